@@ -1,0 +1,68 @@
+"""BraidMQ: request/reply over ZeroMQ that outlives its brokers.
+
+Names are loaded when they are first used, so that a program pays only for what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from braidmq.errors import (
+        AccessDenied,
+        AttemptsExhausted,
+        BraidError,
+        ConfigError,
+        DeadlineExceeded,
+        NoBroker,
+        NodeClosed,
+        NotRegistered,
+        NoWorker,
+        Overloaded,
+        PayloadTooLarge,
+        ProtocolError,
+        RequestError,
+        ServiceError,
+    )
+    from braidmq.messages import Reply, Request
+    from braidmq.node import BrokerInfo, Node
+    from braidmq.settings import Settings
+
+__all__ = [
+    "AccessDenied",
+    "AttemptsExhausted",
+    "BraidError",
+    "BrokerInfo",
+    "ConfigError",
+    "DeadlineExceeded",
+    "NoBroker",
+    "NoWorker",
+    "Node",
+    "NodeClosed",
+    "NotRegistered",
+    "Overloaded",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "Reply",
+    "Request",
+    "RequestError",
+    "ServiceError",
+    "Settings",
+]
+
+_HOMES = {
+    "BrokerInfo": "braidmq.node",
+    "Node": "braidmq.node",
+    "Reply": "braidmq.messages",
+    "Request": "braidmq.messages",
+    "Settings": "braidmq.settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "braidmq.errors")), name)
+    globals()[name] = value
+    return value

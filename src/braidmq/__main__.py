@@ -1,0 +1,6 @@
+"""``python -m braidmq`` is ``braidmq``."""
+
+from braidmq.cli import main
+
+if __name__ == "__main__":
+    main()

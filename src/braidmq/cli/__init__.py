@@ -1,0 +1,121 @@
+"""The command line. A command's module is imported when the command runs, so that `--help` answers at once."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple, NoReturn
+
+import click
+
+from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
+
+
+class _Command(NamedTuple):
+    target: str
+    help: str
+
+
+_COMMANDS: Final = {
+    "init": _Command("braidmq.cli.net:init", "Make a new net."),
+    "add": _Command("braidmq.cli.net:add", "Register a broker or a node."),
+    "list": _Command("braidmq.cli.net:list_members", "List the members of a net."),
+    "broker": _Command("braidmq.cli.broker:broker", "Run a broker."),
+    "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
+    "call": _Command("braidmq.cli.call:call", "Call a service."),
+    "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
+    "demo": _Command("braidmq.cli.demo:demo", "Kill brokers under load and lose nothing."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=_LazyGroup,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="braidmq", message="braidmq %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Request/reply over ZeroMQ that outlives its brokers."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(ExitCode.USAGE)
+
+
+def main() -> NoReturn:
+    """Run the command that `sys.argv` names, and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name, and return its exit code.
+
+    A command returns its exit code, or None for 0. An exception that BraidMQ raises on purpose, and one of the
+    operating system, becomes one line on stderr and the code that `exit_codes` has for it.
+    """
+    try:
+        result = cli.main(args=list(arguments), prog_name="braidmq", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return ExitCode.FAILURE
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _complain(f"{error.format_message().rstrip('.')}{hint}")
+        return error.exit_code
+    except EXPECTED as error:
+        _complain(_line(error))
+        _drop_unwritten_output()
+        return exit_code(error)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _line(error: Exception) -> str:
+    """Return the message of `error`; for the operating system's errors without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _complain(message: str) -> None:
+    click.echo(f"braidmq: {' '.join(message.split())}", err=True)
+
+
+def _drop_unwritten_output() -> None:
+    """Flush stdout; where that fails (a full disk), keep the interpreter from complaining when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Let stdout lead nowhere, since whoever read it has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

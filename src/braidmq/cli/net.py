@@ -1,0 +1,150 @@
+"""``init``, ``add`` and ``list``: the members of a net. They need the authority's directory and no running broker."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from braidmq.members import Role
+from braidmq.trust.authority import Authority
+from braidmq.trust.certificate import Certificate
+
+_DIRECTORY = click.Path(path_type=Path)
+_SHORT_KEY_DIGITS = 12
+
+_net_option = click.option(
+    "--net", "directory", metavar="DIR", type=_DIRECTORY, required=True, help="Directory of the net's authority."
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.command("init")
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@_json_option
+def init(directory: Path, as_json: bool) -> None:
+    """Make a new net: its authority and an empty registry in DIR.
+
+    DIR/authority.key decides who belongs to the net. Keep it private, keep a copy, and keep it off the brokers.
+    """
+    authority = Authority.create(directory)
+    shown = click.format_filename(directory)
+    if as_json:
+        _print_json({"net": authority.net, "directory": shown, "authority_key": authority.public_key.hex()})
+        return
+    click.echo(f"Made net {authority.net} in {shown}.")
+    click.echo(f"Next: braidmq add broker NAME --net {shown} --endpoint tcp://HOST:PORT")
+
+
+@click.group("add", no_args_is_help=False)
+def add() -> None:
+    """Register a broker or a node and write its join file, DIR/NAME.braid."""
+
+
+@add.command("broker")
+@click.argument("name")
+@_net_option
+@click.option(
+    "--endpoint",
+    "endpoints",
+    metavar="tcp://HOST:PORT",
+    multiple=True,
+    required=True,
+    help="Where nodes and other brokers reach it. May be repeated.",
+)
+@_json_option
+def add_broker(name: str, directory: Path, endpoints: Sequence[str], as_json: bool) -> None:
+    """Register the broker NAME."""
+    authority = Authority.open(directory)
+    _report(authority, Role.BROKER, name, authority.add_broker(name, endpoints), as_json)
+
+
+@add.command("node")
+@click.argument("name")
+@_net_option
+@click.option(
+    "--call",
+    "calls",
+    metavar="PATTERN",
+    multiple=True,
+    help="Services it may call: a name, a prefix (orders.*) or '*'. May be repeated.",
+)
+@click.option(
+    "--serve", "serves", metavar="PATTERN", multiple=True, help="Services it may provide, likewise. May be repeated."
+)
+@click.option("--observe", is_flag=True, help="It may read the status of brokers.")
+@_json_option
+def add_node(
+    name: str, directory: Path, *, calls: Sequence[str], serves: Sequence[str], observe: bool, as_json: bool
+) -> None:
+    """Register the node NAME. Without --call and --serve it may do neither."""
+    authority = Authority.open(directory)
+    _report(authority, Role.NODE, name, authority.add_node(name, calls, serves, observe), as_json)
+
+
+@click.command("list")
+@_net_option
+@_json_option
+def list_members(directory: Path, as_json: bool) -> None:
+    """List the members of a net."""
+    manifest = Authority.open(directory).manifest()
+    if as_json:
+        members = [_as_dict(each) for each in manifest.certificates]
+        _print_json({"net": manifest.net, "manifest_version": manifest.version, "members": members})
+        return
+    rows = [("NAME", "ROLE", "CALLS", "SERVES", "OBSERVE", "ENDPOINTS", "KEY")]
+    rows += [
+        (
+            each.name,
+            each.role.value,
+            ",".join(each.calls) or "-",
+            ",".join(each.serves) or "-",
+            "yes" if each.observe else "-",
+            ",".join(each.endpoints) or "-",
+            ",".join(principal[:_SHORT_KEY_DIGITS] for principal in each.principals),
+        )
+        for each in manifest.certificates
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
+    """Say what was made and what to do next; data to stdout, warnings to stderr."""
+    for line in authority.stale:
+        click.echo(f"braidmq: warning: {line}", err=True)
+    shown = click.format_filename(path)
+    manifest = authority.manifest()
+    others = [each.name for each in manifest.brokers if each.name != name]
+    if as_json:
+        _print_json({"name": name, "role": role.value, "join_file": shown, "manifest_version": manifest.version})
+        return
+    click.echo(f"Registered {role.value} {name}: {shown}")
+    click.echo(f"Next: copy {path.name} to its machine and keep its mode at 0600, for it holds a secret key.")
+    if role is Role.BROKER:
+        click.echo(f"Then run there: braidmq broker --join {path.name}")
+    elif not others:
+        click.echo(f"Before that add a broker: {path.name} has none to connect to yet.")
+    if others:
+        click.echo(
+            f"The join files of these brokers have changed; copy them again to other machines: {', '.join(others)}"
+        )
+
+
+def _as_dict(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "name": certificate.name,
+        "role": certificate.role.value,
+        "serial": certificate.serial,
+        "calls": certificate.calls,
+        "serves": certificate.serves,
+        "observe": certificate.observe,
+        "endpoints": certificate.endpoints,
+        "keys": certificate.principals,
+    }
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(msgspec.json.encode(value))

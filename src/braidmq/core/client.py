@@ -1,0 +1,603 @@
+"""The client: brings every request to exactly one end, over whatever path is there.
+
+Inputs: `request`, `cancel`, `on_answer`, `on_unsent`, `on_change`, `on_timer`. Output: `take_results`. The
+outcomes of an attempt and what follows from them are docs/protocol.md, "Reliability".
+"""
+
+import random
+from collections import OrderedDict
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from braidmq.core.balancing import cheaper_of_two
+from braidmq.core.links import Change, Link, Links, LinkState
+from braidmq.core.retry import RetryBudget, full_jitter
+from braidmq.core.timers import Timers
+from braidmq.errors import (
+    AccessDenied,
+    AttemptsExhausted,
+    BraidError,
+    ConfigError,
+    DeadlineExceeded,
+    NoBroker,
+    NotRegistered,
+    NoWorker,
+    Overloaded,
+    PayloadTooLarge,
+    ProtocolError,
+    RequestError,
+    ServiceError,
+)
+from braidmq.members import check_service
+from braidmq.messages import Reply
+from braidmq.settings import Settings
+from braidmq.wire.control import decode_failure
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    REJECT,
+    REPLY,
+    REQUEST,
+    UINT16,
+    UINT32,
+    WORKING,
+    Envelope,
+    Flag,
+    Outcome,
+    Progress,
+    Reason,
+    decode,
+    encode,
+    encode_headers,
+    reply_id,
+)
+
+FAILOVER_EACH_S: Final = 0.001
+"""Requests that a dead broker leaves behind move on over this time each, up to failover_spread_s in all."""
+
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+_RUNNING: Final = int(Progress.RUNNING)
+_TRIED_EARLIER_MAX: Final = 20
+"""As many earlier attempts as `attempts` can allow."""
+
+
+class Stage(Enum):
+    """Where a call stands."""
+
+    QUEUED = "waits for a place among in_flight_max"
+    PARKED = "waits for a path"
+    PAUSED = "waits for its pause to end"
+    SENT = "awaits the answer to an attempt"
+    LISTENING = "has no attempt left, but an answer may still come"
+
+
+class Call:
+    """One request of this node.
+
+    Attributes:
+        path: the link of the current attempt, and `epoch` its session.
+        earlier: attempts before the current one that may still be answered.
+        worker: the worker that has said that it runs this request.
+        flagged: whether an attempt may have been run.
+        failed_over: whether the free first failover was used.
+        rejection: why the last attempt was rejected, if it was.
+    """
+
+    __slots__ = (
+        "attempts_max",
+        "deadline",
+        "earlier",
+        "epoch",
+        "extension",
+        "failed_over",
+        "flagged",
+        "heard_at",
+        "id",
+        "path",
+        "payload",
+        "rejection",
+        "retry_count",
+        "round",
+        "sends",
+        "sent_at",
+        "service",
+        "stage",
+        "tag",
+        "timer",
+        "tried",
+        "unsent",
+        "via",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        id_: bytes,
+        service: bytes,
+        payload: bytes,
+        *,
+        extension: bytes,
+        deadline: float,
+        attempts_max: int,
+        via: str | None,
+    ) -> None:
+        self.id = id_
+        self.service = service
+        self.payload = payload
+        self.extension = extension
+        self.deadline = deadline
+        self.attempts_max = attempts_max
+        self.via = via
+        self.stage = Stage.QUEUED
+        self.path: Link | None = None
+        self.epoch = 0
+        self.tag = 0
+        self.sent_at = 0.0
+        self.heard_at = 0.0
+        self.sends = 0
+        self.retry_count = 0
+        self.flagged = False
+        self.failed_over = False
+        self.unsent = False
+        self.round = 0
+        self.rejection: int | None = None
+        self.worker = b""
+        self.tried: list[Link] = []
+        self.earlier: list[tuple[Link, int, int]] = []
+        self.timer = 0
+
+
+class ClientCore:
+    """See the module."""
+
+    def __init__(self, settings: Settings, rng: random.Random, links: Links, now: float) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._links = links
+        self._budget = RetryBudget(settings, now)
+        self._prefix = (rng.getrandbits(63)).to_bytes(8)
+        self._number = 0
+        self._tag = 0
+        self._calls: dict[bytes, Call] = {}
+        self._waiting: OrderedDict[Call, None] = OrderedDict()
+        self._admitting = False
+        self._places_taken = 0
+        self._bytes = 0
+        self._parked: dict[Call, None] = {}
+        self._timers: Timers[Call] = Timers()
+        self._results: list[tuple[bytes, Reply | BraidError]] = []
+        self._candidates: dict[bytes, list[Link]] = {}
+        self.retries = 0
+        self.late = 0
+        self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
+
+    def __len__(self) -> int:
+        """Calls that have not ended."""
+        return len(self._calls)
+
+    # -- outputs
+
+    def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:
+        """Return the calls that ended, by id, each with its reply or its error."""
+        results, self._results = self._results, []
+        return results
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_timer` is due."""
+        return self._timers.next_deadline()
+
+    # -- commands
+
+    def request(
+        self,
+        service: str,
+        payload: bytes,
+        *,
+        timeout_s: float | None = None,
+        attempts: int | None = None,
+        via: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        now: float,
+    ) -> bytes:
+        """Begin a call and return its id.
+
+        Raises:
+            ConfigError: an argument is wrong.
+            PayloadTooLarge: the payload exceeds this node's limit or that of a broker.
+            Overloaded: too many calls wait already.
+        """
+        timeout = self._settings.timeout_s if timeout_s is None else timeout_s
+        attempts_max = self._settings.attempts if attempts is None else attempts
+        if not isinstance(payload, bytes):
+            raise ConfigError(f"a payload must be bytes, not {type(payload).__name__}")
+        if not 0.0 < timeout <= 86_400.0:
+            raise ConfigError(f"timeout must be above 0 and at most 86400 seconds, not {timeout!r}")
+        if not 1 <= attempts_max <= 20:
+            raise ConfigError(f"attempts must be between 1 and 20, not {attempts_max!r}")
+        name = check_service(service).encode()
+        extension = encode_headers(headers) if headers else b""
+        limit = self._links.payload_bytes_max
+        if len(payload) > limit:
+            raise PayloadTooLarge(
+                f"a payload of {len(payload)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
+                service=service,
+            )
+        if len(self._waiting) >= self._settings.waiting_max:
+            raise Overloaded(f"waiting_max={self._settings.waiting_max} calls wait already", service=service)
+        self._number += 1
+        call = Call(
+            self._prefix + self._number.to_bytes(8),
+            name,
+            payload,
+            extension=extension,
+            deadline=now + timeout,
+            attempts_max=attempts_max,
+            via=via,
+        )
+        self._calls[call.id] = call
+        self._budget.on_request()
+        if self._waiting or not self._has_place(call):
+            self._waiting[call] = None
+            call.timer = self._timers.add(call, call.deadline)
+        else:
+            self._take_place(call, now)
+        return call.id
+
+    def cancel(self, id_: bytes, now: float) -> None:
+        """End a call without a result: its caller waits no longer. Tells the brokers that have it."""
+        call = self._calls.get(id_)
+        if call is not None:
+            self._send_cancels(call, now)
+            self._end(call, now)
+
+    # -- inputs
+
+    def on_answer(self, link: Link, message: bytes, now: float) -> None:
+        """Take in a REPLY, WORKING, REJECT or LOST."""
+        try:
+            answer = decode(message)
+        except ProtocolError as error:
+            self._links.on_malformed(link, str(error))
+            return
+        call = self._calls.get(answer.id)
+        if call is None:
+            self.late += 1
+            return
+        current = call.stage is Stage.SENT and call.tag == answer.tag and call.path is link
+        if not current and (link, link.epoch, answer.tag) not in call.earlier:
+            self.late += 1
+            return
+        if answer.command == REPLY:
+            self._on_reply(call, link, answer, current, now)
+        elif answer.command == WORKING:
+            if answer.code == _RUNNING:
+                call.worker = answer.sender
+            if current:
+                call.heard_at = now
+        elif not current:
+            call.earlier.remove((link, link.epoch, answer.tag))
+            if call.stage is Stage.LISTENING:
+                self._listen_or_fail(call, now)
+        elif answer.command == REJECT:
+            self._on_rejected(call, answer, now)
+        elif answer.command == LOST:
+            self._detach(call)
+            self._on_unknown(call, now, 0.0)
+
+    def on_unsent(self, link: Link, messages: list[bytes]) -> None:
+        """Take in messages that never left, before the end of their link is told by `on_change`."""
+        for message in messages:
+            if message[5] == REQUEST:
+                sent = decode(message)
+                call = self._calls.get(sent.id)
+                if call is not None and call.path is link and call.tag == sent.tag:
+                    call.unsent = True
+
+    def on_change(self, link: Link, change: Change, now: float) -> None:
+        """Take in that a link changed."""
+        self._candidates.clear()
+        if change is Change.DOWN:
+            self._on_path_died(link, now)
+        if link.state is LinkState.UP:
+            for call in list(self._parked):
+                self._try_send(call, now)
+        elif self._links.refused:
+            for call in list(self._parked):
+                self._fail(call, NotRegistered(f"every broker refuses this node's key: {self._links.diagnosis()}"), now)
+
+    def on_timer(self, now: float) -> None:
+        """Take in that time has passed."""
+        for call in self._timers.take_due(now):
+            if now >= call.deadline:
+                self._on_deadline(call, now)
+            elif call.stage is Stage.PAUSED:
+                self._try_send(call, now)
+            elif call.stage is Stage.SENT and now - call.heard_at >= self._settings.exchange_timeout_s:
+                self._on_silence(call, now)
+            else:
+                self._set_timer(call)
+
+    # -- the four outcomes of an attempt
+
+    def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
+        if current:
+            link.ewma.observe(now - call.sent_at, now)
+        service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
+        if answer.code == Outcome.RESULT:
+            reply = Reply(
+                answer.payload,
+                sender,
+                answer.receiver.decode("ascii", "replace"),
+                service,
+                reply_id(call.id),
+                call.id,
+                call.flagged,
+                answer.retry_count,
+                link.name,
+            )
+            self._results.append((call.id, reply))
+            self._end(call, now)
+            return
+        try:
+            failure = decode_failure(answer.payload)
+        except ProtocolError as error:
+            self._links.on_malformed(link, str(error))
+            self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
+            return
+        self._fail(call, ServiceError(failure.code, failure.message, failure.details), now)
+
+    def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
+        """The attempt was certainly not run: no flag."""
+        path = call.path
+        assert path is not None
+        self._detach(call)
+        call.rejection = answer.code
+        if answer.code == Reason.DENIED:
+            self._fail(call, AccessDenied(f"this node may not call {call.service.decode()}: see --call"), now)
+            return
+        if answer.code == Reason.TOO_LARGE:
+            self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
+            return
+        if call.sends >= call.attempts_max:
+            self._listen_or_fail(call, now)
+        elif answer.code != Reason.DRAINING and not self._budget.spend(now):
+            self._fail_exhausted(call, now, "the retry budget is spent")
+        elif self._untried(call):
+            self._try_send(call, now)
+        else:
+            settings = self._settings
+            pause_s = full_jitter(settings.backoff_s, settings.backoff_s_max, call.round, self._rng)
+            call.round += 1
+            call.tried.clear()
+            self._pause(call, max(pause_s, min(answer.time_ms / 1000.0, settings.backoff_s_max)), now)
+
+    def _on_silence(self, call: Call, now: float) -> None:
+        path = call.path
+        assert path is not None
+        path.ewma.observe(now - call.sent_at, now)
+        if path.heard_at < call.heard_at:
+            self._links.suspect(path, now)
+        self._detach(call)
+        call.earlier.append((path, call.epoch, call.tag))
+        del call.earlier[:-_TRIED_EARLIER_MAX]
+        if call.failed_over:
+            call.worker = b""
+        self._on_unknown(call, now, 0.0)
+
+    def _on_path_died(self, link: Link, now: float) -> None:
+        calls = list(link.calls)
+        spread_s = min(self._settings.failover_spread_s, len(calls) * FAILOVER_EACH_S)
+        for call in calls:
+            self._detach(call)
+            if call.unsent:
+                call.sends -= 1
+                self._try_send(call, now)
+            else:
+                self._on_unknown(call, now, self._rng.uniform(0.0, spread_s))
+        for call in list(self._calls.values()):
+            if call.stage is Stage.LISTENING:
+                self._listen_or_fail(call, now)
+
+    def _on_unknown(self, call: Call, now: float, pause_s: float) -> None:
+        """The attempt may have been run: flag what follows."""
+        call.flagged = True
+        call.retry_count += 1
+        call.rejection = None
+        if call.sends >= call.attempts_max:
+            self._listen_or_fail(call, now)
+            return
+        first, call.failed_over = not call.failed_over, True
+        if first or self._budget.spend(now):
+            if pause_s:
+                self._pause(call, pause_s, now)
+            else:
+                self._try_send(call, now)
+        else:
+            call.failed_over = False
+            self._pause(call, 1.0 / max(0.1, self._settings.retry_budget_per_s), now)
+
+    # -- sending
+
+    def _has_place(self, call: Call) -> bool:
+        return self._places_taken < self._settings.in_flight_max and (
+            self._bytes + len(call.payload) <= self._settings.in_flight_bytes_max or not self._places_taken
+        )
+
+    def _take_place(self, call: Call, now: float) -> None:
+        call.stage = Stage.PARKED
+        self._places_taken += 1
+        self._bytes += len(call.payload)
+        self._try_send(call, now)
+
+    def _try_send(self, call: Call, now: float) -> None:
+        self._parked.pop(call, None)
+        path = self._choose(call)
+        if path is not None:
+            self._send(call, path, now)
+        elif self._links.refused:
+            self._fail(call, NotRegistered(f"every broker refuses this node's key: {self._links.diagnosis()}"), now)
+        else:
+            call.stage = Stage.PARKED
+            self._parked[call] = None
+            self._set_timer(call)
+
+    def _choose(self, call: Call) -> Link | None:
+        if call.via is not None:
+            link = self._links.links.get(call.via)
+            return link if link is not None and link.state is LinkState.UP else None
+        candidates = self._candidates.get(call.service)
+        if candidates is None:
+            candidates = self._find_candidates(call.service)
+        if not candidates:
+            return None
+        if call.tried:
+            candidates = self._untried(call) or candidates
+        return cheaper_of_two(candidates, self._rng)
+
+    def _find_candidates(self, service: bytes) -> list[Link]:
+        """Return the brokers that report a worker, or all that are up if none does."""
+        up = [link for link in self._links.links.values() if link.state is LinkState.UP]
+        if len(self._candidates) >= self._settings.services_max:
+            self._candidates.clear()
+        found = self._candidates[service] = [link for link in up if service in link.services] or up
+        return found
+
+    def _untried(self, call: Call) -> list[Link]:
+        if call.via is not None:
+            return []
+        up = [link for link in self._links.links.values() if link.state is LinkState.UP and link not in call.tried]
+        return [link for link in up if call.service in link.services] or up
+
+    def _send(self, call: Call, path: Link, now: float) -> None:
+        self._tag = tag = (self._tag + 1) & UINT32
+        call.tag = tag
+        call.path = path
+        call.epoch = path.epoch
+        call.stage = Stage.SENT
+        call.unsent = False
+        self.retries += call.sends > 0
+        call.sends += 1
+        call.sent_at = call.heard_at = now
+        call.tried.append(path)
+        path.in_flight += 1
+        path.calls[call] = None
+        self._links.send(
+            path,
+            encode(
+                Envelope(
+                    REQUEST,
+                    call.id,
+                    flags=_DUPLICATE if call.flagged else 0,
+                    retry_count=call.retry_count,
+                    sent_ms=int(now * 1000) & UINT32,
+                    time_ms=max(1, int((call.deadline - now) * 1000)),
+                    tag=tag,
+                    service=call.service,
+                    receiver=call.worker,
+                    working_ms=self._working_ms,
+                    extension=call.extension,
+                    payload=call.payload,
+                )
+            ),
+        )
+        self._set_timer(call)
+
+    def _send_cancels(self, call: Call, now: float) -> None:
+        attempts = list(call.earlier)
+        if call.path is not None:
+            attempts.append((call.path, call.epoch, call.tag))
+        for link, epoch, tag in attempts:
+            if link.open and link.epoch == epoch:
+                sent_ms = int(now * 1000) & UINT32
+                self._links.send(link, encode(Envelope(CANCEL, call.id, sent_ms=sent_ms, tag=tag)))
+
+    def _detach(self, call: Call) -> None:
+        """The current attempt has ended."""
+        path = call.path
+        assert path is not None
+        path.in_flight -= 1
+        del path.calls[call]
+        call.path = None
+
+    def _pause(self, call: Call, pause_s: float, now: float) -> None:
+        call.stage = Stage.PAUSED
+        self._timers.cancel(call, call.timer)
+        call.timer = self._timers.add(call, min(call.deadline, now + pause_s))
+
+    def _set_timer(self, call: Call) -> None:
+        due = call.deadline
+        if call.stage is Stage.SENT:
+            due = min(due, call.heard_at + self._settings.exchange_timeout_s)
+        self._timers.cancel(call, call.timer)
+        call.timer = self._timers.add(call, due)
+
+    # -- endings
+
+    def _listen_or_fail(self, call: Call, now: float) -> None:
+        """No attempt is left: wait for an answer to an earlier one as long as one can come."""
+        if any(link.open and link.epoch == epoch for link, epoch, _tag in call.earlier):
+            call.stage = Stage.LISTENING
+            self._set_timer(call)
+        else:
+            self._fail_exhausted(call, now, "no attempt is left")
+
+    def _fail_exhausted(self, call: Call, now: float, why: str) -> None:
+        service = call.service.decode()
+        error: RequestError
+        if call.rejection == Reason.NO_WORKER:
+            error = NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
+        elif call.rejection in (Reason.BUSY, Reason.DRAINING):
+            error = Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
+        elif call.rejection == Reason.EXPIRED:
+            error = DeadlineExceeded(f"{service}: the request expired on its way")
+        else:
+            error = AttemptsExhausted(f"{service}: {why}; the last one was lost with its broker or worker")
+        self._fail(call, error, now)
+
+    def _on_deadline(self, call: Call, now: float) -> None:
+        service = call.service.decode()
+        error: RequestError
+        if call.stage is Stage.PARKED and not call.sends:
+            pinned = f"via {call.via}: " if call.via else ""
+            error = NoBroker(f"no broker could be reached: {pinned}{self._links.diagnosis() or 'it is not known'}")
+        elif call.stage is Stage.QUEUED:
+            error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
+        else:
+            error = DeadlineExceeded(f"{service} gave no answer in time")
+        self._send_cancels(call, now)
+        self._fail(call, error, now)
+
+    def _fail(self, call: Call, error: BraidError, now: float) -> None:
+        if isinstance(error, RequestError):
+            error.request_id = call.id
+            error.service = call.service.decode()
+            error.attempts = call.sends
+            error.maybe_executed = isinstance(error, ServiceError) or call.flagged or call.path is not None
+        self._results.append((call.id, error))
+        self._end(call, now)
+
+    def _end(self, call: Call, now: float) -> None:
+        del self._calls[call.id]
+        self._timers.cancel(call, call.timer)
+        self._parked.pop(call, None)
+        if call.path is not None:
+            self._detach(call)
+        if call.stage is Stage.QUEUED:
+            del self._waiting[call]
+        else:
+            self._places_taken -= 1
+            self._bytes -= len(call.payload)
+        if self._waiting and not self._admitting:
+            self._admit(now)
+
+    def _admit(self, now: float) -> None:
+        """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
+        self._admitting = True
+        while self._waiting:
+            call = next(iter(self._waiting))
+            if not self._has_place(call):
+                break
+            del self._waiting[call]
+            self._take_place(call, now)
+        self._admitting = False

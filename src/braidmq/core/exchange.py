@@ -1,0 +1,178 @@
+"""What a broker keeps of its members, of the services they provide, and of the requests on their way."""
+
+from collections import OrderedDict
+from enum import StrEnum
+
+from braidmq.core.balancing import Balancer, LeastOutstanding, RoundRobin
+from braidmq.core.staleness import Staleness
+from braidmq.members import Member
+from braidmq.settings import Settings
+
+
+class SessionState(StrEnum):
+    """How a connected member stands."""
+
+    OPEN = "open"
+    SUSPECT = "suspect"
+    """Silent for too long to get new work."""
+    LEAVING = "leaving"
+    """It finishes what it has and takes nothing new."""
+
+
+class Account:
+    """What one key holds at this broker, over all its connections."""
+
+    __slots__ = ("in_flight", "principal", "queued_bytes", "sessions")
+
+    def __init__(self, principal: str) -> None:
+        self.principal = principal
+        self.sessions = 0
+        self.in_flight = 0
+        self.queued_bytes = 0
+
+
+class Session:
+    """A connected member.
+
+    Attributes:
+        route: the routing id of its connection.
+        requests: as a client: its unanswered requests by the tag it chose.
+        assigned: as a worker: the requests it has by the tag the broker chose.
+        slots: as a worker: its services.
+        spoke: whether something was sent to it since the last heartbeat was due.
+        noted: whether it has said that it sends no more requests to this draining broker.
+    """
+
+    __slots__ = (
+        "account",
+        "assigned",
+        "callable",
+        "heard_at",
+        "heartbeat_s",
+        "member",
+        "name",
+        "noted",
+        "requests",
+        "route",
+        "services_sent",
+        "slots",
+        "spoke",
+        "staleness",
+        "state",
+        "warned",
+    )
+
+    def __init__(self, route: bytes, account: Account, member: Member, heartbeat_s: float, now: float) -> None:
+        self.route = route
+        self.account = account
+        self.member = member
+        self.name = member.name.encode()
+        self.heartbeat_s = heartbeat_s
+        self.heard_at = now
+        self.staleness = Staleness()
+        self.state = SessionState.OPEN
+        self.callable: dict[bytes, bool] = {}
+        self.requests: dict[int, Exchange] = {}
+        self.assigned: dict[int, Exchange] = {}
+        self.slots: dict[bytes, Slot] = {}
+        self.services_sent: tuple[str, ...] = ()
+        self.spoke = False
+        self.warned = False
+        self.noted = False
+
+
+class Slot:
+    """One session as a worker of one service.
+
+    Attributes:
+        credit: how many requests it accepts at once.
+        outstanding: how many it has.
+        addressed: requests that wait for this very worker.
+    """
+
+    __slots__ = ("addressed", "credit", "outstanding", "service", "session")
+
+    def __init__(self, service: "Service", session: Session) -> None:
+        self.service = service
+        self.session = session
+        self.credit = 0
+        self.outstanding = 0
+        self.addressed: OrderedDict[Exchange, None] = OrderedDict()
+
+
+class Service:
+    """A service, its workers, and the requests that wait for one.
+
+    Attributes:
+        slots: its workers, ready or not.
+        queue: requests that wait for any worker, the oldest first.
+        queued: how many wait, those addressed to one worker included.
+        demand_at: when the workers may be asked for more credit again.
+    """
+
+    __slots__ = ("balancer", "demand_at", "name", "queue", "queued", "slots")
+
+    def __init__(self, name: bytes, settings: Settings) -> None:
+        self.name = name
+        self.slots: dict[Session, Slot] = {}
+        self.balancer: Balancer[Slot] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
+        self.queue: OrderedDict[Exchange, None] = OrderedDict()
+        self.queued = 0
+        self.demand_at = 0.0
+
+    def offer(self, slot: Slot) -> None:
+        """Let the balancer see `slot` as it is now."""
+        if slot.session.state is SessionState.OPEN:
+            self.balancer.put(slot)
+        else:
+            self.balancer.remove(slot)
+
+    def available(self) -> bool:
+        """Whether a request would find a worker now, at once or after a wait."""
+        return any(slot.credit and slot.session.state is SessionState.OPEN for slot in self.slots.values())
+
+
+class Exchange:
+    """One attempt of a request on its way through this broker.
+
+    Attributes:
+        client: where the answer goes; None once the client is gone or has given up.
+        client_tag: the tag that the client chose for this attempt.
+        slot: the worker that has it; None while it waits.
+        wanted: the worker whose queue it waits in, if it is addressed to one.
+        tag: the tag that the broker chose towards the worker.
+        message: the whole message while it waits; empty afterwards.
+        working_s: how often the client wants to hear that it still waits.
+        timer: its bucket in the broker's timers.
+    """
+
+    __slots__ = (
+        "account",
+        "client",
+        "client_tag",
+        "deadline",
+        "id",
+        "message",
+        "service",
+        "slot",
+        "tag",
+        "timer",
+        "wanted",
+        "working_s",
+    )
+
+    def __init__(
+        self, client: Session, client_tag: int, id_: bytes, service: Service, *, deadline: float, working_s: float
+    ) -> None:
+        self.client: Session | None = client
+        self.account = client.account
+        self.client_tag = client_tag
+        self.id = id_
+        self.service = service
+        self.deadline = deadline
+        self.working_s = working_s
+        self.slot: Slot | None = None
+        self.wanted: Slot | None = None
+        self.tag = 0
+        self.message = b""
+        self.timer = 0

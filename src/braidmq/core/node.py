@@ -1,0 +1,147 @@
+"""A node: its links to the brokers, and the client and the worker that share them.
+
+The shell opens and closes sockets as `take_actions` says and tells the result by `on_connected` and
+`on_failed`; it hands in frames by `on_frame`; after any input it sends what `take_sends` returns, runs
+`take_jobs`, and completes the calls of `take_results`. It calls `on_timer` no later than `next_deadline`.
+"""
+
+import random
+
+from braidmq.core.client import ClientCore
+from braidmq.core.events import Event
+from braidmq.core.links import BrokerAddress, Close, Failure, Link, Links, LinkState, Open, Verify
+from braidmq.core.worker import WorkerCore
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.bundle import split
+from braidmq.wire.envelope import CANCEL, CONTROL_FIRST, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING
+
+
+class NodeCore:
+    """See the module.
+
+    Attributes:
+        client: begins and ends calls.
+        worker: runs requests.
+        reports: what observed brokers answered, by name.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+    ) -> None:
+        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now)
+        self.client = ClientCore(settings, rng, self.links, now)
+        self.worker = WorkerCore(settings, self.links, now)
+        self.reports: dict[str, control.Report] = {}
+        self._draining = False
+
+    # -- outputs
+
+    def take_actions(self) -> list[Open | Close]:
+        """Return the sockets to open and close, in order."""
+        return self.links.take_actions()
+
+    def take_sends(self) -> dict[str, list[bytes]]:
+        """Return the messages that are due to each broker, in order."""
+        return self.links.take_sends()
+
+    def take_events(self) -> list[Event]:
+        """Return what is worth a line in the log."""
+        return self.links.events.take()
+
+    def next_deadline(self) -> float:
+        """Return when `on_timer` is due."""
+        due = self.links.next_deadline()
+        for other in (self.client.next_deadline(), self.worker.next_deadline()):
+            if other is not None and other < due:
+                due = other
+        return due
+
+    @property
+    def idle(self) -> bool:
+        """Whether this draining node has nothing left to do: no call, no job, no request on its way to it."""
+        links = self.links.links.values()
+        return not len(self.client) and not len(self.worker) and all(link.noted for link in links if link.open)
+
+    # -- commands
+
+    def learn(self, address: BrokerAddress, now: float) -> None:
+        """Take in a broker that is configured."""
+        self.links.learn(address, now)
+
+    def observe(self, now: float) -> None:
+        """Ask every broker that is up for its report; the answers come into `reports`."""
+        self.reports.clear()
+        for link in self.links.links.values():
+            if link.open:
+                self.links.send_control(link, control.Status(), now)
+
+    def drain(self, now: float) -> None:
+        """Take no new requests, and tell every broker."""
+        self._draining = True
+        self.worker.drain()
+        for link in self.links.links.values():
+            if link.open:
+                self.links.send_control(link, control.Goodbye("draining"), now)
+
+    # -- inputs
+
+    def on_connected(self, name: str, now: float) -> None:
+        """Take in that the transport's handshake with a broker is complete."""
+        self.links.on_connected(name, now)
+
+    def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
+        """Take in that a connection failed or ended, and which messages never left."""
+        self.client.on_unsent(self.links.links[name], unsent)
+        self.links.on_failed(name, failure, now)
+        self._pass_changes(now)
+
+    def on_frame(self, name: str, frame: bytes, now: float) -> None:
+        """Take in a frame from a broker."""
+        link = self.links.links[name]
+        self.links.on_heard(link, now)
+        messages, intact = split(frame)
+        if messages:
+            age_s = link.staleness.age_s(int.from_bytes(frame[8:12]), now)
+            for message in messages:
+                self._on_message(link, message, age_s, now)
+        if not intact:
+            self.links.on_malformed(link, "a frame that is no bundle")
+        self._pass_changes(now)
+
+    def on_timer(self, now: float) -> None:
+        """Take in that time has passed."""
+        self.links.on_timer(now)
+        self._pass_changes(now)
+        self.client.on_timer(now)
+        self.worker.on_timer(now)
+        self._pass_changes(now)
+
+    # -- inner
+
+    def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
+        command = message[5]
+        if message[4] >> 4 != MAJOR:
+            self.links.on_malformed(link, f"a message of major version {message[4] >> 4}")
+        elif command in (REPLY, WORKING, REJECT, LOST):
+            self.client.on_answer(link, message, now)
+        elif command == REQUEST:
+            self.worker.on_request(link, message, age_s, now)
+        elif command == CANCEL:
+            self.worker.on_cancel(link, message, now)
+        elif command >= CONTROL_FIRST:
+            received = self.links.on_control(link, message, now)
+            if isinstance(received, control.Demand):
+                self.worker.on_demand(link, received, now)
+            elif isinstance(received, control.Report):
+                self.reports[link.name] = received
+
+    def _pass_changes(self, now: float) -> None:
+        """Tell the client and the worker what happened to links, until nothing more follows from it."""
+        while changes := self.links.take_changes():
+            for link, change in changes:
+                self.client.on_change(link, change, now)
+                if change.about_credit:
+                    self.worker.on_change(now)
+                if self._draining and link.state is LinkState.UP:
+                    self.links.send_control(link, control.Goodbye("draining"), now)

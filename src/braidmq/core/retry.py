@@ -1,0 +1,43 @@
+"""What bounds retries: a budget per node, and pauses with full jitter."""
+
+import random
+
+from braidmq.settings import Settings
+
+
+class RetryBudget:
+    """Tokens for retries, so that they cannot multiply an overload.
+
+    A request earns a fraction of a token, time earns some, a retry spends one. Source: Finagle's RetryBudget
+    and gRPC's retry throttling (proposal A6).
+    """
+
+    __slots__ = ("_max", "_rate", "_ratio", "_tokens", "_updated")
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self._ratio = settings.retry_budget_ratio
+        self._rate = settings.retry_budget_per_s
+        self._max = settings.retry_budget_max
+        self._tokens = self._max
+        self._updated = now
+
+    def on_request(self) -> None:
+        """Earn for a new request."""
+        self._tokens = min(self._max, self._tokens + self._ratio)
+
+    def spend(self, now: float) -> bool:
+        """Spend a token and return True, or return False if none is left."""
+        self._tokens = min(self._max, self._tokens + (now - self._updated) * self._rate)
+        self._updated = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def full_jitter(first_s: float, max_s: float, round_: int, rng: random.Random) -> float:
+    """Return the pause before round `round_` (from 0): uniform from 0 to first * 2**round, at most `max_s`.
+
+    Source: AWS, "Exponential Backoff And Jitter".
+    """
+    return rng.uniform(0.0, min(max_s, first_s * 2.0 ** min(round_, 30)))

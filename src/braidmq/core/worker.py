@@ -1,0 +1,376 @@
+"""The worker: runs a request once, says that it is at it, and answers along the path on which it came.
+
+Inputs: `offer`, `on_request`, `on_cancel`, `on_done`, `on_change`, `on_demand`, `drain`, `on_timer`. Outputs:
+`take_jobs` (to run) and `take_cancels` (to stop).
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from braidmq.core.credit import spread
+from braidmq.core.dedup import Key, ReplyCache
+from braidmq.core.links import Link, Links, LinkState
+from braidmq.core.timers import Timers
+from braidmq.errors import ConfigError, ProtocolError, ServiceError
+from braidmq.members import check_service
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.envelope import (
+    LOST,
+    REJECT,
+    REPLY,
+    UINT32,
+    WORKING,
+    Envelope,
+    Outcome,
+    Progress,
+    Reason,
+    decode,
+    encode,
+)
+
+CONCURRENCY_MAX: Final = 10_000
+"""Most requests that one service may run at once in one node."""
+
+ARRIVALS_MAX: Final = 20
+"""Copies of one request that are answered; a client makes no more attempts than that."""
+
+WORKING_S_MIN: Final = 0.01
+"""Shortest interval of WORKING that a client may ask for."""
+
+WORKING_S: Final = 0.3
+"""The interval for a client that asks for none."""
+
+DEMAND_S: Final = 0.02
+"""How soon a broker's wish for credit is met, so that the wishes of several brokers are met together."""
+
+REVIEW_S: Final = 1.0
+"""How often credit is spread anew, so that what one broker leaves unused comes to others."""
+
+
+class Arrival:
+    """One copy of a request: the session it came through and its tag there."""
+
+    __slots__ = ("cancelled", "epoch", "link", "retry_count", "tag")
+
+    def __init__(self, link: Link, request: Envelope) -> None:
+        self.link = link
+        self.epoch = link.epoch
+        self.tag = request.tag
+        self.retry_count = request.retry_count
+        self.cancelled = False
+
+
+class Job:
+    """One request that runs or waits to be run.
+
+    Attributes:
+        request: its first copy.
+        arrivals: every copy; all are answered.
+        deadline: when the caller stops waiting.
+        running: False while it waits for one of the service's places.
+    """
+
+    __slots__ = (
+        "arrivals",
+        "cancelled",
+        "deadline",
+        "key",
+        "link",
+        "request",
+        "running",
+        "service",
+        "timer",
+        "working_s",
+    )
+
+    def __init__(self, key: Key, service: "Offered", request: Envelope, link: Link, deadline: float) -> None:
+        self.key = key
+        self.service = service
+        self.request = request
+        self.link = link
+        self.deadline = deadline
+        self.working_s = max(WORKING_S_MIN, request.working_ms / 1000.0 or WORKING_S)
+        self.arrivals = [Arrival(link, request)]
+        self.running = False
+        self.cancelled = False
+        self.timer = 0
+
+
+class Offered:
+    """A service of this node.
+
+    Attributes:
+        concurrency: how many requests run at once.
+        queue: requests for which no place is free: brokers were granted more together for a moment.
+        held: how many requests each broker has here.
+        backlog: how many more each broker wished to send.
+        granted: the credit that each broker was told, with the session that it was told in.
+    """
+
+    __slots__ = ("backlog", "concurrency", "granted", "held", "name", "queue", "running")
+
+    def __init__(self, name: bytes, concurrency: int) -> None:
+        self.name = name
+        self.concurrency = concurrency
+        self.running = 0
+        self.queue: OrderedDict[Job, None] = OrderedDict()
+        self.held: dict[str, int] = {}
+        self.backlog: dict[str, int] = {}
+        self.granted: dict[str, tuple[int, int]] = {}
+
+
+class WorkerCore:
+    """See the module."""
+
+    def __init__(self, settings: Settings, links: Links, now: float) -> None:
+        self.draining = False
+        self.executed = 0
+        self.duplicates = 0
+        self._settings = settings
+        self._links = links
+        self._services: dict[bytes, Offered] = {}
+        self._jobs: dict[Key, Job] = {}
+        self._cache = ReplyCache(settings)
+        self._timers: Timers[Job] = Timers()
+        self._starts: list[Job] = []
+        self._cancels: list[Job] = []
+        self._review_at = now + REVIEW_S
+
+    def __len__(self) -> int:
+        """Requests that run or wait here."""
+        return len(self._jobs)
+
+    # -- outputs
+
+    def take_jobs(self) -> list[Job]:
+        """Return the jobs to run now; each ends in one call of `on_done`."""
+        starts, self._starts = self._starts, []
+        return starts
+
+    def take_cancels(self) -> list[Job]:
+        """Return the running jobs that nobody waits for any more; those that can be stopped should be."""
+        cancels, self._cancels = self._cancels, []
+        return cancels
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_timer` is due."""
+        due = self._timers.next_deadline()
+        if not self._services:
+            return due
+        return self._review_at if due is None else min(due, self._review_at)
+
+    # -- commands
+
+    def offer(self, service: str, concurrency: int) -> None:
+        """Provide `service`; call it before the first link is up.
+
+        Raises:
+            ConfigError: the name or the number is wrong, or the service is offered already.
+        """
+        name = check_service(service).encode()
+        if not 1 <= concurrency <= CONCURRENCY_MAX:
+            raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
+        if name in self._services:
+            raise ConfigError(f"{service} has a handler already")
+        self._services[name] = Offered(name, concurrency)
+
+    def drain(self) -> None:
+        """Take no new requests from now on."""
+        self.draining = True
+
+    # -- inputs
+
+    def on_request(self, link: Link, message: bytes, age_s: float, now: float) -> None:
+        """Take in a REQUEST that was delayed by `age_s` on its way."""
+        try:
+            request = decode(message)
+        except ProtocolError as error:
+            self._links.on_malformed(link, str(error))
+            return
+        key = (request.sender, request.id)
+        job = self._jobs.get(key)
+        if job is not None:
+            self._join(job, Arrival(link, request), now)
+            return
+        arrival = Arrival(link, request)
+        if key in self._cache:
+            self.duplicates += 1
+            reply = self._cache.get(key)
+            if reply is not None:
+                self._reply(reply, arrival, now)
+            else:
+                self._answer(LOST, 0, request.id, arrival, now)
+            return
+        deadline = now + request.time_ms / 1000.0 - age_s
+        service = self._services.get(request.service)
+        if service is None:
+            self._answer(REJECT, Reason.NO_WORKER, request.id, arrival, now)
+        elif self.draining:
+            self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
+        elif deadline <= now:
+            self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
+        elif len(service.queue) >= service.concurrency + len(self._links.links):
+            self._answer(REJECT, Reason.BUSY, request.id, arrival, now)
+        else:
+            job = self._jobs[key] = Job(key, service, request, link, deadline)
+            service.held[link.name] = service.held.get(link.name, 0) + 1
+            job.timer = self._timers.add(job, now + job.working_s)
+            if service.running < service.concurrency:
+                self._start(job)
+            else:
+                service.queue[job] = None
+
+    def on_cancel(self, link: Link, message: bytes, now: float) -> None:
+        """Take in a CANCEL: the client gave up an attempt."""
+        try:
+            cancel = decode(message)
+        except ProtocolError as error:
+            self._links.on_malformed(link, str(error))
+            return
+        job = self._jobs.get((cancel.sender, cancel.id))
+        if job is not None:
+            self._cancel_arrival(job, link, cancel.tag, now)
+
+    def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
+        """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
+        self._drop(job)
+        service = job.service
+        service.running -= 1
+        if outcome is None:
+            for arrival in job.arrivals:
+                self._answer(LOST, 0, job.request.id, arrival, now)
+        else:
+            reply = self._make_reply(job, outcome)
+            self._cache.put(job.key, reply, now)
+            for arrival in job.arrivals:
+                self._reply(reply, arrival, now)
+        while service.queue and service.running < service.concurrency:
+            waiting, _ = service.queue.popitem(last=False)
+            if waiting.deadline <= now:
+                self._refuse(waiting, now)
+            else:
+                self._start(waiting)
+
+    def on_change(self, now: float) -> None:
+        """Take in that a link came up, went down or changed its state."""
+        self._grant(now)
+
+    def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
+        """Take in that a broker could use more credit."""
+        service = self._services.get(demand.service.encode())
+        if service is not None:
+            service.backlog[link.name] = demand.backlog
+            self._review_at = min(self._review_at, now + DEMAND_S)
+
+    def on_timer(self, now: float) -> None:
+        """Take in that time has passed."""
+        for job in self._timers.take_due(now):
+            if not job.running and job.deadline <= now:
+                del job.service.queue[job]
+                self._refuse(job, now)
+                continue
+            for arrival in job.arrivals:
+                if not arrival.cancelled:
+                    self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+            job.timer = self._timers.add(job, now + job.working_s)
+        if now >= self._review_at:
+            self._review_at = now + REVIEW_S
+            self._cache.expire(now)
+            self._grant(now)
+            for service in self._services.values():
+                service.backlog = {name: count // 2 for name, count in service.backlog.items() if count > 1}
+
+    # -- inner
+
+    def _start(self, job: Job) -> None:
+        job.running = True
+        job.service.running += 1
+        self.executed += 1
+        self._starts.append(job)
+
+    def _join(self, job: Job, arrival: Arrival, now: float) -> None:
+        """A second copy of a request that is here: it gets the same answer."""
+        self.duplicates += 1
+        if len(job.arrivals) >= ARRIVALS_MAX:
+            self._answer(REJECT, Reason.BUSY, job.request.id, arrival, now)
+            return
+        job.arrivals.append(arrival)
+        self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+
+    def _cancel_arrival(self, job: Job, link: Link, tag: int, now: float) -> None:
+        for arrival in job.arrivals:
+            if arrival.link is link and arrival.tag == tag:
+                arrival.cancelled = True
+        if job.cancelled or not all(arrival.cancelled for arrival in job.arrivals):
+            return
+        job.cancelled = True
+        if job.running:
+            self._cancels.append(job)
+        else:
+            del job.service.queue[job]
+            self._refuse(job, now)
+
+    def _refuse(self, job: Job, now: float) -> None:
+        """A job that was never started is over."""
+        self._drop(job)
+        for arrival in job.arrivals:
+            self._answer(REJECT, Reason.EXPIRED, job.request.id, arrival, now)
+
+    def _drop(self, job: Job) -> None:
+        del self._jobs[job.key]
+        self._timers.cancel(job, job.timer)
+        job.service.held[job.link.name] -= 1
+
+    def _make_reply(self, job: Job, outcome: bytes | ServiceError) -> Envelope:
+        code, payload = Outcome.RESULT, b""
+        if isinstance(outcome, bytes):
+            payload = outcome
+        limit = self._links.payload_bytes_max
+        if len(payload) > limit:
+            text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
+            outcome = ServiceError("RESULT_TOO_LARGE", text)
+        if isinstance(outcome, ServiceError):
+            code, payload = Outcome.ERROR, _encode_failure(outcome, limit)
+        return Envelope(REPLY, job.request.id, flags=job.request.flags, code=code, payload=payload)
+
+    def _reply(self, reply: Envelope, arrival: Arrival, now: float) -> None:
+        link = arrival.link
+        if link.open and link.epoch == arrival.epoch:
+            reply.tag = arrival.tag
+            reply.retry_count = arrival.retry_count
+            reply.sent_ms = int(now * 1000) & UINT32
+            self._links.send(link, encode(reply))
+
+    def _answer(self, command: int, code: int, id_: bytes, arrival: Arrival, now: float) -> None:
+        link = arrival.link
+        if link.open and link.epoch == arrival.epoch:
+            sent_ms = int(now * 1000) & UINT32
+            self._links.send(link, encode(Envelope(command, id_, code=code, tag=arrival.tag, sent_ms=sent_ms)))
+
+    def _grant(self, now: float) -> None:
+        """Tell each broker its share of every service's concurrency, if it changed."""
+        if self.draining:
+            return
+        up = [link for link in self._links.links.values() if link.state is LinkState.UP]
+        for service in self._services.values():
+            held, backlog = service.held, service.backlog
+            shares = spread(
+                service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
+            )
+            for link in up:
+                grant = (link.epoch, shares[link.name])
+                if service.granted.get(link.name) != grant:
+                    service.granted[link.name] = grant
+                    self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)
+
+
+def _encode_failure(error: ServiceError, bytes_max: int) -> bytes:
+    """Return the error's payload; without its details and with a shorter message if it cannot travel whole."""
+    try:
+        payload = control.encode_failure(error)
+        if len(payload) <= bytes_max:
+            return payload
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # the details hold what MessagePack cannot carry
+    return control.encode_failure(ServiceError(error.code, f"{error.message[:500]} (its details could not be sent)"))

@@ -1,0 +1,127 @@
+"""Every exception that BraidMQ raises on purpose.
+
+BraidError
+├── ConfigError (ValueError)        a file, option or argument is wrong
+├── NodeClosed                      the node is not running
+├── NotRegistered                   every broker refuses this node's key
+├── ProtocolError                   bytes that are not BRAID/1
+└── RequestError                    a request ended without a result
+├── DeadlineExceeded (TimeoutError)
+├── NoBroker                    no broker could be reached in time
+├── NoWorker                    no worker provides the service
+├── Overloaded                  the service or this node is at its limit
+├── AccessDenied                this node may not call the service
+├── PayloadTooLarge             never sent
+├── AttemptsExhausted           every attempt was lost with a broker or worker
+└── ServiceError                the handler answered with an error
+"""
+
+from typing import Any
+
+
+class BraidError(Exception):
+    """Base of every exception that BraidMQ raises on purpose."""
+
+
+class ConfigError(BraidError, ValueError):
+    """A file, option or argument is wrong; the message says what and how to mend it."""
+
+
+class NodeClosed(BraidError):
+    """The node was not started, or is closed or draining."""
+
+
+class NotRegistered(BraidError):
+    """Every broker that could be reached refuses this node's key."""
+
+
+class ProtocolError(BraidError):
+    """Bytes that are not a valid BRAID/1 message."""
+
+
+class RequestError(BraidError):
+    """A request ended without a result.
+
+    Attributes:
+        request_id: the 16 bytes that name the request on the wire; empty if it was refused before it got one.
+        service: the service that was called.
+        attempts: how many times the request left this node.
+        maybe_executed: whether a worker may have run it. False is a promise: it was not run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: bytes = b"",
+        service: str = "",
+        attempts: int = 0,
+        maybe_executed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        self.service = service
+        self.attempts = attempts
+        self.maybe_executed = maybe_executed
+
+
+class DeadlineExceeded(RequestError, TimeoutError):
+    """No answer within the request's timeout."""
+
+
+class NoBroker(RequestError):
+    """No broker could be reached within the request's timeout."""
+
+
+class NoWorker(RequestError):
+    """Every broker that was asked says that no worker provides the service."""
+
+
+class Overloaded(RequestError):
+    """The service's queue, a broker's limit for this node, or this node's own limit is reached."""
+
+
+class AccessDenied(RequestError):
+    """This node's certificate does not allow it to call the service."""
+
+
+class PayloadTooLarge(RequestError):
+    """The payload is larger than the net allows; it was not sent."""
+
+
+class AttemptsExhausted(RequestError):
+    """No attempt is left, and the last one was lost together with its broker or worker."""
+
+
+class ServiceError(RequestError):
+    """The handler's own error, raised in the worker and received by the caller as it is.
+
+    Args:
+        code: a short constant for programs, e.g. ``INVALID_ARGUMENT``. ``INTERNAL`` stands for an exception
+            that the handler did not mean to raise. At most 255 bytes of UTF-8.
+        message: one line for people.
+        details: anything MessagePack can carry, for programs. Code, message and details together are limited
+            like a payload.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        details: Any = None,
+        *,
+        request_id: bytes = b"",
+        service: str = "",
+        attempts: int = 0,
+        maybe_executed: bool = True,
+    ) -> None:
+        super().__init__(
+            f"{code}: {message}" if message else code,
+            request_id=request_id,
+            service=service,
+            attempts=attempts,
+            maybe_executed=maybe_executed,
+        )
+        self.code = code
+        self.message = message
+        self.details = details

@@ -1,0 +1,74 @@
+"""Requests and replies as users see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Returns a time in seconds that never goes back."""
+
+    def __call__(self) -> float:
+        """Return the time now."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request, as its handler receives it.
+
+    Attributes:
+        payload: the caller's bytes, untouched.
+        sender: the caller's registered name, stamped by the broker from the caller's key.
+        receiver: the registered name of the node that runs this handler.
+        service: the service that was called.
+        id: 16 bytes that name the request; the same for every attempt.
+        possible_duplicate: an earlier attempt may have been run, here or by another worker.
+        retry_count: how many earlier attempts may have been run.
+        deadline: when the caller stops waiting, on this process's monotonic clock.
+        headers: the caller's headers, e.g. ``traceparent``.
+        broker: the broker that the request came through.
+    """
+
+    payload: bytes
+    sender: str
+    receiver: str
+    service: str
+    id: bytes
+    possible_duplicate: bool
+    retry_count: int
+    deadline: float
+    headers: Mapping[str, str]
+    broker: str
+    _clock: Clock = field(repr=False)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the caller stops waiting; 0.0 when it has."""
+        return max(0.0, self.deadline - self._clock())
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """The answer to a request.
+
+    Attributes:
+        payload: the handler's bytes, untouched.
+        sender: the registered name of the worker, stamped by the broker from the worker's key.
+        receiver: the registered name of the caller.
+        service: the service that was called.
+        id: 16 bytes that name this reply.
+        original_id: the id of the request.
+        possible_duplicate: the attempt that was answered, or an earlier one, may have been run more than once.
+        retry_count: how many attempts before the answered one may have been run.
+        broker: the broker that the reply came through.
+    """
+
+    payload: bytes
+    sender: str
+    receiver: str
+    service: str
+    id: bytes
+    original_id: bytes
+    possible_duplicate: bool
+    retry_count: int
+    broker: str

@@ -1,0 +1,307 @@
+"""The node: calls services, and provides some, over every broker of its net."""
+
+import asyncio
+import inspect
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from braidmq.core.worker import CONCURRENCY_MAX, Job
+from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRegistered, ServiceError
+from braidmq.members import Role, check_service
+from braidmq.messages import Reply, Request
+from braidmq.settings import Settings
+from braidmq.trust import joinfile
+from braidmq.wire.control import Report
+from braidmq.wire.envelope import Flag, decode_headers
+from braidmq.zeromq.node_loop import NodeLoop
+
+_LOG = logging.getLogger("braidmq.node")
+
+Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
+"""Runs a request: `async def` on the event loop, `def` in a thread."""
+
+H = TypeVar("H", bound=Handler)
+
+FLUSH_S_MAX: Final = 1.0
+"""Time that the last answers have to leave when a node ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerInfo:
+    """What a node knows of a broker.
+
+    Attributes:
+        name: its registered name.
+        endpoints: where it can be reached.
+        state: waiting, connecting, up, suspect or draining.
+        problem: why there is no connection, if there is none and a reason is known.
+    """
+
+    name: str
+    endpoints: tuple[str, ...]
+    state: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    handler: Handler
+    concurrency: int
+    blocking: bool
+
+
+class Node:
+    """A member of the net; a client and a worker at once.
+
+    Args:
+        join: the node's join file, or its path.
+        settings: see Settings.
+
+    Raises:
+        ConfigError: the join file is wrong, or a broker's.
+
+    Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the event loop
+    in which it was started; `braidmq.blocking.Node` is for programs without one.
+    """
+
+    def __init__(self, join: joinfile.JoinFile | Path | str, *, settings: Settings | None = None) -> None:
+        self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
+        if self._identity.certificate.role is not Role.NODE:
+            raise ConfigError(f"{join} is the join file of a broker; a node needs one made by 'braidmq add node'")
+        self.name = self._identity.name
+        self.settings = settings or Settings()
+        self._services: dict[str, _Service] = {}
+        self._loop: NodeLoop | None = None
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._draining = False
+
+    def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
+        """Provide a service: decorates its handler. Declare services before `start`.
+
+        Args:
+            name: the service; this node's certificate must allow it to serve it.
+            concurrency: how many requests run at once, from 1 to 10,000: tasks for `async def`, threads for
+                `def`. It is also the credit that the brokers are granted together.
+
+        Raises:
+            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running.
+        """
+        check_service(name)
+        if not 1 <= concurrency <= CONCURRENCY_MAX:
+            raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
+        if name in self._services:
+            raise ConfigError(f"{name} has a handler already")
+        if not self._identity.certificate.member.may_serve(name):
+            raise ConfigError(
+                f"{self.name} may not serve {name}: make a join file with --serve {name} or a pattern that covers it"
+            )
+        if self._loop is not None:
+            raise ConfigError("declare services before the node is started")
+
+        def decorate(handler: H) -> H:
+            self._services[name] = _Service(handler, concurrency, not inspect.iscoroutinefunction(handler))
+            return handler
+
+        return decorate
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that this node provides."""
+        return tuple(self._services)
+
+    @property
+    def brokers(self) -> list[BrokerInfo]:
+        """What this node knows of the net's brokers, by name; empty before `start`."""
+        if self._loop is None:
+            return []
+        links = self._loop.core.links.links
+        return [
+            BrokerInfo(name, link.address.endpoints, link.state.value, link.failure and link.failure.value)
+            for name, link in sorted(links.items())
+        ]
+
+    async def start(self) -> None:
+        """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection."""
+        if self._loop is not None:
+            raise NodeClosed("a node is started once")
+        self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
+        threads = sum(service.concurrency for service in self._services.values() if service.blocking)
+        if threads:
+            self._pool = ThreadPoolExecutor(min(threads, CONCURRENCY_MAX), thread_name_prefix=f"braidmq-{self.name}")
+        for name, service in self._services.items():
+            self._loop.core.worker.offer(name, service.concurrency)
+        self._loop.start()
+
+    async def close(self) -> None:
+        """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect."""
+        if self._loop is None or self._draining:
+            return
+        self._draining = True
+        try:
+            await self._loop.drain()
+        finally:
+            for task in list(self._tasks.values()):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
+            self._loop.close(FLUSH_S_MAX)
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def request(
+        self,
+        service: str,
+        payload: bytes = b"",
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it also bounds the request on its way, not only this wait
+        attempts: int | None = None,
+        via: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Call a service and return its reply. Cancelling the call cancels it at the worker, too.
+
+        Args:
+            service: its name.
+            payload: any bytes, up to payload_bytes_max.
+            timeout: seconds until the call gives up, over all attempts; above 0 and at most 86,400.
+            attempts: how often the request may be sent, from 1 to 20.
+            via: the name of the only broker to use.
+            headers: strings that reach the handler, 16 KiB at most.
+
+        Raises:
+            ServiceError: the handler answered with an error.
+            RequestError: another subclass says why there is no answer, and whether the request may have been run.
+            NotRegistered: every broker refuses this node's key.
+            NodeClosed: the node is not running.
+            ConfigError: an argument is wrong.
+        """
+        if self._loop is None or self._draining:
+            raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
+        return await self._loop.request(
+            service, bytes(payload) if isinstance(payload, bytearray | memoryview) else payload,
+            timeout=timeout, attempts=attempts, via=via, headers=headers,
+        )  # fmt: skip
+
+    async def connected(self) -> None:
+        """Wait until a broker is up.
+
+        Raises:
+            NotRegistered: every broker refuses this node's key.
+        """
+        if self._loop is None:
+            raise NodeClosed("the node is not running")
+        links = self._loop.core.links
+        while not any(link.open for link in links.links.values()):
+            if links.refused:
+                raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
+            await self._loop.changed()
+
+    async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
+        """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
+        if self._loop is None:
+            raise NodeClosed("the node is not running")
+        core = self._loop.core
+        core.observe(self._loop.clock())
+        self._loop.schedule()
+        try:
+            async with asyncio.timeout(timeout):
+                while any(link.open and link.name not in core.reports for link in core.links.links.values()):
+                    await self._loop.changed()
+        except TimeoutError:
+            _LOG.info("not every broker answered within %g s", timeout)
+        return dict(core.reports)
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGINT or SIGTERM comes, then drain and end."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with self:
+                await stop.wait()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
+        asyncio.run(self.run_until_signal())
+
+    # -- running jobs
+
+    def _run_job(self, job: Job) -> None:
+        loop = self._loop
+        assert loop is not None
+        sent = job.request
+        try:
+            headers = decode_headers(sent.extension)
+        except BraidError as error:
+            loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
+            return
+        request = Request(
+            sent.payload,
+            sent.sender.decode("ascii", "replace"),
+            self.name,
+            sent.service.decode("ascii", "replace"),
+            sent.id,
+            bool(sent.flags & Flag.POSSIBLE_DUPLICATE),
+            sent.retry_count,
+            job.deadline,
+            headers,
+            job.link.name,
+            loop.clock,
+        )
+        self._tasks[job] = asyncio.get_running_loop().create_task(self._run_handler(job, request))
+
+    def _stop_job(self, job: Job) -> None:
+        task = self._tasks.get(job)
+        if task is not None and not self._services[job.service.name.decode()].blocking:
+            task.cancel()
+
+    async def _run_handler(self, job: Job, request: Request) -> None:
+        loop = self._loop
+        assert loop is not None
+        service = self._services[request.service]
+        outcome: bytes | ServiceError | None = None
+        try:
+            if service.blocking:
+                running = asyncio.get_running_loop().run_in_executor(self._pool, service.handler, request)
+                result = await running
+            else:
+                result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
+            outcome = _checked(result, request.service)
+        except ServiceError as error:
+            outcome = error
+        except asyncio.CancelledError:
+            outcome = None
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
+            _LOG.exception("the handler of %s failed for a request of %s", request.service, request.sender)
+            outcome = ServiceError("INTERNAL", f"the handler failed with {type(error).__name__}")
+        finally:
+            del self._tasks[job]
+            loop.finish(job, outcome)
+
+
+def _checked(result: object, service: str) -> bytes:
+    if isinstance(result, bytes):
+        return result
+    if isinstance(result, bytearray | memoryview):
+        return bytes(result)
+    raise TypeError(f"the handler of {service} must return bytes, not {type(result).__name__}")

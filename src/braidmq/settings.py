@@ -1,0 +1,189 @@
+"""Every knob of a node and of a broker, with its default, its bounds and its reason.
+
+Durations are seconds. `Settings()` suits one data centre, `Settings.test()` suits tests on one machine, and
+`Settings.wan()` suits brokers that are tens to hundreds of milliseconds apart.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from braidmq.errors import ConfigError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _knob(default: Any, low: float, high: float) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Options of a node or broker; every field has a default that is meant to be kept.
+
+    Raises:
+        ConfigError: a value is outside its bounds, or two values contradict each other.
+    """
+
+    timeout_s: float = _knob(5.0, 0.001, 86_400)
+    """Deadline of a request that names none: over all attempts, queues and pauses. Longer waits out longer
+    outages; shorter frees the caller sooner. A caller's own timeout overrides it."""
+
+    exchange_timeout_s: float = _knob(1.0, 0.03, 180)
+    """Silence after which an attempt counts as lost. It measures silence, not work: workers and brokers say
+    WORKING at a third of it. Shorter fails over sooner from a hung broker; too short takes a slow network for a
+    dead one. At least three round trips."""
+
+    attempts: int = _knob(3, 1, 20)
+    """How often a request may leave this node, the first time included."""
+
+    backoff_s: float = _knob(0.1, 0.001, 60)
+    """First pause before a request returns to brokers that all refused it. It doubles with each such round, with
+    full jitter (a uniform draw from 0 to the pause). Another broker is tried at once, without a pause."""
+
+    backoff_s_max: float = _knob(1.0, 0.001, 60)
+    """Longest pause of that kind."""
+
+    failover_spread_s: float = _knob(0.05, 0, 10)
+    """When a broker dies, its requests move to other brokers spread over 1 ms each, at most this long, so that
+    the survivors are not hit at one instant."""
+
+    retry_budget_ratio: float = _knob(0.1, 0, 1)
+    """Retries allowed per request, on average: a retry spends 1 token, a request earns this much. It keeps retries
+    from multiplying an overload. The first failover after a death or silence is free."""
+
+    retry_budget_per_s: float = _knob(1.0, 0, 1_000)
+    """Tokens earned per second on top, so that a node with few requests can retry at all."""
+
+    retry_budget_max: float = _knob(10.0, 1, 10_000)
+    """Most tokens that are kept, which bounds a burst of retries."""
+
+    in_flight_max: int = _knob(256, 1, 100_000)
+    """Requests of this node that may await an answer at once; further callers wait for a place until their
+    deadline. On a broker: the same limit for each key."""
+
+    waiting_max: int = _knob(10_000, 0, 1_000_000)
+    """Calls of this node that may wait for such a place; more fail at once as Overloaded."""
+
+    in_flight_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
+    """Bytes of payload of those requests. On a broker: the limit for each key's queued requests."""
+
+    payload_bytes_max: int = _knob(1 * MIB, KIB, 64 * MIB)
+    """Largest payload. A broker tells its limit to its nodes; the smaller of both applies."""
+
+    queue_messages_max: int = _knob(1_000, 0, 100_000)
+    """Requests that a broker keeps per service while every worker is at its credit; more are rejected as busy."""
+
+    queue_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
+    """Bytes of all requests that wait in one broker's queues."""
+
+    services_max: int = _knob(10_000, 1, 1_000_000)
+    """Services that one broker knows at once."""
+
+    nodes_max: int = _knob(10_000, 1, 100_000)
+    """Connections of members that one broker accepts."""
+
+    connections_per_key_max: int = _knob(16, 1, 10_000)
+    """Connections that one key may hold at one broker: processes that share a join file, and reconnections."""
+
+    outbox_bytes_max: int = _knob(16 * MIB, 64 * KIB, 1024 * MIB)
+    """Bytes that wait for one peer that reads too slowly; beyond it the peer is disconnected."""
+
+    balance: Literal["least-outstanding", "round-robin"] = "least-outstanding"
+    """How a broker chooses among the workers of a service that have credit: the one with the fewest outstanding
+    requests and round-robin among equals, or plain round-robin."""
+
+    heartbeat_s: float = _knob(1.0, 0.02, 60)
+    """How often a broker and its nodes say that they are there when they have nothing else to say. The broker's
+    value holds for its nodes. Shorter notices a hung peer sooner and costs messages: peers / heartbeat_s each
+    second."""
+
+    suspect_after_s: float = _knob(1.5, 0.03, 180)
+    """Silence after which a peer gets no new work. Above heartbeat_s, or a healthy peer would flap."""
+
+    dead_after_s: float = _knob(3.0, 0.06, 600)
+    """Silence after which a peer is given up and its outstanding requests are lost. At least two heartbeats."""
+
+    transport_heartbeat_s: float = _knob(5.0, 0.1, 60)
+    """Interval of ZMTP's own heartbeat, which sees a vanished host below a live connection."""
+
+    transport_timeout_s: float = _knob(15.0, 0.3, 600)
+    """Silence after which ZMTP's heartbeat closes the connection."""
+
+    handshake_s_max: float = _knob(10.0, 0.1, 60)
+    """Time that a connection has to complete its handshake before it is closed."""
+
+    reconnect_s: float = _knob(0.1, 0.001, 60)
+    """First pause before a lost or refused connection is made anew. It doubles with each failure, with full
+    jitter."""
+
+    reconnect_s_max: float = _knob(5.0, 0.001, 600)
+    """Longest pause of that kind. Longer spares a restarting broker; shorter finds it sooner."""
+
+    dedup_s: float = _knob(60.0, 0, 3_600)
+    """How long a worker remembers a request it has run, so that a second copy gets the cached reply."""
+
+    dedup_entries_max: int = _knob(100_000, 1, 10_000_000)
+    """Most requests that it remembers."""
+
+    dedup_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
+    """Most bytes of replies that it keeps; the oldest replies go first, and with them the protection."""
+
+    drain_s: float = _knob(5.0, 0, 600)
+    """How long a node or broker that was told to stop goes on with what it has."""
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for knob in dataclasses.fields(self):
+            value = getattr(self, knob.name)
+            if not knob.metadata:
+                continue
+            low, high = knob.metadata["low"], knob.metadata["high"]
+            whole = isinstance(knob.default, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                raise ConfigError(f"{knob.name} must be a {'whole ' if whole else ''}number, not {value!r}")
+            if not low <= value <= high:
+                raise ConfigError(f"{knob.name} must be between {low:g} and {high:g}, not {value!r}")
+        if self.balance not in {"least-outstanding", "round-robin"}:
+            raise ConfigError(f"balance must be 'least-outstanding' or 'round-robin', not {self.balance!r}")
+        if not self.heartbeat_s < self.suspect_after_s < self.dead_after_s:
+            raise ConfigError("heartbeat_s, suspect_after_s and dead_after_s must grow in this order")
+        if self.backoff_s > self.backoff_s_max:
+            raise ConfigError("backoff_s must not exceed backoff_s_max")
+        if self.reconnect_s > self.reconnect_s_max:
+            raise ConfigError("reconnect_s must not exceed reconnect_s_max")
+
+    @classmethod
+    def test(cls, **changes: Any) -> Self:
+        """Short timers for tests on one machine; `changes` override single fields."""
+        return cls(
+            **{
+                "timeout_s": 5.0,
+                "exchange_timeout_s": 0.5,
+                "heartbeat_s": 0.2,
+                "suspect_after_s": 0.5,
+                "dead_after_s": 1.0,
+                "reconnect_s": 0.02,
+                "reconnect_s_max": 0.2,
+                "drain_s": 2.0,
+                **changes,
+            }
+        )
+
+    @classmethod
+    def wan(cls, **changes: Any) -> Self:
+        """Patient timers for brokers across a wide-area network; `changes` override single fields."""
+        return cls(
+            **{
+                "timeout_s": 15.0,
+                "exchange_timeout_s": 3.0,
+                "heartbeat_s": 2.0,
+                "suspect_after_s": 4.0,
+                "dead_after_s": 8.0,
+                "reconnect_s": 0.25,
+                "reconnect_s_max": 15.0,
+                "drain_s": 15.0,
+                **changes,
+            }
+        )

@@ -1,0 +1,154 @@
+"""What the authority says about one member, signed.
+
+On the wire a certificate is an Ed25519 signature (64 bytes) followed by the MessagePack map of its `Claims`. The
+signature covers `DOMAIN` and exactly those bytes; nothing is ever encoded again. Unknown claims of a newer version are
+skipped.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from braidmq.errors import ConfigError, ProtocolError
+from braidmq.members import Member, Role, check_name, check_pattern
+from braidmq.trust.endpoint import check_endpoint
+from braidmq.trust.signed import KEY_BYTES, SIGNATURE_BYTES, open_signed, sign
+
+DOMAIN: Final = b"BRAID/1 certificate\0"
+
+KEYS_MAX: Final = 2
+"""Keys of one member: the valid one, and while rotating its successor."""
+
+PATTERNS_MAX: Final = 64
+"""Patterns in `calls` and in `serves`: a broker tries them one after the other for a service it sees first."""
+
+ENDPOINTS_MAX: Final = 8
+"""Endpoints of one broker: every node tries each of them."""
+
+SERIAL_MAX: Final = 2**63 - 1
+"""Largest serial and manifest version: an int64 in every language."""
+
+CERTIFICATE_BYTES_MAX: Final = 32 * 1024
+"""Largest certificate with its signature: every limit above together with the longest texts stays below it."""
+
+_NET = re.compile(r"[0-9a-f]{16}\Z")
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What the authority says about one member.
+
+    Attributes:
+        net: the net's id, 16 lower-case hex digits.
+        serial: grows with each certificate that the authority issues, 1 to `SERIAL_MAX`.
+        name: unique in the net.
+        role: broker or node.
+        keys: the member's CURVE public keys, 32 bytes each; two while they are being rotated.
+        calls: patterns of the services it may call; none for a broker.
+        serves: patterns of the services it may provide; none for a broker.
+        observe: whether it may read the status of brokers.
+        endpoints: where a broker can be reached, 1 to `ENDPOINTS_MAX`; none for a node.
+    """
+
+    net: str
+    serial: int
+    name: str
+    role: Role
+    keys: tuple[bytes, ...]
+    calls: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    observe: bool = False
+    endpoints: tuple[str, ...] = ()
+
+
+class Certificate(Claims, frozen=True, kw_only=True):
+    """Claims whose signature was verified; only `issue` and `verify` make one.
+
+    Attributes:
+        blob: the certificate as it travels: signature and payload, byte for byte as they were signed.
+    """
+
+    blob: bytes
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        """The member's keys in lower-case hex, as `members.Directory` knows them."""
+        return tuple(key.hex() for key in self.keys)
+
+    @property
+    def member(self) -> Member:
+        """The member as the cores see it, free of keys."""
+        return Member(name=self.name, role=self.role, calls=self.calls, serves=self.serves, observe=self.observe)
+
+
+_decoder = msgspec.msgpack.Decoder(Claims)
+
+
+def issue(claims: Claims, seed: bytes) -> Certificate:
+    """Return the certificate of `claims`, signed with the authority's `seed` (32 bytes).
+
+    Raises:
+        ConfigError: a claim breaks the rules.
+    """
+    check_claims(claims)
+    return _certify(claims, sign(DOMAIN, msgspec.msgpack.encode(claims), seed))
+
+
+def verify(blob: bytes, authority_key: bytes, net: str) -> Certificate:
+    """Return the certificate in `blob`, which may come from anyone.
+
+    Args:
+        blob: signature and payload.
+        authority_key: the Ed25519 public key of the net's authority, 32 bytes.
+        net: the id of the net that the certificate must be for.
+
+    Raises:
+        ProtocolError: `blob` is not a certificate that the authority signed for this net, or breaks a rule.
+    """
+    if not SIGNATURE_BYTES < len(blob) <= CERTIFICATE_BYTES_MAX:
+        raise ProtocolError(f"a certificate cannot be {len(blob)} bytes long")
+    try:
+        claims = _decoder.decode(open_signed(DOMAIN, blob, authority_key))
+        check_claims(claims)
+    except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
+        raise ProtocolError(f"not a certificate: {error}") from None
+    if claims.net != net:
+        raise ProtocolError(f"the certificate of {claims.name!r} is for net {claims.net}, not {net}")
+    return _certify(claims, blob)
+
+
+def check_net(net: str) -> str:
+    """Return `net` if it can be the id of a net, else raise ConfigError."""
+    if not _NET.match(net):
+        raise ConfigError(f"{net[:40]!r} is not the id of a net: it has 16 lower-case hex digits")
+    return net
+
+
+def check_claims(claims: Claims) -> None:
+    """Raise ConfigError with one line if a claim breaks the rules."""
+    check_net(claims.net)
+    check_name(claims.name)
+    if not 1 <= claims.serial <= SERIAL_MAX:
+        raise ConfigError(f"{claims.name!r}: a serial must be from 1 to 2^63 - 1, not {claims.serial}")
+    if not 1 <= len(claims.keys) <= KEYS_MAX or len(set(claims.keys)) < len(claims.keys):
+        raise ConfigError(f"{claims.name!r} must have 1 to {KEYS_MAX} different keys")
+    if any(len(key) != KEY_BYTES for key in claims.keys):
+        raise ConfigError(f"{claims.name!r} has a key that is not {KEY_BYTES} bytes long")
+    for patterns in (claims.calls, claims.serves):
+        if len(patterns) > PATTERNS_MAX:
+            raise ConfigError(f"{claims.name!r} has {len(patterns)} patterns of a kind: {PATTERNS_MAX} are allowed")
+        for pattern in patterns:
+            check_pattern(pattern)
+    if claims.role is Role.BROKER:
+        if not 1 <= len(claims.endpoints) <= ENDPOINTS_MAX:
+            raise ConfigError(f"broker {claims.name!r} must have 1 to {ENDPOINTS_MAX} endpoints")
+        if claims.calls or claims.serves:
+            raise ConfigError(f"broker {claims.name!r} must not call or serve: it only carries requests")
+        for endpoint in claims.endpoints:
+            check_endpoint(endpoint)
+    elif claims.endpoints:
+        raise ConfigError(f"node {claims.name!r} must not have endpoints: it connects to brokers")
+
+
+def _certify(claims: Claims, blob: bytes) -> Certificate:
+    return Certificate(**{name: getattr(claims, name) for name in Claims.__struct_fields__}, blob=blob)

@@ -1,0 +1,90 @@
+"""Addresses of brokers: ``tcp://HOST:PORT``."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from braidmq.errors import ConfigError
+
+HOST_BYTES_MAX: Final = 253
+"""Longest DNS name (RFC 1035, as text). An IP address is shorter."""
+
+_SCHEME: Final = "tcp://"
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
+_NUMBER = re.compile(r"[0-9]+\Z")
+_PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
+_WILDCARDS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - recognised, not bound
+
+
+def check_endpoint(text: str) -> str:
+    """Return `text` if a node can connect to it, else raise ConfigError.
+
+    An endpoint is ``tcp://HOST:PORT``: HOST a DNS name, an IPv4 address or an IPv6 address in brackets, PORT from
+    1 to 65535.
+    """
+    host = _split(text)
+    if host in _WILDCARDS:
+        raise ConfigError(
+            f"{text!r} is no address that nodes can connect to: name the broker's host (only --bind takes a wildcard)"
+        )
+    _check_host(text, host)
+    return text
+
+
+def check_bind(text: str) -> str:
+    """Return `text` if a broker can listen on it, else raise ConfigError.
+
+    It is an endpoint (`check_endpoint`), or one with a wildcard for HOST: ``*``, ``0.0.0.0`` or ``[::]``.
+    """
+    host = _split(text)
+    if host not in _WILDCARDS:
+        _check_host(text, host)
+    return text
+
+
+def _split(text: str) -> str:
+    """Check all but the host, and return the host."""
+    if len(text) > len(_SCHEME) + HOST_BYTES_MAX + len(":65535"):
+        raise ConfigError(f"{text[:40]!r}... is too long for an endpoint: write tcp://HOST:PORT")
+    if any(character.isspace() for character in text):
+        raise ConfigError(f"{text!r} is not an endpoint: remove the spaces")
+    if not text.startswith(_SCHEME):
+        raise ConfigError(f"{text!r} is not an endpoint: begin with tcp://, as in tcp://host.example:5550")
+    host, colon, port = text.removeprefix(_SCHEME).rpartition(":")
+    if not colon or port.endswith("]"):
+        raise ConfigError(f"{text!r} is not an endpoint: add a port, as in {text[:270]}:5550")
+    if not _PORT.match(port) or int(port) > 65_535:
+        raise ConfigError(f"{text!r} is not an endpoint: the port must be a number from 1 to 65535")
+    return host
+
+
+def _check_host(text: str, host: str) -> None:
+    if host.startswith("["):
+        valid = host.endswith("]") and _is_ipv6(host[1:-1])
+    elif ":" in host:
+        raise ConfigError(f"{text!r} is not an endpoint: write an IPv6 address in brackets, as in tcp://[::1]:5550")
+    else:
+        labels = host.removesuffix(".").split(".")
+        if _NUMBER.match(labels[-1]):  # RFC 3696: no top-level domain is a number, so this is meant to be IPv4
+            valid = _is_ipv4(host)
+        else:
+            valid = len(host) <= HOST_BYTES_MAX and all(map(_LABEL.match, labels))
+    if not valid:
+        raise ConfigError(f"{text!r} is not an endpoint: its host is no DNS name, IPv4 or [IPv6] address")
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv6(host: str) -> bool:
+    """Whether `host` is an address without a zone: a zone means something on one machine only."""
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return False
+    return address.scope_id is None

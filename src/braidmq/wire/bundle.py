@@ -1,0 +1,47 @@
+"""Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
+
+from collections.abc import Iterator
+
+from braidmq.wire.envelope import COMMON
+from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
+
+_COMMON_BYTES = COMMON.size
+
+
+def split(frame: bytes) -> tuple[list[bytes], bool]:
+    """Return the messages in `frame`, and whether it is well formed to its end.
+
+    A malformed message ends its bundle: what stands before it is returned, the rest is dropped.
+    """
+    size = len(frame)
+    if size >= _COMMON_BYTES and int.from_bytes(frame[:4]) == size:
+        return [frame], True
+    messages: list[bytes] = []
+    at = 0
+    while at < size:
+        end = at + int.from_bytes(frame[at : at + 4])
+        if end > size or end - at < _COMMON_BYTES:
+            return messages, False
+        messages.append(frame[at:end])
+        at = end
+    return messages, at > 0
+
+
+def join(messages: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield bundles of about BUNDLE_BYTES, each with the number of messages in it; a larger one travels alone."""
+    if len(messages) == 1:
+        yield messages[0], 1
+        return
+    first, size = 0, 0
+    for index, message in enumerate(messages):
+        if size and size + len(message) > BUNDLE_BYTES:
+            yield b"".join(messages[first:index]), index - first
+            first, size = index, 0
+        size += len(message)
+    if size:
+        yield b"".join(messages[first:]), len(messages) - first
+
+
+def bundle_bytes_max(message_bytes_max: int) -> int:
+    """Return the largest frame that `join` makes of messages up to `message_bytes_max`."""
+    return min(max(message_bytes_max, BUNDLE_BYTES), MESSAGE_BYTES_MAX)

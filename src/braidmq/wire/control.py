@@ -1,0 +1,221 @@
+"""The cold messages of BRAID/1: MessagePack maps behind the common prefix, typed and validated by msgspec.
+
+Unknown fields are skipped, so that a newer minor version can add some. Fields: docs/protocol.md, "Control
+messages".
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from braidmq.errors import ProtocolError, ServiceError
+from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
+from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.limits import CONTROL_BYTES_MAX
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
+ServiceName = Annotated[str, Meta(min_length=1, max_length=SERVICE_BYTES_MAX)]
+Text = Annotated[str, Meta(max_length=255)]
+Count = Annotated[int, Meta(ge=0, le=UINT32)]
+Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
+Blob = Annotated[bytes, Meta(max_length=64 * 1024)]
+
+
+class Hello(Struct, frozen=True, omit_defaults=True):
+    """The first message on a connection, from the side that connected."""
+
+    software: Text = ""
+
+
+class Welcome(Struct, frozen=True, omit_defaults=True):
+    """The broker's answer to HELLO: the session is open."""
+
+    broker: Name
+    member: Name
+    heartbeat_ms: Milliseconds
+    payload_bytes_max: Count
+    software: Text = ""
+
+
+class Ready(Struct, frozen=True, omit_defaults=True):
+    """A worker's grant: at most `credit` requests of `service` may be outstanding. The newest grant holds."""
+
+    service: ServiceName
+    credit: Count
+
+
+class Demand(Struct, frozen=True, omit_defaults=True):
+    """A broker's wish for more credit: `backlog` requests of `service` wait at it."""
+
+    service: ServiceName
+    backlog: Count
+
+
+class Heartbeat(Struct, frozen=True, omit_defaults=True):
+    """Nothing but a sign of life."""
+
+
+class Services(Struct, frozen=True, omit_defaults=True):
+    """The services that this node may call and that have a worker at the broker now. Replaces the last list."""
+
+    available: Annotated[list[ServiceName], Meta(max_length=100_000)]
+
+
+class Peer(Struct, frozen=True, omit_defaults=True):
+    """A broker of the net: its signed certificate, and whether the sender is connected to it."""
+
+    certificate: Blob
+    connected: bool = False
+
+
+class Peers(Struct, frozen=True, omit_defaults=True):
+    """The brokers that the sender knows, itself included."""
+
+    brokers: Annotated[list[Peer], Meta(max_length=10_000)]
+
+
+class Goodbye(Struct, frozen=True, omit_defaults=True):
+    """How a session ends.
+
+    `draining`: the sender takes no new requests. `noted`: the answer to that: the sender has sent its last
+    request over this session. `no-session` and `refused`: the broker has no session for this connection.
+    """
+
+    reason: Literal["draining", "noted", "no-session", "refused"]
+    text: Text = ""
+
+
+class Status(Struct, frozen=True, omit_defaults=True):
+    """Asks a broker for a Report. Only members with the right to observe get one."""
+
+
+class ServiceStatus(Struct, frozen=True, omit_defaults=True):
+    """A service as a broker sees it."""
+
+    name: str
+    workers: int
+    credit: int
+    outstanding: int
+    queued: int
+
+
+class NodeStatus(Struct, frozen=True, omit_defaults=True):
+    """A connected node as a broker sees it."""
+
+    name: str
+    state: str
+    silent_ms: int
+    in_flight: int
+    serves: list[str] = []
+
+
+class PeerStatus(Struct, frozen=True, omit_defaults=True):
+    """Another broker as a broker sees it."""
+
+    name: str
+    state: str
+
+
+class Report(Struct, frozen=True, omit_defaults=True):
+    """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
+
+    broker: str = ""
+    software: str = ""
+    state: str = ""
+    uptime_s: float = 0.0
+    denied: bool = False
+    brokers: list[PeerStatus] = []
+    nodes: list[NodeStatus] = []
+    nodes_total: int = 0
+    services: list[ServiceStatus] = []
+    services_total: int = 0
+    counters: dict[str, int] = {}
+
+
+class Failure(Struct, frozen=True, omit_defaults=True):
+    """The payload of a REPLY whose code is ERROR."""
+
+    code: Text
+    message: str = ""
+    details: Any = None
+
+
+REPORT_ROWS_MAX: Final = 1_000
+"""Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
+
+Control = Hello | Welcome | Ready | Demand | Heartbeat | Services | Peers | Goodbye | Status | Report
+
+_TYPES: Final[dict[int, type[Control]]] = {
+    Command.HELLO: Hello,
+    Command.WELCOME: Welcome,
+    Command.READY: Ready,
+    Command.DEMAND: Demand,
+    Command.HEARTBEAT: Heartbeat,
+    Command.SERVICES: Services,
+    Command.PEERS: Peers,
+    Command.GOODBYE: Goodbye,
+    Command.STATUS: Status,
+    Command.REPORT: Report,
+}
+_COMMANDS: Final = {kind: command for command, kind in _TYPES.items()}
+_DECODERS: Final = {command: msgspec.msgpack.Decoder(kind) for command, kind in _TYPES.items()}
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_FAILURE: Final = msgspec.msgpack.Decoder(Failure)
+
+_MALFORMED: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What msgspec raises on bytes of a peer. ValueError: invalid UTF-8, and a timestamp beyond the year 9999."""
+
+_REASON_CHARS: Final = 200
+"""How much of msgspec's text an error repeats: it quotes the peer's value, which may be megabytes long."""
+
+
+def encode_control(control: Control, sent_ms: int) -> bytes:
+    """Return the message that carries `control`."""
+    body = _ENCODER.encode(control)
+    return COMMON.pack(COMMON.size + len(body), VERSION, _COMMANDS[type(control)], 0, 0, sent_ms) + body
+
+
+def decode_control(message: bytes) -> Control | None:
+    """Return the control message in `message`; None for a command that this version does not know.
+
+    Raises:
+        ProtocolError: the bytes are not one whole control message of this major version.
+    """
+    if not COMMON.size <= len(message) <= CONTROL_BYTES_MAX:
+        raise ProtocolError(f"a control message of {len(message)} bytes")
+    length, version, command, _flags, _retry_count, _sent_ms = COMMON.unpack_from(message)
+    if length != len(message) or version >> 4 != MAJOR:
+        raise ProtocolError(f"length {length}, version {version:#x}, command {command} in {len(message)} bytes")
+    decoder = _DECODERS.get(command)
+    if decoder is None:
+        return None
+    try:
+        return decoder.decode(memoryview(message)[COMMON.size :])
+    except _MALFORMED as error:
+        raise ProtocolError(f"{Command(command).name} is malformed: {str(error)[:_REASON_CHARS]}") from None
+
+
+def encode_failure(error: ServiceError) -> bytes:
+    """Return the payload of the REPLY that carries `error`.
+
+    Raises:
+        TypeError: it holds something that MessagePack cannot carry.
+    """
+    try:
+        code = str(error.code).encode()[:255].decode(errors="ignore")
+        return _ENCODER.encode(Failure(code, str(error.message), error.details))
+    except (ValueError, OverflowError, RecursionError) as unfit:
+        raise TypeError(f"MessagePack cannot carry the error: {unfit}") from None
+
+
+def decode_failure(payload: bytes) -> Failure:
+    """Return the error in the payload of a REPLY.
+
+    Raises:
+        ProtocolError: the payload is malformed.
+    """
+    try:
+        return _FAILURE.decode(payload)
+    except _MALFORMED as error:
+        raise ProtocolError(f"the error in a reply is malformed: {str(error)[:_REASON_CHARS]}") from None

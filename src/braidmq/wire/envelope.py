@@ -1,0 +1,314 @@
+"""The hot messages of BRAID/1: a fixed prefix, three short strings, an extension block and the payload.
+
+Layout: docs/protocol.md, "Exchange messages". Encoding and decoding are the inner loop of the product: they
+are plain functions over `struct`, without validation beyond what keeps a reader safe.
+"""
+
+import struct
+from collections.abc import Mapping
+from enum import IntEnum, IntFlag
+from typing import Final
+
+import msgspec
+
+from braidmq.errors import ConfigError, ProtocolError
+from braidmq.wire.limits import HEADERS_BYTES_MAX
+
+MAJOR: Final = 1
+VERSION: Final = MAJOR << 4
+"""Version byte of the messages that this code writes: major in the high half, minor in the low half."""
+
+COMMON: Final = struct.Struct("!IBBBBI")
+"""What every message begins with: length, version, command, flags, retry count, sent."""
+
+PREFIX: Final = struct.Struct("!IBBBBIII16sBBBBHH")
+"""What every exchange message begins with: COMMON, then time, tag, id, the lengths of service, sender and
+receiver, code, the length of the extension block, and the WORKING interval."""
+
+PREFIX_BYTES: Final = PREFIX.size
+UINT32: Final = 0xFFFFFFFF
+UINT16: Final = 0xFFFF
+
+
+class Command(IntEnum):
+    """What a message is. Numbers below 32 are exchange messages, the others control messages."""
+
+    REQUEST = 1
+    REPLY = 2
+    WORKING = 3
+    REJECT = 4
+    CANCEL = 5
+    LOST = 6
+    HELLO = 32
+    WELCOME = 33
+    READY = 34
+    HEARTBEAT = 35
+    PEERS = 36
+    GOODBYE = 37
+    STATUS = 38
+    REPORT = 39
+    SERVICES = 40
+    DEMAND = 41
+
+
+REQUEST: Final = int(Command.REQUEST)
+REPLY: Final = int(Command.REPLY)
+WORKING: Final = int(Command.WORKING)
+REJECT: Final = int(Command.REJECT)
+CANCEL: Final = int(Command.CANCEL)
+LOST: Final = int(Command.LOST)
+CONTROL_FIRST: Final = 32
+"""The first number of a control message."""
+
+
+class Flag(IntFlag):
+    """Flags of an exchange message. Unknown ones are passed on untouched."""
+
+    POSSIBLE_DUPLICATE = 1
+
+
+class Outcome(IntEnum):
+    """The code of a REPLY."""
+
+    RESULT = 0
+    ERROR = 1
+
+
+class Progress(IntEnum):
+    """The code of a WORKING."""
+
+    RUNNING = 0
+    """The worker named by the sender has the request."""
+    QUEUED = 1
+    """The request waits in a broker's queue."""
+
+
+class Reason(IntEnum):
+    """The code of a REJECT: why the request was not run. It was certainly not run."""
+
+    NO_WORKER = 1
+    BUSY = 2
+    DRAINING = 3
+    EXPIRED = 4
+    DENIED = 5
+    TOO_LARGE = 6
+
+
+_HEADERS: Final = 1
+_FIELD: Final = struct.Struct("!BH")
+_HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
+
+
+class Envelope:
+    """One decoded exchange message.
+
+    Attributes:
+        command: its number.
+        flags: see Flag.
+        retry_count: attempts before this one that may have been run.
+        sent_ms: when the peer wrote it, on the peer's own clock, modulo 2**32.
+        time_ms: REQUEST: time left. REJECT: when to come back, 0 if unknown.
+        tag: chosen by whoever sent the REQUEST over this hop, and returned with every answer to it.
+        id: the id of the request.
+        service: the service called.
+        sender: REQUEST: the client; answers: the worker or broker. Stamped by the broker.
+        receiver: REQUEST: the worker it is addressed to, or empty; answers: the client.
+        code: Outcome, Progress or Reason.
+        working_ms: REQUEST: how often the client wants to hear WORKING; 0 leaves it to the worker.
+        extension: the undecoded extension block.
+        payload: the user's bytes.
+    """
+
+    __slots__ = (
+        "code",
+        "command",
+        "extension",
+        "flags",
+        "id",
+        "payload",
+        "receiver",
+        "retry_count",
+        "sender",
+        "sent_ms",
+        "service",
+        "tag",
+        "time_ms",
+        "working_ms",
+    )
+
+    def __init__(
+        self,
+        command: int,
+        id: bytes,  # noqa: A002 - the field's name in the specification
+        *,
+        flags: int = 0,
+        retry_count: int = 0,
+        sent_ms: int = 0,
+        time_ms: int = 0,
+        tag: int = 0,
+        service: bytes = b"",
+        sender: bytes = b"",
+        receiver: bytes = b"",
+        code: int = 0,
+        working_ms: int = 0,
+        extension: bytes = b"",
+        payload: bytes = b"",
+    ) -> None:
+        self.command = command
+        self.id = id
+        self.flags = flags
+        self.retry_count = retry_count
+        self.sent_ms = sent_ms
+        self.time_ms = time_ms
+        self.tag = tag
+        self.service = service
+        self.sender = sender
+        self.receiver = receiver
+        self.code = code
+        self.working_ms = working_ms
+        self.extension = extension
+        self.payload = payload
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Envelope) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__ if name != "payload")
+        return f"Envelope({shown}, payload={len(self.payload)} bytes)"
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Return the bytes of `envelope`. Its fields must fit the layout: `struct.error` is a bug of the caller."""
+    e = envelope
+    service, sender, receiver, extension, payload = e.service, e.sender, e.receiver, e.extension, e.payload
+    return b"".join(
+        (
+            PREFIX.pack(
+                PREFIX_BYTES + len(service) + len(sender) + len(receiver) + len(extension) + len(payload),
+                VERSION,
+                e.command,
+                e.flags,
+                e.retry_count,
+                e.sent_ms,
+                e.time_ms,
+                e.tag,
+                e.id,
+                len(service),
+                len(sender),
+                len(receiver),
+                e.code,
+                len(extension),
+                e.working_ms,
+            ),
+            service,
+            sender,
+            receiver,
+            extension,
+            payload,
+        )
+    )
+
+
+def decode(message: bytes) -> Envelope:
+    """Return the exchange message in `message`.
+
+    Raises:
+        ProtocolError: the bytes are not one whole exchange message of this major version.
+    """
+    if len(message) < PREFIX_BYTES:
+        raise ProtocolError(f"an exchange message of {len(message)} bytes is shorter than its prefix")
+    (
+        length,
+        version,
+        command,
+        flags,
+        retry_count,
+        sent_ms,
+        time_ms,
+        tag,
+        id_,
+        service_bytes,
+        sender_bytes,
+        receiver_bytes,
+        code,
+        extension_bytes,
+        working_ms,
+    ) = PREFIX.unpack_from(message)
+    if length != len(message) or version >> 4 != MAJOR or not 0 < command < CONTROL_FIRST:
+        raise ProtocolError(f"length {length}, version {version:#x}, command {command} in {len(message)} bytes")
+    sender_at = PREFIX_BYTES + service_bytes
+    receiver_at = sender_at + sender_bytes
+    extension_at = receiver_at + receiver_bytes
+    payload_at = extension_at + extension_bytes
+    if payload_at > length:
+        raise ProtocolError("the strings of an exchange message reach beyond its end")
+    return Envelope(
+        command,
+        id_,
+        flags=flags,
+        retry_count=retry_count,
+        sent_ms=sent_ms,
+        time_ms=time_ms,
+        tag=tag,
+        service=message[PREFIX_BYTES:sender_at],
+        sender=message[sender_at:receiver_at],
+        receiver=message[receiver_at:extension_at],
+        code=code,
+        working_ms=working_ms,
+        extension=message[extension_at:payload_at],
+        payload=message[payload_at:],
+    )
+
+
+def encode_headers(headers: Mapping[str, str]) -> bytes:
+    """Return the extension block that carries `headers`; empty for none.
+
+    Raises:
+        ConfigError: a header is not a string of valid Unicode, or all of them are too large.
+    """
+    if not headers:
+        return b""
+    if not all(isinstance(key, str) and isinstance(value, str) for key, value in headers.items()):
+        raise ConfigError("headers must map strings to strings")
+    try:
+        body = msgspec.msgpack.encode(dict(headers))
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"a header is not valid Unicode: {error}") from None
+    if len(body) > HEADERS_BYTES_MAX:
+        raise ConfigError(f"headers of {len(body)} bytes exceed {HEADERS_BYTES_MAX}: put them into the payload")
+    return _FIELD.pack(_HEADERS, len(body)) + body
+
+
+def decode_headers(extension: bytes) -> dict[str, str]:
+    """Return the headers in an extension block; fields of other types are skipped.
+
+    Raises:
+        ProtocolError: the block is malformed.
+    """
+    at, end = 0, len(extension)
+    while at < end:
+        if end - at < _FIELD.size:
+            raise ProtocolError("an extension field is cut off")
+        kind, size = _FIELD.unpack_from(extension, at)
+        at += _FIELD.size
+        if size > end - at:
+            raise ProtocolError("an extension field reaches beyond its block")
+        if kind == _HEADERS:
+            try:
+                return _HEADERS_DECODER.decode(extension[at : at + size])
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ProtocolError(f"the headers are malformed: {error}") from None
+        at += size
+    return {}
+
+
+def reply_id(request_id: bytes) -> bytes:
+    """Return the id of the reply to a request: the request's id with its first bit set.
+
+    The first bit of a request's id is clear, so both ids are unique and neither needs a field of its own.
+    """
+    return bytes((request_id[0] | 0x80,)) + request_id[1:]

@@ -1,0 +1,22 @@
+"""Bounds of BRAID/1 that no setting can raise. Each has its reason; docs/protocol.md repeats them."""
+
+from typing import Final
+
+BUNDLE_BYTES: Final = 64 * 1024
+"""A bundle is closed once it holds this much. Larger ones gain nothing (the fixed price of a frame is spread
+already) and delay what follows."""
+
+MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024 + 256 * 1024
+"""Largest message: the largest payload that a setting allows, with its envelope."""
+
+EXTENSION_BYTES_MAX: Final = 0xFFFF
+"""Largest extension block: its length field has 16 bits."""
+
+HEADERS_BYTES_MAX: Final = 16 * 1024
+"""Largest set of headers, encoded. They are for tracing and routing hints, not for payload."""
+
+CONTROL_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Largest control message. A list of 1,000 brokers with their certificates fits."""
+
+ROUTE_BYTES: Final = 16
+"""Length of a routing id. Its first byte is never 0, as libzmq keeps those ids for itself."""

@@ -1,0 +1,322 @@
+"""The broker's shell: one thread, plain sockets, one poller. It owns the clock and moves bytes."""
+
+import errno
+import logging
+import os
+import random
+import socket as sockets
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import zmq
+
+from braidmq import __version__
+from braidmq.core.broker import BrokerCore
+from braidmq.core.links import Close, Failure, Open
+from braidmq.core.peering import PeeringCore
+from braidmq.errors import BraidError, ConfigError
+from braidmq.members import Member, Role
+from braidmq.settings import Settings
+from braidmq.trust import joinfile
+from braidmq.trust.registry import Registry
+from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.router import Router
+from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.trusted import address_of, verifier
+from braidmq.zeromq.zap import ZapHandler
+
+_LOG = logging.getLogger("braidmq.broker")
+
+REGISTRY_S: Final = 1.0
+"""How often the join file is looked at for a newer manifest."""
+
+PROOF_S_MAX: Final = 5.0
+"""Time in which a broker must have refused an unregistered key before it starts."""
+
+FLUSH_S_MAX: Final = 1.0
+"""Time that the last answers have to leave when a broker ends."""
+
+
+class BrokerLoop:
+    """One broker. `open` binds and proves that strangers are refused, `run` serves until `stop`.
+
+    Args:
+        join: the broker's join file; its manifest is read again whenever the file changes.
+        settings: see Settings.
+        bind: where to listen, if not at the endpoints of the broker's certificate.
+
+    Raises:
+        ConfigError: the join file is wrong, or not a broker's.
+    """
+
+    def __init__(self, join: Path | str, settings: Settings | None = None, *, bind: tuple[str, ...] = ()) -> None:
+        self.settings = settings or Settings()
+        self._path = Path(join)
+        self._stamp = self._read_stamp()
+        self.identity = joinfile.load(join)
+        if self.identity.manifest is None or self.identity.certificate.role is not Role.BROKER:
+            raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
+        self.name = self.identity.name
+        self.endpoints: tuple[str, ...] = ()
+        self._bind = bind or self.identity.certificate.endpoints
+        self._registry = Registry(self.identity.manifest)
+        self._stop_read, self._stop_write = os.pipe()
+        os.set_blocking(self._stop_write, False)
+        self._stopping: float | None = None
+        self._dealers: dict[str, Dealer] = {}
+
+    def member(self, principal: str) -> Member | None:
+        """Look a key up in the newest manifest (see Directory)."""
+        return self._registry.member(principal)
+
+    def open(self) -> None:
+        """Bind, and prove that an unregistered key is refused.
+
+        Raises:
+            BraidError: the address cannot be bound, or a stranger would be let in.
+        """
+        now = monotonic()
+        rng = random.SystemRandom()
+        self._context = new_context()
+        self._poller = zmq.Poller()
+        self._zap = ZapHandler(self._context, self)
+        self._router = Router(self._context, self.settings, self.identity.secret_key)
+        try:
+            self.endpoints = tuple(self._bind_to(endpoint) for endpoint in self._bind)
+            self._prove_closed()
+        except BaseException:
+            self.close()
+            raise
+        self._core = BrokerCore(self.name, self.settings, self, software=f"braidmq {__version__}", now=now)
+        verify = verifier(self.identity.authority_key, self.identity.net)
+        own = address_of(self.identity.certificate)
+        self._peering = PeeringCore(own, self.settings, rng, verify, software=f"braidmq {__version__}", now=now)
+        self._learn_brokers(now)
+        self._registry_at = now + REGISTRY_S
+        for watched in (self._router.socket, self._router.monitor.socket, self._zap.socket, self._stop_read):
+            self._poller.register(watched, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Serve until `stop` was called and what is under way has ended, or the drain time is over."""
+        try:
+            while not self._finished():
+                self._turn()
+        finally:
+            self.close(FLUSH_S_MAX)
+
+    def stop(self) -> None:
+        """Begin to drain. May be called from any thread and from a signal handler."""
+        try:
+            os.write(self._stop_write, b"\0")
+        except BlockingIOError:
+            return  # the pipe is full of earlier calls
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Release the sockets; what is in their pipes may leave within `linger_s`."""
+        for dealer in self._dealers.values():
+            dealer.close()
+        self._dealers.clear()
+        self._router.close(linger_s)
+        self._zap.close()
+        self._context.term()
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+
+    # -- one turn
+
+    def _turn(self) -> None:
+        ready = dict(self._poller.poll(self._timeout_ms()))
+        now = monotonic()
+        if self._router.socket in ready:
+            for route, principal, frame in self._router.receive(now):
+                self._core.on_frame(route, principal, frame, now)
+        if self._zap.socket in ready:
+            self._zap.answer()
+        if self._router.monitor.socket in ready:
+            self._router.on_monitor(now)
+        if self._stop_read in ready:
+            os.read(self._stop_read, 64)
+            self._begin_drain(now)
+        for dealer in list(self._dealers.values()):
+            if dealer.monitor.socket in ready:
+                self._on_dealer_events(dealer, now)
+            if dealer.socket in ready and self._dealers.get(dealer.name) is dealer:
+                for frame in dealer.receive():
+                    self._peering.on_frame(dealer.name, frame, now)
+        if now >= self._registry_at:
+            self._registry_at = now + REGISTRY_S
+            self._reread_registry(now)
+        if now >= self._core.next_deadline():
+            self._core.on_timer(now)
+        if now >= self._peering.next_deadline():
+            self._peering.on_timer(now)
+        self._router.on_timer(now)
+        self._act(now)
+
+    def _act(self, now: float) -> None:
+        """Do what the cores ask for, until nothing more follows from it."""
+        for action in self._peering.take_actions():
+            self._connect_or_close(action, now)
+        peers = self._peering.take_peers()
+        if peers is not None:
+            self._core.on_peers(*peers, now)
+        for name, messages in self._peering.take_sends().items():
+            dealer = self._dealers.get(name)
+            if dealer is not None:
+                dealer.send(messages)
+        for dealer in self._dealers.values():
+            dealer.flush()
+        while sends := self._core.take_sends():
+            self._router.send(sends)
+            self._drop_gone(now)
+        self._drop_gone(now)
+        for event in (*self._core.take_events(), *self._peering.take_events()):
+            _LOG.log(event.level, "%s", event.text)
+
+    def _drop_gone(self, now: float) -> None:
+        for route, unsent in self._router.take_gone():
+            self._core.on_unsent(route, unsent, now)
+            self._core.on_disconnect(route, now)
+
+    def _timeout_ms(self) -> int:
+        due = [self._core.next_deadline(), self._peering.next_deadline(), self._registry_at]
+        other = self._router.next_deadline()
+        if other is not None:
+            due.append(other)
+        return max(0, int((min(due) - monotonic()) * 1000) + 1)
+
+    # -- ending
+
+    def _begin_drain(self, now: float) -> None:
+        if self._stopping is None:
+            self._stopping = now
+            _LOG.info("%s is draining", self.name)
+            self._core.drain(now)
+
+    def _finished(self) -> bool:
+        if self._stopping is None:
+            return False
+        return self._core.idle or monotonic() - self._stopping >= self.settings.drain_s
+
+    # -- the registry
+
+    def _read_stamp(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _reread_registry(self, now: float) -> None:
+        stamp = self._read_stamp()
+        if stamp == self._stamp or not stamp:
+            return
+        self._stamp = stamp
+        try:
+            manifest = joinfile.load(self._path).manifest
+        except ConfigError as error:
+            _LOG.warning("the old registry stays in force: %s", error)
+            return
+        if manifest is None or manifest.version <= self._registry.version:
+            return
+        self._registry = Registry(manifest)
+        _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
+        self._core.on_registry(now)
+        self._learn_brokers(now)
+
+    def _learn_brokers(self, now: float) -> None:
+        for broker in self._registry.brokers:
+            self._peering.learn(address_of(broker), now)
+
+    # -- peers
+
+    def _connect_or_close(self, action: Open | Close, now: float) -> None:
+        if isinstance(action, Close):
+            self._close_dealer(action.name)
+            return
+        try:
+            dealer = Dealer(self._context, self.settings, self.identity, action)
+        except zmq.ZMQError as error:
+            _LOG.warning("%s at %s: %s", action.name, action.endpoint, error)
+            self._peering.on_failed(action.name, Failure.UNREACHABLE, now)
+            return
+        self._dealers[action.name] = dealer
+        self._poller.register(dealer.socket, zmq.POLLIN)
+        self._poller.register(dealer.monitor.socket, zmq.POLLIN)
+
+    def _close_dealer(self, name: str) -> None:
+        dealer = self._dealers.pop(name, None)
+        if dealer is not None:
+            self._poller.unregister(dealer.socket)
+            self._poller.unregister(dealer.monitor.socket)
+            dealer.close()
+
+    def _on_dealer_events(self, dealer: Dealer, now: float) -> None:
+        for failure in dealer.events():
+            if failure is None:
+                self._peering.on_connected(dealer.name, now)
+            else:
+                self._close_dealer(dealer.name)
+                self._peering.on_failed(dealer.name, failure, now)
+                return
+
+    # -- starting
+
+    def _bind_to(self, endpoint: str) -> str:
+        try:
+            return self._router.bind(_resolve(endpoint))
+        except zmq.ZMQError as error:
+            if error.errno == errno.EADDRINUSE:
+                why = "the port is in use: end the program that holds it, or choose another port"
+            elif error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV):
+                why = "it is not an address of this machine: name one with --bind, e.g. --bind tcp://*:5555"
+            else:
+                why = str(error)
+            raise BraidError(f"{self.name} cannot listen at {endpoint}: {why}") from None
+
+    def _prove_closed(self) -> None:
+        """Refuse to start unless a key that nobody registered is refused: libzmq lets everyone in by default."""
+        public, secret = zmq.curve_keypair()
+        endpoint = self.endpoints[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        stranger = Dealer(
+            self._context,
+            self.settings,
+            _Stranger(public, secret),
+            Open("stranger", endpoint, self.identity.public_key),
+        )
+        poller = zmq.Poller()
+        poller.register(self._zap.socket, zmq.POLLIN)
+        poller.register(stranger.monitor.socket, zmq.POLLIN)
+        give_up_at = monotonic() + PROOF_S_MAX
+        try:
+            while monotonic() < give_up_at:
+                poller.poll(50)
+                self._zap.answer()
+                for outcome in stranger.events():
+                    if outcome is Failure.NOT_REGISTERED:
+                        return
+                    raise BraidError(f"{self.name} does not start: an unregistered key met {outcome or 'no refusal'}")
+        finally:
+            stranger.close()
+        raise BraidError(f"{self.name} does not start: an unregistered key was not refused in {PROOF_S_MAX:g} s")
+
+
+class _Stranger:
+    """The keys of nobody."""
+
+    def __init__(self, public_key: bytes, secret_key: bytes) -> None:
+        self.public_key = public_key
+        self.secret_key = secret_key
+
+
+def _resolve(endpoint: str) -> str:
+    """Return `endpoint` with an address in place of a host name: libzmq binds to addresses only."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    if host == "*" or host.startswith("[") or host.replace(".", "").isdigit():
+        return endpoint
+    try:
+        family, _type, _proto, _name, address = sockets.getaddrinfo(host, int(port), type=sockets.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BraidError(f"cannot listen at {endpoint}: {host} has no address ({error})") from None
+    return f"tcp://[{address[0]}]:{port}" if family == sockets.AF_INET6 else f"tcp://{address[0]}:{port}"

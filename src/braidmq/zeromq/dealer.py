@@ -1,0 +1,121 @@
+"""One connection to one broker: a disposable DEALER, its monitor, and what waits to be sent."""
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import zmq
+
+from braidmq.core.links import Failure, Open
+from braidmq.settings import Settings
+from braidmq.wire.bundle import join
+from braidmq.zeromq.monitor import Monitor
+from braidmq.zeromq.sockets import new_dealer, readable
+
+FRAMES_PER_TURN: Final = 64
+"""Frames read from one connection before others have their turn."""
+
+_EVENTS: Final = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+)
+_FAILURES: Final = {
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): Failure.NOT_REGISTERED,
+    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): Failure.NOT_THIS_BROKER,
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): Failure.NOT_THIS_BROKER,
+    int(zmq.EVENT_CLOSED): Failure.UNREACHABLE,
+    int(zmq.EVENT_DISCONNECTED): Failure.CLOSED,
+}
+
+
+class Identity(Protocol):
+    """The CURVE key pair that a connection is made with."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes, or 40 in Z85."""
+
+    @property
+    def secret_key(self) -> bytes:
+        """32 bytes, or 40 in Z85."""
+
+
+class Dealer:
+    """One attempt at a connection, from its first packet to its end; never used again afterwards."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, identity: Identity, target: Open
+    ) -> None:
+        self.name = target.name
+        self.socket = new_dealer(
+            context,
+            settings,
+            public_key=identity.public_key,
+            secret_key=identity.secret_key,
+            broker_key=target.key,
+        )
+        self.monitor = Monitor(self.socket, int(_EVENTS))
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._waiting_bytes_max = settings.outbox_bytes_max
+        try:
+            self.socket.connect(target.endpoint)
+        except zmq.ZMQError:
+            self.close()
+            raise
+
+    @property
+    def readable(self) -> bool:
+        """Whether a frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
+        return readable(self.socket)
+
+    @property
+    def overflown(self) -> bool:
+        """Whether the broker reads so slowly that the connection must be given up."""
+        return self._waiting_bytes > self._waiting_bytes_max
+
+    def receive(self) -> Iterator[bytes]:
+        """Yield the frames that have come, at most FRAMES_PER_TURN."""
+        socket = self.socket
+        for _ in range(FRAMES_PER_TURN):
+            if not readable(socket):
+                return
+            yield socket.recv(zmq.NOBLOCK)
+
+    def send(self, messages: list[bytes]) -> None:
+        """Send messages as bundles; what libzmq does not take now is kept for `flush`."""
+        if self._waiting:
+            self._waiting.extend(messages)
+            self._waiting_bytes += sum(map(len, messages))
+            return
+        sent = 0
+        for bundle, count in join(messages):
+            try:
+                self.socket.send(bundle, zmq.NOBLOCK)
+            except zmq.Again:
+                self._waiting = messages[sent:]
+                self._waiting_bytes = sum(map(len, self._waiting))
+                return
+            sent += count
+
+    def flush(self) -> bool:
+        """Send what waits; return whether nothing waits any more."""
+        if self._waiting:
+            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            self.send(waiting)
+        return not self._waiting
+
+    def events(self) -> Iterator[Failure | None]:
+        """Yield what happened to the connection: None for a completed handshake, else why it ended."""
+        for event, _value in self.monitor.read():
+            yield _FAILURES.get(event)
+
+    def close(self, linger_s: float = 0.0) -> list[bytes]:
+        """Close the connection, and return the messages that certainly never left."""
+        self.monitor.close()
+        self.socket.close(int(linger_s * 1000))
+        unsent, self._waiting = self._waiting, []
+        return unsent

@@ -1,0 +1,269 @@
+"""The node's shell on asyncio: one event loop, one disposable socket per broker, no thread of its own.
+
+The descriptor of a ZeroMQ socket is edge-triggered, and any call on the socket may consume the edge. So reading
+goes on until the socket is empty or its turn is over, in which case it schedules itself; and after every send
+the socket is asked again.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+
+import zmq
+
+from braidmq import __version__
+from braidmq.core.links import Close, Failure, Open
+from braidmq.core.node import NodeCore
+from braidmq.core.worker import Job
+from braidmq.errors import BraidError, NodeClosed, ServiceError
+from braidmq.messages import Reply
+from braidmq.settings import Settings
+from braidmq.trust.joinfile import JoinFile
+from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.trusted import address_of, verifier
+
+_LOG = logging.getLogger("braidmq.node")
+
+
+class NodeLoop:
+    """One node. Create it inside a running event loop, and end it with `close`.
+
+    Args:
+        identity: the node's join file.
+        settings: see Settings.
+        run_job: starts a job; whoever runs it calls `finish` once.
+        stop_job: asks a running job to stop; it still ends in `finish`.
+    """
+
+    def __init__(
+        self,
+        identity: JoinFile,
+        settings: Settings,
+        *,
+        run_job: Callable[[Job], None],
+        stop_job: Callable[[Job], None],
+    ) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._identity = identity
+        self._settings = settings
+        self._run_job = run_job
+        self._stop_job = stop_job
+        self._context = new_context()
+        self._dealers: dict[str, Dealer] = {}
+        self._futures: dict[bytes, asyncio.Future[Reply]] = {}
+        self._turn_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._wakers: set[asyncio.Future[None]] = set()
+        now = self.clock()
+        self.core = NodeCore(
+            identity.name,
+            settings,
+            random.Random(random.SystemRandom().getrandbits(128)),  # noqa: S311 - seeded from the system's
+            verifier(identity.authority_key, identity.net),
+            software=f"braidmq {__version__}",
+            now=now,
+        )
+
+    def start(self) -> None:
+        """Begin to connect to the brokers of the join file."""
+        now = self.clock()
+        for broker in self._identity.brokers:
+            self.core.learn(address_of(broker), now)
+        self.core.on_timer(now)
+        self._turn()
+
+    async def request(
+        self,
+        service: str,
+        payload: bytes,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - it also bounds the request on its way, not only this wait
+        attempts: int | None,
+        via: str | None,
+        headers: Mapping[str, str] | None,
+    ) -> Reply:
+        """Begin a call and wait for its end. Raises what ClientCore.request raises, and the call's error."""
+        if self._closed:
+            raise NodeClosed("the node is closed")
+        id_ = self.core.client.request(
+            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, now=self.clock()
+        )
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._futures[id_] = future
+        self.schedule()
+        try:
+            return await future
+        finally:
+            if self._futures.pop(id_, None) is not None:
+                self.core.client.cancel(id_, self.clock())
+                self.schedule()
+
+    def finish(self, job: Job, outcome: bytes | ServiceError | None) -> None:
+        """Take the end of a job: its result, its error, or None if it was stopped."""
+        if not self._closed:
+            self.core.worker.on_done(job, outcome, self.clock())
+            self.schedule()
+
+    def schedule(self) -> None:
+        """Let what the core has to do be done at the end of this turn of the event loop."""
+        if not self._turn_scheduled and not self._closed:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    async def changed(self) -> None:
+        """Wait until something has happened."""
+        waker = self._loop.create_future()
+        self._wakers.add(waker)
+        try:
+            await waker
+        finally:
+            self._wakers.discard(waker)
+
+    async def drain(self) -> None:
+        """Take no new requests, and wait until nothing is left, at most drain_s."""
+        self.core.drain(self.clock())
+        self.schedule()
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                while not self.core.idle:
+                    await self.changed()
+        except TimeoutError:
+            _LOG.warning("drain_s=%g is over with work under way", self._settings.drain_s)
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """End at once: calls that are left raise NodeClosed. What was sent may leave within `linger_s`."""
+        if self._closed:
+            return
+        self._turn()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for name in list(self._dealers):
+            self._close_dealer(name, linger_s)
+        for future in self._futures.values():
+            if not future.done():
+                future.set_exception(NodeClosed("the node was closed before the answer came"))
+        self._futures.clear()
+        self._context.term()
+
+    # -- one turn
+
+    def _turn(self) -> None:
+        self._turn_scheduled = False
+        if self._closed:
+            return
+        core, now = self.core, self.clock()
+        if now >= core.next_deadline():
+            core.on_timer(now)
+        for job in core.worker.take_jobs():
+            self._run_job(job)
+        for job in core.worker.take_cancels():
+            self._stop_job(job)
+        for id_, outcome in core.client.take_results():
+            self._complete(id_, outcome)
+        for action in core.take_actions():
+            self._connect_or_close(action, now)
+        for name, messages in core.take_sends().items():
+            dealer = self._dealers.get(name)
+            if dealer is not None:
+                dealer.send(messages)
+                if dealer.overflown:
+                    self._fail(dealer, Failure.CLOSED)
+                elif dealer.readable:
+                    self._loop.call_soon(self._on_frames, dealer)
+        for event in core.take_events():
+            _LOG.log(event.level, "%s", event.text)
+        self._set_timer()
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+
+    def _set_timer(self) -> None:
+        due = self.core.next_deadline()
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= due and not timer.cancelled():
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(due, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        if not self._turn_scheduled:
+            self._turn()
+        elif not self._closed:
+            self._set_timer()
+
+    def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+        future = self._futures.pop(id_, None)
+        if future is None or future.done():
+            return
+        if isinstance(outcome, Reply):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    # -- sockets
+
+    def _connect_or_close(self, action: Open | Close, now: float) -> None:
+        if isinstance(action, Close):
+            self._close_dealer(action.name)
+            return
+        try:
+            dealer = Dealer(self._context, self._settings, self._identity, action)
+        except zmq.ZMQError as error:
+            _LOG.warning("%s at %s: %s", action.name, action.endpoint, error)
+            self.core.on_failed(action.name, Failure.UNREACHABLE, [], now)
+            self.schedule()
+            return
+        self._dealers[action.name] = dealer
+        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
+        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
+        self._loop.call_soon(self._on_events, dealer)
+
+    def _close_dealer(self, name: str, linger_s: float = 0.0) -> list[bytes]:
+        dealer = self._dealers.pop(name, None)
+        if dealer is None:
+            return []
+        self._loop.remove_reader(dealer.socket.fileno())
+        self._loop.remove_reader(dealer.monitor.socket.fileno())
+        return dealer.close(linger_s)
+
+    def _fail(self, dealer: Dealer, failure: Failure) -> None:
+        unsent = self._close_dealer(dealer.name)
+        self.core.on_failed(dealer.name, failure, unsent, self.clock())
+        self.schedule()
+
+    def _on_frames(self, dealer: Dealer) -> None:
+        if self._dealers.get(dealer.name) is not dealer:
+            return
+        now = self.clock()
+        for frame in dealer.receive():
+            self.core.on_frame(dealer.name, frame, now)
+        dealer.flush()
+        if dealer.readable:
+            self._loop.call_soon(self._on_frames, dealer)
+        self._turn()
+
+    def _on_events(self, dealer: Dealer) -> None:
+        if self._dealers.get(dealer.name) is not dealer:
+            return
+        for failure in dealer.events():
+            if failure is None:
+                self.core.on_connected(dealer.name, self.clock())
+                self.schedule()
+            else:
+                self._drain_frames(dealer)
+                self._fail(dealer, failure)
+                return
+
+    def _drain_frames(self, dealer: Dealer) -> None:
+        """Take what arrived before the connection ended: an answer in it spares its request a retry."""
+        now = self.clock()
+        while dealer.readable:
+            for frame in dealer.receive():
+                self.core.on_frame(dealer.name, frame, now)

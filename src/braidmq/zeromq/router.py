@@ -1,0 +1,163 @@
+"""A broker's ROUTER: frames in, bundles out, and who is gone."""
+
+import errno
+from collections.abc import Iterator
+from typing import Final
+
+import zmq
+
+from braidmq.settings import Settings
+from braidmq.wire.bundle import join
+from braidmq.wire.control import Heartbeat, encode_control
+from braidmq.wire.envelope import UINT32
+from braidmq.zeromq.monitor import Monitor
+from braidmq.zeromq.sockets import new_router, readable
+
+FRAMES_PER_TURN: Final = 256
+"""Frames read before what they caused is sent."""
+
+BLOCKED_S: Final = 0.002
+"""How soon a peer whose pipe was full is tried again."""
+
+_DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
+"""When to ask whether a peer is really gone, after the monitor said so: libzmq takes a moment to tell the socket."""
+
+
+class Router:
+    """The socket, the outboxes of slow readers, and the link between descriptors and routes.
+
+    A peer is gone when a send to it fails with EHOSTUNREACH. The monitor only says which descriptor was closed,
+    and descriptors are reused at once; so its word leads to a test by sending, not to a verdict.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, secret_key: bytes) -> None:
+        self.socket = new_router(context, settings, secret_key)
+        self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED))
+        self.malformed = 0
+        self._outbox_bytes_max = settings.outbox_bytes_max
+        self._blocked: dict[bytes, list[bytes]] = {}
+        self._blocked_at = 0.0
+        self._gone: list[tuple[bytes, list[bytes]]] = []
+        self._route_at: dict[int, bytes] = {}
+        self._fd_of: dict[bytes, int] = {}
+        self._doubts: dict[bytes, tuple[float, int]] = {}
+
+    def bind(self, endpoint: str) -> str:
+        """Bind, and return the endpoint with its real port. Raises zmq.ZMQError."""
+        self.socket.bind(endpoint)
+        bound = self.socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(bound, bytes)
+        return bound.rstrip(b"\0").decode()
+
+    def receive(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
+        """Yield what has come: the route, the principal of its key, and the frame."""
+        socket = self.socket
+        recv, getsockopt = socket.recv, socket.getsockopt
+        for _ in range(FRAMES_PER_TURN):
+            if not readable(socket):
+                return
+            head = recv(zmq.NOBLOCK, copy=False)
+            route = head.bytes
+            frame = recv(zmq.NOBLOCK)
+            whole = True
+            while getsockopt(zmq.RCVMORE):
+                recv(zmq.NOBLOCK)
+                whole = False
+            if not whole:
+                self.malformed += 1
+                continue
+            if route not in self._fd_of:
+                self._meet(route, int(head.get("__fd")), now)
+            yield route, str(head.get("User-Id")), frame
+
+    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+        """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""
+        for route, messages in sends.items():
+            waiting = self._blocked.get(route)
+            if waiting is None:
+                self._send(route, messages)
+            else:
+                waiting.extend(messages)
+                if sum(map(len, waiting)) > self._outbox_bytes_max:
+                    del self._blocked[route]
+                    self._lose(route, waiting)
+
+    def on_timer(self, now: float) -> None:
+        """Try the full pipes again, and test who is said to be gone."""
+        if self._blocked and now >= self._blocked_at:
+            self._blocked_at = now + BLOCKED_S
+            blocked, self._blocked = self._blocked, {}
+            self.send(blocked)
+        for route, (due, tries) in list(self._doubts.items()):
+            if now >= due:
+                self._test(route, tries, now)
+
+    def on_monitor(self, now: float) -> None:
+        """Read the monitor."""
+        for _event, fd in self.monitor.read():
+            route = self._route_at.pop(fd, None)
+            if route is not None:
+                self._doubts[route] = (now, 0)
+                self._test(route, 0, now)
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_timer` is due."""
+        due = [at for at, _tries in self._doubts.values()]
+        if self._blocked:
+            due.append(self._blocked_at)
+        return min(due, default=None)
+
+    def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
+        """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
+        gone, self._gone = self._gone, []
+        return gone
+
+    def close(self, linger_s: float) -> None:
+        """Close the socket; what is in its pipes may leave within `linger_s`."""
+        self.monitor.close()
+        self.socket.close(int(linger_s * 1000))
+
+    def _send(self, route: bytes, messages: list[bytes]) -> None:
+        send = self.socket.send
+        sent = 0
+        for bundle, count in join(messages):
+            try:
+                send(route, zmq.NOBLOCK | zmq.SNDMORE)
+                send(bundle, zmq.NOBLOCK)
+            except zmq.Again:
+                self._blocked[route] = messages[sent:]
+                return
+            except zmq.ZMQError as error:
+                if error.errno != errno.EHOSTUNREACH:
+                    raise
+                self._lose(route, messages[sent:])
+                return
+            sent += count
+
+    def _meet(self, route: bytes, fd: int, now: float) -> None:
+        before = self._route_at.get(fd)
+        if before is not None:
+            self._doubts[before] = (now, 0)
+        self._route_at[fd] = route
+        self._fd_of[route] = fd
+
+    def _test(self, route: bytes, tries: int, now: float) -> None:
+        if route in self._blocked:
+            blocked = self._blocked.pop(route)
+            self._send(route, blocked)
+        else:
+            self._send(route, [encode_control(Heartbeat(), int(now * 1000) & UINT32)])
+        if route not in self._doubts:
+            return
+        if tries + 1 < len(_DOUBTS_S):
+            self._doubts[route] = (now + _DOUBTS_S[tries + 1], tries + 1)
+        else:
+            del self._doubts[route]
+            self._route_at.setdefault(self._fd_of[route], route)
+
+    def _lose(self, route: bytes, unsent: list[bytes]) -> None:
+        self._doubts.pop(route, None)
+        fd = self._fd_of.pop(route, None)
+        if fd is not None and self._route_at.get(fd) == route:
+            del self._route_at[fd]
+        self._gone.append((route, unsent))

@@ -1,0 +1,56 @@
+"""Who gets in: libzmq asks here in every handshake (RFC 27/ZAP), and only registered keys are let in."""
+
+import logging
+from typing import Final
+
+import zmq
+
+from braidmq.members import Directory
+from braidmq.zeromq.sockets import ZAP_DOMAIN, readable
+
+_LOG = logging.getLogger("braidmq.zap")
+_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_BATCH: Final = 100
+"""Handshakes answered at one go, 0.1 s of work at most; the broker's traffic goes on in between."""
+
+
+class ZapHandler:
+    """Answers ZAP requests from memory. Whatever is not a registered CURVE key is refused; so is every error."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Directory) -> None:
+        self._directory = directory
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(_ENDPOINT)
+
+    def answer(self) -> None:
+        """Answer the requests that wait."""
+        for _ in range(_BATCH):
+            if not readable(self.socket):
+                return
+            frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            if b"" not in frames:
+                continue
+            body = frames.index(b"") + 1
+            status, principal = self._judge(frames[body:])
+            request_id = frames[body + 1] if len(frames) > body + 1 else b""
+            text = b"OK" if status == b"200" else b"not registered"
+            self.socket.send_multipart([*frames[:body], b"1.0", request_id, status, text, principal, b""], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Stop answering: every later handshake is refused."""
+        self.socket.close(0)
+
+    def _judge(self, request: list[bytes]) -> tuple[bytes, bytes]:
+        """Return the ZAP status, and the principal that libzmq attaches to every frame of the connection."""
+        try:
+            version, _request_id, domain, _address, _identity, mechanism, *credentials = request
+            if version != b"1.0" or domain != ZAP_DOMAIN or mechanism != b"CURVE" or len(credentials) != 1:
+                return b"400", b""
+            principal = credentials[0].hex()
+            if self._directory.member(principal) is None:
+                return b"400", b""
+            return b"200", principal.encode()
+        except Exception:  # noqa: BLE001 - fail closed: libzmq waits for an answer, and any other than 200 refuses
+            _LOG.exception("a handshake could not be judged and is refused")
+            return b"500", b""

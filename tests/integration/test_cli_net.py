@@ -1,0 +1,222 @@
+"""The real process: `python -m braidmq`."""
+
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from braidmq.trust.joinfile import load
+
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+COMMAND = [sys.executable, "-m", "braidmq"]
+
+
+def braidmq(*arguments):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+
+
+def done(*arguments):
+    result = braidmq(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(*arguments):
+    """Run a command that must fail with exit code 2 and one line; return the line."""
+    result = braidmq(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("braidmq: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture
+def net(tmp_path):
+    done("init", tmp_path / "net")
+    return tmp_path / "net"
+
+
+def test_a_net_is_made_filled_and_listed(net):
+    said = done("add", "broker", "b1", "--net", net, "--endpoint", "tcp://h:1", "--endpoint", "tcp://h:2")
+    assert str(net / "b1.braid") in said
+    assert "0600" in said
+    done("add", "node", "n1", "--net", net, "--call", "a", "--call", "b.*", "--serve", "c", "--observe")
+    listed = json.loads(done("list", "--net", net, "--json"))
+    assert listed["net"] == load(net / "n1.braid").net
+    assert listed["manifest_version"] == 2
+    broker, node = listed["members"]
+    assert broker == {
+        "name": "b1",
+        "role": "broker",
+        "serial": 1,
+        "calls": [],
+        "serves": [],
+        "observe": False,
+        "endpoints": ["tcp://h:1", "tcp://h:2"],
+        "keys": [load(net / "b1.braid").public_key.hex()],
+    }
+    assert (node["calls"], node["serves"], node["observe"], node["endpoints"]) == (["a", "b.*"], ["c"], True, [])
+    table = done("list", "--net", net).splitlines()
+    assert [line.split()[0] for line in table] == ["NAME", "b1", "n1"]
+    assert node["keys"][0][:12] in table[2]
+    assert node["keys"][0] not in table[2]
+
+
+def test_json_says_what_was_made(tmp_path):
+    made = json.loads(done("init", tmp_path / "net", "--json"))
+    added = json.loads(done("add", "node", "n1", "--net", tmp_path / "net", "--json"))
+    join = load(added["join_file"])
+    assert (made["net"], made["authority_key"]) == (join.net, join.authority_key.hex())
+    assert (added["name"], added["role"], added["manifest_version"]) == ("n1", "node", 1)
+
+
+def test_no_output_holds_a_secret(net):
+    said = done("add", "node", "n1", "--net", net) + done("list", "--net", net) + done("list", "--net", net, "--json")
+    for secret in (load(net / "n1.braid").secret_key.hex(), json.loads((net / "n1.braid").read_text())["secret_key"]):
+        assert secret not in said
+
+
+def test_every_file_is_private(net):
+    done("add", "node", "n1", "--net", net)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in net.iterdir()} == {0o600}
+
+
+def test_mistakes_in_the_net_are_one_line(net, tmp_path):
+    done("add", "node", "n1", "--net", net)
+    assert "already" in refused("init", net)
+    assert "already" in refused("add", "node", "n1", "--net", net)
+    assert "cannot name a member" in refused("add", "node", "a/b", "--net", net)
+    assert "pattern" in refused("add", "node", "n2", "--net", net, "--call", "a b")
+    assert "connect to" in refused("add", "broker", "b1", "--net", net, "--endpoint", "tcp://*:1")
+    assert "tcp://" in refused("add", "broker", "b1", "--net", net, "--endpoint", "h:1")
+    assert "braidmq init" in refused("list", "--net", tmp_path / "nothing")
+    assert "braidmq init" in refused("list", "--net", tmp_path / "two\nlines")
+    (net / "authority.key").chmod(0o644)
+    assert "chmod 600" in refused("list", "--net", net)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["--frobnicate"],
+        ["init"],
+        ["init", "a", "b"],
+        ["add"],
+        ["add", "frobnicate"],
+        ["add", "broker", "b1", "--net", "x"],
+        ["add", "node", "n1"],
+        ["list"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2_and_one_line(arguments):
+    assert "--help" in refused(*arguments)
+
+
+def test_without_a_command_the_help_goes_to_stderr():
+    result = braidmq()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Usage:" in result.stderr
+
+
+def test_help_names_every_command_and_imports_none():
+    said = done("--help")
+    for name in ("init", "add", "list", "broker", "serve", "call", "status", "demo"):
+        assert f"\n  {name} " in said
+    script = (
+        "import sys; from braidmq.cli import run; run(['--help'])\n"
+        "heavy = {'nacl', 'msgspec', 'zmq', 'asyncio', 'braidmq.cli.net'} & set(sys.modules); assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_version():
+    assert done("--version").startswith("braidmq ")
+
+
+def test_a_join_file_that_could_not_be_refreshed_is_a_warning(net):
+    done("add", "broker", "b1", "--net", net, "--endpoint", "tcp://h:1")
+    (net / "b1.braid").chmod(0o644)
+    result = braidmq("add", "node", "n1", "--net", net, "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["name"] == "n1"
+    assert result.stderr.startswith("braidmq: warning: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(net):
+    before = {path.name: path.read_bytes() for path in net.iterdir()}
+    script = (
+        "import resource, sys; sys.dont_write_bytecode = True\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)); from braidmq.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, "add", "node", "n1", "--net", str(net)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"braidmq: {net / 'n1.braid'}: File too large\n"
+    assert {path.name: path.read_bytes() for path in net.iterdir()} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(net):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*COMMAND, "list", "--net", str(net)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=BUFFERED,
+            text=True,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (1, "braidmq: No space left on device\n")
+
+
+def test_a_reader_that_has_gone_is_no_complaint(net):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run(
+            [*COMMAND, "list", "--net", str(net)],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=BUFFERED,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_an_interrupt_is_exit_code_130(net):
+    with (net / ".lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        script = (
+            "import fcntl, sys; from braidmq.cli import run\n"
+            "flock = fcntl.flock\n"
+            "def announced(*arguments): print('waiting', file=sys.stderr, flush=True); flock(*arguments)\n"
+            "fcntl.flock = announced\n"
+            "sys.exit(run(sys.argv[1:]))"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script, "add", "node", "n1", "--net", str(net)], stderr=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stderr.readline() == "waiting\n"
+            child.send_signal(signal.SIGINT)
+            _, complaint = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert complaint.strip() == ""

@@ -1,0 +1,167 @@
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from braidmq.errors import ConfigError
+from braidmq.settings import Settings
+
+KNOBS = [knob for knob in dataclasses.fields(Settings) if knob.metadata]
+PRESETS = {"default": Settings, "test": Settings.test, "wan": Settings.wan}
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Settings(**changes)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1, "a message is one line"
+    return text
+
+
+def each_knob() -> Any:
+    return pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
+
+
+class TestBounds:
+    def test_every_number_has_bounds_around_its_default(self) -> None:
+        assert {knob.name for knob in dataclasses.fields(Settings)} - {knob.name for knob in KNOBS} == {"balance"}
+        for knob in KNOBS:
+            assert knob.metadata["low"] <= knob.default <= knob.metadata["high"]
+
+    @each_knob()
+    def test_below_is_refused(self, knob: dataclasses.Field[Any]) -> None:
+        low = knob.metadata["low"]
+        below = low - 1 if isinstance(knob.default, int) else math.nextafter(low, -math.inf)
+        assert f"{knob.name} must be between" in refusal(**{knob.name: below})
+
+    @each_knob()
+    def test_above_is_refused(self, knob: dataclasses.Field[Any]) -> None:
+        high = knob.metadata["high"]
+        above = high + 1 if isinstance(knob.default, int) else math.nextafter(high, math.inf)
+        assert f"{knob.name} must be between" in refusal(**{knob.name: above})
+
+    @each_knob()
+    def test_bound_itself_is_within(self, knob: dataclasses.Field[Any]) -> None:
+        for bound in (knob.metadata["low"], knob.metadata["high"]):
+            refused = ""
+            try:
+                assert getattr(Settings(**{knob.name: bound}), knob.name) == bound
+            except ConfigError as error:
+                refused = str(error)
+            assert "must be between" not in refused, "only a contradiction may refuse a bound"
+
+    @each_knob()
+    @pytest.mark.parametrize("value", [True, False, "1", None, [1], 1j, b"1"])
+    def test_only_numbers_are_numbers(self, knob: dataclasses.Field[Any], value: object) -> None:
+        whole = "whole number" if isinstance(knob.default, int) else "number"
+        assert refusal(**{knob.name: value}) == f"{knob.name} must be a {whole}, not {value!r}"
+
+    @each_knob()
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_nan_and_infinity_are_refused(self, knob: dataclasses.Field[Any], value: float) -> None:
+        assert knob.name in refusal(**{knob.name: value})
+
+    @pytest.mark.parametrize("knob", [knob for knob in KNOBS if isinstance(knob.default, int)], ids=lambda k: k.name)
+    def test_count_is_whole(self, knob: dataclasses.Field[Any]) -> None:
+        assert f"{knob.name} must be a whole number" in refusal(**{knob.name: float(knob.default)})
+
+    @pytest.mark.parametrize("knob", [knob for knob in KNOBS if knob.name.endswith("_s")], ids=lambda k: k.name)
+    def test_duration_is_a_float(self, knob: dataclasses.Field[Any]) -> None:
+        assert isinstance(knob.default, float)
+
+    def test_duration_may_be_a_whole_number(self) -> None:
+        assert Settings(timeout_s=2).timeout_s == 2
+
+    def test_message_escapes_what_it_repeats(self) -> None:
+        refusal(timeout_s="a\nb")
+        refusal(balance="a\nb")
+
+    def test_balance_is_one_of_two(self) -> None:
+        for balance in ("least-outstanding", "round-robin"):
+            assert Settings(balance=balance).balance == balance  # type: ignore[arg-type]
+        text = refusal(balance="random")
+        assert text == "balance must be 'least-outstanding' or 'round-robin', not 'random'"
+
+    def test_unknown_option_is_a_bug_of_the_caller(self) -> None:
+        for preset in PRESETS.values():
+            with pytest.raises(TypeError):
+                preset(timeout=1)
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"heartbeat_s": 1.5},
+            {"suspect_after_s": 1.0},
+            {"suspect_after_s": 3.0},
+            {"dead_after_s": 1.5},
+            {"heartbeat_s": 3.0, "suspect_after_s": 2.0, "dead_after_s": 1.0},
+        ],
+    )
+    def test_silence_is_noticed_in_order(self, changes: dict[str, float]) -> None:
+        assert refusal(**changes) == "heartbeat_s, suspect_after_s and dead_after_s must grow in this order"
+
+    def test_backoff_does_not_begin_above_its_bound(self) -> None:
+        assert refusal(backoff_s=1.1) == "backoff_s must not exceed backoff_s_max"
+        assert Settings(backoff_s=1.0).backoff_s_max == 1.0
+
+    def test_reconnect_does_not_begin_above_its_bound(self) -> None:
+        assert refusal(reconnect_s=5.1) == "reconnect_s must not exceed reconnect_s_max"
+        assert Settings(reconnect_s=5.0).reconnect_s_max == 5.0
+
+    def test_presets_check_their_changes_too(self) -> None:
+        for preset in (Settings.test, Settings.wan):
+            with pytest.raises(ConfigError, match="must grow"):
+                preset(heartbeat_s=60)
+
+
+class TestPresets:
+    @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+    def test_leaves_room_for_a_lost_heartbeat_and_a_failover(self, preset: Any) -> None:
+        settings = preset()
+        assert settings.dead_after_s >= 2 * settings.heartbeat_s
+        assert settings.timeout_s > settings.exchange_timeout_s
+        assert settings.transport_timeout_s > settings.transport_heartbeat_s
+
+    @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+    def test_changes_override_single_fields(self, preset: Any) -> None:
+        plain, changed = preset(), preset(timeout_s=7.5, balance="round-robin")
+        assert (changed.timeout_s, changed.balance) == (7.5, "round-robin")
+        assert dataclasses.replace(changed, timeout_s=plain.timeout_s, balance=plain.balance) == plain
+
+    def test_grow_from_test_to_wan(self) -> None:
+        test, lan, wan = Settings.test(), Settings(), Settings.wan()
+        for name in ("exchange_timeout_s", "heartbeat_s", "suspect_after_s", "dead_after_s", "reconnect_s", "drain_s"):
+            assert getattr(test, name) < getattr(lan, name) < getattr(wan, name), name
+
+    def test_defaults_are_those_of_the_reliability_page(self) -> None:
+        settings = Settings()
+        assert (settings.heartbeat_s, settings.suspect_after_s, settings.dead_after_s) == (1.0, 1.5, 3.0)
+        assert (settings.transport_heartbeat_s, settings.transport_timeout_s, settings.handshake_s_max) == (5, 15, 10)
+        assert (settings.timeout_s, settings.exchange_timeout_s, settings.attempts) == (5.0, 1.0, 3)
+        assert (settings.backoff_s, settings.backoff_s_max) == (0.1, 1.0)
+        assert (settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max) == (0.1, 1, 10)
+        assert (settings.reconnect_s, settings.reconnect_s_max, settings.drain_s) == (0.1, 5.0, 5.0)
+        assert (settings.in_flight_max, settings.queue_messages_max) == (256, 1_000)
+        assert (settings.dedup_s, settings.dedup_entries_max) == (60.0, 100_000)
+        assert settings.payload_bytes_max == 1024 * 1024
+
+
+class TestImmutability:
+    def test_settings_cannot_be_changed(self) -> None:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            Settings().timeout_s = 1.0  # type: ignore[misc]
+
+    def test_replaced_settings_are_checked(self) -> None:
+        with pytest.raises(ConfigError):
+            dataclasses.replace(Settings(), attempts=0)
+
+    def test_equal_settings_are_equal_and_hashable(self) -> None:
+        assert Settings() == Settings()
+        assert len({Settings(), Settings(timeout_s=5.0), Settings(timeout_s=6.0)}) == 2
+
+    def test_fields_are_named_only_by_keyword(self) -> None:
+        with pytest.raises(TypeError):
+            Settings(5.0)  # type: ignore[misc]

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from braidmq.errors import ConfigError
+from braidmq.trust.endpoint import check_bind, check_endpoint
+
+GOOD = [
+    "tcp://localhost:1",
+    "tcp://broker-1.example.com:65535",
+    "tcp://broker_1:5550",
+    "tcp://example.com.:5550",
+    "tcp://3com.example:80",
+    "tcp://127.0.0.1:5550",
+    "tcp://[::1]:5550",
+    "tcp://[2001:db8::5]:5550",
+]
+WILDCARDS = ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"]
+BAD = {
+    "": "tcp://",
+    "localhost:5550": "tcp://",
+    "ipc:///x": "tcp://",
+    "TCP://h:1": "tcp://",
+    "tcp://": "port",
+    "tcp://h": "port",
+    "tcp://[::1]": "port",
+    "tcp://h:": "port",
+    "tcp://h:x": "port",
+    "tcp://h:0": "port",
+    "tcp://h:65536": "port",
+    "tcp://h:-1": "port",
+    "tcp://h:*": "port",
+    "tcp://h:٣": "port",
+    "tcp://h:5550\n": "spaces",
+    "tcp://h :5550": "spaces",
+    " tcp://h:5550": "spaces",
+    "tcp://:5550": "host",
+    "tcp://a..b:5550": "host",
+    "tcp://-a:5550": "host",
+    "tcp://256.1.1.1:5550": "host",
+    "tcp://1.2.3:5550": "host",
+    "tcp://a.b/c:5550": "host",
+    "tcp://a\0b:5550": "host",
+    "tcp://ü:5550": "host",
+    "tcp://[::g]:5550": "host",
+    "tcp://[fe80::1%eth0]:5550": "host",
+    "tcp://[]:5550": "host",
+    "tcp://::1:5550": "brackets",
+    "tcp://" + "a." * 200 + ":5550": "too long",
+    "tcp://" + "a" * 64 + ":5550": "host",
+}
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_an_address_is_an_endpoint_and_can_be_bound(text):
+    assert check_endpoint(text) == text
+    assert check_bind(text) == text
+
+
+@pytest.mark.parametrize("text", WILDCARDS)
+def test_a_wildcard_can_be_bound_but_not_connected_to(text):
+    assert check_bind(text) == text
+    with pytest.raises(ConfigError, match="connect to"):
+        check_endpoint(text)
+
+
+@pytest.mark.parametrize("check", [check_endpoint, check_bind])
+@pytest.mark.parametrize(("text", "reason"), BAD.items())
+def test_anything_else_is_refused_with_its_reason_in_one_line(check, text, reason):
+    with pytest.raises(ConfigError) as raised:
+        check(text)
+    assert reason in str(raised.value).replace(repr(text), "")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@given(st.one_of(st.text(), st.text().map("tcp://{}:1".format), st.from_regex(r"tcp://[\[\]0-9a-f:.%*]*:[0-9]+")))
+def test_any_text_is_an_endpoint_or_a_config_error(text):
+    for check in (check_endpoint, check_bind):
+        complaint = ""
+        try:
+            assert check(text) == text
+        except ConfigError as error:
+            complaint = str(error)
+        assert len(complaint.splitlines()) <= 1

@@ -1,0 +1,290 @@
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from braidmq.errors import BraidError, ProtocolError, ServiceError
+from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.control import (
+    Control,
+    Demand,
+    Failure,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    NodeStatus,
+    Peer,
+    Peers,
+    PeerStatus,
+    Ready,
+    Report,
+    Services,
+    ServiceStatus,
+    Status,
+    Welcome,
+    decode_control,
+    decode_failure,
+    encode_control,
+    encode_failure,
+)
+from braidmq.wire.envelope import COMMON, CONTROL_FIRST, UINT32, VERSION, Command
+from braidmq.wire.limits import CONTROL_BYTES_MAX
+
+EVERY: dict[Command, Control] = {
+    Command.HELLO: Hello(software="braidmq"),
+    Command.WELCOME: Welcome(broker="a", member="b", heartbeat_ms=1, payload_bytes_max=2, software="braidmq"),
+    Command.READY: Ready(service="echo", credit=3),
+    Command.DEMAND: Demand(service="echo", backlog=4),
+    Command.HEARTBEAT: Heartbeat(),
+    Command.SERVICES: Services(available=["echo", "orders.place"]),
+    Command.PEERS: Peers(brokers=[Peer(certificate=b"\x00\xff", connected=True), Peer(certificate=b"")]),
+    Command.GOODBYE: Goodbye(reason="refused", text="revoked"),
+    Command.STATUS: Status(),
+    Command.REPORT: Report(
+        broker="a",
+        uptime_s=1.5,
+        brokers=[PeerStatus("b", "up")],
+        nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
+        services=[ServiceStatus("echo", 1, 2, 3, 4)],
+        counters={"requests": 2**63},
+    ),
+}
+
+
+def message(command: int, body: bytes, version: int = VERSION) -> bytes:
+    return COMMON.pack(COMMON.size + len(body), version, command, 0, 0, 0) + body
+
+
+def refused(command: int, fields: Any) -> None:
+    with pytest.raises(ProtocolError, match=Command(command).name):
+        decode_control(message(command, msgspec.msgpack.encode(fields)))
+
+
+def failure(details: bytes) -> bytes:
+    return b"\x82\xa4code\xa1x\xa7details" + details
+
+
+class TestControl:
+    def test_every_control_command_is_covered(self) -> None:
+        assert EVERY.keys() == {command for command in Command if command >= CONTROL_FIRST}
+
+    @pytest.mark.parametrize("command", EVERY, ids=lambda command: command.name)
+    def test_survives(self, command: Command) -> None:
+        encoded = encode_control(EVERY[command], sent_ms=UINT32)
+        assert COMMON.unpack_from(encoded) == (len(encoded), VERSION, command, 0, 0, UINT32)
+        assert decode_control(encoded) == EVERY[command]
+
+    def test_sign_of_life_is_13_bytes(self) -> None:
+        assert len(encode_control(Heartbeat(), 0)) == 13
+
+    @pytest.mark.parametrize("command", [42, 255])
+    def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
+        assert decode_control(message(command, b"\xc1\xc1")) is None
+
+    def test_unknown_field_is_skipped(self) -> None:
+        body = msgspec.msgpack.encode({"new": {"a": [1, None, b"", 1.5]}, "service": "echo", "credit": 1, "newer": 2})
+        assert decode_control(message(Command.READY, body)) == Ready(service="echo", credit=1)
+
+    def test_newer_minor_version_is_read(self) -> None:
+        assert decode_control(message(Command.HEARTBEAT, b"\x80", version=VERSION | 15)) == Heartbeat()
+
+    @pytest.mark.parametrize("version", [0x00, 0x20, 0xFF])
+    def test_other_major_version_is_refused(self, version: int) -> None:
+        with pytest.raises(ProtocolError, match="version"):
+            decode_control(message(Command.HEARTBEAT, b"\x80", version=version))
+
+    @pytest.mark.parametrize("command", EVERY, ids=lambda command: command.name)
+    def test_every_truncation_is_refused(self, command: Command) -> None:
+        encoded = encode_control(EVERY[command], 0)
+        for size in range(len(encoded)):
+            with pytest.raises(ProtocolError):
+                decode_control(encoded[:size])
+            with pytest.raises(ProtocolError):
+                decode_control(message(command, encoded[COMMON.size : size]))
+
+    def test_trailing_bytes_are_refused(self) -> None:
+        with pytest.raises(ProtocolError):
+            decode_control(encode_control(Heartbeat(), 0) + b"\0")
+        with pytest.raises(ProtocolError, match="HEARTBEAT"):
+            decode_control(message(Command.HEARTBEAT, b"\x80\x80"))
+
+    def test_size_is_bounded(self) -> None:
+        def padded(size: int) -> bytes:
+            head = b"\x81\xa3new\xc6"
+            pad = size - COMMON.size - len(head) - 4
+            return message(Command.HELLO, head + pad.to_bytes(4) + bytes(pad))
+
+        assert decode_control(padded(CONTROL_BYTES_MAX)) == Hello()
+        with pytest.raises(ProtocolError, match="bytes"):
+            decode_control(padded(CONTROL_BYTES_MAX + 1))
+
+
+class TestFields:
+    @pytest.mark.parametrize("value", [-1, UINT32 + 1, 2**64 - 1, 1.5, math.nan, True, "1", None, [1]])
+    def test_count_is_an_integer_of_32_bits(self, value: object) -> None:
+        refused(Command.READY, {"service": "echo", "credit": value})
+        refused(Command.DEMAND, {"service": "echo", "backlog": value})
+
+    def test_heartbeat_interval_is_not_zero(self) -> None:
+        refused(Command.WELCOME, {"broker": "a", "member": "b", "heartbeat_ms": 0, "payload_bytes_max": 1})
+
+    @pytest.mark.parametrize("name", ["", "m" * (NAME_BYTES_MAX + 1)])
+    def test_name_is_bounded(self, name: str) -> None:
+        refused(Command.WELCOME, {"broker": name, "member": "b", "heartbeat_ms": 1, "payload_bytes_max": 1})
+        refused(Command.WELCOME, {"broker": "a", "member": name, "heartbeat_ms": 1, "payload_bytes_max": 1})
+
+    @pytest.mark.parametrize("service", ["", "s" * (SERVICE_BYTES_MAX + 1)])
+    def test_service_name_is_bounded(self, service: str) -> None:
+        refused(Command.READY, {"service": service, "credit": 1})
+        refused(Command.SERVICES, {"available": [service]})
+
+    def test_text_is_bounded(self) -> None:
+        refused(Command.HELLO, {"software": "x" * 256})
+        refused(Command.GOODBYE, {"reason": "refused", "text": "x" * 256})
+
+    def test_lists_are_bounded(self) -> None:
+        refused(Command.SERVICES, {"available": ["s"] * 100_001})
+        refused(Command.PEERS, {"brokers": [{"certificate": b""}] * 10_001})
+
+    def test_certificate_is_bounded(self) -> None:
+        refused(Command.PEERS, {"brokers": [{"certificate": bytes(64 * 1024 + 1)}]})
+
+    def test_required_field_must_be_there(self) -> None:
+        refused(Command.READY, {"service": "echo"})
+        refused(Command.GOODBYE, {})
+
+    def test_goodbye_has_a_known_reason(self) -> None:
+        refused(Command.GOODBYE, {"reason": "whim"})
+
+    @pytest.mark.parametrize("body", [b"", b"\xc0", b"\x90", b"\x01", b"\xc1", b"\x81\x01\x01", b"\x81\x80\x01"])
+    def test_body_is_a_map_with_names(self, body: bytes) -> None:
+        with pytest.raises(ProtocolError, match="HELLO"):
+            decode_control(message(Command.HELLO, body))
+
+
+class TestHostileMessagePack:
+    @pytest.mark.parametrize("opener", [b"\x91", b"\x81\xa1k", b"\x81", b"\xdd\x00\x00\x00\x01"])
+    @pytest.mark.parametrize("depth", [10_000, 1_000_000])
+    def test_deep_nesting_is_refused(self, opener: bytes, depth: int) -> None:
+        nested = opener * (depth // len(opener)) + b"\xc0"
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(nested))
+        with pytest.raises(ProtocolError):
+            decode_control(message(Command.HELLO, b"\x81\xa3new" + nested))
+
+    @pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
+    def test_announced_length_without_its_bytes_is_refused(self, head: bytes) -> None:
+        huge = head + b"\xff\xff\xff\xff"
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(huge))
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(b"\x93" + huge * 3))
+        for command in EVERY:
+            with pytest.raises(ProtocolError):
+                decode_control(message(command, huge))
+        for field, command in ((b"\xa9available", Command.SERVICES), (b"\xa5nodes", Command.REPORT)):
+            with pytest.raises(ProtocolError):
+                decode_control(message(command, b"\x81" + field + huge))
+
+    @pytest.mark.parametrize("text", [b"\xff", b"\xc3(", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xc0\x80"])
+    def test_invalid_utf8_is_refused(self, text: bytes) -> None:
+        string = bytes((0xA0 | len(text),)) + text
+        with pytest.raises(ProtocolError):
+            decode_control(message(Command.HELLO, b"\x81\xa8software" + string))
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(string))
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(b"\x81" + string + b"\x01"))
+
+    @pytest.mark.parametrize("seconds", [253_402_300_800, 2**62, 2**63 - 1, -62_135_596_801, -(2**63)])
+    def test_timestamp_beyond_the_calendar_is_refused(self, seconds: int) -> None:
+        stamp = b"\xc7\x0c\xff" + bytes(4) + seconds.to_bytes(8, signed=True)
+        with pytest.raises(ProtocolError):
+            decode_failure(failure(stamp))
+
+    def test_nan_and_infinity_are_floats_like_others(self) -> None:
+        details = decode_failure(encode_failure(ServiceError("x", details=[math.nan, math.inf]))).details
+        assert math.isnan(details[0])
+        assert details[1] == math.inf
+
+    def test_map_as_a_key_is_refused(self) -> None:
+        for key in (b"\x80", b"\x91\x80"):
+            with pytest.raises(ProtocolError, match="hashable"):
+                decode_failure(failure(b"\x81" + key + b"\x01"))
+
+    def test_error_does_not_repeat_a_long_value_of_the_peer(self) -> None:
+        long = "a" * 1_000_000
+        body = msgspec.msgpack.encode({"reason": long})
+        with pytest.raises(ProtocolError) as caught:
+            decode_control(message(Command.GOODBYE, body))
+        assert len(str(caught.value)) < 300
+
+    def test_error_is_one_line_whatever_the_peer_says(self) -> None:
+        body = msgspec.msgpack.encode({"reason": "a\nb\r\u2028c"})
+        with pytest.raises(ProtocolError) as caught:
+            decode_control(message(Command.GOODBYE, body))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+class TestFailure:
+    def test_survives(self) -> None:
+        details = {"a": [1, -1, 2**64 - 1, -(2**63), 1.5, None, True, "ä", b"\xff"], "b": {}}
+        assert decode_failure(encode_failure(ServiceError("CODE", "text", details))) == Failure("CODE", "text", details)
+
+    def test_moment_survives(self) -> None:
+        moment = datetime(2024, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+        assert decode_failure(encode_failure(ServiceError("CODE", details=moment))).details == moment
+
+    def test_code_alone_is_enough(self) -> None:
+        assert encode_failure(ServiceError("CODE")) == b"\x81\xa4code\xa4CODE"
+        assert decode_failure(b"\x81\xa4code\xa4CODE") == Failure("CODE", "", None)
+
+    @pytest.mark.parametrize("character", ["x", "ä", "€", "😀"])
+    def test_code_is_cut_at_255_bytes(self, character: str) -> None:
+        code = decode_failure(encode_failure(ServiceError(character * 300))).code
+        assert 255 - len(character.encode()) < len(code.encode()) <= 255
+        assert code == character * len(code)
+
+    @pytest.mark.parametrize("code", [b"\xc0", b"\x01", b"\xda\x01\x00" + b"x" * 256], ids=["nil", "number", "long"])
+    def test_code_is_a_short_text(self, code: bytes) -> None:
+        with pytest.raises(ProtocolError):
+            decode_failure(b"\x81\xa4code" + code)
+
+    def test_that_messagepack_cannot_carry_is_a_type_error(self) -> None:
+        cyclic: list[Any] = []
+        cyclic.append(cyclic)
+        for unfit in (object(), 2**64, -(2**63) - 1, cyclic, "\ud800", {"k": "\udfff"}):
+            with pytest.raises(TypeError):
+                encode_failure(ServiceError("CODE", details=unfit))
+        with pytest.raises(TypeError):
+            encode_failure(ServiceError("\ud800"))
+        with pytest.raises(TypeError):
+            encode_failure(ServiceError("CODE", "\ud800"))
+
+    def test_that_cannot_be_read_is_not_mistaken_for_the_handlers_own(self) -> None:
+        with pytest.raises(BraidError) as caught:
+            decode_failure(b"")
+        assert not isinstance(caught.value, ServiceError)
+
+
+def test_full_welcome_carries_the_bounds_of_the_settings() -> None:
+    high = Settings(heartbeat_s=60, suspect_after_s=90, dead_after_s=180, payload_bytes_max=64 * 1024 * 1024)
+    welcome = Welcome(
+        broker="b" * NAME_BYTES_MAX,
+        member="m" * NAME_BYTES_MAX,
+        heartbeat_ms=int(high.heartbeat_s * 1_000),
+        payload_bytes_max=high.payload_bytes_max,
+    )
+    assert decode_control(encode_control(welcome, 0)) == welcome
+
+
+def test_report_rows_are_cut_well_below_the_largest_message() -> None:
+    row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
+    node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
+    rows = control.REPORT_ROWS_MAX
+    report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[PeerStatus(node.name, node.state)] * rows)
+    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 4

@@ -1,0 +1,220 @@
+import struct
+
+import pytest
+
+from braidmq.errors import ConfigError, ProtocolError
+from braidmq.wire.envelope import (
+    COMMON,
+    CONTROL_FIRST,
+    PREFIX,
+    PREFIX_BYTES,
+    UINT16,
+    UINT32,
+    Command,
+    Envelope,
+    Flag,
+    decode,
+    decode_headers,
+    encode,
+    encode_headers,
+    reply_id,
+)
+from braidmq.wire.limits import EXTENSION_BYTES_MAX, HEADERS_BYTES_MAX
+
+ID = bytes(range(16))
+
+
+def request(**changes: object) -> Envelope:
+    fields: dict[str, object] = {
+        "flags": Flag.POSSIBLE_DUPLICATE,
+        "retry_count": 1,
+        "sent_ms": 2,
+        "time_ms": 3,
+        "tag": 4,
+        "service": b"orders.place",
+        "sender": b"shop",
+        "receiver": b"worker",
+        "code": 5,
+        "working_ms": 6,
+        "extension": encode_headers({"key": "value"}),
+        "payload": b"payload",
+        **changes,
+    }
+    return Envelope(Command.REQUEST, ID, **fields)  # type: ignore[arg-type]
+
+
+class TestLayout:
+    def test_sizes_are_those_of_the_specification(self) -> None:
+        assert (COMMON.size, PREFIX_BYTES) == (12, 44)
+
+    def test_prefix_begins_with_the_common_prefix(self) -> None:
+        message = encode(request())
+        assert COMMON.unpack_from(message) == PREFIX.unpack_from(message)[:6]
+
+    def test_exchange_commands_are_below_control_commands(self) -> None:
+        exchange = {"REQUEST", "REPLY", "WORKING", "REJECT", "CANCEL", "LOST"}
+        assert {command.name for command in Command if command < CONTROL_FIRST} == exchange
+
+
+class TestEnvelope:
+    def test_equal_when_every_field_is(self) -> None:
+        assert request() == request()
+
+    @pytest.mark.parametrize("name", [name for name in Envelope.__slots__ if name != "id"])
+    def test_differs_when_one_field_does(self, name: str) -> None:
+        changed = request()
+        setattr(changed, name, b"other" if isinstance(getattr(changed, name), bytes) else 99)
+        assert changed != request()
+
+    def test_differs_from_other_types(self) -> None:
+        assert request() != encode(request())
+
+    def test_is_not_hashable(self) -> None:
+        with pytest.raises(TypeError):
+            hash(request())
+
+    def test_repr_shows_no_payload(self) -> None:
+        text = repr(request(payload=b"secret"))
+        assert "secret" not in text
+        assert "payload=6 bytes" in text
+        assert "service=b'orders.place'" in text
+
+
+class TestEncodeAndDecode:
+    def test_every_field_survives(self) -> None:
+        assert decode(encode(request())) == request()
+
+    @pytest.mark.parametrize("command", [command for command in Command if command < CONTROL_FIRST])
+    def test_every_exchange_command_survives(self, command: Command) -> None:
+        assert decode(encode(Envelope(command, ID))) == Envelope(command, ID)
+
+    def test_every_field_survives_at_its_bound(self) -> None:
+        widest = request(
+            flags=255,
+            retry_count=255,
+            sent_ms=UINT32,
+            time_ms=UINT32,
+            tag=UINT32,
+            service=b"s" * 255,
+            sender=b"f" * 255,
+            receiver=b"t" * 255,
+            code=255,
+            working_ms=UINT16,
+            extension=b"e" * EXTENSION_BYTES_MAX,
+        )
+        assert decode(encode(widest)) == widest
+
+    def test_payload_of_megabytes_survives(self) -> None:
+        large = request(payload=bytes(3_000_000))
+        assert decode(encode(large)).payload == large.payload
+
+    @pytest.mark.parametrize(
+        "change", [{"time_ms": -1}, {"tag": UINT32 + 1}, {"service": b"s" * 256}, {"retry_count": 256}]
+    )
+    def test_field_that_does_not_fit_is_a_bug_of_the_caller(self, change: dict[str, object]) -> None:
+        with pytest.raises(struct.error):
+            encode(request(**change))
+
+    def test_unknown_flags_and_commands_are_passed_on(self) -> None:
+        unknown = Envelope(CONTROL_FIRST - 1, ID, flags=0xFE)
+        assert decode(encode(unknown)) == unknown
+
+    @pytest.mark.parametrize("minor", [1, 15])
+    def test_newer_minor_version_is_read(self, minor: int) -> None:
+        message = bytearray(encode(request()))
+        message[4] |= minor
+        assert decode(bytes(message)) == request()
+
+    @pytest.mark.parametrize("version", [0x00, 0x0F, 0x20, 0xFF])
+    def test_other_major_version_is_refused(self, version: int) -> None:
+        message = bytearray(encode(request()))
+        message[4] = version
+        with pytest.raises(ProtocolError, match="version"):
+            decode(bytes(message))
+
+    @pytest.mark.parametrize("command", [0, CONTROL_FIRST, 255])
+    def test_command_of_no_exchange_message_is_refused(self, command: int) -> None:
+        with pytest.raises(ProtocolError, match=f"command {command}"):
+            decode(encode(Envelope(command, ID)))
+
+    def test_every_truncation_is_refused(self) -> None:
+        message = encode(request())
+        for size in range(len(message)):
+            with pytest.raises(ProtocolError):
+                decode(message[:size])
+
+    def test_trailing_byte_is_refused(self) -> None:
+        with pytest.raises(ProtocolError):
+            decode(encode(request()) + b"\0")
+
+    @pytest.mark.parametrize("at", [36, 37, 38, 40])
+    def test_string_beyond_the_end_is_refused(self, at: int) -> None:
+        message = bytearray(encode(request()))
+        message[at] = 255
+        with pytest.raises(ProtocolError, match="beyond"):
+            decode(bytes(message))
+
+    def test_strings_may_fill_the_message_to_its_last_byte(self) -> None:
+        full = request(payload=b"")
+        assert decode(encode(full)).payload == b""
+
+
+class TestHeaders:
+    def test_survive(self) -> None:
+        headers = {"traceparent": "00-ab-cd-01", "ключ": "значение", "": ""}
+        assert decode_headers(encode_headers(headers)) == headers
+
+    def test_none_cost_nothing(self) -> None:
+        assert encode_headers({}) == b""
+        assert decode_headers(b"") == {}
+
+    @pytest.mark.parametrize("headers", [{"key": 1}, {1: "value"}, {"key": b"value"}, {"key": None}])
+    def test_that_are_not_strings_are_refused(self, headers: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match="strings"):
+            encode_headers(headers)
+
+    @pytest.mark.parametrize("headers", [{"key": "\ud800"}, {"\udfff": "value"}])
+    def test_that_are_not_unicode_are_refused(self, headers: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match="Unicode"):
+            encode_headers(headers)
+
+    def test_may_fill_their_bound(self) -> None:
+        room = HEADERS_BYTES_MAX - len(b"\x81\xa1k\xda__")
+        headers = {"k": "v" * room}
+        assert decode_headers(encode_headers(headers)) == headers
+        with pytest.raises(ConfigError, match="exceed"):
+            encode_headers({"k": "v" * (room + 1)})
+
+    def test_fields_of_other_types_are_skipped(self) -> None:
+        other = b"\x07\x00\x02\xc1\xc1"
+        headers = {"key": "value"}
+        assert decode_headers(other + encode_headers(headers) + other) == headers
+        assert decode_headers(other) == {}
+
+    @pytest.mark.parametrize(
+        ("extension", "reason"),
+        [
+            (b"\x01", "cut off"),
+            (b"\x01\x00", "cut off"),
+            (b"\x01\x00\x02\x80", "beyond"),
+            (b"\x02\xff\xff", "beyond"),
+            (b"\x02\x00\x00\x01", "cut off"),
+            (b"\x01\x00\x00", "malformed"),
+            (b"\x01\x00\x01\x90", "malformed"),
+            (b"\x01\x00\x04\x81\xa1\xff\xa0", "malformed"),
+        ],
+    )
+    def test_malformed_block_is_refused(self, extension: bytes, reason: str) -> None:
+        with pytest.raises(ProtocolError, match=reason):
+            decode_headers(extension)
+
+
+class TestReplyId:
+    def test_is_the_request_id_with_its_first_bit_set(self) -> None:
+        assert reply_id(ID) == b"\x80" + ID[1:]
+
+    def test_differs_from_every_request_id(self) -> None:
+        for first in range(0x80):
+            request_id = bytes((first,)) + ID[1:]
+            assert reply_id(request_id) != request_id
+            assert reply_id(request_id)[0] >= 0x80
