@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "braidmq",
     deadline=None,
-    max_examples=200,
+    max_examples=150,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

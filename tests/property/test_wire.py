@@ -122,6 +122,12 @@ CALENDAR_ENDS = [
     for offset in (-1, 0, 1, 2)
 ]
 
+timestamps = st.builds(
+    lambda nanoseconds, seconds: b"\xc7\x0c\xff" + nanoseconds.to_bytes(4) + seconds.to_bytes(8, signed=True),
+    st.integers(0, 999_999_999) | uint32,
+    st.sampled_from(CALENDAR_ENDS) | st.integers(-(2**63), 2**63 - 1),
+)
+
 # MessagePack as an attacker writes it: openers that announce more than there is, every kind of extension
 # (timestamps among them), invalid UTF-8, integers and floats of any width.
 openers = st.sampled_from(
@@ -145,11 +151,7 @@ leaves = st.one_of(
     st.builds(lambda body: bytes((0xA0 | len(body),)) + body, st.binary(max_size=31)),
     st.builds(lambda head, body: head + body, st.sampled_from([b"\xdb", b"\xc6", b"\xc9"]), st.binary(max_size=12)),
     st.builds(lambda kind, body: b"\xd7" + bytes((kind,)) + body, uint8, st.binary(min_size=8, max_size=8)),
-    st.builds(
-        lambda nanoseconds, seconds: b"\xc7\x0c\xff" + nanoseconds.to_bytes(4) + seconds.to_bytes(8, signed=True),
-        st.integers(0, 999_999_999) | uint32,
-        st.sampled_from(CALENDAR_ENDS) | st.integers(-(2**63), 2**63 - 1),
-    ),
+    timestamps,
 )
 hostile = st.lists(openers | leaves, max_size=12).map(b"".join)
 
@@ -260,6 +262,14 @@ class TestAnyBytes:
     def test_mutated_exchange_message_decodes_or_is_refused(self, message: bytes) -> None:
         decodes_or_is_refused(read_everything, message)
 
+    @given(mutations(envelopes.map(encode)))
+    def test_mutated_exchange_message_that_decodes_lost_nothing(self, message: bytes) -> None:
+        try:
+            envelope = decode(message)
+        except ProtocolError:
+            return
+        assert encode(envelope) == message[:4] + bytes((VERSION,)) + message[5:]
+
     @given(envelopes.map(encode), st.data())
     def test_exchange_message_that_is_not_whole_is_refused(self, message: bytes, data: st.DataObject) -> None:
         size = data.draw(st.integers(0, len(message) - 1))
@@ -287,6 +297,10 @@ class TestAnyBytes:
         decodes_or_is_refused(decode_failure, body)
         decodes_or_is_refused(decode_failure, failure_payload(body))
         decodes_or_is_refused(decode_headers, b"\x01" + len(body).to_bytes(2) + body)
+
+    @given(timestamps)
+    def test_timestamp_of_any_age_decodes_or_is_refused(self, timestamp: bytes) -> None:
+        decodes_or_is_refused(decode_failure, failure_payload(timestamp))
 
     @given(st.lists(openers, min_size=1, max_size=4), st.integers(1, 100_000), st.binary(max_size=4))
     def test_nesting_of_any_depth_decodes_or_is_refused(self, pattern: list[bytes], depth: int, end: bytes) -> None:

@@ -15,7 +15,7 @@ def report(core: "BrokerCore", software: str, uptime_s: float, now: float) -> Re
     return Report(
         broker=core.name,
         software=software,
-        state="draining" if core.draining else "up",
+        state="draining" if core.dispatcher.draining else "up",
         uptime_s=uptime_s,
         brokers=core.peer_states[:REPORT_ROWS_MAX],
         nodes=[
@@ -37,8 +37,8 @@ def report(core: "BrokerCore", software: str, uptime_s: float, now: float) -> Re
                 outstanding=sum(slot.outstanding for slot in service.slots.values()),
                 queued=service.queued,
             )
-            for service in list(core.services.values())[:REPORT_ROWS_MAX]
+            for service in list(core.dispatcher.services.values())[:REPORT_ROWS_MAX]
         ],
-        services_total=len(core.services),
+        services_total=len(core.dispatcher.services),
         counters=dict(core.counters),
     )

@@ -1,0 +1,454 @@
+"""The broker's inner loop: requests to workers with credit, answers back to their clients.
+
+It knows services, their workers and the requests on their way; it knows nothing of how sessions begin. Messages
+that break the protocol raise ProtocolError, which `BrokerCore` counts against their sender.
+"""
+
+from typing import Final
+
+from braidmq.core.events import DEBUG, WARNING, EventLog
+from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
+from braidmq.core.outbox import Outbox
+from braidmq.core.timers import Timers
+from braidmq.errors import ProtocolError
+from braidmq.members import is_service
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    PREFIX,
+    PREFIX_BYTES,
+    REJECT,
+    REPLY,
+    REQUEST,
+    UINT32,
+    VERSION,
+    WORKING,
+    Progress,
+    Reason,
+)
+
+DEMAND_S: Final = 0.05
+"""How often a service with a queue asks its workers for more credit: some round trips of a data centre."""
+
+WORKING_S_MIN: Final = 0.01
+"""Shortest interval at which a client may ask to hear that its request waits."""
+
+CALLABLE_MAX: Final = 1_024
+"""Services whose permission is remembered per session; a client that tries more is asked anew."""
+
+
+class Dispatcher:
+    """See the module.
+
+    Attributes:
+        services: those that have a worker here.
+        draining: take no new requests.
+        announce: set when the list of available services may have changed.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, outbox: Outbox[bytes], counters: dict[str, int], events: EventLog
+    ) -> None:
+        self.settings = settings
+        self.services: dict[bytes, Service] = {}
+        self.queued_bytes = 0
+        self.draining = False
+        self.announce = False
+        self._name = name.encode()
+        self._outbox = outbox
+        self.counters = counters
+        self._events = events
+        self._timers: Timers[Exchange] = Timers()
+        self._tag = 0
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_timer` is due."""
+        return self._timers.next_deadline()
+
+    def available(self) -> list[str]:
+        """Return the services that have a worker here now, in alphabetical order."""
+        return sorted(name.decode() for name, service in self.services.items() if service.available())
+
+    # -- sessions
+
+    def on_state(self, session: Session, now: float) -> None:
+        """Take in that a session changed its state."""
+        self.announce = self.announce or bool(session.slots)
+        for slot in session.slots.values():
+            slot.service.offer(slot)
+            if session.state is not SessionState.OPEN:
+                self._release_addressed(slot, now)
+            else:
+                self._feed(slot, now)
+
+    def on_rights(self, session: Session, now: float) -> None:
+        """Take in that a session's rights changed."""
+        session.callable.clear()
+        self.announce = True
+        for slot in list(session.slots.values()):
+            if not session.member.may_serve(slot.service.name.decode()):
+                self._remove_slot(slot, now)
+
+    def on_unsent(self, session: Session, messages: list[bytes], now: float) -> None:
+        """Take back messages that certainly did not reach a worker that is gone; others get its requests."""
+        self.remove_slots(session, now)
+        for message in messages:
+            if message[5] == REQUEST:
+                exchange = session.assigned.pop(PREFIX.unpack_from(message)[7], None)
+                if exchange is not None:
+                    exchange.slot = None
+                    self._timers.cancel(exchange, exchange.timer)
+                    if exchange.client is not None:
+                        self._route(exchange, message, None, now)
+
+    def on_end(self, session: Session, now: float) -> None:
+        """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
+        for exchange in list(session.requests.values()):
+            self._forget_client(exchange)
+        self.remove_slots(session, now)
+        for exchange in session.assigned.values():
+            exchange.slot = None
+            if exchange.client is not None:
+                self.counters["lost"] += 1
+                self._answer(exchange, LOST, 0, now)
+        session.assigned.clear()
+
+    def on_timer(self, now: float) -> None:
+        """Take in that time has passed."""
+        for exchange in self._timers.take_due(now):
+            self._on_due(exchange, now)
+
+    # -- requests and answers
+
+    def on_request(self, session: Session, message: bytes, age_s: float, now: float) -> None:
+        """Take in a REQUEST that was delayed by `age_s` on its way."""
+        self.counters["requests"] += 1
+        if len(message) < PREFIX_BYTES:
+            raise ProtocolError("a REQUEST that is cut off")
+        fields = PREFIX.unpack_from(message)
+        time_ms, tag, id_, service_bytes, sender_bytes, receiver_bytes = fields[6:12]
+        receiver_at = PREFIX_BYTES + service_bytes + sender_bytes
+        payload_bytes = len(message) - receiver_at - receiver_bytes - fields[13]
+        if payload_bytes < 0 or tag in session.requests:
+            raise ProtocolError("a REQUEST whose lengths or tag are wrong")
+        name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
+        service = self.services.get(name)
+        reason = self._why_not(session, name, service, payload_bytes, time_ms / 1000.0 - age_s)
+        if reason is not None or service is None:
+            self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
+            return
+        deadline = now + time_ms / 1000.0 - age_s
+        exchange = Exchange(
+            session, tag, id_, service, deadline=deadline, working_s=max(WORKING_S_MIN, fields[14] / 1000.0)
+        )
+        session.requests[tag] = exchange
+        session.account.in_flight += 1
+        receiver = message[receiver_at : receiver_at + receiver_bytes] if receiver_bytes else None
+        self._route(exchange, message, receiver, now)
+
+    def _why_not(
+        self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
+    ) -> Reason | None:
+        allowed = session.callable.get(name)
+        if allowed is None:
+            allowed = self._may_call(session, name)
+        if not allowed:
+            self.counters["denied"] += 1
+            return Reason.DENIED
+        if self.draining:
+            return Reason.DRAINING
+        if remaining_s <= 0.0:
+            self.counters["expired"] += 1
+            return Reason.EXPIRED
+        if service is None:
+            return Reason.NO_WORKER
+        if session.account.in_flight >= self.settings.in_flight_max:
+            return Reason.BUSY
+        if payload_bytes > self.settings.payload_bytes_max:
+            return Reason.TOO_LARGE
+        return None
+
+    def _may_call(self, session: Session, name: bytes) -> bool:
+        try:
+            service = name.decode("ascii")
+        except UnicodeDecodeError:
+            return False
+        if len(session.callable) >= CALLABLE_MAX:
+            session.callable.clear()
+        allowed = session.callable[name] = is_service(service) and session.member.may_call(service)
+        return allowed
+
+    def _route(self, exchange: Exchange, message: bytes, receiver: bytes | None, now: float) -> None:
+        """Send a request to a worker with credit, or let it wait, or reject it."""
+        if exchange.deadline <= now:
+            self.counters["expired"] += 1
+            self._refuse_exchange(exchange, Reason.EXPIRED, now)
+            return
+        service = exchange.service
+        slot = None
+        if receiver is not None:
+            slot = next((s for s in service.slots.values() if s.session.name == receiver), None)
+            if slot is not None and slot.session.state is not SessionState.OPEN:
+                slot = None
+        wanted = slot
+        if slot is None:
+            slot = service.balancer.pick()
+        elif slot.outstanding >= slot.credit:
+            slot = None
+        if slot is not None:
+            self._dispatch(exchange, slot, message, now)
+        else:
+            self._enqueue(exchange, wanted, message, now)
+
+    def _enqueue(self, exchange: Exchange, wanted: Slot | None, message: bytes, now: float) -> None:
+        service, settings, size = exchange.service, self.settings, len(message)
+        client = exchange.client
+        assert client is not None
+        if not service.slots:
+            self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+        elif (
+            service.queued >= settings.queue_messages_max
+            or self.queued_bytes + size > settings.queue_bytes_max
+            or exchange.account.queued_bytes + size > settings.in_flight_bytes_max
+        ):
+            self._refuse_exchange(exchange, Reason.BUSY, now)
+        else:
+            exchange.message = message
+            exchange.wanted = wanted
+            (service.queue if wanted is None else wanted.addressed)[exchange] = None
+            service.queued += 1
+            self.queued_bytes += size
+            exchange.account.queued_bytes += size
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.working_s))
+            self._demand(service, now)
+
+    def _dequeue(self, exchange: Exchange) -> bytes:
+        message, exchange.message = exchange.message, b""
+        service = exchange.service
+        queue = service.queue if exchange.wanted is None else exchange.wanted.addressed
+        del queue[exchange]
+        exchange.wanted = None
+        service.queued -= 1
+        self.queued_bytes -= len(message)
+        exchange.account.queued_bytes -= len(message)
+        self._timers.cancel(exchange, exchange.timer)
+        return message
+
+    def _dispatch(self, exchange: Exchange, slot: Slot, message: bytes, now: float) -> None:
+        client = exchange.client
+        assert client is not None
+        (
+            _length, version, _command, flags, retry_count, _sent_ms, _time_ms, _tag, id_, service_bytes,
+            sender_bytes, receiver_bytes, code, extension_bytes, working_ms,
+        ) = PREFIX.unpack_from(message)  # fmt: skip
+        self._tag = tag = (self._tag + 1) & UINT32
+        worker = slot.session
+        rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
+        sender, receiver = client.name, worker.name
+        length = len(message) - rest_at + PREFIX_BYTES + service_bytes + len(sender) + len(receiver)
+        head = PREFIX.pack(
+            length, version, REQUEST, flags, retry_count, int(now * 1000) & UINT32,
+            int((exchange.deadline - now) * 1000), tag, id_, service_bytes, len(sender), len(receiver), code,
+            extension_bytes, working_ms,
+        )  # fmt: skip
+        exchange.tag = tag
+        exchange.slot = slot
+        worker.assigned[tag] = exchange
+        slot.outstanding += 1
+        slot.service.offer(slot)
+        exchange.timer = self._timers.add(exchange, exchange.deadline)
+        self._send(worker, b"".join((head, exchange.service.name, sender, receiver, message[rest_at:])))
+
+    def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
+        """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
+        if len(message) < PREFIX_BYTES:
+            raise ProtocolError("an answer that is cut off")
+        (
+            _length, version, _command, flags, retry_count, _sent_ms, time_ms, tag, id_, service_bytes,
+            sender_bytes, receiver_bytes, code, extension_bytes, _working_ms,
+        ) = PREFIX.unpack_from(message)  # fmt: skip
+        rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
+        if rest_at + extension_bytes > len(message):
+            raise ProtocolError("an answer whose lengths are wrong")
+        exchange = session.assigned.get(tag)
+        if exchange is None or exchange.id != id_:
+            self.counters["unmatched"] += 1
+            return
+        client = exchange.client
+        if command != WORKING:
+            self._finish(exchange, now)
+            if command == REPLY:
+                self.counters["replies"] += 1
+        if client is None:
+            return
+        sender, receiver, name = session.name, client.name, exchange.service.name
+        length = len(message) - rest_at + PREFIX_BYTES + len(name) + len(sender) + len(receiver)
+        head = PREFIX.pack(
+            length, version, command, flags, retry_count, int(now * 1000) & UINT32, time_ms, exchange.client_tag,
+            id_, len(name), len(sender), len(receiver), code, extension_bytes, 0,
+        )  # fmt: skip
+        self._send(client, b"".join((head, name, sender, receiver, message[rest_at:])))
+
+    def _finish(self, exchange: Exchange, now: float) -> None:
+        """A worker has answered: free its credit for the next request."""
+        slot = exchange.slot
+        assert slot is not None
+        del slot.session.assigned[exchange.tag]
+        exchange.slot = None
+        self._forget_client(exchange)
+        slot.outstanding -= 1
+        if slot.service.slots.get(slot.session) is slot:
+            slot.service.offer(slot)
+            if slot.service.queued:
+                self._feed(slot, now)
+
+    def on_cancel(self, session: Session, message: bytes, now: float) -> None:
+        """Take in a CANCEL from a client."""
+        if len(message) < PREFIX_BYTES:
+            raise ProtocolError("a CANCEL that is cut off")
+        exchange = session.requests.get(PREFIX.unpack_from(message)[7])
+        if exchange is None:
+            return
+        self.counters["cancelled"] += 1
+        self._give_up(exchange, now)
+
+    def _give_up(self, exchange: Exchange, now: float) -> None:
+        """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
+        slot = exchange.slot
+        if slot is not None:
+            client = exchange.client
+            assert client is not None
+            self._send(slot.session, self._short(CANCEL, 0, exchange.id, exchange.tag, now, sender=client.name))
+        self._forget_client(exchange)
+
+    def _forget_client(self, exchange: Exchange) -> None:
+        """Take the request off its client's account; a worker that has it keeps its place in `assigned`."""
+        client = exchange.client
+        if client is not None:
+            exchange.client = None
+            del client.requests[exchange.client_tag]
+            exchange.account.in_flight -= 1
+        if exchange.message:
+            self._dequeue(exchange)
+        else:
+            self._timers.cancel(exchange, exchange.timer)
+
+    def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
+        """Take in a worker's grant of credit."""
+        name = ready.service.encode()
+        slot = session.slots.get(name)
+        if slot is None:
+            if not is_service(ready.service) or not session.member.may_serve(ready.service):
+                self.counters["denied"] += 1
+                self._events.add(WARNING, f"{session.member.name} may not serve {ready.service!r}: READY ignored")
+                return
+            service = self.services.get(name)
+            if service is None:
+                if len(self.services) >= self.settings.services_max:
+                    self._events.add(WARNING, f"services_max={self.settings.services_max} is reached: READY ignored")
+                    return
+                service = self.services[name] = Service(name, self.settings)
+            slot = session.slots[name] = service.slots[session] = Slot(service, session)
+            self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
+        self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
+        slot.credit = ready.credit
+        slot.service.offer(slot)
+        self._feed(slot, now)
+
+    def _feed(self, slot: Slot, now: float) -> None:
+        """Send waiting requests to a worker as long as it has credit."""
+        if slot.session.state is not SessionState.OPEN:
+            return
+        service = slot.service
+        while slot.outstanding < slot.credit:
+            exchange = next(iter(slot.addressed), None) or next(iter(service.queue), None)
+            if exchange is None:
+                return
+            message = self._dequeue(exchange)
+            if exchange.deadline <= now:
+                self._refuse_exchange(exchange, Reason.EXPIRED, now)
+            else:
+                self._dispatch(exchange, slot, message, now)
+        if service.queued:
+            self._demand(service, now)
+
+    def _demand(self, service: Service, now: float) -> None:
+        if now < service.demand_at:
+            return
+        service.demand_at = now + DEMAND_S
+        wish = control.Demand(service.name.decode(), service.queued)
+        for slot in service.slots.values():
+            if slot.session.state is SessionState.OPEN:
+                self._outbox.put_control(slot.session.route, wish, now)
+
+    def remove_slots(self, session: Session, now: float) -> None:
+        """Take in that a session serves nothing any more."""
+        for slot in list(session.slots.values()):
+            self._remove_slot(slot, now)
+
+    def _remove_slot(self, slot: Slot, now: float) -> None:
+        service = slot.service
+        del slot.session.slots[service.name]
+        del service.slots[slot.session]
+        service.balancer.remove(slot)
+        self.announce = True
+        self._release_addressed(slot, now)
+        if not service.slots:
+            del self.services[service.name]
+            for exchange in list(service.queue):
+                self._dequeue(exchange)
+                self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+
+    def _release_addressed(self, slot: Slot, now: float) -> None:
+        """Let any worker have what waited for this one."""
+        for exchange in list(slot.addressed):
+            message = self._dequeue(exchange)
+            self._route(exchange, message, None, now)
+
+    def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float) -> None:
+        client = exchange.client
+        assert client is not None
+        self._forget_client(exchange)
+        self._reject(client, reason, exchange.id, exchange.client_tag, now)
+
+    def _reject(self, session: Session, reason: Reason, id_: bytes, tag: int, now: float) -> None:
+        self.counters["rejected"] += 1
+        self._send(session, self._short(REJECT, reason, id_, tag, now))
+
+    def _answer(self, exchange: Exchange, command: int, code: int, now: float) -> None:
+        client = exchange.client
+        assert client is not None
+        self._forget_client(exchange)
+        self._send(client, self._short(command, code, exchange.id, exchange.client_tag, now))
+
+    def _short(
+        self, command: int, code: int, id_: bytes, tag: int, now: float, *, sender: bytes | None = None
+    ) -> bytes:
+        """Return a message without payload; its sender is the broker unless another is named."""
+        name = self._name if sender is None else sender
+        size, sent_ms = PREFIX_BYTES + len(name), int(now * 1000) & UINT32
+        return PREFIX.pack(size, VERSION, command, 0, 0, sent_ms, 0, tag, id_, 0, len(name), 0, int(code), 0, 0) + name
+
+    def _on_due(self, exchange: Exchange, now: float) -> None:
+        if exchange.client is None:
+            return
+        if exchange.deadline <= now:
+            self.counters["expired"] += 1
+            if exchange.message:
+                self._dequeue(exchange)
+                self._refuse_exchange(exchange, Reason.EXPIRED, now)
+            else:
+                self._give_up(exchange, now)
+        elif exchange.message:
+            waits = self._short(WORKING, Progress.QUEUED, exchange.id, exchange.client_tag, now)
+            self._send(exchange.client, waits)
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.working_s))
+            self._demand(exchange.service, now)
+        else:
+            exchange.timer = self._timers.add(exchange, exchange.deadline)
+
+    def _send(self, session: Session, message: bytes) -> None:
+        session.spoke = True
+        self._outbox.put(session.route, message)

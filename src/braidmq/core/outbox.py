@@ -1,0 +1,39 @@
+"""What is to be sent, by destination, until the shell takes it."""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from braidmq.wire import control
+from braidmq.wire.envelope import UINT32
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Outbox(Generic[K]):
+    """Messages in order, for each destination. Bounded by what one turn of the shell can cause."""
+
+    __slots__ = ("_sends",)
+
+    def __init__(self) -> None:
+        self._sends: dict[K, list[bytes]] = {}
+
+    def put(self, destination: K, message: bytes) -> None:
+        """Add a message."""
+        waiting = self._sends.get(destination)
+        if waiting is None:
+            self._sends[destination] = [message]
+        else:
+            waiting.append(message)
+
+    def put_control(self, destination: K, message: control.Control, now: float) -> None:
+        """Add a control message."""
+        self.put(destination, control.encode_control(message, int(now * 1000) & UINT32))
+
+    def drop(self, destination: K) -> None:
+        """Forget what is to be sent to a destination that is gone."""
+        self._sends.pop(destination, None)
+
+    def take(self) -> dict[K, list[bytes]]:
+        """Return all messages and forget them."""
+        sends, self._sends = self._sends, {}
+        return sends
