@@ -15,7 +15,7 @@ SERVICE_BYTES_MAX: Final = 127
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\Z")
-_PATTERN = re.compile(r"(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,125}\*?)\Z")
+_PATTERN = re.compile(r"(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}|[A-Za-z0-9][A-Za-z0-9._/:-]{0,125}\*)\Z")
 
 
 class Role(StrEnum):

@@ -78,8 +78,8 @@ class Settings:
     queue_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
     """Bytes of all requests that wait in one broker's queues."""
 
-    services_max: int = _knob(10_000, 1, 1_000_000)
-    """Services that one broker knows at once."""
+    services_max: int = _knob(10_000, 1, 30_000)
+    """Services that one broker knows at once. The list of all of them must fit one control message."""
 
     nodes_max: int = _knob(10_000, 1, 100_000)
     """Connections of members that one broker accepts."""
@@ -144,11 +144,15 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
                 raise ConfigError(f"{knob.name} must be a {'whole ' if whole else ''}number, not {value!r}")
             if not low <= value <= high:
-                raise ConfigError(f"{knob.name} must be between {low:g} and {high:g}, not {value!r}")
-        if self.balance not in {"least-outstanding", "round-robin"}:
+                raise ConfigError(f"{knob.name} must be between {low:,} and {high:,}, not {value!r}")
+        if self.balance not in ("least-outstanding", "round-robin"):
             raise ConfigError(f"balance must be 'least-outstanding' or 'round-robin', not {self.balance!r}")
         if not self.heartbeat_s < self.suspect_after_s < self.dead_after_s:
             raise ConfigError("heartbeat_s, suspect_after_s and dead_after_s must grow in this order")
+        if self.dead_after_s < 2 * self.heartbeat_s:
+            raise ConfigError("dead_after_s must be at least twice heartbeat_s")
+        if self.transport_timeout_s < self.transport_heartbeat_s:
+            raise ConfigError("transport_timeout_s must be at least transport_heartbeat_s")
         if self.backoff_s > self.backoff_s_max:
             raise ConfigError("backoff_s must not exceed backoff_s_max")
         if self.reconnect_s > self.reconnect_s_max:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from braidmq.members import Role
-from braidmq.wire.control import REPORT_ROWS_MAX, NodeStatus, Report, ServiceStatus
+from braidmq.wire.control import REPORT_ROWS_MAX, REPORT_SERVES_MAX, NodeStatus, Report, ServiceStatus
 
 if TYPE_CHECKING:
     from braidmq.core.broker import BrokerCore
@@ -24,7 +24,7 @@ def report(core: "BrokerCore", software: str, uptime_s: float, now: float) -> Re
                 state=session.state,
                 silent_ms=max(0, int((now - session.heard_at) * 1000)),
                 in_flight=len(session.requests),
-                serves=sorted(name.decode() for name in session.slots),
+                serves=sorted(name.decode() for name in session.slots)[:REPORT_SERVES_MAX],
             )
             for session in nodes[:REPORT_ROWS_MAX]
         ],

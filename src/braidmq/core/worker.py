@@ -371,6 +371,8 @@ def _encode_failure(error: ServiceError, bytes_max: int) -> bytes:
         payload = control.encode_failure(error)
         if len(payload) <= bytes_max:
             return payload
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        pass  # the details hold what MessagePack cannot carry
-    return control.encode_failure(ServiceError(error.code, f"{error.message[:500]} (its details could not be sent)"))
+        why = f"it has {len(payload)} bytes, and the limit is {bytes_max}"
+    except TypeError as unfit:
+        why = str(unfit)
+    code, message = (str(part).encode(errors="replace").decode()[:200] for part in (error.code, error.message))
+    return control.encode_failure(ServiceError(code, f"{message} (the whole error could not be sent: {why[:200]})"))

@@ -141,6 +141,9 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     details: Any = None
 
 
+REPORT_SERVES_MAX: Final = 16
+"""Services that a Report names for each node."""
+
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
