@@ -59,9 +59,15 @@ class NodeCore:
 
     @property
     def idle(self) -> bool:
-        """Whether this draining node has nothing left to do: no call, no job, no request on its way to it."""
-        links = self.links.links.values()
-        return not len(self.client) and not len(self.worker) and all(link.noted for link in links if link.open)
+        """Whether this draining node has nothing left to do: no call, no job, no request on its way to it.
+
+        Requests may be on their way until each broker that is heard has noted the drain.
+        """
+        if len(self.client) or len(self.worker):
+            return False
+        return not self.worker.offers or all(
+            link.noted for link in self.links.links.values() if link.state in (LinkState.UP, LinkState.DRAINING)
+        )
 
     # -- commands
 

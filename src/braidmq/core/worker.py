@@ -141,6 +141,11 @@ class WorkerCore:
         """Requests that run or wait here."""
         return len(self._jobs)
 
+    @property
+    def offers(self) -> bool:
+        """Whether this node provides any service."""
+        return bool(self._services)
+
     # -- outputs
 
     def take_jobs(self) -> list[Job]:
