@@ -31,6 +31,7 @@ class Node:
         self.name = self._node.name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._gate = threading.Lock()
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
         """See `braidmq.Node.service`."""
@@ -52,7 +53,11 @@ class Node:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name=f"braidmq-{self.name}", daemon=True)
         self._thread.start()
-        self._run(self._node.start())
+        try:
+            self._run(self._node.start())
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """See `braidmq.Node.close`."""
@@ -60,7 +65,8 @@ class Node:
         if loop is None or thread is None:
             return
         self._run(self._node.close())
-        self._loop = None
+        with self._gate:
+            self._loop = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
@@ -103,18 +109,19 @@ class Node:
         try:
             loop.run_forever()
         finally:
+            loop.run_until_complete(_end_tasks())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        loop = self._loop
-        if loop is None:
-            work.close()
-            raise NodeClosed("the node is not running: use 'with node', or 'node.start()'")
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a blocking call in the node's own thread would wait for itself: use a 'def' handler")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, loop)
+        with self._gate:  # what is handed in before the loop is told to stop comes to an end in `_end_tasks`
+            if self._loop is None:
+                work.close()
+                raise NodeClosed("the node is not running: use 'with node', or 'node.start()'")
+            future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -122,3 +129,11 @@ class Node:
         except BaseException:
             future.cancel()
             raise
+
+
+async def _end_tasks() -> None:
+    """End the calls that came when the node had been closed: nobody else would ever run them."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)

@@ -1,6 +1,7 @@
 """The node: calls services, and provides some, over every broker of its net."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import signal
@@ -212,6 +213,16 @@ class Node:
                 raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
             await self._loop.changed()
 
+    async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
+        """Wait until every broker that is known is up or has failed once, at most `timeout` seconds."""
+        if self._loop is None:
+            raise NodeClosed("the node is not running")
+        links = self._loop.core.links.links
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not all(link.open or link.failure for link in links.values()):
+                    await self._loop.changed()
+
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
         """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
         if self._loop is None:
@@ -271,9 +282,19 @@ class Node:
         self._tasks[job] = asyncio.get_running_loop().create_task(self._run_handler(job, request))
 
     def _stop_job(self, job: Job) -> None:
-        task = self._tasks.get(job)
-        if task is not None and not self._services[job.service.name.decode()].blocking:
-            task.cancel()
+        loop, task = self._loop, self._tasks.get(job)
+        assert loop is not None
+        if task is None or self._services[job.service.name.decode()].blocking:
+            return
+        task.cancel()
+        if not self._begun(task):  # then nothing of `_run_handler` will ever run
+            del self._tasks[job]
+            loop.finish(job, None)
+
+    @staticmethod
+    def _begun(task: asyncio.Task[None]) -> bool:
+        work = task.get_coro()
+        return not inspect.iscoroutine(work) or inspect.getcoroutinestate(work) != inspect.CORO_CREATED
 
     async def _run_handler(self, job: Job, request: Request) -> None:
         loop = self._loop

@@ -3,8 +3,9 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
@@ -26,6 +27,19 @@ _COMMANDS: Final = {
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
     "demo": _Command("braidmq.cli.demo:demo", "Kill brokers under load and lose nothing."),
 }
+
+
+def join_option(*, required: bool = True) -> Callable[[Any], Any]:
+    """Return the decorator for --join, which says who a command is; $BRAIDMQ_JOIN stands in for it."""
+    return click.option(
+        "--join",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar="BRAIDMQ_JOIN",
+        show_envvar=True,
+        required=required,
+        help="The member's join file, as `braidmq add` wrote it.",
+    )
 
 
 class _LazyGroup(click.Group):
@@ -97,6 +111,13 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else ExitCode.OK
 
 
+def printable(text: str) -> str:
+    """Return `text` with escapes in place of control characters: a peer's text must not reach the terminal raw."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _line(error: Exception) -> str:
     """Return the message of `error`; for the operating system's errors without their number."""
     if isinstance(error, OSError) and error.strerror:
@@ -105,7 +126,7 @@ def _line(error: Exception) -> str:
 
 
 def _complain(message: str) -> None:
-    click.echo(f"braidmq: {' '.join(message.split())}", err=True)
+    click.echo(f"braidmq: {printable(' '.join(message.split()))}", err=True)
 
 
 def _drop_unwritten_output() -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final, Generic, Protocol, TypeVar
 
 EWMA_DECAY_S: Final = 5.0
@@ -30,6 +31,9 @@ class Balancer(Protocol[S]):
 
     def pick(self) -> S | None:
         """Return the slot that the next request goes to, or None if none has credit."""
+
+    def validate_state(self, offered: Collection[S]) -> None:
+        """Assert that exactly the slots of `offered` can be picked. For tests."""
 
 
 class LeastOutstanding(Generic[S]):
@@ -70,6 +74,15 @@ class LeastOutstanding(Generic[S]):
             self._lowest += 1
         return next(iter(levels[self._lowest]))
 
+    def validate_state(self, offered: Collection[S]) -> None:
+        """See Balancer."""
+        assert self._level.keys() == set(offered)
+        assert sum(map(len, self._levels)) == len(self._level)
+        for slot, level in self._level.items():
+            assert slot in self._levels[level]
+            assert level == slot.outstanding < slot.credit
+            assert self._lowest <= level
+
 
 class RoundRobin(Generic[S]):
     """One slot after the other, whatever they have outstanding, as long as they have credit. O(1)."""
@@ -97,10 +110,16 @@ class RoundRobin(Generic[S]):
             self._ring.move_to_end(slot)
         return slot
 
+    def validate_state(self, offered: Collection[S]) -> None:
+        """See Balancer."""
+        assert self._ring.keys() == set(offered)
+        assert all(slot.outstanding < slot.credit for slot in self._ring)
+
 
 class PeakEwma:
-    """A broker's cost: a latency above the estimate replaces it at once, one below it decays into it.
+    """A broker's latency: one above the estimate replaces it at once, one below it decays into it.
 
+    The estimate decays also while nothing is heard, so that a broker that was slow once is tried again.
     Source: Finagle and tower, "Peak EWMA".
     """
 
@@ -112,12 +131,14 @@ class PeakEwma:
 
     def observe(self, latency_s: float, now: float) -> None:
         """Take in the latency of one answer."""
-        if latency_s >= self.latency_s:
-            self.latency_s = latency_s
-        else:
-            keep = math.exp((self._at - now) / EWMA_DECAY_S)
-            self.latency_s = self.latency_s * keep + latency_s * (1.0 - keep)
+        keep = math.exp((self._at - now) / EWMA_DECAY_S)
+        decayed = self.latency_s * keep
+        self.latency_s = latency_s if latency_s >= decayed else decayed + latency_s * (1.0 - keep)
         self._at = now
+
+    def estimate(self, now: float) -> float:
+        """Return the estimate in seconds."""
+        return self.latency_s * math.exp((self._at - now) / EWMA_DECAY_S)
 
 
 class Costly(Protocol):
@@ -130,7 +151,7 @@ class Costly(Protocol):
 P = TypeVar("P", bound=Costly)
 
 
-def cheaper_of_two(paths: list[P], rng: random.Random) -> P:
+def cheaper_of_two(paths: list[P], rng: random.Random, now: float) -> P:
     """Return the cheaper of two random `paths` (at least one): power of two choices on latency x in flight."""
     count = len(paths)
     if count == 1:
@@ -140,6 +161,6 @@ def cheaper_of_two(paths: list[P], rng: random.Random) -> P:
     if second >= first:
         second += 1
     a, b = paths[first], paths[second]
-    if a.ewma.latency_s * (a.in_flight + 1) <= b.ewma.latency_s * (b.in_flight + 1):
+    if a.ewma.estimate(now) * (a.in_flight + 1) <= b.ewma.estimate(now) * (b.in_flight + 1):
         return a
     return b

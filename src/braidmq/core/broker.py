@@ -40,6 +40,9 @@ NODES_PER_HEARTBEAT_S: Final = 2_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
 percent of a core on heartbeats."""
 
+REPORT_S: Final = 0.1
+"""How often a member may have a report: making one costs time that requests wait."""
+
 STRANGERS_MAX: Final = 1_024
 """Routes without a session that were told so; they are told once."""
 
@@ -72,7 +75,7 @@ class BrokerCore:
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
         self._tick_at = now + TICK_S
         self._ticked_at = now
-        self._heartbeat_at = now + settings.heartbeat_s
+        self._heartbeat_at = now + settings.heartbeat_s / 2
 
     # -- outputs
 
@@ -146,12 +149,15 @@ class BrokerCore:
                 self._turn_away(session.route, "refused", "the key is no longer registered", now)
                 continue
             session.member = member
+            session.name = member.name.encode()
             self.dispatcher.on_rights(session, now)
 
     def on_peers(self, peers: list[control.Peer], states: list[control.PeerStatus], now: float) -> None:
-        """Take in the brokers that this broker knows and how each stands, and tell every member."""
-        self.peers = peers
+        """Take in the brokers that this broker knows and how each stands; tell every member what is new."""
         self.peer_states = states
+        if peers == self.peers:
+            return
+        self.peers = peers
         message = control.encode_control(control.Peers(peers), int(now * 1000) & UINT32)
         for session in self.sessions.values():
             self._send(session, message)
@@ -219,12 +225,12 @@ class BrokerCore:
         return True
 
     def _end(self, session: Session, now: float) -> None:
+        self.dispatcher.on_unsent(session, self._outbox.drop(session.route), now)
         self.dispatcher.on_end(session, now)
         del self.sessions[session.route]
         session.account.sessions -= 1
         if not session.account.sessions:
             del self._accounts[session.account.principal]
-        self._outbox.drop(session.route)
 
     def _set_state(self, session: Session, state: SessionState, now: float) -> None:
         if session.state is state or session.state is SessionState.LEAVING:
@@ -268,7 +274,8 @@ class BrokerCore:
                 self._set_state(session, SessionState.LEAVING, now)
                 self.dispatcher.remove_slots(session, now)
                 self._send_control(session, control.Goodbye("noted"), now)
-        elif isinstance(received, control.Status):
+        elif isinstance(received, control.Status) and now >= session.report_at:
+            session.report_at = now + REPORT_S
             if session.member.observe or session.member.role is Role.BROKER:
                 answer = self.report(now)
             else:
@@ -291,7 +298,7 @@ class BrokerCore:
         self._tick_at = now + TICK_S
         beat = now >= self._heartbeat_at
         if beat:
-            self._heartbeat_at = now + self.settings.heartbeat_s
+            self._heartbeat_at = now + self.settings.heartbeat_s / 2
         heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, int(now * 1000) & UINT32) + b"\x80"
         dead = []
         for session in self.sessions.values():
@@ -304,9 +311,11 @@ class BrokerCore:
                     continue
                 self._set_state(session, SessionState.SUSPECT, now)
             if beat:
-                if not session.spoke:
+                # Twice per heartbeat_s: what was said just after one beat covers the next, and no more.
+                if session.spoke:
+                    session.spoke = False
+                else:
                     self._send(session, heartbeat)
-                session.spoke = False
         for session in dead:
             self.counters["sessions_dead"] += 1
             self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
@@ -327,3 +336,27 @@ class BrokerCore:
         if session.member.role is Role.NODE and services != session.services_sent:
             session.services_sent = services
             self._send_control(session, control.Services(list(services)), now)
+
+    # -- self-check
+
+    def validate_state(self) -> None:
+        """Assert what always holds between two inputs. For tests and the simulator."""
+        settings = self.settings
+        assert len(self.sessions) <= settings.nodes_max
+        assert len(self._strangers) <= STRANGERS_MAX
+        assert not self._strangers.keys() & self.sessions.keys()
+        held: dict[str, list[Session]] = {}
+        for route, session in self.sessions.items():
+            assert session.route == route
+            assert session.name == session.member.name.encode()
+            held.setdefault(session.account.principal, []).append(session)
+        assert self._accounts.keys() == held.keys()
+        for principal, sessions in held.items():
+            account = self._accounts[principal]
+            assert all(session.account is account for session in sessions)
+            requests = [exchange for session in sessions for exchange in session.requests.values()]
+            assert account.sessions == len(sessions) <= settings.connections_per_key_max
+            assert account.in_flight == len(requests) <= settings.in_flight_max
+            queued_bytes = sum(len(exchange.message) for exchange in requests)
+            assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
+        self.dispatcher.validate_state(self.sessions.values())

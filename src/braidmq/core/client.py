@@ -13,7 +13,7 @@ from typing import Final
 from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.links import Change, Link, Links, LinkState
 from braidmq.core.retry import RetryBudget, full_jitter
-from braidmq.core.timers import Timers
+from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.errors import (
     AccessDenied,
     AttemptsExhausted,
@@ -81,6 +81,7 @@ class Call:
         worker: the worker that has said that it runs this request.
         flagged: whether an attempt may have been run.
         failed_over: whether the free first failover was used.
+        owes: whether the next attempt waits until the budget allows it.
         rejection: why the last attempt was rejected, if it was.
     """
 
@@ -94,6 +95,7 @@ class Call:
         "flagged",
         "heard_at",
         "id",
+        "owes",
         "path",
         "payload",
         "rejection",
@@ -139,6 +141,7 @@ class Call:
         self.retry_count = 0
         self.flagged = False
         self.failed_over = False
+        self.owes = False
         self.unsent = False
         self.round = 0
         self.rejection: int | None = None
@@ -161,6 +164,7 @@ class ClientCore:
         self._tag = 0
         self._calls: dict[bytes, Call] = {}
         self._waiting: OrderedDict[Call, None] = OrderedDict()
+        self._waiting_bytes = 0
         self._admitting = False
         self._places_taken = 0
         self._bytes = 0
@@ -168,6 +172,7 @@ class ClientCore:
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self._candidates: dict[bytes, list[Link]] = {}
+        self._candidates_version = 0
         self.retries = 0
         self.late = 0
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
@@ -223,8 +228,9 @@ class ClientCore:
                 f"a payload of {len(payload)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
-        if len(self._waiting) >= self._settings.waiting_max:
-            raise Overloaded(f"waiting_max={self._settings.waiting_max} calls wait already", service=service)
+        waits = bool(self._waiting) or not self._has_place(len(payload))
+        if waits:
+            self._check_waiting(service, len(payload))
         self._number += 1
         call = Call(
             self._prefix + self._number.to_bytes(8),
@@ -237,8 +243,9 @@ class ClientCore:
         )
         self._calls[call.id] = call
         self._budget.on_request()
-        if self._waiting or not self._has_place(call):
+        if waits:
             self._waiting[call] = None
+            self._waiting_bytes += len(payload)
             call.timer = self._timers.add(call, call.deadline)
         else:
             self._take_place(call, now)
@@ -268,6 +275,8 @@ class ClientCore:
         if not current and (link, link.epoch, answer.tag) not in call.earlier:
             self.late += 1
             return
+        if answer.command in (REJECT, LOST) and answer.sender == call.worker:
+            call.worker = b""
         if answer.command == REPLY:
             self._on_reply(call, link, answer, current, now)
         elif answer.command == WORKING:
@@ -296,8 +305,9 @@ class ClientCore:
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Take in that a link changed."""
-        self._candidates.clear()
         if change is Change.DOWN:
+            self.on_unsent(link, link.unsent)
+            link.unsent = []
             self._on_path_died(link, now)
         if link.state is LinkState.UP:
             for call in list(self._parked):
@@ -309,20 +319,74 @@ class ClientCore:
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
         for call in self._timers.take_due(now):
+            if call.id not in self._calls:
+                continue  # it ended when another one gave it a place
             if now >= call.deadline:
                 self._on_deadline(call, now)
             elif call.stage is Stage.PAUSED:
-                self._try_send(call, now)
+                if call.owes and not self._budget.spend(now):
+                    self._pause_for_budget(call, now)
+                else:
+                    call.owes = False
+                    self._try_send(call, now)
             elif call.stage is Stage.SENT and now - call.heard_at >= self._settings.exchange_timeout_s:
                 self._on_silence(call, now)
             else:
                 self._set_timer(call)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        settings, calls = self._settings, self._calls
+        placed = [call for call in calls.values() if call.stage is not Stage.QUEUED]
+        assert not self._admitting
+        assert self._places_taken == len(placed) <= settings.in_flight_max
+        assert self._bytes == sum(len(call.payload) for call in placed)
+        assert self._bytes <= settings.in_flight_bytes_max or len(placed) == 1
+        assert len(self._waiting) <= settings.waiting_max
+        assert self._waiting_bytes == sum(len(call.payload) for call in self._waiting)
+        assert self._waiting_bytes <= settings.in_flight_bytes_max
+        assert set(self._waiting) == {call for call in calls.values() if call.stage is Stage.QUEUED}
+        assert not self._waiting or not self._has_place(len(next(iter(self._waiting)).payload))
+        assert set(self._parked) == {call for call in calls.values() if call.stage is Stage.PARKED}
+        sent = {call for call in calls.values() if call.stage is Stage.SENT}
+        assert sent == {call for link in self._links.links.values() for call in link.calls}
+        assert len({call.tag for call in sent}) == len(sent)
+        self._timers.validate_state({call: call.timer for call in calls.values()})
+        assert len(self._candidates) <= settings.services_max
+        self._budget.validate_state()
+        for id_, call in calls.items():
+            assert call.id == id_
+            self._validate_call(call)
+
+    def _validate_call(self, call: Call) -> None:
+        assert 0 <= call.retry_count <= call.sends <= call.attempts_max
+        assert call.flagged == (call.retry_count > 0)
+        assert len(call.earlier) <= min(call.retry_count, _TRIED_EARLIER_MAX)
+        assert len(set(call.tried)) == len(call.tried)
+        assert not call.owes or (call.stage is Stage.PAUSED and call.flagged)
+        path, due = call.path, call.deadline
+        assert (call.stage is Stage.SENT) == (path is not None)
+        if path is not None:
+            assert path.open
+            assert path.epoch == call.epoch
+            assert call in path.calls
+            assert path in call.tried
+            assert call.sent_at <= call.heard_at
+            assert (path, call.epoch, call.tag) not in call.earlier
+            due = min(due, call.heard_at + self._settings.exchange_timeout_s)
+        elif call.stage is Stage.LISTENING:
+            assert self._may_be_answered(call)
+        elif call.stage is Stage.QUEUED:
+            assert not call.sends
+        assert 0 < call.timer <= int(due / GRAIN_S) + 1
 
     # -- the four outcomes of an attempt
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
             link.ewma.observe(now - call.sent_at, now)
+        if call.earlier:
+            self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
         if answer.code == Outcome.RESULT:
             reply = Reply(
@@ -332,7 +396,7 @@ class ClientCore:
                 service,
                 reply_id(call.id),
                 call.id,
-                call.flagged,
+                call.flagged or bool(answer.flags & _DUPLICATE),
                 answer.retry_count,
                 link.name,
             )
@@ -352,7 +416,8 @@ class ClientCore:
         path = call.path
         assert path is not None
         self._detach(call)
-        call.rejection = answer.code
+        if call.rejection is None or answer.code != Reason.NO_WORKER:
+            call.rejection = answer.code
         if answer.code == Reason.DENIED:
             self._fail(call, AccessDenied(f"this node may not call {call.service.decode()}: see --call"), now)
             return
@@ -362,7 +427,7 @@ class ClientCore:
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
         elif answer.code != Reason.DRAINING and not self._budget.spend(now):
-            self._fail_exhausted(call, now, "the retry budget is spent")
+            self._listen_or_fail(call, now, "the retry budget is spent")
         elif self._untried(call):
             self._try_send(call, now)
         else:
@@ -408,21 +473,27 @@ class ClientCore:
             self._listen_or_fail(call, now)
             return
         first, call.failed_over = not call.failed_over, True
-        if first or self._budget.spend(now):
-            if pause_s:
-                self._pause(call, pause_s, now)
-            else:
-                self._try_send(call, now)
+        if not first and not self._budget.spend(now):
+            self._pause_for_budget(call, now)
+        elif pause_s:
+            self._pause(call, pause_s, now)
         else:
-            call.failed_over = False
-            self._pause(call, 1.0 / max(0.1, self._settings.retry_budget_per_s), now)
+            self._try_send(call, now)
 
     # -- sending
 
-    def _has_place(self, call: Call) -> bool:
+    def _has_place(self, payload_bytes: int) -> bool:
         return self._places_taken < self._settings.in_flight_max and (
-            self._bytes + len(call.payload) <= self._settings.in_flight_bytes_max or not self._places_taken
+            self._bytes + payload_bytes <= self._settings.in_flight_bytes_max or not self._places_taken
         )
+
+    def _check_waiting(self, service: str, payload_bytes: int) -> None:
+        settings = self._settings
+        if len(self._waiting) >= settings.waiting_max:
+            raise Overloaded(f"waiting_max={settings.waiting_max} calls wait already", service=service)
+        if self._waiting_bytes + payload_bytes > settings.in_flight_bytes_max:
+            limit = settings.in_flight_bytes_max
+            raise Overloaded(f"in_flight_bytes_max={limit} bytes of payload wait already", service=service)
 
     def _take_place(self, call: Call, now: float) -> None:
         call.stage = Stage.PARKED
@@ -432,8 +503,13 @@ class ClientCore:
 
     def _try_send(self, call: Call, now: float) -> None:
         self._parked.pop(call, None)
-        path = self._choose(call)
-        if path is not None:
+        if now >= call.deadline:
+            self._on_deadline(call, now)
+            return
+        path = self._choose(call, now)
+        if path is not None and len(call.payload) > path.payload_bytes_max:
+            self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
+        elif path is not None:
             self._send(call, path, now)
         elif self._links.refused:
             self._fail(call, NotRegistered(f"every broker refuses this node's key: {self._links.diagnosis()}"), now)
@@ -442,10 +518,13 @@ class ClientCore:
             self._parked[call] = None
             self._set_timer(call)
 
-    def _choose(self, call: Call) -> Link | None:
+    def _choose(self, call: Call, now: float) -> Link | None:
         if call.via is not None:
             link = self._links.links.get(call.via)
             return link if link is not None and link.state is LinkState.UP else None
+        if self._candidates_version != self._links.version:
+            self._candidates_version = self._links.version
+            self._candidates.clear()
         candidates = self._candidates.get(call.service)
         if candidates is None:
             candidates = self._find_candidates(call.service)
@@ -453,7 +532,7 @@ class ClientCore:
             return None
         if call.tried:
             candidates = self._untried(call) or candidates
-        return cheaper_of_two(candidates, self._rng)
+        return cheaper_of_two(candidates, self._rng, now)
 
     def _find_candidates(self, service: bytes) -> list[Link]:
         """Return the brokers that report a worker, or all that are up if none does."""
@@ -479,7 +558,8 @@ class ClientCore:
         self.retries += call.sends > 0
         call.sends += 1
         call.sent_at = call.heard_at = now
-        call.tried.append(path)
+        if path not in call.tried:
+            call.tried.append(path)
         path.in_flight += 1
         path.calls[call] = None
         self._links.send(
@@ -503,12 +583,13 @@ class ClientCore:
         )
         self._set_timer(call)
 
-    def _send_cancels(self, call: Call, now: float) -> None:
+    def _send_cancels(self, call: Call, now: float, *, but: tuple[Link, int, int] | None = None) -> None:
+        """Call back every copy that is on its way, except one that was answered."""
         attempts = list(call.earlier)
         if call.path is not None:
             attempts.append((call.path, call.epoch, call.tag))
         for link, epoch, tag in attempts:
-            if link.open and link.epoch == epoch:
+            if link.open and link.epoch == epoch and (link, epoch, tag) != but:
                 sent_ms = int(now * 1000) & UINT32
                 self._links.send(link, encode(Envelope(CANCEL, call.id, sent_ms=sent_ms, tag=tag)))
 
@@ -525,6 +606,10 @@ class ClientCore:
         self._timers.cancel(call, call.timer)
         call.timer = self._timers.add(call, min(call.deadline, now + pause_s))
 
+    def _pause_for_budget(self, call: Call, now: float) -> None:
+        call.owes = True
+        self._pause(call, self._rng.uniform(1.0, 1.5) / max(0.1, self._settings.retry_budget_per_s), now)
+
     def _set_timer(self, call: Call) -> None:
         due = call.deadline
         if call.stage is Stage.SENT:
@@ -534,13 +619,16 @@ class ClientCore:
 
     # -- endings
 
-    def _listen_or_fail(self, call: Call, now: float) -> None:
+    def _listen_or_fail(self, call: Call, now: float, why: str = "no attempt is left") -> None:
         """No attempt is left: wait for an answer to an earlier one as long as one can come."""
-        if any(link.open and link.epoch == epoch for link, epoch, _tag in call.earlier):
+        if self._may_be_answered(call):
             call.stage = Stage.LISTENING
             self._set_timer(call)
         else:
-            self._fail_exhausted(call, now, "no attempt is left")
+            self._fail_exhausted(call, now, why)
+
+    def _may_be_answered(self, call: Call) -> bool:
+        return any(link.open and link.epoch == epoch for link, epoch, _tag in call.earlier)
 
     def _fail_exhausted(self, call: Call, now: float, why: str) -> None:
         service = call.service.decode()
@@ -559,8 +647,8 @@ class ClientCore:
         service = call.service.decode()
         error: RequestError
         if call.stage is Stage.PARKED and not call.sends:
-            pinned = f"via {call.via}: " if call.via else ""
-            error = NoBroker(f"no broker could be reached: {pinned}{self._links.diagnosis() or 'it is not known'}")
+            unknown = f"{call.via} is not known" if call.via else "none is known"
+            error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
         elif call.stage is Stage.QUEUED:
             error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
         else:
@@ -584,20 +672,27 @@ class ClientCore:
         if call.path is not None:
             self._detach(call)
         if call.stage is Stage.QUEUED:
-            del self._waiting[call]
+            self._leave_waiting(call)
         else:
             self._places_taken -= 1
             self._bytes -= len(call.payload)
         if self._waiting and not self._admitting:
             self._admit(now)
 
+    def _leave_waiting(self, call: Call) -> None:
+        del self._waiting[call]
+        self._waiting_bytes -= len(call.payload)
+
     def _admit(self, now: float) -> None:
         """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
         self._admitting = True
         while self._waiting:
             call = next(iter(self._waiting))
-            if not self._has_place(call):
+            if call.deadline <= now:
+                self._on_deadline(call, now)
+                continue
+            if not self._has_place(len(call.payload)):
                 break
-            del self._waiting[call]
+            self._leave_waiting(call)
             self._take_place(call, now)
         self._admitting = False

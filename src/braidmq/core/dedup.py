@@ -44,11 +44,12 @@ class ReplyCache:
         """Return the reply to the request `key`; None if it was never run here or its reply is gone."""
         return self._replies.get(key)
 
-    def put(self, key: Key, reply: Envelope, now: float) -> None:
-        """Remember that `key` was run and answered with `reply`."""
+    def put(self, key: Key, reply: Envelope | None, now: float) -> None:
+        """Remember that `key`, which is new here, was run and answered with `reply`; None if it was stopped."""
         self._entries[key] = now
-        self._replies[key] = reply
-        self._bytes += len(reply.payload) + _ENTRY_BYTES
+        if reply is not None:
+            self._replies[key] = reply
+            self._bytes += len(reply.payload) + _ENTRY_BYTES
         while self._bytes > self._bytes_max:
             _, dropped = self._replies.popitem(last=False)
             self._bytes -= len(dropped.payload) + _ENTRY_BYTES
@@ -61,6 +62,15 @@ class ReplyCache:
         horizon = now - self._window_s
         while self._entries and next(iter(self._entries.values())) < horizon:
             self._forget_oldest()
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs."""
+        assert len(self._replies) <= len(self._entries) <= self._entries_max
+        assert self._replies.keys() <= self._entries.keys()
+        assert self._bytes == sum(len(reply.payload) + _ENTRY_BYTES for reply in self._replies.values())
+        assert self._bytes <= self._bytes_max
+        times = list(self._entries.values())
+        assert times == sorted(times)
 
     def _forget_oldest(self) -> None:
         key, _ = self._entries.popitem(last=False)

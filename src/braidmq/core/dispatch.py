@@ -4,6 +4,7 @@ It knows services, their workers and the requests on their way; it knows nothing
 that break the protocol raise ProtocolError, which `BrokerCore` counts against their sender.
 """
 
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from braidmq.core.events import DEBUG, WARNING, EventLog
@@ -27,6 +28,7 @@ from braidmq.wire.envelope import (
     WORKING,
     Progress,
     Reason,
+    flag_possible_duplicate,
 )
 
 DEMAND_S: Final = 0.05
@@ -34,6 +36,16 @@ DEMAND_S: Final = 0.05
 
 WORKING_S_MIN: Final = 0.01
 """Shortest interval at which a client may ask to hear that its request waits."""
+
+WORKING_S: Final = 0.3
+"""That interval for a client that asks for none."""
+
+CREDIT_MAX: Final = 10_000
+"""Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
+that never answers can make the broker keep."""
+
+TIME_MS_MAX: Final = 86_400_000
+"""Longest deadline of a request, as at the client: a day."""
 
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per session; a client that tries more is asked anew."""
@@ -93,20 +105,23 @@ class Dispatcher:
 
     def on_unsent(self, session: Session, messages: list[bytes], now: float) -> None:
         """Take back messages that certainly did not reach a worker that is gone; others get its requests."""
+        self._forget_requests(session)
         self.remove_slots(session, now)
         for message in messages:
             if message[5] == REQUEST:
                 exchange = session.assigned.pop(PREFIX.unpack_from(message)[7], None)
                 if exchange is not None:
+                    assert exchange.slot is not None
+                    exchange.slot.outstanding -= 1
                     exchange.slot = None
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None:
+                        exchange.service = self.services.get(exchange.service.name, exchange.service)
                         self._route(exchange, message, None, now)
 
     def on_end(self, session: Session, now: float) -> None:
         """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
-        for exchange in list(session.requests.values()):
-            self._forget_client(exchange)
+        self._forget_requests(session)
         self.remove_slots(session, now)
         for exchange in session.assigned.values():
             exchange.slot = None
@@ -133,6 +148,7 @@ class Dispatcher:
         payload_bytes = len(message) - receiver_at - receiver_bytes - fields[13]
         if payload_bytes < 0 or tag in session.requests:
             raise ProtocolError("a REQUEST whose lengths or tag are wrong")
+        time_ms = min(time_ms, TIME_MS_MAX)
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
         service = self.services.get(name)
         reason = self._why_not(session, name, service, payload_bytes, time_ms / 1000.0 - age_s)
@@ -140,12 +156,13 @@ class Dispatcher:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         deadline = now + time_ms / 1000.0 - age_s
-        exchange = Exchange(
-            session, tag, id_, service, deadline=deadline, working_s=max(WORKING_S_MIN, fields[14] / 1000.0)
-        )
+        working_s = max(WORKING_S_MIN, fields[14] / 1000.0 or WORKING_S)
+        exchange = Exchange(session, tag, id_, service, deadline=deadline, working_s=working_s)
         session.requests[tag] = exchange
         session.account.in_flight += 1
         receiver = message[receiver_at : receiver_at + receiver_bytes] if receiver_bytes else None
+        if age_s * 1000.0 >= fields[14] > 0:
+            message = flag_possible_duplicate(message)
         self._route(exchange, message, receiver, now)
 
     def _why_not(
@@ -335,14 +352,24 @@ class Dispatcher:
         else:
             self._timers.cancel(exchange, exchange.timer)
 
+    def _forget_requests(self, session: Session) -> None:
+        """The client is gone: nothing of what it asked is waited for."""
+        for exchange in list(session.requests.values()):
+            self._forget_client(exchange)
+
     def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
         """Take in a worker's grant of credit."""
+        if session.state is SessionState.LEAVING:
+            return
         name = ready.service.encode()
         slot = session.slots.get(name)
         if slot is None:
             if not is_service(ready.service) or not session.member.may_serve(ready.service):
                 self.counters["denied"] += 1
-                self._events.add(WARNING, f"{session.member.name} may not serve {ready.service!r}: READY ignored")
+                if not session.warned:
+                    session.warned = True
+                    text = f"{session.member.name} may not serve {ready.service!r}: its READY is ignored"
+                    self._events.add(WARNING, text)
                 return
             service = self.services.get(name)
             if service is None:
@@ -353,7 +380,8 @@ class Dispatcher:
             slot = session.slots[name] = service.slots[session] = Slot(service, session)
             self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
         self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
-        slot.credit = ready.credit
+        slot.credit = min(ready.credit, CREDIT_MAX)
+        slot.outstanding_max = max(slot.credit, slot.outstanding)
         slot.service.offer(slot)
         self._feed(slot, now)
 
@@ -368,6 +396,7 @@ class Dispatcher:
                 return
             message = self._dequeue(exchange)
             if exchange.deadline <= now:
+                self.counters["expired"] += 1
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
                 self._dispatch(exchange, slot, message, now)
@@ -452,3 +481,57 @@ class Dispatcher:
     def _send(self, session: Session, message: bytes) -> None:
         session.spoke = True
         self._outbox.put(session.route, message)
+
+    # -- self-check
+
+    def validate_state(self, sessions: Collection[Session]) -> None:
+        """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
+        assert len(self.services) <= self.settings.services_max
+        for name, service in self.services.items():
+            assert service.name == name
+            service.validate_state(self.settings)
+        queued = [exchange for service in self.services.values() for exchange in _waiting(service)]
+        for exchange in queued:
+            assert exchange.message, "what waits has its message"
+            assert exchange.slot is None, "what waits is with no worker"
+            assert exchange.client is not None, "what nobody waits for is not kept"
+        assert self.queued_bytes == sum(len(exchange.message) for exchange in queued) <= self.settings.queue_bytes_max
+        assigned: list[Exchange] = []
+        for session in sessions:
+            self._validate_assigned(session)
+            assigned += session.assigned.values()
+        kept = queued + assigned
+        assert len(set(kept)) == len(kept), "an exchange is in one place"
+        asked = [exchange for session in sessions for exchange in session.requests.values()]
+        assert set(asked) == {exchange for exchange in kept if exchange.client is not None}
+        for session in sessions:
+            for tag, exchange in session.requests.items():
+                assert exchange.client is session
+                assert exchange.client_tag == tag
+                assert exchange.account is session.account
+        self._timers.validate_state({exchange: exchange.timer for exchange in asked})
+
+    def _validate_assigned(self, session: Session) -> None:
+        held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
+        for tag, exchange in session.assigned.items():
+            slot = exchange.slot
+            assert slot is not None
+            assert slot.session is session
+            assert slot.service is exchange.service
+            assert exchange.tag == tag
+            assert exchange.wanted is None
+            assert not exchange.message, "the message is not kept once it was sent"
+            held[slot] = held.get(slot, 0) + 1
+        for slot, count in held.items():
+            assert slot.outstanding == count
+        for name, slot in session.slots.items():
+            assert self.services[name].slots[session] is slot
+            assert session.state is not SessionState.LEAVING
+            assert session.member.may_serve(name.decode())
+
+
+def _waiting(service: Service) -> Iterator[Exchange]:
+    """Yield what waits for a service, whoever it waits for."""
+    yield from service.queue
+    for slot in service.slots.values():
+        yield from slot.addressed

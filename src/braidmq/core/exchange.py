@@ -39,7 +39,8 @@ class Session:
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
-        spoke: whether something was sent to it since the last heartbeat was due.
+        spoke: whether something was sent to it since the broker last looked.
+        report_at: when it may ask for a report again.
         noted: whether it has said that it sends no more requests to this draining broker.
     """
 
@@ -52,6 +53,7 @@ class Session:
         "member",
         "name",
         "noted",
+        "report_at",
         "requests",
         "route",
         "services_sent",
@@ -79,6 +81,7 @@ class Session:
         self.spoke = False
         self.warned = False
         self.noted = False
+        self.report_at = now
 
 
 class Slot:
@@ -87,16 +90,18 @@ class Slot:
     Attributes:
         credit: how many requests it accepts at once.
         outstanding: how many it has.
+        outstanding_max: the most it can have: its credit, or what it had when it lowered that.
         addressed: requests that wait for this very worker.
     """
 
-    __slots__ = ("addressed", "credit", "outstanding", "service", "session")
+    __slots__ = ("addressed", "credit", "outstanding", "outstanding_max", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
         self.service = service
         self.session = session
         self.credit = 0
         self.outstanding = 0
+        self.outstanding_max = 0
         self.addressed: OrderedDict[Exchange, None] = OrderedDict()
 
 
@@ -130,6 +135,31 @@ class Service:
     def available(self) -> bool:
         """Whether a request would find a worker now, at once or after a wait."""
         return any(slot.credit and slot.session.state is SessionState.OPEN for slot in self.slots.values())
+
+    def validate_state(self, settings: Settings) -> None:
+        """Assert what always holds between two inputs. For tests."""
+        assert self.slots
+        assert self.queued == len(self.queue) + sum(len(slot.addressed) for slot in self.slots.values())
+        assert self.queued <= settings.queue_messages_max
+        for exchange in self.queue:
+            assert exchange.service is self
+            assert exchange.wanted is None
+        offered = []
+        for session, slot in self.slots.items():
+            assert slot.session is session
+            assert slot.service is self
+            assert session.slots[self.name] is slot
+            assert 0 <= slot.outstanding <= slot.outstanding_max
+            is_open = session.state is SessionState.OPEN
+            assert is_open or not slot.addressed, "only a worker that can get them is waited for"
+            if is_open and slot.outstanding < slot.credit:
+                offered.append(slot)
+                assert not self.queue, "what waits goes to whoever has credit"
+                assert not slot.addressed, "what waits for a worker goes to it once it has credit"
+            for exchange in slot.addressed:
+                assert exchange.service is self
+                assert exchange.wanted is slot
+        self.balancer.validate_state(offered)
 
 
 class Exchange:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from hashlib import blake2b
 from typing import Any, Final
 
 from braidmq.core.balancing import PeakEwma
@@ -22,6 +23,9 @@ from braidmq.wire.envelope import UINT32
 
 BROKERS_MAX: Final = 1_000
 """Brokers that a member keeps in mind; a net of more is beyond what it could connect to anyway."""
+
+HEARTBEAT_S_MAX: Final = 60.0
+"""Longest interval that a broker may ask for; a longer one would hide its death."""
 
 TICK_S: Final = 0.05
 """How often links are looked after; a fraction of the shortest heartbeat."""
@@ -78,12 +82,14 @@ class BrokerAddress:
         endpoints: where it can be reached, in order of preference; at least one.
         key: its CURVE public key, 32 bytes.
         certificate: the signed certificate that says so.
+        serial: the certificate's number; a higher one replaces a lower one.
     """
 
     name: str
     endpoints: tuple[str, ...]
     key: bytes
     certificate: bytes
+    serial: int
 
 
 Verify = Callable[[bytes], BrokerAddress]
@@ -110,10 +116,13 @@ class Link:
     """One broker and the connection to it.
 
     Attributes:
+        failures: connections that failed since one has lasted for reconnect_s_max.
+        welcomed_at: when the session began.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
         noted: whether the broker has said that it sends no more requests to this draining node.
+        unsent: what was due to the broker when the connection ended and never reached the transport.
     """
 
     __slots__ = (
@@ -136,8 +145,10 @@ class Link:
         "spoke",
         "staleness",
         "state",
+        "unsent",
         "wake_at",
         "warned",
+        "welcomed_at",
     )
 
     def __init__(self, address: BrokerAddress, now: float) -> None:
@@ -148,6 +159,7 @@ class Link:
         self.since = now
         self.attempt = 0
         self.failures = 0
+        self.welcomed_at = now
         self.failure: Failure | None = None
         self.epoch = 0
         self.heard_at = now
@@ -162,6 +174,7 @@ class Link:
         self.spoke = False
         self.warned = False
         self.noted = False
+        self.unsent: list[bytes] = []
 
     @property
     def open(self) -> bool:
@@ -170,12 +183,18 @@ class Link:
 
 
 class Links:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        links: the brokers by name.
+        version: counts the changes, so that what was derived from the links can be known to be old.
+    """
 
     def __init__(
         self, settings: Settings, rng: random.Random, verify: Verify, *, own_name: str, software: str, now: float
     ) -> None:
         self.links: dict[str, Link] = {}
+        self.version = 0
         self.events = EventLog()
         self._settings = settings
         self._rng = rng
@@ -223,12 +242,13 @@ class Links:
             link.failure is Failure.NOT_REGISTERED and not link.open for link in self.links.values()
         )
 
-    def diagnosis(self) -> str:
-        """Return one line on every broker that is not up: its address and why."""
+    def diagnosis(self, only: str | None = None) -> str:
+        """Return one line on every broker that is not up, or on `only` one: its address and why."""
         return "; ".join(
-            f"{link.name} at {' '.join(link.address.endpoints)}: {link.failure or 'no connection yet'}"
+            f"{link.name} at {' '.join(link.address.endpoints)}: "
+            f"{link.failure or (f'it is {link.state}' if link.open else 'no connection yet')}"
             for link in self.links.values()
-            if not link.open
+            if link.state is not LinkState.UP and only in (None, link.name)
         )
 
     # -- inputs
@@ -244,7 +264,7 @@ class Links:
                 return
             self.links[address.name] = Link(address, now)
             self._tick_at = now
-        elif link.address != address:
+        elif address.serial > link.address.serial:
             link.address = address
 
     def on_connected(self, name: str, now: float) -> None:
@@ -274,7 +294,8 @@ class Links:
         elif isinstance(received, control.Goodbye):
             if received.reason == "draining":
                 self._set_state(link, LinkState.DRAINING, now)
-                self.send_control(link, control.Goodbye("noted"), now)
+                if link.open:
+                    self.send_control(link, control.Goodbye("noted"), now)
             elif received.reason == "noted":
                 link.noted = True
             else:
@@ -282,8 +303,9 @@ class Links:
                     self.events.add(WARNING, f"{link.name} refuses the session: {received.text}")
                 self._give_up(link, Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):
-            link.services = frozenset(service.encode() for service in received.available)
-            self._changes.append((link, Change.SERVICES))
+            if link.open:
+                link.services = frozenset(service.encode() for service in received.available)
+                self._add_change(link, Change.SERVICES)
         elif isinstance(received, control.Peers):
             self._on_peers(received, now)
         elif not isinstance(received, control.Heartbeat):
@@ -334,7 +356,31 @@ class Links:
                     link.heard_at = min(now, link.heard_at + stalled_s)
                 self._watch(link, now)
 
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        settings = self._settings
+        assert len(self.links) <= BROKERS_MAX
+        assert len(self._rejected) <= BROKERS_MAX
+        assert self._own_name not in self.links
+        assert self._tick_at <= self._ticked_at + TICK_S
+        for name, link in self.links.items():
+            assert link.name == link.address.name == name
+            assert link.address.endpoints
+            assert link.in_flight == len(link.calls)
+            assert not link.calls or link.open
+            assert link.open or not link.services
+            assert not link.open or (link.epoch and link.heartbeat_s > 0.0 and link.failure is None)
+            if link.state is LinkState.WAITING:
+                assert link.wake_at <= link.since + settings.reconnect_s_max
+        for name, messages in self._sends.items():
+            assert messages
+            assert self.links[name].state is not LinkState.WAITING
+
     # -- inner
+
+    def _add_change(self, link: Link, change: Change) -> None:
+        self.version += 1
+        self._changes.append((link, change))
 
     def _watch(self, link: Link, now: float) -> None:
         settings = self._settings
@@ -344,9 +390,9 @@ class Links:
             return
         if silent_s > settings.suspect_after_s:
             self.suspect(link, now)
-        if now >= link.heartbeat_at:
-            if not link.spoke:
-                self.send_control(link, control.Heartbeat(), now)
+        if not link.spoke and now >= link.heartbeat_at:
+            self.send_control(link, control.Heartbeat(), now)
+        if link.spoke:
             link.spoke = False
             link.heartbeat_at = now + link.heartbeat_s
 
@@ -363,28 +409,31 @@ class Links:
         link.state = LinkState.UP
         link.since = now
         link.epoch += 1
-        link.failures = 0
         link.failure = None
-        link.heartbeat_s = welcome.heartbeat_ms / 1000.0
-        link.heartbeat_at = now + link.heartbeat_s
+        link.welcomed_at = now
+        link.heartbeat_s = min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0)
+        link.heartbeat_at = now + link.heartbeat_s / 2
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()
         link.ewma = PeakEwma(now)
         link.warned = False
         link.noted = False
         self.events.add(INFO, f"connected to {link.name}")
-        self._changes.append((link, Change.UP))
+        self._add_change(link, Change.UP)
 
     def _on_peers(self, peers: control.Peers, now: float) -> None:
+        known = {link.address.certificate for link in self.links.values()}
         for peer in peers.brokers:
-            known = any(link.address.certificate == peer.certificate for link in self.links.values())
-            if known or peer.certificate in self._rejected:
+            if peer.certificate in known:
+                continue
+            digest = blake2b(peer.certificate, digest_size=16).digest()
+            if digest in self._rejected:
                 continue
             try:
                 address = self._verify(peer.certificate)
             except ProtocolError as error:
                 if len(self._rejected) < BROKERS_MAX:
-                    self._rejected.add(peer.certificate)
+                    self._rejected.add(digest)
                     self.events.add(WARNING, f"a broker's certificate is refused: {error}")
                 continue
             self.learn(address, now)
@@ -394,7 +443,7 @@ class Links:
             link.state = state
             link.since = now
             self.events.add(INFO, f"{link.name} is {state}")
-            self._changes.append((link, Change.STATE))
+            self._add_change(link, Change.STATE)
 
     def _give_up(self, link: Link, failure: Failure, now: float) -> None:
         """End a connection from this side."""
@@ -410,10 +459,12 @@ class Links:
         link.since = now
         link.services = frozenset()
         link.staleness = Staleness()
+        if was_open and now - link.welcomed_at >= self._settings.reconnect_s_max:
+            link.failures = 0
         link.wake_at = now + full_jitter(
             self._settings.reconnect_s, self._settings.reconnect_s_max, link.failures, self._rng
         )
         link.failures += 1
-        self._sends.pop(link.name, None)
+        link.unsent = self._sends.pop(link.name, [])
         self.events.add(WARNING if first else DEBUG, f"no connection to {link.name}: {failure}")
-        self._changes.append((link, Change.DOWN if was_open else Change.STATE))
+        self._add_change(link, Change.DOWN if was_open else Change.STATE)

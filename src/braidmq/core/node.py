@@ -9,7 +9,7 @@ import random
 
 from braidmq.core.client import ClientCore
 from braidmq.core.events import Event
-from braidmq.core.links import BrokerAddress, Close, Failure, Link, Links, LinkState, Open, Verify
+from braidmq.core.links import BrokerAddress, Change, Close, Failure, Link, Links, LinkState, Open, Verify
 from braidmq.core.worker import WorkerCore
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -123,6 +123,14 @@ class NodeCore:
         self.worker.on_timer(now)
         self._pass_changes(now)
 
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        self.links.validate_state()
+        self.client.validate_state()
+        self.worker.validate_state()
+        assert self._draining == self.worker.draining
+        assert self.reports.keys() <= self.links.links.keys()
+
     # -- inner
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
@@ -149,5 +157,5 @@ class NodeCore:
                 self.client.on_change(link, change, now)
                 if change.about_credit:
                     self.worker.on_change(now)
-                if self._draining and link.state is LinkState.UP:
+                if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)

@@ -29,9 +29,9 @@ class Outbox(Generic[K]):
         """Add a control message."""
         self.put(destination, control.encode_control(message, int(now * 1000) & UINT32))
 
-    def drop(self, destination: K) -> None:
-        """Forget what is to be sent to a destination that is gone."""
-        self._sends.pop(destination, None)
+    def drop(self, destination: K) -> list[bytes]:
+        """Forget what is to be sent to a destination that is gone, and return it."""
+        return self._sends.pop(destination, [])
 
     def take(self) -> dict[K, list[bytes]]:
         """Return all messages and forget them."""

@@ -45,9 +45,10 @@ class PeeringCore:
             return None
         self._changed = False
         self._known = len(links)
+        states = [control.PeerStatus(link.name, link.state) for link in links]
         peers = [control.Peer(self._own.certificate, connected=True)]
         peers += [control.Peer(link.address.certificate, connected=link.open) for link in links]
-        return peers, [control.PeerStatus(link.name, link.state) for link in links]
+        return peers, states
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""

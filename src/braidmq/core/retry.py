@@ -34,6 +34,10 @@ class RetryBudget:
         self._tokens -= 1.0
         return True
 
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs."""
+        assert 0.0 <= self._tokens <= self._max
+
 
 def full_jitter(first_s: float, max_s: float, round_: int, rng: random.Random) -> float:
     """Return the pause before round `round_` (from 0): uniform from 0 to first * 2**round, at most `max_s`.

@@ -1,13 +1,16 @@
 """Many coarse timers without a heap operation for each."""
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 GRAIN_S: Final = 0.01
 """Width of a bucket. Timers fire up to this late and never early; network timeouts need no finer."""
+
+EMPTY_MAX: Final = 64
+"""Empty buckets that are kept before they are looked for: cancelled timers must not add up."""
 
 
 class Timers(Generic[K]):
@@ -17,11 +20,12 @@ class Timers(Generic[K]):
     long as its owner keeps the bucket's number and cancels before adding again.
     """
 
-    __slots__ = ("_buckets", "_order")
+    __slots__ = ("_buckets", "_empty", "_order")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[K, None]] = {}
         self._order: list[int] = []
+        self._empty = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
@@ -33,20 +37,28 @@ class Timers(Generic[K]):
         if bucket is None:
             bucket = self._buckets[number] = {}
             heapq.heappush(self._order, number)
+        elif not bucket:
+            self._empty -= 1
         bucket[key] = None
         return number
 
     def cancel(self, key: K, number: int) -> None:
         """Take `key` out of bucket `number`, if it is still there."""
         bucket = self._buckets.get(number)
-        if bucket is not None:
-            bucket.pop(key, None)
+        if bucket and key in bucket:
+            del bucket[key]
+            if not bucket:
+                self._empty += 1
+                if self._empty > EMPTY_MAX and self._empty * 2 > len(self._order):
+                    self._compact()
 
     def take_due(self, now: float) -> list[K]:
         """Return the keys that are due at `now`, the earliest bucket first, and forget them."""
         due: list[K] = []
         while self._order and self._order[0] * GRAIN_S <= now:
-            due.extend(self._buckets.pop(heapq.heappop(self._order)))
+            bucket = self._buckets.pop(heapq.heappop(self._order))
+            self._empty -= not bucket
+            due.extend(bucket)
         return due
 
     def next_deadline(self) -> float | None:
@@ -57,4 +69,19 @@ class Timers(Generic[K]):
                 return number * GRAIN_S
             del self._buckets[number]
             heapq.heappop(self._order)
+            self._empty -= 1
         return None
+
+    def _compact(self) -> None:
+        """Forget the empty buckets."""
+        self._buckets = {number: bucket for number, bucket in self._buckets.items() if bucket}
+        self._order = sorted(self._buckets)
+        self._empty = 0
+
+    def validate_state(self, held: Mapping[K, int]) -> None:
+        """Assert that exactly the keys of `held` are here, each in the bucket of that number. For tests."""
+        assert sorted(self._order) == sorted(self._buckets)
+        assert self._empty == sum(not bucket for bucket in self._buckets.values())
+        assert len(self) == len(held)
+        for key, number in held.items():
+            assert key in self._buckets[number]

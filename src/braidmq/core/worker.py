@@ -4,7 +4,7 @@ Inputs: `offer`, `on_request`, `on_cancel`, `on_done`, `on_change`, `on_demand`,
 `take_jobs` (to run) and `take_cancels` (to stop).
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final
 
 from braidmq.core.credit import spread
@@ -22,6 +22,7 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
+    Flag,
     Outcome,
     Progress,
     Reason,
@@ -59,6 +60,16 @@ class Arrival:
         self.tag = request.tag
         self.retry_count = request.retry_count
         self.cancelled = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the session that it came through still stands."""
+        return self.link.open and self.link.epoch == self.epoch
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its answer."""
+        return self.open and not self.cancelled
 
 
 class Job:
@@ -193,6 +204,8 @@ class WorkerCore:
         except ProtocolError as error:
             self._links.on_malformed(link, str(error))
             return
+        if age_s * 1000.0 >= request.working_ms > 0:
+            request.flags |= Flag.POSSIBLE_DUPLICATE
         key = (request.sender, request.id)
         job = self._jobs.get(key)
         if job is not None:
@@ -243,6 +256,7 @@ class WorkerCore:
         service = job.service
         service.running -= 1
         if outcome is None:
+            self._cache.put(job.key, None, now)
             for arrival in job.arrivals:
                 self._answer(LOST, 0, job.request.id, arrival, now)
         else:
@@ -286,6 +300,37 @@ class WorkerCore:
             for service in self._services.values():
                 service.backlog = {name: count // 2 for name, count in service.backlog.items() if count > 1}
 
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        links = self._links.links
+        self._cache.validate_state()
+        self._timers.validate_state({job: job.timer for job in self._jobs.values()})
+        assert set(self._starts) <= set(self._jobs.values())
+        for key, job in self._jobs.items():
+            assert job.key == key == (job.request.sender, job.request.id)
+            assert key not in self._cache
+            assert job.service is self._services[job.request.service]
+            assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
+            assert job.running or not job.cancelled
+        for service in self._services.values():
+            jobs = [job for job in self._jobs.values() if job.service is service]
+            assert service.running == sum(job.running for job in jobs) <= service.concurrency
+            assert set(service.queue) == {job for job in jobs if not job.running}
+            assert len(service.queue) <= service.concurrency + len(links)
+            assert not service.queue or service.running == service.concurrency
+            assert {name: count for name, count in service.held.items() if count} == Counter(
+                job.link.name for job in jobs
+            )
+            assert service.held.keys() | service.backlog.keys() | service.granted.keys() <= links.keys()
+            self._validate_credit(service)
+
+    def _validate_credit(self, service: Offered) -> None:
+        up = [link for link in self._links.links.values() if link.state is LinkState.UP]
+        epoch_and_share = [service.granted.get(link.name, (0, 0)) for link in up]
+        if not self.draining and all(told[0] == link.epoch for told, link in zip(epoch_and_share, up, strict=True)):
+            assert all(share >= 1 for _, share in epoch_and_share)
+            assert not up or sum(share for _, share in epoch_and_share) == max(service.concurrency, len(up))
+
     # -- inner
 
     def _start(self, job: Job) -> None:
@@ -305,9 +350,9 @@ class WorkerCore:
 
     def _cancel_arrival(self, job: Job, link: Link, tag: int, now: float) -> None:
         for arrival in job.arrivals:
-            if arrival.link is link and arrival.tag == tag:
+            if arrival.link is link and arrival.epoch == link.epoch and arrival.tag == tag:
                 arrival.cancelled = True
-        if job.cancelled or not all(arrival.cancelled for arrival in job.arrivals):
+        if job.cancelled or any(arrival.awaited for arrival in job.arrivals):
             return
         job.cancelled = True
         if job.running:
@@ -340,18 +385,16 @@ class WorkerCore:
         return Envelope(REPLY, job.request.id, flags=job.request.flags, code=code, payload=payload)
 
     def _reply(self, reply: Envelope, arrival: Arrival, now: float) -> None:
-        link = arrival.link
-        if link.open and link.epoch == arrival.epoch:
+        if arrival.open:
             reply.tag = arrival.tag
             reply.retry_count = arrival.retry_count
             reply.sent_ms = int(now * 1000) & UINT32
-            self._links.send(link, encode(reply))
+            self._links.send(arrival.link, encode(reply))
 
     def _answer(self, command: int, code: int, id_: bytes, arrival: Arrival, now: float) -> None:
-        link = arrival.link
-        if link.open and link.epoch == arrival.epoch:
+        if arrival.open:
             sent_ms = int(now * 1000) & UINT32
-            self._links.send(link, encode(Envelope(command, id_, code=code, tag=arrival.tag, sent_ms=sent_ms)))
+            self._links.send(arrival.link, encode(Envelope(command, id_, code=code, tag=arrival.tag, sent_ms=sent_ms)))
 
     def _grant(self, now: float) -> None:
         """Tell each broker its share of every service's concurrency, if it changed."""

@@ -6,6 +6,7 @@ the certificates (each with its own signature). Unknown fields of a newer versio
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -100,7 +101,11 @@ def _verify_certificates(payload: _Payload, authority_key: bytes, net: str) -> t
         raise ProtocolError(f"it is for net {payload.net[:40]!r}, not {net}")
     if len(payload.certificates) > MEMBERS_MAX:
         raise ProtocolError(f"it has {len(payload.certificates)} members: {MEMBERS_MAX} are allowed")
-    return tuple(certificate.verify(each, authority_key, net) for each in payload.certificates)
+    return tuple(_verify_once(each, authority_key, net) for each in payload.certificates)
+
+
+_verify_once = lru_cache(MEMBERS_MAX)(certificate.verify)
+"""A broker reads a manifest anew whenever a member is added; only what is new in it costs a verification."""
 
 
 def _check(net: str, version: int, certificates: tuple[Certificate, ...]) -> None:

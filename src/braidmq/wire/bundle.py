@@ -11,12 +11,15 @@ _COMMON_BYTES = COMMON.size
 def split(frame: bytes) -> tuple[list[bytes], bool]:
     """Return the messages in `frame`, and whether it is well formed to its end.
 
-    A malformed message ends its bundle: what stands before it is returned, the rest is dropped.
+    A malformed message ends its bundle: what stands before it is returned, the rest is dropped. Only a single
+    message may exceed BUNDLE_BYTES, which also bounds how many messages one frame can hold.
     """
     size = len(frame)
     if size >= _COMMON_BYTES and int.from_bytes(frame[:4]) == size:
         return [frame], True
     messages: list[bytes] = []
+    if size > BUNDLE_BYTES:
+        return messages, False
     at = 0
     while at < size:
         end = at + int.from_bytes(frame[at : at + 4])

@@ -306,6 +306,11 @@ def decode_headers(extension: bytes) -> dict[str, str]:
     return {}
 
 
+def flag_possible_duplicate(message: bytes) -> bytes:
+    """Return a REQUEST with its flag set: its client may have given it up and sent it again over another path."""
+    return message[:6] + bytes((message[6] | Flag.POSSIBLE_DUPLICATE,)) + message[7:]
+
+
 def reply_id(request_id: bytes) -> bytes:
     """Return the id of the reply to a request: the request's id with its first bit set.
 

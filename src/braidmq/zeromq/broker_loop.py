@@ -81,7 +81,7 @@ class BrokerLoop:
         self._context = new_context()
         self._poller = zmq.Poller()
         self._zap = ZapHandler(self._context, self)
-        self._router = Router(self._context, self.settings, self.identity.secret_key)
+        self._router = self._new_router()
         try:
             self.endpoints = tuple(self._bind_to(endpoint) for endpoint in self._bind)
             self._prove_closed()
@@ -122,6 +122,9 @@ class BrokerLoop:
         self._context.term()
         os.close(self._stop_read)
         os.close(self._stop_write)
+
+    def _new_router(self) -> Router:
+        return Router(self._context, self.settings, self.identity.secret_key)
 
     # -- one turn
 
@@ -214,11 +217,15 @@ class BrokerLoop:
             return
         self._stamp = stamp
         try:
-            manifest = joinfile.load(self._path).manifest
+            found = joinfile.load(self._path)
         except ConfigError as error:
             _LOG.warning("the old registry stays in force: %s", error)
             return
-        if manifest is None or manifest.version <= self._registry.version:
+        manifest = found.manifest
+        if manifest is None or (found.net, found.authority_key) != (self.identity.net, self.identity.authority_key):
+            _LOG.warning("the old registry stays in force: %s is no longer a broker's file of this net", self._path)
+            return
+        if manifest.version <= self._registry.version:
             return
         self._registry = Registry(manifest)
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))

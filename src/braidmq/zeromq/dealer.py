@@ -58,6 +58,7 @@ class Dealer:
             broker_key=target.key,
         )
         self.monitor = Monitor(self.socket, int(_EVENTS))
+        self._greeted = False
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._waiting_bytes_max = settings.outbox_bytes_max
@@ -71,6 +72,11 @@ class Dealer:
     def readable(self) -> bool:
         """Whether a frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
         return readable(self.socket)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether messages wait for `flush`."""
+        return bool(self._waiting)
 
     @property
     def overflown(self) -> bool:
@@ -111,7 +117,12 @@ class Dealer:
     def events(self) -> Iterator[Failure | None]:
         """Yield what happened to the connection: None for a completed handshake, else why it ended."""
         for event, _value in self.monitor.read():
-            yield _FAILURES.get(event)
+            failure = _FAILURES.get(event)
+            if failure is None:
+                self._greeted = True
+            elif failure is Failure.CLOSED and not self._greeted:  # libzmq hangs up on who does not speak ZMTP 3
+                failure = Failure.NOT_THIS_BROKER
+            yield failure
 
     def close(self, linger_s: float = 0.0) -> list[bytes]:
         """Close the connection, and return the messages that certainly never left."""

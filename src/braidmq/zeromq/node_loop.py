@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import zmq
 
@@ -23,6 +24,9 @@ from braidmq.trust.joinfile import JoinFile
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.trusted import address_of, verifier
+
+BLOCKED_S: Final = 0.002
+"""How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
 
 _LOG = logging.getLogger("braidmq.node")
 
@@ -56,6 +60,7 @@ class NodeLoop:
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._closed = False
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
@@ -115,7 +120,9 @@ class NodeLoop:
             self._loop.call_soon(self._turn)
 
     async def changed(self) -> None:
-        """Wait until something has happened."""
+        """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
+        if self._closed:
+            raise NodeClosed("the node is closed")
         waker = self._loop.create_future()
         self._wakers.add(waker)
         try:
@@ -136,9 +143,12 @@ class NodeLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """End at once: calls that are left raise NodeClosed. What was sent may leave within `linger_s`."""
-        if self._closed:
-            return
-        self._turn()
+        if not self._closed:
+            self._turn()
+            self.abort(linger_s)
+
+    def abort(self, linger_s: float = 0.0) -> None:
+        """End as `close` does, but leave undone what the core still asks for."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -148,6 +158,9 @@ class NodeLoop:
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the answer came"))
         self._futures.clear()
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_exception(NodeClosed("the node was closed"))
         self._context.term()
 
     # -- one turn
@@ -170,11 +183,7 @@ class NodeLoop:
         for name, messages in core.take_sends().items():
             dealer = self._dealers.get(name)
             if dealer is not None:
-                dealer.send(messages)
-                if dealer.overflown:
-                    self._fail(dealer, Failure.CLOSED)
-                elif dealer.readable:
-                    self._loop.call_soon(self._on_frames, dealer)
+                self._send(dealer, messages)
         for event in core.take_events():
             _LOG.log(event.level, "%s", event.text)
         self._set_timer()
@@ -182,13 +191,22 @@ class NodeLoop:
             if not waker.done():
                 waker.set_result(None)
 
+    def _send(self, dealer: Dealer, messages: list[bytes]) -> None:
+        dealer.send(messages)
+        if dealer.overflown:
+            self._fail(dealer, Failure.CLOSED)
+        elif dealer.readable:
+            self._loop.call_soon(self._on_frames, dealer)
+        elif dealer.blocked:
+            self._loop.call_later(BLOCKED_S, self._on_frames, dealer)
+
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= due and not timer.cancelled():
+        if self._timer is not None:
+            if self._timer_due <= due:
                 return
-            timer.cancel()
+            self._timer.cancel()
+        self._timer_due = due
         self._timer = self._loop.call_at(due, self._on_time)
 
     def _on_time(self) -> None:
@@ -244,7 +262,8 @@ class NodeLoop:
         now = self.clock()
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
-        dealer.flush()
+        if not dealer.flush():
+            self._loop.call_later(BLOCKED_S, self._on_frames, dealer)
         if dealer.readable:
             self._loop.call_soon(self._on_frames, dealer)
         self._turn()

@@ -16,6 +16,9 @@ from braidmq.zeromq.sockets import new_router, readable
 FRAMES_PER_TURN: Final = 256
 """Frames read before what they caused is sent."""
 
+BYTES_PER_TURN: Final = 1024 * 1024
+"""Bytes read at one go, some milliseconds of work: nobody's flood may keep the others waiting."""
+
 BLOCKED_S: Final = 0.002
 """How soon a peer whose pipe was full is tried again."""
 
@@ -53,12 +56,14 @@ class Router:
         """Yield what has come: the route, the principal of its key, and the frame."""
         socket = self.socket
         recv, getsockopt = socket.recv, socket.getsockopt
+        size = 0
         for _ in range(FRAMES_PER_TURN):
-            if not readable(socket):
+            if size > BYTES_PER_TURN or not readable(socket):
                 return
             head = recv(zmq.NOBLOCK, copy=False)
             route = head.bytes
             frame = recv(zmq.NOBLOCK)
+            size += len(frame)
             whole = True
             while getsockopt(zmq.RCVMORE):
                 recv(zmq.NOBLOCK)

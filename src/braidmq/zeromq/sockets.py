@@ -21,6 +21,9 @@ FRAMES_MAX: Final = 256
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps until they are accepted: nodes that come back all at once."""
 
+SOCKETS_MAX: Final = 4_096
+"""Sockets of a context: each link to a broker takes three, and BROKERS_MAX links are allowed."""
+
 ENVELOPE_BYTES_MAX: Final = 128 * 1024
 """Room for the envelope of a message: prefix, three names and the extension block."""
 
@@ -32,7 +35,9 @@ def new_context() -> zmq.Context[zmq.Socket[bytes]]:
     could end the process. So the C library's generator is seeded first.
     """
     ctypes.CDLL(None).srand(secrets.randbits(32))
-    return zmq.Context(io_threads=1)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+    context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+    return context
 
 
 def new_router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings, secret_key: bytes) -> zmq.Socket[bytes]:

@@ -9,7 +9,7 @@ from braidmq.trust.certificate import Certificate
 
 def address_of(broker: Certificate) -> BrokerAddress:
     """Return where and under which key to find a broker. While it rotates, its newest key is the last."""
-    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob)
+    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob, broker.serial)
 
 
 def verifier(authority_key: bytes, net: str) -> Verify:

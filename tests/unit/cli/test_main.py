@@ -28,6 +28,7 @@ def command_that(monkeypatch, ending):
         (0, 0, ""),
         (5, 5, ""),
         (errors.ConfigError("wrong\nfile"), 2, "braidmq: wrong file\n"),
+        (errors.BraidError("a\x1b[31mb\u202e"), 1, "braidmq: a\\x1b[31mb\\u202e\n"),
         (errors.ServiceError("CODE", "no"), 3, "braidmq: CODE: no\n"),
         (errors.DeadlineExceeded("late"), 4, "braidmq: late\n"),
         (errors.NoWorker("nobody"), 5, "braidmq: nobody\n"),
@@ -60,8 +61,8 @@ def test_a_bug_is_not_hidden(monkeypatch):
         cli.run(["list"])
 
 
-@pytest.mark.parametrize("name", ["init", "add", "list"])
-def test_the_commands_for_the_net_are_found_under_their_names(name):
+@pytest.mark.parametrize("name", ["init", "add", "list", "broker", "serve", "call", "status"])
+def test_the_commands_are_found_under_their_names(name):
     command = cli.cli.get_command(click.Context(cli.cli), name)
     assert command.name == name
     assert command.help

@@ -1,0 +1,71 @@
+"""``broker``: run a broker until SIGTERM or SIGINT."""
+
+import logging
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal
+
+import click
+
+from braidmq.cli import join_option
+from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.settings import Settings
+from braidmq.trust.endpoint import check_bind
+from braidmq.zeromq.broker_loop import BrokerLoop
+
+_LOG = logging.getLogger("braidmq.broker")
+
+_IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
+"""How a socket for both families spells an IPv4 address."""
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command("broker")
+@join_option()
+@click.option(
+    "--bind",
+    "binds",
+    metavar="tcp://HOST:PORT",
+    multiple=True,
+    help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated.",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(["least-outstanding", "round-robin"]),
+    default="least-outstanding",
+    show_default=True,
+    help="How to choose among the workers of a service.",
+)
+@log_level_option
+def broker(
+    join: Path, binds: Sequence[str], balance: Literal["least-outstanding", "round-robin"], log_level: str
+) -> None:
+    """Run a broker.
+
+    SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
+    """
+    bind = tuple(check_bind(endpoint) for endpoint in binds)
+    loop = BrokerLoop(join, Settings(balance=balance), bind=bind)
+    log_to_stderr(log_level)
+    loop.open()
+    _stop_at_signals(loop)
+    for endpoint in loop.endpoints:
+        _LOG.info("%s listens at %s", loop.name, _IPV4_IN_IPV6.sub(r"\1", endpoint))
+    loop.run()
+    _LOG.info("%s has ended", loop.name)
+
+
+def _stop_at_signals(loop: BrokerLoop) -> None:
+    """Let the first signal drain `loop`, and give the next one its usual effect."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        loop.stop()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)

@@ -1,0 +1,142 @@
+"""``call``: one request, its payload from the command line, a file or stdin, its reply to stdout."""
+
+import asyncio
+import base64
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import click
+import msgspec
+
+from braidmq.cli import join_option
+from braidmq.cli.logs import log_nothing
+from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
+from braidmq.messages import Reply
+from braidmq.node import Node
+from braidmq.settings import Settings
+
+
+@click.command("call")
+@click.argument("service")
+@click.argument("payload", metavar="[PAYLOAD | @FILE | -]", default="")
+@join_option()
+@click.option("--timeout", metavar="S", type=float, help="Seconds until the call gives up, over all attempts.")
+@click.option("--attempts", metavar="N", type=int, help="How often the request may be sent.")
+@click.option("--via", metavar="BROKER", help="The name of the only broker to use.")
+@click.option("--header", "headers", metavar="K=V", multiple=True, help="A header for the handler. May be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the reply and what is known of it.")
+def call(
+    service: str,
+    payload: str,
+    join: Path,
+    *,
+    timeout: float | None,
+    attempts: int | None,
+    via: str | None,
+    headers: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Call SERVICE and write the reply's bytes to stdout as they are.
+
+    The payload is the argument's text, the content of FILE, or (with -) what stdin holds; it is empty if none is
+    named.
+    """
+    log_nothing()
+    settings = Settings()
+    node = Node(join, settings=settings)
+    sent = read_payload(payload, settings.payload_bytes_max)
+    named = parse_headers(headers)
+
+    async def request() -> Reply:
+        async with node:
+            if not node.brokers:
+                raise NoBroker(f"{join} names no broker: add one with `braidmq add broker`, and copy the file again")
+            return await node.request(service, sent, timeout=timeout, attempts=attempts, via=via, headers=named)
+
+    began = monotonic()
+    try:
+        reply = asyncio.run(request())
+    except RequestError as error:
+        if as_json:
+            click.echo(encode_error(error))
+        raise
+    if as_json:
+        click.echo(encode_reply(reply, monotonic() - began))
+    else:
+        sys.stdout.buffer.write(reply.payload)
+
+
+def read_payload(argument: str, bytes_max: int) -> bytes:
+    """Return the payload that an argument names.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        PayloadTooLarge: it is longer than `bytes_max`; no more than that is read.
+    """
+    if argument == "-":
+        payload = sys.stdin.buffer.read(bytes_max + 1)
+    elif argument.startswith("@"):
+        try:
+            with Path(argument[1:]).open("rb") as file:
+                payload = file.read(bytes_max + 1)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{argument[1:]} cannot be read: {why}") from None
+    else:
+        payload = os.fsencode(argument)
+    if len(payload) > bytes_max:
+        raise PayloadTooLarge(f"the payload exceeds the limit of {bytes_max} bytes: split it")
+    return payload
+
+
+def parse_headers(headers: Sequence[str]) -> dict[str, str]:
+    """Return the headers that the arguments name; raise ConfigError if one is not K=V."""
+    pairs = [header.partition("=") for header in headers]
+    for header, (key, equals, _value) in zip(headers, pairs, strict=True):
+        if not key or not equals:
+            raise ConfigError(f"{header!r} is not a header: write KEY=VALUE")
+    return {key: value for key, _equals, value in pairs}
+
+
+def encode_reply(reply: Reply, elapsed_s: float) -> bytes:
+    """Return the reply as a JSON object."""
+    try:
+        payload, encoding = reply.payload.decode(), "utf-8"
+    except UnicodeDecodeError:
+        payload, encoding = base64.b64encode(reply.payload).decode(), "base64"
+    return msgspec.json.encode(
+        {
+            "payload": payload,
+            "encoding": encoding,
+            "service": reply.service,
+            "sender": reply.sender,
+            "broker": reply.broker,
+            "id": reply.id.hex(),
+            "original_id": reply.original_id.hex(),
+            "retry_count": reply.retry_count,
+            "possible_duplicate": reply.possible_duplicate,
+            "elapsed_ms": round(elapsed_s * 1000, 3),
+        }
+    )
+
+
+def encode_error(error: RequestError) -> bytes:
+    """Return why there is no reply as a JSON object."""
+    shown: dict[str, Any] = {
+        "error": type(error).__name__,
+        "message": str(error),
+        "original_id": error.request_id.hex(),
+        "attempts": error.attempts,
+        "maybe_executed": error.maybe_executed,
+    }
+    if not isinstance(error, ServiceError):
+        return msgspec.json.encode(shown)
+    shown |= {"code": error.code, "message": error.message}
+    try:
+        return msgspec.json.encode({**shown, "details": error.details})
+    except (TypeError, ValueError):  # MessagePack can say what JSON cannot
+        return msgspec.json.encode({**shown, "details": repr(error.details)})

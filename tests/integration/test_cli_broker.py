@@ -1,0 +1,145 @@
+"""`braidmq broker`: a real process, how it starts, refuses to start, and ends."""
+
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from processes import complaint, free_port
+
+
+@pytest.fixture
+def net(live):
+    live.add_members("b1")
+    return live
+
+
+def serve_echo(net):
+    worker = net.serve("--service", "echo", "--exec", "cat")
+    net.wait_for_workers("echo")
+    return worker
+
+
+def test_it_says_where_it_listens_and_each_line_has_its_time_and_level(net):
+    line = net.broker("b1").wait_for_line("listens")
+    assert re.fullmatch(
+        rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} INFO    b1 listens at {net.endpoints['b1']}\n", line
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_code_0(net, number):
+    broker = net.broker("b1")
+    assert broker.end(number) == 0
+    assert "b1 is draining" in broker.log
+    assert broker.log.endswith("b1 has ended\n")
+    assert "Traceback" not in broker.log
+
+
+def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path):
+    broker = net.broker("b1")
+    os.mkfifo(tmp_path / "go")
+    net.serve("--service", "slow", "--exec", f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
+    net.wait_for_workers("slow")
+    with net.calling("slow") as call:
+        lifeline.wait_for_start()
+        broker.send_signal(signal.SIGTERM)
+        broker.wait_for_line("b1 is draining")
+        (tmp_path / "go").write_text("gone\n")
+        assert call.communicate(timeout=60) == (b"gone\n", b"")
+    assert broker.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(net, number):
+    broker = net.broker("b1")
+    worker = serve_echo(net)
+    worker.send_signal(signal.SIGSTOP)  # it will not note that the broker drains
+    broker.send_signal(signal.SIGTERM)
+    broker.wait_for_line("b1 is draining")
+    assert broker.end(number) == -number
+    assert "has ended" not in broker.log
+
+
+def test_a_port_in_use_is_exit_code_1(net):
+    net.broker("b1")
+    line = complaint(net.run("broker", "--join", net.join("b1")), 1)
+    assert f"b1 cannot listen at {net.endpoints['b1']}: the port is in use" in line
+
+
+def test_an_address_of_another_machine_is_exit_code_1(net):
+    line = complaint(net.run("broker", "--join", net.join("b1"), "--bind", "tcp://192.0.2.1:5550"), 1)
+    assert "b1 cannot listen at tcp://192.0.2.1:5550: it is not an address of this machine" in line
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "b1",
+        "127.0.0.1:5550",
+        "ipc:///socket",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:0",
+        "tcp://::1:5550",
+        "tcp://a b:1",
+    ],
+)
+def test_a_malformed_endpoint_is_exit_code_2(net, endpoint):
+    assert "is not an endpoint" in complaint(net.run("broker", "--join", net.join("b1"), "--bind", endpoint), 2)
+
+
+def test_a_wrong_join_file_is_exit_code_2(net, tmp_path):
+    assert "join file of a node" in complaint(net.run("broker", "--join", net.join("worker")), 2)
+    assert "does not exist" in complaint(net.run("broker", "--join", tmp_path / "nothing"), 2)
+    net.join("b1").chmod(0o644)
+    assert "chmod 600" in complaint(net.run("broker", "--join", net.join("b1")), 2)
+    assert "BRAIDMQ_JOIN" in complaint(net.run("broker"), 2)
+
+
+@pytest.mark.parametrize("option", [["--balance", "best"], ["--log-level", "loud"], ["--frobnicate"], ["argument"]])
+def test_a_wrong_option_is_exit_code_2(net, option):
+    assert "--help" in complaint(net.run("broker", "--join", net.join("b1"), *option), 2)
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0", "127.0.0.1", "localhost"])
+def test_it_listens_where_it_is_told_to(net, host):
+    port = int(net.endpoints["b1"].rpartition(":")[2])
+    net.broker("b1", "--bind", f"tcp://{host}:{port}")
+    serve_echo(net)
+    assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_it_listens_at_several_addresses(net):
+    other = free_port()
+    broker = net.broker("b1", "--bind", f"tcp://127.0.0.1:{other}", "--bind", net.endpoints["b1"])
+    broker.wait_for_line(f"b1 listens at tcp://127.0.0.1:{other}")
+    broker.wait_for_line(f"b1 listens at {net.endpoints['b1']}")
+    serve_echo(net)
+    assert net.call("echo", "hello").stdout == b"hello"
+    with socket.create_connection(("127.0.0.1", other)):
+        pass
+
+
+def test_the_join_file_may_be_named_by_the_environment(net):
+    broker = net.start("broker", env={"BRAIDMQ_JOIN": str(net.join("b1"))})
+    broker.wait_for_line("b1 listens at")
+
+
+def test_it_logs_no_less_than_it_is_told_to(net):
+    broker = net.start("broker", "--join", net.join("b1"), "--log-level", "error")
+    serve_echo(net)
+    assert broker.end() == 0
+    assert broker.log == ""
+
+
+def test_round_robin_gives_each_worker_its_turn(net):
+    net.add_node("worker2", serves=["*"])
+    net.broker("b1", "--balance", "round-robin")
+    for name in ("worker", "worker2"):
+        net.serve("--service", "who", "--exec", f"echo {name}", name=name)
+    net.wait_for_workers("who", workers=2)
+    answers = [net.call("who").stdout for _ in range(4)]
+    assert sorted(answers) == [b"worker\n", b"worker\n", b"worker2\n", b"worker2\n"]

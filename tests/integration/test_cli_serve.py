@@ -1,0 +1,266 @@
+"""`braidmq serve`: a Node object or a command as a service, in real processes."""
+
+import os
+import signal
+
+import pytest
+
+from braidmq.trust.joinfile import load
+from processes import complaint, loaded, wait_until
+
+APP = """
+import os
+from braidmq import Node
+
+node = Node(os.environ["BRAIDMQ_JOIN"])
+text = "no node"
+empty = Node(os.environ["BRAIDMQ_JOIN"])
+
+
+@node.service("echo")
+async def echo(request):
+    return request.payload
+"""
+
+
+@pytest.fixture
+def net(live):
+    live.add_members("b1")
+    live.broker("b1")
+    return live
+
+
+@pytest.fixture
+def app(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+def serve_command(net, command, *options, **more):
+    worker = net.serve("--service", "run", "--exec", command, *options, **more)
+    net.wait_for_workers("run")
+    return worker
+
+
+# -- a Node object
+
+
+def test_a_node_of_a_module_in_the_current_directory_is_served(net, app):
+    worker = net.serve("app:node", cwd=app)
+    worker.wait_for_line("worker serves echo")
+    net.wait_for_workers("echo")
+    assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_a_node_that_knows_its_join_file_needs_no_option(net, app):
+    (app / "app.py").write_text(APP.replace('os.environ["BRAIDMQ_JOIN"]', repr(str(net.join("worker")))))
+    net.start("serve", "app:node", cwd=app)
+    net.wait_for_workers("echo")
+    assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_a_node_of_a_package_is_served(net, app):
+    (app / "package").mkdir()
+    (app / "app.py").rename(app / "package" / "app.py")
+    net.serve("package.app:node", cwd=app)
+    net.wait_for_workers("echo")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_code_0(net, app, number):
+    worker = net.serve("app:node", cwd=app)
+    net.wait_for_workers("echo")
+    assert worker.end(number) == 0
+    assert "worker is draining" in worker.log
+    assert worker.log.endswith("worker has ended\n")
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("app", "write MODULE:NODE"),
+        ("app:", "write MODULE:NODE"),
+        (":node", "write MODULE:NODE"),
+        ("a-b:node", "write MODULE:NODE"),
+        ("app.py:node", "there is no module 'app.py'"),
+        ("nothing:node", "there is no module 'nothing'"),
+        ("nothing.below:node", "there is no module 'nothing'"),
+        ("app:nothing", "'nothing' in app does not exist"),
+        ("app:text", "'text' in app is a builtins.str"),
+        ("app:empty", "provides no service"),
+    ],
+)
+def test_what_does_not_name_a_node_is_exit_code_2(net, app, monkeypatch, target, said):
+    monkeypatch.chdir(app)
+    assert said in complaint(net.run("serve", target, "--join", net.join("worker")), 2)
+
+
+def test_a_module_that_fails_shows_where(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    (app / "app.py").write_text("import nothing_of_this_name\n")
+    result = net.run("serve", "app:node", "--join", net.join("worker"))
+    assert result.returncode == 1
+    assert b'app.py", line 1' in result.stderr
+    assert b"nothing_of_this_name" in result.stderr
+
+
+def test_a_module_whose_node_has_a_wrong_join_file_is_exit_code_2(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    assert "does not exist" in complaint(net.run("serve", "app:node", "--join", app / "nothing"), 2)
+    assert "join file of a broker" in complaint(net.run("serve", "app:node", "--join", net.join("b1")), 2)
+    assert "may not serve echo" in complaint(net.run("serve", "app:node", "--join", net.join("client")), 2)
+
+
+# -- a command
+
+
+def test_the_payload_is_stdin_and_stdout_is_the_reply(net):
+    serve_command(net, "tr a-z A-Z")
+    result = net.call("run", "-", stdin=b"hello\n\xff")
+    assert (result.returncode, result.stdout) == (0, b"HELLO\n\xff")
+
+
+def test_no_shell_runs_the_command(net):
+    serve_command(net, """printf '%s|' "$HOME" 'a b' '*' ';'""")
+    assert net.call("run").stdout == b"$HOME|a b|*|;|"
+
+
+def test_a_command_need_not_read_its_stdin(net):
+    serve_command(net, "echo hello")
+    assert net.call("run", "-", stdin=bytes(1024 * 1024)).stdout == b"hello\n"
+
+
+def test_a_large_payload_passes_a_command_that_writes_while_it_reads(net):
+    serve_command(net, "cat")
+    payload = os.urandom(1024 * 1024)
+    assert net.call("run", "-", stdin=payload).stdout == payload
+
+
+def test_the_environment_tells_of_the_request(net):
+    serve_command(net, "env")
+    reply = loaded(net.call("run", "--json", "--timeout", "20"))
+    told = dict(line.partition("=")[::2] for line in reply["payload"].splitlines())
+    assert 0 < float(told.pop("BRAIDMQ_REMAINING")) <= 20
+    assert {name: value for name, value in told.items() if name.startswith("BRAIDMQ_")} == {
+        "BRAIDMQ_SERVICE": "run",
+        "BRAIDMQ_SENDER": "client",
+        "BRAIDMQ_ID": reply["original_id"],
+        "BRAIDMQ_POSSIBLE_DUPLICATE": "0",
+        "BRAIDMQ_RETRY_COUNT": "0",
+    }
+
+
+def test_an_exit_status_is_an_error_with_the_last_lines_of_stderr(net):
+    serve_command(net, """sh -c 'echo output; for n in 1 2 3 4; do echo line $n >&2; done; exit 7'""")
+    line = complaint(net.call("run"), 3)
+    assert line == "braidmq: EXIT_STATUS: sh ended with exit status 7: line 2; line 3; line 4\n"
+
+
+def test_a_command_is_killed_with_all_that_it_started_at_the_deadline(net, lifeline):
+    serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    result = net.call("run", "--timeout", "1")
+    assert result.returncode == 4
+    lifeline.wait_for_start()
+    lifeline.wait_for_end()
+    wait_until(lambda: net.service("b1", "run").outstanding == 0, "its place is free again")
+
+
+def test_a_command_is_killed_when_its_caller_gives_up(net, lifeline):
+    serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    with net.calling("run", "--timeout", "3600") as call:
+        lifeline.wait_for_start()
+        call.send_signal(signal.SIGINT)
+        lifeline.wait_for_end()
+        assert call.wait(60) == 130
+
+
+def test_a_command_that_writes_too_much_is_killed(net):
+    serve_command(net, "yes")
+    line = complaint(net.call("run", "--timeout", "60"), 3)
+    assert line == "braidmq: RESULT_TOO_LARGE: yes wrote more than 1048576 bytes\n"
+
+
+def test_so_many_commands_run_at_once_as_it_is_told(net, tmp_path):
+    serve_command(net, f"sh -c 'until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo gone'", "--concurrency", "2")
+    with net.calling("run") as first, net.calling("run") as second, net.calling("run") as third:
+        wait_until(lambda: net.service("b1", "run").queued == 1, "one waits")
+        assert net.service("b1", "run").outstanding == 2
+        (tmp_path / "go").touch()
+        assert [call.communicate(timeout=60)[0] for call in (first, second, third)] == [b"gone\n"] * 3
+
+
+def test_a_signal_lets_a_command_end_and_its_reply_leave(net, lifeline, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    worker = serve_command(net, f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
+    with net.calling("run") as call:
+        lifeline.wait_for_start()
+        worker.send_signal(signal.SIGTERM)
+        worker.wait_for_line("worker is draining")
+        (tmp_path / "go").write_text("gone\n")
+        assert call.communicate(timeout=60) == (b"gone\n", b"")
+    assert worker.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number):
+    worker = serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    with net.calling("run", "--timeout", "60") as call:
+        lifeline.wait_for_start()
+        worker.send_signal(signal.SIGTERM)
+        worker.wait_for_line("worker is draining")
+        assert worker.end(number) == -number
+        lifeline.wait_for_end()
+        call.kill()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--service", "run", "--exec", "no-such-command --now"], "there is no command 'no-such-command'"),
+        (["--service", "run", "--exec", "/etc/passwd"], "there is no command '/etc/passwd'"),
+        (["--service", "run", "--exec", "echo 'a"], "No closing quotation"),
+        (["--service", "run", "--exec", " "], "the command is empty"),
+        (["--service", "a b", "--exec", "cat"], "cannot name a service"),
+        (["--service", "run", "--exec", "cat", "--concurrency", "0"], "concurrency must be between 1 and 10000"),
+        (["--service", "run", "--exec", "cat", "--concurrency", "many"], "--help"),
+        (["--service", "run"], "Name MODULE:NODE, or --service and --exec"),
+        (["--exec", "cat"], "Name MODULE:NODE, or --service and --exec"),
+        ([], "Name MODULE:NODE, or --service and --exec"),
+        (["app:node", "--exec", "cat"], "goes without --service, --exec and --concurrency"),
+        (["app:node", "other:node"], "--help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_options_are_exit_code_2(live, options, said):
+    live.add_node("worker", serves=["*"])
+    assert said in complaint(live.run("serve", "--join", live.join("worker"), *options), 2)
+
+
+def test_a_wrong_join_file_is_exit_code_2(live, tmp_path):
+    live.add_members("b1")
+    live.add_node("other", serves=["other"])
+    command = ("serve", "--service", "run", "--exec", "cat")
+    assert "join file of a broker" in complaint(live.run(*command, "--join", live.join("b1")), 2)
+    assert "does not exist" in complaint(live.run(*command, "--join", tmp_path / "nothing"), 2)
+    assert "other may not serve run" in complaint(live.run(*command, "--join", live.join("other")), 2)
+    assert "BRAIDMQ_JOIN" in complaint(live.run(*command), 2)
+    live.join("worker").chmod(0o640)
+    assert "chmod 600" in complaint(live.run(*command, BRAIDMQ_JOIN=str(live.join("worker"))), 2)
+
+
+def test_it_waits_for_a_broker_that_is_not_there_yet(live):
+    live.add_members("b1")
+    worker = live.serve("--service", "run", "--exec", "cat")
+    line = worker.wait_for_line("no connection to b1")
+    assert " WARNING " in line
+    live.broker("b1")
+    live.wait_for_workers("run")
+
+
+def test_a_net_without_brokers_is_a_warning(live):
+    worker_file = live.add_node("worker", serves=["*"])
+    assert load(worker_file).brokers == ()
+    worker = live.serve("--service", "run", "--exec", "cat")
+    assert " WARNING " in worker.wait_for_line("names no broker")
+    assert worker.end() == 0

@@ -1,0 +1,173 @@
+"""Brokers and workers are killed, ended and stopped under load, as real processes; each test checks I1 to I5."""
+
+import asyncio
+import json
+import signal
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from async_tests import until
+from braidmq import Node
+from invariants import Execution, violations
+from load import Load, errors, flagged
+from processes import LiveNet
+
+BROKERS = ("b1", "b2", "b3")
+WORKERS = ("w1", "w2", "w3")
+STOPS = pytest.mark.parametrize(("stopped_s", "timeout"), [(2.0, 1.5), (4.0, 3.0)], ids=["suspected", "given-up"])
+"""Shorter and longer than dead_after_s. What waited in the stopped process has expired when it goes on."""
+
+TESTS = Path(__file__).parent.parent
+
+
+class Faults:
+    """Three brokers and three workers as processes, and a load on them from this one."""
+
+    def __init__(self, directory):
+        self.net = LiveNet(directory / "net")
+        self.executions = directory / "executions"
+        self.executions.touch()
+        for name in BROKERS:
+            self.net.add_broker(name)
+        for name in WORKERS:
+            self.net.add_node(name, serves=["s"])
+        self.net.add_node("client", calls=["s"])
+        self.net.add_node("observer", observe=True)
+        self.children = {}
+
+    def start(self):
+        for name in BROKERS:
+            self.start_broker(name)
+        for name in WORKERS:
+            self.start_worker(name)
+        self.net.wait_for_workers("s", workers=len(WORKERS))
+
+    def start_broker(self, name):
+        self.children[name] = self.net.broker(name)
+
+    def start_worker(self, name):
+        environment = {"FAULT_RECORD": str(self.executions), "PYTHONPATH": str(TESTS)}
+        self.children[name] = self.net.serve("fault_worker:node", name=name, cwd=TESTS, env=environment)
+
+    async def back(self, *brokers):
+        """Wait until every worker is ready at `brokers`."""
+        await asyncio.to_thread(self.net.wait_for_workers, "s", *brokers, workers=len(WORKERS))
+
+    def read_executions(self, record):
+        for line in self.executions.read_text().splitlines():
+            seen = json.loads(line)
+            seen["payload"], seen["id"] = seen["payload"].encode(), bytes.fromhex(seen["id"])
+            record.executions.append(Execution(**seen))
+
+    def ran_on(self, name):
+        """Whether a worker is running something new, from now on."""
+        seen = self.executions.stat().st_size
+
+        def more():
+            with self.executions.open("rb") as executions:
+                executions.seek(seen)
+                return f'"{name}"'.encode() in executions.read()
+
+        return more
+
+
+@asynccontextmanager
+async def under_load(directory, **options):
+    """Run the net and a load; afterwards everything must have ended, in order."""
+    faults = Faults(directory)
+    try:
+        await asyncio.to_thread(faults.start)
+        async with Node(faults.net.join("client")) as client:
+            await until(lambda: all(broker.state == "up" for broker in client.brokers))
+            load = Load(client)
+            async with load.running(**options) as outcomes:
+                await load.answered(outcomes)
+                yield faults, load, outcomes
+                await load.answered(outcomes)
+        faults.read_executions(load.record)
+        assert violations(load.record) == []
+        assert len(load.record.executions) >= len(outcomes)
+    finally:
+        await asyncio.to_thread(faults.net.close)
+
+
+async def stop_for(child, duration_s):
+    """Stop a process for a time."""
+    child.send_signal(signal.SIGSTOP)
+    go_on_at = monotonic() + duration_s
+    await until(lambda: monotonic() >= go_on_at)
+    child.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("rounds", [2])
+async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        for name in BROKERS * rounds:
+            faults.children[name].send_signal(signal.SIGKILL)
+            await load.answered(outcomes)
+            assert await asyncio.to_thread(faults.children[name].wait) == -signal.SIGKILL
+            await asyncio.to_thread(faults.start_broker, name)
+            await faults.back(name)
+            await load.answered(outcomes)
+    assert errors(outcomes) == []
+
+
+async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        for name in BROKERS:
+            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            await load.answered(outcomes)
+            await asyncio.to_thread(faults.start_broker, name)
+            await faults.back(name)
+            await load.answered(outcomes)
+    assert errors(outcomes) == []
+    assert flagged(outcomes) == []
+
+
+@STOPS
+async def test_a_stopped_broker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
+    async with under_load(tmp_path, timeout=timeout) as (faults, load, outcomes):
+        await stop_for(faults.children["b1"], stopped_s)
+        await load.answered(outcomes)
+        await until(lambda: all(broker.state == "up" for broker in load.client.brokers))
+        await faults.back("b1")
+    assert errors(outcomes) == []
+    assert flagged(outcomes), "the load did not meet the stopped broker"
+
+
+async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        for name in WORKERS:
+            await until(faults.ran_on(name))
+            faults.children[name].send_signal(signal.SIGKILL)
+            await load.answered(outcomes)
+            await asyncio.to_thread(faults.start_worker, name)
+            await faults.back()
+    assert errors(outcomes) == []
+    assert flagged(outcomes), "no worker was killed in its job"
+
+
+async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        for name in WORKERS:
+            await until(faults.ran_on(name))
+            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            await load.answered(outcomes)
+            await asyncio.to_thread(faults.start_worker, name)
+            await faults.back()
+    assert errors(outcomes) == []
+    assert flagged(outcomes) == []
+
+
+@STOPS
+async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
+    async with under_load(tmp_path, timeout=timeout) as (faults, load, outcomes):
+        await until(faults.ran_on("w1"))
+        await stop_for(faults.children["w1"], stopped_s)
+        await load.answered(outcomes)
+        await faults.back()
+    assert errors(outcomes) == []
+    assert flagged(outcomes), "the load did not meet the stopped worker"

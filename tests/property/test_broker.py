@@ -1,0 +1,327 @@
+"""The broker's core under anything that its members, the network and the registry can do to it.
+
+The rig checks `validate_state` and every worker's credit at each step. The machine keeps its own account of what
+each client may still hear, and holds every answer against it.
+"""
+
+from typing import Any, Literal
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from braidmq.core.timers import GRAIN_S
+from braidmq.wire.control import (
+    Control,
+    Demand,
+    Heartbeat,
+    Hello,
+    Peers,
+    Ready,
+    Report,
+    Services,
+    Status,
+    Welcome,
+)
+from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, UINT32, WORKING, Envelope, Progress, encode
+from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
+
+CLIENTS = ("c1", "c2")
+WORKERS = ("w1", "w2", "w3")
+EVERYONE = CLIENTS + WORKERS
+TIME_MS_MAX = 5_000
+CONTROLS: tuple[Control, ...] = (
+    Hello(), Welcome("b", "m", 1, 1), Demand("echo", 9), Heartbeat(), Services(["echo"]), Peers([]), Status(), Report(),
+)  # fmt: skip
+
+picks = st.integers(0, 1_000)
+services = st.sampled_from(["echo", "sum"])
+tags = st.integers(0, 5) | st.sampled_from([UINT32 - 1, UINT32])
+"""Few, so that they collide."""
+
+
+class Asked:
+    """A request that its client waits for, with the deadline that the broker gave it."""
+
+    def __init__(self, client: FakeMember, request: Envelope) -> None:
+        self.client = client
+        self.request = request
+        self.deadline = 0.0
+        self.given_up = False
+
+
+class Machine(RuleBasedStateMachine):
+    """See the module."""
+
+    @initialize(
+        balance=st.sampled_from(["least-outstanding", "round-robin"]),
+        queue_messages_max=st.sampled_from([0, 1, 3, 100]),
+        in_flight_max=st.sampled_from([2, 5, 100]),
+        tag=st.sampled_from([0, UINT32 - 3]),
+    )
+    def start(self, balance: str, queue_messages_max: int, in_flight_max: int, tag: int) -> None:
+        self.rig = Rig(
+            balance=balance,
+            queue_messages_max=queue_messages_max,
+            in_flight_max=in_flight_max,
+            in_flight_bytes_max=2_048,
+            queue_bytes_max=3_000,
+            payload_bytes_max=1_024,
+            connections_per_key_max=2,
+            nodes_max=8,
+            services_max=2,
+        )
+        self.rig.core.dispatcher._tag = tag
+        self.connections: list[FakeMember] = []
+        self.asked: dict[tuple[bytes, int], Asked] = {}
+        self.assigned: dict[tuple[bytes, int], tuple[FakeMember, Envelope]] = {}
+        self.callers: dict[bytes, bytes] = {}
+        for name in EVERYONE:
+            self.register(name)
+            self.connect(name)
+        for member in self.connections[len(CLIENTS) :]:
+            member.ready("echo", 2)
+
+    def register(self, name: str) -> None:
+        if name in CLIENTS:
+            self.rig.register(name, calls=("*",))
+        else:
+            self.rig.register(name, calls=("sum",), serves=("*",))
+
+    def pick(self, pick: int) -> FakeMember | None:
+        return self.connections[pick % len(self.connections)] if self.connections else None
+
+    # -- members come, go and are cut off
+
+    @rule(name=st.sampled_from(EVERYONE))
+    def connect(self, name: str) -> None:
+        """One that is refused stays and goes on as a stranger."""
+        if len(self.connections) < 10:
+            member = self.rig.stranger(name)
+            self.connections.append(member)
+            member.hello()
+
+    @rule(pick=picks)
+    def disconnect(self, pick: int) -> None:
+        member = self.pick(pick)
+        if member is not None:
+            self.connections.remove(member)
+            self.forget(member)
+            member.disconnect()
+
+    @rule(pick=picks)
+    def clog(self, pick: int) -> None:
+        """From here on nothing reaches it, and all of that comes back as unsent when it is gone."""
+        member = self.pick(pick)
+        if member is not None and member.stuck is None:
+            member.stuck = []
+
+    @rule(name=st.sampled_from(EVERYONE), what=st.sampled_from(["gone", "powerless", "normal", "normal"]))
+    def change_registry(self, name: str, what: Literal["gone", "powerless", "normal"]) -> None:
+        self.register(name)
+        if what == "gone":
+            del self.rig.registry.members[f"key-of-{name}"]
+        elif what == "powerless":
+            self.rig.register(name)
+        self.rig.change_registry()
+
+    @rule(pick=picks)
+    def say_goodbye(self, pick: int) -> None:
+        member = self.pick(pick)
+        if member is not None:
+            member.goodbye()
+
+    # -- clients
+
+    @rule(
+        pick=picks,
+        service=services,
+        tag=tags,
+        time_ms=st.sampled_from([0, 1, 50, 400, 1_500, TIME_MS_MAX]),
+        receiver=st.sampled_from([b"", b"", b"w1", b"w2", b"nobody"]),
+        size=st.sampled_from([0, 10, 900, 2_000]),
+        age_ms=st.sampled_from([0, 0, 0, 300]),
+    )
+    def request(  # noqa: PLR0917 - hypothesis passes them by name
+        self, pick: int, service: str, tag: int, time_ms: int, receiver: bytes, size: int, age_ms: int
+    ) -> None:
+        client = self.pick(pick)
+        if client is None:
+            return
+        id_ = (len(self.callers) + 1).to_bytes(16)
+        self.callers[id_] = client.name
+        request = client.envelope(
+            service, bytes(size), tag=tag, id=id_, time_ms=time_ms, receiver=receiver, sender=b"somebody else",
+            sent_ms=(client.sent_ms - age_ms) & UINT32, working_ms=100,
+        )  # fmt: skip
+        session = self.rig.core.sessions.get(client.route)
+        if session is None or tag in session.requests:
+            client.frame(encode(request))
+            return
+        asked = self.asked[client.route, tag] = Asked(client, request)
+        client.frame(encode(request))
+        if tag in session.requests:
+            asked.deadline = session.requests[tag].deadline
+            assert asked.deadline <= self.rig.now + time_ms / 1000, "more time than the client gave"
+
+    @rule(pick=picks)
+    def cancel(self, pick: int) -> None:
+        if self.asked:
+            asked = list(self.asked.values())[pick % len(self.asked)]
+            asked.given_up = True
+            asked.client.cancel(asked.request)
+
+    # -- workers
+
+    @rule(pick=picks, service=services, credit=st.sampled_from([0, 1, 2, 5, UINT32]))
+    def ready(self, pick: int, service: str, credit: int) -> None:
+        worker = self.pick(pick)
+        if worker is None:
+            return
+        session = self.rig.core.sessions.get(worker.route)
+        if session is None or session.state == "leaving" or not session.member.may_serve(service):
+            worker.control(Ready(service, credit))
+        else:
+            worker.ready(service, credit)
+
+    @rule(pick=picks, command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, LOST]))
+    def answer(self, pick: int, command: int) -> None:
+        if self.assigned:
+            worker, request = list(self.assigned.values())[pick % len(self.assigned)]
+            if command != WORKING:
+                del self.assigned[worker.route, request.tag]
+            worker.send_answer(command, request, payload=request.id, code=1, sender=b"somebody else")
+
+    @rule(pick=picks, thief=picks, command=st.sampled_from([REPLY, WORKING, REJECT, LOST]))
+    def answer_for_another(self, pick: int, thief: int, command: int) -> None:
+        robber = self.pick(thief)
+        if self.assigned and robber is not None:
+            _worker, request = list(self.assigned.values())[pick % len(self.assigned)]
+            if (robber.route, request.tag) not in self.assigned:
+                robber.send_answer(command, request, payload=b"forged")
+
+    # -- garbage
+
+    @rule(pick=picks, frame=st.binary(max_size=80))
+    def garbage(self, pick: int, frame: bytes) -> None:
+        member = self.pick(pick)
+        if member is not None:
+            member.frame(frame)
+
+    @rule(
+        pick=picks,
+        command=st.sampled_from([REPLY, WORKING, REJECT, CANCEL, LOST, 0, 9]),
+        at=st.integers(0, 43),
+        value=st.integers(0, 255),
+    )
+    def spoiled(self, pick: int, command: int, at: int, value: int) -> None:
+        """One byte of a message is changed; only what would make it a REQUEST or a valid CANCEL is left out."""
+        member = self.pick(pick)
+        if member is not None and not (at == 5 and value in (REQUEST, CANCEL)):
+            message = encode(Envelope(command, bytes(16), service=b"echo", tag=1 << 30, sent_ms=member.sent_ms))
+            member.frame(message[:at] + bytes((value,)) + message[at + 1 :])
+
+    @rule(pick=picks, message=st.sampled_from(CONTROLS))
+    def out_of_place(self, pick: int, message: Control) -> None:
+        member = self.pick(pick)
+        if member is not None:
+            member.control(message)
+
+    @rule(pick=picks, other=picks)
+    def forged_key(self, pick: int, other: int) -> None:
+        victim, key = self.pick(pick), self.pick(other)
+        if victim is not None and key is not None and victim.principal != key.principal:
+            forger = FakeMember(self.rig, "forger", victim.route, key.principal)
+            if victim.route in self.rig.core.sessions:
+                forger.request("echo", tag=77)
+                forger.goodbye()
+
+    # -- time and the broker's own life
+
+    @rule(seconds=st.sampled_from([0.01, 0.06, 0.3, 0.8, 2.0]), alive=st.booleans())
+    def pass_time(self, seconds: float, alive: bool) -> None:
+        end = self.rig.now + seconds
+        while self.rig.now < end - 1e-9:
+            if alive:
+                for member in self.connections:
+                    member.heartbeat()
+            self.rig.advance(min(0.5, end - self.rig.now))
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 10.0]))
+    def stall(self, seconds: float) -> None:
+        silent_s = {route: self.rig.now - session.heard_at for route, session in self.rig.core.sessions.items()}
+        self.rig.stall(seconds)
+        settings = self.rig.settings
+        for route in silent_s.keys() - self.rig.core.sessions.keys():
+            excused_s = seconds if seconds <= settings.heartbeat_s else 0.1
+            assert silent_s[route] + excused_s > settings.dead_after_s, "given up for the broker's own pause"
+
+    @rule(chance=st.integers(0, 9))
+    def drain(self, chance: int) -> None:
+        if chance == 0:
+            self.rig.drain()
+
+    # -- the account
+
+    def forget(self, member: FakeMember) -> None:
+        """A session is over: nothing is owed to it or held by it any more."""
+        self.read(member)
+        self.asked = {key: asked for key, asked in self.asked.items() if asked.client is not member}
+        self.assigned = {key: each for key, each in self.assigned.items() if each[0] is not member}
+        member.held.clear()
+        member.granted.clear()
+
+    def read(self, member: FakeMember) -> None:
+        for received in member.take():
+            if not isinstance(received, Envelope) or received.command == CANCEL:
+                continue
+            if received.command == REQUEST:
+                assert received.sender == self.callers[received.id]
+                self.assigned[member.route, received.tag] = (member, received)
+            else:
+                self.check_answer(member, received)
+
+    def check_answer(self, member: FakeMember, answer: Envelope) -> None:
+        asked = self.asked.get((member.route, answer.tag))
+        assert asked is not None, "an answer that nobody waits for"
+        assert answer.id == asked.request.id, "the answer to another request"
+        assert not asked.given_up, "an answer after CANCEL"
+        if answer.sender == BROKER.encode():
+            assert answer.command in (REJECT, LOST) or (answer.command, answer.code) == (WORKING, Progress.QUEUED)
+        else:
+            assert answer.sender.decode() in WORKERS
+            assert answer.receiver == member.name
+            assert answer.payload == asked.request.id, "what another worker said"
+        if answer.command in FINAL:
+            del self.asked[member.route, answer.tag]
+
+    @invariant()
+    def accounts_agree(self) -> None:
+        """What the broker holds is what its clients wait for, and a request ends unheard of only at its deadline."""
+        sessions, now = self.rig.core.sessions, self.rig.now
+        for member in self.connections:
+            self.read(member)
+            if member.route not in sessions:
+                self.forget(member)
+        held = {(route, tag): each for route, session in sessions.items() for tag, each in session.requests.items()}
+        for key, exchange in held.items():
+            assert exchange.deadline > now - 2 * GRAIN_S, "held beyond its deadline"
+            assert not self.asked[key].given_up
+        for key, asked in list(self.asked.items()):
+            if key not in held:
+                unheard = asked.given_up or asked.client.stuck is not None or asked.deadline <= now
+                assert unheard, "a request that vanished before its deadline"
+                del self.asked[key]
+
+    def teardown(self) -> None:
+        """Whatever is still asked ends by its deadline."""
+        if hasattr(self, "rig"):
+            for _ in range(TIME_MS_MAX // 1000 + 1):
+                self.pass_time(1.0, True)
+                self.accounts_agree()
+            assert not self.asked
+            assert self.rig.core.dispatcher.queued_bytes == 0
+
+
+TestBroker: Any = Machine.TestCase
+TestBroker.settings = hypothesis_settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -1,0 +1,64 @@
+import sys
+
+import pytest
+
+from braidmq.cli.serve import load_node
+from braidmq.errors import ConfigError
+from braidmq.node import Node
+from braidmq.trust.authority import Authority
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    join = Authority.create(tmp_path / "net").add_node("n1", serves=["*"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "modules", sys.modules.copy())
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(text):
+        (tmp_path / "served_here.py").write_text(f"from braidmq import Node\nnode = Node({str(join)!r})\n{text}")
+
+    write("@node.service('s')\nasync def s(request): return b''\n")
+    return write
+
+
+def test_a_node_is_found_in_a_module_of_the_current_directory(here):
+    node = load_node("served_here:node")
+    assert isinstance(node, Node)
+    assert (node.name, node.services) == ("n1", ("s",))
+
+
+def test_a_node_without_a_service_is_refused(here):
+    here("")
+    with pytest.raises(ConfigError, match=r"decorate its handlers with @node\.service"):
+        load_node("served_here:node")
+
+
+@pytest.mark.parametrize(
+    "target", ["", ":", "served_here", "served_here:", ":node", ".:node", "served here:node", "a/b:node", "a..b:node"]
+)
+def test_what_does_not_name_a_node_is_refused(here, target):
+    with pytest.raises(ConfigError, match="write MODULE:NODE"):
+        load_node(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("not_there:node", "there is no module 'not_there'"),
+        ("not_there.below:node", "there is no module 'not_there'"),
+        ("served_here.below:node", "there is no module 'served_here.below'"),
+        ("served_here:other", "'other' in served_here does not exist"),
+        ("served_here:Node", r"'Node' in served_here is a builtins\.type, no braidmq\.Node"),
+    ],
+)
+def test_what_is_not_there_is_named(here, target, said):
+    with pytest.raises(ConfigError, match=said):
+        load_node(target)
+
+
+def test_a_module_that_lacks_another_is_not_said_to_be_missing(here):
+    here("import not_there\n")
+    with pytest.raises(ModuleNotFoundError, match="not_there"):
+        load_node("served_here:node")

@@ -1,0 +1,178 @@
+import random
+
+import pytest
+
+from braidmq.core.balancing import EWMA_DECAY_S, Balancer, LeastOutstanding, PeakEwma, RoundRobin, cheaper_of_two
+
+
+class Worker:
+    def __init__(self, name: str, credit: int = 10, outstanding: int = 0) -> None:
+        self.name = name
+        self.credit = credit
+        self.outstanding = outstanding
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Path:
+    def __init__(self, latency_s: float, in_flight: int) -> None:
+        self.ewma = PeakEwma(0.0)
+        self.ewma.latency_s = latency_s
+        self.in_flight = in_flight
+
+
+BOTH = pytest.mark.parametrize("kind", [LeastOutstanding, RoundRobin])
+
+
+def dispatch(balancer: Balancer[Worker]) -> str | None:
+    """Pick as a broker does: the slot's number grows and the balancer is told."""
+    worker = balancer.pick()
+    if worker is None:
+        return None
+    worker.outstanding += 1
+    balancer.put(worker)
+    return worker.name
+
+
+class TestBoth:
+    @BOTH
+    def test_nobody_is_picked_among_none(self, kind: type[Balancer[Worker]]) -> None:
+        assert kind().pick() is None
+
+    @BOTH
+    def test_worker_at_its_credit_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
+        balancer, worker = kind(), Worker("a", credit=2)
+        balancer.put(worker)
+        assert [dispatch(balancer) for _ in range(3)] == ["a", "a", None]
+        worker.outstanding -= 1
+        balancer.put(worker)
+        assert dispatch(balancer) == "a"
+
+    @BOTH
+    def test_worker_whose_credit_was_lowered_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
+        balancer, worker = kind(), Worker("a", credit=5, outstanding=3)
+        balancer.put(worker)
+        worker.credit = 2
+        balancer.put(worker)
+        balancer.validate_state([])
+        assert balancer.pick() is None
+
+    @BOTH
+    def test_worker_that_was_removed_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
+        balancer, worker = kind(), Worker("a")
+        balancer.put(worker)
+        balancer.remove(worker)
+        balancer.remove(worker)
+        assert balancer.pick() is None
+        balancer.validate_state([])
+
+    @BOTH
+    def test_equals_take_turns(self, kind: type[Balancer[Worker]]) -> None:
+        balancer = kind()
+        for name in "abc":
+            balancer.put(Worker(name))
+        assert "".join(str(dispatch(balancer)) for _ in range(9)) == "abcabcabc"
+
+    @BOTH
+    @pytest.mark.parametrize("seed", range(5))
+    def test_random_use_keeps_it_consistent(self, kind: type[Balancer[Worker]], seed: int) -> None:
+        rng = random.Random(seed)
+        balancer = kind()
+        workers = [Worker(str(number), credit=rng.randrange(4)) for number in range(6)]
+        there: set[Worker] = set()
+        for _ in range(500):
+            worker = rng.choice(workers)
+            action = rng.randrange(5)
+            if action == 0:
+                there.add(worker)
+                balancer.put(worker)
+            elif action == 1:
+                there.discard(worker)
+                balancer.remove(worker)
+            elif action == 2:
+                worker.credit = rng.randrange(6)
+            elif action == 3 and worker.outstanding:
+                worker.outstanding -= 1
+            else:
+                dispatch(balancer)
+            if worker in there:
+                balancer.put(worker)
+            balancer.validate_state([each for each in there if each.outstanding < each.credit])
+
+
+class TestLeastOutstanding:
+    def test_fewest_outstanding_is_picked(self) -> None:
+        balancer: LeastOutstanding[Worker] = LeastOutstanding()
+        for name, outstanding in (("a", 3), ("b", 1), ("c", 2)):
+            balancer.put(Worker(name, outstanding=outstanding))
+        assert [dispatch(balancer) for _ in range(4)] == ["b", "c", "b", "a"]
+
+    def test_worker_that_becomes_free_is_seen_below_the_others(self) -> None:
+        balancer: LeastOutstanding[Worker] = LeastOutstanding()
+        a, b = Worker("a", outstanding=5), Worker("b", outstanding=5)
+        for worker in (a, b):
+            balancer.put(worker)
+        assert balancer.pick() is a
+        b.outstanding = 0
+        balancer.put(b)
+        assert balancer.pick() is b
+
+
+class TestRoundRobin:
+    def test_what_is_outstanding_does_not_matter(self) -> None:
+        balancer: RoundRobin[Worker] = RoundRobin()
+        for name, outstanding in (("a", 9), ("b", 0)):
+            balancer.put(Worker(name, credit=20, outstanding=outstanding))
+        assert [dispatch(balancer) for _ in range(4)] == ["a", "b", "a", "b"]
+
+    def test_answer_does_not_move_a_worker_in_the_ring(self) -> None:
+        balancer: RoundRobin[Worker] = RoundRobin()
+        a, b = Worker("a"), Worker("b")
+        balancer.put(a)
+        balancer.put(b)
+        balancer.put(a)
+        assert balancer.pick() is a
+
+
+class TestPeakEwma:
+    def test_slow_answer_counts_at_once(self) -> None:
+        ewma = PeakEwma(0.0)
+        ewma.observe(2.0, 1.0)
+        assert ewma.latency_s == 2.0
+
+    def test_slow_answer_is_forgiven_with_time(self) -> None:
+        ewma = PeakEwma(0.0)
+        ewma.observe(1.0, 0.0)
+        ewma.observe(0.0, EWMA_DECAY_S)
+        assert ewma.latency_s == pytest.approx(1 / 2.718281828, rel=1e-6)
+
+    def test_quick_answer_at_the_same_instant_changes_nothing(self) -> None:
+        ewma = PeakEwma(0.0)
+        ewma.observe(1.0, 5.0)
+        ewma.observe(0.0, 5.0)
+        assert ewma.latency_s == 1.0
+
+    def test_slow_answer_is_forgiven_though_nothing_more_is_heard(self) -> None:
+        ewma = PeakEwma(0.0)
+        ewma.observe(1.0, 0.0)
+        assert ewma.estimate(EWMA_DECAY_S) == pytest.approx(1 / 2.718281828, rel=1e-6)
+        assert ewma.estimate(0.0) == 1.0
+
+
+class TestCheaperOfTwo:
+    def test_single_path_is_taken(self) -> None:
+        path = Path(1.0, 5)
+        assert cheaper_of_two([path], random.Random(1), 0.0) is path
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_of_two_paths_the_cheaper_is_always_taken(self, seed: int) -> None:
+        quick_but_busy, slow_but_idle = Path(0.01, 9), Path(0.05, 0)
+        paths = [quick_but_busy, slow_but_idle]
+        assert cheaper_of_two(paths, random.Random(seed), 0.0) is slow_but_idle
+
+    def test_dearest_of_many_is_never_taken_and_all_others_are(self) -> None:
+        paths = [Path(0.001 * number, 1) for number in range(1, 6)]
+        rng = random.Random(7)
+        taken = {id(cheaper_of_two(paths, rng, 0.0)) for _ in range(500)}
+        assert taken == {id(path) for path in paths[:-1]}

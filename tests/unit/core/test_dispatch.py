@@ -1,0 +1,1047 @@
+"""Requests, answers, queues, credit: the broker's inner loop, through the whole broker."""
+
+from collections import Counter
+
+import pytest
+
+from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, DEMAND_S, TIME_MS_MAX, WORKING_S
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    PREFIX_BYTES,
+    REJECT,
+    REPLY,
+    REQUEST,
+    UINT32,
+    WORKING,
+    Envelope,
+    Flag,
+    Outcome,
+    Progress,
+    Reason,
+    encode,
+)
+from braidmq.wire.limits import EXTENSION_BYTES_MAX
+from rigs.broker_rig import BROKER, FINAL, Demand, FakeMember, Rig
+
+
+def serve(worker: FakeMember) -> int:
+    """Answer all requests that a worker has; return how many it had."""
+    requests = worker.requests()
+    for request in requests:
+        worker.reply(request)
+    return len(requests)
+
+
+class TestHop:
+    def test_request_reaches_the_worker_with_its_sender_and_receiver_stamped(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker("w"), rig.client("c")
+        sent = client.request(
+            payload=b"payload", retry_count=2, flags=1, extension=b"\x09\0\x01x", sender=b"someone else", working_ms=77
+        )
+        got = worker.one()
+        assert (got.sender, got.receiver, got.service) == (b"c", b"w", b"echo")
+        assert (got.id, got.payload, got.extension, got.flags, got.retry_count, got.working_ms) == (
+            sent.id, b"payload", b"\x09\0\x01x", 1, 2, 77,
+        )  # fmt: skip
+
+    def test_reply_reaches_the_client_with_its_sender_receiver_and_service_stamped(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker("w"), rig.client("c")
+        sent = client.request()
+        worker.reply(
+            worker.one(),
+            b"result",
+            sender=b"someone else",
+            receiver=b"another",
+            service=b"lie",
+            code=Outcome.ERROR,
+            flags=1,
+            retry_count=3,
+            extension=b"\x09\0\x01y",
+        )
+        got = client.one()
+        assert (got.command, got.code) == (REPLY, Outcome.ERROR)
+        assert (got.sender, got.receiver, got.service) == (b"w", b"c", b"echo")
+        assert (got.id, got.tag, got.payload) == (sent.id, sent.tag, b"result")
+        assert (got.extension, got.flags, got.retry_count) == (b"\x09\0\x01y", 1, 3)
+
+    def test_tag_of_one_hop_is_not_seen_on_the_other(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=2), rig.client()
+        sent = [client.request(tag=tag) for tag in (0xDEADBEEF, 7)]
+        got = worker.requests()
+        assert not {each.tag for each in sent} & {each.tag for each in got}
+        for each in got:
+            worker.reply(each)
+        assert [each.tag for each in client.exchanges()] == [0xDEADBEEF, 7]
+
+    def test_two_clients_may_choose_the_same_tag_and_id(self) -> None:
+        rig = Rig()
+        worker, one, other = rig.worker(credit=2), rig.client("one"), rig.client("other")
+        for client in (one, other):
+            client.request(tag=1, id=b"i" * 16)
+        for each in worker.requests():
+            worker.reply(each, b"for " + each.sender)
+        assert one.one().payload == b"for one"
+        assert other.one().payload == b"for other"
+
+    def test_largest_extension_and_payload_pass(self) -> None:
+        rig = Rig(payload_bytes_max=100_000)
+        worker, client = rig.worker(), rig.client()
+        client.request(payload=b"p" * 100_000, extension=b"e" * EXTENSION_BYTES_MAX)
+        got = worker.one()
+        assert (len(got.payload), len(got.extension)) == (100_000, EXTENSION_BYTES_MAX)
+        worker.reply(got, b"r" * 100_000, extension=b"f" * EXTENSION_BYTES_MAX)
+        assert len(client.one().payload) == 100_000
+
+    def test_remaining_time_shrinks_in_the_queue(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=0), rig.client()
+        client.request(time_ms=2_000)
+        rig.advance(0.5)
+        worker.ready(credit=1)
+        assert 1_490 <= worker.one().time_ms <= 1_500
+
+    def test_remaining_time_shrinks_by_what_a_message_lay_in_buffers(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=2_000, sent_ms=(client.sent_ms - 700) & UINT32)
+        assert 1_290 <= worker.one().time_ms <= 1_300
+
+    @pytest.mark.parametrize(("delay_ms", "flagged"), [(200, False), (400, True)])
+    def test_request_that_its_client_may_have_given_up_is_flagged(self, delay_ms: int, flagged: bool) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(working_ms=300, sent_ms=(client.sent_ms - delay_ms) & UINT32)
+        assert bool(worker.one().flags & Flag.POSSIBLE_DUPLICATE) is flagged
+
+    def test_broker_tag_wraps(self) -> None:
+        rig = Rig()
+        rig.core.dispatcher._tag = UINT32 - 1
+        worker, client = rig.worker(credit=3), rig.client()
+        for _ in range(3):
+            client.request()
+        got = worker.requests()
+        assert [each.tag for each in got] == [UINT32, 0, 1]
+        for each in got:
+            worker.reply(each)
+        assert len(client.exchanges(REPLY)) == 3
+
+
+class TestRejected:
+    def test_service_without_a_worker(self) -> None:
+        rig = Rig()
+        client = rig.client("c")
+        sent = client.request("nobody")
+        got = client.one()
+        assert (got.command, got.code, got.tag, got.id) == (REJECT, Reason.NO_WORKER, sent.tag, sent.id)
+        assert got.sender == BROKER.encode()
+
+    @pytest.mark.parametrize("calls", [(), ("other",), ("ech",), ("echo.*",)])
+    def test_call_without_the_right_is_denied_whether_or_not_the_service_exists(self, calls: tuple[str, ...]) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client(calls=calls)
+        client.request("echo")
+        assert client.answer() == (REJECT, Reason.DENIED)
+        client.request("secret")
+        assert client.answer() == (REJECT, Reason.DENIED)
+        assert worker.requests() == []
+        assert rig.counters["denied"] == 2
+
+    @pytest.mark.parametrize("service", [b"", b"\xff\xfe", b"a b", b"-x", b"echo\0", b"x" * 200, b"*"])
+    def test_name_that_is_no_service_is_denied(self, service: bytes) -> None:
+        rig = Rig()
+        client = rig.client(calls=("*",))
+        client.frame(encode(Envelope(REQUEST, bytes(16), service=service, tag=1, time_ms=1000, sent_ms=client.sent_ms)))
+        assert client.answer() == (REJECT, Reason.DENIED)
+
+    def test_memory_of_permissions_is_bounded(self) -> None:
+        rig = Rig()
+        client = rig.client(calls=("s*",))
+        for number in range(CALLABLE_MAX + 5):
+            client.request(f"s{number}")
+        assert len(rig.core.sessions[client.route].callable) <= CALLABLE_MAX
+        assert {each.code for each in client.exchanges()} == {Reason.NO_WORKER}
+
+    def test_payload_above_the_limit(self) -> None:
+        rig = Rig(payload_bytes_max=2048)
+        rig.worker()
+        client = rig.client()
+        client.request(payload=bytes(2049))
+        assert client.answer() == (REJECT, Reason.TOO_LARGE)
+        client.request(payload=bytes(2048))
+        assert client.exchanges() == []
+
+    def test_no_time_left(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=0)
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+        assert worker.requests() == []
+        assert rig.counters["expired"] == 1
+        client.request("nobody", time_ms=0)
+        assert client.answer() == (REJECT, Reason.EXPIRED), "that it is too late comes before where it would go"
+
+    def test_time_ran_out_in_buffers(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=1_000, sent_ms=(client.sent_ms - 1_000) & UINT32)
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+        assert worker.requests() == []
+
+    def test_broker_that_was_stopped_runs_nothing_stale(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        frame = encode(client.envelope(time_ms=5_000))
+        rig.now += 30.0
+        client.frame(frame)
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+        assert worker.requests() == []
+
+    def test_clock_of_a_client_does_not_matter(self) -> None:
+        for clock_s in (-999.0, 0.0, 1e6, 5e6):
+            rig = Rig()
+            rig.register("c", calls=("*",))
+            worker, client = rig.worker(), rig.stranger("c")
+            client.clock_s = clock_s
+            client.hello()
+            rig.advance(1.0, heartbeats=True)
+            client.request(time_ms=1_000)
+            assert 990 <= worker.requests()[0].time_ms <= 1_000
+
+    def test_requests_in_flight_are_bounded_for_each_key_over_all_its_connections(self) -> None:
+        rig = Rig(in_flight_max=3)
+        worker = rig.worker(credit=100)
+        first, second, other = rig.client("c"), rig.client("c"), rig.client("other")
+        first.request()
+        first.request()
+        second.request()
+        assert second.exchanges() == []
+        second.request()
+        assert second.answer() == (REJECT, Reason.BUSY)
+        other.request()
+        assert other.exchanges() == []
+        serve(worker)
+        second.take()
+        second.request()
+        assert second.exchanges() == []
+
+    def test_tag_that_is_in_use_is_malformed(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=5), rig.client()
+        sent = client.request(tag=1)
+        client.request(tag=1)
+        assert rig.counters["malformed"] == 1
+        (held,) = worker.requests()
+        worker.reply(held)
+        assert client.one().id == sent.id
+
+    def test_time_beyond_a_day_counts_as_a_day(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=UINT32)
+        assert worker.one().time_ms == TIME_MS_MAX == 86_400_000
+
+
+class TestServe:
+    @pytest.mark.parametrize("service", ["secret", "", "a b", "*", "x\0"])
+    def test_ready_without_the_right_is_ignored(self, service: str) -> None:
+        rig = Rig()
+        worker = rig.connect("w", serves=("echo",))
+        worker.ready(service, 5)
+        assert not rig.core.dispatcher.services
+        assert rig.counters["denied"] + rig.counters["malformed"] == 1
+
+    def test_services_max_bounds_the_services(self) -> None:
+        rig = Rig(services_max=2)
+        worker, client = rig.connect("w", serves=("*",)), rig.client()
+        for service in ("one", "two", "three"):
+            worker.ready(service)
+        assert set(rig.core.dispatcher.services) == {b"one", b"two"}
+        assert rig.logged("services_max=2") == 1
+        client.request("three")
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        other = rig.worker("w2", "two")
+        worker.disconnect()
+        other.ready("three")
+        assert set(rig.core.dispatcher.services) == {b"two", b"three"}
+
+    def test_grant_is_bounded(self) -> None:
+        rig = Rig(in_flight_max=CREDIT_MAX + 10, queue_messages_max=100)
+        worker, client = rig.worker(credit=UINT32), rig.client()
+        for _ in range(CREDIT_MAX // 1000):
+            client.frame(b"".join(encode(client.envelope()) for _ in range(1000)))
+        client.request()
+        assert len(worker.requests()) == CREDIT_MAX
+        assert rig.core.dispatcher.services[b"echo"].queued == 1
+
+    def test_requests_that_are_cancelled_at_once_do_not_pile_up_at_a_worker_that_never_answers(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=3), rig.client()
+        for _ in range(20):
+            client.cancel(client.request())
+        assert len(worker.requests()) == 3
+        assert len(rig.core.sessions[worker.route].assigned) == 3
+
+
+class TestAnswers:
+    def test_only_the_worker_that_has_a_request_can_answer_it(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker("w"), rig.client()
+        thief = rig.worker("thief", "other")
+        client.request()
+        (held,) = worker.requests()
+        for command in (REPLY, WORKING, REJECT, LOST):
+            thief.send_answer(command, held)
+        client.send_answer(REPLY, held)
+        assert client.exchanges() == []
+        assert rig.counters["unmatched"] == 5
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+    def test_worker_of_the_same_service_cannot_answer_for_another(self) -> None:
+        rig = Rig()
+        workers, client = [rig.worker("w1"), rig.worker("w2")], rig.client()
+        client.request()
+        client.request()
+        (one,), (two,) = (worker.requests() for worker in workers)
+        workers[0].reply(two)
+        workers[1].reply(one)
+        assert client.exchanges() == []
+
+    @pytest.mark.parametrize("first", FINAL)
+    @pytest.mark.parametrize("second", [*FINAL, WORKING])
+    def test_only_the_first_final_answer_counts(self, first: int, second: int) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request()
+        (held,) = worker.requests()
+        worker.send_answer(first, held)
+        worker.send_answer(second, held)
+        assert client.one().command == first
+        assert rig.counters["unmatched"] == 1
+
+    def test_answer_with_another_id_does_not_count(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request()
+        (held,) = worker.requests()
+        worker.reply(held, id=b"x" * 16)
+        assert client.exchanges() == []
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+    def test_answer_after_the_deadline_goes_nowhere(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=300)
+        (held,) = worker.requests()
+        rig.advance(0.4)
+        worker.reply(held)
+        assert client.exchanges() == []
+
+    def test_late_answer_still_frees_the_credit(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=1), rig.client()
+        client.request(time_ms=300)
+        (held,) = worker.requests()
+        rig.advance(0.4)
+        client.request()
+        assert worker.requests() == []
+        worker.reply(held)
+        assert len(worker.requests()) == 1
+
+    def test_working_passes_and_is_no_end(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker("w"), rig.client("c")
+        sent = client.request()
+        (held,) = worker.requests()
+        for _ in range(3):
+            worker.working(held)
+            got = client.one()
+            assert (got.command, got.code, got.tag) == (WORKING, Progress.RUNNING, sent.tag)
+            assert (got.sender, got.receiver) == (b"w", b"c")
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+    @pytest.mark.parametrize("reason", [Reason.BUSY, Reason.DRAINING, Reason.EXPIRED, 200])
+    def test_reject_of_a_worker_passes_with_its_reason_and_frees_the_credit(self, reason: int) -> None:
+        rig = Rig()
+        worker, client = rig.worker(credit=1), rig.client()
+        client.request()
+        worker.reject(*worker.requests(), reason)
+        assert client.answer() == (REJECT, reason)
+        client.request()
+        assert len(worker.requests()) == 1
+
+    def test_lost_of_a_worker_passes(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request()
+        worker.send_answer(LOST, *worker.requests())
+        assert client.answer() == (LOST, 0)
+
+
+class TestBalance:
+    def test_worker_with_the_fewest_outstanding_requests_is_next(self) -> None:
+        rig = Rig()
+        client, _busy, free = rig.client(), rig.worker("busy", credit=10), rig.worker("free", credit=10)
+        for _ in range(4):
+            client.request()
+        serve(free)
+        client.request()
+        client.request()
+        assert len(free.requests()) == 2
+
+    def test_equals_take_turns(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        workers = [rig.worker(f"w{number}", credit=5) for number in range(3)]
+        order = []
+        for _ in range(9):
+            client.request()
+            for worker in workers:
+                for request in worker.requests():
+                    order.append(worker.name)
+                    worker.reply(request)
+        assert order == [b"w0", b"w1", b"w2"] * 3
+
+    def test_plain_round_robin_does_not_look_at_what_is_outstanding(self) -> None:
+        rig = Rig(balance="round-robin")
+        client = rig.client()
+        quick, slow = rig.worker("quick", credit=10), rig.worker("slow", credit=10)
+        for _ in range(8):
+            client.request()
+            serve(quick)
+        assert len(slow.requests()) == 4
+
+    @pytest.mark.parametrize("balance", ["least-outstanding", "round-robin"])
+    def test_nobody_gets_more_than_its_credit(self, balance: str) -> None:
+        rig = Rig(balance=balance)
+        client = rig.client()
+        workers = [rig.worker(f"w{credit}", credit=credit) for credit in (0, 1, 3, 5)]
+        for _ in range(20):
+            client.request()
+        assert [len(worker.requests()) for worker in workers] == [0, 1, 3, 5]
+        assert rig.core.dispatcher.services[b"echo"].queued == 11
+
+    def test_lowered_grant_is_kept_once_the_surplus_is_done(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=4)
+        for _ in range(10):
+            client.request()
+        held = worker.requests()
+        worker.ready(credit=2)
+        worker.reply(held[0])
+        worker.reply(held[1])
+        assert worker.requests() == []
+        worker.reply(held[2])
+        assert len(worker.requests()) == 1
+
+    def test_raised_grant_is_used_at_once(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(5):
+            client.request()
+        assert len(worker.requests()) == 1
+        worker.ready(credit=4)
+        assert len(worker.requests()) == 3
+
+    def test_credit_of_each_service_is_its_own(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        worker.ready("other", 2)
+        for _ in range(5):
+            client.request("echo")
+            client.request("other")
+        assert Counter(each.service for each in worker.requests()) == {b"echo": 1, b"other": 2}
+
+
+class TestQueue:
+    def test_requests_wait_for_credit_and_leave_in_order(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        sent = [client.request() for _ in range(5)]
+        order = []
+        for _ in range(5):
+            (held,) = worker.requests()
+            order.append(held.id)
+            worker.reply(held)
+        assert order == [each.id for each in sent]
+        assert rig.core.dispatcher.queued_bytes == 0
+
+    def test_queue_of_a_service_is_bounded_in_count(self) -> None:
+        rig = Rig(queue_messages_max=3)
+        client, worker = rig.client(), rig.worker(credit=0)
+        for _ in range(3):
+            client.request()
+        assert client.exchanges() == []
+        client.request()
+        assert client.answer() == (REJECT, Reason.BUSY)
+        rig.worker("w2", "other", credit=0)
+        client.request("other")
+        assert client.exchanges() == []
+        worker.ready(credit=1)
+        client.request()
+        assert client.exchanges() == []
+
+    def test_queue_of_length_zero_keeps_nothing(self) -> None:
+        rig = Rig(queue_messages_max=0)
+        client, worker = rig.client(), rig.worker(credit=1)
+        client.request()
+        client.request()
+        assert client.answer() == (REJECT, Reason.BUSY)
+        assert len(worker.requests()) == 1
+
+    def test_queues_together_are_bounded_in_bytes(self) -> None:
+        rig = Rig(queue_bytes_max=4096)
+        one, other = rig.client("one"), rig.client("other")
+        rig.worker("w1", "echo", credit=0)
+        rig.worker("w2", "other", credit=0)
+        one.request("echo", bytes(2000))
+        one.request("other", bytes(1900))
+        assert one.exchanges() == []
+        other.request("echo", bytes(200))
+        assert other.answer() == (REJECT, Reason.BUSY)
+        other.request("echo")
+        assert other.exchanges() == []
+
+    def test_envelope_counts_towards_the_bytes(self) -> None:
+        rig = Rig(queue_bytes_max=1024)
+        client = rig.client()
+        rig.worker(credit=0)
+        size = PREFIX_BYTES + len("echo")
+        for _ in range(1024 // size):
+            client.request()
+        assert client.exchanges() == []
+        client.request()
+        assert client.answer() == (REJECT, Reason.BUSY)
+
+    def test_queued_bytes_of_each_key_are_bounded_over_all_its_connections(self) -> None:
+        rig = Rig(in_flight_bytes_max=4096)
+        first, second, other = rig.client("c"), rig.client("c"), rig.client("other")
+        worker = rig.worker(credit=0)
+        first.request(payload=bytes(2000))
+        second.request(payload=bytes(1900))
+        assert second.exchanges() == []
+        second.request(payload=bytes(200))
+        assert second.answer() == (REJECT, Reason.BUSY)
+        other.request(payload=bytes(200))
+        assert other.exchanges() == []
+        worker.ready(credit=1)
+        second.request(payload=bytes(200))
+        assert second.exchanges() == []
+
+    def test_request_that_is_rejected_leaves_nothing_behind(self) -> None:
+        rig = Rig(queue_messages_max=0)
+        client = rig.client()
+        rig.worker(credit=0)
+        for _ in range(600):
+            client.request()
+        assert {each.code for each in client.exchanges()} == {Reason.BUSY}
+        assert not rig.core.sessions[client.route].requests
+
+    def test_queued_request_is_rejected_at_its_deadline(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.worker(credit=0)
+        sent = client.request(time_ms=500, working_ms=60_000)
+        rig.advance(0.49)
+        assert client.exchanges() == []
+        rig.advance(0.03)
+        got = client.one()
+        assert (got.command, got.code, got.tag) == (REJECT, Reason.EXPIRED, sent.tag)
+        assert rig.counters["expired"] == 1
+
+    def test_request_that_expired_unnoticed_is_rejected_and_not_run(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        client.request()
+        client.request(time_ms=400)
+        third = client.request()
+        (held,) = worker.requests()
+        rig.now += 0.5
+        worker.reply(held)
+        got = client.exchanges()
+        assert {(each.command, each.code) for each in got} == {(REPLY, 0), (REJECT, Reason.EXPIRED)}
+        assert [each.id for each in worker.requests()] == [third.id]
+        assert rig.counters["expired"] == 1
+
+    def test_client_hears_that_its_request_waits_as_often_as_it_asked(self) -> None:
+        rig = Rig()
+        client = rig.client("c")
+        rig.worker(credit=0)
+        sent = client.request(working_ms=200, time_ms=5_000)
+        rig.advance(1.1)
+        got = client.exchanges()
+        assert 4 <= len(got) <= 5
+        assert {(each.command, each.code, each.tag, each.sender) for each in got} == {
+            (WORKING, Progress.QUEUED, sent.tag, BROKER.encode())
+        }
+
+    def test_client_that_asks_for_no_interval_hears_it_at_the_usual_one(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.worker(credit=0)
+        client.request(working_ms=0)
+        rig.advance(1.0)
+        assert len(client.exchanges(WORKING)) == int(1.0 / WORKING_S)
+
+    def test_client_that_asks_for_a_tiny_interval_does_not_get_it(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.worker(credit=0)
+        client.request(working_ms=1)
+        rig.advance(1.0)
+        assert len(client.exchanges(WORKING)) <= 100
+
+    def test_nothing_waits_while_a_worker_has_credit(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=3)
+        for _ in range(3):
+            client.request()
+        rig.advance(2.0, heartbeats=True)
+        assert client.exchanges() == []
+        assert len(worker.requests()) == 3
+
+
+class TestDemand:
+    def test_worker_is_asked_for_credit_when_requests_wait(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        client.request()
+        assert worker.of(Demand) == [Demand("echo", 1)]
+
+    def test_worker_is_asked_no_more_often_than_every_interval(self) -> None:
+        rig = Rig(in_flight_max=1000)
+        client, worker = rig.client(), rig.worker(credit=0)
+        for _ in range(200):
+            client.request(working_ms=60_000)
+            rig.advance(DEMAND_S / 10, heartbeats=True)
+        asked = worker.of(Demand)
+        assert 18 <= len(asked) <= 21
+        assert asked[-1].backlog > 150
+
+    def test_worker_is_asked_again_as_long_as_requests_wait(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        client.request(working_ms=100)
+        worker.take()
+        rig.advance(0.25)
+        assert len(worker.of(Demand)) == 2
+
+    def test_suspect_worker_is_not_asked(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        rig.advance(1.0)
+        client.heartbeat()
+        rig.advance(0.6)
+        worker.take()
+        client.request()
+        assert worker.of(Demand) == []
+
+
+class TestCancel:
+    def test_queued_request_is_forgotten(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        client.cancel(client.request())
+        assert rig.core.dispatcher.queued_bytes == 0
+        worker.ready(credit=1)
+        rig.advance(6.0, heartbeats=True)
+        assert worker.requests() == []
+        assert client.exchanges() == []
+        assert rig.counters["cancelled"] == 1
+
+    def test_worker_that_has_the_request_is_told(self) -> None:
+        rig = Rig()
+        client, worker = rig.client("c"), rig.worker()
+        sent = client.request()
+        (held,) = worker.requests()
+        client.cancel(sent)
+        got = worker.one()
+        assert (got.command, got.id, got.tag, got.sender) == (CANCEL, sent.id, held.tag, b"c")
+
+    def test_credit_stays_taken_until_the_worker_answers(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        client.cancel(client.request())
+        (held,) = worker.requests()
+        client.request()
+        assert worker.requests() == []
+        worker.reply(held)
+        assert len(worker.requests()) == 1
+        assert client.exchanges() == [], "nobody waits for the answer to what was cancelled"
+
+    def test_worker_is_told_when_the_deadline_of_what_it_has_passes(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        client.request(time_ms=200)
+        (held,) = worker.requests()
+        rig.advance(0.25)
+        got = worker.one()
+        assert (got.command, got.tag) == (CANCEL, held.tag)
+        assert client.exchanges() == []
+        assert rig.counters["expired"] == 1
+
+    def test_cancel_of_what_is_unknown_or_answered_does_nothing(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        sent = client.request()
+        worker.reply(*worker.requests())
+        client.cancel(sent)
+        client.cancel(client.envelope())
+        assert worker.exchanges() == []
+        assert rig.counters["cancelled"] == 0
+
+    def test_client_cannot_cancel_for_another(self) -> None:
+        rig = Rig()
+        client, other, worker = rig.client(), rig.client("other"), rig.worker()
+        sent = client.request()
+        (held,) = worker.requests()
+        other.cancel(sent)
+        other.cancel(held)
+        assert worker.exchanges() == []
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+    def test_tag_may_be_used_again_after_a_cancel(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=2)
+        client.cancel(client.request(tag=5, id=b"a" * 16))
+        client.request(tag=5, id=b"b" * 16)
+        first, second = worker.requests()
+        worker.reply(first, b"first")
+        worker.reply(second, b"second")
+        assert client.one().payload == b"second"
+
+
+class TestWorkerLoss:
+    def test_what_it_had_is_lost_at_once(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=3)
+        sent = [client.request() for _ in range(3)]
+        worker.disconnect()
+        got = client.exchanges()
+        assert [(each.command, each.tag, each.id) for each in got] == [(LOST, each.tag, each.id) for each in sent]
+        assert rig.counters["lost"] == 3
+
+    def test_what_was_not_sent_to_it_goes_to_another_at_once(self) -> None:
+        rig = Rig()
+        client, stuck = rig.client("c"), rig.worker("stuck", credit=5)
+        stuck.stuck = []
+        sent = [client.request(payload=b"p", retry_count=1, flags=0) for _ in range(2)]
+        other = rig.worker("other", credit=5)
+        rig.advance(0.3)
+        stuck.disconnect()
+        got = other.requests()
+        assert [each.id for each in got] == [each.id for each in sent]
+        assert {(each.sender, each.receiver, each.payload, each.flags, each.retry_count) for each in got} == {
+            (b"c", b"other", b"p", 0, 1)
+        }
+        assert all(4_690 <= each.time_ms <= 4_700 for each in got)
+        assert client.exchanges() == []
+        for each in got:
+            other.reply(each)
+        assert [each.command for each in client.exchanges()] == [REPLY, REPLY]
+
+    def test_only_what_was_sent_to_it_is_lost(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=5)
+        first = client.request()
+        worker.stuck = []
+        client.request()
+        other = rig.worker("other", credit=5)
+        worker.disconnect()
+        got = client.one()
+        assert (got.command, got.id) == (LOST, first.id)
+        assert len(other.requests()) == 1
+
+    def test_unsent_request_waits_if_the_others_are_busy(self) -> None:
+        rig = Rig()
+        client, stuck, other = rig.client(), rig.worker("stuck", credit=1), rig.worker("other", credit=0)
+        stuck.stuck = []
+        client.request()
+        stuck.disconnect()
+        assert client.exchanges() == []
+        other.ready(credit=1)
+        assert len(other.requests()) == 1
+
+    def test_unsent_request_without_another_worker_is_rejected(self) -> None:
+        rig = Rig()
+        client, stuck = rig.client(), rig.worker("stuck")
+        stuck.stuck = []
+        client.request()
+        stuck.disconnect()
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+
+    def test_unsent_request_that_has_expired_is_rejected(self) -> None:
+        rig = Rig()
+        client, stuck, other = rig.client(), rig.worker("stuck"), rig.worker("other", credit=0)
+        stuck.stuck = []
+        client.request(time_ms=200)
+        other.ready(credit=1)
+        rig.now += 0.3
+        stuck.disconnect()
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+        assert other.requests() == []
+
+    def test_unsent_request_that_was_cancelled_is_forgotten(self) -> None:
+        rig = Rig()
+        client, stuck = rig.client(), rig.worker("stuck")
+        stuck.stuck = []
+        client.cancel(client.request())
+        other = rig.worker("other")
+        stuck.disconnect()
+        assert other.requests() == []
+        assert client.exchanges() == []
+
+    def test_unsent_request_finds_a_worker_that_came_after_its_service_had_none(self) -> None:
+        rig = Rig()
+        client, stuck = rig.client(), rig.worker("stuck")
+        stuck.stuck = []
+        client.request()
+        stuck.goodbye()
+        other = rig.worker("other")
+        stuck.disconnect()
+        assert client.exchanges() == []
+        assert len(other.requests()) == 1
+
+    def test_workers_that_are_gone_in_the_same_turn_lose_nothing_that_was_not_sent(self) -> None:
+        rig = Rig()
+        client, first, second = rig.client(), rig.worker("first"), rig.worker("second", credit=0)
+        last = rig.worker("last", credit=0)
+        first.stuck = []
+        client.request()
+        second.ready(credit=1)
+        core = rig.core
+        core.on_unsent(first.route, first.stuck, rig.now)
+        core.on_disconnect(first.route, rig.now)
+        core.on_unsent(second.route, [], rig.now)
+        core.on_disconnect(second.route, rig.now)
+        rig.settle()
+        assert client.exchanges() == []
+        last.ready(credit=1)
+        assert len(last.requests()) == 1
+
+    def test_what_is_not_taken_yet_when_a_key_is_revoked_goes_to_another(self) -> None:
+        rig = Rig()
+        client, doomed, other = rig.client(), rig.worker("doomed"), rig.worker("other", credit=0)
+        rig.core.on_frame(client.route, client.principal, encode(client.envelope()), rig.now)
+        del rig.registry.members[doomed.principal]
+        rig.change_registry()
+        assert client.exchanges() == []
+        other.ready(credit=1)
+        assert len(other.requests()) == 1
+
+    def test_worker_that_is_its_own_client_leaves_nothing_behind(self) -> None:
+        rig = Rig()
+        both = rig.connect("both", calls=("*",), serves=("*",))
+        both.ready(credit=2)
+        both.request()
+        both.stuck = []
+        both.request()
+        other = rig.worker("other", credit=5)
+        both.disconnect()
+        assert other.requests() == [], "nobody waits for it"
+        assert not rig.core.sessions[other.route].assigned
+
+    def test_queue_goes_to_the_workers_that_are_left(self) -> None:
+        rig = Rig()
+        client, first, second = rig.client(), rig.worker("first", credit=0), rig.worker("second", credit=0)
+        client.request()
+        first.disconnect()
+        assert client.exchanges() == []
+        second.ready(credit=1)
+        assert len(second.requests()) == 1
+
+    def test_queue_is_rejected_when_the_last_worker_is_gone(self) -> None:
+        rig = Rig()
+        client, first, second = rig.client(), rig.worker("first", credit=0), rig.worker("second", credit=0)
+        for _ in range(3):
+            client.request()
+        first.disconnect()
+        second.disconnect()
+        assert [each.code for each in client.exchanges(REJECT)] == [Reason.NO_WORKER] * 3
+        assert not rig.core.dispatcher.services
+
+    def test_worker_given_up_for_its_silence_loses_what_it_had(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        client.request(time_ms=60_000)
+        while worker.route in rig.core.sessions:
+            client.heartbeat()
+            rig.advance(0.5)
+        assert client.answer() == (LOST, 0)
+
+    def test_suspect_worker_keeps_what_it_has(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        client.request(time_ms=60_000)
+        (held,) = worker.requests()
+        rig.advance(1.6)
+        assert client.exchanges() == []
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+
+class TestClientLoss:
+    def test_what_waited_for_it_is_forgotten(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        client.request()
+        client.disconnect()
+        worker.ready(credit=1)
+        assert worker.requests() == []
+        assert rig.core.dispatcher.queued_bytes == 0
+
+    def test_worker_goes_on_and_its_answer_goes_nowhere(self) -> None:
+        rig = Rig()
+        client, worker = rig.client("c"), rig.worker(credit=1)
+        client.request()
+        (held,) = worker.requests()
+        client.disconnect()
+        again = rig.client("c")
+        again.request()
+        assert worker.exchanges() == [], "a retry elsewhere may join the run: it is not cancelled"
+        worker.working(held)
+        worker.reply(held)
+        assert again.exchanges() == []
+        assert len(worker.requests()) == 1, "the credit is free again"
+
+    def test_its_share_of_the_limits_is_free_again(self) -> None:
+        rig = Rig(in_flight_max=2)
+        first, second = rig.client("c"), rig.client("c")
+        rig.worker(credit=1)
+        first.request()
+        first.request()
+        second.request()
+        assert second.answer() == (REJECT, Reason.BUSY)
+        first.disconnect()
+        second.request()
+        second.request()
+        assert second.exchanges() == []
+
+
+class TestAddressed:
+    def test_request_goes_to_the_worker_it_names(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        workers = [rig.worker(f"w{number}", credit=9) for number in range(3)]
+        for _ in range(4):
+            client.request(receiver=b"w1")
+        assert [len(worker.requests()) for worker in workers] == [0, 4, 0]
+
+    def test_request_waits_for_that_worker_though_others_have_credit(self) -> None:
+        rig = Rig()
+        client, wanted, other = rig.client(), rig.worker("wanted", credit=1), rig.worker("other", credit=9)
+        client.request(receiver=b"wanted")
+        client.request(receiver=b"wanted")
+        (held,) = wanted.requests()
+        assert other.requests() == []
+        wanted.reply(held)
+        assert len(wanted.requests()) == 1
+
+    def test_what_waits_for_a_worker_goes_before_what_waits_for_any(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w", credit=1)
+        client.request()
+        anyone = client.request()
+        wanted = client.request(receiver=b"w")
+        order = []
+        for _ in range(3):
+            (held,) = worker.requests()
+            order.append(held.id)
+            worker.reply(held)
+        assert order[1:] == [wanted.id, anyone.id]
+
+    def test_request_to_a_worker_that_is_not_here_goes_to_any(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w")
+        rig.worker("elsewhere", "another-service")
+        client.request(receiver=b"gone")
+        assert len(worker.requests()) == 1
+        client.request(receiver=b"elsewhere")
+        assert rig.core.dispatcher.services[b"echo"].queued == 1
+
+    def test_request_to_a_suspect_worker_goes_to_any(self) -> None:
+        rig = Rig()
+        client, silent, other = rig.client(), rig.worker("silent", credit=9), rig.worker("other", credit=9)
+        rig.advance(1.0)
+        client.heartbeat()
+        other.heartbeat()
+        rig.advance(0.6)
+        client.request(receiver=b"silent")
+        assert silent.requests() == []
+        assert len(other.requests()) == 1
+
+    def test_what_waits_for_a_worker_goes_to_another_when_it_becomes_suspect(self) -> None:
+        rig = Rig()
+        client, silent, other = rig.client(), rig.worker("silent", credit=0), rig.worker("other", credit=1)
+        rig.advance(1.0)
+        client.heartbeat()
+        other.heartbeat()
+        client.request(receiver=b"silent")
+        client.request(receiver=b"silent")
+        assert other.requests() == []
+        rig.advance(0.6)
+        assert len(other.requests()) == 1
+        assert silent.requests() == []
+        silent.ready(credit=1)
+        assert len(silent.requests()) == 1, "the other one waits for anybody now"
+
+    def test_what_waits_for_a_worker_goes_to_another_when_it_is_gone(self) -> None:
+        rig = Rig()
+        client, wanted, other = rig.client(), rig.worker("wanted", credit=0), rig.worker("other", credit=1)
+        client.request(receiver=b"wanted")
+        wanted.disconnect()
+        assert len(other.requests()) == 1
+        assert client.exchanges() == []
+
+    def test_what_waits_for_a_worker_is_rejected_when_it_was_the_last(self) -> None:
+        rig = Rig()
+        client, wanted = rig.client(), rig.worker("wanted", credit=0)
+        client.request(receiver=b"wanted")
+        wanted.disconnect()
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+
+    def test_what_waits_for_a_worker_expires_like_everything_else(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.worker("wanted", credit=0)
+        client.request(receiver=b"wanted", time_ms=200, working_ms=60_000)
+        rig.advance(0.25)
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+
+    def test_what_waits_for_a_worker_counts_towards_the_bounds_of_the_queue(self) -> None:
+        rig = Rig(queue_messages_max=2)
+        client = rig.client()
+        rig.worker("w1", credit=0)
+        rig.worker("w2", credit=0)
+        client.request(receiver=b"w1")
+        client.request(receiver=b"w2")
+        client.request()
+        assert client.answer() == (REJECT, Reason.BUSY)
+
+    def test_naming_a_worker_does_not_lift_the_need_for_a_right(self) -> None:
+        rig = Rig()
+        rig.worker("w")
+        client = rig.client(calls=("other",))
+        client.request(receiver=b"w")
+        assert client.answer() == (REJECT, Reason.DENIED)
+
+
+class TestCounters:
+    def test_totals_add_up(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=10)
+        for _ in range(3):
+            client.request()
+        serve(worker)
+        client.request("nobody")
+        client.request()
+        worker.disconnect()
+        counters = rig.counters
+        assert (counters["requests"], counters["replies"], counters["rejected"], counters["lost"]) == (5, 3, 1, 1)

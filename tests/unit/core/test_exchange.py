@@ -1,0 +1,94 @@
+import pytest
+
+from braidmq.core.exchange import Account, Exchange, Service, Session, SessionState, Slot
+from braidmq.members import Member, Role
+from braidmq.settings import Settings
+
+
+def session(name: str = "w") -> Session:
+    return Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, 0.0)
+
+
+def slot(service: Service, worker: Session, credit: int = 1) -> Slot:
+    made = worker.slots[service.name] = service.slots[worker] = Slot(service, worker)
+    made.credit = made.outstanding_max = credit
+    service.offer(made)
+    return made
+
+
+class TestService:
+    @pytest.mark.parametrize("balance", ["least-outstanding", "round-robin"])
+    def test_open_worker_with_credit_is_offered(self, balance: str) -> None:
+        settings = Settings(balance=balance)  # type: ignore[arg-type]
+        service = Service(b"echo", settings)
+        made = slot(service, session())
+        assert service.balancer.pick() is made
+        service.validate_state(settings)
+
+    @pytest.mark.parametrize("state", [SessionState.SUSPECT, SessionState.LEAVING])
+    def test_worker_that_is_not_open_is_not_offered(self, state: SessionState) -> None:
+        service = Service(b"echo", Settings())
+        worker = session()
+        made = slot(service, worker)
+        worker.state = state
+        service.offer(made)
+        assert service.balancer.pick() is None
+        assert not service.available()
+        worker.state = SessionState.OPEN
+        service.offer(made)
+        assert service.balancer.pick() is made
+        assert service.available()
+
+    def test_service_is_available_while_its_workers_are_busy(self) -> None:
+        service = Service(b"echo", Settings())
+        made = slot(service, session())
+        made.outstanding = 1
+        service.offer(made)
+        assert service.balancer.pick() is None
+        assert service.available()
+
+    def test_service_whose_workers_grant_nothing_is_not_available(self) -> None:
+        service = Service(b"echo", Settings())
+        slot(service, session(), credit=0)
+        assert not service.available()
+
+
+class TestValidateState:
+    """A check that cannot fail is none: each of these states is wrong."""
+
+    def broken(self, service: Service) -> None:
+        with pytest.raises(AssertionError):
+            service.validate_state(Settings())
+
+    def test_sees_a_worker_above_its_credit(self) -> None:
+        service = Service(b"echo", Settings())
+        slot(service, session()).outstanding = 2
+        self.broken(service)
+
+    def test_sees_a_worker_that_is_not_offered(self) -> None:
+        service = Service(b"echo", Settings())
+        service.balancer.remove(slot(service, session()))
+        self.broken(service)
+
+    def test_sees_a_suspect_worker_that_is_offered(self) -> None:
+        service = Service(b"echo", Settings())
+        worker = session()
+        slot(service, worker)
+        worker.state = SessionState.SUSPECT
+        self.broken(service)
+
+    def test_sees_a_wrong_count(self) -> None:
+        service = Service(b"echo", Settings())
+        slot(service, session())
+        service.queued = 1
+        self.broken(service)
+
+    def test_sees_a_request_that_waits_beside_free_credit(self) -> None:
+        service = Service(b"echo", Settings())
+        slot(service, session())
+        service.queue[Exchange(session("c"), 1, bytes(16), service, deadline=1.0, working_s=1.0)] = None
+        service.queued = 1
+        self.broken(service)
+
+    def test_sees_a_service_without_workers(self) -> None:
+        self.broken(Service(b"echo", Settings()))
