@@ -31,7 +31,7 @@ async def _run(test, arguments):
     assert not unhandled
 
 
-async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
+async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
     """Wait until `condition` holds; fail after `timeout` seconds."""
     give_up_at = monotonic() + timeout
     while not condition():

@@ -18,7 +18,7 @@ class Load:
         self.record = record or Record()
         self._numbers = itertools.count()
 
-    async def call(self, *, timeout=None, attempts=None, **options):  # noqa: ASYNC109 - it is the call's
+    async def call(self, *, timeout=None, attempts=None, **options):
         """Make a call and record it; return its outcome."""
         settings, now = self.client.settings, monotonic()
         call = Call(

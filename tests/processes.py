@@ -18,12 +18,14 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from time import monotonic, sleep
 
 from braidmq.blocking import Node
 from braidmq.trust.authority import Authority
+from braidmq.wire.control import ServiceStatus
 
 BRAIDMQ = [sys.executable, "-m", "braidmq"]
 
@@ -31,6 +33,9 @@ WAIT_S_MAX = 30.0
 """How long a condition may take to come true before a test fails: far more than any of them takes."""
 
 POLL_S = 0.01
+
+OBSERVE_S = 0.15
+"""How often brokers are asked for their state; they do not answer a node that asks more than ten times a second."""
 
 _PORTS = (20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, so that none of these takes a free one away."""
@@ -141,6 +146,8 @@ class LiveNet:
         self.endpoints = {}
         self._children = []
         self._observer = None
+        self._observed_at = 0.0
+        self._reports = {}
 
     def join(self, name):
         """Return the path of a member's join file."""
@@ -195,23 +202,24 @@ class LiveNet:
         """Run `braidmq call` as the node `name`."""
         return self.run("call", "--join", self.join(name), *arguments, **more)
 
+    @contextmanager
     def calling(self, *arguments, name="client"):
-        """Start `braidmq call` and return the subprocess.Popen; it is a context manager."""
+        """Start `braidmq call` and yield the subprocess.Popen; it is killed at the end if it is still there."""
         command = [*BRAIDMQ, "call", "--join", str(self.join(name)), *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, env=environment()) as child:
+            try:
+                yield child
+            finally:
+                child.kill()
 
     def report(self, broker):
-        """Return what a broker tells the node "observer" now, or None."""
-        if self._observer is None:
-            self._observer = Node(self.join("observer"))
-            self._observer.start()
-            self._observer.connected()
-        return self._observer.observe().get(broker)
+        """Return what a broker tells the node "observer"; it may be OBSERVE_S old."""
+        return wait_until(lambda: self._observe().get(broker), f"{broker} tells its state")
 
     def service(self, broker, name):
-        """Return what a broker tells of a service, or None."""
-        report = self.report(broker)
-        return report and next((each for each in report.services if each.name == name), None)
+        """Return what a broker tells of a service; zeros, if it does not know it."""
+        known = {each.name: each for each in self.report(broker).services}
+        return known.get(name) or ServiceStatus(name, 0, 0, 0, 0)
 
     def wait_for_workers(self, service, *brokers, workers=1):
         """Wait until each of `brokers` (all, if none is named) has so many workers with credit for `service`."""
@@ -219,7 +227,7 @@ class LiveNet:
 
             def ready(broker=broker):
                 found = self.service(broker, service)
-                return found is not None and found.workers == workers and found.credit >= workers
+                return found.workers == workers and found.credit >= workers
 
             wait_until(ready, f"{workers} workers for {service} at {broker}")
 
@@ -235,6 +243,16 @@ class LiveNet:
 
     def __exit__(self, *_):
         self.close()
+
+    def _observe(self):
+        if self._observer is None:
+            self._observer = Node(self.join("observer"))
+            self._observer.start()
+            self._observer.connected()
+        if monotonic() >= self._observed_at + OBSERVE_S:
+            self._reports = self._observer.observe(timeout=1.0)
+            self._observed_at = monotonic()
+        return self._reports
 
 
 class Lifeline:

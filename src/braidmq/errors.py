@@ -1,20 +1,20 @@
 """Every exception that BraidMQ raises on purpose.
 
-    BraidError
-    ├── ConfigError (ValueError)        a file, option or argument is wrong
-    ├── NodeClosed                      the node is not running
-    ├── NotRegistered                   every broker refuses this node's key
-    ├── ProtocolError                   bytes that are not BRAID/1
-    └── RequestError                    a request ended without a result
-        ├── DeadlineExceeded (TimeoutError)
-        ├── NoBroker                    no broker could be reached in time
-        ├── NoWorker                    no worker provides the service
-        ├── Overloaded                  the service or this node is at its limit
-        ├── AccessDenied                this node may not call the service
-        ├── PayloadTooLarge             never sent
-        ├── AttemptsExhausted           every attempt was lost with a broker or worker
-        └── ServiceError                the handler answered with an error
-"""  # noqa: D208 - the tree is drawn with its indentation
+BraidError
+├── ConfigError (ValueError)        a file, option or argument is wrong
+├── NodeClosed                      the node is not running
+├── NotRegistered                   every broker refuses this node's key
+├── ProtocolError                   bytes that are not BRAID/1
+└── RequestError                    a request ended without a result
+    ├── DeadlineExceeded (TimeoutError)
+    ├── NoBroker                    no broker could be reached in time
+    ├── NoWorker                    no worker provides the service
+    ├── Overloaded                  the service or this node is at its limit
+    ├── AccessDenied                this node may not call the service
+    ├── PayloadTooLarge             never sent
+    ├── AttemptsExhausted           every attempt was lost with a broker or worker
+    └── ServiceError                the handler answered with an error
+"""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
 
 import pytest
@@ -44,7 +44,7 @@ class Scene:
 
         return node
 
-    async def call(self, *, timeout=None, attempts=None, **options):  # noqa: ASYNC109 - it is the call's
+    async def call(self, *, timeout=None, attempts=None, **options):
         """Make a call and record it; return its outcome."""
         settings, now = self.net.settings, monotonic()
         call = Call(
@@ -305,23 +305,36 @@ async def test_what_waits_in_a_paused_broker_expires_there():
 
 
 async def test_what_waits_on_its_way_to_a_worker_expires_there():
-    """The worker reads nothing for a while, as if its event loop were blocked."""
+    """The worker reads nothing for a while, as if its event loop were blocked; the client is gone: nobody cancels."""
     async with scene(brokers=1, workers=("w1",), settings=Settings.test(dead_after_s=5.0)) as it:
-        loop = it.workers["w1"]._loop
-        dealer = loop._dealers["b1"]
-        asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
-        readable = type(dealer).readable
-        type(dealer).readable = property(lambda self: self is not dealer and readable.fget(self))
-        try:
-            outcome = await it.call(timeout=0.4)
-        finally:
-            type(dealer).readable = readable
-        assert outcome.kind == "DeadlineExceeded"
-        assert it.record.executions == []
-        loop._on_frames(dealer)
-        asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
+        worker, other = it.workers["w1"]._loop, it.net.node("other")
+        await other.start()
+        await other.connected()
+        with blocked(worker, "b1"):
+            call = asyncio.ensure_future(other.request("s", b"x", timeout=0.05))
+            await until(lambda: it.net.counters["requests"] == 1)
+            other.kill()
+            with pytest.raises(NodeClosed):
+                await call
+            read_at = monotonic() + 0.1  # expired, and yet not so old that it would be refused for that alone
+            await until(lambda: monotonic() > read_at)
         assert isinstance(await it.call(), Reply)
         assert len(it.record.executions) == 1
+
+
+@contextmanager
+def blocked(loop, broker):
+    """Keep a node from reading what a broker sends."""
+    dealer = loop._dealers[broker]
+    readable = type(dealer).readable
+    asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
+    type(dealer).readable = property(lambda self: self is not dealer and readable.fget(self))
+    try:
+        yield
+    finally:
+        type(dealer).readable = readable
+        asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
+        loop._on_frames(dealer)
 
 
 # -- partitions

@@ -4,7 +4,7 @@ The rig checks `validate_state` and every worker's credit at each step. The mach
 each client may still hear, and holds every answer against it.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -34,10 +34,20 @@ CONTROLS: tuple[Control, ...] = (
     Hello(), Welcome("b", "m", 1, 1), Demand("echo", 9), Heartbeat(), Services(["echo"]), Peers([]), Status(), Report(),
 )  # fmt: skip
 
+CHANGES = ("connect", "connect", "normal", "normal", "normal", "clog", "goodbye", "drain", "gone", "powerless")
+Hostility = Control | bytes | tuple[int, int, int] | None
+"""A control message out of place, garbage, a message with one byte changed, or another key on a live route."""
+
 picks = st.integers(0, 1_000)
-services = st.sampled_from(["echo", "sum"])
-tags = st.integers(0, 5) | st.sampled_from([UINT32 - 1, UINT32])
-"""Few, so that they collide."""
+services = st.sampled_from(["echo", "echo", "echo", "sum"])
+tags = st.none() | st.integers(0, 3)
+"""None is a new one; the others are few, so that they collide."""
+hostilities: st.SearchStrategy[Hostility] = (
+    st.sampled_from(CONTROLS)
+    | st.binary(max_size=80)
+    | st.tuples(st.sampled_from([REPLY, WORKING, REJECT, CANCEL, LOST, 0, 9]), st.integers(0, 43), st.integers(0, 255))
+    | st.none()
+)
 
 
 class Asked:
@@ -55,8 +65,8 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(
         balance=st.sampled_from(["least-outstanding", "round-robin"]),
-        queue_messages_max=st.sampled_from([0, 1, 3, 100]),
-        in_flight_max=st.sampled_from([2, 5, 100]),
+        queue_messages_max=st.sampled_from([100, 100, 3, 0]),
+        in_flight_max=st.sampled_from([100, 100, 5]),
         tag=st.sampled_from([0, UINT32 - 3]),
     )
     def start(self, balance: str, queue_messages_max: int, in_flight_max: int, tag: int) -> None:
@@ -80,7 +90,8 @@ class Machine(RuleBasedStateMachine):
             self.register(name)
             self.connect(name)
         for member in self.connections[len(CLIENTS) :]:
-            member.ready("echo", 2)
+            member.ready("echo", 1)
+            member.ready("sum", 1)
 
     def register(self, name: str) -> None:
         if name in CLIENTS:
@@ -93,7 +104,6 @@ class Machine(RuleBasedStateMachine):
 
     # -- members come, go and are cut off
 
-    @rule(name=st.sampled_from(EVERYONE))
     def connect(self, name: str) -> None:
         """One that is refused stays and goes on as a stranger."""
         if len(self.connections) < 10:
@@ -101,68 +111,74 @@ class Machine(RuleBasedStateMachine):
             self.connections.append(member)
             member.hello()
 
-    @rule(pick=picks)
-    def disconnect(self, pick: int) -> None:
+    @rule(pick=picks, clogged=st.booleans(), back=st.sampled_from([True, True, True, False]))
+    def disconnect(self, pick: int, clogged: bool, back: bool) -> None:
+        """With all that did not reach it unsent, or without; and most come back."""
         member = self.pick(pick)
         if member is not None:
+            if clogged and member.stuck is None:
+                member.stuck = []
             self.connections.remove(member)
             self.forget(member)
             member.disconnect()
+            if back:
+                self.connect(member.name.decode())
 
-    @rule(pick=picks)
-    def clog(self, pick: int) -> None:
-        """From here on nothing reaches it, and all of that comes back as unsent when it is gone."""
+    @rule(pick=picks, name=st.sampled_from(EVERYONE), what=st.sampled_from(CHANGES))
+    def change_members(self, pick: int, name: str, what: str) -> None:
         member = self.pick(pick)
-        if member is not None and member.stuck is None:
-            member.stuck = []
-
-    @rule(name=st.sampled_from(EVERYONE), what=st.sampled_from(["gone", "powerless", "normal", "normal"]))
-    def change_registry(self, name: str, what: Literal["gone", "powerless", "normal"]) -> None:
-        self.register(name)
-        if what == "gone":
-            del self.rig.registry.members[f"key-of-{name}"]
-        elif what == "powerless":
-            self.rig.register(name)
-        self.rig.change_registry()
-
-    @rule(pick=picks)
-    def say_goodbye(self, pick: int) -> None:
-        member = self.pick(pick)
-        if member is not None:
+        if what == "connect":
+            self.connect(name)
+        elif what == "clog" and member is not None and member.stuck is None:
+            member.stuck = []  # nothing reaches it from here on, and all of that is unsent once it is gone
+        elif what == "goodbye" and member is not None:
             member.goodbye()
+        elif what == "drain" and pick % 4 == 0:
+            self.rig.drain()
+        elif what in {"gone", "powerless", "normal"}:
+            self.register(name)
+            if what == "gone":
+                del self.rig.registry.members[f"key-of-{name}"]
+            elif what == "powerless":
+                self.rig.register(name)
+            self.rig.change_registry()
 
     # -- clients
 
     @rule(
         pick=picks,
+        count=st.integers(1, 4),
         service=services,
         tag=tags,
-        time_ms=st.sampled_from([0, 1, 50, 400, 1_500, TIME_MS_MAX]),
-        receiver=st.sampled_from([b"", b"", b"w1", b"w2", b"nobody"]),
-        size=st.sampled_from([0, 10, 900, 2_000]),
+        time_ms=st.sampled_from([TIME_MS_MAX, TIME_MS_MAX, TIME_MS_MAX, 1_500, 400, 400, 50, 0]),
+        receiver=st.sampled_from([b"", b"", b"", b"w1", b"w2", b"nobody"]),
+        size=st.sampled_from([0, 0, 10, 600, 600, 600, 1_025]),
         age_ms=st.sampled_from([0, 0, 0, 300]),
     )
-    def request(  # noqa: PLR0917 - hypothesis passes them by name
-        self, pick: int, service: str, tag: int, time_ms: int, receiver: bytes, size: int, age_ms: int
-    ) -> None:
-        client = self.pick(pick)
-        if client is None:
-            return
+    def request(self, pick: int, count: int, service: str, tag: int | None, **fields: Any) -> None:
+        callers = [each for each in self.connections if each.name.decode() in CLIENTS and pick % 8] or self.connections
+        if callers:
+            client = callers[pick % len(callers)]
+            for _ in range(count):
+                self.send_request(client, service, tag, **fields)
+
+    def send_request(self, client: FakeMember, service: str, tag: int | None, **fields: Any) -> None:
         id_ = (len(self.callers) + 1).to_bytes(16)
         self.callers[id_] = client.name
-        request = client.envelope(
-            service, bytes(size), tag=tag, id=id_, time_ms=time_ms, receiver=receiver, sender=b"somebody else",
-            sent_ms=(client.sent_ms - age_ms) & UINT32, working_ms=100,
-        )  # fmt: skip
+        tag = 100 + len(self.callers) if tag is None else tag
+        fields["sent_ms"] = (client.sent_ms - fields.pop("age_ms")) & UINT32
+        payload = bytes(fields.pop("size"))
+        request = client.envelope(service, payload, tag=tag, id=id_, sender=b"somebody else", working_ms=100, **fields)
         session = self.rig.core.sessions.get(client.route)
         if session is None or tag in session.requests:
             client.frame(encode(request))
             return
+        self.read(client)
         asked = self.asked[client.route, tag] = Asked(client, request)
         client.frame(encode(request))
         if tag in session.requests:
             asked.deadline = session.requests[tag].deadline
-            assert asked.deadline <= self.rig.now + time_ms / 1000, "more time than the client gave"
+            assert asked.deadline <= self.rig.now + request.time_ms / 1000, "more time than the client gave"
 
     @rule(pick=picks)
     def cancel(self, pick: int) -> None:
@@ -173,7 +189,7 @@ class Machine(RuleBasedStateMachine):
 
     # -- workers
 
-    @rule(pick=picks, service=services, credit=st.sampled_from([0, 1, 2, 5, UINT32]))
+    @rule(pick=picks, service=services, credit=st.sampled_from([0, 1, 2, 3, UINT32]))
     def ready(self, pick: int, service: str, credit: int) -> None:
         worker = self.pick(pick)
         if worker is None:
@@ -184,9 +200,9 @@ class Machine(RuleBasedStateMachine):
         else:
             worker.ready(service, credit)
 
-    @rule(pick=picks, command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, LOST]))
-    def answer(self, pick: int, command: int) -> None:
-        if self.assigned:
+    @rule(pick=picks, count=st.integers(1, 3), command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, LOST]))
+    def answer(self, pick: int, count: int, command: int) -> None:
+        for _ in range(min(count, len(self.assigned))):
             worker, request = list(self.assigned.values())[pick % len(self.assigned)]
             if command != WORKING:
                 del self.assigned[worker.route, request.tag]
@@ -202,43 +218,28 @@ class Machine(RuleBasedStateMachine):
 
     # -- garbage
 
-    @rule(pick=picks, frame=st.binary(max_size=80))
-    def garbage(self, pick: int, frame: bytes) -> None:
+    @rule(pick=picks, hostile=hostilities)
+    def be_hostile(self, pick: int, hostile: Hostility) -> None:
         member = self.pick(pick)
-        if member is not None:
-            member.frame(frame)
-
-    @rule(
-        pick=picks,
-        command=st.sampled_from([REPLY, WORKING, REJECT, CANCEL, LOST, 0, 9]),
-        at=st.integers(0, 43),
-        value=st.integers(0, 255),
-    )
-    def spoiled(self, pick: int, command: int, at: int, value: int) -> None:
-        """One byte of a message is changed; only what would make it a REQUEST or a valid CANCEL is left out."""
-        member = self.pick(pick)
-        if member is not None and not (at == 5 and value in (REQUEST, CANCEL)):
-            message = encode(Envelope(command, bytes(16), service=b"echo", tag=1 << 30, sent_ms=member.sent_ms))
-            member.frame(message[:at] + bytes((value,)) + message[at + 1 :])
-
-    @rule(pick=picks, message=st.sampled_from(CONTROLS))
-    def out_of_place(self, pick: int, message: Control) -> None:
-        member = self.pick(pick)
-        if member is not None:
-            member.control(message)
-
-    @rule(pick=picks, other=picks)
-    def forged_key(self, pick: int, other: int) -> None:
-        victim, key = self.pick(pick), self.pick(other)
-        if victim is not None and key is not None and victim.principal != key.principal:
-            forger = FakeMember(self.rig, "forger", victim.route, key.principal)
-            if victim.route in self.rig.core.sessions:
-                forger.request("echo", tag=77)
-                forger.goodbye()
+        if member is None:
+            return
+        if isinstance(hostile, Control):
+            member.control(hostile)
+        elif isinstance(hostile, bytes):
+            member.frame(hostile)
+        elif isinstance(hostile, tuple):
+            command, at, value = hostile
+            if (at, value) not in {(5, REQUEST), (5, CANCEL)}:  # it would mean something
+                message = encode(Envelope(command, bytes(16), service=b"echo", tag=1 << 30, sent_ms=member.sent_ms))
+                member.frame(message[:at] + bytes((value,)) + message[at + 1 :])
+        elif member.route in self.rig.core.sessions:
+            forger = FakeMember(self.rig, "forger", member.route, f"not-{member.principal}")
+            forger.request("echo", tag=77)
+            forger.goodbye()
 
     # -- time and the broker's own life
 
-    @rule(seconds=st.sampled_from([0.01, 0.06, 0.3, 0.8, 2.0]), alive=st.booleans())
+    @rule(seconds=st.sampled_from([0.01, 0.06, 0.3, 0.8, 2.0]), alive=st.sampled_from([True, True, True, False]))
     def pass_time(self, seconds: float, alive: bool) -> None:
         end = self.rig.now + seconds
         while self.rig.now < end - 1e-9:
@@ -255,11 +256,6 @@ class Machine(RuleBasedStateMachine):
         for route in silent_s.keys() - self.rig.core.sessions.keys():
             excused_s = seconds if seconds <= settings.heartbeat_s else 0.1
             assert silent_s[route] + excused_s > settings.dead_after_s, "given up for the broker's own pause"
-
-    @rule(chance=st.integers(0, 9))
-    def drain(self, chance: int) -> None:
-        if chance == 0:
-            self.rig.drain()
 
     # -- the account
 
@@ -324,4 +320,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestBroker: Any = Machine.TestCase
-TestBroker.settings = hypothesis_settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestBroker.settings = hypothesis_settings(max_examples=400, stateful_step_count=50, deadline=None)

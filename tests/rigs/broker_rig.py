@@ -6,7 +6,7 @@ member may ever see: a worker never gets more than it granted, and names are tho
 
 from typing import Any
 
-from braidmq.core.broker import BrokerCore
+from braidmq.core.broker import TICK_S, BrokerCore
 from braidmq.core.events import Event
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
@@ -273,6 +273,7 @@ class FakeMember:
 
     def status(self) -> Report:
         self.control(Status())
+        self.rig.advance(TICK_S)
         (report,) = self.of(Report)
         assert isinstance(report, Report)
         return report

@@ -57,12 +57,12 @@ class Peer:
 
     # -- in
 
-    async def event(self, timeout=10.0):  # noqa: ASYNC109 - it is the wait's bound
+    async def event(self, timeout=10.0):
         """Return the next thing that happens to the connection."""
         data = await self._next(self.monitor, timeout)
         return int.from_bytes(data[:2], "little")
 
-    async def heard(self, wanted, timeout=10.0):  # noqa: ASYNC109 - it is the wait's bound
+    async def heard(self, wanted, timeout=10.0):
         """Return the next message for which `wanted` holds: an Envelope, or a control message."""
         give_up_at = monotonic() + timeout
         while True:
@@ -75,10 +75,10 @@ class Peer:
                 if wanted(received):
                     return received
 
-    async def control(self, kind, timeout=10.0):  # noqa: ASYNC109 - it is the wait's bound
+    async def control(self, kind, timeout=10.0):
         return await self.heard(lambda received: isinstance(received, kind), timeout)
 
-    async def answer(self, command, id_, timeout=10.0):  # noqa: ASYNC109 - it is the wait's bound
+    async def answer(self, command, id_, timeout=10.0):
         return await self.heard(
             lambda got: isinstance(got, Envelope) and (got.command, got.id) == (command, id_), timeout
         )
@@ -87,7 +87,7 @@ class Peer:
         self.say(control.Hello("raw"))
         return await self.control(control.Welcome)
 
-    async def _next(self, socket, timeout):  # noqa: ASYNC109 - it is the wait's bound
+    async def _next(self, socket, timeout):
         give_up_at = monotonic() + timeout
         while True:
             try:

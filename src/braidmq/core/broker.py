@@ -40,9 +40,6 @@ NODES_PER_HEARTBEAT_S: Final = 2_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
 percent of a core on heartbeats."""
 
-REPORT_S: Final = 0.1
-"""How often a member may have a report: making one costs time that requests wait."""
-
 STRANGERS_MAX: Final = 1_024
 """Routes without a session that were told so; they are told once."""
 
@@ -70,6 +67,7 @@ class BrokerCore:
         self._started_at = now
         self._accounts: dict[str, Account] = {}
         self._strangers: dict[bytes, None] = {}
+        self._observers: dict[Session, None] = {}
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
@@ -228,6 +226,7 @@ class BrokerCore:
         self.dispatcher.on_unsent(session, self._outbox.drop(session.route), now)
         self.dispatcher.on_end(session, now)
         del self.sessions[session.route]
+        self._observers.pop(session, None)
         session.account.sessions -= 1
         if not session.account.sessions:
             del self._accounts[session.account.principal]
@@ -274,14 +273,8 @@ class BrokerCore:
                 self._set_state(session, SessionState.LEAVING, now)
                 self.dispatcher.remove_slots(session, now)
                 self._send_control(session, control.Goodbye("noted"), now)
-        elif isinstance(received, control.Status) and now >= session.report_at:
-            session.report_at = now + REPORT_S
-            if session.member.observe or session.member.role is Role.BROKER:
-                answer = self.report(now)
-            else:
-                self.counters["denied"] += 1
-                answer = control.Report(broker=self.name, denied=True)
-            self._send_control(session, answer, now)
+        elif isinstance(received, control.Status):
+            self._observers[session] = None
 
     def _send(self, session: Session, message: bytes) -> None:
         session.spoke = True
@@ -321,6 +314,8 @@ class BrokerCore:
             self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
             self._end(session, now)
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
+        if self._observers:
+            self._answer_observers(now)
         if self.dispatcher.announce:
             self.dispatcher.announce = False
             available = self.dispatcher.available()
@@ -330,6 +325,19 @@ class BrokerCore:
                 if calls not in lists:
                     lists[calls] = tuple(service for service in available if matches(calls, service))
                 self._announce_to(session, lists[calls], now)
+
+    def _answer_observers(self, now: float) -> None:
+        """Send one report to each member that has asked since the last tick, however often it asked."""
+        observers, self._observers = self._observers, {}
+        sent_ms = int(now * 1000) & UINT32
+        report_ = control.encode_control(self.report(now), sent_ms)
+        denial = control.encode_control(control.Report(broker=self.name, denied=True), sent_ms)
+        for session in observers:
+            if session.member.observe or session.member.role is Role.BROKER:
+                self._send(session, report_)
+            else:
+                self.counters["denied"] += 1
+                self._send(session, denial)
 
     def _announce_to(self, session: Session, services: tuple[str, ...], now: float) -> None:
         """Tell a node which of the services that it may call have a worker here, unless it knows."""

@@ -40,7 +40,6 @@ class Session:
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
         spoke: whether something was sent to it since the broker last looked.
-        report_at: when it may ask for a report again.
         noted: whether it has said that it sends no more requests to this draining broker.
     """
 
@@ -53,7 +52,6 @@ class Session:
         "member",
         "name",
         "noted",
-        "report_at",
         "requests",
         "route",
         "services_sent",
@@ -81,7 +79,6 @@ class Session:
         self.spoke = False
         self.warned = False
         self.noted = False
-        self.report_at = now
 
 
 class Slot:
