@@ -34,9 +34,6 @@ WAIT_S_MAX = 30.0
 
 POLL_S = 0.01
 
-OBSERVE_S = 0.15
-"""How often brokers are asked for their state; they do not answer a node that asks more than ten times a second."""
-
 _PORTS = (20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, so that none of these takes a free one away."""
 
@@ -146,8 +143,6 @@ class LiveNet:
         self.endpoints = {}
         self._children = []
         self._observer = None
-        self._observed_at = 0.0
-        self._reports = {}
 
     def join(self, name):
         """Return the path of a member's join file."""
@@ -213,7 +208,7 @@ class LiveNet:
                 child.kill()
 
     def report(self, broker):
-        """Return what a broker tells the node "observer"; it may be OBSERVE_S old."""
+        """Return what a broker tells the node "observer"."""
         return wait_until(lambda: self._observe().get(broker), f"{broker} tells its state")
 
     def service(self, broker, name):
@@ -249,10 +244,7 @@ class LiveNet:
             self._observer = Node(self.join("observer"))
             self._observer.start()
             self._observer.connected()
-        if monotonic() >= self._observed_at + OBSERVE_S:
-            self._reports = self._observer.observe(timeout=1.0)
-            self._observed_at = monotonic()
-        return self._reports
+        return self._observer.observe()
 
 
 class Lifeline:

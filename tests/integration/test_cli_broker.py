@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+from collections import Counter
 
 import pytest
 
@@ -135,11 +136,20 @@ def test_it_logs_no_less_than_it_is_told_to(net):
     assert broker.log == ""
 
 
-def test_round_robin_gives_each_worker_its_turn(net):
-    net.add_node("worker2", serves=["*"])
-    net.broker("b1", "--balance", "round-robin")
-    for name in ("worker", "worker2"):
-        net.serve("--service", "who", "--exec", f"echo {name}", name=name)
+@pytest.mark.parametrize(
+    ("balance", "turns"), [("round-robin", {"idle": 2, "busy": 2}), ("least-outstanding", {"idle": 4})]
+)
+def test_it_balances_as_it_is_told_to(net, lifeline, tmp_path, balance, turns):
+    for name in ("one", "two"):
+        net.add_node(name, serves=["*"])
+    net.broker("b1", "--balance", balance)
+    for name in ("one", "two"):
+        stay = f"echo {name} > {tmp_path}/busy; {lifeline.command}; sleep 1000"
+        command = f"""sh -c 'read line; if [ "$line" = stay ]; then {stay}; fi; echo {name}'"""
+        net.serve("--service", "who", "--exec", command, "--concurrency", "8", name=name)
     net.wait_for_workers("who", workers=2)
-    answers = [net.call("who").stdout for _ in range(4)]
-    assert sorted(answers) == [b"worker\n", b"worker\n", b"worker2\n", b"worker2\n"]
+    with net.calling("who", "stay", "--timeout", "3600"):
+        lifeline.wait_for_start()
+        answers = [net.call("who", "come").stdout.decode() for _ in range(4)]
+    busy = (tmp_path / "busy").read_text()
+    assert Counter("busy" if name == busy else "idle" for name in answers) == turns

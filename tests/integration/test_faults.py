@@ -17,7 +17,7 @@ from processes import LiveNet
 
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
-STOPS = pytest.mark.parametrize(("stopped_s", "timeout"), [(2.0, 1.5), (4.0, 3.0)], ids=["suspected", "given-up"])
+STOPS = pytest.mark.parametrize(("stopped_s", "timeout"), [(2.9, 2.7), (4.5, 4.0)], ids=["suspected", "given-up"])
 """Shorter and longer than dead_after_s. What waited in the stopped process has expired when it goes on."""
 
 TESTS = Path(__file__).parent.parent

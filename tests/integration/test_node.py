@@ -414,7 +414,7 @@ async def test_a_call_without_an_answer_ends_at_its_deadline_and_says_that_it_ma
 
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_a_handler_that_takes_long_is_not_retried(blocking):
-    settings = Settings.test(timeout_s=10.0)
+    settings = Settings.test(timeout_s=20.0, exchange_timeout_s=1.0)
     gate, release, runs = Gate(b"late"), threading.Event(), []
 
     def handler(request):
@@ -424,14 +424,14 @@ async def test_a_handler_that_takes_long_is_not_retried(blocking):
 
     async with one_service(handler if blocking else gate, brokers=2, settings=settings) as (_net, client):
         later = asyncio.get_running_loop().call_later
-        later(6 * settings.exchange_timeout_s, release.set if blocking else gate.opened.set)
+        later(3 * settings.exchange_timeout_s, release.set if blocking else gate.opened.set)
         reply = await client.request("s")
     assert (reply.payload, reply.retry_count, reply.possible_duplicate) == (b"late", 0, False)
     assert len(runs) + len(gate.started) == 1
 
 
 async def test_a_request_that_waits_in_a_queue_for_long_is_not_retried():
-    gate, settings = Gate(), Settings.test(timeout_s=10.0)
+    gate, settings = Gate(), Settings.test(timeout_s=20.0, exchange_timeout_s=1.0)
     async with one_service(gate, settings=settings, concurrency=1) as (_net, client):
         calls = [asyncio.ensure_future(client.request("s")) for _ in range(3)]
         asyncio.get_running_loop().call_later(3 * settings.exchange_timeout_s, gate.opened.set)

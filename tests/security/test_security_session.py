@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from async_tests import until
-from braidmq import NoWorker
+from braidmq import NoWorker, Settings
 from braidmq.testing import TestNet
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -41,7 +41,7 @@ async def under_attack(*, evil=None):
     """
     seen = []
     with peers() as peer:
-        async with TestNet(1) as net:
+        async with TestNet(1, settings=Settings.test(exchange_timeout_s=2.0)) as net:
             net.node("evil", **(evil or {}))
             worker = net.node("worker")
 

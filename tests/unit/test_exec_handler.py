@@ -5,7 +5,7 @@ from time import monotonic
 import pytest
 
 from braidmq.errors import ConfigError, ServiceError
-from braidmq.exec_handler import COMPLAINT_CHARS_MAX, ExecHandler
+from braidmq.exec_handler import COMPLAINT_CHARS_MAX, STDERR_BYTES_MAX, ExecHandler, _Process
 from braidmq.messages import Request
 from processes import Lifeline
 
@@ -82,6 +82,16 @@ def test_the_end_of_stderr_is_bounded_and_may_be_no_utf_8():
     message = failure('sh -c \'head -c 100000 /dev/zero | tr "\\0" "\\377" >&2; exit 1\'').message
     assert message.endswith("\ufffd")
     assert len(message) <= len("sh ended with exit status 1: ") + COMPLAINT_CHARS_MAX
+
+
+def test_no_more_of_stderr_is_kept_than_is_told_of():
+    async def kept():
+        process = _Process(1_000)
+        for _ in range(100):
+            process.pipe_data_received(2, bytes(1_000))
+        return len(process._stderr)
+
+    assert asyncio.run(kept()) == STDERR_BYTES_MAX
 
 
 def test_a_command_that_a_signal_ended_is_an_error():

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import sys
+import tracemalloc
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +52,18 @@ def test_no_more_of_a_payload_is_read_than_may_be_sent(monkeypatch):
     with pytest.raises(PayloadTooLarge):
         read_payload("-", 10)
     assert sys.stdin.buffer.tell() == 11
+
+
+def test_no_more_of_a_file_is_read_than_may_be_sent(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadTooLarge):
+            read_payload(f"@{tmp_path / 'sparse'}", 10)
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("argument", ["@", "@/", "@/does/not/exist", "@zero\0byte"])
