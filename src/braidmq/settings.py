@@ -94,7 +94,7 @@ class Settings:
     """How a broker chooses among the workers of a service that have credit: the one with the fewest outstanding
     requests and round-robin among equals, or plain round-robin."""
 
-    heartbeat_s: float = _knob(1.0, 0.02, 60)
+    heartbeat_s: float = _knob(1.0, 0.1, 60)
     """How often a broker and its nodes say that they are there when they have nothing else to say. The broker's
     value holds for its nodes. Shorter notices a hung peer sooner and costs messages: peers / heartbeat_s each
     second."""

@@ -4,12 +4,22 @@
 - `lifeline`: tells whether a process that is not the test's own child is still there (see processes.Lifeline).
 """
 
+import signal
+
 import pytest
 
 from async_tests import pytest_pyfunc_call
 from processes import Lifeline, LiveNet
 
 __all__ = ["pytest_pyfunc_call"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_interrupts():
+    """A shell lets its background jobs ignore SIGINT, and processes inherit that: tests send SIGINT on purpose."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -225,6 +225,24 @@ def test_a_call_that_outlasts_the_drain_of_its_node_raises_node_closed(net):
         release.set()
 
 
+def test_a_call_that_comes_when_the_node_is_just_closed_gets_an_end(net):
+    node = net.blocking_node("n")
+    whole = node._node.close
+
+    async def close():
+        await whole()
+        late.append(pool.submit(node._run, asyncio.Event().wait()))
+        while len(asyncio.all_tasks()) == 1:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
+
+    late = []
+    with ThreadPoolExecutor(1) as pool:
+        with node:
+            node._node.close = close
+        with pytest.raises(NodeClosed):
+            late[0].result(10)
+
+
 def test_callers_that_race_with_close_all_get_an_end(net):
     worker = net.blocking_node("worker")
     worker.service("s")(echo)

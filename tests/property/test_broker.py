@@ -329,4 +329,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestBroker: Any = Machine.TestCase
-TestBroker.settings = hypothesis_settings(max_examples=400, stateful_step_count=50, deadline=None)
+TestBroker.settings = hypothesis_settings(max_examples=300, stateful_step_count=50, deadline=None)

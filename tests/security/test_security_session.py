@@ -57,8 +57,7 @@ async def under_attack(*, evil=None):
                 async def others():
                     while not stop.is_set():
                         payload = b"good %d" % len(answered)
-                        reply = await client.request("s", payload)
-                        answered.append((reply.payload, reply.possible_duplicate) == (b"re:" + payload, False))
+                        answered.append((await client.request("s", payload)).payload == b"re:" + payload)
 
                 load = asyncio.ensure_future(others())
                 yield net, lambda **options: peer(net.brokers["b1"], join=net.join("evil"), **options), seen

@@ -116,14 +116,14 @@ class BrokerCore:
             self.counters["forged"] += 1
             return
         session.heard_at = now
-        if session.state is SessionState.SUSPECT:
-            self._set_state(session, SessionState.OPEN, now)
         if messages:
             age_s = session.staleness.age_s(int.from_bytes(frame[8:12]), now)
             for message in messages:
                 self._on_message(session, message, age_s, now)
         if not intact:
             self._malformed(session, "a frame that is no bundle")
+        if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
+            self._set_state(session, SessionState.OPEN, now)
 
     def on_unsent(self, route: bytes, messages: list[bytes], now: float) -> None:
         """Take back messages for `route` that were certainly not sent; call it before `on_disconnect`."""

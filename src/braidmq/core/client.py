@@ -419,7 +419,11 @@ class ClientCore:
         if call.rejection is None or answer.code != Reason.NO_WORKER:
             call.rejection = answer.code
         if answer.code == Reason.DENIED:
-            self._fail(call, AccessDenied(f"this node may not call {call.service.decode()}: see --call"), now)
+            self._fail(
+                call,
+                AccessDenied(f"this node may not call {call.service.decode()}: its join file must be made with --call"),
+                now,
+            )
             return
         if answer.code == Reason.TOO_LARGE:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)

@@ -325,8 +325,9 @@ class Dispatcher:
         """Take in a CANCEL from a client."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a CANCEL that is cut off")
-        exchange = session.requests.get(PREFIX.unpack_from(message)[7])
-        if exchange is None:
+        tag, id_ = PREFIX.unpack_from(message)[7:9]
+        exchange = session.requests.get(tag)
+        if exchange is None or exchange.id != id_:
             return
         self.counters["cancelled"] += 1
         self._give_up(exchange, now)

@@ -234,6 +234,20 @@ class TestSilence:
         client.request()
         assert len(silent.requests()) == 1
 
+    def test_what_a_suspect_worker_says_counts_before_it_gets_new_work(self) -> None:
+        for grant in (True, False):
+            rig = Rig()
+            client, worker = rig.client(), rig.worker(credit=5)
+            rig.advance(1.4)
+            client.heartbeat()
+            rig.advance(0.2)
+            client.request()
+            if grant:
+                worker.ready(credit=0)
+            else:
+                worker.goodbye()
+            assert worker.requests() == []
+
     def test_silent_member_is_given_up_and_told_so(self) -> None:
         rig = Rig()
         client = rig.client()
