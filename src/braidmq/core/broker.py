@@ -92,7 +92,15 @@ class BrokerCore:
 
     def report(self, now: float) -> control.Report:
         """Return the broker's state for an observer."""
-        return report(self, self._software, now - self._started_at, now)
+        return report(
+            self.name,
+            self.sessions.values(),
+            self.dispatcher,
+            self.peer_states,
+            software=self._software,
+            uptime_s=now - self._started_at,
+            now=now,
+        )
 
     @property
     def idle(self) -> bool:

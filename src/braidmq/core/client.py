@@ -7,10 +7,10 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 import random
 from collections import OrderedDict
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final
 
 from braidmq.core.balancing import cheaper_of_two
+from braidmq.core.call import Call, Stage
 from braidmq.core.links import Change, Link, Links, LinkState
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
@@ -60,95 +60,6 @@ _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RUNNING: Final = int(Progress.RUNNING)
 _TRIED_EARLIER_MAX: Final = 20
 """As many earlier attempts as `attempts` can allow."""
-
-
-class Stage(Enum):
-    """Where a call stands."""
-
-    QUEUED = "waits for a place among in_flight_max"
-    PARKED = "waits for a path"
-    PAUSED = "waits for its pause to end"
-    SENT = "awaits the answer to an attempt"
-    LISTENING = "has no attempt left, but an answer may still come"
-
-
-class Call:
-    """One request of this node.
-
-    Attributes:
-        path: the link of the current attempt, and `epoch` its session.
-        earlier: attempts before the current one that may still be answered.
-        worker: the worker that has said that it runs this request.
-        flagged: whether an attempt may have been run.
-        failed_over: whether the free first failover was used.
-        owes: whether the next attempt waits until the budget allows it.
-        rejection: why the last attempt was rejected, if it was.
-    """
-
-    __slots__ = (
-        "attempts_max",
-        "deadline",
-        "earlier",
-        "epoch",
-        "extension",
-        "failed_over",
-        "flagged",
-        "heard_at",
-        "id",
-        "owes",
-        "path",
-        "payload",
-        "rejection",
-        "retry_count",
-        "round",
-        "sends",
-        "sent_at",
-        "service",
-        "stage",
-        "tag",
-        "timer",
-        "tried",
-        "unsent",
-        "via",
-        "worker",
-    )
-
-    def __init__(
-        self,
-        id_: bytes,
-        service: bytes,
-        payload: bytes,
-        *,
-        extension: bytes,
-        deadline: float,
-        attempts_max: int,
-        via: str | None,
-    ) -> None:
-        self.id = id_
-        self.service = service
-        self.payload = payload
-        self.extension = extension
-        self.deadline = deadline
-        self.attempts_max = attempts_max
-        self.via = via
-        self.stage = Stage.QUEUED
-        self.path: Link | None = None
-        self.epoch = 0
-        self.tag = 0
-        self.sent_at = 0.0
-        self.heard_at = 0.0
-        self.sends = 0
-        self.retry_count = 0
-        self.flagged = False
-        self.failed_over = False
-        self.owes = False
-        self.unsent = False
-        self.round = 0
-        self.rejection: int | None = None
-        self.worker = b""
-        self.tried: list[Link] = []
-        self.earlier: list[tuple[Link, int, int]] = []
-        self.timer = 0
 
 
 class ClientCore:

@@ -1,23 +1,32 @@
 """What a broker tells an observer."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from braidmq.core.dispatch import Dispatcher
+from braidmq.core.exchange import Session
 from braidmq.members import Role
-from braidmq.wire.control import REPORT_ROWS_MAX, REPORT_SERVES_MAX, NodeStatus, Report, ServiceStatus
-
-if TYPE_CHECKING:
-    from braidmq.core.broker import BrokerCore
+from braidmq.wire.control import REPORT_ROWS_MAX, REPORT_SERVES_MAX, NodeStatus, PeerStatus, Report, ServiceStatus
 
 
-def report(core: "BrokerCore", software: str, uptime_s: float, now: float) -> Report:
-    """Return the state of `core`, its lists cut at REPORT_ROWS_MAX."""
-    nodes = [session for session in core.sessions.values() if session.member.role is Role.NODE]
+def report(
+    broker: str,
+    sessions: Iterable[Session],
+    dispatcher: Dispatcher,
+    peers: list[PeerStatus],
+    *,
+    software: str,
+    uptime_s: float,
+    now: float,
+) -> Report:
+    """Return the state of a broker, its lists cut at REPORT_ROWS_MAX."""
+    nodes = [session for session in sessions if session.member.role is Role.NODE]
+    services = dispatcher.services
     return Report(
-        broker=core.name,
+        broker=broker,
         software=software,
-        state="draining" if core.dispatcher.draining else "up",
+        state="draining" if dispatcher.draining else "up",
         uptime_s=uptime_s,
-        brokers=core.peer_states[:REPORT_ROWS_MAX],
+        brokers=peers[:REPORT_ROWS_MAX],
         nodes=[
             NodeStatus(
                 name=session.member.name,
@@ -37,8 +46,8 @@ def report(core: "BrokerCore", software: str, uptime_s: float, now: float) -> Re
                 outstanding=sum(slot.outstanding for slot in service.slots.values()),
                 queued=service.queued,
             )
-            for service in list(core.dispatcher.services.values())[:REPORT_ROWS_MAX]
+            for service in list(services.values())[:REPORT_ROWS_MAX]
         ],
-        services_total=len(core.dispatcher.services),
-        counters=dict(core.counters),
+        services_total=len(services),
+        counters=dict(dispatcher.counters),
     )

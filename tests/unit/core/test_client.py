@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.client import Stage
+from braidmq.core.call import Stage
 from braidmq.core.links import Failure, LinkState
 from braidmq.errors import (
     AccessDenied,
