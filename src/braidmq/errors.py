@@ -11,7 +11,7 @@ BraidError
     ├── NoWorker                    no worker provides the service
     ├── Overloaded                  the service or this node is at its limit
     ├── AccessDenied                this node may not call the service
-    ├── PayloadTooLarge             never sent
+    ├── PayloadTooLarge             not run
     ├── AttemptsExhausted           every attempt was lost with a broker or worker
     └── ServiceError                the handler answered with an error
 """
@@ -86,7 +86,7 @@ class AccessDenied(RequestError):
 
 
 class PayloadTooLarge(RequestError):
-    """The payload is larger than the net allows; it was not sent."""
+    """The payload is larger than this node or a broker allows; it was not run."""
 
 
 class AttemptsExhausted(RequestError):

@@ -6,17 +6,17 @@ import inspect
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from braidmq.core.worker import CONCURRENCY_MAX, Job
-from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRegistered, ServiceError
+from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
 from braidmq.settings import Settings
+from braidmq.threads import DaemonThreads
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 from braidmq.wire.envelope import Flag, decode_headers
@@ -28,6 +28,8 @@ Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
 """Runs a request: `async def` on the event loop, `def` in a thread."""
 
 H = TypeVar("H", bound=Handler)
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a node ends."""
@@ -74,13 +76,14 @@ class Node:
     def __init__(self, join: joinfile.JoinFile | Path | str, *, settings: Settings | None = None) -> None:
         self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
         if self._identity.certificate.role is not Role.NODE:
-            raise ConfigError(f"{join} is the join file of a broker; a node needs one made by 'braidmq add node'")
+            name = self._identity.name
+            raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
         self.name = self._identity.name
         self.settings = settings or Settings()
         self._services: dict[str, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads: DaemonThreads[Request, bytes] | None = None
         self._draining = False
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
@@ -135,7 +138,7 @@ class Node:
         self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
         threads = sum(service.concurrency for service in self._services.values() if service.blocking)
         if threads:
-            self._pool = ThreadPoolExecutor(min(threads, CONCURRENCY_MAX), thread_name_prefix=f"braidmq-{self.name}")
+            self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
         for name, service in self._services.items():
             self._loop.core.worker.offer(name, service.concurrency)
         self._loop.start()
@@ -153,8 +156,8 @@ class Node:
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
             self._loop.close(FLUSH_S_MAX)
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
+            if self._threads is not None:
+                self._threads.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -204,10 +207,13 @@ class Node:
 
         Raises:
             NotRegistered: every broker refuses this node's key.
+            NoBroker: the join file names no broker.
         """
         if self._loop is None:
             raise NodeClosed("the node is not running")
         links = self._loop.core.links
+        if not links.links:
+            raise NoBroker(f"the join file of {self.name} names no broker: add one, and copy the file again")
         while not any(link.open for link in links.links.values()):
             if links.refused:
                 raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
@@ -238,18 +244,39 @@ class Node:
             _LOG.info("not every broker answered within %g s", timeout)
         return dict(core.reports)
 
-    async def run_until_signal(self) -> None:
-        """Serve until SIGINT or SIGTERM comes, then drain and end."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+    async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Serve until SIGINT or SIGTERM comes, then drain and end. A second signal ends the process at once.
+
+        Args:
+            before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
+        """
+        loop, stop, endings = asyncio.get_running_loop(), asyncio.Event(), []
+
+        async def end(number: int) -> None:
+            if before_the_end is not None:
+                await before_the_end()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+        def on_signal(number: int) -> None:
+            if stop.is_set():
+                endings.append(loop.create_task(end(number)))
+            else:
+                _LOG.info("%s is draining", self.name)
+                stop.set()
+
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, on_signal, number)
         try:
             async with self:
+                _LOG.info("%s serves %s", self.name, ", ".join(self.services))
+                if not self.brokers:
+                    _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
                 await stop.wait()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+        _LOG.info("%s has ended", self.name)
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
@@ -303,16 +330,18 @@ class Node:
         outcome: bytes | ServiceError | None = None
         try:
             if service.blocking:
-                running = asyncio.get_running_loop().run_in_executor(self._pool, service.handler, request)
-                result = await running
+                assert self._threads is not None
+                result = await asyncio.wrap_future(self._threads.submit(service.handler, request))  # type: ignore[arg-type]
             else:
                 result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
             outcome = _checked(result, request.service)
         except ServiceError as error:
             outcome = error
-        except asyncio.CancelledError:
-            outcome = None
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
+            if isinstance(error, asyncio.CancelledError) and (job.cancelled or self._draining):
+                return
             _LOG.exception("the handler of %s failed for a request of %s", request.service, request.sender)
             outcome = ServiceError("INTERNAL", f"the handler failed with {type(error).__name__}")
         finally:

@@ -5,6 +5,7 @@ Durations are seconds. `Settings()` suits one data centre, `Settings.test()` sui
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -78,6 +79,10 @@ class Settings:
     queue_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
     """Bytes of all requests that wait in one broker's queues."""
 
+    settle_s: float = _knob(5.0, 0, 600)
+    """How long a freshly started broker lets requests for a service without a worker wait, instead of rejecting
+    them: its workers may still be on their way. At least reconnect_s_max of the nodes; 0 switches it off."""
+
     services_max: int = _knob(10_000, 1, 30_000)
     """Services that one broker knows at once. The list of all of them must fit one control message."""
 
@@ -128,7 +133,8 @@ class Settings:
     """Most requests that it remembers."""
 
     dedup_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
-    """Most bytes of replies that it keeps; the oldest replies go first, and with them the protection."""
+    """Most bytes of replies that it keeps; the oldest replies go first. A copy of such a request is answered LOST
+    and goes to another worker."""
 
     drain_s: float = _knob(5.0, 0, 600)
     """How long a node or broker that was told to stop goes on with what it has."""
@@ -159,6 +165,27 @@ class Settings:
             raise ConfigError("reconnect_s must not exceed reconnect_s_max")
 
     @classmethod
+    def parse(cls, assignments: Iterable[str]) -> Self:
+        """Return the defaults with changes, each written NAME=VALUE.
+
+        Raises:
+            ConfigError: there is no such setting, or its value is wrong.
+        """
+        knobs = [knob.name for knob in dataclasses.fields(cls)]
+        changes: dict[str, Any] = {}
+        for assignment in assignments:
+            name, equals, text = assignment.partition("=")
+            if not equals or name not in knobs:
+                raise ConfigError(f"{assignment!r} sets nothing: write NAME=VALUE, with one of {', '.join(knobs)}")
+            kind: type[int | float | str] = type(getattr(cls(), name))
+            try:
+                changes[name] = kind(text)
+            except ValueError:
+                what = "whole number" if kind is int else "number"
+                raise ConfigError(f"{name} must be a {what}, not {text!r}") from None
+        return cls(**changes)
+
+    @classmethod
     def test(cls, **changes: Any) -> Self:
         """Short timers for tests on one machine; `changes` override single fields."""
         return cls(
@@ -170,6 +197,7 @@ class Settings:
                 "dead_after_s": 1.0,
                 "reconnect_s": 0.02,
                 "reconnect_s_max": 0.2,
+                "settle_s": 0.3,
                 "drain_s": 2.0,
                 **changes,
             }
@@ -187,6 +215,7 @@ class Settings:
                 "dead_after_s": 8.0,
                 "reconnect_s": 0.25,
                 "reconnect_s_max": 15.0,
+                "settle_s": 15.0,
                 "drain_s": 15.0,
                 **changes,
             }

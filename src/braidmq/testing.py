@@ -512,8 +512,8 @@ class TestNode(Node):
         self._loop.abort()
         for task in self._tasks.values():
             task.cancel()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._threads is not None:
+            self._threads.close()
 
 
 class BlockingTestNode(blocking.Node):

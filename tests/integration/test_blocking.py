@@ -44,7 +44,7 @@ def test_it_calls_and_serves(net):
         net.wait_served("loop")
         reply = client.request("thread", b"!", timeout=5.0, attempts=3, via="b2", headers={"a": "b"})
         assert (reply.sender, reply.receiver, reply.service, reply.broker) == ("worker", "client", "thread", "b2")
-        assert reply.payload.startswith(b"braidmq-worker_")
+        assert reply.payload.startswith(b"braidmq-worker-")
         assert client.request("loop", b"!").payload == b"braidmq-worker!"
     assert (worker.name, client.name) == ("worker", "client")
 

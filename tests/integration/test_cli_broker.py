@@ -144,12 +144,14 @@ def test_it_balances_as_it_is_told_to(net, lifeline, tmp_path, balance, turns):
         net.add_node(name, serves=["*"])
     net.broker("b1", "--balance", balance)
     for name in ("one", "two"):
-        stay = f"echo {name} > {tmp_path}/busy; {lifeline.command}; sleep 1000"
+        stay = f"echo {name} > {tmp_path}/busy; {lifeline.command}; sleep 100"
         command = f"""sh -c 'read line; if [ "$line" = stay ]; then {stay}; fi; echo {name}'"""
         net.serve("--service", "who", "--exec", command, "--concurrency", "8", name=name)
     net.wait_for_workers("who", workers=2)
-    with net.calling("who", "stay", "--timeout", "3600"):
+    with net.calling("who", "stay", "--timeout", "3600") as call:
         lifeline.wait_for_start()
         answers = [net.call("who", "come").stdout.decode() for _ in range(4)]
+        call.send_signal(signal.SIGINT)
+        lifeline.wait_for_end()
     busy = (tmp_path / "busy").read_text()
     assert Counter("busy" if name == busy else "idle" for name in answers) == turns

@@ -317,7 +317,7 @@ def test_a_wrong_join_file_is_exit_code_2(live, tmp_path):
     assert "is not a join file" in complaint(live.run("call", "s", "--join", tmp_path / "text"), 2)
     assert "does not exist" in complaint(live.run("call", "s", "--join", tmp_path / "nothing"), 2)
     assert "is a directory" in complaint(live.run("call", "s", "--join", tmp_path), 2)
-    assert "join file of a broker" in complaint(live.call("s", name="b1"), 2)
+    assert "the join file of b1 is a broker's" in complaint(live.call("s", name="b1"), 2)
     live.join("client").chmod(0o644)
     assert "chmod 600" in complaint(live.call("s"), 2)
     assert "BRAIDMQ_JOIN" in complaint(live.run("call", "s"), 2)

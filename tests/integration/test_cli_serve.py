@@ -108,7 +108,7 @@ def test_a_module_that_fails_shows_where(net, app, monkeypatch):
 def test_a_module_whose_node_has_a_wrong_join_file_is_exit_code_2(net, app, monkeypatch):
     monkeypatch.chdir(app)
     assert "does not exist" in complaint(net.run("serve", "app:node", "--join", app / "nothing"), 2)
-    assert "join file of a broker" in complaint(net.run("serve", "app:node", "--join", net.join("b1")), 2)
+    assert "a node needs one made by" in complaint(net.run("serve", "app:node", "--join", net.join("b1")), 2)
     assert "may not serve echo" in complaint(net.run("serve", "app:node", "--join", net.join("client")), 2)
 
 
@@ -158,7 +158,7 @@ def test_an_exit_status_is_an_error_with_the_last_lines_of_stderr(net):
 
 
 def test_a_command_is_killed_with_all_that_it_started_at_the_deadline(net, lifeline):
-    serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    serve_command(net, f"sh -c '{lifeline.command}; sleep 100; true'")
     result = net.call("run", "--timeout", "1")
     assert result.returncode == 4
     lifeline.wait_for_start()
@@ -167,7 +167,7 @@ def test_a_command_is_killed_with_all_that_it_started_at_the_deadline(net, lifel
 
 
 def test_a_command_is_killed_when_its_caller_gives_up(net, lifeline):
-    serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    serve_command(net, f"sh -c '{lifeline.command}; sleep 100; true'")
     with net.calling("run", "--timeout", "3600") as call:
         lifeline.wait_for_start()
         call.send_signal(signal.SIGINT)
@@ -204,7 +204,7 @@ def test_a_signal_lets_a_command_end_and_its_reply_leave(net, lifeline, tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number):
-    worker = serve_command(net, f"sh -c '{lifeline.command}; sleep 1000; true'")
+    worker = serve_command(net, f"sh -c '{lifeline.command}; sleep 100; true'")
     with net.calling("run", "--timeout", "60") as call:
         lifeline.wait_for_start()
         worker.send_signal(signal.SIGTERM)
@@ -241,7 +241,7 @@ def test_a_wrong_join_file_is_exit_code_2(live, tmp_path):
     live.add_members("b1")
     live.add_node("other", serves=["other"])
     command = ("serve", "--service", "run", "--exec", "cat")
-    assert "join file of a broker" in complaint(live.run(*command, "--join", live.join("b1")), 2)
+    assert "a node needs one made by" in complaint(live.run(*command, "--join", live.join("b1")), 2)
     assert "does not exist" in complaint(live.run(*command, "--join", tmp_path / "nothing"), 2)
     assert "other may not serve run" in complaint(live.run(*command, "--join", live.join("other")), 2)
     assert "BRAIDMQ_JOIN" in complaint(live.run(*command), 2)

@@ -118,6 +118,6 @@ def test_a_net_without_brokers_is_exit_code_5(live):
 
 
 def test_a_wrong_join_file_is_exit_code_2(net, tmp_path):
-    assert "join file of a broker" in complaint(status(net, name="b1"), 2)
+    assert "a node needs one made by" in complaint(status(net, name="b1"), 2)
     assert "does not exist" in complaint(net.run("status", "--join", tmp_path / "nothing"), 2)
     assert "BRAIDMQ_JOIN" in complaint(net.run("status"), 2)

@@ -413,6 +413,23 @@ async def test_a_call_without_an_answer_ends_at_its_deadline_and_says_that_it_ma
 
 
 @pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(2), asyncio.CancelledError()], ids=["sys.exit", "cancelled"])
+async def test_a_handler_cannot_end_its_node(blocking, error, caplog):
+    def fails(_request):
+        raise error
+
+    async def fails_too(request):
+        fails(request)
+
+    async with one_service(fails if blocking else fails_too) as (_net, client):
+        for _ in range(2):
+            with pytest.raises(ServiceError) as caught:
+                await client.request("s")
+            assert caught.value.code == "INTERNAL"
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("blocking", [False, True])
 async def test_a_handler_that_takes_long_is_not_retried(blocking):
     settings = Settings.test(timeout_s=20.0, exchange_timeout_s=1.0)
     gate, release, runs = Gate(b"late"), threading.Event(), []

@@ -181,7 +181,7 @@ class WorkerMachine(RuleBasedStateMachine):
                     copy.answers += 1
                     assert copy.answers == 1, "a second answer"
                     assert answer.id == request_id(copy.key[1])
-                    assert copy.epoch == broker.link.epoch, "an answer in another session"
+                    assert copy.epoch == broker.came_in.pop(id(answer)), "an answer in another session"
                     if command == REPLY and answer.code == Outcome.RESULT:
                         assert answer.payload == copy.key[0] + request_id(copy.key[1]), "I2"
 

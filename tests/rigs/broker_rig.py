@@ -61,7 +61,7 @@ class Rig:
 
     def __init__(self, now: float = 1_000.0, **settings: Any) -> None:
         self.now = now
-        self.settings = Settings(**settings)
+        self.settings = Settings(**{"settle_s": 0, **settings})
         self.registry = Registry()
         self.core = BrokerCore(BROKER, self.settings, self.registry, software="test", now=now)
         self.members: dict[bytes, FakeMember] = {}

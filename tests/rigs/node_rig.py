@@ -94,6 +94,7 @@ class Broker:
         self.inbox: list[Message] = []
         self.unread: list[bytes] = []
         self.epochs: dict[int, int] = {}
+        self.came_in: dict[int, int] = {}
         self.beat_at = 0.0
         self._tag = 0
 
@@ -131,6 +132,8 @@ class Broker:
             return
         decoded = control.decode_control(message) if message[5] >= CONTROL_FIRST else decode(message)
         assert decoded is not None
+        if isinstance(decoded, Envelope):
+            self.came_in[id(decoded)] = self.link.epoch
         self.inbox.append(decoded)
 
     def resume(self) -> None:

@@ -112,14 +112,14 @@ def test_a_command_that_writes_too_much_is_killed(lifeline):
 
 def test_a_command_is_killed_with_all_that_it_started_at_the_deadline(lifeline, monkeypatch):
     monkeypatch.setattr("braidmq.exec_handler.CANCEL_S_MAX", 0.0)
-    assert failure(f"sh -c '{lifeline.command}; sleep 1000; true'", time_s=0.5).code == "DEADLINE_EXCEEDED"
+    assert failure(f"sh -c '{lifeline.command}; sleep 100; true'", time_s=0.5).code == "DEADLINE_EXCEEDED"
     lifeline.wait_for_start()
     lifeline.wait_for_end()
 
 
 def test_a_command_that_ignores_signals_is_killed_when_it_is_cancelled(lifeline):
     async def cancel():
-        handler = ExecHandler(f"sh -c 'trap \"\" TERM INT HUP; {lifeline.command}; sleep 1000; true'", 1_000)
+        handler = ExecHandler(f"sh -c 'trap \"\" TERM INT HUP; {lifeline.command}; sleep 100; true'", 1_000)
         running = asyncio.create_task(handler.run(request()))
         await asyncio.to_thread(lifeline.wait_for_start)
         running.cancel()
@@ -132,14 +132,14 @@ def test_a_command_that_ignores_signals_is_killed_when_it_is_cancelled(lifeline)
 
 def test_what_a_command_leaves_behind_with_its_stdout_is_killed_at_the_deadline(lifeline, monkeypatch):
     monkeypatch.setattr("braidmq.exec_handler.CANCEL_S_MAX", 0.0)
-    assert failure(f"sh -c '{lifeline.command}; sleep 1000 & echo reply'", time_s=0.5).code == "DEADLINE_EXCEEDED"
+    assert failure(f"sh -c '{lifeline.command}; sleep 100 & echo reply'", time_s=0.5).code == "DEADLINE_EXCEEDED"
     lifeline.wait_for_start()
     lifeline.wait_for_end()
 
 
 def test_all_commands_can_be_killed_at_once(lifeline):
     async def kill():
-        handler = ExecHandler(f"sh -c '{lifeline.command}; sleep 1000; true'", 1_000)
+        handler = ExecHandler(f"sh -c '{lifeline.command}; sleep 100; true'", 1_000)
         running = asyncio.create_task(handler.run(request()))
         await asyncio.to_thread(lifeline.wait_for_start)
         await handler.kill_all()

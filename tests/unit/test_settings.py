@@ -165,3 +165,16 @@ class TestImmutability:
     def test_fields_are_named_only_by_keyword(self) -> None:
         with pytest.raises(TypeError):
             Settings(5.0)  # type: ignore[misc]
+
+
+class TestParse:
+    def test_changes_what_is_named(self) -> None:
+        settings = Settings.parse(["payload_bytes_max=4096", "drain_s=2.5", "balance=round-robin"])
+        assert (settings.payload_bytes_max, settings.drain_s, settings.balance) == (4096, 2.5, "round-robin")
+        assert settings.attempts == Settings().attempts
+
+    @pytest.mark.parametrize("wrong", ["nosuch=1", "attempts", "attempts=many", "attempts=1.5", "attempts=0", "=1"])
+    def test_refuses_what_is_wrong_in_one_line(self, wrong: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            Settings.parse([wrong])
+        assert "\n" not in str(caught.value)

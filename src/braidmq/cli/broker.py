@@ -40,16 +40,27 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
     show_default=True,
     help="How to choose among the workers of a service.",
 )
+@click.option(
+    "--set",
+    "assignments",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A setting, as in payload_bytes_max=4194304; docs/guide.md lists them. May be repeated.",
+)
 @log_level_option
 def broker(
-    join: Path, binds: Sequence[str], balance: Literal["least-outstanding", "round-robin"], log_level: str
+    join: Path,
+    binds: Sequence[str],
+    balance: Literal["least-outstanding", "round-robin"],
+    assignments: Sequence[str],
+    log_level: str,
 ) -> None:
     """Run a broker.
 
     SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
-    loop = BrokerLoop(join, Settings(balance=balance), bind=bind)
+    loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments]), bind=bind)
     log_to_stderr(log_level)
     loop.open()
     _stop_at_signals(loop)

@@ -62,9 +62,9 @@ def serve(
     if target is not None:
         if join is not None:
             os.environ["BRAIDMQ_JOIN"] = str(join)
-        asyncio.run(serve_until_signal(load_node(target)))
+        load_node(target).run()
         return
-    if not service or not command:
+    if service is None or command is None:
         raise click.UsageError("Name MODULE:NODE, or --service and --exec")
     if join is None:
         raise click.UsageError("Missing option '--join' (env var: 'BRAIDMQ_JOIN')")
@@ -72,7 +72,7 @@ def serve(
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)
-    asyncio.run(serve_until_signal(node, handler))
+    asyncio.run(node.run_until_signal(handler.kill_all))
 
 
 def load_node(target: str) -> Node:
@@ -100,32 +100,3 @@ def load_node(target: str) -> Node:
     if not node.services:
         raise ConfigError(f"{target} provides no service: decorate its handlers with @{attribute}.service(NAME)")
     return node
-
-
-async def serve_until_signal(node: Node, handler: ExecHandler | None = None) -> None:
-    """Serve until a signal comes, then drain; a second signal ends the process, and the commands of `handler`."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    endings = []
-
-    async def end(number: int) -> None:
-        if handler is not None:
-            await handler.kill_all()
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            endings.append(loop.create_task(end(number)))
-        else:
-            _LOG.info("%s is draining", node.name)
-            stop.set()
-
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, on_signal, number)
-    async with node:
-        _LOG.info("%s serves %s", node.name, ", ".join(node.services))
-        if not node.brokers:
-            _LOG.warning("its join file names no broker: add one with `braidmq add broker`, and copy the file again")
-        await stop.wait()
-    _LOG.info("%s has ended", node.name)

@@ -71,6 +71,8 @@ class BrokerCore:
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
+        if settings.settle_s:
+            self.dispatcher.settle_at = now + settings.settle_s
         self._tick_at = now + TICK_S
         self._ticked_at = now
         self._heartbeat_at = now + settings.heartbeat_s / 2

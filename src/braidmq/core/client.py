@@ -561,7 +561,7 @@ class ClientCore:
     def _on_deadline(self, call: Call, now: float) -> None:
         service = call.service.decode()
         error: RequestError
-        if call.stage is Stage.PARKED and not call.sends:
+        if call.stage is Stage.PARKED:
             unknown = f"{call.via} is not known" if call.via else "none is known"
             error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
         elif call.stage is Stage.QUEUED:

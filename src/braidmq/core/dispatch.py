@@ -47,6 +47,9 @@ that never answers can make the broker keep."""
 TIME_MS_MAX: Final = 86_400_000
 """Longest deadline of a request, as at the client: a day."""
 
+SLOTS_MAX: Final = 1_000
+"""Services of one session; more would let one member use up what a broker can know."""
+
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per session; a client that tries more is asked anew."""
 
@@ -58,6 +61,7 @@ class Dispatcher:
         services: those that have a worker here.
         draining: take no new requests.
         announce: set when the list of available services may have changed.
+        settle_at: until then requests for a service without a worker wait for one; None once that is over.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Dispatcher:
         self.queued_bytes = 0
         self.draining = False
         self.announce = False
+        self.settle_at: float | None = None
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
@@ -77,7 +82,10 @@ class Dispatcher:
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
-        return self._timers.next_deadline()
+        due = self._timers.next_deadline()
+        if self.settle_at is None:
+            return due
+        return self.settle_at if due is None else min(due, self.settle_at)
 
     def available(self) -> list[str]:
         """Return the services that have a worker here now, in alphabetical order."""
@@ -134,6 +142,11 @@ class Dispatcher:
         """Take in that time has passed."""
         for exchange in self._timers.take_due(now):
             self._on_due(exchange, now)
+        if self.settle_at is not None and now >= self.settle_at:
+            self.settle_at = None
+            for service in list(self.services.values()):
+                if not service.slots:
+                    self._remove_service(service, now)
 
     # -- requests and answers
 
@@ -152,6 +165,8 @@ class Dispatcher:
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
         service = self.services.get(name)
         reason = self._why_not(session, name, service, payload_bytes, time_ms / 1000.0 - age_s)
+        if service is None and reason is None:
+            service = self._make_service(name)
         if reason is not None or service is None:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
@@ -179,7 +194,7 @@ class Dispatcher:
         if remaining_s <= 0.0:
             self.counters["expired"] += 1
             return Reason.EXPIRED
-        if service is None:
+        if service is None and self.settle_at is None:
             return Reason.NO_WORKER
         if session.account.in_flight >= self.settings.in_flight_max:
             return Reason.BUSY
@@ -223,7 +238,7 @@ class Dispatcher:
         service, settings, size = exchange.service, self.settings, len(message)
         client = exchange.client
         assert client is not None
-        if not service.slots:
+        if not service.slots and self.settle_at is None:
             self._refuse_exchange(exchange, Reason.NO_WORKER, now)
         elif (
             service.queued >= settings.queue_messages_max
@@ -372,12 +387,14 @@ class Dispatcher:
                     text = f"{session.member.name} may not serve {ready.service!r}: its READY is ignored"
                     self._events.add(WARNING, text)
                 return
-            service = self.services.get(name)
+            crowded = len(session.slots) >= SLOTS_MAX
+            service = None if crowded else self.services.get(name) or self._make_service(name)
             if service is None:
-                if len(self.services) >= self.settings.services_max:
-                    self._events.add(WARNING, f"services_max={self.settings.services_max} is reached: READY ignored")
-                    return
-                service = self.services[name] = Service(name, self.settings)
+                if not session.warned:
+                    session.warned = True
+                    limit = f"{SLOTS_MAX} services" if crowded else f"services_max={self.settings.services_max}"
+                    self._events.add(WARNING, f"{session.member.name}: {limit} is reached: its READY is ignored")
+                return
             slot = session.slots[name] = service.slots[session] = Slot(service, session)
             self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
         self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
@@ -425,11 +442,22 @@ class Dispatcher:
         service.balancer.remove(slot)
         self.announce = True
         self._release_addressed(slot, now)
-        if not service.slots:
-            del self.services[service.name]
-            for exchange in list(service.queue):
-                self._dequeue(exchange)
-                self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+        if not service.slots and self.settle_at is None:
+            self._remove_service(service, now)
+
+    def _make_service(self, name: bytes) -> Service | None:
+        """Return a new service, or None if there is no room for it."""
+        if len(self.services) >= self.settings.services_max:
+            return None
+        service = self.services[name] = Service(name, self.settings)
+        return service
+
+    def _remove_service(self, service: Service, now: float) -> None:
+        """Forget a service without workers."""
+        del self.services[service.name]
+        for exchange in list(service.queue):
+            self._dequeue(exchange)
+            self._refuse_exchange(exchange, Reason.NO_WORKER, now)
 
     def _release_addressed(self, slot: Slot, now: float) -> None:
         """Let any worker have what waited for this one."""
@@ -491,6 +519,7 @@ class Dispatcher:
         for name, service in self.services.items():
             assert service.name == name
             service.validate_state(self.settings)
+            assert service.slots or self.settle_at is not None
         queued = [exchange for service in self.services.values() for exchange in _waiting(service)]
         for exchange in queued:
             assert exchange.message, "what waits has its message"

@@ -135,7 +135,6 @@ class Service:
 
     def validate_state(self, settings: Settings) -> None:
         """Assert what always holds between two inputs. For tests."""
-        assert self.slots
         assert self.queued == len(self.queue) + sum(len(slot.addressed) for slot in self.slots.values())
         assert self.queued <= settings.queue_messages_max
         for exchange in self.queue:

@@ -328,8 +328,9 @@ class WorkerCore:
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
         epoch_and_share = [service.granted.get(link.name, (0, 0)) for link in up]
         if not self.draining and all(told[0] == link.epoch for told, link in zip(epoch_and_share, up, strict=True)):
-            assert all(share >= 1 for _, share in epoch_and_share)
-            assert not up or sum(share for _, share in epoch_and_share) == max(service.concurrency, len(up))
+            assert all(1 <= share <= service.concurrency for _, share in epoch_and_share)
+            total = sum(share for _, share in epoch_and_share)
+            assert not up or max(service.concurrency, len(up)) <= total <= 2 * service.concurrency + len(up)
 
     # -- inner
 
@@ -397,7 +398,11 @@ class WorkerCore:
             self._links.send(arrival.link, encode(Envelope(command, id_, code=code, tag=arrival.tag, sent_ms=sent_ms)))
 
     def _grant(self, now: float) -> None:
-        """Tell each broker its share of every service's concurrency, if it changed."""
+        """Tell each broker its share of every service's concurrency, if it changed.
+
+        A broker with a backlog also gets the places that are idle now: what other brokers could still send for
+        them waits in the service's queue for a moment.
+        """
         if self.draining:
             return
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
@@ -406,8 +411,12 @@ class WorkerCore:
             shares = spread(
                 service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
             )
+            idle = service.concurrency - service.running - len(service.queue)
             for link in up:
-                grant = (link.epoch, shares[link.name])
+                wanted = min(service.concurrency, held.get(link.name, 0) + backlog.get(link.name, 0))
+                extra = max(0, min(idle, wanted - shares[link.name])) if backlog.get(link.name) else 0
+                idle -= extra
+                grant = (link.epoch, shares[link.name] + extra)
                 if service.granted.get(link.name) != grant:
                     service.granted[link.name] = grant
                     self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)

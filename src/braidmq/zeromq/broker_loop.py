@@ -2,9 +2,9 @@
 
 import errno
 import logging
-import os
 import random
 import socket as sockets
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -61,8 +61,8 @@ class BrokerLoop:
         self.endpoints: tuple[str, ...] = ()
         self._bind = bind or self.identity.certificate.endpoints
         self._registry = Registry(self.identity.manifest)
-        self._stop_read, self._stop_write = os.pipe()
-        os.set_blocking(self._stop_write, False)
+        self._stop_read, self._stop_write = sockets.socketpair()
+        self._stop_write.setblocking(False)
         self._stopping: float | None = None
         self._dealers: dict[str, Dealer] = {}
 
@@ -107,10 +107,8 @@ class BrokerLoop:
 
     def stop(self) -> None:
         """Begin to drain. May be called from any thread and from a signal handler."""
-        try:
-            os.write(self._stop_write, b"\0")
-        except BlockingIOError:
-            return  # the pipe is full of earlier calls
+        with suppress(OSError):  # it has ended, or is full of earlier calls
+            self._stop_write.send(b"\0")
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
@@ -120,8 +118,8 @@ class BrokerLoop:
         self._router.close(linger_s)
         self._zap.close()
         self._context.term()
-        os.close(self._stop_read)
-        os.close(self._stop_write)
+        self._stop_read.close()
+        self._stop_write.close()
 
     def _new_router(self) -> Router:
         return Router(self._context, self.settings, self.identity.secret_key)
@@ -138,8 +136,8 @@ class BrokerLoop:
             self._zap.answer()
         if self._router.monitor.socket in ready:
             self._router.on_monitor(now)
-        if self._stop_read in ready:
-            os.read(self._stop_read, 64)
+        if self._stop_read.fileno() in ready:
+            self._stop_read.recv(64)
             self._begin_drain(now)
         for dealer in list(self._dealers.values()):
             if dealer.monitor.socket in ready:
@@ -168,8 +166,11 @@ class BrokerLoop:
             dealer = self._dealers.get(name)
             if dealer is not None:
                 dealer.send(messages)
-        for dealer in self._dealers.values():
+        for dealer in list(self._dealers.values()):
             dealer.flush()
+            if dealer.overflown:
+                self._close_dealer(dealer.name)
+                self._peering.on_failed(dealer.name, Failure.CLOSED, now)
         while sends := self._core.take_sends():
             self._router.send(sends)
             self._drop_gone(now)
@@ -325,5 +326,6 @@ def _resolve(endpoint: str) -> str:
     try:
         family, _type, _proto, _name, address = sockets.getaddrinfo(host, int(port), type=sockets.SOCK_STREAM)[0]
     except OSError as error:
-        raise BraidError(f"cannot listen at {endpoint}: {host} has no address ({error})") from None
+        why = f"{host} has no address ({error.strerror}): check the name, or name an address with --bind"
+        raise BraidError(f"cannot listen at {endpoint}: {why}") from None
     return f"tcp://[{address[0]}]:{port}" if family == sockets.AF_INET6 else f"tcp://{address[0]}:{port}"

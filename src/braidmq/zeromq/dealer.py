@@ -8,6 +8,7 @@ import zmq
 from braidmq.core.links import Failure, Open
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
+from braidmq.zeromq.backlog import Backlog
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_dealer, readable
 
@@ -59,9 +60,8 @@ class Dealer:
         )
         self.monitor = Monitor(self.socket, int(_EVENTS))
         self._greeted = False
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._waiting_bytes_max = settings.outbox_bytes_max
+        self._backlog = Backlog()
+        self._backlog_bytes_max = settings.outbox_bytes_max
         try:
             self.socket.connect(target.endpoint)
         except zmq.ZMQError:
@@ -76,12 +76,12 @@ class Dealer:
     @property
     def blocked(self) -> bool:
         """Whether messages wait for `flush`."""
-        return bool(self._waiting)
+        return bool(self._backlog)
 
     @property
     def overflown(self) -> bool:
         """Whether the broker reads so slowly that the connection must be given up."""
-        return self._waiting_bytes > self._waiting_bytes_max
+        return self._backlog.bytes > self._backlog_bytes_max
 
     def receive(self) -> Iterator[bytes]:
         """Yield the frames that have come, at most FRAMES_PER_TURN."""
@@ -93,26 +93,23 @@ class Dealer:
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages as bundles; what libzmq does not take now is kept for `flush`."""
-        if self._waiting:
-            self._waiting.extend(messages)
-            self._waiting_bytes += sum(map(len, messages))
+        if self._backlog:
+            self._backlog.add(messages)
             return
         sent = 0
         for bundle, count in join(messages):
             try:
                 self.socket.send(bundle, zmq.NOBLOCK)
             except zmq.Again:
-                self._waiting = messages[sent:]
-                self._waiting_bytes = sum(map(len, self._waiting))
+                self._backlog.add(messages[sent:])
                 return
             sent += count
 
     def flush(self) -> bool:
         """Send what waits; return whether nothing waits any more."""
-        if self._waiting:
-            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-            self.send(waiting)
-        return not self._waiting
+        if self._backlog:
+            self.send(self._backlog.take())
+        return not self._backlog
 
     def events(self) -> Iterator[Failure | None]:
         """Yield what happened to the connection: None for a completed handshake, else why it ended."""
@@ -128,5 +125,4 @@ class Dealer:
         """Close the connection, and return the messages that certainly never left."""
         self.monitor.close()
         self.socket.close(int(linger_s * 1000))
-        unsent, self._waiting = self._waiting, []
-        return unsent
+        return self._backlog.take()

@@ -57,6 +57,7 @@ class NodeLoop:
         self._stop_job = stop_job
         self._context = new_context()
         self._dealers: dict[str, Dealer] = {}
+        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -153,7 +154,8 @@ class NodeLoop:
         if self._timer is not None:
             self._timer.cancel()
         for name in list(self._dealers):
-            self._close_dealer(name, linger_s)
+            # A broker that has not welcomed this node was sent nothing: libzmq would linger for its handshake.
+            self._close_dealer(name, linger_s if self.core.links.links[name].open else 0.0)
         for future in self._futures.values():
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the answer came"))
@@ -198,7 +200,16 @@ class NodeLoop:
         elif dealer.readable:
             self._loop.call_soon(self._on_frames, dealer)
         elif dealer.blocked:
-            self._loop.call_later(BLOCKED_S, self._on_frames, dealer)
+            self._retry_soon(dealer)
+
+    def _retry_soon(self, dealer: Dealer) -> None:
+        """Look at a connection again whose pipe was full; once, however often this is asked for."""
+        if dealer.name not in self._retries:
+            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer)
+
+    def _retry(self, dealer: Dealer) -> None:
+        del self._retries[dealer.name]
+        self._on_frames(dealer)
 
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
@@ -247,6 +258,9 @@ class NodeLoop:
         dealer = self._dealers.pop(name, None)
         if dealer is None:
             return []
+        retry = self._retries.pop(name, None)
+        if retry is not None:
+            retry.cancel()
         self._loop.remove_reader(dealer.socket.fileno())
         self._loop.remove_reader(dealer.monitor.socket.fileno())
         return dealer.close(linger_s)
@@ -263,7 +277,7 @@ class NodeLoop:
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
         if not dealer.flush():
-            self._loop.call_later(BLOCKED_S, self._on_frames, dealer)
+            self._retry_soon(dealer)
         if dealer.readable:
             self._loop.call_soon(self._on_frames, dealer)
         self._turn()

@@ -10,6 +10,7 @@ from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import UINT32
+from braidmq.zeromq.backlog import Backlog
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_router, readable
 
@@ -38,7 +39,7 @@ class Router:
         self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED))
         self.malformed = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
-        self._blocked: dict[bytes, list[bytes]] = {}
+        self._blocked: dict[bytes, Backlog] = {}
         self._blocked_at = 0.0
         self._gone: list[tuple[bytes, list[bytes]]] = []
         self._route_at: dict[int, bytes] = {}
@@ -82,17 +83,18 @@ class Router:
             if waiting is None:
                 self._send(route, messages)
             else:
-                waiting.extend(messages)
-                if sum(map(len, waiting)) > self._outbox_bytes_max:
+                waiting.add(messages)
+                if waiting.bytes > self._outbox_bytes_max:
                     del self._blocked[route]
-                    self._lose(route, waiting)
+                    self._lose(route, waiting.take())
 
     def on_timer(self, now: float) -> None:
         """Try the full pipes again, and test who is said to be gone."""
         if self._blocked and now >= self._blocked_at:
             self._blocked_at = now + BLOCKED_S
             blocked, self._blocked = self._blocked, {}
-            self.send(blocked)
+            for route, backlog in blocked.items():
+                self._send(route, backlog.take())
         for route, (due, tries) in list(self._doubts.items()):
             if now >= due:
                 self._test(route, tries, now)
@@ -130,7 +132,7 @@ class Router:
                 send(route, zmq.NOBLOCK | zmq.SNDMORE)
                 send(bundle, zmq.NOBLOCK)
             except zmq.Again:
-                self._blocked[route] = messages[sent:]
+                self._blocked[route] = Backlog(messages[sent:])
                 return
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
@@ -148,8 +150,7 @@ class Router:
 
     def _test(self, route: bytes, tries: int, now: float) -> None:
         if route in self._blocked:
-            blocked = self._blocked.pop(route)
-            self._send(route, blocked)
+            self._send(route, self._blocked.pop(route).take())
         else:
             self._send(route, [encode_control(Heartbeat(), int(now * 1000) & UINT32)])
         if route not in self._doubts:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, DEMAND_S, TIME_MS_MAX, WORKING_S
+from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, DEMAND_S, SLOTS_MAX, TIME_MS_MAX, WORKING_S
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -128,6 +128,72 @@ class TestHop:
         for each in got:
             worker.reply(each)
         assert len(client.exchanges(REPLY)) == 3
+
+
+class TestManyServices:
+    def test_one_member_cannot_use_up_what_a_broker_can_know(self) -> None:
+        rig = Rig()
+        worker = rig.worker()
+        for number in range(SLOTS_MAX + 5):
+            worker.ready(f"service{number}")
+        assert len(rig.core.dispatcher.services) == SLOTS_MAX
+        assert sum("is reached" in event.text for event in rig.core.take_events()) <= 1
+
+
+class TestSettling:
+    """A broker that has just started does not say that there is no worker."""
+
+    def test_request_waits_for_a_worker_that_is_on_its_way(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client = rig.client()
+        client.request()
+        rig.advance(1.0)
+        assert {each.code for each in client.exchanges(WORKING)} == {Progress.QUEUED}
+        worker = rig.worker()
+        worker.reply(worker.one())
+        assert client.answer() == (REPLY, 0)
+
+    def test_request_is_rejected_when_no_worker_came(self) -> None:
+        rig = Rig(settle_s=2.0)
+        client = rig.client()
+        client.request()
+        rig.advance(1.9)
+        assert not client.exchanges(REJECT)
+        rig.advance(0.2)
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        client.request()
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        assert not rig.core.dispatcher.services
+
+    def test_request_waits_for_the_next_worker_when_the_last_one_leaves(self) -> None:
+        rig = Rig(settle_s=2.0)
+        worker, client = rig.worker(credit=0), rig.client()
+        client.request()
+        worker.disconnect()
+        rig.advance(0.1)
+        assert not client.exchanges(REJECT)
+        assert rig.worker("w2").one()
+
+    def test_deadline_comes_first(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client = rig.client()
+        client.request(time_ms=1_000)
+        rig.advance(1.1)
+        assert [each.code for each in client.exchanges(REJECT)] == [Reason.EXPIRED]
+
+    def test_service_that_is_waited_for_is_not_announced(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client = rig.client()
+        client.request()
+        rig.advance(0.2)
+        assert not rig.core.dispatcher.available()
+
+    def test_services_that_are_waited_for_are_bounded(self) -> None:
+        rig = Rig(settle_s=5.0, services_max=2)
+        client = rig.client()
+        for service in ("one", "two", "three"):
+            client.request(service)
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
 
 
 class TestRejected:

@@ -89,6 +89,3 @@ class TestValidateState:
         service.queue[Exchange(session("c"), 1, bytes(16), service, deadline=1.0, working_s=1.0)] = None
         service.queued = 1
         self.broken(service)
-
-    def test_sees_a_service_without_workers(self) -> None:
-        self.broken(Service(b"echo", Settings()))

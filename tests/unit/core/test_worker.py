@@ -470,6 +470,16 @@ class TestCredit:
         assert granted is not None
         assert granted >= 18
 
+    def test_of_idle_places_goes_to_a_broker_with_a_backlog(self, make: Any) -> None:
+        rig = make("a", "b", serves={"echo": 2})
+        rig["a"].ask(1)
+        rig["a"].credit()
+        rig["a"].say(control.Demand("echo", 5))
+        rig.advance(0.05)
+        assert rig["a"].credit() == 2, "the one that runs, and the place that is idle"
+        rig.advance(15.0)
+        assert rig["a"].credit() == 1
+
     def test_returns_when_the_demand_is_over(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 20})
         rig["a"].say(control.Demand("echo", 100))
