@@ -341,20 +341,6 @@ async def test_other_kinds_of_bytes_are_results_too(result):
         assert (await client.request("s")).payload == b"abc"
 
 
-async def test_a_handler_that_is_cancelled_from_within_does_not_leave_its_caller_waiting():
-    runs = []
-
-    async def handler(request):
-        runs.append(request.possible_duplicate)
-        raise asyncio.CancelledError
-
-    async with one_service(handler) as (_net, client):
-        with pytest.raises(AttemptsExhausted) as caught:
-            await client.request("s", attempts=2)
-    assert (caught.value.attempts, caught.value.maybe_executed) == (2, True)
-    assert runs == [False]  # the worker runs nothing twice
-
-
 # -- cancellation and time
 
 
