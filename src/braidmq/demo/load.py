@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from braidmq.demo.plan import IN_FLIGHT_MAX, PAYLOAD_BYTES
-from braidmq.demo.service import PATIENT, SERVICE, SETTINGS, stamped
+from braidmq.demo.service import SERVICE, SETTINGS, stamped
 from braidmq.demo.tally import Stage, Tally
 from braidmq.errors import BraidError, RequestError
 from braidmq.node import Node
@@ -156,7 +156,7 @@ async def serve_orders(orders: Orders) -> int:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     loop.add_signal_handler(signal.SIGTERM, commands.feed_eof)
     running: asyncio.Task[None] | None = None
-    async with Node(orders.join, settings=SETTINGS if len(orders.brokers) > 1 else PATIENT) as node:
+    async with Node(orders.join, settings=SETTINGS) as node:
         load = Load(node, orders)
         await load.get_ready()
         while line := (await commands.readline()).decode():

@@ -13,12 +13,6 @@ STAMP_BYTES: Final = 16
 SETTINGS: Final = Settings(in_flight_max=IN_FLIGHT_MAX, reconnect_s_max=1.0)
 """The defaults, but nodes look for a lost broker at least once a second, for it is back within two."""
 
-PATIENT: Final = Settings(
-    in_flight_max=IN_FLIGHT_MAX, reconnect_s_max=1.0, attempts=20, retry_budget_ratio=1.0, retry_budget_max=10_000.0
-)
-"""For clients of a single broker. When it comes back it knows of no worker until these have found it, too; with
-the defaults a request would end as NoWorker after three refusals, since there is no other broker to ask."""
-
 
 def stamped(payload: bytes) -> bytes:
     """Return the right answer to `payload`: itself and its digest, so that an echo on the way is no answer."""
