@@ -93,6 +93,7 @@ async def measure(node: Node, payload: bytes, in_flight: int, count: int, pids: 
 async def client(join: str, options: argparse.Namespace, pids: dict[str, int]) -> None:
     """Measure every combination and print a row for each."""
     async with Node(join, settings=SETTINGS) as node:
+        await node.connected()
         deadline = perf_counter() + 10.0
         while "echo" not in await services(node):
             assert perf_counter() < deadline, "the worker did not come up"
