@@ -1,7 +1,6 @@
 """Nothing is lost when brokers and workers are killed, stopped, paused and cut off; each test checks I1 to I5."""
 
 import asyncio
-import itertools
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager, suppress
 from time import monotonic
@@ -9,9 +8,10 @@ from time import monotonic
 import pytest
 
 from async_tests import until
-from braidmq import AttemptsExhausted, DeadlineExceeded, NoBroker, NodeClosed, RequestError, Settings
+from braidmq import AttemptsExhausted, DeadlineExceeded, NoBroker, NodeClosed, Settings
 from braidmq.testing import TestNet
-from invariants import Call, Error, Execution, Record, Reply, answer_to, violations
+from invariants import Error, Execution, Reply, answer_to, violations
+from load import Load, errors
 
 PATIENT = Settings.test(exchange_timeout_s=5.0)
 """What took a third of the exchange timeout on its way is flagged, too: a busy machine must not do that here."""
@@ -22,11 +22,12 @@ class Scene:
 
     def __init__(self, net):
         self.net = net
-        self.record = Record()
         self.gates = {}
-        self.numbers = itertools.count()
         self.workers = {}
         self.client = net.node("client")
+        calls = Load(self.client)
+        self.record = calls.record
+        self.call, self.load, self.answered = calls.call, calls.running, calls.answered
 
     def worker(self, name, *, concurrency=16):
         """Return a new worker; it holds a request as long as `self.gates[name]` is closed."""
@@ -46,43 +47,6 @@ class Scene:
             return answer_to(request.payload)
 
         return node
-
-    async def call(self, *, timeout=None, attempts=None, **options):
-        """Make a call and record it; return its outcome."""
-        settings, now = self.net.settings, monotonic()
-        call = Call(
-            b"%d" % next(self.numbers), now, now + (timeout or settings.timeout_s), attempts or settings.attempts
-        )
-        self.record.calls.append(call)
-        try:
-            reply = await self.client.request("s", call.payload, timeout=timeout, attempts=attempts, **options)
-        except RequestError as error:
-            outcome = Error(type(error).__name__, error.attempts, error.maybe_executed)
-        else:
-            outcome = Reply(reply.payload, reply.sender, reply.original_id, reply.possible_duplicate, reply.retry_count)
-        call.ends.append((monotonic(), outcome))
-        return outcome
-
-    @asynccontextmanager
-    async def load(self, callers=20, **options):
-        """Call all the time; yields the list of outcomes."""
-        outcomes, stop = [], asyncio.Event()
-
-        async def caller():
-            while not stop.is_set():
-                outcomes.append(await self.call(**options))
-
-        callers = [asyncio.ensure_future(caller()) for _ in range(callers)]
-        try:
-            yield outcomes
-        finally:
-            stop.set()
-            await asyncio.gather(*callers)
-
-    async def answered(self, outcomes, more=100):
-        """Wait until more calls have ended."""
-        seen = len(outcomes)
-        await until(lambda: len(outcomes) > seen + more)
 
     @property
     def ran_on(self):
@@ -110,10 +74,6 @@ async def scene(*, brokers=2, workers=("w1", "w2"), settings=None):
             with suppress(NodeClosed):
                 await node.close()
         assert violations(it.record) == []
-
-
-def errors(outcomes):
-    return [outcome for outcome in outcomes if not isinstance(outcome, Reply)]
 
 
 # -- brokers that are killed
