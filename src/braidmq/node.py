@@ -58,6 +58,15 @@ class _Service:
     concurrency: int
     blocking: bool
 
+    def run_in_thread(self, request: Request) -> object:
+        if request.remaining <= 0.0:
+            raise _LateError
+        return self.handler(request)
+
+
+class _LateError(Exception):
+    """The caller had given up before a thread came to its request."""
+
 
 class Node:
     """A member of the net; a client and a worker at once.
@@ -83,7 +92,7 @@ class Node:
         self._services: dict[str, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
-        self._threads: DaemonThreads[Request, bytes] | None = None
+        self._threads: DaemonThreads[Request, object] | None = None
         self._draining = False
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
@@ -293,20 +302,7 @@ class Node:
         except BraidError as error:
             loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
             return
-        request = Request(
-            sent.payload,
-            sent.sender.decode("ascii", "replace"),
-            self.name,
-            sent.service.decode("ascii", "replace"),
-            sent.id,
-            bool(sent.flags & Flag.POSSIBLE_DUPLICATE),
-            sent.retry_count,
-            job.deadline,
-            headers,
-            job.link.name,
-            loop.clock,
-        )
-        self._tasks[job] = asyncio.get_running_loop().create_task(self._run_handler(job, request))
+        self._tasks[job] = asyncio.get_running_loop().create_task(self._run_handler(job, headers))
 
     def _stop_job(self, job: Job) -> None:
         loop, task = self._loop, self._tasks.get(job)
@@ -323,20 +319,40 @@ class Node:
         work = task.get_coro()
         return not inspect.iscoroutine(work) or inspect.getcoroutinestate(work) != inspect.CORO_CREATED
 
-    async def _run_handler(self, job: Job, request: Request) -> None:
+    async def _run_handler(self, job: Job, headers: Mapping[str, str]) -> None:
         loop = self._loop
         assert loop is not None
+        if not loop.begin(job):
+            del self._tasks[job]
+            return
+        sent = job.request
+        request = Request(
+            sent.payload,
+            sent.sender.decode("ascii", "replace"),
+            self.name,
+            sent.service.decode("ascii", "replace"),
+            sent.id,
+            bool(sent.flags & Flag.POSSIBLE_DUPLICATE),
+            sent.retry_count,
+            job.deadline,
+            headers,
+            job.link.name,
+            loop.clock,
+        )
         service = self._services[request.service]
         outcome: bytes | ServiceError | None = None
+        late = False
         try:
             if service.blocking:
                 assert self._threads is not None
-                result = await asyncio.wrap_future(self._threads.submit(service.handler, request))  # type: ignore[arg-type]
+                result = await asyncio.wrap_future(self._threads.submit(service.run_in_thread, request))
             else:
                 result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
             outcome = _checked(result, request.service)
         except ServiceError as error:
             outcome = error
+        except _LateError:
+            late = True
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
@@ -346,7 +362,10 @@ class Node:
             outcome = ServiceError("INTERNAL", f"the handler failed with {type(error).__name__}")
         finally:
             del self._tasks[job]
-            loop.finish(job, outcome)
+            if late:
+                loop.refuse(job)
+            else:
+                loop.finish(job, outcome)
 
 
 def _checked(result: object, service: str) -> bytes:

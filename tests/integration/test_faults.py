@@ -11,9 +11,9 @@ import pytest
 
 from async_tests import until
 from braidmq import Node
-from invariants import Execution, violations
+from invariants import Execution, i5_nothing_starts_late, violations
 from load import Load, errors, flagged
-from processes import LiveNet
+from processes import LiveNet, wait_until
 
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
@@ -171,3 +171,43 @@ async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, s
         await faults.back()
     assert errors(outcomes) == []
     assert flagged(outcomes), "the load did not meet the stopped worker"
+
+
+@pytest.mark.parametrize("stopped", ["b1", "w1"])
+async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path, stopped):
+    """No CANCEL follows such a request: only its age tells that it has expired."""
+    faults = Faults(tmp_path)
+    try:
+        await asyncio.to_thread(faults.start)
+        client, observer = Node(faults.net.join("client")), Node(faults.net.join("observer"))
+        await client.start()
+        async with observer:
+            await until(lambda: all(broker.state == "up" for broker in (*client.brokers, *observer.brokers)))
+            before = (await observer.observe())["b1"].counters["requests"]
+            faults.children[stopped].send_signal(signal.SIGSTOP)
+            load = Load(client)
+            calls = [asyncio.ensure_future(load.call(via="b1", timeout=2.5, attempts=1)) for _ in range(30)]
+            while not await suspected(client, observer, stopped):
+                assert not all(call.done() for call in calls), "they did not meet the stopped process"
+            client._loop.abort()
+            await asyncio.gather(*calls, return_exceptions=True)
+            await until(lambda: monotonic() >= max(call.deadline for call in load.record.calls) + 0.1)
+            faults.children[stopped].send_signal(signal.SIGCONT)
+
+            def all_handled():
+                seen = faults.net.report("b1")
+                return seen.counters["requests"] == before + len(calls) and not seen.services[0].outstanding
+
+            await asyncio.to_thread(wait_until, all_handled, "b1 has handled every request")
+            await faults.back()
+        faults.read_executions(load.record)
+        assert i5_nothing_starts_late(load.record) == []
+    finally:
+        await asyncio.to_thread(faults.net.close)
+
+
+async def suspected(client, observer, name):
+    """Whether a client (of a broker), or the broker b1 (of a worker) has noticed that a process is silent."""
+    if name == "b1":
+        return await asyncio.sleep(0.01, any((each.name, each.state) == (name, "suspect") for each in client.brokers))
+    return any((node.name, node.state) == (name, "suspect") for node in (await observer.observe())["b1"].nodes)

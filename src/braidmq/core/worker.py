@@ -1,7 +1,7 @@
 """The worker: runs a request once, says that it is at it, and answers along the path on which it came.
 
-Inputs: `offer`, `on_request`, `on_cancel`, `on_done`, `on_change`, `on_demand`, `drain`, `on_timer`. Outputs:
-`take_jobs` (to run) and `take_cancels` (to stop).
+Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_done`, `on_change`, `on_demand`, `drain`,
+`on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop).
 """
 
 from collections import Counter, OrderedDict
@@ -42,6 +42,10 @@ WORKING_S_MIN: Final = 0.01
 WORKING_S: Final = 0.3
 """The interval for a client that asks for none."""
 
+SILENT_INTERVALS_MAX: Final = 2
+"""Intervals of WORKING without a word to the caller, after which what begins may run elsewhere, too: a caller
+gives an attempt up after three."""
+
 DEMAND_S: Final = 0.02
 """How soon a broker's wish for credit is met, so that the wishes of several brokers are met together."""
 
@@ -80,6 +84,7 @@ class Job:
         arrivals: every copy; all are answered.
         deadline: when the caller stops waiting.
         running: False while it waits for one of the service's places.
+        spoken_at: when its caller was last told of it, or would have been, had the request not been delayed.
     """
 
     __slots__ = (
@@ -91,16 +96,20 @@ class Job:
         "request",
         "running",
         "service",
+        "spoken_at",
         "timer",
         "working_s",
     )
 
-    def __init__(self, key: Key, service: "Offered", request: Envelope, link: Link, deadline: float) -> None:
+    def __init__(
+        self, key: Key, service: "Offered", request: Envelope, link: Link, *, deadline: float, spoken_at: float
+    ) -> None:
         self.key = key
         self.service = service
         self.request = request
         self.link = link
         self.deadline = deadline
+        self.spoken_at = spoken_at
         self.working_s = max(WORKING_S_MIN, request.working_ms / 1000.0 or WORKING_S)
         self.arrivals = [Arrival(link, request)]
         self.running = False
@@ -160,7 +169,7 @@ class WorkerCore:
     # -- outputs
 
     def take_jobs(self) -> list[Job]:
-        """Return the jobs to run now; each ends in one call of `on_done`."""
+        """Return the jobs to run now. `begin` is called right before each handler; `on_done` or `on_late` ends it."""
         starts, self._starts = self._starts, []
         return starts
 
@@ -231,7 +240,7 @@ class WorkerCore:
         elif len(service.queue) >= service.concurrency + len(self._links.links):
             self._answer(REJECT, Reason.BUSY, request.id, arrival, now)
         else:
-            job = self._jobs[key] = Job(key, service, request, link, deadline)
+            job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, spoken_at=now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
             job.timer = self._timers.add(job, now + job.working_s)
             if service.running < service.concurrency:
@@ -250,6 +259,26 @@ class WorkerCore:
         if job is not None:
             self._cancel_arrival(job, link, cancel.tag, now)
 
+    def begin(self, job: Job, now: float) -> bool:
+        """Whether the handler of a job may begin now; if not, the job has ended.
+
+        The process may have been stopped since the request was taken in, and its caller has given it up, or has
+        tried elsewhere meanwhile.
+        """
+        if job.deadline <= now:
+            self.on_late(job, now)
+            return False
+        if now - job.spoken_at >= SILENT_INTERVALS_MAX * job.working_s:
+            job.request.flags |= Flag.POSSIBLE_DUPLICATE
+        return True
+
+    def on_late(self, job: Job, now: float) -> None:
+        """Take in that the deadline of a job was over before its handler began."""
+        job.service.running -= 1
+        self.executed -= 1
+        self._refuse(job, now)
+        self._start_waiting(job.service, now)
+
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
         self._drop(job)
@@ -264,6 +293,10 @@ class WorkerCore:
             self._cache.put(job.key, reply, now)
             for arrival in job.arrivals:
                 self._reply(reply, arrival, now)
+        self._start_waiting(service, now)
+
+    def _start_waiting(self, service: Offered, now: float) -> None:
+        """Give the service's free places to what waits for them."""
         while service.queue and service.running < service.concurrency:
             waiting, _ = service.queue.popitem(last=False)
             if waiting.deadline <= now:
@@ -291,6 +324,7 @@ class WorkerCore:
                 continue
             for arrival in job.arrivals:
                 if not arrival.cancelled:
+                    job.spoken_at = now
                     self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
             job.timer = self._timers.add(job, now + job.working_s)
         if now >= self._review_at:

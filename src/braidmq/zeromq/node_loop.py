@@ -114,6 +114,19 @@ class NodeLoop:
             self.core.worker.on_done(job, outcome, self.clock())
             self.schedule()
 
+    def begin(self, job: Job) -> bool:
+        """Whether the handler of a job may begin now; if not, the job has ended."""
+        may_begin = self.core.worker.begin(job, self.clock())
+        if not may_begin:
+            self.schedule()
+        return may_begin
+
+    def refuse(self, job: Job) -> None:
+        """Take the end of a job whose deadline was over before a thread could begin it."""
+        if not self._closed:
+            self.core.worker.on_late(job, self.clock())
+            self.schedule()
+
     def schedule(self) -> None:
         """Let what the core has to do be done at the end of this turn of the event loop."""
         if not self._turn_scheduled and not self._closed:

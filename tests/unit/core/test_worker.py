@@ -199,6 +199,36 @@ class TestDuplicates:
 
 
 class TestExpiry:
+    def test_job_whose_deadline_passed_before_it_began_is_refused_and_makes_room(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        late, waiting = rig["a"].ask(1, time_ms=4000), rig["a"].ask(2, time_ms=60_000)
+        (job,) = rig.jobs
+        rig.now += 4.001
+        assert not rig.worker.begin(job, rig.now)
+        rig.pump()
+        answer = answer_of(rig["a"], late)
+        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
+        rig.finish(rig.jobs[1])
+        assert answer_of(rig["a"], waiting).payload == b"pong"
+        assert rig.worker.executed == 1
+
+    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.5, 0), (0.61, Flag.POSSIBLE_DUPLICATE)])
+    def test_job_that_begins_after_a_silence_is_flagged(self, make: Any, stopped_s: float, flags: int) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, working_ms=300)
+        rig.now += stopped_s
+        assert rig.worker.begin(rig.jobs[0], rig.now)
+        assert rig.jobs[0].request.flags == flags
+
+    def test_job_that_waited_while_its_caller_was_told_so_is_not_flagged(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1)
+        rig["a"].ask(2, working_ms=300, time_ms=60_000)
+        rig.advance(5.0)
+        rig.finish(rig.jobs[0])
+        assert rig.worker.begin(rig.jobs[1], rig.now)
+        assert not rig.jobs[1].request.flags
+
     def test_expired_request_is_not_started(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
         answer = answer_of(rig["a"], rig["a"].ask(1, time_ms=0))
