@@ -211,6 +211,19 @@ class LiveNet:
         """Return what a broker tells the node "observer"."""
         return wait_until(lambda: self._observe().get(broker), f"{broker} tells its state")
 
+    def members(self, broker):
+        """Return how a broker sees the net: the states of the brokers by name, without those it never met."""
+        return {row.name: row.state for row in self.report(broker).brokers if row.state != "unknown"}
+
+    def wait_for_agreement(self, *names, state="alive", timeout=WAIT_S_MAX):
+        """Wait until each of `names` sees exactly these brokers, all in `state`; the dead do not count."""
+
+        def agreed():
+            views = [self.members(name) for name in names]
+            return all({n: s for n, s in view.items() if s != "dead"} == dict.fromkeys(names, state) for view in views)
+
+        wait_until(agreed, f"{', '.join(names)} agree that they are the net, all {state}", timeout)
+
     def service(self, broker, name):
         """Return what a broker tells of a service; zeros, if it does not know it."""
         known = {each.name: each for each in self.report(broker).services}

@@ -26,8 +26,10 @@ class Node:
     node's own: handlers that are `async def` run there, and handlers that are `def` run in threads of the pool.
     """
 
-    def __init__(self, join: JoinFile | Path | str, *, settings: Settings | None = None) -> None:
-        self._node = AsyncNode(join, settings=settings)
+    def __init__(
+        self, join: JoinFile | Path | str, *, settings: Settings | None = None, state: Path | str | None = None
+    ) -> None:
+        self._node = AsyncNode(join, settings=settings, state=state)
         self.name = self._node.name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX, Job
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
-from braidmq.trust import joinfile
+from braidmq.trust import joinfile, statefile
 from braidmq.wire.control import Report
 from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
@@ -30,6 +31,9 @@ Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
 H = TypeVar("H", bound=Handler)
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+STATE_S: Final = 0.5
+"""How often a node with a state file looks whether the brokers that it knows have changed."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a node ends."""
@@ -74,6 +78,8 @@ class Node:
     Args:
         join: the node's join file, or its path.
         settings: see Settings.
+        state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
+            those of its join file are down. It is made and kept by the node; nothing is lost with it.
 
     Raises:
         ConfigError: the join file is wrong, or a broker's.
@@ -82,16 +88,25 @@ class Node:
     in which it was started; `braidmq.blocking.Node` is for programs without one.
     """
 
-    def __init__(self, join: joinfile.JoinFile | Path | str, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        join: joinfile.JoinFile | Path | str,
+        *,
+        settings: Settings | None = None,
+        state: Path | str | None = None,
+    ) -> None:
         self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
             raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
         self.name = self._identity.name
         self.settings = settings or Settings()
+        self._state = None if state is None else Path(state)
+        self._saved: tuple[bytes, ...] = ()
         self._services: dict[str, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._keeper: asyncio.Task[None] | None = None
         self._threads: DaemonThreads[Request, object] | None = None
         self._draining = False
 
@@ -150,7 +165,10 @@ class Node:
             self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
         for name, service in self._services.items():
             self._loop.core.worker.offer(name, service.concurrency)
-        self._loop.start()
+        self._saved = self._recall()
+        self._loop.start(self._saved)
+        if self._state is not None:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep_state(self._state, self._loop))
 
     async def close(self) -> None:
         """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect."""
@@ -164,6 +182,9 @@ class Node:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
+            if self._keeper is not None and self._state is not None:
+                self._keeper.cancel()
+                self._save_state(self._state, self._loop.core)
             self._loop.close(FLUSH_S_MAX)
             if self._threads is not None:
                 self._threads.close()
@@ -235,7 +256,7 @@ class Node:
         links = self._loop.core.links.links
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not all(link.open or link.failure for link in links.values()):
+                while not all(link.open or link.failure or not link.wanted for link in links.values()):
                     await self._loop.changed()
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
@@ -243,11 +264,11 @@ class Node:
         if self._loop is None:
             raise NodeClosed("the node is not running")
         core = self._loop.core
-        core.observe(self._loop.clock())
+        asked = core.observe(self._loop.clock())
         self._loop.schedule()
         try:
             async with asyncio.timeout(timeout):
-                while any(link.open and link.name not in core.reports for link in core.links.links.values()):
+                while any(link.open and link.name not in core.reports for link in asked):
                     await self._loop.changed()
         except TimeoutError:
             _LOG.info("not every broker answered within %g s", timeout)
@@ -290,6 +311,32 @@ class Node:
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
         asyncio.run(self.run_until_signal())
+
+    # -- what is remembered between two runs
+
+    def _recall(self) -> tuple[bytes, ...]:
+        if self._state is None:
+            return ()
+        try:
+            return statefile.load(self._state)
+        except ConfigError as error:
+            _LOG.warning("nothing is remembered of the net: %s", error)
+            return ()
+
+    async def _keep_state(self, path: Path, loop: NodeLoop) -> None:
+        """Write down the brokers that are known whenever that changes, until cancelled."""
+        while True:
+            await asyncio.sleep(STATE_S)
+            self._save_state(path, loop.core)  # some KiB, and seldom: a thread would need a copy of the list
+
+    def _save_state(self, path: Path, core: NodeCore) -> None:
+        known = core.known
+        if set(known) != set(self._saved):
+            self._saved = known
+            try:
+                statefile.save(path, known)
+            except OSError as error:
+                _LOG.warning("the brokers that are known cannot be remembered: %s", error)
 
     # -- running jobs
 

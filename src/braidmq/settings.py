@@ -1,7 +1,7 @@
 """Every knob of a node and of a broker, with its default, its bounds and its reason.
 
-Durations are seconds. `Settings()` suits one data centre, `Settings.test()` suits tests on one machine, and
-`Settings.wan()` suits brokers that are tens to hundreds of milliseconds apart.
+Durations are seconds. `Settings()`, or `Settings.lan()`, suits one data centre, `Settings.test()` suits tests on one
+machine, and `Settings.wan()` suits brokers that are tens to hundreds of milliseconds apart.
 """
 
 import dataclasses
@@ -81,7 +81,8 @@ class Settings:
 
     settle_s: float = _knob(5.0, 0, 600)
     """How long a freshly started broker lets requests for a service without a worker wait, instead of rejecting
-    them: its workers may still be on their way. At least reconnect_s_max of the nodes; 0 switches it off."""
+    them: its workers may still be on their way. Once another broker can tell, only services that it has workers for
+    are waited for. At least reconnect_s_max of the nodes; 0 switches it off."""
 
     services_max: int = _knob(10_000, 1, 30_000)
     """Services that one broker knows at once. The list of all of them must fit one control message."""
@@ -136,6 +137,44 @@ class Settings:
     """Most bytes of replies that it keeps; the oldest replies go first. A copy of such a request is answered LOST
     and goes to another worker."""
 
+    probe_s: float = _knob(1.0, 0.05, 60)
+    """How often a broker probes one of the others, each in turn (SWIM's protocol period). Shorter finds a hung
+    broker sooner: on average after about one period, by somebody, whatever the size of the net. It costs each
+    broker 2 small messages per period."""
+
+    probe_timeout_s: float = _knob(0.5, 0.02, 30)
+    """Time that a probed broker has to answer before others are asked to probe it, too. At least the 99th
+    percentile of the round trip; below probe_s, so that the others have the rest of the period."""
+
+    indirect_probes: int = _knob(3, 0, 16)
+    """How many others are asked. With a share f of messages lost, a healthy broker is suspected with a probability
+    of about 2f x (4f)^indirect_probes in each period."""
+
+    suspicion_s: float = _knob(4.0, 0.1, 600)
+    """Time that a suspected broker of a small net has to refute, once enough brokers suspect it: the time is
+    suspicion_s x max(1, log10(brokers)). Where there are five brokers or more it is six times as long with a single
+    accuser, and falls with each further one (Lifeguard). Longer avoids false deaths; shorter takes the dead off the
+    list sooner. It delays no request: nodes avoid a broker as soon as their own connection to it is silent or gone."""
+
+    gossip_s: float = _knob(0.2, 0.01, 10)
+    """How often news is passed on to gossip_fanout others. News reaches n brokers in about log2(n) of these."""
+
+    gossip_fanout: int = _knob(3, 1, 16)
+    """How many others hear the news each time. Each piece of news is passed on 4 x ceil(log10(brokers + 1)) times
+    by each broker, at least 8 times."""
+
+    sync_s: float = _knob(30.0, 0.5, 3_600)
+    """How often a broker compares all it knows with another one, and tells each node the list of brokers anew; it
+    mends what gossip has missed, e.g. after a partition. Costs about 30 bytes per broker of the net."""
+
+    tombstone_s: float = _knob(60.0, 1, 86_400)
+    """How long a dead broker is remembered, so that old news does not revive it. Well above the time that news
+    needs to reach everyone."""
+
+    brokers_connected_max: int = _knob(16, 1, 1_000)
+    """Brokers that a node connects to. In a larger net it chooses that many by rendezvous hashing, so that a change
+    of the list moves few connections, and adds those that have workers for the services it calls."""
+
     drain_s: float = _knob(5.0, 0, 600)
     """How long a node or broker that was told to stop goes on with what it has."""
 
@@ -161,6 +200,10 @@ class Settings:
             raise ConfigError("transport_timeout_s must be at least transport_heartbeat_s")
         if self.backoff_s > self.backoff_s_max:
             raise ConfigError("backoff_s must not exceed backoff_s_max")
+        if self.probe_timeout_s >= self.probe_s:
+            raise ConfigError("probe_timeout_s must be below probe_s")
+        if self.tombstone_s < 2 * self.suspicion_s:
+            raise ConfigError("tombstone_s must be at least twice suspicion_s")
         if self.reconnect_s > self.reconnect_s_max:
             raise ConfigError("reconnect_s must not exceed reconnect_s_max")
 
@@ -198,10 +241,21 @@ class Settings:
                 "reconnect_s": 0.02,
                 "reconnect_s_max": 0.2,
                 "settle_s": 0.3,
+                "probe_s": 0.2,
+                "probe_timeout_s": 0.1,
+                "suspicion_s": 0.8,
+                "gossip_s": 0.05,
+                "sync_s": 2.0,
+                "tombstone_s": 5.0,
                 "drain_s": 2.0,
                 **changes,
             }
         )
+
+    @classmethod
+    def lan(cls, **changes: Any) -> Self:
+        """The defaults: for one data centre, where a round trip takes a millisecond; `changes` override fields."""
+        return cls(**changes)
 
     @classmethod
     def wan(cls, **changes: Any) -> Self:
@@ -216,6 +270,12 @@ class Settings:
                 "reconnect_s": 0.25,
                 "reconnect_s_max": 15.0,
                 "settle_s": 15.0,
+                "probe_s": 3.0,
+                "probe_timeout_s": 1.5,
+                "suspicion_s": 12.0,
+                "gossip_s": 0.5,
+                "sync_s": 60.0,
+                "tombstone_s": 180.0,
                 "drain_s": 15.0,
                 **changes,
             }

@@ -1,11 +1,17 @@
 """`braidmq status` against real brokers."""
 
+import json
 import shutil
+import signal
+from queue import Queue
+from subprocess import PIPE, Popen
+from threading import Thread
+from time import monotonic
 
 import pytest
 
 from braidmq.trust.authority import Authority
-from processes import complaint, loaded
+from processes import BRAIDMQ, WAIT_S_MAX, complaint, environment, loaded, wait_until
 
 
 @pytest.fixture
@@ -38,7 +44,9 @@ def test_json_tells_of_every_broker_and_what_it_knows(net):
         assert report["state"] == "up"
         assert report["uptime_s"] > 0
         assert report["software"].startswith("braidmq ")
-        assert [peer["name"] for peer in report["brokers"]] == [{"b1": "b2", "b2": "b1"}[broker["name"]]]
+        own, other = report["brokers"]
+        assert (own["name"], own["state"], own["link"]) == (broker["name"], "alive", "")
+        assert (other["name"], other["state"]) == ({"b1": "b2", "b2": "b1"}[broker["name"]], "alive")
         assert (report["nodes_total"], report["services_total"]) == (len(report["nodes"]), 1)
         nodes = {node["name"]: node for node in report["nodes"]}
         assert {"worker", "observer"} <= set(nodes)
@@ -54,11 +62,140 @@ def test_the_tables_name_every_broker_node_and_service(net):
     result = status(net)
     assert (result.returncode, result.stderr) == (0, b"")
     text = result.stdout.decode()
+    assert text.startswith("2 brokers agree: b1, b2 alive")
+    assert "\nBROKER  TO b1  TO b2 " in text
     for name in ("b1", "b2"):
         assert f"{name} at {net.endpoints[name]}: up, for " in text
-    assert text.count("\n  worker ") == 2
-    assert text.count("\n  echo ") == 2
+    assert text.count("\nworker    open   b1, b2 ") == 1
+    assert text.count("\necho     all     1        8 ") == 1
+    assert text.count("\n         b1      1 ") == 1
     assert "requests 0" in text
+
+
+class Watch:
+    """A `braidmq status --watch`; its lines are read all the time, so that one can wait for them with a deadline."""
+
+    def __init__(self, *arguments):
+        self.process = Popen([*BRAIDMQ, "status", "--watch", *arguments], stdout=PIPE, stderr=PIPE, env=environment())
+        self._lines = Queue()
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for_line(self, told):
+        """Wait for a line for which `told` holds, and return it."""
+        give_up_at = monotonic() + WAIT_S_MAX
+        while not told(line := self._lines.get(timeout=max(0.0, give_up_at - monotonic()))):
+            pass
+        return line
+
+    def end(self, number):
+        """Send it a signal; return its exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S_MAX), self.process.stderr.read()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        self.process.stderr.close()
+
+    def _read(self):
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self._lines.put(line.decode())
+
+
+@pytest.fixture
+def three(live):
+    live.add_members("b1", "b2", "b3")
+    return live
+
+
+@pytest.fixture
+def watch(live):
+    """Start a watch with further options; it is ended after the test."""
+    started = []
+
+    def start(*options):
+        started.append(Watch("--join", str(live.join("observer")), *options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def agreed(net, *names):
+    """Return what status tells once all brokers tell of exactly `names` that they are alive, and are connected."""
+
+    def told():
+        result = status(net)
+        return result.stdout.decode() if result.stdout.decode().startswith(well(*names)) else None
+
+    return wait_until(told, f"{names} agree")
+
+
+def well(*names):
+    return f"{len(names)} brokers agree: {', '.join(names)} alive\n"
+
+
+def test_three_brokers_agree_until_one_is_killed(three):
+    brokers = {name: three.broker(name) for name in three.endpoints}
+    agreed(three, "b1", "b2", "b3")
+    assert loaded(status(three, "--json"))["agree"] is True
+    brokers["b2"].end(signal.SIGKILL)
+
+    def noticed():
+        text = status(three).stdout.decode()
+        headline = text.partition("\n")[0]
+        return text if "b2 suspect" in headline or "b2 dead" in headline or "b2 is " in headline else None
+
+    text = wait_until(noticed, "b2 is told to be suspect or dead")
+    assert f"b2 at {three.endpoints['b2']}: " in text
+    told = loaded(status(three, "--json"))
+    assert [broker["report"] is None for broker in told["brokers"]] == [False, True, False]
+
+
+def test_a_watch_shows_a_broker_die_and_come_back(three, watch):
+    brokers = {name: three.broker(name) for name in three.endpoints}
+    watching = watch()
+    watching.wait_for_line(lambda line: line.endswith(well("b1", "b2", "b3")))
+    brokers["b3"].end(signal.SIGKILL)
+    watching.wait_for_line(lambda line: "b3 suspect" in line or "b3 dead" in line or "b3 is " in line)
+    three.broker("b3")
+    watching.wait_for_line(lambda line: line.endswith(well("b1", "b2", "b3")))
+    assert watching.end(signal.SIGINT) == (0, b"")
+
+
+def test_a_watch_outlives_the_absence_of_every_broker_and_ends_with_sigterm(net, watch):
+    watching = watch("--json")
+    told = json.loads(watching.wait_for_line(bool))
+    assert ([broker["report"] for broker in told["brokers"]], told["agree"]) == ([None, None], False)
+    net.broker("b1")
+    net.broker("b2")
+    told = json.loads(watching.wait_for_line(lambda line: all(each["report"] for each in json.loads(line)["brokers"])))
+    assert [broker["name"] for broker in told["brokers"]] == ["b1", "b2"]
+    assert watching.end(signal.SIGTERM) == (0, b"")
+
+
+def test_a_watch_whose_reader_has_gone_ends_silently(net):
+    command = [*BRAIDMQ, "status", "--watch", "--join", str(net.join("observer"))]
+    with Popen(command, stdout=PIPE, stderr=PIPE, env=environment()) as process:
+        try:
+            assert process.stdout.readline()
+            process.stdout.close()
+            process.wait(WAIT_S_MAX)
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""
+
+
+def test_a_watch_ends_if_the_node_may_not_observe(net):
+    net.broker("b1")
+    net.broker("b2")
+    result = status(net, "--watch", name="client")
+    assert result.returncode == 6
+    assert b"client may not observe the net" in result.stderr
 
 
 def test_a_broker_that_is_not_there_is_shown_with_the_reason(net):

@@ -331,7 +331,7 @@ async def test_a_worker_that_is_cut_off_from_one_broker_is_reached_through_the_o
 
 
 def sees_other(broker):
-    return [peer.state for peer in broker.report().brokers] == ["up"]
+    return [peer.link for peer in broker.report().brokers] == ["", "up"]
 
 
 async def test_brokers_that_do_not_hear_each_other_go_on_serving():

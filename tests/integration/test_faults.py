@@ -1,97 +1,20 @@
 """Brokers and workers are killed, ended and stopped under load, as real processes; each test checks I1 to I5."""
 
 import asyncio
-import json
 import signal
-from contextlib import asynccontextmanager
-from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from async_tests import until
 from braidmq import Node
-from invariants import Execution, i5_nothing_starts_late, violations
+from faults import BROKERS, WORKERS, Faults, under_load
+from invariants import i5_nothing_starts_late
 from load import Load, errors, flagged
-from processes import LiveNet, wait_until
+from processes import wait_until
 
-BROKERS = ("b1", "b2", "b3")
-WORKERS = ("w1", "w2", "w3")
 STOPS = pytest.mark.parametrize(("stopped_s", "timeout"), [(2.9, 2.7), (4.5, 4.0)], ids=["suspected", "given-up"])
 """Shorter and longer than dead_after_s. What waited in the stopped process has expired when it goes on."""
-
-TESTS = Path(__file__).parent.parent
-
-
-class Faults:
-    """Three brokers and three workers as processes, and a load on them from this one."""
-
-    def __init__(self, directory):
-        self.net = LiveNet(directory / "net")
-        self.executions = directory / "executions"
-        self.executions.touch()
-        for name in BROKERS:
-            self.net.add_broker(name)
-        for name in WORKERS:
-            self.net.add_node(name, serves=["s"])
-        self.net.add_node("client", calls=["s"])
-        self.net.add_node("observer", observe=True)
-        self.children = {}
-
-    def start(self):
-        for name in BROKERS:
-            self.start_broker(name)
-        for name in WORKERS:
-            self.start_worker(name)
-        self.net.wait_for_workers("s", workers=len(WORKERS))
-
-    def start_broker(self, name):
-        self.children[name] = self.net.broker(name)
-
-    def start_worker(self, name):
-        environment = {"FAULT_RECORD": str(self.executions), "PYTHONPATH": str(TESTS)}
-        self.children[name] = self.net.serve("fault_worker:node", name=name, cwd=TESTS, env=environment)
-
-    async def back(self, *brokers):
-        """Wait until every worker is ready at `brokers`."""
-        await asyncio.to_thread(self.net.wait_for_workers, "s", *brokers, workers=len(WORKERS))
-
-    def read_executions(self, record):
-        for line in self.executions.read_text().splitlines():
-            seen = json.loads(line)
-            seen["payload"], seen["id"] = seen["payload"].encode(), bytes.fromhex(seen["id"])
-            record.executions.append(Execution(**seen))
-
-    def ran_on(self, name):
-        """Whether a worker is running something new, from now on."""
-        seen = self.executions.stat().st_size
-
-        def more():
-            with self.executions.open("rb") as executions:
-                executions.seek(seen)
-                return f'"{name}"'.encode() in executions.read()
-
-        return more
-
-
-@asynccontextmanager
-async def under_load(directory, **options):
-    """Run the net and a load; afterwards everything must have ended, in order."""
-    faults = Faults(directory)
-    try:
-        await asyncio.to_thread(faults.start)
-        async with Node(faults.net.join("client")) as client:
-            await until(lambda: all(broker.state == "up" for broker in client.brokers))
-            load = Load(client)
-            async with load.running(**options) as outcomes:
-                await load.answered(outcomes)
-                yield faults, load, outcomes
-                await load.answered(outcomes)
-        faults.read_executions(load.record)
-        assert violations(load.record) == []
-        assert len(load.record.executions) >= len(outcomes)
-    finally:
-        await asyncio.to_thread(faults.net.close)
 
 
 async def stop_for(child, duration_s):
@@ -195,8 +118,8 @@ async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path,
             faults.children[stopped].send_signal(signal.SIGCONT)
 
             def all_handled():
-                seen = faults.net.report("b1")
-                return seen.counters["requests"] == before + len(calls) and not seen.services[0].outstanding
+                requests = faults.net.report("b1").counters["requests"]
+                return requests == before + len(calls) and not faults.net.service("b1", "s").outstanding
 
             await asyncio.to_thread(wait_until, all_handled, "b1 has handled every request")
             await faults.back()

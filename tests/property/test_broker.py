@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from braidmq.core.timers import GRAIN_S
+from braidmq.members import Role
 from braidmq.wire.control import (
     Control,
     Demand,
+    Gossiped,
     Heartbeat,
     Hello,
     Peers,
@@ -24,21 +26,51 @@ from braidmq.wire.control import (
     Welcome,
 )
 from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, UINT32, WORKING, Envelope, Progress, encode
+from braidmq.wire.gossip import About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 CLIENTS = ("c1", "c2")
 WORKERS = ("w1", "w2", "w3")
-EVERYONE = CLIENTS + WORKERS
+BROKERS = ("b2", "b3")
+EVERYONE = CLIENTS + WORKERS + BROKERS
 TIME_MS_MAX = 5_000
 CONTROLS: tuple[Control, ...] = (
     Hello(), Welcome("b", "m", 1, 1), Demand("echo", 9), Heartbeat(), Services(["echo"]), Peers([]), Status(), Report(),
 )  # fmt: skip
 
-CHANGES = ("connect", "connect", "normal", "normal", "normal", "clog", "goodbye", "drain", "gone", "powerless")
+CHANGES = (
+    "connect", "connect", "normal", "normal", "normal", "clog", "goodbye", "noted", "drain", "gone", "powerless",
+)  # fmt: skip
 Hostility = Control | bytes | tuple[int, int, int] | None
 """A control message out of place, garbage, a message with one byte changed, or another key on a live route.
 
 The time at which a message says it was written is left alone: it only makes its own sender's requests look old."""
+
+rumors = st.builds(
+    Rumor,
+    st.sampled_from([BROKER, "b2", "b3", "b4", "nobody"]),
+    st.sampled_from([0, 0, 1, 2, 5, UINT32]),
+    st.sampled_from(["alive", "suspect", "leaving", "dead"]),
+    st.sampled_from(["", BROKER, "b2", "b3"]),
+    st.sampled_from([b"", b"", b"b2", b"b4", b"forged !"]),
+)
+some_rumors = st.lists(rumors, max_size=3)
+numbers = st.integers(0, 12)
+gossip: st.SearchStrategy[Gossiped] = (
+    st.builds(Ping, numbers, some_rumors)
+    | st.builds(Ack, numbers, some_rumors)
+    | st.builds(Probe, numbers, st.sampled_from([BROKER, "b2", "b3", "nobody"]), some_rumors)
+    | st.builds(Nack, numbers)
+    | st.builds(Gossip, some_rumors)
+    | st.builds(Sync, some_rumors, st.booleans())
+)
+abouts = st.builds(
+    About,
+    st.sampled_from(["b2", "b2", "b2", "b3"]),
+    st.integers(0, 5),
+    settled=st.booleans(),
+    services=st.lists(st.builds(ServiceAbout, st.sampled_from(["echo", "sum"]), numbers, numbers), max_size=2),
+)
 
 picks = st.integers(0, 1_000)
 services = st.sampled_from(["echo", "echo", "echo", "sum"])
@@ -74,8 +106,9 @@ class Machine(RuleBasedStateMachine):
         queue_messages_max=st.sampled_from([100, 100, 3, 0]),
         in_flight_max=st.sampled_from([100, 100, 5]),
         tag=st.sampled_from([0, UINT32 - 3]),
+        settle_s=st.sampled_from([0.0, 1.0]),
     )
-    def start(self, balance: str, queue_messages_max: int, in_flight_max: int, tag: int) -> None:
+    def start(self, balance: str, queue_messages_max: int, in_flight_max: int, tag: int, settle_s: float) -> None:
         self.rig = Rig(
             balance=balance,
             queue_messages_max=queue_messages_max,
@@ -84,7 +117,8 @@ class Machine(RuleBasedStateMachine):
             queue_bytes_max=3_000,
             payload_bytes_max=1_024,
             connections_per_key_max=2,
-            nodes_max=8,
+            nodes_max=10,
+            settle_s=settle_s,
             services_max=2,
         )
         self.rig.core.dispatcher._tag = tag
@@ -95,13 +129,16 @@ class Machine(RuleBasedStateMachine):
         for name in EVERYONE:
             self.register(name)
             self.connect(name)
-        for member in self.connections[len(CLIENTS) :]:
+        self.peer = self.rig.peer("b2")
+        for member in self.connections[len(CLIENTS) : len(CLIENTS + WORKERS)]:
             member.ready("echo", 1)
             member.ready("sum", 1)
 
     def register(self, name: str) -> None:
         if name in CLIENTS:
             self.rig.register(name, calls=("*",))
+        elif name in BROKERS:
+            self.rig.register(name, role=Role.BROKER)
         else:
             self.rig.register(name, calls=("sum",), serves=("*",))
 
@@ -112,7 +149,7 @@ class Machine(RuleBasedStateMachine):
 
     def connect(self, name: str) -> None:
         """One that is refused stays and goes on as a stranger."""
-        if len(self.connections) < 10:
+        if len(self.connections) < 12:
             member = self.rig.stranger(name)
             self.connections.append(member)
             member.hello()
@@ -139,6 +176,8 @@ class Machine(RuleBasedStateMachine):
             member.stuck = []  # nothing reaches it from here on, and all of that is unsent once it is gone
         elif what == "goodbye" and member is not None:
             member.goodbye()
+        elif what == "noted" and member is not None:
+            member.goodbye("noted")
         elif what == "drain" and pick % 4 == 0:
             self.rig.drain()
         elif what in {"gone", "powerless", "normal"}:
@@ -222,6 +261,43 @@ class Machine(RuleBasedStateMachine):
             if (robber.route, request.tag) not in self.assigned:
                 robber.send_answer(command, request, payload=b"forged")
 
+    # -- brokers among themselves
+
+    @rule(pick=picks, message=gossip)
+    def say_as_a_broker(self, pick: int, message: Gossiped) -> None:
+        """Over a session: true, false, or out of place, as a node must never send it."""
+        member = self.pick(pick)
+        if member is None:
+            return
+        membership, session = self.rig.peering.membership, self.rig.core.sessions.get(member.route)
+        version, malformed = membership.version, self.rig.counters["malformed"]
+        member.control(message)
+        if session is not None and session.member.role is Role.NODE:
+            assert self.rig.counters["malformed"] == malformed + 1
+            assert membership.version == version, "a node has changed what is known of the brokers"
+
+    @rule(message=gossip | abouts)
+    def hear(self, message: Gossiped | About) -> None:
+        """Over the broker's own connection to a peer."""
+        if self.peer.connected:
+            before = self.rig.peering.abouts.get("b2")
+            self.peer.say(message)
+            held = self.rig.peering.abouts.get("b2")
+            assert self.rig.peering.abouts.keys() <= {"b2"}, "it has spoken for another one"
+            assert before is None or (held is not None and held.version >= before.version)
+
+    @rule(alive=st.booleans())
+    def peer_comes_or_goes(self, *, alive: bool) -> None:
+        if self.peer.connected and not alive:
+            self.peer.lose()
+        self.peer.alive = alive
+
+    @rule(pick=picks, service=st.sampled_from(["echo", "sum", "none"]))
+    def seek(self, pick: int, service: str) -> None:
+        member = self.pick(pick)
+        if member is not None:
+            member.control(Seek(service))
+
     # -- garbage
 
     @rule(pick=picks, hostile=hostilities)
@@ -257,7 +333,12 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.4, 0.5, 2.0, 10.0]), pick=picks)
     def stall(self, seconds: float, pick: int) -> None:
         """The broker is stopped, and afterwards reads what has come before it looks at its timers."""
-        silent_s = {route: self.rig.now - session.heard_at for route, session in self.rig.core.sessions.items()}
+        draining = self.rig.core.dispatcher.draining
+        silent_s = {
+            route: self.rig.now - session.heard_at
+            for route, session in self.rig.core.sessions.items()
+            if not (draining and session.noted)  # it may end at any tick
+        }
         self.rig.now += seconds
         self.answer(pick, 2, REPLY)
         self.rig.tick()
@@ -278,6 +359,9 @@ class Machine(RuleBasedStateMachine):
 
     def read(self, member: FakeMember) -> None:
         for received in member.take():
+            if isinstance(received, Paths):
+                assert set(received.brokers) <= {"b2"}
+                assert received.service in {"echo", "sum", "none"}
             if not isinstance(received, Envelope) or received.command == CANCEL:
                 continue
             if received.command == REQUEST:

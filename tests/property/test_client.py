@@ -7,12 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from braidmq.core.links import Failure
+from braidmq.core.link import Failure
 from braidmq.errors import Overloaded, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Progress, Reason
+from braidmq.wire.gossip import Paths
 from rigs.node_rig import START, Broker, NodeRig, answer_to
 
 NAMES = ("a", "b", "c")
@@ -60,9 +61,18 @@ class ClientMachine(RuleBasedStateMachine):
         in_flight=st.integers(1, 6),
         budget=st.sampled_from([(1.0, 0.0, 0.0), (2.0, 0.1, 1.0), (100.0, 0.1, 1.0)]),
         spread_s=st.sampled_from([0.0, 0.05]),
+        brokers_connected_max=st.sampled_from([16, 16, 2, 1]),
     )
-    def begin(self, seed: int, in_flight: int, budget: tuple[float, float, float], spread_s: float) -> None:
+    def begin(
+        self,
+        seed: int,
+        in_flight: int,
+        budget: tuple[float, float, float],
+        spread_s: float,
+        brokers_connected_max: int,
+    ) -> None:
         self.settings = Settings(
+            brokers_connected_max=brokers_connected_max,
             exchange_timeout_s=0.5,
             in_flight_max=in_flight,
             waiting_max=5,
@@ -186,6 +196,12 @@ class ClientMachine(RuleBasedStateMachine):
                 control.Goodbye("draining"),
                 control.Goodbye("noted"),
                 control.Goodbye("no-session"),
+                control.Goodbye("ended"),
+                Paths("echo", ["b", "nobody"]),
+                Paths("echo", []),
+                control.Peers(
+                    [control.Peer(b"a"), control.Peer(b"c", state="leaving"), control.Peer(b"d", state="dead")]
+                ),
                 control.Goodbye("refused", "x"),
                 control.Services([]),
                 control.Services(["echo", "other"]),

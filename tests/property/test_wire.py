@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from braidmq.errors import ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
-from braidmq.wire import control
+from braidmq.wire import control, gossip
 from braidmq.wire.bundle import bundle_bytes_max, join, split
 from braidmq.wire.control import decode_control, decode_failure, encode_control, encode_failure
 from braidmq.wire.envelope import (
@@ -60,9 +60,15 @@ names = st.text(min_size=1, max_size=NAME_BYTES_MAX)
 services = st.text(min_size=1, max_size=SERVICE_BYTES_MAX)
 totals = st.integers(0, 2**63)
 states = st.sampled_from(["up", "suspect", "draining"])
-peer_statuses = st.builds(control.PeerStatus, names, states)
+peer_statuses = st.builds(
+    control.PeerStatus, names, states, texts, texts, totals, totals, totals, totals, totals, totals
+)
 node_statuses = st.builds(control.NodeStatus, names, states, totals, totals, serves=st.lists(services, max_size=3))
 service_statuses = st.builds(control.ServiceStatus, services, totals, totals, totals, totals)
+member_states = st.sampled_from(["alive", "suspect", "leaving", "dead"])
+rumors = st.builds(gossip.Rumor, names, uint32, member_states, st.text(max_size=NAME_BYTES_MAX), st.binary(max_size=50))
+some_rumors = st.lists(rumors, max_size=3)
+service_abouts = st.builds(gossip.ServiceAbout, services, uint32, uint32)
 controls: dict[Command, st.SearchStrategy[control.Control]] = {
     Command.HELLO: st.builds(control.Hello, software=texts),
     Command.WELCOME: st.builds(
@@ -79,12 +85,10 @@ controls: dict[Command, st.SearchStrategy[control.Control]] = {
     Command.SERVICES: st.builds(control.Services, available=st.lists(services, max_size=4)),
     Command.PEERS: st.builds(
         control.Peers,
-        brokers=st.lists(
-            st.builds(control.Peer, certificate=st.binary(max_size=100), connected=st.booleans()), max_size=4
-        ),
+        brokers=st.lists(st.builds(control.Peer, st.binary(max_size=100), st.booleans(), member_states), max_size=4),
     ),
     Command.GOODBYE: st.builds(
-        control.Goodbye, reason=st.sampled_from(["draining", "noted", "no-session", "refused"]), text=texts
+        control.Goodbye, reason=st.sampled_from(["draining", "noted", "ended", "no-session", "refused"]), text=texts
     ),
     Command.STATUS: st.just(control.Status()),
     Command.REPORT: st.builds(
@@ -101,6 +105,25 @@ controls: dict[Command, st.SearchStrategy[control.Control]] = {
         services_total=totals,
         counters=st.dictionaries(texts, totals, max_size=3),
     ),
+    Command.PING: st.builds(gossip.Ping, uint32, some_rumors),
+    Command.ACK: st.builds(gossip.Ack, uint32, some_rumors),
+    Command.PROBE: st.builds(gossip.Probe, uint32, names, some_rumors),
+    Command.NACK: st.builds(gossip.Nack, uint32),
+    Command.GOSSIP: st.builds(gossip.Gossip, some_rumors),
+    Command.SYNC: st.builds(gossip.Sync, some_rumors, st.booleans()),
+    Command.ABOUT: st.builds(
+        gossip.About,
+        names,
+        uint32,
+        st.lists(texts, max_size=2),
+        uint32,
+        uint32,
+        uint32,
+        settled=st.booleans(),
+        services=st.lists(service_abouts, max_size=3),
+    ),
+    Command.SEEK: st.builds(gossip.Seek, services),
+    Command.PATHS: st.builds(gossip.Paths, services, st.lists(names, max_size=3)),
 }
 any_control = st.one_of(*controls.values())
 

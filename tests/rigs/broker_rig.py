@@ -1,13 +1,16 @@
-"""A broker's core without sockets: fake members, virtual time, and every message decoded.
+"""A broker's core without sockets: fake members, fake peers, virtual time, and every message decoded.
 
 After each input the rig checks `validate_state`, delivers what the core sends, and checks on the way what no
 member may ever see: a worker never gets more than it granted, and names are those of the registry.
 """
 
+import random
 from typing import Any
 
 from braidmq.core.broker import TICK_S, BrokerCore
 from braidmq.core.events import Event
+from braidmq.core.link import Close, Failure, Open, Resolve
+from braidmq.core.peering import PeeringCore
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.bundle import split
@@ -39,6 +42,8 @@ from braidmq.wire.envelope import (
     decode,
     encode,
 )
+from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
+from rigs.node_rig import address, verify
 
 Received = Envelope | Control
 
@@ -63,8 +68,10 @@ class Rig:
         self.now = now
         self.settings = Settings(**{"settle_s": 0, **settings})
         self.registry = Registry()
-        self.core = BrokerCore(BROKER, self.settings, self.registry, software="test", now=now)
+        self.peering = PeeringCore(address(BROKER), self.settings, random.Random(1), verify, software="test", now=now)
+        self.core = BrokerCore(self.settings, self.registry, self.peering, software="test", now=now)
         self.members: dict[bytes, FakeMember] = {}
+        self.peers: dict[str, FakePeer] = {}
         self.events: list[Event] = []
         self._routes = 0
 
@@ -112,6 +119,15 @@ class Rig:
         worker.ready(service, credit)
         return worker
 
+    def peer(self, name: str = "b2") -> "FakePeer":
+        """Return another broker that this one knows and is connected to."""
+        peer = self.peers[name] = FakePeer(self, name)
+        self.peering.learn(address(name), self.now)
+        self.peering.on_timer(self.now)
+        self.settle()
+        assert peer.connected
+        return peer
+
     def change_registry(self) -> None:
         """Tell the core that the registry changed."""
         for member in self.members.values():
@@ -125,13 +141,20 @@ class Rig:
     def tick(self) -> None:
         """Let the broker notice the present, and nothing else."""
         self.core.on_timer(self.now)
+        self.peering.on_timer(self.now)
         self.settle()
 
     def advance(self, seconds: float, *, heartbeats: bool = False) -> None:
-        """Let time pass and the timers fire when they are due; with `heartbeats` every member says that it lives."""
+        """Let time pass and the timers fire when they are due; with `heartbeats` every member says that it lives.
+
+        Peers do so in any case, as long as they are `alive`.
+        """
         end = self.now + seconds
-        while (due := self.core.next_deadline()) <= end:
+        while (due := min(self.core.next_deadline(), self.peering.next_deadline())) <= end:
             self.now = max(self.now, due)
+            for peer in self.peers.values():
+                if peer.alive and peer.connected:
+                    peer.say(Heartbeat())
             if heartbeats:
                 for member in list(self.members.values()):
                     member.heartbeat()
@@ -148,19 +171,93 @@ class Rig:
         self.settle()
 
     def settle(self) -> None:
-        """Check the core and deliver what it sends."""
+        """Check the cores, and deliver what they send."""
         self.core.validate_state()
-        while sends := self.core.take_sends():
-            for route, messages in sends.items():
-                member = self.members.get(route)
-                if member is not None:
-                    for message in messages:
-                        member.deliver(message)
-        self.events += self.core.take_events()
+        self.peering.validate_state()
+        while self._deliver_to_peers() or self._deliver_to_members():
+            pass
+        self.events += self.core.take_events() + self.peering.take_events()
+
+    def _deliver_to_members(self) -> bool:
+        sends = self.core.take_sends()
+        for route, messages in sends.items():
+            member = self.members.get(route)
+            if member is not None:
+                for message in messages:
+                    member.deliver(message)
+        return bool(sends)
+
+    def _deliver_to_peers(self) -> bool:
+        actions, sends = self.peering.take_actions(), self.peering.take_sends()
+        for name, messages in sends.items():
+            for message in messages:
+                self.peers[name].deliver(message)
+        for action in actions:
+            peer = self.peers.get(action.name)
+            if isinstance(action, Resolve):
+                self.peering.on_resolved(action.name, list(action.endpoints), self.now)
+            elif peer is not None:
+                peer.on_action(action)
+        return bool(actions or sends)
 
     def logged(self, text: str) -> int:
         """How many lines of the log hold `text`."""
         return sum(text in event.text for event in self.events)
+
+
+class FakePeer:
+    """Another broker, at the other end of a connection that this broker has made.
+
+    Attributes:
+        inbox: what came over that connection, decoded.
+        alive: whether it accepts connections, says heartbeats and answers PINGs.
+        version: of its last ABOUT.
+    """
+
+    def __init__(self, rig: Rig, name: str) -> None:
+        self.rig = rig
+        self.name = name
+        self.inbox: list[Control] = []
+        self.alive = True
+        self.connected = False
+        self.version = 0
+
+    def on_action(self, action: Open | Close) -> None:
+        self.connected = isinstance(action, Open) and self.alive
+        if self.connected:
+            self.rig.peering.on_connected(self.name, self.rig.now)
+            self.say(Welcome(self.name, BROKER, 1_000, 1_024))
+
+    def deliver(self, message: bytes) -> None:
+        received = decode_control(message)
+        assert received is not None
+        self.inbox.append(received)
+        if isinstance(received, Ping) and self.alive:
+            self.say(Ack(received.number))
+
+    def say(self, *messages: Control) -> None:
+        """Send something over the connection that this broker has made."""
+        sent_ms = int(self.rig.now * 1000) & UINT32
+        frame = b"".join(encode_control(each, sent_ms) for each in messages)
+        self.rig.peering.on_frame(self.name, frame, self.rig.now)
+        self.rig.settle()
+
+    def about(self, *services: str, settled: bool = True, workers: int = 1, **fields: Any) -> None:
+        """Say which services have workers there."""
+        self.version = fields.pop("version", self.version + 1)
+        offered = [ServiceAbout(service, workers, workers) for service in services]
+        self.say(About(fields.pop("name", self.name), self.version, settled=settled, services=offered, **fields))
+
+    def lose(self) -> None:
+        """End the connection, for good."""
+        self.alive = self.connected = False
+        self.rig.peering.on_failed(self.name, Failure.CLOSED, self.rig.now)
+        self.rig.settle()
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Take what has come, and return the messages of this kind."""
+        inbox, self.inbox = self.inbox, []
+        return [each for each in inbox if isinstance(each, kind)]
 
 
 class FakeMember:
@@ -327,4 +424,4 @@ class FakeMember:
         self.rig.settle()
 
 
-__all__ = ["BROKER", "FINAL", "Demand", "FakeMember", "Peers", "Received", "Registry", "Rig", "Services"]
+__all__ = ["BROKER", "FINAL", "Demand", "FakeMember", "FakePeer", "Peers", "Received", "Registry", "Rig", "Services"]

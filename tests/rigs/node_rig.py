@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.links import BrokerAddress, Close, Failure, Link, Open
+from braidmq.core.link import BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import Job
 from braidmq.errors import BraidError, ProtocolError, ServiceError
@@ -101,6 +101,12 @@ class Broker:
     @property
     def link(self) -> Link:
         return self.rig.core.links.links[self.name]
+
+    @property
+    def beating(self) -> bool:
+        """Whether it says heartbeats in a session; a broker that the node has forgotten has none."""
+        link = self.rig.core.links.links.get(self.name)
+        return self.beats and link is not None and link.open
 
     # -- what the node sent
 
@@ -282,6 +288,8 @@ class NodeRig:
         jobs: what the worker was told to run, in order.
         stopped: what it was told to stop.
         log: the events.
+        found: what a lookup of a broker's endpoints finds, by its name, if not the endpoints; None: it takes forever.
+        lookups: whose endpoints were looked up, in order.
     """
 
     def __init__(
@@ -305,6 +313,8 @@ class NodeRig:
         self.stopped: list[Job] = []
         self.log: list[str] = []
         self.brokers: dict[str, Broker] = {}
+        self.found: dict[str, list[str] | None] = {}
+        self.lookups: list[str] = []
         for service, concurrency in (serves or {}).items():
             self.worker.offer(service, concurrency)
         for name in names:
@@ -335,9 +345,17 @@ class NodeRig:
             assert id_ not in self.results, "a second result"
             self.results[id_] = outcome
             self.resolved_at[id_] = self.now
-        actions = core.take_actions()
+        actions = []
+        while more := core.take_actions():
+            actions += more
+            for action in more:
+                if isinstance(action, Resolve):
+                    self.lookups.append(action.name)
+                    found = self.found.get(action.name, list(action.endpoints))
+                    if found is not None:
+                        core.on_resolved(action.name, found, self.now)
         for action in actions:
-            if isinstance(action, Close):
+            if isinstance(action, Close) and action.name in self.brokers:
                 self.brokers[action.name].connected = False
                 self.brokers[action.name].unread.clear()
         for name, messages in core.take_sends().items():
@@ -355,10 +373,10 @@ class NodeRig:
         """Let time pass: timers fire when they are due, and brokers that beat are heard."""
         end = self.now + seconds
         while True:
-            beats = [broker.beat_at for broker in self.brokers.values() if broker.beats and broker.link.open]
+            beats = [broker.beat_at for broker in self.brokers.values() if broker.beating]
             self.now = max(self.now, min(end, self.core.next_deadline(), *beats))
             for broker in self.brokers.values():
-                if broker.beats and broker.link.open and self.now >= broker.beat_at:
+                if broker.beating and self.now >= broker.beat_at:
                     broker.beat_at = self.now + self.settings.heartbeat_s / 2
                     broker.say(control.Heartbeat())
             if self.now >= self.core.next_deadline():

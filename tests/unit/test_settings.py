@@ -8,7 +8,7 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 
 KNOBS = [knob for knob in dataclasses.fields(Settings) if knob.metadata]
-PRESETS = {"default": Settings, "test": Settings.test, "wan": Settings.wan}
+PRESETS = {"default": Settings, "test": Settings.test, "lan": Settings.lan, "wan": Settings.wan}
 
 
 def refusal(**changes: Any) -> str:
@@ -111,8 +111,18 @@ class TestContradictions:
         assert refusal(reconnect_s=5.1) == "reconnect_s must not exceed reconnect_s_max"
         assert Settings(reconnect_s=5.0).reconnect_s_max == 5.0
 
+    def test_probe_has_an_answer_before_the_next_one(self) -> None:
+        assert refusal(probe_timeout_s=1.0) == "probe_timeout_s must be below probe_s"
+        assert refusal(probe_s=0.5) == "probe_timeout_s must be below probe_s"
+        assert Settings(probe_timeout_s=0.999).probe_s == 1.0
+
+    def test_the_dead_are_remembered_for_longer_than_a_suspicion(self) -> None:
+        assert refusal(tombstone_s=7.9) == "tombstone_s must be at least twice suspicion_s"
+        assert refusal(suspicion_s=30.1) == "tombstone_s must be at least twice suspicion_s"
+        assert Settings(tombstone_s=8.0).suspicion_s == 4.0
+
     def test_presets_check_their_changes_too(self) -> None:
-        for preset in (Settings.test, Settings.wan):
+        for preset in PRESETS.values():
             with pytest.raises(ConfigError, match="must grow"):
                 preset(heartbeat_s=60)
 
@@ -133,8 +143,21 @@ class TestPresets:
 
     def test_grow_from_test_to_wan(self) -> None:
         test, lan, wan = Settings.test(), Settings(), Settings.wan()
-        for name in ("exchange_timeout_s", "heartbeat_s", "suspect_after_s", "dead_after_s", "reconnect_s", "drain_s"):
+        for name in (
+            "exchange_timeout_s", "heartbeat_s", "suspect_after_s", "dead_after_s", "reconnect_s", "drain_s",
+            "settle_s", "probe_s", "probe_timeout_s", "suspicion_s", "gossip_s", "sync_s", "tombstone_s",
+        ):  # fmt: skip
             assert getattr(test, name) < getattr(lan, name) < getattr(wan, name), name
+
+    def test_lan_is_the_default(self) -> None:
+        assert Settings.lan() == Settings()
+
+    @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+    def test_news_of_brokers_is_remembered_until_everyone_has_it(self, preset: Any) -> None:
+        settings = preset()
+        everyone_s = settings.gossip_s * 4 * math.ceil(math.log10(settings.brokers_connected_max + 1))
+        assert settings.tombstone_s > 2 * everyone_s + settings.sync_s
+        assert settings.settle_s >= settings.reconnect_s_max
 
     def test_defaults_are_those_of_the_reliability_page(self) -> None:
         settings = Settings()
@@ -147,6 +170,10 @@ class TestPresets:
         assert (settings.in_flight_max, settings.queue_messages_max) == (256, 1_000)
         assert (settings.dedup_s, settings.dedup_entries_max) == (60.0, 100_000)
         assert settings.payload_bytes_max == 1024 * 1024
+        assert (settings.probe_s, settings.probe_timeout_s, settings.indirect_probes) == (1.0, 0.5, 3)
+        assert (settings.suspicion_s, settings.tombstone_s) == (4.0, 60.0)
+        assert (settings.gossip_s, settings.gossip_fanout, settings.sync_s) == (0.2, 3, 30.0)
+        assert settings.brokers_connected_max == 16
 
 
 class TestImmutability:

@@ -42,6 +42,16 @@ def join_option(*, required: bool = True) -> Callable[[Any], Any]:
     )
 
 
+def state_option(command: Any) -> Any:
+    """Decorate a command of a node with --state."""
+    return click.option(
+        "--state",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Where the node remembers the brokers of its net, in case those of its join file are down.",
+    )(command)
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from braidmq.cli import join_option
+from braidmq.cli import join_option, state_option
 from braidmq.cli.logs import log_nothing
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
@@ -28,6 +28,7 @@ from braidmq.settings import Settings
 @click.option("--attempts", metavar="N", type=int, help="How often the request may be sent.")
 @click.option("--via", metavar="BROKER", help="The name of the only broker to use.")
 @click.option("--header", "headers", metavar="K=V", multiple=True, help="A header for the handler. May be repeated.")
+@state_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the reply and what is known of it.")
 def call(
     service: str,
@@ -38,6 +39,7 @@ def call(
     attempts: int | None,
     via: str | None,
     headers: Sequence[str],
+    state: Path | None,
     as_json: bool,
 ) -> None:
     """Call SERVICE and write the reply's bytes to stdout as they are.
@@ -47,7 +49,7 @@ def call(
     """
     log_nothing()
     settings = Settings()
-    node = Node(join, settings=settings)
+    node = Node(join, settings=settings, state=state)
     sent = read_payload(payload, settings.payload_bytes_max)
     named = parse_headers(headers)
 

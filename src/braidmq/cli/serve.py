@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from braidmq.cli import join_option
+from braidmq.cli import join_option, state_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.errors import ConfigError
 from braidmq.exec_handler import ExecHandler
@@ -33,11 +33,13 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
     type=int,
     help="How many such commands run at once.  [default: the number of CPUs]",
 )
+@state_option
 @log_level_option
 def serve(
     target: str | None,
     join: Path | None,
     *,
+    state: Path | None,
     service: str | None,
     command: str | None,
     concurrency: int | None,
@@ -58,6 +60,8 @@ def serve(
     """
     if target is not None and (service or command or concurrency is not None):
         raise click.UsageError("MODULE:NODE goes without --service, --exec and --concurrency")
+    if target is not None and state is not None:
+        raise click.UsageError("MODULE:NODE goes without --state: write Node(..., state=FILE) in the module")
     log_to_stderr(log_level)
     if target is not None:
         if join is not None:
@@ -68,7 +72,7 @@ def serve(
         raise click.UsageError("Name MODULE:NODE, or --service and --exec")
     if join is None:
         raise click.UsageError("Missing option '--join' (env var: 'BRAIDMQ_JOIN')")
-    node = Node(join)
+    node = Node(join, state=state)
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)

@@ -1,19 +1,25 @@
 """``status``: the state of the net, as its brokers tell it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 import msgspec
 
-from braidmq.cli import join_option, printable
+from braidmq.cli import join_option
 from braidmq.cli.logs import log_nothing
-from braidmq.core.links import Failure
+from braidmq.cli.status_net import View, agree, complete, disagreements
+from braidmq.cli.status_text import fit, show
+from braidmq.core.link import Failure
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
-from braidmq.node import BrokerInfo, Node
-from braidmq.wire.control import Report
+from braidmq.node import STOP_SIGNALS, Node
+from braidmq.settings import Settings
 
 SETTLE_S_MAX: Final = 2.0
 """How long a broker may take to be connected or to fail."""
@@ -21,50 +27,91 @@ SETTLE_S_MAX: Final = 2.0
 OBSERVE_S_MAX: Final = 2.0
 """How long a broker may take to tell its state."""
 
+WATCH_S: Final = 1.0
+"""How often --watch asks: what it tells changes within seconds, and people read no faster. Also how long a broker may
+take to answer it, so that one that hangs does not hold up the others."""
 
-class View(NamedTuple):
-    """A broker as this node knows it, and what it told, if it told anything."""
-
-    info: BrokerInfo
-    report: Report | None
-
-    @property
-    def told(self) -> bool:
-        """Whether the broker told its state."""
-        return self.report is not None and not self.report.denied
-
-    @property
-    def problem(self) -> str:
-        """Why it did not; empty if it did."""
-        if self.report is not None:
-            return "this node may not observe it" if self.report.denied else ""
-        if self.info.problem:
-            return self.info.problem
-        return "no connection yet" if self.info.state in ("waiting", "connecting") else "it does not answer"
+ASKED_MAX: Final = 100
+"""Brokers that are asked: well below the 1,024 files that a process may usually open, of which a connection takes
+several. A net has a handful; of further ones the others tell."""
 
 
 @click.command("status")
 @join_option()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(join: Path, *, as_json: bool) -> None:
-    """Show every broker, and the brokers, nodes and services that it knows.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in one line.")
+@click.option("--watch", is_flag=True, help="Show it anew every second, until SIGINT or SIGTERM.")
+def status(join: Path, *, as_json: bool, watch: bool) -> None:
+    """Show all brokers, how each sees the others and whether they agree, and the services and nodes of the net.
+
+    A column TO b1 tells how b1 sees the brokers: alive, suspect (silent), leaving (about to end), dead, or unknown; in
+    brackets its connection to them where that is not up.
 
     It needs a join file with the right to observe: `braidmq add node NAME --net DIR --observe`.
     """
     log_nothing()
-    node = Node(join)
-    views = asyncio.run(_observe(node))
-    click.echo(encode(node.name, views) if as_json else "\n\n".join(map(show, views)), nl=as_json or bool(views))
+    node = Node(join, settings=Settings(brokers_connected_max=ASKED_MAX))
+    if watch:
+        asyncio.run(_watch(node, _show_json if as_json else _show_anew))
+        return
+    views = asyncio.run(_ask_once(node))
+    if as_json:
+        _show_json(node.name, views)
+    elif views:
+        click.echo(show(views))
     problem = judge(node.name, views)
     if problem is not None:
         raise problem
 
 
-async def _observe(node: Node) -> list[View]:
+async def _ask_once(node: Node) -> list[View]:
     async with node:
         await node.settled(SETTLE_S_MAX)
-        reports = await node.observe(OBSERVE_S_MAX)
-        return [View(info, reports.get(info.name)) for info in node.brokers]
+        return await _ask(node, OBSERVE_S_MAX)
+
+
+async def _ask(node: Node, timeout_s: float) -> list[View]:
+    reports = await node.observe(timeout_s)
+    return complete([View(info, reports.get(info.name)) for info in node.brokers])
+
+
+async def _watch(node: Node, tell: Callable[[str, list[View]], None]) -> None:
+    """Ask and tell again and again until a signal comes.
+
+    Raises:
+        BraidError: no broker has ever told its state, for a reason that does not pass by itself.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    told = False
+    with contextlib.suppress(asyncio.CancelledError):
+        async with node:
+            await node.settled(SETTLE_S_MAX)
+            while True:
+                due = loop.time() + WATCH_S
+                views = await _ask(node, WATCH_S)
+                tell(node.name, views)
+                problem = judge(node.name, views)
+                told = told or problem is None
+                if problem is not None and not told and (not views or not isinstance(problem, NoBroker)):
+                    raise problem
+                await asyncio.sleep(due - loop.time())
+
+
+def _show_json(name: str, views: Sequence[View]) -> None:
+    click.echo(encode(name, views))
+
+
+def _show_anew(_name: str, views: Sequence[View]) -> None:
+    """Show it in place of what the terminal shows; where there is none, below an empty line."""
+    text = f"{time.strftime('%H:%M:%S')}  {show(views)}"
+    if sys.stdout.isatty():
+        size = shutil.get_terminal_size()
+        click.clear()
+        click.echo(fit(text, size.columns, size.lines - 1))  # the cursor stands in the last line
+    else:
+        click.echo(f"{text}\n")
 
 
 def judge(name: str, views: Sequence[View]) -> BraidError | None:
@@ -83,9 +130,16 @@ def judge(name: str, views: Sequence[View]) -> BraidError | None:
     return NoBroker(f"no broker could be reached: {reasons}")
 
 
-def encode(name: str, views: Iterable[View]) -> bytes:
+def encode(name: str, views: Sequence[View]) -> bytes:
     """Return the state of the net as a JSON object."""
-    return msgspec.json.encode({"node": name, "brokers": [_as_dict(view) for view in views]})
+    return msgspec.json.encode(
+        {
+            "node": name,
+            "agree": agree(views),
+            "disagreements": disagreements(views),
+            "brokers": [_as_dict(view) for view in views],
+        }
+    )
 
 
 def _as_dict(view: View) -> dict[str, Any]:
@@ -110,57 +164,3 @@ def _as_dict(view: View) -> dict[str, Any]:
             "counters": report.counters,
         }
     return shown
-
-
-def show(view: View) -> str:
-    """Return the lines that tell of one broker."""
-    info, report = view
-    endpoints = " ".join(info.endpoints)
-    if report is None or not view.told:
-        return f"{info.name} at {endpoints}: {view.problem}"
-    head = f"{info.name} at {endpoints}: {report.state}, for {duration(report.uptime_s)}, {report.software}"
-    tables = [
-        table(("BROKER", "STATE"), [(each.name, each.state) for each in report.brokers]),
-        table(
-            ("NODE", "STATE", "IN FLIGHT", "SILENT", "SERVES"),
-            [
-                (each.name, each.state, each.in_flight, f"{each.silent_ms} ms", ", ".join(each.serves) or "-")
-                for each in report.nodes
-            ],
-            report.nodes_total,
-        ),
-        table(
-            ("SERVICE", "WORKERS", "CREDIT", "OUTSTANDING", "QUEUED"),
-            [(each.name, each.workers, each.credit, each.outstanding, each.queued) for each in report.services],
-            report.services_total,
-        ),
-    ]
-    counters = "  ".join(f"{name} {count}" for name, count in report.counters.items())
-    lines = [head, *(line for lines in tables for line in lines), f"  {counters}"]
-    return "\n".join(printable(line) for line in lines)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]], total: int = 0) -> list[str]:
-    """Return the lines of an indented table, its columns as wide as they must be; none if it has no rows."""
-    if not rows:
-        return []
-    cells = [tuple(head), *(tuple(str(cell) for cell in row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
-    if total > len(rows):
-        lines.append(f"  ... and {total - len(rows)} more")
-    return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people, in its two largest units."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3_600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3_600} h {whole % 3_600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"

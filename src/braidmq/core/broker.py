@@ -1,19 +1,22 @@
 """The broker: brings requests to workers and answers back, and keeps nothing that could be lost.
 
-Inputs: `on_frame`, `on_unsent`, `on_disconnect`, `on_registry`, `on_peers`, `drain`, `on_timer`. After any of
-them the shell sends what `take_sends` returns and logs what `take_events` returns; it calls `on_timer` no later
-than `next_deadline`. Nothing that a peer sends raises.
+Inputs: `on_frame`, `on_unsent`, `on_disconnect`, `on_registry`, `drain`, `on_timer`. After any of them the shell
+sends what `take_sends` returns and logs what `take_events` returns; it calls `on_timer` no later than
+`next_deadline`. Nothing that a peer sends raises. The broker's part among the other brokers is PeeringCore, which
+the shell serves as well.
 """
 
 from typing import Final, Literal
 
+from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import INFO, WARNING, Event, EventLog
 from braidmq.core.exchange import Account, Session, SessionState
 from braidmq.core.outbox import Outbox
+from braidmq.core.peering import PeeringCore
 from braidmq.core.report import report
 from braidmq.errors import ProtocolError
-from braidmq.members import Directory, Member, Role, matches
+from braidmq.members import Directory, Member, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split
@@ -31,6 +34,7 @@ from braidmq.wire.envelope import (
     WORKING,
     Command,
 )
+from braidmq.wire.gossip import Paths, Seek
 from braidmq.wire.limits import ROUTE_BYTES
 
 TICK_S: Final = 0.05
@@ -43,15 +47,22 @@ percent of a core on heartbeats."""
 STRANGERS_MAX: Final = 1_024
 """Routes without a session that were told so; they are told once."""
 
+ENDED_PER_TICK: Final = 50
+"""Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
+one instant."""
+
 _HELLO = int(Command.HELLO)
 
 
 class BrokerCore:
     """See the module."""
 
-    def __init__(self, name: str, settings: Settings, directory: Directory, *, software: str, now: float) -> None:
-        self.name = name
+    def __init__(
+        self, settings: Settings, directory: Directory, peering: PeeringCore, *, software: str, now: float
+    ) -> None:
+        self.name = name = peering.own.name
         self.settings = settings
+        self.peering = peering
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
@@ -60,8 +71,6 @@ class BrokerCore:
             0,
         )  # fmt: skip
         self.sessions: dict[bytes, Session] = {}
-        self.peers: list[control.Peer] = []
-        self.peer_states: list[control.PeerStatus] = []
         self._software = software
         self._directory = directory
         self._started_at = now
@@ -73,6 +82,7 @@ class BrokerCore:
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
         if settings.settle_s:
             self.dispatcher.settle_at = now + settings.settle_s
+        self._announcements = Announcements(settings, self.sessions, self.dispatcher, peering, self._outbox, now=now)
         self._tick_at = now + TICK_S
         self._ticked_at = now
         self._heartbeat_at = now + settings.heartbeat_s / 2
@@ -98,7 +108,7 @@ class BrokerCore:
             self.name,
             self.sessions.values(),
             self.dispatcher,
-            self.peer_states,
+            [self._own_row(now), *self.peering.rows(now)],
             software=self._software,
             uptime_s=now - self._started_at,
             now=now,
@@ -106,8 +116,8 @@ class BrokerCore:
 
     @property
     def idle(self) -> bool:
-        """Whether this draining broker has nothing left to do: no request is here or still on its way to it."""
-        return all(session.noted and not session.requests for session in self.sessions.values())
+        """Whether this draining broker has nothing left to do: it has ended every session."""
+        return self.dispatcher.draining and not self.sessions
 
     # -- inputs
 
@@ -160,19 +170,10 @@ class BrokerCore:
             session.name = member.name.encode()
             self.dispatcher.on_rights(session, now)
 
-    def on_peers(self, peers: list[control.Peer], states: list[control.PeerStatus], now: float) -> None:
-        """Take in the brokers that this broker knows and how each stands; tell every member what is new."""
-        self.peer_states = states
-        if peers == self.peers:
-            return
-        self.peers = peers
-        message = control.encode_control(control.Peers(peers), int(now * 1000) & UINT32)
-        for session in self.sessions.values():
-            self._send(session, message)
-
     def drain(self, now: float) -> None:
-        """Take no new requests from now on, and tell every member."""
+        """Take no new requests from now on, and tell every member and every other broker."""
         self.dispatcher.draining = True
+        self.peering.drain(now)
         for session in self.sessions.values():
             self._send_control(session, control.Goodbye("draining"), now)
 
@@ -187,6 +188,9 @@ class BrokerCore:
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
         account = self._accounts.get(principal) or Account(principal)
+        if self.dispatcher.draining:
+            self._turn_away(route, "ended", "this broker is about to stop", now)
+            return None
         why = self._why_refused(route, account, member)
         if why or member is None:
             self.counters["sessions_refused"] += 1
@@ -205,10 +209,9 @@ class BrokerCore:
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
         self._send_control(session, welcome, now)
-        self._send_control(session, control.Peers(self.peers), now)
-        self._announce_to(session, tuple(s for s in self.dispatcher.available() if member.may_call(s)), now)
-        if self.dispatcher.draining:
-            self._send_control(session, control.Goodbye("draining"), now)
+        self._announcements.on_welcome(session, now)
+        if member.role is Role.BROKER:
+            self.peering.on_session(member.name, up=True, now=now)
         return session
 
     def _why_refused(self, route: bytes, account: Account, member: Member | None) -> str:
@@ -223,20 +226,31 @@ class BrokerCore:
             return f"connections_per_key_max={settings.connections_per_key_max} is reached"
         return ""
 
-    def _turn_away(self, route: bytes, reason: Literal["no-session", "refused"], text: str, now: float) -> bool:
+    def _turn_away(
+        self, route: bytes, reason: Literal["ended", "no-session", "refused"], text: str, now: float
+    ) -> bool:
         if route in self._strangers:
             return False
-        if len(self._strangers) >= STRANGERS_MAX:
-            self._strangers.clear()
-        self._strangers[route] = None
+        self._note_stranger(route)
         self._outbox.put_control(route, control.Goodbye(reason, text[:255]), now)
         return True
 
+    def _note_stranger(self, route: bytes) -> None:
+        if len(self._strangers) >= STRANGERS_MAX:
+            self._strangers.clear()
+        self._strangers[route] = None
+
     def _end(self, session: Session, now: float) -> None:
         self.dispatcher.on_unsent(session, self._outbox.drop(session.route), now)
+        self._forget(session, now)
+
+    def _forget(self, session: Session, now: float) -> None:
         self.dispatcher.on_end(session, now)
         del self.sessions[session.route]
         self._observers.pop(session, None)
+        self._announcements.on_end(session)
+        if session.member.role is Role.BROKER:
+            self.peering.on_session(session.member.name, up=False, now=now)
         session.account.sessions -= 1
         if not session.account.sessions:
             del self._accounts[session.account.principal]
@@ -285,6 +299,15 @@ class BrokerCore:
                 self._send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None
+        elif isinstance(received, Seek):
+            if session.member.may_call(received.service):
+                self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
+        elif isinstance(received, control.Gossiped):
+            if session.member.role is Role.BROKER:
+                self.peering.on_message(session.member.name, received, now)
+                self._pass_answers(now)
+            else:
+                self._malformed(session, "what only brokers may say")
 
     def _send(self, session: Session, message: bytes) -> None:
         session.spoke = True
@@ -299,13 +322,23 @@ class BrokerCore:
         stalled_s = now - self._ticked_at - TICK_S
         self._ticked_at = now
         self._tick_at = now + TICK_S
+        self._watch_sessions(stalled_s if stalled_s > self.settings.heartbeat_s else 0.0, now)
+        if self._observers:
+            self._answer_observers(now)
+        self._pass_answers(now)
+        self._announcements.on_tick(now)
+        if self.dispatcher.draining:
+            self._end_sessions(now)
+
+    def _watch_sessions(self, stalled_s: float, now: float) -> None:
+        """Look who is silent, and say a word to whoever has not heard one."""
         beat = now >= self._heartbeat_at
         if beat:
             self._heartbeat_at = now + self.settings.heartbeat_s / 2
         heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, int(now * 1000) & UINT32) + b"\x80"
         dead = []
         for session in self.sessions.values():
-            if stalled_s > self.settings.heartbeat_s:
+            if stalled_s:
                 session.heard_at = min(now, session.heard_at + stalled_s)
             silent_s = (now - session.heard_at) * (self.settings.heartbeat_s / session.heartbeat_s)
             if silent_s > self.settings.suspect_after_s:
@@ -324,17 +357,40 @@ class BrokerCore:
             self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
             self._end(session, now)
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
-        if self._observers:
-            self._answer_observers(now)
-        if self.dispatcher.announce:
-            self.dispatcher.announce = False
-            available = self.dispatcher.available()
-            lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def _end_sessions(self, now: float) -> None:
+        """End the sessions that are done with this draining broker; those of workers once nothing can need them."""
+        busy = any(session.requests for session in self.sessions.values())
+        done = [
+            session
+            for session in self.sessions.values()
+            if session.noted and not session.requests and not (busy and (session.slots or session.assigned))
+        ]
+        for session in done[:ENDED_PER_TICK]:
+            self._send_control(session, control.Goodbye("ended"), now)
+            self._forget(session, now)
+            self._note_stranger(session.route)  # what it says until it has read that needs no answer
+
+    def _pass_answers(self, now: float) -> None:
+        """Send what the membership has for peers that are connected to this broker, but not the other way round."""
+        answers = self.peering.take_answers()
+        if answers:
             for session in self.sessions.values():
-                calls = session.member.calls
-                if calls not in lists:
-                    lists[calls] = tuple(service for service in available if matches(calls, service))
-                self._announce_to(session, lists[calls], now)
+                for message in answers.pop(session.member.name, ()):
+                    self._send_control(session, message, now)
+
+    def _own_row(self, now: float) -> control.PeerStatus:
+        own, about = self.peering.membership, self._announcements.about()
+        return control.PeerStatus(
+            self.name,
+            own.state,
+            incarnation=own.incarnation,
+            since_ms=int((now - own.since) * 1000),
+            nodes=about.nodes,
+            in_flight=about.in_flight,
+            queued=about.queued,
+            services=len(about.services),
+        )
 
     def _answer_observers(self, now: float) -> None:
         """Send one report to each member that has asked since the last tick, however often it asked."""
@@ -348,12 +404,6 @@ class BrokerCore:
             else:
                 self.counters["denied"] += 1
                 self._send(session, denial)
-
-    def _announce_to(self, session: Session, services: tuple[str, ...], now: float) -> None:
-        """Tell a node which of the services that it may call have a worker here, unless it knows."""
-        if session.member.role is Role.NODE and services != session.services_sent:
-            session.services_sent = services
-            self._send_control(session, control.Services(list(services)), now)
 
     # -- self-check
 
@@ -378,3 +428,5 @@ class BrokerCore:
             queued_bytes = sum(len(exchange.message) for exchange in requests)
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
         self.dispatcher.validate_state(self.sessions.values())
+        self._announcements.validate_state()
+        self.peering.validate_state()

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from braidmq.core.links import Link
+from braidmq.core.link import Link
 
 
 class Stage(Enum):

@@ -7,11 +7,12 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 import random
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
-from braidmq.core.links import Change, Link, Links, LinkState
+from braidmq.core.link import Change, Link, LinkState
+from braidmq.core.links import Links
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.errors import (
@@ -56,17 +57,31 @@ from braidmq.wire.envelope import (
 FAILOVER_EACH_S: Final = 0.001
 """Requests that a dead broker leaves behind move on over this time each, up to failover_spread_s in all."""
 
+SEEK_PAUSE_S: Final = 0.05
+"""How often a call looks whether a broker with workers for its service was found."""
+
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RUNNING: Final = int(Progress.RUNNING)
 _TRIED_EARLIER_MAX: Final = 20
 """As many earlier attempts as `attempts` can allow."""
 
 
+class Reach(Protocol):
+    """What finds the brokers that calls need, where a node is not connected to all."""
+
+    def seek(self, service: bytes, now: float) -> bool:
+        """Take in that a service is called; return whether to wait until a broker that has workers is found."""
+
+    def require(self, broker: str, now: float) -> None:
+        """Take in that a call names the broker that it must take."""
+
+
 class ClientCore:
     """See the module."""
 
-    def __init__(self, settings: Settings, rng: random.Random, links: Links, now: float) -> None:
+    def __init__(self, settings: Settings, rng: random.Random, links: Links, reach: Reach, now: float) -> None:
         self._settings = settings
+        self._reach = reach
         self._rng = rng
         self._links = links
         self._budget = RetryBudget(settings, now)
@@ -420,6 +435,11 @@ class ClientCore:
         self._parked.pop(call, None)
         if now >= call.deadline:
             self._on_deadline(call, now)
+            return
+        if call.via is not None:
+            self._reach.require(call.via, now)
+        elif self._reach.seek(call.service, now):
+            self._pause(call, SEEK_PAUSE_S, now)
             return
         path = self._choose(call, now)
         if path is not None and len(call.payload) > path.payload_bytes_max:

@@ -62,6 +62,8 @@ class Dispatcher:
         draining: take no new requests.
         announce: set when the list of available services may have changed.
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
+        elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
+            if no other broker can tell.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Dispatcher:
         self.draining = False
         self.announce = False
         self.settle_at: float | None = None
+        self.elsewhere: frozenset[bytes] | None = None
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
@@ -194,13 +197,17 @@ class Dispatcher:
         if remaining_s <= 0.0:
             self.counters["expired"] += 1
             return Reason.EXPIRED
-        if service is None and self.settle_at is None:
+        if service is None and not self._may_come(name):
             return Reason.NO_WORKER
         if session.account.in_flight >= self.settings.in_flight_max:
             return Reason.BUSY
         if payload_bytes > self.settings.payload_bytes_max:
             return Reason.TOO_LARGE
         return None
+
+    def _may_come(self, service: bytes) -> bool:
+        """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
+        return self.settle_at is not None and (self.elsewhere is None or service in self.elsewhere)
 
     def _may_call(self, session: Session, name: bytes) -> bool:
         try:

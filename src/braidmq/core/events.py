@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 EVENTS_MAX: Final = 1_000
-"""Events kept until the shell takes them; a flood of them says nothing that the first thousand do not."""
+"""Events kept until the shell takes them; a flood of them says nothing that the first thousand do not. As many
+warnings again have a place behind them: no flood of lesser news drowns what is wrong."""
 
 DEBUG: Final = 10
 INFO: Final = 20
@@ -35,7 +36,7 @@ class EventLog:
 
     def add(self, level: int, text: str) -> None:
         """Keep an event, or count it as dropped."""
-        if len(self._events) < EVENTS_MAX:
+        if len(self._events) < (EVENTS_MAX if level < WARNING else 2 * EVENTS_MAX):
             self._events.append(Event(level, text))
         else:
             self.dropped += 1

@@ -40,6 +40,7 @@ class Session:
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
         spoke: whether something was sent to it since the broker last looked.
+        peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
     """
 
@@ -52,6 +53,7 @@ class Session:
         "member",
         "name",
         "noted",
+        "peers_at",
         "requests",
         "route",
         "services_sent",
@@ -79,6 +81,7 @@ class Session:
         self.spoke = False
         self.warned = False
         self.noted = False
+        self.peers_at = now
 
 
 class Slot:

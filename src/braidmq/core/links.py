@@ -1,28 +1,25 @@
 """A member's connections to brokers: who is known, who is up, who is heard, and when to try again.
 
-A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `learn`, `on_connected`,
-`on_failed`, `on_frame`, `on_control`, `on_timer`. Outputs: `take_actions` (sockets to open and close),
-`take_sends`, `take_changes` (for the core that owns the links), `take_events`.
+A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `learn`, `forget`, `leave`, `close`,
+`on_resolved`, `on_connected`, `on_failed`, `on_heard`, `on_control`, `on_timer`. Outputs: `take_actions` (addresses to
+look up, sockets to open and close), `take_sends`, `take_changes` (for the core that owns the links), `events`.
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, StrEnum
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
+from braidmq.core.link import Action, BrokerAddress, Change, Close, Failure, Link, LinkState, Open, Resolve, Verify
 from braidmq.core.retry import full_jitter
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
-
-BROKERS_MAX: Final = 1_000
-"""Brokers that a member keeps in mind; a net of more is beyond what it could connect to anyway."""
+from braidmq.wire.limits import BROKERS_MAX
 
 HEARTBEAT_S_MAX: Final = 60.0
 """Longest interval that a broker may ask for; a longer one would hide its death."""
@@ -30,156 +27,12 @@ HEARTBEAT_S_MAX: Final = 60.0
 TICK_S: Final = 0.05
 """How often links are looked after; a fraction of the shortest heartbeat."""
 
+HASTE_S_MAX: Final = 1.0
+"""How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
 
-class LinkState(StrEnum):
-    """How a link stands."""
-
-    WAITING = "waiting"
-    """Not connected; it will be tried again."""
-    CONNECTING = "connecting"
-    UP = "up"
-    SUSPECT = "suspect"
-    """Connected but silent for too long to be given new work."""
-    DRAINING = "draining"
-    """The broker takes no new requests; answers still come."""
-
-
-OPEN: Final = frozenset((LinkState.UP, LinkState.SUSPECT, LinkState.DRAINING))
-"""States in which there is a session with the broker."""
-
-
-class Failure(StrEnum):
-    """Why a connection could not be made or ended, as far as the transport can tell."""
-
-    CLOSED = "the connection was closed"
-    UNREACHABLE = "nothing answers there"
-    NOT_REGISTERED = "the broker refuses this key: it is not registered"
-    NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
-    SILENT = "the broker was silent for too long"
-    TURNED_AWAY = "the broker ended the session"
-
-
-class Change(Enum):
-    """What happened to a link, for the core that owns it."""
-
-    UP = "up"
-    DOWN = "down"
-    STATE = "state"
-    SERVICES = "services"
-
-    @property
-    def about_credit(self) -> bool:
-        """Whether a worker may have to spread its credit anew."""
-        return self is not Change.SERVICES
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """A broker as its certificate describes it.
-
-    Attributes:
-        name: its registered name.
-        endpoints: where it can be reached, in order of preference; at least one.
-        key: its CURVE public key, 32 bytes.
-        certificate: the signed certificate that says so.
-        serial: the certificate's number; a higher one replaces a lower one.
-    """
-
-    name: str
-    endpoints: tuple[str, ...]
-    key: bytes
-    certificate: bytes
-    serial: int
-
-
-Verify = Callable[[bytes], BrokerAddress]
-"""Returns the address in a certificate, or raises ProtocolError if this net's authority has not signed it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Make a new socket and connect it."""
-
-    name: str
-    endpoint: str
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the socket and forget it."""
-
-    name: str
-
-
-class Link:
-    """One broker and the connection to it.
-
-    Attributes:
-        failures: connections that failed since one has lasted for reconnect_s_max.
-        welcomed_at: when the session began.
-        epoch: counts the sessions, so that an answer never goes into another session than its request's.
-        services: those with a worker at this broker that this node may call.
-        calls: what awaits an answer over this link; owned by the client.
-        noted: whether the broker has said that it sends no more requests to this draining node.
-        unsent: what was due to the broker when the connection ended and never reached the transport.
-    """
-
-    __slots__ = (
-        "address",
-        "attempt",
-        "calls",
-        "epoch",
-        "ewma",
-        "failure",
-        "failures",
-        "heard_at",
-        "heartbeat_at",
-        "heartbeat_s",
-        "in_flight",
-        "name",
-        "noted",
-        "payload_bytes_max",
-        "services",
-        "since",
-        "spoke",
-        "staleness",
-        "state",
-        "unsent",
-        "wake_at",
-        "warned",
-        "welcomed_at",
-    )
-
-    def __init__(self, address: BrokerAddress, now: float) -> None:
-        self.address = address
-        self.name = address.name
-        self.state = LinkState.WAITING
-        self.wake_at = now
-        self.since = now
-        self.attempt = 0
-        self.failures = 0
-        self.welcomed_at = now
-        self.failure: Failure | None = None
-        self.epoch = 0
-        self.heard_at = now
-        self.heartbeat_at = now
-        self.heartbeat_s = 0.0
-        self.payload_bytes_max = 0
-        self.services: frozenset[bytes] = frozenset()
-        self.staleness = Staleness()
-        self.ewma = PeakEwma(now)
-        self.in_flight = 0
-        self.calls: dict[Any, None] = {}
-        self.spoke = False
-        self.warned = False
-        self.noted = False
-        self.unsent: list[bytes] = []
-
-    @property
-    def open(self) -> bool:
-        """Whether there is a session with the broker."""
-        return self.state in OPEN
+TARGET_S_MAX: Final = 1.5
+"""How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
+last one has handshake_s_max."""
 
 
 class Links:
@@ -188,6 +41,7 @@ class Links:
     Attributes:
         links: the brokers by name.
         version: counts the changes, so that what was derived from the links can be known to be old.
+        known_version: counts the changes of which brokers are known, and by which certificates.
     """
 
     def __init__(
@@ -195,13 +49,14 @@ class Links:
     ) -> None:
         self.links: dict[str, Link] = {}
         self.version = 0
+        self.known_version = 0
         self.events = EventLog()
         self._settings = settings
         self._rng = rng
         self._verify = verify
         self._own_name = own_name
         self._software = software
-        self._actions: list[Open | Close] = []
+        self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._sends: dict[str, list[bytes]] = {}
         self._tick_at = now
@@ -210,8 +65,8 @@ class Links:
 
     # -- outputs
 
-    def take_actions(self) -> list[Open | Close]:
-        """Return the sockets to open and close, in order."""
+    def take_actions(self) -> list[Action]:
+        """Return the addresses to look up and the sockets to open and close, in order."""
         actions, self._actions = self._actions, []
         return actions
 
@@ -237,9 +92,9 @@ class Links:
 
     @property
     def refused(self) -> bool:
-        """Whether every broker that is known refuses this member's key."""
+        """Whether every broker that this member tries to connect to refuses its key."""
         return bool(self.links) and all(
-            link.failure is Failure.NOT_REGISTERED and not link.open for link in self.links.values()
+            link.failure is Failure.NOT_REGISTERED and not link.open for link in self.links.values() if link.wanted
         )
 
     def diagnosis(self, only: str | None = None) -> str:
@@ -248,13 +103,13 @@ class Links:
             f"{link.name} at {' '.join(link.address.endpoints)}: "
             f"{link.failure or (f'it is {link.state}' if link.open else 'no connection yet')}"
             for link in self.links.values()
-            if link.state is not LinkState.UP and only in (None, link.name)
+            if link.state is not LinkState.UP and (link.wanted if only is None else link.name == only)
         )
 
     # -- inputs
 
-    def learn(self, address: BrokerAddress, now: float) -> None:
-        """Take in a broker of the net, or a newer certificate of a known one."""
+    def learn(self, address: BrokerAddress, now: float, *, configured: bool = False) -> None:
+        """Take in a broker of the net, or a newer certificate of a known one. What is `configured` is not forgotten."""
         if address.name == self._own_name:
             return
         link = self.links.get(address.name)
@@ -262,10 +117,89 @@ class Links:
             if len(self.links) >= BROKERS_MAX:
                 self.events.add(WARNING, f"{address.name} is ignored: {BROKERS_MAX} brokers are known already")
                 return
-            self.links[address.name] = Link(address, now)
+            link = self.links[address.name] = Link(address, now)
             self._tick_at = now
+            self.version += 1
+            self.known_version += 1
         elif address.serial > link.address.serial:
             link.address = address
+            self.known_version += 1
+        link.configured = link.configured or configured
+
+    def learn_certificate(self, certificate: bytes, now: float) -> str | None:
+        """Take in a certificate that somebody handed on; return its broker's name, or None if it is not valid."""
+        digest = blake2b(certificate, digest_size=16).digest()
+        if digest in self._rejected:
+            return None
+        try:
+            address = self._verify(certificate)
+        except ProtocolError as error:
+            if len(self._rejected) < BROKERS_MAX:
+                self._rejected.add(digest)
+                self.events.add(WARNING, f"a broker's certificate is refused: {error}")
+            return None
+        self.learn(address, now)
+        return address.name
+
+    def unlisted(self) -> list[Link]:
+        """Return the brokers that were learned, cannot be reached, and that no broker lists any more."""
+        listed: set[str] = set()
+        for link in self.links.values():
+            if link.open:
+                listed |= link.peers
+        if not listed:
+            return []
+        return [
+            link
+            for link in self.links.values()
+            if link.state is LinkState.WAITING
+            and (link.failure or not link.wanted)
+            and not link.configured
+            and link.name not in listed
+        ]
+
+    def forget(self, link: Link, now: float) -> None:
+        """Forget a broker; end the connection to it if there is one."""
+        self._give_up(link, Failure.TURNED_AWAY, now)
+        del self.links[link.name]
+        self.known_version += 1
+        self._add_change(link, Change.GONE)
+
+    def hasten(self, name: str, at: float) -> None:
+        """Take in that a broker can be reached again: try it at `at`, however long the pause had grown."""
+        link = self.links.get(name)
+        if link is not None and link.state is LinkState.WAITING:
+            link.wake_at = min(link.wake_at, at)
+
+    def leave(self, link: Link, now: float) -> None:
+        """Begin to end a session that is no longer wanted: what is under way goes on; `close` follows."""
+        if link.open and not link.leaving:
+            link.leaving = True
+            self.send_control(link, control.Goodbye("draining"), now)
+            self._set_state(link, LinkState.DRAINING, now)
+
+    def close(self, link: Link, now: float) -> None:
+        """End a session that was left, with nothing under way in it."""
+        self._give_up(link, None, now)
+
+    def on_resolved(self, name: str, addresses: Iterable[str], now: float) -> None:
+        """Take in the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""
+        link = self.links.get(name)
+        if link is None or link.open or not link.resolving:
+            return
+        link.resolving = False
+        targets = list(dict.fromkeys(addresses))
+        if link.last_good in targets:
+            targets.remove(link.last_good)
+            targets.insert(0, link.last_good)
+        link.targets = targets
+        if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
+            self.hasten(name, now if targets else link.wake_at)
+        elif targets:
+            link.since = now  # the time of the lookup is not the address's
+            self._open_next(link)
+        else:
+            self._give_up(link, Failure.UNRESOLVED, now)
 
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
@@ -301,13 +235,14 @@ class Links:
             else:
                 if received.reason == "refused":
                     self.events.add(WARNING, f"{link.name} refuses the session: {received.text}")
-                self._give_up(link, Failure.TURNED_AWAY, now)
+                ended = received.reason == "ended"
+                self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):
             if link.open:
                 link.services = frozenset(service.encode() for service in received.available)
                 self._add_change(link, Change.SERVICES)
         elif isinstance(received, control.Peers):
-            self._on_peers(received, now)
+            self._on_peers(link, received, now)
         elif not isinstance(received, control.Heartbeat):
             return received
         return None
@@ -346,11 +281,11 @@ class Links:
         self._tick_at = now + TICK_S
         for link in self.links.values():
             if link.state is LinkState.WAITING:
-                if now >= link.wake_at:
+                if link.wanted and now >= link.wake_at:
                     self._connect(link, now)
             elif link.state is LinkState.CONNECTING:
-                if now - link.since > settings.handshake_s_max:
-                    self._give_up(link, Failure.UNREACHABLE, now)
+                if now - link.since > (TARGET_S_MAX if link.targets else settings.handshake_s_max):
+                    self._give_up(link, Failure.UNRESOLVED if link.resolving else Failure.UNREACHABLE, now)
             else:
                 if stalled_s > settings.heartbeat_s:
                     link.heard_at = min(now, link.heard_at + stalled_s)
@@ -397,11 +332,18 @@ class Links:
             link.heartbeat_at = now + link.heartbeat_s
 
     def _connect(self, link: Link, now: float) -> None:
-        endpoint = link.address.endpoints[link.attempt % len(link.address.endpoints)]
-        link.attempt += 1
+        """Try the next address, or begin a new round of them."""
         link.state = LinkState.CONNECTING
         link.since = now
-        self._actions.append(Open(link.name, endpoint, link.address.key))
+        link.resolving = not link.targets
+        if link.targets:
+            self._open_next(link)
+        else:
+            self._actions.append(Resolve(link.name, link.address.endpoints))
+
+    def _open_next(self, link: Link) -> None:
+        link.target = link.targets.pop(0)
+        self._actions.append(Open(link.name, link.target, link.address.key))
 
     def _on_welcome(self, link: Link, welcome: control.Welcome, now: float) -> None:
         if link.state is not LinkState.CONNECTING:
@@ -418,25 +360,27 @@ class Links:
         link.ewma = PeakEwma(now)
         link.warned = False
         link.noted = False
+        link.leaving = False
+        link.last_good = link.target
+        link.targets = []
         self.events.add(INFO, f"connected to {link.name}")
         self._add_change(link, Change.UP)
 
-    def _on_peers(self, peers: control.Peers, now: float) -> None:
-        known = {link.address.certificate for link in self.links.values()}
+    def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
+        names = {each.address.certificate: each.name for each in self.links.values()}
+        listed, reached = set(), set()
         for peer in peers.brokers:
-            if peer.certificate in known:
-                continue
-            digest = blake2b(peer.certificate, digest_size=16).digest()
-            if digest in self._rejected:
-                continue
-            try:
-                address = self._verify(peer.certificate)
-            except ProtocolError as error:
-                if len(self._rejected) < BROKERS_MAX:
-                    self._rejected.add(digest)
-                    self.events.add(WARNING, f"a broker's certificate is refused: {error}")
-                continue
-            self.learn(address, now)
+            name = names.get(peer.certificate) or self.learn_certificate(peer.certificate, now)
+            if name is not None and peer.state != "dead":
+                listed.add(name)
+                if peer.connected and peer.state == "alive":
+                    reached.add(name)
+        for name in reached - link.reached:
+            self.hasten(name, now + self._rng.uniform(0.0, HASTE_S_MAX))
+        link.reached = frozenset(reached)
+        if listed != link.peers:
+            link.peers = frozenset(listed)
+            self.version += 1
 
     def _set_state(self, link: Link, state: LinkState, now: float) -> None:
         if link.open and link.state is not state:
@@ -445,26 +389,32 @@ class Links:
             self.events.add(INFO, f"{link.name} is {state}")
             self._add_change(link, Change.STATE)
 
-    def _give_up(self, link: Link, failure: Failure, now: float) -> None:
+    def _give_up(self, link: Link, failure: Failure | None, now: float) -> None:
         """End a connection from this side."""
         if link.state is not LinkState.WAITING:
             self._actions.append(Close(link.name))
             self._down(link, failure, now)
 
-    def _down(self, link: Link, failure: Failure, now: float) -> None:
+    def _down(self, link: Link, failure: Failure | None, now: float) -> None:
+        """A connection has failed, or has ended; without a `failure` it was left on purpose."""
+        settings = self._settings
         was_open = link.open
+        planned = failure in (None, Failure.DRAINING)
         first = link.failure is not failure
         link.failure = failure
         link.state = LinkState.WAITING
         link.since = now
         link.services = frozenset()
+        link.peers = link.reached = frozenset()
         link.staleness = Staleness()
-        if was_open and now - link.welcomed_at >= self._settings.reconnect_s_max:
+        if was_open and (planned or now - link.welcomed_at >= settings.reconnect_s_max):
             link.failures = 0
-        link.wake_at = now + full_jitter(
-            self._settings.reconnect_s, self._settings.reconnect_s_max, link.failures, self._rng
-        )
-        link.failures += 1
+        if link.targets:
+            link.wake_at = now
+        else:
+            link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
+            link.failures += 1
         link.unsent = self._sends.pop(link.name, [])
-        self.events.add(WARNING if first else DEBUG, f"no connection to {link.name}: {failure}")
+        level = DEBUG if not first else INFO if planned else WARNING
+        self.events.add(level, f"no connection to {link.name}: {failure or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)

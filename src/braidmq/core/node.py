@@ -9,18 +9,22 @@ import random
 
 from braidmq.core.client import ClientCore
 from braidmq.core.events import Event
-from braidmq.core.links import BrokerAddress, Change, Close, Failure, Link, Links, LinkState, Open, Verify
+from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
+from braidmq.core.links import Links
+from braidmq.core.selection import Selection
 from braidmq.core.worker import WorkerCore
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import CANCEL, CONTROL_FIRST, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING
+from braidmq.wire.gossip import Paths
 
 
 class NodeCore:
     """See the module.
 
     Attributes:
+        selection: which brokers it is connected to.
         client: begins and ends calls.
         worker: runs requests.
         reports: what observed brokers answered, by name.
@@ -30,15 +34,16 @@ class NodeCore:
         self, name: str, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
     ) -> None:
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now)
-        self.client = ClientCore(settings, rng, self.links, now)
+        self.selection = Selection(name, settings, rng, self.links)
+        self.client = ClientCore(settings, rng, self.links, self.selection, now)
         self.worker = WorkerCore(settings, self.links, now)
         self.reports: dict[str, control.Report] = {}
         self._draining = False
 
     # -- outputs
 
-    def take_actions(self) -> list[Open | Close]:
-        """Return the sockets to open and close, in order."""
+    def take_actions(self) -> list[Action]:
+        """Return the addresses to look up and the sockets to open and close, in order."""
         return self.links.take_actions()
 
     def take_sends(self) -> dict[str, list[bytes]]:
@@ -73,14 +78,24 @@ class NodeCore:
 
     def learn(self, address: BrokerAddress, now: float) -> None:
         """Take in a broker that is configured."""
-        self.links.learn(address, now)
+        self.links.learn(address, now, configured=True)
 
-    def observe(self, now: float) -> None:
-        """Ask every broker that is up for its report; the answers come into `reports`."""
+    def remember(self, certificate: bytes, now: float) -> None:
+        """Take in a broker that was known to an earlier run of this node."""
+        self.links.learn_certificate(certificate, now)
+
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
+        return tuple(link.address.certificate for link in self.links.links.values())
+
+    def observe(self, now: float) -> list[Link]:
+        """Ask every broker that is up for its report, and return these; the answers come into `reports`."""
         self.reports.clear()
-        for link in self.links.links.values():
-            if link.open:
-                self.links.send_control(link, control.Status(), now)
+        asked = [link for link in self.links.links.values() if link.open]
+        for link in asked:
+            self.links.send_control(link, control.Status(), now)
+        return asked
 
     def drain(self, now: float) -> None:
         """Take no new requests, and tell every broker."""
@@ -91,6 +106,11 @@ class NodeCore:
                 self.links.send_control(link, control.Goodbye("draining"), now)
 
     # -- inputs
+
+    def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
+        """Take in the addresses behind a broker's endpoints."""
+        self.links.on_resolved(name, addresses, now)
+        self._pass_changes(now)
 
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
@@ -117,6 +137,8 @@ class NodeCore:
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
+        self.selection.on_timer(self.worker, now)
+        self._pass_changes(now)
         self.links.on_timer(now)
         self._pass_changes(now)
         self.client.on_timer(now)
@@ -126,6 +148,7 @@ class NodeCore:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         self.links.validate_state()
+        self.selection.validate_state()
         self.client.validate_state()
         self.worker.validate_state()
         assert self._draining == self.worker.draining
@@ -149,13 +172,18 @@ class NodeCore:
                 self.worker.on_demand(link, received, now)
             elif isinstance(received, control.Report):
                 self.reports[link.name] = received
+            elif isinstance(received, Paths):
+                self.selection.on_paths(received, now)
 
     def _pass_changes(self, now: float) -> None:
         """Tell the client and the worker what happened to links, until nothing more follows from it."""
         while changes := self.links.take_changes():
             for link, change in changes:
                 self.client.on_change(link, change, now)
-                if change.about_credit:
+                if change is Change.GONE:
+                    self.worker.on_gone(link)
+                    self.reports.pop(link.name, None)
+                elif change.about_credit:
                     self.worker.on_change(now)
                 if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)

@@ -1,62 +1,161 @@
-"""A broker's links to its peers: each keeps the others told which brokers there are."""
+"""A broker among the other brokers: its links to them, who is in the net, and what each of them says of itself.
+
+The boundary is that of NodeCore; besides, `on_session` and `on_message` take in what comes over connections that
+peers have made to this broker, and `take_answers` returns what goes back over those. `peers` is the list for nodes,
+`rows` the same for observers, `offers` what other brokers have workers for.
+"""
 
 import random
+from typing import Final
 
-from braidmq.core.events import Event
-from braidmq.core.links import BrokerAddress, Change, Close, Failure, Links, Open, Verify
+from braidmq.core.events import WARNING, Event
+from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
+from braidmq.core.links import Links
+from braidmq.core.membership import Member, MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split
+from braidmq.wire.control import Gossiped
 from braidmq.wire.envelope import CONTROL_FIRST, MAJOR
+from braidmq.wire.gossip import RUMORS_MAX, About
+
+REVIEW_S: Final = 1.0
+"""How often brokers that nobody lists any more are looked for."""
 
 
 class PeeringCore:
-    """The list of brokers that this broker knows: configured ones, and those that peers told of.
+    """See the module.
 
-    The boundary is that of NodeCore. `take_peers` returns the list whenever it has changed.
+    Attributes:
+        membership: who is in the net.
+        abouts: what other brokers said of themselves, by name; only of those that are connected.
     """
 
     def __init__(
         self, own: BrokerAddress, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
     ) -> None:
-        self._own = own
+        self.own = own
+        self.abouts: dict[str, About] = {}
+        self._rng = rng
+        self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
-        self._known = -1
-        self._changed = True
+        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self._admit, now=now)
+        self._sessions: dict[str, int] = {}
+        self._answers: dict[str, list[control.Control]] = {}
+        self._now = now
+        self._review_at = now + REVIEW_S
+        self._liars: set[str] = set()
 
-    def take_actions(self) -> list[Open | Close]:
-        """Return the sockets to open and close, in order."""
+    # -- outputs
+
+    def take_actions(self) -> list[Action]:
+        """Return the addresses to look up and the sockets to open and close, in order."""
         return self._links.take_actions()
 
     def take_sends(self) -> dict[str, list[bytes]]:
-        """Return the messages that are due to each peer, in order."""
+        """Return the messages that are due to each peer over this broker's connection to it, in order."""
+        self._route()
         return self._links.take_sends()
+
+    def take_answers(self) -> dict[str, list[control.Control]]:
+        """Return the messages for peers that are connected to this broker, but not the other way round."""
+        self._route()
+        answers, self._answers = self._answers, {}
+        return answers
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log."""
-        return self._links.events.take()
-
-    def take_peers(self) -> tuple[list[control.Peer], list[control.PeerStatus]] | None:
-        """Return all brokers that are known, this one first, and the states of the others; None if unchanged."""
-        for _link, change in self._links.take_changes():
-            self._changed = self._changed or change in (Change.UP, Change.DOWN, Change.STATE)
-        links = self._links.links.values()
-        if not self._changed and len(links) == self._known:
-            return None
-        self._changed = False
-        self._known = len(links)
-        states = [control.PeerStatus(link.name, link.state) for link in links]
-        peers = [control.Peer(self._own.certificate, connected=True)]
-        peers += [control.Peer(link.address.certificate, connected=link.open) for link in links]
-        return peers, states
+        return [*self._links.events.take(), *self.membership.take_events()]
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        return self._links.next_deadline()
+        return min(self._links.next_deadline(), self.membership.next_deadline())
+
+    def peers(self) -> list[control.Peer]:
+        """Return the brokers of the net for nodes, this one first; the dead are not among them."""
+        links, own = self._links.links, self.membership
+        found = [control.Peer(self.own.certificate, connected=True, state=own.state)]
+        for member in own.members.values():
+            link = links.get(member.name)
+            if link is not None and member.state != "dead":
+                found.append(
+                    control.Peer(link.address.certificate, link.open or member.name in self._sessions, member.state)
+                )
+        return found
+
+    def rows(self, now: float) -> list[control.PeerStatus]:
+        """Return the brokers that are known for observers; this one's own row is made by the broker."""
+        members = self.membership.members
+        return [_row(link, now, members.get(name), self.abouts.get(name)) for name, link in self._links.links.items()]
+
+    def offers(self, service: str) -> list[str]:
+        """Return some brokers, at random, that say they have workers for `service`, and are not about to leave."""
+        members = self.membership.members
+        found = [
+            name
+            for name, about in self.abouts.items()
+            if (member := members.get(name)) is not None
+            and member.state == "alive"
+            and any(each.name == service and each.workers for each in about.services)
+        ]
+        return self._rng.sample(found, min(len(found), RUMORS_MAX))
+
+    def offered(self) -> frozenset[bytes]:
+        """Return all services that other brokers have workers for."""
+        return frozenset(each.name.encode() for about in self.abouts.values() for each in about.services)
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of what `peers`, `offers` and `has_settled` return."""
+        return self._version + self.membership.version + self._links.known_version
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether any peer knows its workers, so that what none of the peers offers is not about to come."""
+        return any(about.settled for about in self.abouts.values())
+
+    # -- inputs
 
     def learn(self, address: BrokerAddress, now: float) -> None:
-        """Take in a broker that is configured."""
-        self._links.learn(address, now)
+        """Take in a broker that is registered."""
+        self._links.learn(address, now, configured=True)
+
+    def forget(self, name: str, now: float) -> None:
+        """Take in that a broker is no longer registered."""
+        self.membership.forget(name)
+        link = self._links.links.get(name)
+        if link is not None:
+            self._links.forget(link, now)
+            self._pass_changes(now)
+
+    def drain(self, now: float) -> None:
+        """Take in that this broker takes no new requests."""
+        self._now = now
+        self.membership.leave(now)
+
+    def on_session(self, name: str, *, up: bool, now: float) -> None:
+        """Take in that a peer has opened, or has lost, a session with this broker."""
+        count = self._sessions.get(name, 0) + (1 if up else -1)
+        if count:
+            self._sessions[name] = count
+        else:
+            del self._sessions[name]
+        self._now = now
+        if up:
+            self.membership.on_up(name, now)
+            self._links.hasten(name, now)
+            self._version += 1
+        elif not count:
+            self.membership.on_down(name, now)
+
+    def on_message(self, name: str, message: Gossiped, now: float) -> None:
+        """Take in a message that came over a session of the peer `name`."""
+        self._now = now
+        self.membership.on_message(name, message, now)
+
+    def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
+        """Take in the addresses behind a peer's endpoints."""
+        self._links.on_resolved(name, addresses, now)
 
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a peer is complete."""
@@ -64,19 +163,106 @@ class PeeringCore:
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
         """Take in that a connection failed or ended."""
-        self._links.on_failed(name, failure, now)
+        if name in self._links.links:
+            self._links.on_failed(name, failure, now)
+            self._pass_changes(now)
 
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
-        """Take in a frame from a peer."""
-        link = self._links.links[name]
+        """Take in a frame that came over this broker's connection to the peer `name`."""
+        link = self._links.links.get(name)
+        if link is None:
+            return
         self._links.on_heard(link, now)
+        self._now = now
         messages, intact = split(frame)
         for message in messages:
             if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
-                self._links.on_control(link, message, now)
+                self._on_control(link, self._links.on_control(link, message, now), now)
         if not intact:
             self._links.on_malformed(link, "a frame that is no bundle")
+        self._pass_changes(now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
+        self._now = now
         self._links.on_timer(now)
+        self._pass_changes(now)
+        if now >= self.membership.next_deadline():
+            self.membership.on_timer(now)
+        if now >= self._review_at:
+            self._review_at = now + REVIEW_S
+            for link in self._links.unlisted():
+                if link.name not in self.membership.members:
+                    self._links.forget(link, now)
+            self._pass_changes(now)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        self._links.validate_state()
+        self.membership.validate_state()
+        assert all(count > 0 for count in self._sessions.values())
+        assert all(self._links.links[name].open for name in self.abouts)
+
+    # -- inner
+
+    def _admit(self, name: str, certificate: bytes) -> bytes | None:
+        """See membership.Admit."""
+        if name not in self._links.links and certificate:
+            self._links.learn_certificate(certificate, self._now)
+        link = self._links.links.get(name)
+        return link.address.certificate if link is not None else None
+
+    def _on_control(self, link: Link, received: control.Control | None, now: float) -> None:
+        if isinstance(received, Gossiped):
+            self.membership.on_message(link.name, received, now)
+        elif isinstance(received, About):
+            self._on_about(link, received)
+
+    def _on_about(self, link: Link, about: About) -> None:
+        if about.name != link.name:
+            if link.name not in self._liars:
+                self._liars.add(link.name)
+                self._links.events.add(
+                    WARNING, f"{link.name} speaks for {about.name}: refused; a broker describes itself only"
+                )
+            return
+        before = self.abouts.get(link.name)
+        if link.open and (before is None or about.version > before.version):
+            self.abouts[link.name] = about
+            self._version += 1
+
+    def _pass_changes(self, now: float) -> None:
+        for link, change in self._links.take_changes():
+            if change is Change.UP:
+                self.membership.on_up(link.name, now)
+            elif not link.open:
+                self.abouts.pop(link.name, None)
+            if change is Change.DOWN or (change is Change.STATE and link.state is LinkState.SUSPECT):
+                self.membership.on_down(link.name, now)
+            self._version += 1
+
+    def _route(self) -> None:
+        """Let what membership has to say travel over this broker's connection, or else over the peer's."""
+        for name, messages in self.membership.take_sends().items():
+            link = self._links.links.get(name)
+            if link is not None and link.open:
+                for message in messages:
+                    self._links.send_control(link, message, self._now)
+            elif name in self._sessions:
+                self._answers.setdefault(name, []).extend(messages)
+
+
+def _row(link: Link, now: float, member: Member | None, about: About | None) -> control.PeerStatus:
+    about = about or About(link.name, 0)
+    return control.PeerStatus(
+        link.name,
+        member.state if member is not None else "unknown",
+        link.state,
+        link.failure or "",
+        member.incarnation if member is not None else 0,
+        int((now - member.since) * 1000) if member is not None else 0,
+        about.nodes,
+        about.in_flight,
+        about.queued,
+        len(about.services),
+    )

@@ -9,7 +9,8 @@ from typing import Final
 
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, ReplyCache
-from braidmq.core.links import Link, Links, LinkState
+from braidmq.core.link import Link, LinkState
+from braidmq.core.links import Links
 from braidmq.core.timers import Timers
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
@@ -200,6 +201,10 @@ class WorkerCore:
             raise ConfigError(f"{service} has a handler already")
         self._services[name] = Offered(name, concurrency)
 
+    def holds(self, link: Link) -> bool:
+        """Whether anything that came over `link` runs or waits here."""
+        return any(job.link is link or any(each.link is link for each in job.arrivals) for job in self._jobs.values())
+
     def drain(self) -> None:
         """Take no new requests from now on."""
         self.draining = True
@@ -307,6 +312,12 @@ class WorkerCore:
     def on_change(self, now: float) -> None:
         """Take in that a link came up, went down or changed its state."""
         self._grant(now)
+
+    def on_gone(self, link: Link) -> None:
+        """Take in that a broker was forgotten; nothing that came over `link` is held any more."""
+        for service in self._services.values():
+            for table in (service.held, service.backlog, service.granted):
+                table.pop(link.name, None)
 
     def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
         """Take in that a broker could use more credit."""

@@ -1,4 +1,4 @@
-"""Addresses of brokers: ``tcp://HOST:PORT``."""
+"""Where brokers are: ``tcp://HOST:PORT``, or ``dns+srv://NAME`` for DNS to name hosts and ports."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address
@@ -10,6 +10,7 @@ HOST_BYTES_MAX: Final = 253
 """Longest DNS name (RFC 1035, as text). An IP address is shorter."""
 
 _SCHEME: Final = "tcp://"
+_SERVICE_SCHEME: Final = "dns+srv://"
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
 _NUMBER = re.compile(r"[0-9]+\Z")
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
@@ -20,8 +21,12 @@ def check_endpoint(text: str) -> str:
     """Return `text` if a node can connect to it, else raise ConfigError.
 
     An endpoint is ``tcp://HOST:PORT``: HOST a DNS name, an IPv4 address or an IPv6 address in brackets, PORT from
-    1 to 65535.
+    1 to 65535. Or it is ``dns+srv://NAME``: NAME the complete DNS name of SRV records (RFC 2782), as in
+    ``dns+srv://_braid._tcp.example.com``.
     """
+    if text.startswith(_SERVICE_SCHEME):
+        _check_service(text)
+        return text
     host = _split(text)
     if host in _WILDCARDS:
         raise ConfigError(
@@ -35,7 +40,11 @@ def check_bind(text: str) -> str:
     """Return `text` if a broker can listen on it, else raise ConfigError.
 
     It is an endpoint (`check_endpoint`), or one with a wildcard for HOST: ``*``, ``0.0.0.0`` or ``[::]``.
+    ``dns+srv://`` is none: its addresses are known to DNS, and change.
     """
+    if text.startswith(_SERVICE_SCHEME):
+        _check_service(text)
+        raise ConfigError(f"{text!r} cannot be listened on: name an address to listen on, as in tcp://*:5550")
     host = _split(text)
     if host not in _WILDCARDS:
         _check_host(text, host)
@@ -44,10 +53,7 @@ def check_bind(text: str) -> str:
 
 def _split(text: str) -> str:
     """Check all but the host, and return the host."""
-    if len(text) > len(_SCHEME) + HOST_BYTES_MAX + len(":65535"):
-        raise ConfigError(f"{text[:40]!r}... is too long for an endpoint: write tcp://HOST:PORT")
-    if any(character.isspace() for character in text):
-        raise ConfigError(f"{text!r} is not an endpoint: remove the spaces")
+    _check_text(text)
     if not text.startswith(_SCHEME):
         raise ConfigError(f"{text!r} is not an endpoint: begin with tcp://, as in tcp://host.example:5550")
     host, colon, port = text.removeprefix(_SCHEME).rpartition(":")
@@ -58,19 +64,38 @@ def _split(text: str) -> str:
     return host
 
 
+def _check_text(text: str) -> None:
+    if len(text) > len(_SCHEME) + HOST_BYTES_MAX + len(":65535"):
+        raise ConfigError(f"{text[:40]!r}... is too long for an endpoint: write tcp://HOST:PORT")
+    if any(character.isspace() for character in text):
+        raise ConfigError(f"{text!r} is not an endpoint: remove the spaces")
+
+
+def _check_service(text: str) -> None:
+    _check_text(text)
+    name = text.removeprefix(_SERVICE_SCHEME)
+    if ":" in name:
+        raise ConfigError(f"{text!r} is not an endpoint: remove the port, the SRV records name it")
+    if not _is_name(name):
+        raise ConfigError(f"{text!r} is not an endpoint: write a DNS name, as in dns+srv://_braid._tcp.example.com")
+
+
 def _check_host(text: str, host: str) -> None:
     if host.startswith("["):
         valid = host.endswith("]") and _is_ipv6(host[1:-1])
     elif ":" in host:
         raise ConfigError(f"{text!r} is not an endpoint: write an IPv6 address in brackets, as in tcp://[::1]:5550")
     else:
-        labels = host.removesuffix(".").split(".")
-        if _NUMBER.match(labels[-1]):  # RFC 3696: no top-level domain is a number, so this is meant to be IPv4
-            valid = _is_ipv4(host)
-        else:
-            valid = len(host) <= HOST_BYTES_MAX and all(map(_LABEL.match, labels))
+        valid = _is_name(host) or _is_ipv4(host)
     if not valid:
         raise ConfigError(f"{text!r} is not an endpoint: its host is no DNS name, IPv4 or [IPv6] address")
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    if _NUMBER.match(labels[-1]):  # RFC 3696: no top-level domain is a number, so this is meant to be IPv4
+        return False
+    return len(host) <= HOST_BYTES_MAX and all(map(_LABEL.match, labels))
 
 
 def _is_ipv4(host: str) -> bool:

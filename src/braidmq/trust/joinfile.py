@@ -17,8 +17,9 @@ from braidmq.trust import certificate as certificates
 from braidmq.trust import manifest as manifests
 from braidmq.trust import private_file
 from braidmq.trust.certificate import Certificate, check_net
-from braidmq.trust.manifest import BROKERS_MAX, Manifest
+from braidmq.trust.manifest import Manifest
 from braidmq.trust.signed import KEY_BYTES
+from braidmq.wire.limits import BROKERS_MAX
 
 JOIN_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest join file: the largest manifest in base64 (43 MiB) and the brokers beside it."""

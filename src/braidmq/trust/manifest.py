@@ -16,14 +16,12 @@ from braidmq.members import Role
 from braidmq.trust import certificate
 from braidmq.trust.certificate import SERIAL_MAX, Certificate, check_net
 from braidmq.trust.signed import SIGNATURE_BYTES, open_signed, sign
+from braidmq.wire.limits import BROKERS_MAX
 
 DOMAIN: Final = b"BRAID/1 manifest\0"
 
 MEMBERS_MAX: Final = 65_536
 """Members of one net: each costs one signature check (about 40 us) whenever a manifest is read."""
-
-BROKERS_MAX: Final = 1_024
-"""Brokers of one net: each of them is in every join file."""
 
 MANIFEST_BYTES_MAX: Final = 32 * 1024 * 1024
 """Largest manifest with its signature: 512 bytes for each of `MEMBERS_MAX`, about twice what a certificate takes."""

@@ -10,16 +10,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from braidmq.errors import ProtocolError, ServiceError
-from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
+from braidmq.wire import gossip
 from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_BYTES_MAX)]
-ServiceName = Annotated[str, Meta(min_length=1, max_length=SERVICE_BYTES_MAX)]
 Text = Annotated[str, Meta(max_length=255)]
-Count = Annotated[int, Meta(ge=0, le=UINT32)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
-Blob = Annotated[bytes, Meta(max_length=64 * 1024)]
 
 
 class Hello(Struct, frozen=True, omit_defaults=True):
@@ -63,26 +60,28 @@ class Services(Struct, frozen=True, omit_defaults=True):
 
 
 class Peer(Struct, frozen=True, omit_defaults=True):
-    """A broker of the net: its signed certificate, and whether the sender is connected to it."""
+    """A broker of the net: its signed certificate, whether the sender is connected to it, and how it stands."""
 
     certificate: Blob
     connected: bool = False
+    state: State = "alive"
 
 
 class Peers(Struct, frozen=True, omit_defaults=True):
-    """The brokers that the sender knows, itself included."""
+    """The brokers of the net as the sender sees it, itself included. Replaces the last list."""
 
-    brokers: Annotated[list[Peer], Meta(max_length=10_000)]
+    brokers: Annotated[list[Peer], Meta(max_length=MEMBERS_MAX)]
 
 
 class Goodbye(Struct, frozen=True, omit_defaults=True):
     """How a session ends.
 
     `draining`: the sender takes no new requests. `noted`: the answer to that: the sender has sent its last
-    request over this session. `no-session` and `refused`: the broker has no session for this connection.
+    request over this session. `ended`: the draining broker ends this session, with nothing left in it.
+    `no-session` and `refused`: the broker has no session for this connection.
     """
 
-    reason: Literal["draining", "noted", "no-session", "refused"]
+    reason: Literal["draining", "noted", "ended", "no-session", "refused"]
     text: Text = ""
 
 
@@ -111,10 +110,31 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
-    """Another broker as a broker sees it."""
+    """A broker of the net, as a broker sees it.
+
+    Attributes:
+        name: its name; the first row is the broker itself.
+        state: alive, suspect, leaving or dead; unknown, if it was never met.
+        link: the connection to it: waiting, connecting, up, suspect or draining; empty for itself.
+        problem: why there is no connection, if there is none and a reason is known.
+        incarnation: which of its lives this is about.
+        since_ms: for how long it has had this state.
+        nodes: how many are connected to it, in its own words; the same holds for what follows.
+        in_flight: requests that are with its workers.
+        queued: requests that wait for a worker.
+        services: how many have a worker.
+    """
 
     name: str
     state: str
+    link: str = ""
+    problem: str = ""
+    incarnation: int = 0
+    since_ms: int = 0
+    nodes: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    services: int = 0
 
 
 class Report(Struct, frozen=True, omit_defaults=True):
@@ -147,7 +167,13 @@ REPORT_SERVES_MAX: Final = 16
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-Control = Hello | Welcome | Ready | Demand | Heartbeat | Services | Peers | Goodbye | Status | Report
+Gossiped = gossip.Ping | gossip.Ack | gossip.Probe | gossip.Nack | gossip.Gossip | gossip.Sync
+"""What the membership of brokers is made of; only brokers may send it."""
+
+Control = (
+    Hello | Welcome | Ready | Demand | Heartbeat | Services | Peers | Goodbye | Status | Report
+    | Gossiped | gossip.About | gossip.Seek | gossip.Paths
+)  # fmt: skip
 
 _TYPES: Final[dict[int, type[Control]]] = {
     Command.HELLO: Hello,
@@ -160,6 +186,15 @@ _TYPES: Final[dict[int, type[Control]]] = {
     Command.GOODBYE: Goodbye,
     Command.STATUS: Status,
     Command.REPORT: Report,
+    Command.PING: gossip.Ping,
+    Command.ACK: gossip.Ack,
+    Command.PROBE: gossip.Probe,
+    Command.NACK: gossip.Nack,
+    Command.GOSSIP: gossip.Gossip,
+    Command.SYNC: gossip.Sync,
+    Command.ABOUT: gossip.About,
+    Command.SEEK: gossip.Seek,
+    Command.PATHS: gossip.Paths,
 }
 _COMMANDS: Final = {kind: command for command, kind in _TYPES.items()}
 _DECODERS: Final = {command: msgspec.msgpack.Decoder(kind) for command, kind in _TYPES.items()}

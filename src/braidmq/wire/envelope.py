@@ -49,6 +49,15 @@ class Command(IntEnum):
     REPORT = 39
     SERVICES = 40
     DEMAND = 41
+    PING = 42
+    ACK = 43
+    PROBE = 44
+    NACK = 45
+    GOSSIP = 46
+    SYNC = 47
+    ABOUT = 48
+    SEEK = 49
+    PATHS = 50
 
 
 REQUEST: Final = int(Command.REQUEST)

@@ -20,3 +20,6 @@ CONTROL_BYTES_MAX: Final = 4 * 1024 * 1024
 
 ROUTE_BYTES: Final = 16
 """Length of a routing id. Its first byte is never 0, as libzmq keeps those ids for itself."""
+
+BROKERS_MAX: Final = 1_024
+"""Brokers of a net. Each is connected to every other one, and a broker has as many descriptors for its sockets."""

@@ -13,14 +13,15 @@ import zmq
 
 from braidmq import __version__
 from braidmq.core.broker import BrokerCore
-from braidmq.core.links import Close, Failure, Open
+from braidmq.core.link import Action, BrokerAddress, Close, Failure, Open, Resolve
 from braidmq.core.peering import PeeringCore
-from braidmq.errors import BraidError, ConfigError
+from braidmq.errors import BraidError, ConfigError, ProtocolError
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.trusted import address_of, verifier
@@ -59,11 +60,16 @@ class BrokerLoop:
             raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
         self.name = self.identity.name
         self.endpoints: tuple[str, ...] = ()
-        self._bind = bind or self.identity.certificate.endpoints
+        endpoints = self.identity.certificate.endpoints
+        self._bind = bind or tuple(endpoint for endpoint in endpoints if endpoint.startswith("tcp://"))
+        if not self._bind:
+            raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._registry = Registry(self.identity.manifest)
-        self._stop_read, self._stop_write = sockets.socketpair()
-        self._stop_write.setblocking(False)
+        self._wake_read, self._wake_write = sockets.socketpair()
+        self._wake_write.setblocking(False)
+        self._stop_wanted = False
         self._stopping: float | None = None
+        self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
 
     def member(self, principal: str) -> Member | None:
@@ -88,13 +94,13 @@ class BrokerLoop:
         except BaseException:
             self.close()
             raise
-        self._core = BrokerCore(self.name, self.settings, self, software=f"braidmq {__version__}", now=now)
-        verify = verifier(self.identity.authority_key, self.identity.net)
-        own = address_of(self.identity.certificate)
-        self._peering = PeeringCore(own, self.settings, rng, verify, software=f"braidmq {__version__}", now=now)
+        self._verify = verifier(self.identity.authority_key, self.identity.net)
+        own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
+        self._peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
+        self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now)
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
-        for watched in (self._router.socket, self._router.monitor.socket, self._zap.socket, self._stop_read):
+        for watched in (self._router.socket, self._router.monitor.socket, self._zap.socket, self._wake_read):
             self._poller.register(watched, zmq.POLLIN)
 
     def run(self) -> None:
@@ -107,8 +113,13 @@ class BrokerLoop:
 
     def stop(self) -> None:
         """Begin to drain. May be called from any thread and from a signal handler."""
+        self._stop_wanted = True
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the loop have its next turn now. May be called from any thread and from a signal handler."""
         with suppress(OSError):  # it has ended, or is full of earlier calls
-            self._stop_write.send(b"\0")
+            self._wake_write.send(b"\0")
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
@@ -118,8 +129,9 @@ class BrokerLoop:
         self._router.close(linger_s)
         self._zap.close()
         self._context.term()
-        self._stop_read.close()
-        self._stop_write.close()
+        self._lookups.close()
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _new_router(self) -> Router:
         return Router(self._context, self.settings, self.identity.secret_key)
@@ -136,9 +148,10 @@ class BrokerLoop:
             self._zap.answer()
         if self._router.monitor.socket in ready:
             self._router.on_monitor(now)
-        if self._stop_read.fileno() in ready:
-            self._stop_read.recv(64)
-            self._begin_drain(now)
+        if self._wake_read.fileno() in ready:
+            self._wake_read.recv(64)
+            if self._stop_wanted:
+                self._begin_drain(now)
         for dealer in list(self._dealers.values()):
             if dealer.monitor.socket in ready:
                 self._on_dealer_events(dealer, now)
@@ -157,11 +170,7 @@ class BrokerLoop:
 
     def _act(self, now: float) -> None:
         """Do what the cores ask for, until nothing more follows from it."""
-        for action in self._peering.take_actions():
-            self._connect_or_close(action, now)
-        peers = self._peering.take_peers()
-        if peers is not None:
-            self._core.on_peers(*peers, now)
+        self._act_on_peers(now)
         for name, messages in self._peering.take_sends().items():
             dealer = self._dealers.get(name)
             if dealer is not None:
@@ -177,6 +186,16 @@ class BrokerLoop:
         self._drop_gone(now)
         for event in (*self._core.take_events(), *self._peering.take_events()):
             _LOG.log(event.level, "%s", event.text)
+
+    def _act_on_peers(self, now: float) -> None:
+        while True:
+            for name, addresses in self._lookups.take():
+                self._peering.on_resolved(name, addresses, now)
+            actions = self._peering.take_actions()
+            if not actions:
+                return
+            for action in actions:
+                self._perform(action, now)
 
     def _drop_gone(self, now: float) -> None:
         for route, unsent in self._router.take_gone():
@@ -228,10 +247,20 @@ class BrokerLoop:
             return
         if manifest.version <= self._registry.version:
             return
+        for name in {each.name for each in self._registry.brokers} - {each.name for each in manifest.brokers}:
+            self._peering.forget(name, now)
         self._registry = Registry(manifest)
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
         self._learn_brokers(now)
+
+    def _verify_registered(self, blob: bytes) -> BrokerAddress:
+        """Return the address in a certificate, unless the registry that is in force has dropped or replaced it."""
+        address = self._verify(blob)
+        registered = self._registry.certificate(address.name)
+        if address.serial <= self._registry.version and (registered is None or registered.blob != blob):
+            raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
+        return address
 
     def _learn_brokers(self, now: float) -> None:
         for broker in self._registry.brokers:
@@ -239,9 +268,12 @@ class BrokerLoop:
 
     # -- peers
 
-    def _connect_or_close(self, action: Open | Close, now: float) -> None:
+    def _perform(self, action: Action, now: float) -> None:
         if isinstance(action, Close):
             self._close_dealer(action.name)
+            return
+        if isinstance(action, Resolve):
+            self._lookups.begin(action.name, action.endpoints)
             return
         try:
             dealer = Dealer(self._context, self.settings, self.identity, action)

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import zmq
 
-from braidmq.core.links import Failure, Open
+from braidmq.core.link import Failure, Open
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.zeromq.backlog import Backlog

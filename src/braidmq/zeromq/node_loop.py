@@ -6,15 +6,16 @@ the socket is asked again.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import zmq
 
 from braidmq import __version__
-from braidmq.core.links import Close, Failure, Open
+from braidmq.core.link import Action, Close, Failure, Resolve
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
@@ -22,6 +23,7 @@ from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.trusted import address_of, verifier
 
@@ -56,6 +58,7 @@ class NodeLoop:
         self._run_job = run_job
         self._stop_job = stop_job
         self._context = new_context()
+        self._lookups = Lookups(self._on_lookup)
         self._dealers: dict[str, Dealer] = {}
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
@@ -74,11 +77,13 @@ class NodeLoop:
             now=now,
         )
 
-    def start(self) -> None:
-        """Begin to connect to the brokers of the join file."""
+    def start(self, remembered: Iterable[bytes] = ()) -> None:
+        """Begin to connect to the brokers of the join file, and to those of the certificates that are `remembered`."""
         now = self.clock()
         for broker in self._identity.brokers:
             self.core.learn(address_of(broker), now)
+        for certificate in remembered:
+            self.core.remember(certificate, now)
         self.core.on_timer(now)
         self._turn()
 
@@ -176,6 +181,7 @@ class NodeLoop:
         for waker in self._wakers:
             if not waker.done():
                 waker.set_exception(NodeClosed("the node was closed"))
+        self._lookups.close()
         self._context.term()
 
     # -- one turn
@@ -193,8 +199,7 @@ class NodeLoop:
             self._stop_job(job)
         for id_, outcome in core.client.take_results():
             self._complete(id_, outcome)
-        for action in core.take_actions():
-            self._connect_or_close(action, now)
+        self._act(now)
         for name, messages in core.take_sends().items():
             dealer = self._dealers.get(name)
             if dealer is not None:
@@ -205,6 +210,18 @@ class NodeLoop:
         for waker in self._wakers:
             if not waker.done():
                 waker.set_result(None)
+
+    def _act(self, now: float) -> None:
+        """Look up addresses, open and close connections, until nothing more follows from it."""
+        core = self.core
+        while True:
+            for name, addresses in self._lookups.take():
+                core.on_resolved(name, addresses, now)
+            actions = core.take_actions()
+            if not actions:
+                return
+            for action in actions:
+                self._perform(action, now)
 
     def _send(self, dealer: Dealer, messages: list[bytes]) -> None:
         dealer.send(messages)
@@ -233,6 +250,11 @@ class NodeLoop:
         self._timer_due = due
         self._timer = self._loop.call_at(due, self._on_time)
 
+    def _on_lookup(self) -> None:
+        """Called from another thread: addresses are known."""
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(self.schedule)
+
     def _on_time(self) -> None:
         self._timer = None
         if not self._turn_scheduled:
@@ -251,9 +273,12 @@ class NodeLoop:
 
     # -- sockets
 
-    def _connect_or_close(self, action: Open | Close, now: float) -> None:
+    def _perform(self, action: Action, now: float) -> None:
         if isinstance(action, Close):
             self._close_dealer(action.name)
+            return
+        if isinstance(action, Resolve):
+            self._lookups.begin(action.name, action.endpoints)
             return
         try:
             dealer = Dealer(self._context, self._settings, self._identity, action)

@@ -1,6 +1,6 @@
 """Certificates as the cores see them."""
 
-from braidmq.core.links import BrokerAddress, Verify
+from braidmq.core.link import BrokerAddress, Verify
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.trust import certificate

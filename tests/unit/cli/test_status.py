@@ -1,9 +1,12 @@
 import json
+import re
 
 import pytest
 
-from braidmq.cli.status import View, duration, encode, judge, show, table
-from braidmq.core.links import Failure
+from braidmq.cli.status import encode, judge
+from braidmq.cli.status_net import View, agree, complete, disagreements, listed, nodes, services
+from braidmq.cli.status_text import duration, fit, headline, show, table
+from braidmq.core.link import Failure
 from braidmq.errors import AccessDenied, NoBroker, NotRegistered
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
@@ -13,7 +16,10 @@ REPORT = Report(
     software="braidmq 9",
     state="up",
     uptime_s=90.5004,
-    brokers=[PeerStatus("b2", "up")],
+    brokers=[
+        PeerStatus("b1", "alive", nodes=2, in_flight=2, queued=5, services=1),
+        PeerStatus("b2", "dead", "waiting"),
+    ],
     nodes=[NodeStatus("worker", "open", 12, 3, ["a", "b"]), NodeStatus("client", "open", 0, 0)],
     nodes_total=7,
     services=[ServiceStatus("a", 1, 64, 2, 5)],
@@ -72,7 +78,9 @@ def test_without_one_the_reason_decides_which_error_it_is(views, error, said):
 
 
 def test_json_holds_every_field_even_if_it_is_empty():
-    up, down, denied = json.loads(encode("n", [UP, DOWN, DENIED]))["brokers"]
+    told = json.loads(encode("n", [UP, DOWN, DENIED]))
+    assert (told["node"], told["agree"], told["disagreements"]) == ("n", True, [])
+    up, down, denied = told["brokers"]
     assert up == {
         "name": "b1",
         "endpoints": ["tcp://b1:1", "tcp://b1:2"],
@@ -82,7 +90,32 @@ def test_json_holds_every_field_even_if_it_is_empty():
             "software": "braidmq 9",
             "state": "up",
             "uptime_s": 90.5,
-            "brokers": [{"name": "b2", "state": "up"}],
+            "brokers": [
+                {
+                    "name": "b1",
+                    "state": "alive",
+                    "link": "",
+                    "problem": "",
+                    "incarnation": 0,
+                    "since_ms": 0,
+                    "nodes": 2,
+                    "in_flight": 2,
+                    "queued": 5,
+                    "services": 1,
+                },
+                {
+                    "name": "b2",
+                    "state": "dead",
+                    "link": "waiting",
+                    "problem": "",
+                    "incarnation": 0,
+                    "since_ms": 0,
+                    "nodes": 0,
+                    "in_flight": 0,
+                    "queued": 0,
+                    "services": 0,
+                },
+            ],
             "nodes": [
                 {"name": "worker", "state": "open", "silent_ms": 12, "in_flight": 3, "serves": ["a", "b"]},
                 {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": []},
@@ -97,34 +130,227 @@ def test_json_holds_every_field_even_if_it_is_empty():
     assert (denied["problem"], denied["report"]) == ("this node may not observe it", None)
 
 
-def test_a_broker_is_shown_in_tables():
-    assert show(UP).split("\n") == [
+def test_a_net_is_shown_on_one_screen():
+    assert show([UP, DOWN]).split("\n") == [
+        "1 of 2 brokers answers: b1 alive; b2 dead",
+        "  b2 at tcp://b2:1 tcp://b2:2: nothing answers there",
+        "",
+        "BROKER  TO b1  NODES  IN FLIGHT  QUEUED  SERVICES  UP FOR",
+        "b1      alive  2      2          5       1         1 min 30 s",
+        "b2      dead   -      -          -       -         -",
+        "",
+        "SERVICE  BROKER  WORKERS  CREDIT  OUTSTANDING  QUEUED",
+        "a        b1      1        64      2            5",
+        "",
+        "NODE    STATE  BROKERS  IN FLIGHT  SILENT  SERVES",
+        "client  open   b1       0          0 ms    -",
+        "worker  open   b1       3          12 ms   a, b",
+        "... and 5 more",
+        "",
         "b1 at tcp://b1:1 tcp://b1:2: up, for 1 min 30 s, braidmq 9",
-        "  BROKER  STATE",
-        "  b2      up",
-        "  NODE    STATE  IN FLIGHT  SILENT  SERVES",
-        "  worker  open   3          12 ms   a, b",
-        "  client  open   0          0 ms    -",
-        "  ... and 5 more",
-        "  SERVICE  WORKERS  CREDIT  OUTSTANDING  QUEUED",
-        "  a        1        64      2            5",
         "  requests 10  replies 8",
     ]
 
 
-def test_a_broker_that_told_nothing_is_one_line():
-    assert show(DOWN) == "b2 at tcp://b2:1 tcp://b2:2: nothing answers there"
+def test_a_net_that_tells_nothing_is_shown_with_the_reasons():
+    assert show([DOWN]) == "no broker tells its state\n  b2 at tcp://b2:1 tcp://b2:2: nothing answers there"
 
 
 def test_what_a_broker_tells_does_not_reach_the_terminal_raw():
-    shown = show(View(info(), Report(state="\x1b[2Jup", services=[ServiceStatus("a\r\nb", 1, 1, 0, 0)])))
-    assert "\x1b" not in shown
+    report = Report(
+        state="\x1b[2Jup",
+        software="\x07",
+        brokers=[PeerStatus("b1", "\x1b[Halive"), PeerStatus("b\x1b2", "alive", "\x1b", "\x1b")],
+        nodes=[NodeStatus("\x1b", "\x1b", 0, 0, ["\x1b"])],
+        services=[ServiceStatus("a\r\nb", 1, 1, 0, 0)],
+        counters={"\x1b": 1},
+    )
+    shown = show(complete([View(info(), report)]))
+    assert shown.replace("\n", "").isprintable()
     assert "\\x1b[2Jup" in shown
     assert "a\\r\\nb" in shown
 
 
+def saw(name, **states):
+    """A broker that told how it sees the brokers; "alive/waiting" is a state with a link that is not up."""
+    rows = [
+        PeerStatus(other, state.partition("/")[0], "" if other == name else state.partition("/")[2] or "up")
+        for other, state in states.items()
+    ]
+    return View(info(name), Report(broker=name, state="up", brokers=rows))
+
+
+ALL_ALIVE = [saw(name, b1="alive", b2="alive", b3="alive") for name in ("b1", "b2", "b3")]
+SILENT = View(info("b3", "waiting", str(Failure.UNREACHABLE)), None)
+
+
+@pytest.mark.parametrize(
+    ("views", "said"),
+    [
+        (ALL_ALIVE, []),
+        ([saw("b1", b1="alive", b2="suspect"), saw("b2", b1="alive", b2="suspect")], []),
+        ([saw("b1", b1="alive", b2="alive/waiting"), saw("b2", b1="alive", b2="alive")], []),
+        ([saw("b1", b1="alive", b2="alive", b3="dead"), saw("b2", b1="alive", b2="alive"), SILENT], []),
+        ([saw("b1", b1="alive", b3="dead"), saw("b2", b1="alive", b3="unknown")], []),
+        ([saw("b1", b1="alive", b3="alive"), SILENT], []),
+        (
+            [saw("b1", b1="alive", b2="alive", b3="dead"), *ALL_ALIVE[1:]],
+            ["b3 is dead to b1, alive to b2, b3"],
+        ),
+        ([saw("b1", b1="alive"), saw("b2", b1="alive", b2="alive")], ["b2 is unknown to b1, alive to b2"]),
+        (
+            [saw("b1", b1="alive", b2="suspect"), saw("b2", b1="suspect", b2="leaving")],
+            ["b1 is suspect to b2, alive to b1", "b2 is suspect to b1, leaving to b2"],
+        ),
+        ([DOWN, DENIED], []),
+    ],
+)
+def test_brokers_agree_if_they_name_the_same_ones_in_the_same_states(views, said):
+    assert disagreements(views) == said
+    assert agree(views) == (any(view.told for view in views) and not said)
+
+
+@pytest.mark.parametrize(
+    ("views", "said"),
+    [
+        (ALL_ALIVE, "3 brokers agree: b1, b2, b3 alive"),
+        ([saw("b1", b1="alive")], "1 broker answers: b1 alive"),
+        (
+            [saw(name, b1="alive", b2="alive", b3="dead") for name in ("b1", "b2")] + [SILENT],
+            "2 of 3 brokers answer and agree: b1, b2 alive; b3 dead",
+        ),
+        ([saw("b1", b1="alive"), SILENT], "1 of 2 brokers answers: b1 alive; b3 unknown"),
+        (
+            [saw(name, b1="alive", b2="leaving") for name in ("b1", "b2")],
+            "2 brokers agree: b1 alive; b2 leaving",
+        ),
+        (
+            [saw("b1", b1="alive", b2="alive/waiting"), saw("b2", b1="alive", b2="alive")],
+            "2 brokers agree: b1, b2 alive; 1 of their connections is not up",
+        ),
+        (
+            [saw("b1", b1="alive", b2="alive", b3="dead"), saw("b2", b1="alive", b2="alive", b3="alive"), SILENT],
+            "the brokers do not agree: b3 is dead to b1, alive to b2",
+        ),
+        ([DOWN, DENIED], "no broker tells its state"),
+    ],
+)
+def test_the_headline_says_whether_all_is_well(views, said):
+    assert headline(views) == said
+
+
+def test_many_disagreements_do_not_flood_the_headline():
+    views = [saw("b1", **{f"x{n}": "alive" for n in range(5)}), saw("b2", b1="dead")]
+    assert headline(views).endswith("x2 is unknown to b2, alive to b1; and 2 more")
+
+
+def test_a_connection_that_is_not_up_is_named_with_its_reason():
+    told = [
+        PeerStatus("b1", "alive"),
+        PeerStatus("b2", "alive", "waiting", "nothing answers there"),
+        PeerStatus("b3", "alive", "suspect"),
+        PeerStatus("b4", "dead", "waiting", "nothing answers there"),
+    ]
+    lines = show(complete([View(info(), Report(brokers=told))])).split("\n")
+    assert lines[1:6] == [
+        "  b2: only other brokers know of it",
+        "  b3: only other brokers know of it",
+        "  b4: only other brokers know of it",
+        "  b1 has no connection to b2: nothing answers there",
+        "  the connection from b1 to b3 is suspect",
+    ]
+    assert [re.split("  +", line)[1] for line in lines[8:12]] == [
+        "alive",
+        "alive (waiting)",
+        "alive (suspect)",
+        "dead",
+    ]
+
+
+def test_a_broker_that_only_others_know_is_one_of_the_net():
+    views = complete([saw("b2", b1="alive", b2="alive"), DENIED])
+    assert [(view.info.name, view.told) for view in views] == [("b1", False), ("b2", True), ("b4", False)]
+    assert [broker["link"] for broker in json.loads(encode("n", views))["brokers"]] == ["unknown", "up", "up"]
+
+
+def test_the_load_of_a_broker_that_told_nothing_comes_from_one_that_is_connected_to_it():
+    cut_off = View(info("b1"), Report(brokers=[PeerStatus("b1", "alive"), PeerStatus("b3", "alive", "waiting")]))
+    linked = View(info("b2"), Report(brokers=[PeerStatus("b3", "alive", "up", nodes=5, queued=7)]))
+    row = next(line for line in show([cut_off, linked, SILENT]).split("\n") if line.startswith("b3 "))
+    assert row.split()[-5:] == ["5", "0", "7", "0", "-"]
+
+
+def test_many_brokers_share_one_column():
+    names = [f"b{n}" for n in range(1, 13)]
+    views = [saw(name, **dict.fromkeys(names, "alive")) for name in names]
+    views[0] = saw("b1", **{**dict.fromkeys(names, "alive"), "b2": "suspect"})
+    shown = show(views).split("\n")
+    assert shown[0] == (
+        "the brokers do not agree: b2 is suspect to b1, alive to b2, b3, b4, b5, b6, b7, b8, b9 and 3 more"
+    )
+    head, first, second = shown[2:5]
+    assert re.split("  +", head)[1] == "SEEN AS"
+    assert "alive to all" in first
+    assert "suspect to b1, alive to b2," in second
+
+
+def test_services_and_nodes_are_summed_up_over_the_net():
+    def told(name, nodes, *services):
+        return View(info(name), Report(broker=name, nodes=nodes, services=list(services)))
+
+    views = [
+        told(
+            "b1",
+            [NodeStatus("w1", "open", 5, 1, ["a"]), NodeStatus("w2", "suspect", 900, 2, ["a"])],
+            ServiceStatus("a", 2, 10, 3, 1),
+        ),
+        told(
+            "b2",
+            [NodeStatus("w2", "open", 7, 4, ["a", "b"]), NodeStatus("w3", "open", 0, 0, ["a"])],
+            ServiceStatus("a", 2, 6, 1, 0),
+            ServiceStatus("b", 1, 4, 0, 0),
+        ),
+        DOWN,
+    ]
+    assert [(each.name, each.workers, each.credit, each.outstanding, each.queued) for each in services(views)] == [
+        ("a", 3, 16, 4, 1),
+        ("b", 1, 4, 0, 0),
+    ]
+    assert [(each.name, each.state, each.brokers, each.in_flight, each.silent_ms) for each in nodes(views)] == [
+        ("w1", "open", ["b1"], 1, 5),
+        ("w2", "suspect at b1, open at b2", ["b1", "b2"], 6, 900),
+        ("w3", "open", ["b2"], 0, 0),
+    ]
+    assert nodes(views)[1].serves == ["a", "b"]
+    shown = show(views)
+    assert "\na        all     3        16      4            1\n         b1      2        10      3 " in shown
+
+
+def test_workers_that_share_a_name_or_are_cut_off_the_list_count_as_their_broker_says():
+    report = Report(nodes=[NodeStatus("w", "open", 0, 0, ["a"])], services=[ServiceStatus("a", 2, 8, 0, 0)])
+    assert services([View(info(), report)])[0].workers == 2
+
+
+def test_long_lists_of_names_are_cut():
+    assert listed([str(n) for n in range(8)]) == "0, 1, 2, 3, 4, 5, 6, 7"
+    assert listed([str(n) for n in range(1_010)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 1,002 more"
+
+
 def test_a_table_without_rows_is_not_shown():
     assert table(("A", "B"), []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\n\nc", "a\nb\n\nc"),
+        ("a\nb\n\nc\nd", "a\nb\n\n... and 2 more lines"),
+        ("a\n12345678901\nc\nd", "a\n12345678901\n... and 2 more lines"),
+        ("a\nb\n123456789012345678901\nd", "a\nb\n... and 2 more lines"),
+    ],
+)
+def test_a_terminal_gets_what_it_can_show_at_once(text, shown):
+    assert fit(text, columns=10, lines=4) == shown
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from braidmq.wire.control import (
     Heartbeat,
     Hello,
     Peer,
-    PeerStatus,
     Ready,
     Report,
     Status,
@@ -33,7 +32,11 @@ from braidmq.wire.envelope import (
     Reason,
     encode,
 )
+from braidmq.wire.gossip import Gossip
 from rigs.broker_rig import BROKER, Demand, FakeMember, Peers, Rig, Services
+
+OWN = Peer(BROKER.encode(), connected=True)
+"""What a broker says of itself to its members: the certificate of the rig's broker is its name."""
 
 
 def patched(message: bytes, at: int, value: int) -> bytes:
@@ -51,18 +54,18 @@ class TestHello:
         rig.register("alice")
         alice = rig.stranger("alice")
         alice.hello()
-        assert alice.take() == [Welcome(BROKER, "alice", 1000, 4096, "test"), Peers([])]
+        assert alice.take() == [Welcome(BROKER, "alice", 1000, 4096, "test"), Peers([OWN])]
         assert rig.counters["sessions"] == 1
 
     def test_newcomer_learns_the_brokers_and_the_services_it_may_call(self) -> None:
         rig = Rig()
-        rig.core.on_peers([Peer(b"certificate", connected=True)], [], rig.now)
+        rig.peer("b2")
         rig.worker("w1", "echo")
         rig.worker("w2", "secret")
         rig.register("alice", calls=("echo",))
         alice = rig.stranger("alice")
         alice.hello()
-        assert alice.take()[1:] == [Peers([Peer(b"certificate", connected=True)]), Services(["echo"])]
+        assert alice.take()[1:] == [Peers([OWN, Peer(b"b2", connected=True)]), Services(["echo"])]
 
     def test_messages_behind_hello_in_its_bundle_count(self) -> None:
         rig = Rig()
@@ -321,71 +324,6 @@ class TestHeartbeat:
         assert worker.of(Heartbeat) == []
 
 
-class TestServices:
-    def test_members_hear_of_a_service_when_its_first_worker_comes_and_when_its_last_one_goes(self) -> None:
-        rig = Rig()
-        client = rig.client()
-        first, second = rig.worker("w1"), rig.worker("w2")
-        rig.advance(0.1)
-        assert client.of(Services) == [Services(["echo"])]
-        first.disconnect()
-        rig.advance(0.1)
-        assert client.of(Services) == []
-        second.disconnect()
-        rig.advance(0.1)
-        assert client.of(Services) == [Services([])]
-
-    def test_list_is_not_repeated_without_a_change(self) -> None:
-        rig = Rig()
-        client, worker = rig.client(), rig.worker()
-        rig.advance(0.1)
-        client.take()
-        worker.ready(credit=2)
-        worker.ready(credit=3)
-        rig.advance(0.5)
-        assert client.of(Services) == []
-
-    def test_member_hears_only_of_what_it_may_call(self) -> None:
-        rig = Rig()
-        prefix, exact, nothing = rig.client("a", ("orders.*",)), rig.client("b", ("pricing",)), rig.client("c", ())
-        for service in ("pricing", "orders.new", "orders.old", "secret"):
-            rig.worker(f"w-{service}", service)
-        rig.advance(0.1)
-        assert prefix.of(Services) == [Services(["orders.new", "orders.old"])]
-        assert exact.of(Services) == [Services(["pricing"])]
-        assert nothing.of(Services) == []
-
-    def test_worker_without_credit_makes_no_service_available(self) -> None:
-        rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
-        rig.advance(0.1)
-        assert client.of(Services) == []
-        worker.ready(credit=1)
-        rig.advance(0.1)
-        assert client.of(Services) == [Services(["echo"])]
-        worker.ready(credit=0)
-        rig.advance(0.1)
-        assert client.of(Services) == [Services([])]
-
-    def test_suspect_worker_makes_no_service_available(self) -> None:
-        rig = Rig()
-        client, worker = rig.client(), rig.worker()
-        rig.advance(1.0)
-        client.heartbeat()
-        rig.advance(0.6)
-        assert client.of(Services)[-1] == Services([])
-        worker.heartbeat()
-        rig.advance(0.1)
-        assert client.of(Services) == [Services(["echo"])]
-
-    def test_peer_brokers_are_not_told_of_services(self) -> None:
-        rig = Rig()
-        peer = rig.connect("b2", role=Role.BROKER, calls=("*",))
-        rig.worker()
-        rig.advance(0.1)
-        assert peer.of(Services) == []
-
-
 class TestRegistry:
     def test_member_that_is_no_longer_registered_is_cut_off_and_told_why(self) -> None:
         rig = Rig()
@@ -461,27 +399,6 @@ class TestRegistry:
         assert [each.sender for each in worker.requests()] == [b"new"]
 
 
-class TestPeers:
-    def test_every_member_is_told_of_a_change(self) -> None:
-        rig = Rig()
-        members = [rig.client(), rig.worker(), rig.connect("b2", role=Role.BROKER)]
-        peers = [Peer(b"one", connected=True), Peer(b"two")]
-        rig.core.on_peers(peers, [PeerStatus("b2", "up")], rig.now)
-        rig.settle()
-        assert all(member.of(Peers) == [Peers(peers)] for member in members)
-
-    def test_members_are_not_told_what_they_know(self) -> None:
-        rig = Rig()
-        client = rig.client()
-        rig.core.on_peers([Peer(b"one")], [PeerStatus("b2", "up")], rig.now)
-        rig.settle()
-        client.take()
-        rig.core.on_peers([Peer(b"one")], [PeerStatus("b2", "suspect")], rig.now)
-        rig.settle()
-        assert client.of(Peers) == []
-        assert rig.core.report(rig.now).brokers == [PeerStatus("b2", "suspect")]
-
-
 class TestLeaving:
     def test_node_that_drains_gets_nothing_new_and_is_told_so(self) -> None:
         rig = Rig()
@@ -555,38 +472,126 @@ class TestDrain:
             worker.reply(held)
         assert [each.command for each in client.exchanges()] == [REPLY, REPLY]
 
-    def test_broker_is_idle_once_everyone_has_noted_and_all_is_answered(self) -> None:
+    def test_broker_is_idle_once_every_session_has_ended(self) -> None:
         rig = Rig()
         client, worker = rig.client(), rig.worker()
         client.request()
         rig.drain()
-        assert not rig.core.idle
         client.goodbye("noted")
         worker.goodbye("noted")
+        rig.advance(1.0, heartbeats=True)
         assert not rig.core.idle, "an answer is due"
         worker.reply(*worker.requests())
+        assert not rig.core.idle, "nobody was told that it may go"
+        rig.advance(TICK_S)
         assert rig.core.idle
+        assert client.of(Goodbye) == [Goodbye("draining"), Goodbye("ended")]
 
     def test_broker_waits_for_requests_that_may_be_on_their_way(self) -> None:
         rig = Rig()
         client = rig.client()
         rig.drain()
+        rig.advance(1.0, heartbeats=True)
         assert not rig.core.idle
+        assert client.of(Goodbye) == [Goodbye("draining")]
         client.goodbye("noted")
+        rig.advance(TICK_S)
         assert rig.core.idle
+        assert client.of(Goodbye) == [Goodbye("ended")]
+
+    def test_member_that_is_gone_is_not_waited_for(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.drain()
+        client.disconnect()
+        assert rig.core.idle
+
+    def test_sessions_end_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("braidmq.core.broker.ENDED_PER_TICK", 2)
+        rig = Rig()
+        clients = [rig.client(f"c{number}") for number in range(5)]
+        rig.drain()
+        for client in clients:
+            client.goodbye("noted")
+        for left in (3, 1, 0):
+            rig.advance(TICK_S)
+            assert len(rig.core.sessions) == left
+        assert all(client.of(Goodbye)[-1] == Goodbye("ended") for client in clients)
+
+    def test_client_stays_until_its_requests_are_answered_and_others_go(self) -> None:
+        rig = Rig()
+        busy, free, worker = rig.client("busy"), rig.client("free"), rig.worker()
+        busy.request()
+        rig.drain()
+        for member in (busy, free, worker):
+            member.goodbye("noted")
+        rig.advance(1.0, heartbeats=True)
+        assert [session.member.name for session in rig.core.sessions.values()] == ["busy", "worker"]
+        worker.reply(*worker.requests())
+        assert busy.answer() == (REPLY, 0)
+        rig.advance(TICK_S)
+        assert rig.core.idle
+
+    def test_workers_stay_as_long_as_any_request_may_need_them(self) -> None:
+        rig = Rig()
+        client, other, worker = rig.client(), rig.worker("other", "sum"), rig.worker()
+        client.request()
+        client.request()
+        rig.drain()
+        for member in (client, other, worker):
+            member.goodbye("noted")
+        for _ in range(2):
+            rig.advance(0.5, heartbeats=True)
+            assert len(rig.core.sessions) == 3, "a request is here"
+            worker.reply(*worker.requests())
+        rig.advance(TICK_S)
+        assert rig.core.idle
+        assert len(client.exchanges(REPLY)) == 2
+
+    def test_what_was_said_in_the_same_turn_arrives_before_the_end(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        client.request()
+        (held,) = worker.requests()
+        rig.drain()
+        worker.goodbye("noted")
+        client.goodbye("noted")
+        client.take()
+        reply = encode(Envelope(REPLY, held.id, tag=held.tag, payload=b"done", sent_ms=worker.sent_ms))
+        rig.now += 2 * TICK_S
+        rig.core.on_frame(worker.route, worker.principal, reply, rig.now)
+        rig.core.on_timer(rig.now)
+        assert rig.core.idle
+        rig.settle()
+        answer, *rest = client.take()
+        assert isinstance(answer, Envelope)
+        assert answer.payload == b"done"
+        assert rest[-1] == Goodbye("ended")
 
     def test_broker_without_members_is_idle(self) -> None:
         rig = Rig()
+        assert not rig.core.idle
         rig.drain()
         assert rig.core.idle
 
-    def test_newcomer_is_told_that_the_broker_drains(self) -> None:
+    def test_newcomer_is_turned_away_as_from_a_broker_that_has_ended(self) -> None:
         rig = Rig()
         rig.drain()
         rig.register("late")
         late = rig.stranger("late")
         late.hello()
-        assert late.of(Goodbye) == [Goodbye("draining")]
+        assert late.take() == [Goodbye("ended", "this broker is about to stop")]
+        assert not rig.core.sessions
+        assert rig.counters["sessions_refused"] == 0
+
+    def test_peers_and_nodes_hear_that_the_broker_leaves(self) -> None:
+        rig = Rig()
+        peer, client = rig.peer("b2"), rig.client()
+        peer.inbox.clear()
+        rig.drain()
+        assert [rumor.state for gossip in peer.of(Gossip) for rumor in gossip.rumors] == ["leaving"]
+        rig.advance(TICK_S)
+        assert client.of(Peers)[-1].brokers[0] == Peer(b"b1", connected=True, state="leaving")
 
 
 class TestStatus:
@@ -674,7 +679,7 @@ class TestGarbage:
         client.frame(patched(encode(client.envelope()), SERVICE_BYTES_AT, 255) + encode(client.envelope()))
         assert len(worker.requests()) == 1
 
-    @pytest.mark.parametrize("command", [0, 7, 31, 42, 99, 255])
+    @pytest.mark.parametrize("command", [0, 7, 31, 51, 99, 255])
     def test_unknown_command_is_skipped(self, command: int) -> None:
         rig = Rig()
         client = rig.client()

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.call import Stage
-from braidmq.core.links import Failure, LinkState
+from braidmq.core.link import Failure, LinkState
 from braidmq.errors import (
     AccessDenied,
     AttemptsExhausted,

@@ -17,3 +17,13 @@ def test_flood_is_bounded_and_what_is_dropped_is_counted() -> None:
     assert [event.text for event in log.take()] == [str(number) for number in range(EVENTS_MAX)]
     log.add(INFO, "again")
     assert len(log.take()) == 1
+
+
+def test_flood_of_news_does_not_drown_a_warning() -> None:
+    log = EventLog()
+    for number in range(EVENTS_MAX):
+        log.add(INFO, str(number))
+    for number in range(EVENTS_MAX + 3):
+        log.add(WARNING, f"warning {number}")
+    assert [event.text for event in log.take()][EVENTS_MAX:] == [f"warning {number}" for number in range(EVENTS_MAX)]
+    assert log.dropped == 3

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.links import BROKERS_MAX, Change, Close, Failure, Links, LinkState, Open
+from braidmq.core.link import Change, Close, Failure, LinkState, Open, Resolve
+from braidmq.core.links import HASTE_S_MAX, TARGET_S_MAX, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
-from rigs.node_rig import NODE, START, NodeRig, address, checked_rigs, verify
+from braidmq.wire.limits import BROKERS_MAX
+from rigs.node_rig import NODE, START, Broker, NodeRig, address, checked_rigs, verify
 
 
 @pytest.fixture
@@ -63,13 +65,6 @@ class TestConnect:
         assert rig["a"].link.failure is Failure.UNREACHABLE
         assert len(rig["a"].opened) == 2
 
-    def test_endpoints_are_tried_in_turn(self, make: Any) -> None:
-        rig = make(connect=False)
-        broker = rig.add(address("a", "tcp://one:1", "tcp://two:1", "tcp://three:1"))
-        broker.refusal = Failure.UNREACHABLE
-        rig.advance(20.0)
-        assert broker.opened[:6] == ["tcp://one:1", "tcp://two:1", "tcp://three:1"] * 2
-
     def test_own_name_is_ignored(self, links: Links) -> None:
         links.learn(address(NODE), START)
         assert not links.links
@@ -81,6 +76,371 @@ class TestConnect:
         rig["a"].die()
         rig.advance(0.3)
         assert rig["a"].opened[-1] == "tcp://moved:1"
+
+
+ONE, TWO, THREE = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1", "tcp://3.3.3.3:1"
+
+
+class TestAddresses:
+    def broker(self, rig: NodeRig, *found: str, refusal: Failure | None = Failure.UNREACHABLE) -> Broker:
+        """Return a broker behind a name with these addresses, which the node has just begun to connect to."""
+        rig.found["a"] = list(found)
+        broker = rig.add(address("a", "tcp://a.example:1"))
+        broker.refusal = refusal
+        rig.advance(0.0)
+        return broker
+
+    def test_are_looked_up_before_each_round(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(reconnect_s=0.1, reconnect_s_max=0.1))
+        broker = self.broker(rig, ONE)
+        rig.found["a"] = [TWO, THREE]
+        rig.advance(1.0)
+        assert broker.opened[:5] == [ONE, TWO, THREE, TWO, THREE]
+        assert rig.lookups == ["a"] * (1 + (len(broker.opened)) // 2)
+
+    def test_are_tried_in_turn_without_a_pause_inside_a_round(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(reconnect_s=60.0, reconnect_s_max=60.0))
+        broker = self.broker(rig, ONE, TWO, THREE)
+        rig.advance(3 * TICK_S)
+        assert broker.opened == [ONE, TWO, THREE]
+        assert len(rig.lookups) == 1
+        assert broker.link.failures == 1
+
+    def test_pauses_between_rounds_grow(self) -> None:
+        """However many addresses a round has: the pause after the third round is drawn from 4 x reconnect_s."""
+        pauses: list[list[float]] = [[], [], [], []]
+        for seed in range(40):
+            settings = Settings(reconnect_s=0.1, reconnect_s_max=0.4)
+            links = Links(settings, random.Random(seed), verify, own_name=NODE, software="", now=START)
+            links.learn(address("a"), START)
+            now, link = START, links.links["a"]
+            for round_ in pauses:
+                now = max(now + TICK_S, link.wake_at)
+                links.on_timer(now)
+                links.on_resolved("a", [ONE, TWO], now)
+                links.on_failed("a", Failure.UNREACHABLE, now)
+                assert link.wake_at == now, "no pause inside a round"
+                now += TICK_S
+                links.on_timer(now)
+                links.on_failed("a", Failure.UNREACHABLE, now)
+                round_.append(link.wake_at - now)
+                links.validate_state()
+        for limit, drawn in zip((0.1, 0.2, 0.4, 0.4), pauses, strict=True):
+            assert 0.7 * limit < max(drawn) <= limit
+
+    def test_silent_one_is_given_little_time_while_others_are_left(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(handshake_s_max=10.0))
+        rig.found["a"] = [ONE, TWO]
+        broker = rig.add(address("a"))
+        broker.accepts = False
+        rig.advance(TARGET_S_MAX)
+        assert broker.opened == [ONE]
+        rig.advance(3 * TICK_S)
+        assert broker.opened == [ONE, TWO]
+        rig.advance(9.8)
+        assert broker.link.state is LinkState.CONNECTING, "the last one has all the time"
+        assert broker.opened == [ONE, TWO]
+        rig.advance(0.3)
+        assert broker.link.failure is Failure.UNREACHABLE
+
+    def test_time_of_the_lookup_is_not_taken_from_the_first_one(self, make: Any) -> None:
+        rig = make(connect=False)
+        rig.found["a"] = None
+        broker = rig.add(address("a"))
+        broker.accepts = False
+        rig.advance(5.0)
+        rig.core.on_resolved("a", [ONE, TWO], rig.now)
+        rig.pump()
+        rig.advance(TARGET_S_MAX - TICK_S)
+        assert broker.opened == [ONE]
+        rig.advance(3 * TICK_S)
+        assert broker.opened == [ONE, TWO]
+
+    def test_one_that_worked_last_comes_first(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(reconnect_s=0.1, reconnect_s_max=0.1))
+        broker = self.broker(rig, ONE, TWO, THREE)
+        broker.refusal = None
+        rig.advance(2 * TICK_S)
+        assert broker.link.state is LinkState.UP
+        broker.die()
+        rig.advance(0.3)
+        assert broker.opened == [ONE, TWO, TWO]
+        assert broker.link.targets == []
+        rig.found["a"] = [ONE, THREE]
+        broker.die()
+        rig.advance(0.3)
+        assert broker.opened[3:] == [ONE], "it is no address of this broker any more"
+
+    def test_same_one_is_tried_once_in_a_round(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(reconnect_s=60.0, reconnect_s_max=60.0))
+        broker = self.broker(rig, ONE, TWO, ONE, TWO)
+        rig.advance(5 * TICK_S)
+        assert broker.opened == [ONE, TWO]
+
+    def test_name_without_any_is_told_and_looked_up_again(self, make: Any) -> None:
+        rig = make(connect=False, settings=Settings(reconnect_s=0.1, reconnect_s_max=0.1))
+        broker = self.broker(rig)
+        assert broker.link.state is LinkState.WAITING
+        assert broker.link.failure is Failure.UNRESOLVED
+        assert not broker.opened
+        assert rig.core.links.diagnosis() == f"a at tcp://a.example:1: {Failure.UNRESOLVED}"
+        broker.refusal = None
+        rig.found["a"] = [ONE]
+        rig.advance(0.3)
+        assert broker.link.state is LinkState.UP
+
+    @pytest.mark.parametrize("found", [[ONE, TWO], []])
+    def test_answer_of_a_lookup_that_outlasts_its_attempt_is_used_at_once(self, make: Any, found: list[str]) -> None:
+        rig = make(connect=False, settings=Settings(handshake_s_max=1.0, reconnect_s=60.0, reconnect_s_max=60.0))
+        rig.found["a"] = None
+        broker = rig.add(address("a"))
+        rig.advance(1.2)
+        assert broker.link.failure is Failure.UNRESOLVED
+        assert broker.link.state is LinkState.WAITING
+        rig.core.on_resolved("a", found, rig.now)
+        rig.core.on_resolved("a", [THREE], rig.now)
+        rig.core.on_resolved("nobody", [ONE], rig.now)
+        rig.pump()
+        assert not broker.opened
+        rig.advance(2 * TICK_S)
+        assert broker.opened == found[:1]
+        assert rig.lookups == ["a"]
+
+    def test_second_answer_of_a_lookup_is_dropped(self, make: Any) -> None:
+        rig = make(connect=False)
+        broker = self.broker(rig, ONE, refusal=None)
+        rig.core.on_resolved("a", [TWO], rig.now)
+        rig.pump()
+        assert broker.link.state is LinkState.UP
+        assert broker.opened == [ONE]
+        broker.accepts = False
+        broker.die()
+        rig.advance(0.3)
+        rig.core.on_resolved("a", [TWO], rig.now)
+        rig.pump()
+        assert broker.opened == [ONE, ONE]
+        assert broker.link.targets == []
+
+
+class TestHaste:
+    """A broker whose pause has grown, and of which another one says that it can be reached."""
+
+    def rig(self, make: Any) -> NodeRig:
+        rig: NodeRig = make("a", "b", connect=False, settings=Settings(reconnect_s=60.0, reconnect_s_max=600.0))
+        rig["b"].refusal = Failure.UNREACHABLE
+        rig.advance(1.0)
+        rig["b"].link.wake_at = rig.now + 100.0
+        rig["b"].refusal = None
+        return rig
+
+    def listed(self, *, connected: bool = True, state: Any = "alive") -> control.Peers:
+        return control.Peers([control.Peer(b"a", connected=True), control.Peer(b"b", connected, state)])
+
+    def test_is_tried_soon_if_another_one_is_connected_to_it(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["a"].say(self.listed())
+        rig.advance(HASTE_S_MAX + TICK_S)
+        assert rig["b"].link.state is LinkState.UP
+
+    @pytest.mark.parametrize(
+        "row", [{"connected": False}, {"state": "suspect"}, {"state": "leaving"}, {"state": "dead"}]
+    )
+    def test_is_not_tried_before_that(self, make: Any, row: Any) -> None:
+        rig = self.rig(make)
+        rig["a"].say(self.listed(**row))
+        rig.advance(HASTE_S_MAX + 1.0)
+        assert len(rig["b"].opened) == 1
+        rig["a"].say(self.listed())
+        rig.advance(HASTE_S_MAX + TICK_S)
+        assert rig["b"].link.state is LinkState.UP
+
+    def test_list_of_a_new_session_is_news(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["a"].say(self.listed())
+        rig.advance(HASTE_S_MAX + TICK_S)
+        rig["b"].die()
+        rig["a"].die()
+        rig["a"].link.wake_at = rig.now
+        rig["b"].link.wake_at = rig.now + 100.0
+        rig.advance(2 * TICK_S)
+        rig["a"].say(self.listed())
+        rig.advance(HASTE_S_MAX + TICK_S)
+        assert rig["b"].link.state is LinkState.UP
+
+    def test_old_news_is_no_reason(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["b"].refusal = Failure.UNREACHABLE
+        for _ in range(5):
+            rig["a"].say(self.listed())
+            rig.advance(HASTE_S_MAX + 1.0)
+            rig["b"].link.wake_at = rig.now + 100.0
+        assert len(rig["b"].opened) == 2
+
+
+class TestForgotten:
+    """Brokers that were learned and that nobody lists any more; the owner decides when to ask for them."""
+
+    def names(self, rig: NodeRig) -> list[str]:
+        return [link.name for link in rig.core.links.unlisted()]
+
+    def test_learned_one_that_no_connected_broker_lists(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        assert self.names(rig) == []
+        rig["a"].say(peers(b"a"))
+        assert self.names(rig) == ["b"]
+        rig.advance(10.0)
+        assert list(rig.core.links.links) == ["a"]
+        assert "b" not in rig.core.links.links
+
+    def test_not_one_that_is_listed_by_any_connected_broker(self, make: Any) -> None:
+        rig = make("a", "c")
+        rig["a"].say(peers(b"a", b"b"))
+        rig["c"].say(peers(b"a", b"b", b"c"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(10.0)
+        assert "b" in rig.core.links.links
+        rig["c"].crash()
+        rig.advance(10.0)
+        assert "b" not in rig.core.links.links, "who is gone lists nobody"
+
+    def test_not_one_that_is_listed_as_suspect_but_one_that_is_dead(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        for state in ("suspect", "leaving"):
+            rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"b", state=state)]))
+            assert self.names(rig) == []
+        rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"b", state="dead")]))
+        assert self.names(rig) == ["b"]
+
+    def test_not_one_that_was_never_tried_unless_it_never_will_be(self, links: Links) -> None:
+        links.learn(address("a"), START, configured=True)
+        links.on_timer(START)
+        links.on_resolved("a", [ONE], START)
+        links.on_control(links.links["a"], encode_control(control.Welcome("a", NODE, 1000, 5000), 0), START)
+        links.on_control(links.links["a"], encode_control(peers(b"a"), 0), START)
+        links.learn(address("remembered"), START)
+        assert links.unlisted() == []
+        links.links["remembered"].wanted = False
+        assert links.unlisted() == [links.links["remembered"]]
+
+    def test_not_one_that_is_open(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["a"].say(peers(b"a"))
+        rig.advance(5.0)
+        assert rig["b"].link.state is LinkState.UP
+
+    def test_not_one_that_is_configured(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig["a"].say(peers(b"a"))
+        rig["b"].crash()
+        rig.advance(30.0)
+        assert "b" in rig.core.links.links
+
+    def test_not_one_that_is_configured_though_others_told_of_it_first(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig.core.learn(address("b"), rig.now)
+        rig["a"].say(peers(b"a"))
+        rig["b"].crash()
+        rig.advance(30.0)
+        assert "b" in rig.core.links.links
+
+    def test_nobody_while_there_is_no_list(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        rig["a"].crash()
+        rig.advance(30.0)
+        assert sorted(rig.core.links.links) == ["a", "b"]
+
+    def test_open_one_is_closed_and_its_owner_told(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        links.on_timer(START)
+        links.on_resolved("a", [ONE], START)
+        link, known = links.links["a"], links.known_version
+        links.on_control(link, encode_control(control.Welcome("a", NODE, 1000, 5000), 0), START)
+        links.take_actions()
+        links.take_changes()
+        links.forget(link, START)
+        assert links.take_actions() == [Close("a")]
+        assert links.take_changes() == [(link, Change.DOWN), (link, Change.GONE)]
+        assert not links.links
+        assert links.known_version == known + 1
+        links.on_resolved("a", [TWO], START)
+        assert links.take_actions() == []
+
+    def test_is_learned_anew_when_it_is_listed_again(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(10.0)
+        assert "b" not in rig.core.links.links
+        rig["b"].refusal = None
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        assert rig["b"].link.state is LinkState.UP
+
+
+class TestLeave:
+    def test_broker_is_told_and_the_session_goes_on(self, make: Any) -> None:
+        rig = make("a")
+        links, link = rig.core.links, rig["a"].link
+        links.leave(link, rig.now)
+        links.leave(link, rig.now)
+        rig.pump()
+        assert rig["a"].take(control.Goodbye) == [control.Goodbye("draining")]
+        assert link.state is LinkState.DRAINING
+        assert rig["a"].connected
+
+    def test_close_ends_it_without_a_failure(self, make: Any) -> None:
+        rig = make("a")
+        link = rig["a"].link
+        rig.core.links.leave(link, rig.now)
+        rig.core.links.close(link, rig.now)
+        assert Close("a") in rig.core.links._actions
+        rig.pump()
+        assert link.state is LinkState.WAITING
+        assert link.failure is None
+        assert not rig["a"].connected
+
+    def test_link_that_is_not_open_is_not_left(self, make: Any) -> None:
+        rig = make("a", connect=False)
+        rig.core.links.leave(rig["a"].link, rig.now)
+        rig.core.links.close(rig["a"].link, rig.now)
+        rig.pump()
+        assert not rig["a"].link.leaving
+        assert rig["a"].inbox == []
+
+    def test_new_session_is_not_left(self, make: Any) -> None:
+        rig = make("a")
+        rig.core.links.leave(rig["a"].link, rig.now)
+        rig.pump()
+        rig["a"].die()
+        rig.advance(0.3)
+        assert rig["a"].link.state is LinkState.UP
+        assert not rig["a"].link.leaving
+
+    def test_unwanted_broker_is_not_connected_to(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        links.links["a"].wanted = False
+        links.on_timer(START)
+        assert links.take_actions() == []
+        links.links["a"].wanted = True
+        links.on_timer(START + TICK_S)
+        assert links.take_actions() == [Resolve("a", ("tcp://a:1",))]
 
 
 class TestReconnect:
@@ -248,6 +608,28 @@ class TestGoodbye:
         assert rig["a"].link.state is LinkState.UP
         assert rig["a"].link.epoch == 2
 
+    def test_ended_by_a_broker_that_stops_is_no_trouble(self, make: Any) -> None:
+        rig = make("a", settings=Settings(reconnect_s=0.1, reconnect_s_max=60.0))
+        rig["a"].link.failures = 5
+        rig["a"].say(control.Goodbye("draining"))
+        rig["a"].say(control.Goodbye("ended"))
+        assert not rig["a"].connected
+        assert rig["a"].link.failure is Failure.DRAINING
+        assert rig["a"].link.failures == 1, "a planned end counts for nothing"
+        rig.advance(0.2)
+        assert rig["a"].link.state is LinkState.UP
+        assert rig["a"].link.epoch == 2
+
+    def test_ended_instead_of_a_welcome_backs_off(self, make: Any) -> None:
+        rig = make("a", connect=False)
+        rig["a"].accepts = False
+        for _ in range(4):
+            while not rig["a"].connected:
+                rig.advance(0.1)
+            rig["a"].say(control.Goodbye("ended"))
+        assert rig["a"].link.failures == 4
+        assert rig["a"].link.failure is Failure.DRAINING
+
     def test_refusal_instead_of_a_welcome_backs_off(self, make: Any) -> None:
         rig = make("a", connect=False)
         rig["a"].accepts = False
@@ -356,14 +738,17 @@ class TestTold:
     def test_changes_and_actions_come_in_order(self, links: Links) -> None:
         links.learn(address("a"), START)
         links.on_timer(START)
+        links.on_resolved("a", ["tcp://1.2.3.4:1"], START)
         welcome = encode_control(control.Welcome("a", NODE, 1000, 5000), 0)
         link = links.links["a"]
         links.on_control(link, welcome, START)
         links.on_control(link, encode_control(control.Services(["echo"]), 0), START)
         links.on_control(link, encode_control(control.Goodbye("no-session"), 0), START)
-        assert [type(action) for action in links.take_actions()] == [Open, Close]
+        assert links.take_actions() == [
+            Resolve("a", ("tcp://a:1",)), Open("a", "tcp://1.2.3.4:1", address("a").key), Close("a"),
+        ]  # fmt: skip
         assert [change for _, change in links.take_changes()] == [Change.UP, Change.SERVICES, Change.DOWN]
-        assert links.version == 3
+        assert links.version == 1 + 3, "it was learned, and three things happened"
 
     def test_refused_means_that_every_broker_refuses_this_key(self, make: Any) -> None:
         rig: NodeRig = make("a", "b", connect=False)

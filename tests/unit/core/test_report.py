@@ -1,6 +1,7 @@
 import pytest
 
 from braidmq.core import report as report_module
+from braidmq.core.link import Failure
 from braidmq.members import Role
 from braidmq.wire.control import (
     REPORT_ROWS_MAX,
@@ -11,13 +12,17 @@ from braidmq.wire.control import (
     ServiceStatus,
     encode_control,
 )
+from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 from rigs.broker_rig import BROKER, Rig
+from rigs.node_rig import address
 
 
 def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None:
     rig = Rig()
-    rig.core.on_peers([], [PeerStatus("b2", "up")], rig.now)
+    peer = rig.peer("b2")
+    peer.about("echo", "sum", nodes=3, in_flight=4, queued=5)
+    rig.now += 0.5
     client, worker = rig.client("client"), rig.worker("worker", credit=2)
     worker.ready("another", 1)
     for _ in range(3):
@@ -28,8 +33,11 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
         broker=BROKER,
         software="test",
         state="up",
-        uptime_s=0.25,
-        brokers=[PeerStatus("b2", "up")],
+        uptime_s=0.75,
+        brokers=[
+            PeerStatus(BROKER, "alive", "", "", 0, 750, nodes=2, in_flight=2, queued=1, services=2),
+            PeerStatus("b2", "alive", "up", "", 0, 750, nodes=3, in_flight=4, queued=5, services=2),
+        ],
         nodes=[
             NodeStatus("client", "open", 250, 3, []),
             NodeStatus("worker", "open", 250, 0, ["another", "echo"]),
@@ -72,11 +80,13 @@ def test_counters_are_those_of_the_moment() -> None:
 def test_lists_are_cut_and_the_totals_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_module, "REPORT_ROWS_MAX", 3)
     rig = Rig()
-    rig.core.on_peers([], [PeerStatus(f"b{number}", "up") for number in range(5)], rig.now)
+    for number in range(2, 7):
+        rig.peer(f"b{number}")
     for number in range(5):
         rig.worker(f"w{number}", f"s{number}")
     report = rig.core.report(rig.now)
-    assert (len(report.brokers), len(report.nodes), len(report.services)) == (3, 3, 3)
+    assert [row.name for row in report.brokers] == [BROKER, "b2", "b3"]
+    assert (len(report.nodes), len(report.services)) == (3, 3)
     assert (report.nodes_total, report.services_total) == (5, 5)
 
 
@@ -93,7 +103,7 @@ def test_largest_report_fits_a_control_message() -> None:
     serves = ["s" * 127] * REPORT_SERVES_MAX
     report = Report(
         broker=text,
-        brokers=[PeerStatus(text, "connecting")] * REPORT_ROWS_MAX,
+        brokers=[PeerStatus(text, "suspect", "connecting", max(Failure, key=len), *[count] * 6)] * REPORT_ROWS_MAX,
         nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
@@ -101,7 +111,26 @@ def test_largest_report_fits_a_control_message() -> None:
     assert len(encode_control(report, 0)) <= CONTROL_BYTES_MAX
 
 
-def test_peer_that_is_not_up_is_told() -> None:
+def test_peer_that_is_not_up_is_told_with_the_reason() -> None:
     rig = Rig()
-    rig.core.on_peers([], [PeerStatus("b2", "waiting")], rig.now)
-    assert rig.core.report(rig.now).brokers == [PeerStatus("b2", "waiting")]
+    rig.peer("b2").lose()
+    rig.now += 0.25
+    (_own, row) = rig.core.report(rig.now).brokers
+    assert row == PeerStatus("b2", "alive", "waiting", Failure.CLOSED, since_ms=250)
+
+
+def test_peer_that_was_never_met_is_told() -> None:
+    rig = Rig()
+    rig.peering.learn(address("b2"), rig.now)
+    assert rig.core.report(rig.now).brokers[1:] == [PeerStatus("b2", "unknown", "waiting")]
+
+
+def test_life_and_state_of_each_broker_are_told() -> None:
+    rig = Rig()
+    peer = rig.peer("b2")
+    peer.say(Gossip([Rumor("b2", 7, "leaving")]))
+    rig.now += 1.0
+    rig.drain()
+    own, other = rig.core.report(rig.now).brokers
+    assert (own.state, own.incarnation, own.since_ms) == ("leaving", 1, 0)
+    assert (other.state, other.incarnation, other.since_ms) == ("leaving", 7, 1_000)

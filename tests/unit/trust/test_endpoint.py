@@ -15,6 +15,13 @@ GOOD = [
     "tcp://[::1]:5550",
     "tcp://[2001:db8::5]:5550",
 ]
+SERVICES = [
+    "dns+srv://_braid._tcp.example.com",
+    "dns+srv://_braid._tcp.example.com.",
+    "dns+srv://brokers",
+    "dns+srv://3com.example",
+    "dns+srv://" + "a." * 126 + "b",
+]
 WILDCARDS = ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"]
 BAD = {
     "": "tcp://",
@@ -48,6 +55,25 @@ BAD = {
     "tcp://::1:5550": "brackets",
     "tcp://" + "a." * 200 + ":5550": "too long",
     "tcp://" + "a" * 64 + ":5550": "host",
+    "tcp://" + "a." * 127 + ":5550": "host",
+    "dns+srv://": "DNS name",
+    "dns+srv://.": "DNS name",
+    "dns+srv://a..b": "DNS name",
+    "dns+srv://-a": "DNS name",
+    "dns+srv://*": "DNS name",
+    "dns+srv://127.0.0.1": "DNS name",
+    "dns+srv://a.b/c": "DNS name",
+    "dns+srv://a\0b": "DNS name",
+    "dns+srv://ü": "DNS name",
+    "dns+srv://" + "a" * 64: "DNS name",
+    "dns+srv://" + "a." * 127: "DNS name",
+    "dns+srv://" + "a." * 200: "too long",
+    "dns+srv://h:5550": "remove the port",
+    "dns+srv://[::1]": "remove the port",
+    "dns+srv://h ": "spaces",
+    "dns+srv://h\n": "spaces",
+    "DNS+SRV://h": "tcp://",
+    "dns+srv:h": "tcp://",
 }
 
 
@@ -64,6 +90,13 @@ def test_a_wildcard_can_be_bound_but_not_connected_to(text):
         check_endpoint(text)
 
 
+@pytest.mark.parametrize("text", SERVICES)
+def test_a_service_is_an_endpoint_that_cannot_be_bound(text):
+    assert check_endpoint(text) == text
+    with pytest.raises(ConfigError, match="name an address to listen on"):
+        check_bind(text)
+
+
 @pytest.mark.parametrize("check", [check_endpoint, check_bind])
 @pytest.mark.parametrize(("text", "reason"), BAD.items())
 def test_anything_else_is_refused_with_its_reason_in_one_line(check, text, reason):
@@ -73,7 +106,14 @@ def test_anything_else_is_refused_with_its_reason_in_one_line(check, text, reaso
     assert len(str(raised.value).splitlines()) == 1
 
 
-@given(st.one_of(st.text(), st.text().map("tcp://{}:1".format), st.from_regex(r"tcp://[\[\]0-9a-f:.%*]*:[0-9]+")))
+@given(
+    st.one_of(
+        st.text(),
+        st.text().map("tcp://{}:1".format),
+        st.text().map("dns+srv://{}".format),
+        st.from_regex(r"tcp://[\[\]0-9a-f:.%*]*:[0-9]+"),
+    )
+)
 def test_any_text_is_an_endpoint_or_a_config_error(text):
     for check in (check_endpoint, check_bind):
         complaint = ""

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from braidmq.core.link import Failure as LinkFailure
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
 from braidmq.settings import Settings
@@ -32,8 +33,25 @@ from braidmq.wire.control import (
     encode_failure,
 )
 from braidmq.wire.envelope import COMMON, CONTROL_FIRST, UINT32, VERSION, Command
+from braidmq.wire.gossip import (
+    INCARNATION_MAX,
+    MEMBERS_MAX,
+    RUMORS_MAX,
+    About,
+    Ack,
+    Gossip,
+    Nack,
+    Paths,
+    Ping,
+    Probe,
+    Rumor,
+    Seek,
+    ServiceAbout,
+    Sync,
+)
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 
+RUMOR = Rumor("b", 3, "suspect", "c", b"\x00\xff")
 EVERY: dict[Command, Control] = {
     Command.HELLO: Hello(software="braidmq"),
     Command.WELCOME: Welcome(broker="a", member="b", heartbeat_ms=1, payload_bytes_max=2, software="braidmq"),
@@ -41,17 +59,28 @@ EVERY: dict[Command, Control] = {
     Command.DEMAND: Demand(service="echo", backlog=4),
     Command.HEARTBEAT: Heartbeat(),
     Command.SERVICES: Services(available=["echo", "orders.place"]),
-    Command.PEERS: Peers(brokers=[Peer(certificate=b"\x00\xff", connected=True), Peer(certificate=b"")]),
+    Command.PEERS: Peers(
+        brokers=[Peer(certificate=b"\x00\xff", connected=True), Peer(certificate=b"", state="suspect")]
+    ),
     Command.GOODBYE: Goodbye(reason="refused", text="revoked"),
     Command.STATUS: Status(),
     Command.REPORT: Report(
         broker="a",
         uptime_s=1.5,
-        brokers=[PeerStatus("b", "up")],
+        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6)],
         nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
         services=[ServiceStatus("echo", 1, 2, 3, 4)],
         counters={"requests": 2**63},
     ),
+    Command.PING: Ping(number=1, rumors=[RUMOR, Rumor("c", 0, "dead")]),
+    Command.ACK: Ack(number=1, rumors=[RUMOR]),
+    Command.PROBE: Probe(number=2, target="c", rumors=[RUMOR]),
+    Command.NACK: Nack(number=2),
+    Command.GOSSIP: Gossip(rumors=[RUMOR]),
+    Command.SYNC: Sync(members=[RUMOR], answer=True),
+    Command.ABOUT: About("a", 1, ["tcp://a:1"], 2, 3, 4, settled=True, services=[ServiceAbout("echo", 5, 6)]),
+    Command.SEEK: Seek(service="echo"),
+    Command.PATHS: Paths(service="echo", brokers=["a", "b"]),
 }
 
 
@@ -81,7 +110,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [42, 255])
+    @pytest.mark.parametrize("command", [51, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 
@@ -148,10 +177,47 @@ class TestFields:
 
     def test_lists_are_bounded(self) -> None:
         refused(Command.SERVICES, {"available": ["s"] * 100_001})
-        refused(Command.PEERS, {"brokers": [{"certificate": b""}] * 10_001})
+        refused(Command.PEERS, {"brokers": [{"certificate": b""}] * (MEMBERS_MAX + 1)})
+        refused(Command.SYNC, {"members": [["b", 0, "alive"]] * (MEMBERS_MAX + 1)})
+        refused(Command.ABOUT, {"name": "a", "version": 0, "services": [["s", 0, 0]] * 100_001})
+        refused(Command.ABOUT, {"name": "a", "version": 0, "endpoints": ["tcp://a:1"] * 17})
+        refused(Command.PATHS, {"service": "s", "brokers": ["a"] * (RUMORS_MAX + 1)})
+        for command in (Command.PING, Command.ACK, Command.PROBE, Command.GOSSIP):
+            rumors = [["b", 0, "alive"]] * (RUMORS_MAX + 1)
+            refused(command, {"number": 1, "target": "c", "rumors": rumors})
+            assert decode_control(
+                message(command, msgspec.msgpack.encode({"number": 1, "target": "c", "rumors": rumors[1:]}))
+            )
 
     def test_certificate_is_bounded(self) -> None:
         refused(Command.PEERS, {"brokers": [{"certificate": bytes(64 * 1024 + 1)}]})
+
+    @pytest.mark.parametrize(
+        "rumor",
+        [
+            {"name": "b", "incarnation": 0, "state": "alive"},
+            [],
+            ["b"],
+            ["b", 0],
+            ["", 0, "alive"],
+            ["b" * (NAME_BYTES_MAX + 1), 0, "alive"],
+            ["b", -1, "alive"],
+            ["b", INCARNATION_MAX + 1, "alive"],
+            ["b", 1.5, "alive"],
+            ["b", 0, "well"],
+            ["b", 0, 1],
+            ["b", 0, "suspect", "c" * (NAME_BYTES_MAX + 1)],
+            ["b", 0, "alive", "", "text"],
+            ["b", 0, "alive", "", bytes(64 * 1024 + 1)],
+        ],
+        ids=lambda rumor: str(rumor)[:30],
+    )
+    def test_rumor_is_bounded(self, rumor: object) -> None:
+        refused(Command.GOSSIP, {"rumors": [rumor]})
+        refused(Command.SYNC, {"members": [rumor]})
+
+    def test_state_of_a_broker_is_one_of_four(self) -> None:
+        refused(Command.PEERS, {"brokers": [{"certificate": b"", "state": "well"}]})
 
     def test_required_field_must_be_there(self) -> None:
         refused(Command.READY, {"service": "echo"})
@@ -285,6 +351,8 @@ def test_full_welcome_carries_the_bounds_of_the_settings() -> None:
 def test_report_rows_are_cut_well_below_the_largest_message() -> None:
     row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
     node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
+    problem = max(LinkFailure, key=len)
+    peer = PeerStatus(node.name, "suspect", "connecting", problem, *[UINT32] * 6)
     rows = control.REPORT_ROWS_MAX
-    report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[PeerStatus(node.name, node.state)] * rows)
+    report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[peer] * rows)
     assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 4

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from braidmq.errors import ProtocolError, ServiceError
-from braidmq.wire import bundle, control, envelope
+from braidmq.wire import bundle, control, envelope, gossip
 from braidmq.wire.envelope import Command, Envelope
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -34,6 +35,15 @@ CONTROL_TYPES = {
     "GOODBYE": control.Goodbye,
     "STATUS": control.Status,
     "REPORT": control.Report,
+    "PING": gossip.Ping,
+    "ACK": gossip.Ack,
+    "PROBE": gossip.Probe,
+    "NACK": gossip.Nack,
+    "GOSSIP": gossip.Gossip,
+    "SYNC": gossip.Sync,
+    "ABOUT": gossip.About,
+    "SEEK": gossip.Seek,
+    "PATHS": gossip.Paths,
 }
 READERS = {
     "exchange": envelope.decode,
@@ -55,13 +65,19 @@ def envelope_of(vector: dict[str, Any]) -> Envelope:
     return Envelope(**fields)
 
 
+def with_certificate(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields as they are in memory; a state is the very constant, so that the default is left out."""
+    return {**fields, "certificate": bytes.fromhex(fields["certificate"]), "state": sys.intern(fields["state"])}
+
+
 def control_of(vector: dict[str, Any]) -> control.Control:
     fields = dict(vector["fields"])
     if vector["command"] == "PEERS":
-        fields["brokers"] = [
-            control.Peer(certificate=bytes.fromhex(broker["certificate"]), connected=broker["connected"])
-            for broker in fields["brokers"]
-        ]
+        fields["brokers"] = [control.Peer(**with_certificate(broker)) for broker in fields["brokers"]]
+    for rumors in fields.keys() & {"rumors", "members"}:
+        fields[rumors] = [gossip.Rumor(**with_certificate(rumor)) for rumor in fields[rumors]]
+    if vector["command"] == "ABOUT":
+        fields["services"] = [gossip.ServiceAbout(**service) for service in fields["services"]]
     return msgspec.convert(fields, CONTROL_TYPES[vector["command"]])
 
 
@@ -198,6 +214,15 @@ class TestIndependentReading:
         assert raw[4:8] == bytes((0x10, 34, 0, 0))  # version 1.0, READY, reserved, reserved
         assert struct.unpack_from("!I", raw, 8)[0] == 0  # sent
         assert raw[12:] == b"\x82\xa7service\xacorders.place\xa6credit\x08"
+
+    def test_rumor(self) -> None:
+        raw = BY_NAME["ping"]
+        assert struct.unpack_from("!I", raw, 0)[0] == len(raw)
+        assert raw[4:8] == bytes((0x10, 42, 0, 0))  # version 1.0, PING, reserved, reserved
+        head, first, second = raw[12:29], raw[29:59], raw[59:]
+        assert head == b"\x82\xa6number\x07\xa6rumors\x92"
+        assert first == b"\x95\xa8broker-b\x03\xa7suspect\xa8broker-c\xc4\x00"
+        assert second == b"\x95\xa8broker-d\x00\xa5alive\xa0\xc4\x03\x00\xc1\xff"
 
     def test_bundle(self) -> None:
         vector = next(vector for vector in BUNDLE if vector["name"] == "mixed")

@@ -1,0 +1,235 @@
+"""What the brokers told, taken together: who sees whom how, whether they agree, and sums over the whole net. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from braidmq.core.link import OPEN
+from braidmq.node import BrokerInfo
+from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
+
+NAMES_MAX: Final = 8
+"""Names that are listed one by one: more of them make no sentence that anyone reads."""
+
+HEARSAY: Final = "unknown"
+"""The link to a broker that this node does not know itself: others told of it."""
+
+ABSENT: Final = ("dead", "unknown")
+"""How a broker is seen that is not in the net. A dead one becomes unknown by and by, and at no common moment."""
+
+STATES: Final = ("dead", "unknown", "suspect", "leaving", "alive")
+"""How a broker may be seen, the worst first."""
+
+Seen = Mapping[str, Mapping[str, PeerStatus]]
+"""The rows of each broker that told its state, by their names."""
+
+
+class View(NamedTuple):
+    """A broker as this node knows it, and what it told, if it told anything."""
+
+    info: BrokerInfo
+    report: Report | None
+
+    @property
+    def told(self) -> bool:
+        """Whether the broker told its state."""
+        return self.report is not None and not self.report.denied
+
+    @property
+    def problem(self) -> str:
+        """Why it did not; empty if it did."""
+        if self.report is not None:
+            return "this node may not observe it" if self.report.denied else ""
+        if self.info.problem:
+            return self.info.problem
+        if self.info.state == HEARSAY:
+            return "only other brokers know of it"
+        return "no connection yet" if self.info.state in ("waiting", "connecting") else "it does not answer"
+
+    @property
+    def services_cut(self) -> int:
+        """How many services are missing in its list, which was too long."""
+        return self.report.services_total - len(self.report.services) if self.report is not None else 0
+
+    @property
+    def nodes_cut(self) -> int:
+        """The same of the nodes."""
+        return self.report.nodes_total - len(self.report.nodes) if self.report is not None else 0
+
+
+class ServiceSum(NamedTuple):
+    """A service over the whole net.
+
+    Attributes:
+        name: of the service.
+        workers: how many nodes serve it, each counted once at however many brokers it is.
+        parts: what each broker told of it.
+    """
+
+    name: str
+    workers: int
+    parts: dict[str, ServiceStatus]
+
+    @property
+    def credit(self) -> int:
+        """How many requests its workers take at once, over all brokers."""
+        return sum(part.credit for part in self.parts.values())
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that are with the workers."""
+        return sum(part.outstanding for part in self.parts.values())
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a worker."""
+        return sum(part.queued for part in self.parts.values())
+
+
+class NodeSum(NamedTuple):
+    """A node over the whole net; what each broker told of it, once for each of its connections there."""
+
+    name: str
+    parts: list[tuple[str, NodeStatus]]
+
+    @property
+    def brokers(self) -> list[str]:
+        """Where it is connected."""
+        return list(dict.fromkeys(broker for broker, _ in self.parts))
+
+    @property
+    def in_flight(self) -> int:
+        """Its requests that await an answer."""
+        return sum(part.in_flight for _, part in self.parts)
+
+    @property
+    def silent_ms(self) -> int:
+        """The longest silence."""
+        return max(part.silent_ms for _, part in self.parts)
+
+    @property
+    def serves(self) -> list[str]:
+        """The services that it is a worker for."""
+        return sorted({service for _, part in self.parts for service in part.serves})
+
+    @property
+    def state(self) -> str:
+        """Its state, with the brokers at which it has it if it is not the same at all of them."""
+        states: dict[str, dict[str, None]] = {}
+        for broker, part in self.parts:
+            states.setdefault(part.state, {})[broker] = None
+        if len(states) == 1:
+            return next(iter(states))
+        return ", ".join(f"{state} at {listed(list(brokers))}" for state, brokers in states.items())
+
+
+def complete(views: Sequence[View]) -> list[View]:
+    """Return the views by name, with those brokers that only others know of."""
+    known = {view.info.name: view for view in views}
+    for rows in seen_by(views).values():
+        for name in rows:
+            known.setdefault(name, View(BrokerInfo(name, (), HEARSAY, None), None))
+    return [known[name] for name in sorted(known)]
+
+
+def seen_by(views: Iterable[View]) -> Seen:
+    """Return how each broker that told its state sees the brokers, itself included."""
+    return {
+        view.info.name: {row.name: row for row in view.report.brokers}
+        for view in views
+        if view.report is not None and view.told
+    }
+
+
+def state_to(rows: Mapping[str, PeerStatus], name: str) -> str:
+    """Return the state of the broker `name` in the rows of one that may not know it."""
+    row = rows.get(name)
+    return "unknown" if row is None else row.state
+
+
+def opinions(seen: Seen, name: str) -> dict[str, list[str]]:
+    """Return by state who sees the broker `name` in it, the worst state first."""
+    found: dict[str, list[str]] = {}
+    for broker, rows in seen.items():
+        found.setdefault(state_to(rows, name), []).append(broker)
+    return {state: found[state] for state in sorted(found, key=_badness)}
+
+
+def disagreements(views: Sequence[View]) -> list[str]:
+    """Return for each broker of which the others do not hold the same how each of them sees it.
+
+    Only who told its state counts. To be dead and to be unknown is the same: it is not in the net.
+    """
+    seen = seen_by(views)
+    names = sorted({name for rows in seen.values() for name in rows})
+    every = {name: opinions(seen, name) for name in names}
+    return [
+        f"{name} is " + told_apart(found)
+        for name, found in every.items()
+        if len({"dead" if state in ABSENT else state for state in found}) > 1
+    ]
+
+
+def agree(views: Sequence[View]) -> bool:
+    """Whether any broker told its state, and all that did name the same brokers in the same states."""
+    return any(view.told for view in views) and not disagreements(views)
+
+
+def told_apart(found: Mapping[str, Sequence[str]]) -> str:
+    """Return opinions as text: dead to b1, alive to b2."""
+    return ", ".join(f"{state} to {listed(brokers)}" for state, brokers in found.items())
+
+
+def unlinked(seen: Seen) -> list[str]:
+    """Return the connections between brokers of the net that are not up, with the reason."""
+    return [
+        f"{broker} has no connection to {name}: {row.problem or row.link}"
+        if row.link not in OPEN
+        else f"the connection from {broker} to {name} is {row.link}"
+        for broker, rows in sorted(seen.items())
+        for name, row in sorted(rows.items())
+        if name != broker and row.state in ("alive", "suspect") and row.link != "up"
+    ]
+
+
+def services(views: Iterable[View]) -> list[ServiceSum]:
+    """Return the services of the whole net by name."""
+    parts: dict[str, dict[str, ServiceStatus]] = {}
+    workers: dict[str, set[str]] = {}
+    for view in views:
+        if view.report is None:
+            continue
+        for service in view.report.services:
+            parts.setdefault(service.name, {})[view.info.name] = service
+        for node in view.report.nodes:
+            for name in node.serves:
+                workers.setdefault(name, set()).add(node.name)
+    # Processes that share a join file are one name, and long lists of nodes are cut: then one broker knows better.
+    return [
+        ServiceSum(
+            name,
+            max(len(workers.get(name, ())), *(part.workers for part in parts[name].values())),
+            parts[name],
+        )
+        for name in sorted(parts)
+    ]
+
+
+def nodes(views: Iterable[View]) -> list[NodeSum]:
+    """Return the nodes of the whole net by name."""
+    found: dict[str, NodeSum] = {}
+    for view in views:
+        if view.report is not None:
+            for node in view.report.nodes:
+                found.setdefault(node.name, NodeSum(node.name, [])).parts.append((view.info.name, node))
+    return [found[name] for name in sorted(found)]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as text; beyond NAMES_MAX only how many more there are."""
+    if len(names) <= NAMES_MAX:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMES_MAX])} and {len(names) - NAMES_MAX:,} more"
+
+
+def _badness(state: str) -> int:
+    return STATES.index(state) if state in STATES else len(STATES)

@@ -1,0 +1,174 @@
+"""What a broker tells its members without being asked: the brokers of the net, the services, and itself to its peers.
+
+`on_welcome` tells a new member all of it; `on_tick` tells everyone what is new.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from braidmq.core.dispatch import Dispatcher
+from braidmq.core.exchange import Session
+from braidmq.core.outbox import Outbox
+from braidmq.core.peering import PeeringCore
+from braidmq.members import Role, matches
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.envelope import UINT32
+from braidmq.wire.gossip import About, ServiceAbout
+
+PEER_ROWS_PER_TICK: Final = 20_000
+"""Rows of lists of brokers that are sent in one tick: some MB/s. In a large net the news reaches the nodes over a few
+ticks, instead of keeping the broker from its work for one long moment."""
+
+ABOUT_S: Final = 1.0
+"""How often a broker tells its peers of itself, if something has changed; longer with more than ABOUT_SERVICES."""
+
+NEWS_S: Final = 0.2
+"""The same for a service that has got its first worker or lost its last one."""
+
+ABOUT_SERVICES: Final = 1_000
+"""Services that can be told of each ABOUT_S, at some ten KiB for each peer."""
+
+
+class Announcements:
+    """See the module. `sessions` is the broker's own table."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Mapping[bytes, Session],
+        dispatcher: Dispatcher,
+        peering: PeeringCore,
+        outbox: Outbox[bytes],
+        *,
+        now: float,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._peering = peering
+        self._outbox = outbox
+        self._peering_version = -1
+        self._peers = control.Peers([])
+        self._peers_message = b""
+        self._peers_sent_ms = 0
+        self._behind: dict[Session, None] = {}
+        self._about = About(peering.own.name, 0)
+        self._told_at = now - ABOUT_S
+        self._news = False
+
+    def on_welcome(self, session: Session, now: float) -> None:
+        """Tell a new member what there is."""
+        self._review_peers()
+        self._send_peers(session, now)
+        if session.member.role is Role.BROKER:
+            self._send(session, self._about, now)
+        else:
+            available = self._dispatcher.available()
+            self._send_services(session, tuple(name for name in available if session.member.may_call(name)), now)
+
+    def on_end(self, session: Session) -> None:
+        """Take in that a session is over."""
+        self._behind.pop(session, None)
+
+    def on_tick(self, now: float) -> None:
+        """Tell the members what is new."""
+        self._tell_peers(now)
+        if self._dispatcher.announce:
+            self._dispatcher.announce = False
+            self._news = True
+            self._tell_services(now)
+        stretch = max(1.0, len(self._about.services) / ABOUT_SERVICES)
+        if now - self._told_at >= (NEWS_S if self._news else ABOUT_S) * stretch:
+            self._tell_about(now)
+
+    def about(self) -> About:
+        """Return what this broker says of itself, as of now."""
+        dispatcher = self._dispatcher
+        return About(
+            self._about.name,
+            self._about.version,
+            list(self._peering.own.endpoints),
+            sum(session.member.role is Role.NODE for session in self._sessions.values()),
+            sum(len(session.assigned) for session in self._sessions.values()),
+            sum(service.queued for service in dispatcher.services.values()),
+            dispatcher.settle_at is None,
+            [
+                ServiceAbout(
+                    service.name.decode(), len(service.slots), sum(slot.credit for slot in service.slots.values())
+                )
+                for service in dispatcher.services.values()
+                if service.available()
+            ],
+        )
+
+    def _review_peers(self) -> None:
+        """Take over what is new of the other brokers: the list for members, and what they have workers for."""
+        peering = self._peering
+        if peering.version != self._peering_version:
+            self._peering_version = peering.version
+            self._dispatcher.elsewhere = peering.offered() if peering.has_settled else None
+            peers = control.Peers(peering.peers())
+            if peers != self._peers:
+                self._peers = peers
+                self._peers_message = b""
+                self._behind = dict.fromkeys(self._sessions.values())
+
+    def _send_peers(self, session: Session, now: float) -> None:
+        """Send a member the list of brokers, which is encoded once for all that get it at one time."""
+        sent_ms = int(now * 1000) & UINT32
+        if not self._peers_message or sent_ms != self._peers_sent_ms:
+            self._peers_message = control.encode_control(self._peers, sent_ms)
+            self._peers_sent_ms = sent_ms
+        session.peers_at = now
+        session.spoke = True
+        self._behind.pop(session, None)
+        self._outbox.put(session.route, self._peers_message)
+
+    def _tell_peers(self, now: float) -> None:
+        """Send the list of brokers to the members that have an old one, or none for sync_s."""
+        self._review_peers()
+        budget = max(1, PEER_ROWS_PER_TICK // len(self._peers.brokers))
+        for session in list(self._behind)[:budget]:
+            self._send_peers(session, now)
+        due = now - self._settings.sync_s
+        for session in self._sessions.values():
+            if session.peers_at <= due:
+                self._behind[session] = None
+
+    def _tell_about(self, now: float) -> None:
+        """Tell the other brokers what is new of this one."""
+        about = self.about()
+        self._told_at = now
+        self._news = False
+        if about != self._about:
+            self._about = msgspec.structs.replace(about, version=about.version + 1)
+            for session in self._sessions.values():
+                if session.member.role is Role.BROKER:
+                    self._send(session, self._about, now)
+
+    def _tell_services(self, now: float) -> None:
+        """Tell every node which of its services have a worker here."""
+        available = self._dispatcher.available()
+        lists: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for session in self._sessions.values():
+            calls = session.member.calls
+            if calls not in lists:
+                lists[calls] = tuple(service for service in available if matches(calls, service))
+            self._send_services(session, lists[calls], now)
+
+    def _send_services(self, session: Session, services: tuple[str, ...], now: float) -> None:
+        """Tell a node which of the services that it may call have a worker here, unless it knows."""
+        if session.member.role is Role.NODE and services != session.services_sent:
+            session.services_sent = services
+            self._send(session, control.Services(list(services)), now)
+
+    def _send(self, session: Session, message: control.Control, now: float) -> None:
+        session.spoke = True
+        self._outbox.put_control(session.route, message, now)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        assert self._behind.keys() <= set(self._sessions.values())

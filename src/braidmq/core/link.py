@@ -1,0 +1,202 @@
+"""One connection to one broker: how it stands, why it failed, and what its owner keeps of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any, Final
+
+from braidmq.core.balancing import PeakEwma
+from braidmq.core.staleness import Staleness
+
+
+class LinkState(StrEnum):
+    """How a link stands."""
+
+    WAITING = "waiting"
+    """Not connected; it will be tried again."""
+    CONNECTING = "connecting"
+    UP = "up"
+    SUSPECT = "suspect"
+    """Connected but silent for too long to be given new work."""
+    DRAINING = "draining"
+    """The broker takes no new requests; answers still come."""
+
+
+OPEN: Final = frozenset((LinkState.UP, LinkState.SUSPECT, LinkState.DRAINING))
+"""States in which there is a session with the broker."""
+
+
+class Failure(StrEnum):
+    """Why a connection could not be made or ended, as far as the transport can tell."""
+
+    CLOSED = "the connection was closed"
+    UNREACHABLE = "nothing answers there"
+    UNRESOLVED = "its host name has no address"
+    NOT_REGISTERED = "the broker refuses this key: it is not registered"
+    NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
+    SILENT = "the broker was silent for too long"
+    TURNED_AWAY = "the broker ended the session"
+    DRAINING = "the broker is about to stop"
+
+
+class Change(Enum):
+    """What happened to a link, for the core that owns it."""
+
+    UP = "up"
+    DOWN = "down"
+    STATE = "state"
+    SERVICES = "services"
+    GONE = "gone"
+    """The broker was forgotten: it is no link any more."""
+
+    @property
+    def about_credit(self) -> bool:
+        """Whether a worker may have to spread its credit anew."""
+        return self is not Change.SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A broker as its certificate describes it.
+
+    Attributes:
+        name: its registered name.
+        endpoints: where it can be reached, in order of preference; at least one.
+        key: its CURVE public key, 32 bytes.
+        certificate: the signed certificate that says so.
+        serial: the certificate's number; a higher one replaces a lower one.
+    """
+
+    name: str
+    endpoints: tuple[str, ...]
+    key: bytes
+    certificate: bytes
+    serial: int
+
+
+Verify = Callable[[bytes], BrokerAddress]
+"""Returns the address in a certificate, or raises ProtocolError if this net's authority has not signed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Look up the addresses behind endpoints, and tell them by `on_resolved`; those that are addresses stay."""
+
+    name: str
+    endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Make a new socket and connect it."""
+
+    name: str
+    endpoint: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket and forget it."""
+
+    name: str
+
+
+Action = Resolve | Open | Close
+"""What a shell does with sockets on behalf of a core."""
+
+
+class Link:
+    """One broker and the connection to it.
+
+    Attributes:
+        configured: whether it comes from this member's own file; otherwise brokers told of it, and it is forgotten
+            once they tell so no more.
+        wanted: whether there should be a connection; False for those beyond brokers_connected_max.
+        resolving: whether the addresses are being looked up.
+        target: the address that is in use, or was tried last.
+        targets: addresses that are left to try in this round.
+        last_good: the address that worked last.
+        leaving: whether this node is about to end the session, because it is no longer wanted.
+        peers: the brokers that this broker listed last, without the dead.
+        reached: those of them that it was connected to.
+        failures: rounds that failed since a connection has lasted for reconnect_s_max.
+        welcomed_at: when the session began.
+        epoch: counts the sessions, so that an answer never goes into another session than its request's.
+        services: those with a worker at this broker that this node may call.
+        calls: what awaits an answer over this link; owned by the client.
+        noted: whether the broker has said that it sends no more requests to this draining node.
+        unsent: what was due to the broker when the connection ended and never reached the transport.
+    """
+
+    __slots__ = (
+        "address",
+        "calls",
+        "configured",
+        "epoch",
+        "ewma",
+        "failure",
+        "failures",
+        "heard_at",
+        "heartbeat_at",
+        "heartbeat_s",
+        "in_flight",
+        "last_good",
+        "leaving",
+        "name",
+        "noted",
+        "payload_bytes_max",
+        "peers",
+        "reached",
+        "resolving",
+        "services",
+        "since",
+        "spoke",
+        "staleness",
+        "state",
+        "target",
+        "targets",
+        "unsent",
+        "wake_at",
+        "wanted",
+        "warned",
+        "welcomed_at",
+    )
+
+    def __init__(self, address: BrokerAddress, now: float) -> None:
+        self.address = address
+        self.name = address.name
+        self.state = LinkState.WAITING
+        self.wake_at = now
+        self.since = now
+        self.configured = False
+        self.wanted = True
+        self.resolving = False
+        self.target = ""
+        self.targets: list[str] = []
+        self.last_good = ""
+        self.leaving = False
+        self.peers: frozenset[str] = frozenset()
+        self.reached: frozenset[str] = frozenset()
+        self.failures = 0
+        self.welcomed_at = now
+        self.failure: Failure | None = None
+        self.epoch = 0
+        self.heard_at = now
+        self.heartbeat_at = now
+        self.heartbeat_s = 0.0
+        self.payload_bytes_max = 0
+        self.services: frozenset[bytes] = frozenset()
+        self.staleness = Staleness()
+        self.ewma = PeakEwma(now)
+        self.in_flight = 0
+        self.calls: dict[Any, None] = {}
+        self.spoke = False
+        self.warned = False
+        self.noted = False
+        self.unsent: list[bytes] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a session with the broker."""
+        return self.state in OPEN

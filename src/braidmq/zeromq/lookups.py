@@ -1,0 +1,71 @@
+"""Looks up the addresses of brokers in threads, so that a slow DNS server delays nothing else."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Final
+
+from braidmq.resolve import ResolveError, is_address, resolve
+from braidmq.threads import DaemonThreads
+
+THREADS_MAX: Final = 4
+"""Lookups at one time. Those of dead names wait for the system's timeout, and must not keep all others waiting."""
+
+_LOG = logging.getLogger("braidmq.dns")
+
+
+class Lookups:
+    """Endpoints in, addresses out. All methods belong to one thread; `notify` is called from others.
+
+    Args:
+        notify: tells that `take` has something.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._threads: DaemonThreads[tuple[str, ...], list[str]] = DaemonThreads(THREADS_MAX, "braidmq-dns")
+        self._done: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
+        self._pending: set[str] = set()
+        self._problems: dict[str, str] = {}
+
+    def begin(self, name: str, endpoints: tuple[str, ...]) -> None:
+        """Look up the endpoints of the broker `name`; what is an address already can be taken at once."""
+        if all(map(is_address, endpoints)):
+            self._done.put((name, list(endpoints)))
+        elif name not in self._pending:
+            self._pending.add(name)
+            future = self._threads.submit(partial(self._look_up, name), endpoints)
+            future.add_done_callback(partial(self._finish, name))
+
+    def take(self) -> list[tuple[str, list[str]]]:
+        """Return the brokers whose addresses are known now, each with those; none if there are none."""
+        found = []
+        while not self._done.empty():
+            name, addresses = self._done.get()
+            self._pending.discard(name)
+            found.append((name, addresses))
+        return found
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()
+
+    def _look_up(self, name: str, endpoints: tuple[str, ...]) -> list[str]:
+        addresses: list[str] = []
+        problems = []
+        for endpoint in endpoints:
+            try:
+                addresses += resolve(endpoint)
+            except ResolveError as error:
+                problems.append(str(error))
+        problem = "; ".join(problems)
+        if problem and problem != self._problems.get(name):
+            _LOG.warning("%s: %s", name, problem)
+        self._problems[name] = problem
+        return addresses
+
+    def _finish(self, name: str, future: Future[list[str]]) -> None:
+        self._done.put((name, future.result()))
+        self._notify()

@@ -1,0 +1,161 @@
+"""Brokers find each other, nodes follow, and drains go unnoticed: real processes, with the figures that must hold."""
+
+import asyncio
+import signal
+from time import monotonic
+
+from async_tests import until
+from braidmq import Node
+from faults import BROKERS, Faults, under_load
+from load import errors, flagged
+from processes import LiveNet, wait_until
+
+PROBE_S = 1.0
+"""The default of Settings.probe_s."""
+
+
+def states(node):
+    return {broker.name: broker.state for broker in node.brokers}
+
+
+def test_broker_that_joins_four_others_is_known_to_all_within_three_probe_intervals_and_used_two_seconds_later(
+    tmp_path,
+):
+    with LiveNet(tmp_path) as net:
+        net.add_members("b1", "b2", "b3", "b4", "b5")
+        four = ("b1", "b2", "b3", "b4")
+        for name in four:
+            net.broker(name)
+        net.serve("--service", "s", "--exec", "cat")
+        net.wait_for_workers("s", *four)
+        net.wait_for_agreement(*four)
+        net.broker("b5")
+        listening_at = monotonic()
+        net.wait_for_agreement(*four, "b5", timeout=3 * PROBE_S)
+        net.wait_for_workers("s", "b5")
+        assert monotonic() - listening_at < 3 * PROBE_S + 2.0
+        assert net.call("s", "hello", "--via", "b5").stdout == b"hello"
+
+
+async def test_kill_9_of_a_broker_is_noticed_by_nodes_at_once_and_listed_by_peers_within_six_seconds(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        faults.children["b3"].send_signal(signal.SIGKILL)
+        killed_at = monotonic()
+        await until(lambda: states(load.client)["b3"] != "up")
+        # 3 ms on a quiet machine. Silence alone would be noticed after suspect_after_s=1.5: it is the lost connection.
+        assert monotonic() - killed_at < 1.0
+
+        def listed():
+            return all(faults.net.members(name).get("b3", "dead") == "dead" for name in ("b1", "b2"))
+
+        await asyncio.to_thread(wait_until, listed, "b1 and b2 list b3 as dead", 6.0 - (monotonic() - killed_at))
+        await load.answered(outcomes)
+    assert errors(outcomes) == []
+
+
+async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        faults.children["b3"].send_signal(signal.SIGSTOP)
+
+        def listed():
+            return all(faults.net.members(name).get("b3") == "dead" for name in ("b1", "b2"))
+
+        await asyncio.to_thread(wait_until, listed, "b1 and b2 list b3 as dead", 15.0)
+        faults.children["b3"].send_signal(signal.SIGCONT)
+        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
+        await faults.back()
+        await load.answered(outcomes)
+    assert errors(outcomes) == []
+
+
+async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
+    async with under_load(tmp_path) as (faults, load, outcomes):
+        for name in BROKERS:
+            told_at = monotonic()
+            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            assert monotonic() - told_at < 10.0
+            await asyncio.to_thread(faults.start_broker, name)
+            await faults.back(name)
+            await load.answered(outcomes)
+        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
+    assert errors(outcomes) == []
+    assert flagged(outcomes) == []
+
+
+async def test_net_is_whole_again_after_all_brokers_were_away_for_ten_seconds(tmp_path):
+    async with under_load(tmp_path, timeout=30.0) as (faults, load, outcomes):
+        for name in BROKERS:
+            faults.children[name].send_signal(signal.SIGKILL)
+        away_until = monotonic() + 10.0
+        for name in BROKERS:
+            await asyncio.to_thread(faults.children[name].wait)
+        await until(lambda: monotonic() >= away_until, timeout=15.0)
+        before = len(load.record.calls)
+        await asyncio.gather(*(asyncio.to_thread(faults.start_broker, name) for name in BROKERS))
+        listening_at = monotonic()
+        await faults.back()
+        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
+        await until(lambda: set(states(load.client).values()) == {"up"})
+        assert monotonic() - listening_at < 5.0
+        await load.answered(outcomes)
+        attempts = sum(faults.net.report(name).counters["requests"] for name in BROKERS)
+        # No storm: those that waited are sent once each; the calls that began before are at most one per caller.
+        assert attempts <= 1.1 * (len(load.record.calls) - before + 20)
+    assert errors(outcomes) == []
+
+
+def test_broker_that_stops_is_said_to_leave_and_is_not_suspected(tmp_path):
+    with LiveNet(tmp_path) as net:
+        net.add_members("b1", "b2")
+        first, second = net.broker("b1"), net.broker("b2")
+        net.wait_for_agreement("b1", "b2")
+        assert second.end() == 0
+        wait_until(lambda: net.members("b1").get("b2") == "dead", "b1 knows that b2 has left", 2.0)
+        assert "b2 has left" in first.wait_for_line("b2 has left")
+        assert "suspect" not in first.log
+
+
+async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state_file(tmp_path):
+    faults = Faults(tmp_path, brokers=())
+    net, state = faults.net, tmp_path / "client.state"
+    net.add_broker("b1")
+    before = net.join("client").read_bytes()
+    net.add_broker("b2")
+    net.join("client").write_bytes(before)
+    try:
+        for name in ("b1", "b2"):
+            await asyncio.to_thread(faults.start_broker, name)
+        await asyncio.to_thread(faults.start_worker, "w1")
+        async with Node(net.join("client"), state=state) as client:
+            await until(lambda: states(client) == {"b1": "up", "b2": "up"})
+        assert await asyncio.to_thread(faults.children["b1"].end, signal.SIGKILL) == -signal.SIGKILL
+        async with Node(net.join("client"), state=state) as client:
+            reply = await client.request("s", b"1", timeout=10.0)
+            assert (reply.payload, reply.broker) == (b"re:1", "b2")
+        state.write_bytes(b"garbage")
+        async with Node(net.join("client"), state=state) as client:
+            assert states(client).keys() == {"b1"}
+    finally:
+        await asyncio.to_thread(net.close)
+
+
+async def test_node_forgets_a_broker_that_has_left_for_good_and_comes_back_to_one_that_returns(tmp_path):
+    faults = Faults(tmp_path, brokers=())
+    net = faults.net
+    net.add_broker("b1")
+    before = net.join("client").read_bytes()
+    net.add_broker("b2")
+    net.join("client").write_bytes(before)
+    try:
+        for name in ("b1", "b2"):
+            await asyncio.to_thread(faults.start_broker, name)
+        async with Node(net.join("client")) as client:
+            await until(lambda: states(client) == {"b1": "up", "b2": "up"})
+            assert await asyncio.to_thread(faults.children["b2"].end) == 0
+            await until(lambda: states(client) == {"b1": "up"})
+            await asyncio.to_thread(faults.start_broker, "b2")
+            returned_at = monotonic()
+            await until(lambda: states(client) == {"b1": "up", "b2": "up"})
+            assert monotonic() - returned_at < 2.0
+    finally:
+        await asyncio.to_thread(net.close)
