@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from time import monotonic
 
 from async_tests import until
 from braidmq import Node
+from braidmq.trust import joinfile, manifest
 from faults import BROKERS, Faults, under_load
 from load import errors, flagged
 from processes import LiveNet, wait_until
@@ -159,3 +161,22 @@ async def test_node_forgets_a_broker_that_has_left_for_good_and_comes_back_to_on
             assert monotonic() - returned_at < 2.0
     finally:
         await asyncio.to_thread(net.close)
+
+
+def test_broker_that_the_newest_registry_dropped_does_not_come_back_by_hearsay(tmp_path):
+    """b1 has the newest manifest; b3 has an older one and goes on telling of b2, whose certificate is genuine."""
+    with LiveNet(tmp_path) as net:
+        net.add_members("b1", "b2", "b3")
+        first = net.broker("b1")
+        net.broker("b2")
+        net.broker("b3", "--set", "sync_s=1")
+        net.wait_for_agreement("b1", "b2", "b3")
+        file, seed = joinfile.load(net.join("b1")), net.authority._seed
+        rest = [each for each in file.manifest.certificates if each.name != "b2"]
+        newest = manifest.issue(file.net, file.manifest.version + 1, rest, seed)
+        replace(file, manifest=newest, brokers=newest.brokers).write(net.join("b1"))
+        first.wait_for_line("b2 is no longer a broker of this net")
+        line = first.wait_for_line("a broker's certificate is refused")
+        assert "b2 was removed from the registry" in line
+        assert net.members("b1") == {"b1": "alive", "b3": "alive"}
+        assert "b2" in net.members("b3")
