@@ -139,7 +139,7 @@ def test_a_process_that_ends_by_itself_is_told_in_one_line(tmp_path):
 
 def test_without_a_terminal_there_are_plain_lines_and_a_summary(tmp_path):
     demo = start(
-        tmp_path, "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "3", "--kill-every", "2",
+        tmp_path, "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
         "--rate", "50",
     )  # fmt: skip
     out, err = demo.communicate(timeout=100)
