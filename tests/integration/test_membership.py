@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -117,50 +118,46 @@ def test_broker_that_stops_is_said_to_leave_and_is_not_suspected(tmp_path):
         assert "suspect" not in first.log
 
 
-async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state_file(tmp_path):
-    faults = Faults(tmp_path, brokers=())
-    net, state = faults.net, tmp_path / "client.state"
-    net.add_broker("b1")
-    before = net.join("client").read_bytes()
-    net.add_broker("b2")
-    net.join("client").write_bytes(before)
+@asynccontextmanager
+async def net_of_two(directory):
+    """Brokers b1 and b2 with a worker; the client's join file is older than b2 and names b1 only."""
+    faults = Faults(directory, brokers=("b1",))
+    before = faults.net.join("client").read_bytes()
+    faults.net.add_broker("b2")
+    faults.net.join("client").write_bytes(before)
     try:
         for name in ("b1", "b2"):
             await asyncio.to_thread(faults.start_broker, name)
         await asyncio.to_thread(faults.start_worker, "w1")
-        async with Node(net.join("client"), state=state) as client:
+        yield faults
+    finally:
+        await asyncio.to_thread(faults.net.close)
+
+
+async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state_file(tmp_path):
+    state = tmp_path / "client.state"
+    async with net_of_two(tmp_path) as faults:
+        join = faults.net.join("client")
+        async with Node(join, state=state) as client:
             await until(lambda: states(client) == {"b1": "up", "b2": "up"})
         assert await asyncio.to_thread(faults.children["b1"].end, signal.SIGKILL) == -signal.SIGKILL
-        async with Node(net.join("client"), state=state) as client:
+        async with Node(join, state=state) as client:
             reply = await client.request("s", b"1", timeout=10.0)
             assert (reply.payload, reply.broker) == (b"re:1", "b2")
         state.write_bytes(b"garbage")
-        async with Node(net.join("client"), state=state) as client:
+        async with Node(join, state=state) as client:
             assert states(client).keys() == {"b1"}
-    finally:
-        await asyncio.to_thread(net.close)
 
 
-async def test_node_forgets_a_broker_that_has_left_for_good_and_comes_back_to_one_that_returns(tmp_path):
-    faults = Faults(tmp_path, brokers=())
-    net = faults.net
-    net.add_broker("b1")
-    before = net.join("client").read_bytes()
-    net.add_broker("b2")
-    net.join("client").write_bytes(before)
-    try:
-        for name in ("b1", "b2"):
-            await asyncio.to_thread(faults.start_broker, name)
-        async with Node(net.join("client")) as client:
-            await until(lambda: states(client) == {"b1": "up", "b2": "up"})
-            assert await asyncio.to_thread(faults.children["b2"].end) == 0
-            await until(lambda: states(client) == {"b1": "up"})
-            await asyncio.to_thread(faults.start_broker, "b2")
-            returned_at = monotonic()
-            await until(lambda: states(client) == {"b1": "up", "b2": "up"})
-            assert monotonic() - returned_at < 2.0
-    finally:
-        await asyncio.to_thread(net.close)
+async def test_node_forgets_a_broker_that_has_left_and_comes_back_to_it_when_it_returns(tmp_path):
+    async with net_of_two(tmp_path) as faults, Node(faults.net.join("client")) as client:
+        await until(lambda: states(client) == {"b1": "up", "b2": "up"})
+        assert await asyncio.to_thread(faults.children["b2"].end) == 0
+        await until(lambda: states(client) == {"b1": "up"})
+        await asyncio.to_thread(faults.start_broker, "b2")
+        returned_at = monotonic()
+        await until(lambda: states(client) == {"b1": "up", "b2": "up"})
+        assert monotonic() - returned_at < 2.0
 
 
 def test_broker_that_the_newest_registry_dropped_does_not_come_back_by_hearsay(tmp_path):
