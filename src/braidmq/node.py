@@ -103,6 +103,7 @@ class Node:
         self.settings = settings or Settings()
         self._state = None if state is None else Path(state)
         self._saved: tuple[bytes, ...] = ()
+        self._state_complained = False
         self._services: dict[str, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
@@ -319,7 +320,7 @@ class Node:
             return ()
         try:
             return statefile.load(self._state)
-        except ConfigError as error:
+        except (OSError, ValueError) as error:  # a ConfigError is a ValueError
             _LOG.warning("nothing is remembered of the net: %s", error)
             return ()
 
@@ -331,11 +332,14 @@ class Node:
 
     def _save_state(self, path: Path, core: NodeCore) -> None:
         known = core.known
-        if set(known) != set(self._saved):
+        if set(known) == set(self._saved):
+            return
+        try:
+            statefile.save(path, known)
             self._saved = known
-            try:
-                statefile.save(path, known)
-            except OSError as error:
+        except (OSError, ValueError) as error:
+            if not self._state_complained:
+                self._state_complained = True
                 _LOG.warning("the brokers that are known cannot be remembered: %s", error)
 
     # -- running jobs

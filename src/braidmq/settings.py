@@ -208,8 +208,8 @@ class Settings:
             raise ConfigError("reconnect_s must not exceed reconnect_s_max")
 
     @classmethod
-    def parse(cls, assignments: Iterable[str]) -> Self:
-        """Return the defaults with changes, each written NAME=VALUE.
+    def parse(cls, assignments: Iterable[str], preset: Literal["lan", "wan", "test"] = "lan") -> Self:
+        """Return a preset with changes, each written NAME=VALUE.
 
         Raises:
             ConfigError: there is no such setting, or its value is wrong.
@@ -226,7 +226,8 @@ class Settings:
             except ValueError:
                 what = "whole number" if kind is int else "number"
                 raise ConfigError(f"{name} must be a {what}, not {text!r}") from None
-        return cls(**changes)
+        presets = {"lan": cls.lan, "wan": cls.wan, "test": cls.test}
+        return presets[preset](**changes)
 
     @classmethod
     def test(cls, **changes: Any) -> Self:

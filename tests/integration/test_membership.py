@@ -1,8 +1,9 @@
 """Brokers find each other, nodes follow, and drains go unnoticed: real processes, with the figures that must hold."""
 
 import asyncio
+import json
 import signal
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -116,6 +117,45 @@ def test_broker_that_stops_is_said_to_leave_and_is_not_suspected(tmp_path):
         wait_until(lambda: net.members("b1").get("b2") == "dead", "b1 knows that b2 has left", 2.0)
         assert "b2 has left" in first.wait_for_line("b2 has left")
         assert "suspect" not in first.log
+
+
+def test_broker_that_drains_with_a_job_under_way_is_leaving_until_it_has_ended(tmp_path):
+    with LiveNet(tmp_path) as net:
+        net.add_members("b1", "b2", "b3")
+        children = {name: net.broker(name) for name in ("b1", "b2", "b3")}
+        net.serve("--service", "s", "--exec", "sh -c 'sleep 2; cat'")
+        net.wait_for_workers("s")
+        net.wait_for_agreement("b1", "b2", "b3")
+        with net.calling("s", "hello", "--via", "b1") as call:
+            wait_until(lambda: net.service("b1", "s").outstanding, "b1 has the call")
+            children["b1"].send_signal(signal.SIGTERM)
+            wait_until(lambda: net.members("b2")["b1"] == "leaving", "b2 knows that b1 leaves")
+            while call.poll() is None:
+                assert net.members("b2")["b1"] == net.members("b3")["b1"] == "leaving" or call.poll() is not None
+            assert call.communicate() == (b"hello", b"")
+        assert children["b1"].wait() == 0
+        wait_until(lambda: {net.members(name).get("b1") for name in ("b2", "b3")} == {"dead"}, "b1 has left")
+        for child in children.values():
+            assert "suspect" not in child.log
+            assert "refuted" not in child.log
+        assert [children[name].log.count("b1 has left") for name in ("b2", "b3")] == [1, 1]
+
+
+def test_requests_that_wait_at_a_draining_broker_go_elsewhere_unflagged(tmp_path):
+    """Of four calls of 1 s one runs at the only worker; b1 keeps the others, and gives them back when it drains."""
+    with LiveNet(tmp_path) as net, ExitStack() as stack:
+        net.add_members("b1", "b2")
+        first = net.broker("b1", "--set", "drain_s=2.5")
+        net.serve("--service", "s", "--exec", "sh -c 'sleep 1; cat'", "--concurrency", "1")
+        net.wait_for_workers("s", "b1")
+        calls = [stack.enter_context(net.calling("s", f"{n}", "--json", "--timeout", "20")) for n in range(4)]
+        wait_until(lambda: net.service("b1", "s").queued == 3, "three calls wait at b1")
+        net.broker("b2")
+        net.wait_for_workers("s", "b2")
+        net.wait_for_agreement("b1", "b2")
+        assert first.end() == 0
+        replies = [json.loads(call.communicate()[0]) for call in calls]
+        assert [reply["possible_duplicate"] for reply in replies] == [False] * 4
 
 
 @asynccontextmanager

@@ -122,3 +122,12 @@ def test_host_that_has_no_address_is_told_once_and_harms_nothing(net):
 
     wait_until(told, "an observer reads what is wrong with b2")
     assert child.log.count("no-such-host.invalid") == 1
+
+
+@pytest.mark.parametrize("state", [".", "no/such/directory/file", "x" * 300])
+def test_state_file_that_cannot_be_written_spoils_no_call(net, state):
+    net.add_members("b1")
+    net.broker("b1")
+    net.serve("--service", "s", "--exec", "cat")
+    result = net.call("s", "hello", "--state", state)
+    assert (result.returncode, result.stdout) == (0, b"hello")

@@ -41,6 +41,13 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
     help="How to choose among the workers of a service.",
 )
 @click.option(
+    "--preset",
+    type=click.Choice(["lan", "wan", "test"]),
+    default="lan",
+    show_default=True,
+    help="Timers for one data centre, for brokers far apart, or for tests on one machine.",
+)
+@click.option(
     "--set",
     "assignments",
     metavar="NAME=VALUE",
@@ -50,8 +57,10 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 @log_level_option
 def broker(
     join: Path,
+    *,
     binds: Sequence[str],
     balance: Literal["least-outstanding", "round-robin"],
+    preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
     log_level: str,
 ) -> None:
@@ -60,7 +69,7 @@ def broker(
     SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
-    loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments]), bind=bind)
+    loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments], preset), bind=bind)
     log_to_stderr(log_level)
     loop.open()
     _stop_at_signals(loop)

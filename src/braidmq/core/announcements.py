@@ -109,7 +109,8 @@ class Announcements:
         peering = self._peering
         if peering.version != self._peering_version:
             self._peering_version = peering.version
-            self._dispatcher.elsewhere = peering.offered() if peering.has_settled else None
+            if self._dispatcher.settle_at is not None:
+                self._dispatcher.elsewhere = peering.offered() if peering.has_settled else None
             peers = control.Peers(peering.peers())
             if peers != self._peers:
                 self._peers = peers

@@ -174,8 +174,14 @@ class BrokerCore:
         """Take no new requests from now on, and tell every member and every other broker."""
         self.dispatcher.draining = True
         self.peering.drain(now)
+        if self.peering.has_company:
+            self.dispatcher.release_queues(now)
         for session in self.sessions.values():
             self._send_control(session, control.Goodbye("draining"), now)
+
+    def end(self, now: float) -> None:
+        """Take in that the drain time is over: what still waits here for a worker goes back to its clients."""
+        self.dispatcher.release_queues(now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
@@ -359,11 +365,16 @@ class BrokerCore:
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
 
     def _end_sessions(self, now: float) -> None:
-        """End the sessions that are done with this draining broker; those of workers once nothing can need them."""
+        """End the sessions that are done with this draining broker.
+
+        Those of workers end once nothing can need them, those of other brokers last, so that these hear of it until
+        the end.
+        """
         busy = any(session.requests for session in self.sessions.values())
+        nodes = [session for session in self.sessions.values() if session.member.role is Role.NODE]
         done = [
             session
-            for session in self.sessions.values()
+            for session in nodes or self.sessions.values()
             if session.noted and not session.requests and not (busy and (session.slots or session.assigned))
         ]
         for session in done[:ENDED_PER_TICK]:
@@ -375,7 +386,7 @@ class BrokerCore:
         """Send what the membership has for peers that are connected to this broker, but not the other way round."""
         answers = self.peering.take_answers()
         if answers:
-            for session in self.sessions.values():
+            for session in reversed(self.sessions.values()):  # of several the newest: an old one may be dead
                 for message in answers.pop(session.member.name, ()):
                     self._send_control(session, message, now)
 

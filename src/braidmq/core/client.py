@@ -57,6 +57,9 @@ from braidmq.wire.envelope import (
 FAILOVER_EACH_S: Final = 0.001
 """Requests that a dead broker leaves behind move on over this time each, up to failover_spread_s in all."""
 
+SEEK_SPARE_S: Final = 0.5
+"""What a call keeps of its time for its attempts: with less it does not wait for a better broker."""
+
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
@@ -183,6 +186,10 @@ class ClientCore:
         if call is not None:
             self._send_cancels(call, now)
             self._end(call, now)
+
+    def awaits(self, link: Link) -> bool:
+        """Whether an answer may come over `link`, of this attempt or an earlier one."""
+        return bool(link.calls) or any(each[0] is link for call in self._calls.values() for each in call.earlier)
 
     # -- inputs
 
@@ -438,7 +445,7 @@ class ClientCore:
             return
         if call.via is not None:
             self._reach.require(call.via, now)
-        elif self._reach.seek(call.service, now):
+        elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
             self._pause(call, SEEK_PAUSE_S, now)
             return
         path = self._choose(call, now)

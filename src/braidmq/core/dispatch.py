@@ -466,6 +466,13 @@ class Dispatcher:
             self._dequeue(exchange)
             self._refuse_exchange(exchange, Reason.NO_WORKER, now)
 
+    def release_queues(self, now: float) -> None:
+        """Reject what waits for a worker, as it was certainly not run: other brokers can have it."""
+        for service in self.services.values():
+            for exchange in list(_waiting(service)):
+                self._dequeue(exchange)
+                self._refuse_exchange(exchange, Reason.DRAINING, now)
+
     def _release_addressed(self, slot: Slot, now: float) -> None:
         """Let any worker have what waited for this one."""
         for exchange in list(slot.addressed):

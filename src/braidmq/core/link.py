@@ -120,6 +120,9 @@ class Link:
         leaving: whether this node is about to end the session, because it is no longer wanted.
         peers: the brokers that this broker listed last, without the dead.
         reached: those of them that it was connected to.
+        dropped: those that it listed earlier in the session, and lists no more.
+        unlisted_at: since when this broker cannot be reached, and no other one lists it.
+        told: the failures that were told since a session began; each is told once.
         failures: rounds that failed since a connection has lasted for reconnect_s_max.
         welcomed_at: when the session began.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
@@ -133,6 +136,7 @@ class Link:
         "address",
         "calls",
         "configured",
+        "dropped",
         "epoch",
         "ewma",
         "failure",
@@ -156,6 +160,8 @@ class Link:
         "state",
         "target",
         "targets",
+        "told",
+        "unlisted_at",
         "unsent",
         "wake_at",
         "wanted",
@@ -178,6 +184,9 @@ class Link:
         self.leaving = False
         self.peers: frozenset[str] = frozenset()
         self.reached: frozenset[str] = frozenset()
+        self.dropped: frozenset[str] = frozenset()
+        self.unlisted_at: float | None = None
+        self.told: set[Failure | None] = set()
         self.failures = 0
         self.welcomed_at = now
         self.failure: Failure | None = None

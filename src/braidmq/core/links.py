@@ -30,6 +30,10 @@ TICK_S: Final = 0.05
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
 
+REFUSED_MAX: Final = 64
+"""Certificates of one list that may turn out to be false before no more of it are looked at: each costs a check of its
+signature."""
+
 TARGET_S_MAX: Final = 1.5
 """How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
 last one has handshake_s_max."""
@@ -141,22 +145,29 @@ class Links:
         self.learn(address, now)
         return address.name
 
-    def unlisted(self) -> list[Link]:
-        """Return the brokers that were learned, cannot be reached, and that no broker lists any more."""
+    def unlisted(self, now: float) -> list[Link]:
+        """Return the brokers to forget: they were learned, cannot be reached, and no broker lists them any more.
+
+        At once, if one has listed them before in its session: it knows that they are gone. Otherwise after
+        tombstone_s: a broker that has just started may not know them yet.
+        """
         listed: set[str] = set()
+        dropped: set[str] = set()
         for link in self.links.values():
             if link.open:
                 listed |= link.peers
-        if not listed:
-            return []
-        return [
-            link
-            for link in self.links.values()
-            if link.state is LinkState.WAITING
-            and (link.failure or not link.wanted)
-            and not link.configured
-            and link.name not in listed
-        ]
+                dropped |= link.dropped
+        found = []
+        for link in self.links.values():
+            gone = link.state is LinkState.WAITING and (link.failure or not link.wanted) and not link.configured
+            if not gone or not listed or link.name in listed:
+                link.unlisted_at = None
+                continue
+            if link.unlisted_at is None:
+                link.unlisted_at = now
+            if link.name in dropped or now - link.unlisted_at >= self._settings.tombstone_s:
+                found.append(link)
+        return found
 
     def forget(self, link: Link, now: float) -> None:
         """Forget a broker; end the connection to it if there is one."""
@@ -189,9 +200,9 @@ class Links:
             return
         link.resolving = False
         targets = list(dict.fromkeys(addresses))
-        if link.last_good in targets:
-            targets.remove(link.last_good)
-            targets.insert(0, link.last_good)
+        if link.last_good and (link.last_good in targets or not targets):
+            # First what worked last; and if DNS knows nothing now, that may be right still.
+            targets = [link.last_good, *(target for target in targets if target != link.last_good)]
         link.targets = targets
         if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
             self.hasten(name, now if targets else link.wake_at)
@@ -234,7 +245,8 @@ class Links:
                 link.noted = True
             else:
                 if received.reason == "refused":
-                    self.events.add(WARNING, f"{link.name} refuses the session: {received.text}")
+                    level = DEBUG if Failure.TURNED_AWAY in link.told else WARNING
+                    self.events.add(level, f"{link.name} refuses the session: {received.text}")
                 ended = received.reason == "ended"
                 self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):
@@ -285,7 +297,10 @@ class Links:
                     self._connect(link, now)
             elif link.state is LinkState.CONNECTING:
                 if now - link.since > (TARGET_S_MAX if link.targets else settings.handshake_s_max):
-                    self._give_up(link, Failure.UNRESOLVED if link.resolving else Failure.UNREACHABLE, now)
+                    if link.resolving and link.last_good:
+                        self.on_resolved(link.name, (), now)
+                    else:
+                        self._give_up(link, Failure.UNRESOLVED if link.resolving else Failure.UNREACHABLE, now)
             else:
                 if stalled_s > settings.heartbeat_s:
                     link.heard_at = min(now, link.heard_at + stalled_s)
@@ -361,6 +376,7 @@ class Links:
         link.warned = False
         link.noted = False
         link.leaving = False
+        link.told.clear()
         link.last_good = link.target
         link.targets = []
         self.events.add(INFO, f"connected to {link.name}")
@@ -368,17 +384,21 @@ class Links:
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
         names = {each.address.certificate: each.name for each in self.links.values()}
-        listed, reached = set(), set()
-        for peer in peers.brokers:
-            name = names.get(peer.certificate) or self.learn_certificate(peer.certificate, now)
+        listed, reached, refused = set(), set(), 0
+        for peer in peers.brokers[:BROKERS_MAX]:
+            name = names.get(peer.certificate)
+            if name is None and refused < REFUSED_MAX:
+                name = self.learn_certificate(peer.certificate, now)
+                refused += name is None
             if name is not None and peer.state != "dead":
                 listed.add(name)
                 if peer.connected and peer.state == "alive":
                     reached.add(name)
-        for name in reached - link.reached:
+        for name in sorted(reached - link.reached):
             self.hasten(name, now + self._rng.uniform(0.0, HASTE_S_MAX))
         link.reached = frozenset(reached)
         if listed != link.peers:
+            link.dropped = (link.dropped | link.peers) - listed
             link.peers = frozenset(listed)
             self.version += 1
 
@@ -400,12 +420,13 @@ class Links:
         settings = self._settings
         was_open = link.open
         planned = failure in (None, Failure.DRAINING)
-        first = link.failure is not failure
+        first = failure not in link.told
+        link.told.add(failure)
         link.failure = failure
         link.state = LinkState.WAITING
         link.since = now
         link.services = frozenset()
-        link.peers = link.reached = frozenset()
+        link.peers = link.reached = link.dropped = frozenset()
         link.staleness = Staleness()
         if was_open and (planned or now - link.welcomed_at >= settings.reconnect_s_max):
             link.failures = 0

@@ -184,13 +184,20 @@ class MembershipCore:
             return
         self._send(name, self._sync(answer=True))
 
-    def on_down(self, name: str, now: float) -> None:
-        """Take in that a connection to a broker was lost, or is silent: others are asked at once."""
+    def on_down(self, name: str, now: float, *, apart: bool = True) -> None:
+        """Take in that a connection to a broker was lost, or is silent: others are asked at once.
+
+        Args:
+            name: the broker.
+            now: the time.
+            apart: whether it was the last one, in either direction.
+        """
         member = self.members.get(name)
         if member is None:
             return
         if member.state == "leaving":
-            self._die(member, member.incarnation, now, "")
+            if apart:
+                self._die(member, member.incarnation, now, "")
         elif member.state == "alive" and not any(attempt.target == name for attempt in self._attempts.values()):
             number = self._ping(member, now, doubted=True)
             self._ask_others(number, now)
@@ -365,7 +372,9 @@ class MembershipCore:
                 self._on_verdict(self._attempts.pop(number), now)
 
     def _on_verdict(self, attempt: _Attempt, now: float) -> None:
-        """Nobody has heard the target within its time."""
+        """Nobody has heard the target within its time. Who leaves says nothing of others: it has ended connections."""
+        if self.state == "leaving":
+            return
         self.counters["probes_failed"] += 1
         if not attempt.doubted:
             missing = len(attempt.helpers - attempt.nacks)

@@ -137,7 +137,7 @@ class NodeCore:
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
-        self.selection.on_timer(self.worker, now)
+        self.selection.on_timer(self.client, self.worker, now)
         self._pass_changes(now)
         self.links.on_timer(now)
         self._pass_changes(now)

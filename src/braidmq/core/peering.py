@@ -110,6 +110,11 @@ class PeeringCore:
         return self._version + self.membership.version + self._links.known_version
 
     @property
+    def has_company(self) -> bool:
+        """Whether another broker is alive."""
+        return any(member.state == "alive" for member in self.membership.members.values())
+
+    @property
     def has_settled(self) -> bool:
         """Whether any peer knows its workers, so that what none of the peers offers is not about to come."""
         return any(about.settled for about in self.abouts.values())
@@ -118,6 +123,7 @@ class PeeringCore:
 
     def learn(self, address: BrokerAddress, now: float) -> None:
         """Take in a broker that is registered."""
+        self._now = now
         self._links.learn(address, now, configured=True)
 
     def forget(self, name: str, now: float) -> None:
@@ -146,7 +152,7 @@ class PeeringCore:
             self._links.hasten(name, now)
             self._version += 1
         elif not count:
-            self.membership.on_down(name, now)
+            self._on_down(name, now)
 
     def on_message(self, name: str, message: Gossiped, now: float) -> None:
         """Take in a message that came over a session of the peer `name`."""
@@ -155,7 +161,9 @@ class PeeringCore:
 
     def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
         """Take in the addresses behind a peer's endpoints."""
+        self._now = now
         self._links.on_resolved(name, addresses, now)
+        self._pass_changes(now)
 
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a peer is complete."""
@@ -191,7 +199,7 @@ class PeeringCore:
             self.membership.on_timer(now)
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
-            for link in self._links.unlisted():
+            for link in self._links.unlisted(now):
                 if link.name not in self.membership.members:
                     self._links.forget(link, now)
             self._pass_changes(now)
@@ -232,14 +240,20 @@ class PeeringCore:
             self._version += 1
 
     def _pass_changes(self, now: float) -> None:
+        self._now = now
         for link, change in self._links.take_changes():
             if change is Change.UP:
                 self.membership.on_up(link.name, now)
             elif not link.open:
                 self.abouts.pop(link.name, None)
             if change is Change.DOWN or (change is Change.STATE and link.state is LinkState.SUSPECT):
-                self.membership.on_down(link.name, now)
+                self._on_down(link.name, now)
             self._version += 1
+
+    def _on_down(self, name: str, now: float) -> None:
+        link = self._links.links.get(name)
+        reached = name in self._sessions or (link is not None and link.open)
+        self.membership.on_down(name, now, apart=not reached)
 
     def _route(self) -> None:
         """Let what membership has to say travel over this broker's connection, or else over the peer's."""

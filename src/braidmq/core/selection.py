@@ -7,6 +7,7 @@ follows the brokers that are known, ends what is no longer wanted and forgets wh
 import random
 from typing import Final
 
+from braidmq.core.client import ClientCore
 from braidmq.core.link import LinkState
 from braidmq.core.links import Links
 from braidmq.core.subset import choose
@@ -115,7 +116,7 @@ class Selection:
         self._review()
         self._version = -1
 
-    def on_timer(self, worker: WorkerCore, now: float) -> None:
+    def on_timer(self, client: ClientCore, worker: WorkerCore, now: float) -> None:
         """Take in that time has passed; before the links do, so that none is opened that is not wanted."""
         if self._known_version != self._links.known_version:
             self._review()
@@ -123,13 +124,16 @@ class Selection:
             return
         self._review_at = now + REVIEW_S
         links = self._links
-        for link in links.unlisted():
+        for link in links.unlisted(now):
             if not worker.holds(link):
                 links.forget(link, now)
         # Twice in a row: what the last job has to say has left by then.
-        done = {link.name for link in links.links.values() if link.leaving and link.noted and not link.calls}
-        done = {name for name in done if not worker.holds(links.links[name])}
-        for name in done & self._done:
+        done = {
+            link.name
+            for link in links.links.values()
+            if link.leaving and link.noted and not worker.holds(link) and not client.awaits(link)
+        }
+        for name in sorted(done & self._done):
             links.close(links.links[name], now)
         self._done = done
         for broker, needed_at in list(self._required.items()):

@@ -31,8 +31,11 @@ def load(path: Path) -> tuple[bytes, ...]:
 
     Raises:
         ConfigError: it cannot be read, or is no state file.
+        OSError: the path leads nowhere.
     """
-    if not path.exists():
+    try:
+        path.lstat()
+    except FileNotFoundError:
         return ()
     try:
         text = msgspec.json.decode(private_file.read(path, STATE_FILE_BYTES_MAX), type=_Text)
@@ -50,5 +53,6 @@ def save(path: Path, brokers: tuple[bytes, ...]) -> None:
 
     Raises:
         OSError: it could not be written.
+        ValueError: the path cannot name a file.
     """
     private_file.write(path, msgspec.json.encode(_Text(braidmq_state_file=FORMAT_VERSION, brokers=brokers)))

@@ -108,6 +108,9 @@ class BrokerLoop:
         try:
             while not self._finished():
                 self._turn()
+            now = monotonic()
+            self._core.end(now)
+            self._act(now)
         finally:
             self.close(FLUSH_S_MAX)
 

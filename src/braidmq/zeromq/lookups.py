@@ -10,8 +10,9 @@ from typing import Final
 from braidmq.resolve import ResolveError, is_address, resolve
 from braidmq.threads import DaemonThreads
 
-THREADS_MAX: Final = 4
-"""Lookups at one time. Those of dead names wait for the system's timeout, and must not keep all others waiting."""
+THREADS_MAX: Final = 32
+"""Lookups at one time. Those of dead names wait for the system's timeout, and must not keep all others waiting. The
+threads are made when they are needed."""
 
 _LOG = logging.getLogger("braidmq.dns")
 
@@ -60,6 +61,9 @@ class Lookups:
                 addresses += resolve(endpoint)
             except ResolveError as error:
                 problems.append(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the broker must be looked up again later
+                _LOG.exception("%s: looking up %s failed", name, endpoint)
+                problems.append(repr(error))
         problem = "; ".join(problems)
         if problem and problem != self._problems.get(name):
             _LOG.warning("%s: %s", name, problem)

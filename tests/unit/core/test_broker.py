@@ -472,6 +472,45 @@ class TestDrain:
             worker.reply(held)
         assert [each.command for each in client.exchanges()] == [REPLY, REPLY]
 
+    def test_requests_that_wait_for_a_worker_go_back_where_another_broker_is(self) -> None:
+        rig = Rig()
+        rig.peer("b2")
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(3):
+            client.request()
+        rig.drain()
+        assert [each.code for each in client.exchanges()] == [Reason.DRAINING] * 2
+        worker.reply(*worker.requests())
+        assert [each.command for each in client.exchanges()] == [REPLY]
+
+    def test_requests_that_still_wait_at_the_end_go_back(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        rig.worker(credit=1)
+        client.request()
+        client.request()
+        rig.drain()
+        assert client.exchanges() == []
+        rig.core.end(rig.now)
+        rig.settle()
+        assert [each.code for each in client.exchanges()] == [Reason.DRAINING]
+
+    def test_sessions_of_other_brokers_end_last(self) -> None:
+        rig = Rig()
+        client, worker, peer = rig.client(), rig.worker(), rig.connect("b2", role=Role.BROKER)
+        client.request()
+        rig.drain()
+        for member in (client, worker, peer):
+            member.goodbye("noted")
+        rig.advance(1.0, heartbeats=True)
+        assert peer.of(Goodbye) == [Goodbye("draining")]
+        worker.reply(*worker.requests())
+        rig.advance(TICK_S)
+        assert peer.of(Goodbye) == []
+        rig.advance(TICK_S)
+        assert peer.of(Goodbye) == [Goodbye("ended")]
+        assert rig.core.idle
+
     def test_broker_is_idle_once_every_session_has_ended(self) -> None:
         rig = Rig()
         client, worker = rig.client(), rig.worker()

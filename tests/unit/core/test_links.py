@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from braidmq.core.events import WARNING
 from braidmq.core.link import Change, Close, Failure, LinkState, Open, Resolve
-from braidmq.core.links import HASTE_S_MAX, TARGET_S_MAX, TICK_S, Links
+from braidmq.core.links import HASTE_S_MAX, REFUSED_MAX, TARGET_S_MAX, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
@@ -97,6 +98,38 @@ class TestAddresses:
         rig.advance(1.0)
         assert broker.opened[:5] == [ONE, TWO, THREE, TWO, THREE]
         assert rig.lookups == ["a"] * (1 + (len(broker.opened)) // 2)
+
+    def test_last_good_one_is_tried_although_dns_knows_nothing_now(self, make: Any) -> None:
+        rig = make(connect=False)
+        broker = self.broker(rig, ONE, TWO, refusal=None)
+        assert broker.link.state is LinkState.UP
+        rig.found["a"] = []
+        broker.die()
+        rig.advance(0.3)
+        assert broker.opened == [ONE, ONE]
+        assert broker.link.state is LinkState.UP
+
+    def test_last_good_one_is_tried_although_the_lookup_hangs(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        link = links.links["a"]
+        link.last_good = ONE
+        links.on_timer(START)
+        now = START + Settings().handshake_s_max + TICK_S
+        links.on_timer(now)
+        assert links.take_actions() == [Resolve("a", ("tcp://a:1",)), Open("a", ONE, link.address.key)]
+        links.on_resolved("a", [TWO], now)
+        assert link.target == ONE
+
+    def test_failure_of_each_is_told_once(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        for attempt in range(10):
+            now = START + 10.0 * attempt
+            links.on_timer(now)
+            links.on_resolved("a", [ONE, TWO], now)
+            for failure in (Failure.UNREACHABLE, Failure.NOT_THIS_BROKER):
+                links.on_failed("a", failure, now)
+                links.on_timer(now + TICK_S)
+        assert len([event for event in links.events.take() if event.level == WARNING]) == 2
 
     def test_are_tried_in_turn_without_a_pause_inside_a_round(self, make: Any) -> None:
         rig = make(connect=False, settings=Settings(reconnect_s=60.0, reconnect_s_max=60.0))
@@ -281,7 +314,7 @@ class TestForgotten:
     """Brokers that were learned and that nobody lists any more; the owner decides when to ask for them."""
 
     def names(self, rig: NodeRig) -> list[str]:
-        return [link.name for link in rig.core.links.unlisted()]
+        return [link.name for link in rig.core.links.unlisted(rig.now)]
 
     def test_learned_one_that_no_connected_broker_lists(self, make: Any) -> None:
         rig = make("a")
@@ -326,9 +359,41 @@ class TestForgotten:
         links.on_control(links.links["a"], encode_control(control.Welcome("a", NODE, 1000, 5000), 0), START)
         links.on_control(links.links["a"], encode_control(peers(b"a"), 0), START)
         links.learn(address("remembered"), START)
-        assert links.unlisted() == []
+        assert links.unlisted(START) == []
         links.links["remembered"].wanted = False
-        assert links.unlisted() == [links.links["remembered"]]
+        assert links.unlisted(START) == []
+        assert links.unlisted(START + 59.9) == []
+        assert links.unlisted(START + 60.0) == [links.links["remembered"]]
+
+    def test_not_at_the_word_of_a_broker_that_has_just_started_and_knows_nobody_yet(self, make: Any) -> None:
+        rig = make("a", settings=Settings(tombstone_s=20.0))
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        rig["a"].crash()
+        rig.advance(1.0)
+        rig["a"].refusal = None
+        rig.advance(6.0)
+        assert rig["a"].link.state is LinkState.UP
+        rig["a"].say(peers(b"a"))
+        rig.advance(19.0)
+        assert "b" in rig.core.links.links
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["a"].say(peers(b"a"))
+        rig.advance(0.5)
+        assert "b" not in rig.core.links.links, "now it knows"
+
+    def test_one_that_nobody_lists_after_a_while(self, make: Any) -> None:
+        rig = make("a", settings=Settings(tombstone_s=20.0))
+        rig.core.remember(b"b", rig.now)
+        rig.advance(0.0)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(19.0)
+        assert "b" in rig.core.links.links
+        rig.advance(7.0)
+        assert "b" not in rig.core.links.links
 
     def test_not_one_that_is_open(self, make: Any) -> None:
         rig = make("a")
@@ -684,10 +749,20 @@ class TestPeers:
     def test_table_of_forged_certificates_is_bounded(self, links: Links) -> None:
         links.learn(address("a"), START)
         link = links.links["a"]
-        forged = [b"forged %d" % number for number in range(BROKERS_MAX + 500)]
-        links.on_control(link, encode_control(peers(*forged), 0), START)
+        for start in range(0, BROKERS_MAX + 500, REFUSED_MAX):
+            forged = [b"forged %d" % number for number in range(start, start + REFUSED_MAX)]
+            links.on_control(link, encode_control(peers(*forged), 0), START)
         assert len(links._rejected) == BROKERS_MAX
         assert all(len(digest) == 16 for digest in links._rejected)
+
+    def test_list_with_many_forged_certificates_is_not_looked_at_further(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        forged = [b"forged %d" % number for number in range(REFUSED_MAX)]
+        links.on_control(links.links["a"], encode_control(peers(*forged, b"b"), 0), START)
+        assert len(links._rejected) == REFUSED_MAX
+        assert "b" not in links.links
+        links.on_control(links.links["a"], encode_control(peers(*forged[1:], b"b"), 0), START)
+        assert "b" in links.links
 
     def test_known_certificate_is_not_verified_again(self) -> None:
         verified = []

@@ -705,6 +705,19 @@ class TestLeave:
         assert five.news()["a"] == Rumor("a", 1, "dead")
         assert not five.taken(), "nobody is asked"
 
+    def test_leaving_broker_that_is_still_reached_the_other_way_goes_on_leaving(self, five: Solo) -> None:
+        five.tell("a", "a", 1, "leaving")
+        five.core.on_down("a", five.now, apart=False)
+        assert five.state("a") == (1, "leaving")
+        five.core.on_down("a", five.now, apart=True)
+        assert five.state("a") == (1, "dead")
+
+    def test_who_leaves_accuses_nobody(self, five: Solo) -> None:
+        five.core.leave(five.now)
+        five.core.on_down("a", five.now)
+        five.tick(20.0)
+        assert {five.state(name)[1] for name in "abcd"} == {"alive"}
+
     def test_leaving_broker_that_fails_a_probe_is_dead_without_suspicion(self, five: Solo) -> None:
         five.tell("a", "a", 1, "leaving")
         five.probe_of("a")
