@@ -109,6 +109,7 @@ class BrokerCore:
             self.sessions.values(),
             self.dispatcher,
             [self._own_row(now), *self.peering.rows(now)],
+            self.counters | {f"gossip_{name}": count for name, count in self.peering.membership.counters.items()},
             software=self._software,
             uptime_s=now - self._started_at,
             now=now,

@@ -103,7 +103,8 @@ class MembershipCore:
         incarnation: of this broker itself.
         state: of this broker itself: alive or leaving.
         health: 0 is well; grows with signs that it is this broker which is slow.
-        counters: what was sent and what was wrong, for observers.
+        counters: probes and how many of them failed, accusations of this broker that it refuted, deaths, rumors that
+            cannot be true, and rumors of brokers without a certificate. An observer reads them as `gossip_...`.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ def report(
     sessions: Iterable[Session],
     dispatcher: Dispatcher,
     peers: list[PeerStatus],
+    counters: dict[str, int],
     *,
     software: str,
     uptime_s: float,
@@ -49,5 +50,5 @@ def report(
             for service in list(services.values())[:REPORT_ROWS_MAX]
         ],
         services_total=len(services),
-        counters=dict(dispatcher.counters),
+        counters=counters,
     )
