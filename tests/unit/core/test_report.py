@@ -17,7 +17,6 @@ from braidmq.wire.limits import CONTROL_BYTES_MAX
 from rigs.broker_rig import BROKER, Rig
 from rigs.node_rig import address
 
-
 GOSSIP = (
     "gossip_probes", "gossip_probes_failed", "gossip_refutations", "gossip_deaths", "gossip_lies", "gossip_unknown",
 )  # fmt: skip
