@@ -8,7 +8,7 @@ from pathlib import Path
 from async_tests import until
 from braidmq import Node
 from invariants import Execution, violations
-from load import Load
+from load import Load, errors
 from processes import LiveNet
 
 BROKERS = ("b1", "b2", "b3")
@@ -83,6 +83,7 @@ async def under_load(directory, **options):
                 await load.answered(outcomes)
         faults.read_executions(load.record)
         assert violations(load.record) == []
-        assert len(load.record.executions) >= len(outcomes)
+        ran = len(load.record.executions)
+        assert ran >= len(outcomes), f"{ran} executions for {len(outcomes)} outcomes; errors: {errors(outcomes)}"
     finally:
         await asyncio.to_thread(faults.net.close)

@@ -363,7 +363,7 @@ class ClientCore:
             return
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
-        elif answer.code != Reason.DRAINING and not self._budget.spend(now):
+        elif not self._is_free(call, answer.code) and not self._budget.spend(now):
             self._listen_or_fail(call, now, "the retry budget is spent")
         elif self._untried(call):
             self._try_send(call, now)
@@ -373,6 +373,15 @@ class ClientCore:
             call.round += 1
             call.tried.clear()
             self._pause(call, max(pause_s, min(answer.time_ms / 1000.0, settings.backoff_s_max)), now)
+
+    def _is_free(self, call: Call, reason: int) -> bool:
+        """Whether a rejected call may move on without the budget: it goes where there are workers, so nothing grows.
+
+        When a broker loses its workers at once, the calls that it has come back at once, more than any budget covers.
+        """
+        if reason == Reason.NO_WORKER:
+            return any(call.service in link.services for link in self._untried(call))
+        return reason == Reason.DRAINING
 
     def _on_silence(self, call: Call, now: float) -> None:
         path = call.path

@@ -504,6 +504,30 @@ class TestBudget:
         broker.reject(request, Reason.BUSY)
         assert "budget" in str(error_of(rig, id_, Overloaded, attempts=1, maybe_executed=False))
 
+    def test_calls_whose_broker_has_lost_its_workers_move_on_without_the_budget(self, make: Any) -> None:
+        """They come back all at once, and go where there are workers: that multiplies no overload."""
+        rig = make("a", "b", settings=Settings(**UNPAID))
+        spend_budget(rig)
+        ids = [rig.call() for _ in range(40)]
+        lost = rig["a"].requests()
+        assert lost
+        for request in lost:
+            rig["a"].reject(request, Reason.NO_WORKER)
+        for request in rig["b"].requests():
+            rig["b"].reply(request)
+        assert all(isinstance(rig.results[id_], Reply) for id_ in ids)
+
+    def test_call_that_nobody_reports_workers_for_pays_for_each_try(self, make: Any) -> None:
+        rig = make("a", "b", provides=(), settings=Settings(**UNPAID))
+        rig.advance(0.1)
+        id_ = rig.call()
+        broker, request = rig.attempt()
+        broker.reject(request, Reason.NO_WORKER)
+        broker, request = rig.attempt()
+        broker.reject(request, Reason.NO_WORKER)
+        rig.advance(5.0)
+        error_of(rig, id_, NoWorker, attempts=2, maybe_executed=False)
+
     def test_spent_budget_does_not_end_a_call_that_may_still_be_answered(self, make: Any) -> None:
         rig = make("a", "b", settings=Settings(**UNPAID))
         spend_budget(rig)
