@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from braidmq import BraidError, ConfigError, NodeClosed, Settings
+from braidmq import BraidError, ConfigError, NodeClosed, Settings, testing
 from braidmq.testing import TestNet
 
 
@@ -350,7 +350,7 @@ def test_a_broker_that_cannot_start_says_why_and_nothing_stays_behind():
 
 
 def test_the_examples_of_the_module_run():
-    source = Path(__import__("braidmq.testing").testing.__file__).read_text().partition('"""')[2].partition('"""')[0]
+    source = Path(testing.__file__).read_text().partition('"""')[2].partition('"""')[0]
     example = source.partition("::\n")[2].partition("\nEvery broker")[0]
     body = "async def example():\n" + example
     namespace = {"TestNet": TestNet, "Request": object}

@@ -4,6 +4,8 @@ import errno
 import logging
 import random
 import socket as sockets
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -67,7 +69,7 @@ class BrokerLoop:
         self._registry = Registry(self.identity.manifest)
         self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
-        self._stop_wanted = False
+        self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
         self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
@@ -116,11 +118,15 @@ class BrokerLoop:
 
     def stop(self) -> None:
         """Begin to drain. May be called from any thread and from a signal handler."""
-        self._stop_wanted = True
+        self.call(self._begin_drain)
+
+    def call(self, errand: Callable[[float], object]) -> None:
+        """Let the loop's own thread call `errand` with the time. From any thread, and from a signal handler."""
+        self._errands.append(errand)
         self._wake()
 
     def _wake(self) -> None:
-        """Let the loop have its next turn now. May be called from any thread and from a signal handler."""
+        """Let the loop have its next turn now. From any thread, and from a signal handler."""
         with suppress(OSError):  # it has ended, or is full of earlier calls
             self._wake_write.send(b"\0")
 
@@ -153,8 +159,8 @@ class BrokerLoop:
             self._router.on_monitor(now)
         if self._wake_read.fileno() in ready:
             self._wake_read.recv(64)
-            if self._stop_wanted:
-                self._begin_drain(now)
+            while self._errands:
+                self._errands.popleft()(now)
         for dealer in list(self._dealers.values()):
             if dealer.monitor.socket in ready:
                 self._on_dealer_events(dealer, now)

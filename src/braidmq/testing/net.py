@@ -1,0 +1,297 @@
+"""The whole net: its authority, its brokers and its nodes."""
+
+import asyncio
+import logging
+import shutil
+import socket
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from braidmq.errors import BraidError, ConfigError
+from braidmq.settings import Settings
+from braidmq.testing.broker import ANSWER_S_MAX, TestBroker
+from braidmq.testing.node import BlockingTestNode, TestNode
+from braidmq.testing.partition import Cuts
+from braidmq.trust.authority import Authority
+
+_LOG = logging.getLogger("braidmq.testing")
+
+BROKERS_MAX: Final = 50
+"""Most brokers of one net: each is a thread, and a connection to each other broker."""
+
+POLL_S: Final = 0.005
+"""How often a condition is looked at that others wait for."""
+
+
+class TestNet:
+    """A net with its brokers, and the nodes that tests make in it. Use it with `with` or `async with`.
+
+    Both ways start and end in some tens of milliseconds; `async with` keeps the event loop free meanwhile, and
+    on leaving ends the nodes that are still running. Leaving ends everything at once: nothing is drained.
+
+    Args:
+        brokers: how many; they are called b1, b2, ...
+        settings: of all brokers, and of the nodes that are given none; `Settings.test()` if None.
+
+    Attributes:
+        brokers: the brokers by name; empty before the start.
+        settings: see above.
+
+    Raises:
+        ConfigError: the number of brokers is not between 1 and 50.
+        BraidError: a broker did not start; or, when the block is left, one had ended by an error of its own.
+    """
+
+    __test__ = False
+
+    def __init__(self, brokers: int = 2, *, settings: Settings | None = None) -> None:
+        if not 1 <= brokers <= BROKERS_MAX:
+            raise ConfigError(f"brokers must be between 1 and {BROKERS_MAX}, not {brokers!r}")
+        self.settings = settings or Settings.test()
+        self.brokers: dict[str, TestBroker] = {}
+        self._count = brokers
+        self._authority: Authority | None = None
+        self._nodes: list[TestNode | BlockingTestNode] = []
+        self._rights: dict[str, tuple[object, ...]] = {}
+        self._cuts = Cuts()
+
+    # -- life
+
+    def start(self) -> None:
+        """Make the net and start its brokers. The caller must call `close`; `with` does both."""
+        if self._authority is not None:
+            raise ConfigError("a net is started once: make another one")
+        self._authority = Authority.create(tempfile.mkdtemp(prefix="braidmq-testnet-"))
+        try:
+            for number in range(1, self._count + 1):
+                name = f"b{number}"
+                port = _reserve_port()
+                broker = self.brokers[name] = TestBroker(name, port, self.settings, self._cuts)
+                broker.join = self._authority.add_broker(name, [broker.endpoint])
+            for broker in self.brokers.values():
+                broker.launch()
+            for broker in self.brokers.values():
+                broker.wait_started()
+        except BaseException:
+            self._end()
+            raise
+
+    def close(self) -> None:
+        """End everything at once.
+
+        Raises:
+            BraidError: a broker had ended by an error of its own.
+        """
+        self._end()
+        for broker in self.brokers.values():
+            if broker.error is not None:
+                raise BraidError(f"broker {broker.name} ended by an error: {broker.error!r}") from broker.error
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave(error)
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._kill_nodes()
+        await asyncio.to_thread(self._leave, error)
+
+    # -- members
+
+    def node(
+        self,
+        name: str,
+        *,
+        call: Iterable[str] = ("*",),
+        serve: Iterable[str] = ("*",),
+        observe: bool = False,
+        settings: Settings | None = None,
+    ) -> TestNode:
+        """Return a node that is not started yet. The first call for a name registers it at all running brokers.
+
+        Args:
+            name: of the node. A name that is registered with the same rights gives another process, so to speak, of
+                the same member.
+            call: patterns of the services it may call.
+            serve: patterns of the services it may provide.
+            observe: whether it may read the status of brokers.
+            settings: those of the net if None.
+
+        Raises:
+            ConfigError: the name is taken with other rights, or the name or a pattern is not valid.
+        """
+        node = TestNode(self._register(name, call, serve, observe), settings=settings or self.settings)
+        self._nodes.append(node)
+        return node
+
+    def blocking_node(
+        self,
+        name: str,
+        *,
+        call: Iterable[str] = ("*",),
+        serve: Iterable[str] = ("*",),
+        observe: bool = False,
+        settings: Settings | None = None,
+    ) -> BlockingTestNode:
+        """Return a node for programs without asyncio, not started yet; see `node`."""
+        node = BlockingTestNode(self._register(name, call, serve, observe), settings=settings or self.settings)
+        self._nodes.append(node)
+        return node
+
+    def join(self, name: str) -> Path:
+        """Return the path of a member's join file.
+
+        Raises:
+            ConfigError: nobody has this name.
+        """
+        if name not in self.brokers and name not in self._rights:
+            raise ConfigError(f"nobody is called {name!r}: make the node first, with net.node({name!r})")
+        return self.authority.directory / f"{name}.braid"
+
+    @property
+    def authority(self) -> Authority:
+        """The authority of this net. Brokers notice within a second what is changed with it."""
+        if self._authority is None:
+            raise ConfigError("the net is not started: use 'with net', or 'net.start()'")
+        return self._authority
+
+    # -- faults
+
+    def partition(self, one: str, other: str, *, one_way: bool = False) -> None:
+        """Let every frame between two members vanish, silently, while their connection stays.
+
+        What a new connection says waits until the partition is healed. Transport heartbeats still pass.
+
+        Args:
+            one: the name of a member.
+            other: the name of another one; at least one of them is a broker.
+            one_way: only what `one` sends to `other` vanishes.
+
+        Raises:
+            ConfigError: nobody has this name, or none of them is a broker.
+        """
+        self.join(one), self.join(other)
+        if one not in self.brokers and other not in self.brokers:
+            raise ConfigError(f"{one} and {other} are nodes, and nodes have no connection to each other")
+        self._cuts.add((one, other))
+        if not one_way:
+            self._cuts.add((other, one))
+
+    def heal(self) -> None:
+        """End all partitions."""
+        self._cuts.clear()
+        for broker in self._reachable():
+            broker.readmit()
+
+    # -- what is to be seen
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counters of all brokers together; a restart sets those of its broker to 0."""
+        total: Counter[str] = Counter()
+        for broker in self.brokers.values():
+            total.update(broker.counters)
+        return dict(total)
+
+    async def served(
+        self, service: str, *, workers: int = 1, brokers: Iterable[str] = (), timeout: float = ANSWER_S_MAX  # noqa: ASYNC109 - it is the wait's bound
+    ) -> None:  # fmt: skip
+        """Wait until brokers have workers of a service that are ready for requests.
+
+        Args:
+            service: its name.
+            workers: how many nodes each broker needs at least.
+            brokers: the names of the brokers; all that run if none is named.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: it has not come to that in time.
+        """
+        give_up_at = monotonic() + timeout
+        while missing := self._not_serving(service, workers, brokers):
+            _check_time(give_up_at, service, missing)
+            await asyncio.sleep(POLL_S)
+
+    def wait_served(
+        self, service: str, *, workers: int = 1, brokers: Iterable[str] = (), timeout: float = ANSWER_S_MAX
+    ) -> None:  # fmt: skip
+        """Do what `served` does, without asyncio; the workers must not need the calling thread."""
+        give_up_at = monotonic() + timeout
+        while missing := self._not_serving(service, workers, brokers):
+            _check_time(give_up_at, service, missing)
+            threading.Event().wait(POLL_S)
+
+    # -- inner
+
+    def _register(self, name: str, call: Iterable[str], serve: Iterable[str], observe: bool) -> Path:
+        rights = (tuple(call), tuple(serve), observe)
+        known = self._rights.get(name)
+        if known is None:
+            self.authority.add_node(name, *rights)
+            self._rights[name] = rights
+            for done in [broker.reread_registry() for broker in self._reachable()]:
+                done.result(ANSWER_S_MAX)
+        elif known != rights:
+            raise ConfigError(f"{name!r} is registered already, with other rights: choose another name")
+        return self.join(name)
+
+    def _reachable(self) -> list[TestBroker]:
+        return [broker for broker in self.brokers.values() if broker.state in ("up", "draining")]
+
+    def _not_serving(self, service: str, workers: int, brokers: Iterable[str]) -> list[str]:
+        chosen = [self.brokers[name] for name in brokers] or self._reachable()
+        return [broker.name for broker in chosen if broker.workers(service) < workers]
+
+    def _kill_nodes(self) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        for node in self._nodes:
+            if isinstance(node, BlockingTestNode) or (node.home is here and here is not None):
+                node.kill()
+        self._nodes.clear()
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
+            self.close()
+        except BraidError:
+            if error is None:
+                raise
+            _LOG.exception("the test failed, and a broker, too")
+
+    def _end(self) -> None:
+        self._kill_nodes()
+        for broker in self.brokers.values():
+            broker.dispose()
+        if self._authority is not None:
+            shutil.rmtree(self._authority.directory, ignore_errors=True)
+
+
+def _reserve_port() -> socket.socket:
+    """Return a socket that holds a free port without listening; a broker can listen there at the same time."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
+def _check_time(give_up_at: float, service: str, missing: list[str]) -> None:
+    if monotonic() > give_up_at:
+        raise TimeoutError(f"{', '.join(missing)}: still not enough workers of {service}")

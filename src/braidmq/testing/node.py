@@ -1,0 +1,69 @@
+"""The nodes of a TestNet: real ones that can be killed."""
+
+import asyncio
+from pathlib import Path
+
+from braidmq import blocking
+from braidmq.node import Node
+from braidmq.settings import Settings
+from braidmq.trust.joinfile import JoinFile
+
+
+class TestNode(Node):
+    """A node that can be killed.
+
+    Attributes:
+        home: the event loop it was started in, until it ends.
+    """
+
+    __test__ = False
+
+    def __init__(self, join: JoinFile | Path | str, *, settings: Settings | None = None) -> None:
+        super().__init__(join, settings=settings)
+        self.home: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """See `braidmq.Node.start`."""
+        await super().start()
+        self.home = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """See `braidmq.Node.close`."""
+        await super().close()
+        self.home = None
+
+    def kill(self) -> None:
+        """End it as `kill -9` does: its sockets are closed, nothing is sent, and its calls raise NodeClosed.
+
+        Handlers that are `async def` are cancelled; a `def` handler runs on in its thread, and its result is dropped.
+        Call it in the node's own event loop.
+        """
+        if self._loop is None or self.home is None:
+            return
+        self.home = None
+        self._draining = True
+        self._loop.abort()
+        for task in self._tasks.values():
+            task.cancel()
+        if self._threads is not None:
+            self._threads.close()
+
+
+class BlockingTestNode(blocking.Node):
+    """A node for programs without asyncio that can be killed."""
+
+    __test__ = False
+
+    def __init__(self, join: JoinFile | Path | str, *, settings: Settings | None = None) -> None:
+        super().__init__(join, settings=settings)
+        self._node: TestNode = TestNode(join, settings=settings)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does; see `TestNode.kill`. Call it from any thread but the node's own."""
+
+        async def kill() -> None:
+            self._node.kill()
+
+        if self._loop is not None:
+            self._run(kill())
+            self.close()
