@@ -98,7 +98,7 @@ class Net:
                     assert len(each.members) <= BROKERS_MAX
         assert len(core.take_events()) <= EVENTS_MAX
         members = len(REGISTERED) + 2
-        assert len(core._attempts) <= members
+        assert len(core.probing._attempts) <= members
         assert len(core._due) <= 2 * members
 
 
@@ -121,8 +121,8 @@ def test_any_flood_leaves_a_bounded_state(seed: int, flood: list[tuple[str, Goss
         net.core.take_sends()
         net.step("time", 0.001, None)
     net.check(0)
-    assert len(net.core._timers) <= TIMERS_PER_MEMBER_MAX * (len(REGISTERED) + 2) + len(net.core._forwards)
-    assert len(net.core._ring) <= BROKERS_MAX
+    assert len(net.core._timers) <= TIMERS_PER_MEMBER_MAX * (len(REGISTERED) + 2) + len(net.core.probing._forwards)
+    assert len(net.core.probing._ring) <= BROKERS_MAX
 
 
 @given(seed=st.integers(0, 10), course=st.lists(steps, max_size=40))
@@ -136,9 +136,9 @@ def test_quiet_afterwards_ends_every_suspicion_and_tombstone(
             net.step(what, who, message)
     net.step("time", 600.0, None)
     assert not net.core.members
-    assert not net.core._attempts
+    assert not net.core.probing._attempts
     assert not net.core._timers
-    assert not net.core._forwards
+    assert not net.core.probing._forwards
     net.core.validate_state()
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from braidmq.core.membership import HEALTH_MAX
+from braidmq.core.probing import HEALTH_MAX
 from braidmq.settings import Settings
 from rigs.gossip_rig import Figures, GossipNet, lists, measure, table, wan_delay
 
@@ -264,8 +264,8 @@ def test_health_stretches_a_probe_to_its_bound_only() -> None:
     others = ["b1", "b2", "b3", "b4"]
     net.cut(["b0"], others)
     net.run(200.0)
-    assert net["b0"].health <= HEALTH_MAX
+    assert net["b0"].probing.health <= HEALTH_MAX
     net.heal()
     net.run(60.0)
-    assert net["b0"].health == 0
+    assert net["b0"].probing.health == 0
     assert all(each.state == "alive" for each in net["b0"].members.values())

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from braidmq.core.events import WARNING
-from braidmq.core.membership import FORWARDS_MAX, HEALTH_MAX, INCARNATION_JUMP_MAX, Member, MembershipCore
+from braidmq.core.membership import INCARNATION_JUMP_MAX, Member, MembershipCore
+from braidmq.core.probing import FORWARDS_MAX, HEALTH_MAX
 from braidmq.settings import Settings
 from braidmq.wire.control import Control, Gossiped
 from braidmq.wire.gossip import (
@@ -365,10 +366,10 @@ class TestProbe:
 
     def test_target_is_not_probed_again_while_a_probe_is_under_way(self, make: Callable[..., Solo]) -> None:
         me = make("a")
-        me.core._set_health(1)  # the first interval is still that of a healthy broker: two probes would overlap
+        me.core.probing._set_health(1)  # the first interval is still that of a healthy broker: two probes would overlap
         me.probed()
-        me.core._set_health(0)
-        me.core._probe_at = me.now + 0.5
+        me.core.probing._set_health(0)
+        me.core.probing._probe_at = me.now + 0.5
         me.tick(1.0)
         assert not me.sent(Ping)
 
@@ -386,8 +387,8 @@ class TestProbe:
 
     def test_suspect_is_told_so_once_if_it_is_news_anyway(self, five: Solo) -> None:
         five.tell("b", "a", 0, "suspect")
-        five.core._ring = ["a"]
-        five.core._probe_at = five.now
+        five.core.probing._ring = ["a"]
+        five.core.probing._probe_at = five.now
         five.core.on_timer(five.now)
         ((_, ping),) = five.sent(Ping)
         assert ping.rumors == [Rumor("a", 0, "suspect", "me")]
@@ -401,8 +402,8 @@ class TestProbe:
         me.tell("x30", "x39", 0, "suspect")
         me.taken()
         before = {name: times for name, (times, _) in me.core._rumors._told.items()}
-        me.core._ring = ["x39"]
-        me.core._probe_at = me.now
+        me.core.probing._ring = ["x39"]
+        me.core.probing._probe_at = me.now
         me.core.on_timer(me.now)
         ((_, ping),) = me.sent(Ping)
         assert len(ping.rumors) <= RUMORS_MAX
@@ -446,19 +447,19 @@ class TestHelper:
     def test_probes_on_behalf_of_others_are_bounded(self, five: Solo) -> None:
         for number in range(FORWARDS_MAX + 50):
             five.core.on_message("a", Probe(number, "b"), five.now)
-        assert len(five.core._forwards) == FORWARDS_MAX
+        assert len(five.core.probing._forwards) == FORWARDS_MAX
         sent = five.core.take_sends()
         assert len(sent["b"]) == FORWARDS_MAX
         assert sent["a"] == [Nack(FORWARDS_MAX + number) for number in range(50)]
         five.tick(SETTINGS.probe_timeout_s)
-        assert not five.core._forwards
+        assert not five.core.probing._forwards
 
     def test_their_timers_are_bounded_also_if_all_are_answered(self, five: Solo) -> None:
         for number in range(3 * FORWARDS_MAX):
             five.core.on_message("a", Probe(number, "b"), five.now)
             for ping in [each for each in five.core.take_sends().get("b", []) if isinstance(each, Ping)]:
                 five.core.on_message("b", Ack(ping.number), five.now)
-        assert len(five.core._timers) <= FORWARDS_MAX + 10
+        assert len(five.core.probing._timers) <= FORWARDS_MAX + 10
 
 
 class TestSuspicion:
@@ -526,7 +527,7 @@ class TestSuspicion:
         five.tell("c", "a", 1, "alive")
         assert five.state("a") == (1, "alive")
         assert "a is alive again" in five.events()
-        five.core._probe_at = five.core._sync_at = five.now + 1_000
+        five.core.probing._probe_at = five.core._sync_at = five.now + 1_000
         five.tick(100.0)
         assert five.state("a") == (1, "alive")
 
@@ -564,7 +565,7 @@ class TestRefutation:
         assert five.core.incarnation == 1
         assert five.core.state == "alive"
         assert five.news()["me"] == Rumor("me", 1, "alive", "", b"my certificate")
-        assert five.core.health == 1
+        assert five.core.probing.health == 1
         assert five.core.counters["refutations"] == 1
         assert f"refuted that this broker is {state}, as c says" in five.events()
 
@@ -583,7 +584,7 @@ class TestRefutation:
     def test_higher_incarnation_of_a_life_before_is_passed_without_a_sign_of_bad_health(self, five: Solo) -> None:
         five.tell("b", "me", 7, "alive")
         assert five.core.incarnation == 8
-        assert five.core.health == 0
+        assert five.core.probing.health == 0
         assert not five.core.counters["refutations"]
 
     def test_own_news_at_the_own_incarnation_is_no_news(self, five: Solo) -> None:
@@ -745,16 +746,16 @@ class TestLostConnection:
         assert sorted(to for to, each in sent if isinstance(each, Probe)) == ["b", "c", "d"]
 
     def test_broker_that_nobody_hears_is_suspect_after_the_timeout(self, five: Solo) -> None:
-        five.core._probe_at = five.now + 10.0
+        five.core.probing._probe_at = five.now + 10.0
         five.down("a")
         five.tick(SETTINGS.probe_timeout_s - EPSILON_S)
         assert five["a"].state == "alive"
         five.tick(2 * EPSILON_S)
         assert five["a"].state == "suspect"
-        assert five.core.health == 0, "it says nothing of this broker's own health"
+        assert five.core.probing.health == 0, "it says nothing of this broker's own health"
 
     def test_broker_that_others_hear_stays_alive(self, five: Solo) -> None:
-        five.core._probe_at = five.now + 10.0
+        five.core.probing._probe_at = five.now + 10.0
         five.down("a")
         ((_, ping),) = five.sent(Ping)
         five.hear("c", Ack(ping.number))
@@ -779,8 +780,8 @@ class TestLostConnection:
         assert not five.taken()
 
     def test_ill_broker_waits_longer_before_its_verdict(self, five: Solo) -> None:
-        five.core._set_health(2)
-        five.core._probe_at = five.now + 10.0
+        five.core.probing._set_health(2)
+        five.core.probing._probe_at = five.now + 10.0
         five.down("a")
         five.tick(3 * SETTINGS.probe_timeout_s - EPSILON_S)
         assert five["a"].state == "alive"
@@ -821,7 +822,7 @@ class TestHealth:
         me = make("a")
         me.probed()
         me.tick(SETTINGS.probe_s)
-        assert me.core.health == 1
+        assert me.core.probing.health == 1
 
     def test_each_helper_that_says_nothing_is_a_sign(self, five: Solo) -> None:
         number = five.probe_of("a")
@@ -830,7 +831,7 @@ class TestHealth:
         five.hear("a", Nack(number))
         five.hear("stranger", Nack(number))
         five.tick(SETTINGS.probe_s - SETTINGS.probe_timeout_s + EPSILON_S)
-        assert five.core.health == 2
+        assert five.core.probing.health == 2
 
     def test_helpers_that_all_say_no_are_no_sign(self, five: Solo) -> None:
         number = five.probe_of("a")
@@ -839,25 +840,25 @@ class TestHealth:
         five.hear("c", Nack(number))
         five.hear("d", Nack(number))
         five.tick(SETTINGS.probe_s - SETTINGS.probe_timeout_s + EPSILON_S)
-        assert five.core.health == 0
+        assert five.core.probing.health == 0
 
     def test_answered_probe_is_a_sign_of_health(self, five: Solo) -> None:
-        five.core._set_health(3)
+        five.core.probing._set_health(3)
         target, number = five.probed()
         five.hear(target, Ack(number), Ack(number))
-        assert five.core.health == 2
+        assert five.core.probing.health == 2
 
     def test_health_keeps_its_bounds(self, five: Solo) -> None:
         for incarnation in range(20):
             five.tell("b", "me", 10 * incarnation, "suspect")
-        assert five.core.health == HEALTH_MAX == 7
+        assert five.core.probing.health == HEALTH_MAX == 7
         for _ in range(10):
             target, number = five.probed()
             five.hear(target, Ack(number))
-        assert five.core.health == 0
+        assert five.core.probing.health == 0
 
     def test_worst_health_makes_times_eight_times_as_long(self, five: Solo) -> None:
-        five.core._set_health(99)
+        five.core.probing._set_health(99)
         target, _ = five.probed()
         start = five.now
         five.tick(8 * SETTINGS.probe_timeout_s - EPSILON_S)
@@ -880,7 +881,7 @@ class TestStall:
         five.core.on_timer(five.now)
         assert five[target].state == "alive"
         assert not five.core.counters["probes_failed"]
-        assert five.core.health == 0
+        assert five.core.probing.health == 0
 
     def test_lateness_within_the_timeout_is_no_stall(self, make: Callable[..., Solo]) -> None:
         me = make("a")
@@ -909,13 +910,13 @@ class TestStall:
         assert not five.sent(Nack)
 
     def test_news_late_in_a_period_is_no_stall(self, five: Solo) -> None:
-        five.core._set_health(1)
-        five.core._ring = ["a"]
+        five.core.probing._set_health(1)
+        five.core.probing._ring = ["a"]
         _, number = five.probed()
         five.tick(2 * SETTINGS.probe_s - 0.05)
         five.tell("b", "c", 1, "alive")
         five.core.on_timer(five.now)
-        assert five.core._attempts.keys() == {number}, "the probe goes on"
+        assert five.core.probing._attempts.keys() == {number}, "the probe goes on"
         five.tick(0.1)
         assert five["a"].state == "suspect"
 
@@ -923,7 +924,7 @@ class TestStall:
 class TestGossip:
     def test_news_is_told_at_once_and_then_in_each_round(self, make: Callable[..., Solo]) -> None:
         me = make(*(f"x{number}" for number in range(20)))
-        me.core._probe_at = me.core._sync_at = START + 1_000.0
+        me.core.probing._probe_at = me.core._sync_at = START + 1_000.0
         me.tick(5.0)
         me.now = START + 6.0
         me.tell("x0", "x1", 1, "alive")
@@ -941,13 +942,13 @@ class TestGossip:
         assert len(told) == len(set(told)) == 8, "each time somebody else"
 
     def test_everyone_of_a_small_net_is_told(self, five: Solo) -> None:
-        five.core._probe_at = five.core._sync_at = START + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = START + 1_000.0
         five.tell("a", "b", 1, "alive")
         five.tick(1.0)
         assert {to for to, _ in five.sent(Gossip)} == {"a", "b", "c", "d"}
 
     def test_dead_are_told_nothing(self, five: Solo) -> None:
-        five.core._probe_at = five.core._sync_at = START + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = START + 1_000.0
         five.tell("a", "b", 1, "alive")
         five.tick(SETTINGS.gossip_s + EPSILON_S)
         told = {to for to, _ in five.sent(Gossip)}
@@ -957,7 +958,7 @@ class TestGossip:
         assert {to for to, _ in five.sent(Gossip)} == told
 
     def test_broker_that_is_forgotten_is_told_nothing(self, five: Solo) -> None:
-        five.core._probe_at = five.core._sync_at = START + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = START + 1_000.0
         for _ in range(5):
             five.tell("a", "b", five["b"].incarnation + 1, "alive")
             five.tick(0.01)
@@ -1084,7 +1085,7 @@ class TestTombstone:
     def test_old_news_does_not_revive_the_dead_before_the_tombstone_expires(self, five: Solo) -> None:
         five.tell("b", "a", 5, "dead")
         died_at = five.now
-        five.core._probe_at = five.core._sync_at = five.now + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = five.now + 1_000.0
         for incarnation in (0, 4, 5):
             five.tell("c", "a", incarnation, "alive")
         five.now = died_at + SETTINGS.tombstone_s - EPSILON_S
@@ -1100,7 +1101,7 @@ class TestTombstone:
         assert five.state("a") == (0, "alive")
 
     def test_tombstone_of_a_broker_that_came_back_does_not_remove_it(self, five: Solo) -> None:
-        five.core._probe_at = five.core._sync_at = five.now + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = five.now + 1_000.0
         five.tell("b", "a", 5, "dead")
         five.tick(30.0)
         five.tell("b", "a", 6, "alive")
@@ -1108,7 +1109,7 @@ class TestTombstone:
         assert five.state("a") == (6, "alive")
 
     def test_second_death_has_a_tombstone_of_its_own(self, five: Solo) -> None:
-        five.core._probe_at = five.core._sync_at = five.now + 1_000.0
+        five.core.probing._probe_at = five.core._sync_at = five.now + 1_000.0
         five.tell("b", "a", 5, "dead")
         five.tick(30.0)
         five.tell("b", "a", 6, "alive")
@@ -1151,4 +1152,6 @@ class TestForget:
         five.core.forget("a")
         five.tick(SETTINGS.probe_s + EPSILON_S)
         assert "a" not in five.core.members
-        assert not five.core._attempts or all(each.target != "a" for each in five.core._attempts.values())
+        assert not five.core.probing._attempts or all(
+            each.target != "a" for each in five.core.probing._attempts.values()
+        )
