@@ -5,10 +5,10 @@ from typing import Final, Protocol
 
 import zmq
 
+from braidmq.core.backlog import Backlog
 from braidmq.core.link import Failure, Open
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
-from braidmq.zeromq.backlog import Backlog
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_dealer, readable
 

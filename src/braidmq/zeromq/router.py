@@ -6,11 +6,11 @@ from typing import Final
 
 import zmq
 
+from braidmq.core.backlog import Backlog
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import UINT32
-from braidmq.zeromq.backlog import Backlog
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_router, readable
 

@@ -1,4 +1,4 @@
-from braidmq.zeromq.backlog import Backlog
+from braidmq.core.backlog import Backlog
 
 
 def test_keeps_messages_in_order_and_counts_their_bytes():

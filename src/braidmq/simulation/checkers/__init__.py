@@ -1,0 +1,43 @@
+"""What must hold: one file for each invariant of docs/reliability.md, each a pure function of a record."""
+
+from collections.abc import Callable
+from typing import Final
+
+from braidmq.simulation.checkers import (
+    attempts_bounded,
+    brokers_agree,
+    duplicates_flagged,
+    ends_once,
+    no_false_death,
+    nothing_late,
+    nothing_left,
+    processes_live,
+    right_answer,
+    service_restored,
+    sizes_bounded,
+)
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Record
+
+CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
+    "I1": ends_once.check,
+    "I2": right_answer.check,
+    "I3": duplicates_flagged.check,
+    "I4": attempts_bounded.check,
+    "I5": nothing_late.check,
+    "I6": sizes_bounded.check,
+    "I7": service_restored.check,
+    "I8": processes_live.check,
+    "convergence": brokers_agree.check,
+    "no false death": no_false_death.check,
+    "nothing left": nothing_left.check,
+}
+"""All checkers, by what they check."""
+
+
+def violations(record: Record) -> list[Violation]:
+    """Return what all checkers find."""
+    return [violation for check in CHECKERS.values() for violation in check(record)]
+
+
+__all__ = ["CHECKERS", "Violation", "violations"]

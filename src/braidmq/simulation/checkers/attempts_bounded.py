@@ -1,0 +1,57 @@
+"""I4: no request is attempted more often than its caller allows, and retries stay within the budget."""
+
+from collections import Counter, defaultdict
+from typing import Final
+
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Call, Error, Record
+from braidmq.wire.envelope import REJECT, REQUEST, Reason
+
+FREE: Final = frozenset((Reason.NO_WORKER, Reason.DRAINING))
+"""Refusals after which a call may move on to another broker without the budget."""
+
+
+def check(record: Record) -> list[Violation]:
+    """Return the calls with too many attempts, and the clients with too many retries."""
+    found, executions = [], record.executions_by_key()
+    attempts: Counter[bytes] = Counter()
+    refused: Counter[bytes] = Counter()
+    unknown: dict[bytes, int] = defaultdict(int)
+    for passage in record.passages:
+        if passage.command == REQUEST and passage.way == "in":
+            attempts[passage.id] += 1
+            unknown[passage.id] = max(unknown[passage.id], passage.retry_count)
+        elif passage.command == REJECT and passage.way == "out" and passage.code in FREE:
+            refused[passage.id] += 1
+    for call in record.calls:
+        runs, most = executions[call.key], call.attempts_max
+        what = ""
+        if len(runs) > most:
+            what = f"ran {len(runs)} times"
+        elif any(each.retry_count >= most for each in runs):
+            what = f"ran with a retry count of {max(each.retry_count for each in runs)}"
+        elif isinstance(call.outcome, Error) and call.outcome.attempts > most:
+            what = f"was sent {call.outcome.attempts} times, by its own account,"
+        elif attempts[call.id] > most and call.id:
+            what = f"reached brokers {attempts[call.id]} times"
+        if what:
+            found.append(Violation("I4", f"{call.key} {what} with {most} attempts", call.started, call.id))
+    paid = {id_: count - 1 - min(1, unknown[id_]) - refused[id_] for id_, count in attempts.items()}
+    return found + _overspent(record, paid)
+
+
+def _overspent(record: Record, paid: dict[bytes, int]) -> list[Violation]:
+    """The first move after a death or silence is free, as are those after refusals in FREE; the rest is paid."""
+    found, budget = [], record.budget
+    calls: dict[str, list[Call]] = defaultdict(list)
+    for call in record.calls:
+        calls[call.client].append(call)
+    for client, mine in calls.items():
+        spent = sum(max(0, paid.get(call.id, 0)) for call in mine)
+        duration_s = max(call.deadline for call in mine) - min(call.started for call in mine)
+        earned = budget.most + budget.ratio * len(mine) + budget.per_s * duration_s
+        if spent > earned:
+            found.append(
+                Violation("I4", f"{client} paid for {spent} retries of {len(mine)} calls and has {earned:.1f}")
+            )
+    return found

@@ -1,0 +1,37 @@
+"""I3: whatever may run a second time carries possible_duplicate, and no worker runs an id twice."""
+
+from collections import Counter
+
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Error, Execution, Record, Reply
+
+
+def check(record: Record) -> list[Violation]:
+    """Return the requests that ran twice unsaid, or twice on one worker, or against what their caller was told."""
+    found, outcomes = [], {call.key: (call.id, call.outcome) for call in record.calls}
+    for key, runs in record.executions_by_key().items():
+        id_, outcome = outcomes.get(key, (b"", None))
+        last = max(each.started for each in runs)
+        found += [Violation("I3", f"{key} {what}", last, id_) for what in (*_unsaid(runs), *_untold(runs, outcome))]
+    return found
+
+
+def _unsaid(runs: list[Execution]) -> list[str]:
+    found = []
+    unflagged = sum(not each.possible_duplicate for each in runs)
+    if unflagged > 1:
+        found.append(f"ran {unflagged} times without possible_duplicate")
+    if any(each.retry_count > 0 and not each.possible_duplicate for each in runs):
+        found.append("ran again without possible_duplicate")
+    for (worker, _life), count in Counter((each.worker, each.life) for each in runs).items():
+        if count > 1:
+            found.append(f"ran {count} times on {worker}")
+    return found
+
+
+def _untold(runs: list[Execution], outcome: Reply | Error | None) -> list[str]:
+    if isinstance(outcome, Reply) and len(runs) > 1 and not outcome.possible_duplicate:
+        return [f"ran {len(runs)} times and its reply does not say so"]
+    if isinstance(outcome, Error) and not outcome.maybe_executed:
+        return ["ran although its caller was promised that it was not run"]
+    return []

@@ -1,0 +1,29 @@
+"""I1: every accepted request ends exactly once, with a reply or a typed error, soon after its deadline at the latest."""
+
+from typing import Final
+
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Call, Record
+
+GRACE_S: Final = 0.25
+"""How long after its deadline a request may end."""
+
+
+def check(record: Record) -> list[Violation]:
+    """Return the calls that ended never, twice, or too late."""
+    found = []
+    for call in record.calls:
+        if len(call.ends) != 1 and not (call.given_up_at is not None and not call.ends):
+            found.append(Violation("I1", f"{call.key} ended {len(call.ends)} times", call.deadline, call.id))
+        found += [
+            Violation("I1", f"{call.key} ended {when - call.deadline:.3f} s after its deadline", when, call.id)
+            for when, _ in call.ends
+            if when > _latest_end(record, call)
+        ]
+    return found
+
+
+def _latest_end(record: Record, call: Call) -> float:
+    """A client that was stopped cannot end anything until it goes on."""
+    stops = [each.end for each in record.outages if each.process == call.client and each.kind == "pause"]
+    return max([call.deadline, *(end for end in stops if end != float("inf"))]) + GRACE_S

@@ -1,0 +1,172 @@
+"""What happened to every request, as its client, the brokers and the workers saw it.
+
+The simulator and the fault matrix on real processes fill the same record, so that the same checkers judge both. All
+times are seconds on one clock. A request is known by the key that its payload begins with (see payload.py), unique in
+the record, and from its first passage on by its id as well.
+"""
+
+from collections import defaultdict
+from typing import Literal
+
+import msgspec
+
+
+class Reply(msgspec.Struct, gc=False):
+    """A reply as its caller saw it.
+
+    Attributes:
+        key: of the request that its payload answers; empty if it answers none.
+        sender: the worker that it names.
+        original_id: the request that it names.
+    """
+
+    key: str
+    sender: str
+    original_id: bytes
+    possible_duplicate: bool
+    retry_count: int
+    broker: str = ""
+
+
+class Error(msgspec.Struct, gc=False):
+    """A typed error as its caller saw it; `kind` is the name of its class, or of the handler's error code."""
+
+    kind: str
+    attempts: int
+    maybe_executed: bool
+    text: str = ""
+
+
+class Call(msgspec.Struct):
+    """A request as its caller saw it.
+
+    Attributes:
+        ends: its outcomes with their times; there must be exactly one, unless its caller gave it up.
+        given_up_at: when its caller cancelled it, or died.
+        must_succeed: whether it began when nothing was wrong any more.
+    """
+
+    key: str
+    client: str
+    started: float
+    deadline: float
+    attempts_max: int
+    id: bytes = b""
+    ends: list[tuple[float, Reply | Error]] = []
+    given_up_at: float | None = None
+    must_succeed: bool = False
+
+    @property
+    def outcome(self) -> Reply | Error | None:
+        """Its first end."""
+        return self.ends[0][1] if self.ends else None
+
+
+class Execution(msgspec.Struct, gc=False):
+    """A request as a worker's handler saw it. `life` counts the worker's processes: a new one remembers nothing."""
+
+    key: str
+    worker: str
+    id: bytes
+    started: float
+    possible_duplicate: bool
+    retry_count: int
+    life: int = 0
+
+
+class Passage(msgspec.Struct, gc=False):
+    """One exchange message as it came into a broker or left it. `peer` is the member at the other end."""
+
+    at: float
+    broker: str
+    way: Literal["in", "out"]
+    peer: str
+    command: int
+    id: bytes
+    sender: str = ""
+    possible_duplicate: bool = False
+    retry_count: int = 0
+    code: int = 0
+
+
+class Outage(msgspec.Struct):
+    """Something was wrong with a process or its connections from `start` to `end`. `kind` is the fault's name."""
+
+    process: str
+    kind: str
+    start: float
+    end: float = float("inf")
+
+
+class Verdict(msgspec.Struct, gc=False):
+    """A broker took another one for dead."""
+
+    at: float
+    by: str
+    about: str
+
+
+class End(msgspec.Struct, gc=False):
+    """A process ended although nobody ended it."""
+
+    at: float
+    process: str
+    why: str
+
+
+class Budget(msgspec.Struct, gc=False, frozen=True):
+    """What the clients may spend on retries: see Settings."""
+
+    ratio: float = 0.1
+    per_s: float = 1.0
+    most: float = 10.0
+
+
+class Record(msgspec.Struct):
+    """All that happened in one run.
+
+    Attributes:
+        delay_unseen_s: how late a message can be without anybody noticing: the resolution of clocks and timers, and
+            the shortest time that a message travels.
+        false_death_s: a broker must have been hampered for that long before others may take it for dead.
+        budget: what the clients may spend on retries.
+        sizes: the largest size that each bounded thing had, with its bound, by owner and name.
+        views: at the end: in which state each broker lists each other one.
+        alive: the brokers that run at the end.
+        leftovers: at the end: what a process still held after everything had ended.
+    """
+
+    delay_unseen_s: float = 0.05
+    false_death_s: float = 0.0
+    budget: Budget = Budget()
+    calls: list[Call] = []
+    executions: list[Execution] = []
+    passages: list[Passage] = []
+    outages: list[Outage] = []
+    verdicts: list[Verdict] = []
+    deaths: list[End] = []
+    sizes: dict[tuple[str, str], tuple[int, int]] = {}
+    views: dict[tuple[str, str], str] = {}
+    alive: list[str] = []
+    leftovers: list[str] = []
+
+    def executions_by_key(self) -> dict[str, list[Execution]]:
+        """Return the executions of each request."""
+        found: dict[str, list[Execution]] = defaultdict(list)
+        for execution in self.executions:
+            found[execution.key].append(execution)
+        return found
+
+    def calls_by_id(self) -> dict[bytes, Call]:
+        """Return the calls whose id is known."""
+        return {call.id: call for call in self.calls if call.id}
+
+    def hampered(self, process: str, start: float, end: float) -> bool:
+        """Whether anything was wrong with a process between two times."""
+        return any(each.process == process and each.start <= end and each.end >= start for each in self.outages)
+
+    def size(self, owner: str, what: str, value: int, bound: int) -> None:
+        """Note a size, if it is the largest so far."""
+        before = self.sizes.get((owner, what))
+        if before is None or value > before[0]:
+            self.sizes[owner, what] = (value, bound)
