@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,15 +32,9 @@ from braidmq.wire.envelope import (
     decode_headers,
     encode,
 )
-from rigs.node_rig import START, WORKER, Broker, NodeRig, address, answer_to, checked_rigs
+from rigs.node_rig import START, WORKER, Broker, NodeRig, address, answer_to
 
 UNPAID = {"retry_budget_max": 1.0, "retry_budget_ratio": 0.0, "retry_budget_per_s": 0.0}
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    with checked_rigs() as make:
-        yield make
 
 
 def reply_of(rig: NodeRig, id_: bytes) -> Reply:

@@ -11,13 +11,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
 from braidmq.wire.limits import BROKERS_MAX
-from rigs.node_rig import NODE, START, Broker, NodeRig, address, checked_rigs, verify
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    with checked_rigs() as make:
-        yield make
+from rigs.node_rig import NODE, START, Broker, NodeRig, address, verify
 
 
 @pytest.fixture
