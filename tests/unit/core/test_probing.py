@@ -285,6 +285,14 @@ class TestTwoBrokers:
 
 
 class TestHealth:
+    def fail(self, five: Solo, *nays: str) -> None:
+        """Let a probe of `a` fail, to which these say that they hear nothing."""
+        number = five.probe_of("a")
+        five.tick(SETTINGS.probe_timeout_s)
+        for name in nays:
+            five.hear(name, Nack(number))
+        five.tick(SETTINGS.probe_s - SETTINGS.probe_timeout_s + EPSILON_S)
+
     def test_probe_that_fails_without_helpers_is_one_sign(self, solo: Callable[..., Solo]) -> None:
         me = solo("a")
         me.probed()
@@ -292,21 +300,11 @@ class TestHealth:
         assert me.core.probing.health == 1
 
     def test_each_helper_that_says_nothing_is_a_sign(self, five: Solo) -> None:
-        number = five.probe_of("a")
-        five.tick(SETTINGS.probe_timeout_s)
-        five.hear("b", Nack(number))
-        five.hear("a", Nack(number))
-        five.hear("stranger", Nack(number))
-        five.tick(SETTINGS.probe_s - SETTINGS.probe_timeout_s + EPSILON_S)
+        self.fail(five, "b", "a", "stranger")
         assert five.core.probing.health == 2
 
     def test_helpers_that_all_say_no_are_no_sign(self, five: Solo) -> None:
-        number = five.probe_of("a")
-        five.tick(SETTINGS.probe_timeout_s)
-        five.hear("b", Nack(number))
-        five.hear("c", Nack(number))
-        five.hear("d", Nack(number))
-        five.tick(SETTINGS.probe_s - SETTINGS.probe_timeout_s + EPSILON_S)
+        self.fail(five, "b", "c", "d")
         assert five.core.probing.health == 0
 
     def test_answered_probe_is_a_sign_of_health(self, five: Solo) -> None:
