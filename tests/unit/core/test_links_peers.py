@@ -80,13 +80,18 @@ class TestPeers:
 class TestForgotten:
     """Brokers that were learned and that nobody lists any more; the owner decides when to ask for them."""
 
+    def rig(self, make: Any, **options: Any) -> NodeRig:
+        """Return a node that has learned of `b` from `a`."""
+        rig: NodeRig = make("a", **options)
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        return rig
+
     def names(self, rig: NodeRig) -> list[str]:
         return [link.name for link in rig.core.links.unlisted(rig.now)]
 
     def test_learned_one_that_no_connected_broker_lists(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig["b"].crash()
         assert self.names(rig) == []
         rig["a"].say(peers(b"a"))
@@ -109,9 +114,7 @@ class TestForgotten:
         assert "b" not in rig.core.links.links, "who is gone lists nobody"
 
     def test_not_one_that_is_listed_as_suspect_but_one_that_is_dead(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig["b"].crash()
         for state in ("suspect", "leaving"):
             rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"b", state=state)]))
@@ -133,9 +136,7 @@ class TestForgotten:
         assert links.unlisted(START + 60.0) == [links.links["remembered"]]
 
     def test_not_at_the_word_of_a_broker_that_has_just_started_and_knows_nobody_yet(self, make: Any) -> None:
-        rig = make("a", settings=Settings(tombstone_s=20.0))
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make, settings=Settings(tombstone_s=20.0))
         rig["b"].crash()
         rig["a"].crash()
         rig.advance(1.0)
@@ -163,9 +164,7 @@ class TestForgotten:
         assert "b" not in rig.core.links.links
 
     def test_not_one_that_is_open(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig["a"].say(peers(b"a"))
         rig.advance(5.0)
         assert rig["b"].link.state is LinkState.UP
@@ -178,9 +177,7 @@ class TestForgotten:
         assert "b" in rig.core.links.links
 
     def test_not_one_that_is_configured_though_others_told_of_it_first(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig.core.learn(address("b"), rig.now)
         rig["a"].say(peers(b"a"))
         rig["b"].crash()
@@ -188,9 +185,7 @@ class TestForgotten:
         assert "b" in rig.core.links.links
 
     def test_nobody_while_there_is_no_list(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig["b"].crash()
         rig["a"].crash()
         rig.advance(30.0)
@@ -213,9 +208,7 @@ class TestForgotten:
         assert links.take_actions() == []
 
     def test_is_learned_anew_when_it_is_listed_again(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(b"a", b"b"))
-        rig.advance(0.1)
+        rig = self.rig(make)
         rig["b"].crash()
         rig["a"].say(peers(b"a"))
         rig.advance(10.0)
