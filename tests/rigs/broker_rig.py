@@ -31,12 +31,14 @@ from braidmq.wire.control import (
 )
 from braidmq.wire.envelope import (
     CANCEL,
+    COMMON,
     CONTROL_FIRST,
     LOST,
     REJECT,
     REPLY,
     REQUEST,
     UINT32,
+    VERSION,
     WORKING,
     Envelope,
     decode,
@@ -49,6 +51,11 @@ Received = Envelope | Control
 
 BROKER = "b1"
 FINAL = (REPLY, REJECT, LOST)
+
+
+def packed(command: int, body: bytes = b"", version: int = VERSION, flags: int = 0) -> bytes:
+    """Return a message with any command, version and flags in its header."""
+    return COMMON.pack(COMMON.size + len(body), version, command, flags, 0, 0) + body
 
 
 class Registry:

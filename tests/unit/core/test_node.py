@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -6,13 +5,7 @@ import pytest
 from braidmq.core.link import LinkState
 from braidmq.wire import control
 from braidmq.wire.envelope import PREFIX_BYTES, REPLY, WORKING
-from rigs.node_rig import NODE, checked_rigs
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    with checked_rigs() as make:
-        yield make
+from rigs.node_rig import NODE
 
 
 class TestFrames:

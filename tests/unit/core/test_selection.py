@@ -1,6 +1,5 @@
 """A node in a net of more brokers than it connects to."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,17 +22,11 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import REPLY, Reason
 from braidmq.wire.gossip import Paths, Seek
-from rigs.node_rig import NODE, Broker, NodeRig, address, checked_rigs
+from rigs.node_rig import NODE, Broker, NodeRig, address
 
 NAMES = [f"b{number}" for number in range(12)]
 CONNECTED = 3
 SETTINGS = Settings(brokers_connected_max=CONNECTED, reconnect_s=0.1, reconnect_s_max=0.2, timeout_s=30.0)
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    with checked_rigs() as make:
-        yield make
 
 
 def net(make: Any, *, provides: tuple[str, ...] = (), **options: Any) -> NodeRig:

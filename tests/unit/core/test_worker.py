@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +8,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Outcome, Progress, Reason
-from rigs.node_rig import Broker, NodeRig, checked_rigs, request_id
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    with checked_rigs() as make:
-        yield make
+from rigs.node_rig import Broker, NodeRig, request_id
 
 
 def answer_of(broker: Broker, tag: int) -> Envelope:

@@ -1,0 +1,190 @@
+"""The life of a node, over real brokers and sockets: before its start, in its drain, after its end."""
+
+import asyncio
+
+import pytest
+
+from async_tests import until
+from braidmq import AttemptsExhausted, ConfigError, NoBroker, Node, NodeClosed, NoWorker, RequestError, Settings
+from braidmq.testing import TestNet
+from braidmq.trust.authority import Authority
+from services import Gate, async_echo, one_service
+
+
+async def test_a_node_that_is_not_running_says_so():
+    async with TestNet(1) as net:
+        node = net.node("n")
+        assert node.brokers == []
+        for use in (node.request("s"), node.connected(), node.observe()):
+            with pytest.raises(NodeClosed):
+                await use
+        async with node:
+            with pytest.raises(NodeClosed, match="once"):
+                await node.start()
+            with pytest.raises(ConfigError, match="before"):
+                node.service("s")
+        with pytest.raises(NodeClosed):
+            await node.request("s")
+        with pytest.raises(NodeClosed):
+            await node.start()
+        await node.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_who_waits_for_a_connection_is_told_that_the_node_was_closed(killed):
+    async with TestNet(1) as net:
+        net.brokers["b1"].kill()
+        async with net.node("n") as node:
+            waiting = asyncio.ensure_future(node.connected())
+            await until(lambda: node.brokers[0].problem is not None)
+            assert not waiting.done()
+            if killed:
+                node.kill()
+        with pytest.raises(NodeClosed):
+            await waiting
+
+
+async def test_requests_may_be_made_before_a_broker_is_up():
+    async with TestNet(1) as net:
+        worker = net.node("worker")
+        worker.service("s")(async_echo)
+        net.brokers["b1"].kill()
+        async with worker, net.node("client") as client:
+            call = asyncio.ensure_future(client.request("s", b"x", attempts=10))
+            await until(lambda: all(broker.problem for broker in client.brokers))
+            net.brokers["b1"].restart()
+            assert (await call).payload == b"x"
+
+
+async def test_brokers_says_what_the_node_knows():
+    async with TestNet(2) as net, net.node("n") as node:
+        await until(lambda: [broker.state for broker in node.brokers] == ["up", "up"])
+        assert [broker.name for broker in node.brokers] == ["b1", "b2"]
+        assert [broker.endpoints for broker in node.brokers] == [(b.endpoint,) for b in net.brokers.values()]
+        net.brokers["b1"].kill()
+        await until(lambda: node.brokers[0].problem is not None)
+        assert node.brokers[1].problem is None
+
+
+async def test_only_an_observer_reads_reports():
+    async with TestNet(2) as net:
+        worker = net.node("worker")
+        worker.service("s", concurrency=5)(async_echo)
+        async with worker, net.node("watcher", observe=True) as watcher, net.node("client") as client:
+            await net.served("s")
+            for node in (watcher, client):
+                await until(lambda node=node: all(broker.state == "up" for broker in node.brokers))
+            reports = await watcher.observe()
+            assert sorted(reports) == ["b1", "b2"]
+            for report in reports.values():
+                assert {node.name for node in report.nodes} == {"worker", "watcher", "client"}
+                assert [(service.name, service.workers) for service in report.services] == [("s", 1)]
+            assert {report.denied for report in (await client.observe()).values()} == {True}
+
+
+async def test_leaving_finishes_what_is_under_way():
+    gate = Gate()
+    async with TestNet(2) as net, net.node("client") as client:
+        async with net.node("worker") as idle:
+            assert idle.services == ()
+        worker = net.node("worker")
+        gate.serve(worker)
+        async with worker:
+            await net.served("s")
+            calls = [asyncio.ensure_future(client.request("s")) for _ in range(2)]
+            await until(lambda: gate.running == 2)
+            leaving = asyncio.ensure_future(worker.close())
+            await until(lambda: worker._loop.core.worker.draining)
+            with pytest.raises(NoWorker):
+                await client.request("s")
+            gate.opened.set()
+            replies = await asyncio.gather(*calls)
+            await leaving
+    assert [(reply.payload, reply.possible_duplicate) for reply in replies] == [(b"done", False)] * 2
+
+
+async def test_leaving_waits_for_the_nodes_own_calls():
+    gate = Gate()
+    async with TestNet(1) as net:
+        worker = net.node("worker")
+        gate.serve(worker)
+        async with worker:
+            async with net.node("client") as client:
+                await net.served("s")
+                call = asyncio.ensure_future(client.request("s"))
+                await until(lambda: gate.running == 1)
+                gate.opened.set()
+            assert (await call).payload == b"done"
+
+
+async def test_what_does_not_end_in_the_drain_time_is_cancelled_and_its_caller_told():
+    gate = Gate()
+    async with TestNet(1, settings=Settings.test(drain_s=0.2)) as net, net.node("client") as client:
+        worker = net.node("worker")
+        gate.serve(worker)
+        async with worker:
+            await net.served("s")
+            call = asyncio.ensure_future(client.request("s", attempts=1))
+            await until(lambda: gate.running == 1)
+        with pytest.raises(AttemptsExhausted) as caught:
+            await call
+        assert caught.value.maybe_executed
+        assert gate.cancelled == 1
+
+
+async def test_a_call_that_outlasts_its_nodes_drain_raises_node_closed():
+    gate = Gate()
+    async with one_service(gate, settings=Settings.test(drain_s=0.2)) as (net, _client):
+        async with net.node("other") as other:
+            call = asyncio.ensure_future(other.request("s"))
+            await until(lambda: gate.running == 1)
+        with pytest.raises(NodeClosed):
+            await call
+
+
+async def test_workers_that_come_and_go_under_load_cost_no_caller_anything():
+    async def handler(request):
+        await asyncio.sleep(0.01)
+        return request.payload
+
+    def worker_of(net, name):
+        worker = net.node(name)
+        worker.service("s", concurrency=8)(handler)
+        return worker
+
+    # What took a third of exchange_timeout_s on its way is flagged, too: a busy machine must not do that here.
+    async with TestNet(2, settings=Settings.test(exchange_timeout_s=5.0)) as net, net.node("client") as client:
+        answered = []
+
+        async def load():
+            while not done.is_set():
+                reply = await client.request("s")
+                answered.append(reply.possible_duplicate)
+
+        done = asyncio.Event()
+        async with worker_of(net, "stays"):
+            await net.served("s")
+            loads = [asyncio.ensure_future(load()) for _ in range(20)]
+            for _ in range(3):
+                async with worker_of(net, "goes"):
+                    await net.served("s", workers=2)
+                    seen = len(answered)
+                    await until(lambda seen=seen: len(answered) > seen + 50)
+            done.set()
+            await asyncio.gather(*loads)
+    assert len(answered) > 150
+    assert not any(answered)
+
+
+async def test_a_node_whose_join_file_names_no_broker_says_no_broker(tmp_path):
+    async with Node(Authority.create(tmp_path / "net").add_node("n", ["*"]), settings=Settings.test()) as node:
+        assert node.brokers == []
+        with pytest.raises(NoBroker) as caught:
+            await node.request("s", timeout=0.2)
+        assert isinstance(caught.value, RequestError)
+        assert (caught.value.attempts, caught.value.maybe_executed) == (0, False)
+
+
+def test_the_join_file_of_a_broker_makes_no_node():
+    with TestNet(1) as net, pytest.raises(ConfigError, match="add node"):
+        Node(net.join("b1"))
