@@ -6,6 +6,7 @@ sends what `take_sends` returns and logs what `take_events` returns; it calls `o
 the shell serves as well.
 """
 
+from collections.abc import Collection
 from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
@@ -119,6 +120,16 @@ class BrokerCore:
     def idle(self) -> bool:
         """Whether this draining broker has nothing left to do: it has ended every session."""
         return self.dispatcher.draining and not self.sessions
+
+    @property
+    def accounts(self) -> Collection[Account]:
+        """What each connected key holds here."""
+        return self._accounts.values()
+
+    @property
+    def strangers(self) -> int:
+        """How many routes without a session are remembered."""
+        return len(self._strangers)
 
     # -- inputs
 

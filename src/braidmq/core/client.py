@@ -110,6 +110,11 @@ class ClientCore:
         """Calls that have not ended."""
         return len(self._calls)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place among in_flight_max."""
+        return len(self._waiting)
+
     # -- outputs
 
     def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:

@@ -162,6 +162,11 @@ class Probing:
             self._probe_at = now + self._settings.probe_s * (self.health + 1)
             self._probe_next(now)
 
+    @property
+    def forwarded(self) -> int:
+        """Probes that it makes for others."""
+        return len(self._forwards)
+
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         assert 0 <= self.health <= HEALTH_MAX

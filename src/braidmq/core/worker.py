@@ -5,6 +5,7 @@ Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_done`, `on_c
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.credit import spread
@@ -166,6 +167,16 @@ class WorkerCore:
     def offers(self) -> bool:
         """Whether this node provides any service."""
         return bool(self._services)
+
+    @property
+    def services(self) -> Collection[Offered]:
+        """The services of this node, and what runs of each."""
+        return self._services.values()
+
+    @property
+    def cache(self) -> ReplyCache:
+        """What it remembers of the requests it has run."""
+        return self._cache
 
     # -- outputs
 

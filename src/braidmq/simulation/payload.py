@@ -6,13 +6,13 @@ _ANSWER: Final = b"re:"
 
 
 def payload_of(key: str, size_bytes: int = 0) -> bytes:
-    """Return the payload of the request `key`, filled up to `size_bytes`."""
-    return key.encode().ljust(size_bytes - 1) + b"\n"
+    """Return the payload of the request `key`, filled up to `size_bytes`; a key holds no space."""
+    return f"{key} {size_bytes} ".encode().ljust(size_bytes, b".")
 
 
 def key_of(payload: bytes) -> str:
     """Return the request that a payload belongs to."""
-    return payload.split(maxsplit=1)[0].decode("ascii", "replace") if payload.strip() else ""
+    return payload.partition(b" ")[0].decode("ascii", "replace")
 
 
 def answer_to(payload: bytes) -> bytes:
@@ -20,7 +20,10 @@ def answer_to(payload: bytes) -> bytes:
     return _ANSWER + payload
 
 
-def key_of_answer(payload: bytes, size_bytes: int = 0) -> str:
+def key_of_answer(payload: bytes) -> str:
     """Return the request that `payload` is the whole answer to; empty if it is none."""
-    key = key_of(payload.removeprefix(_ANSWER))
-    return key if payload == answer_to(payload_of(key, size_bytes)) else ""
+    words = payload.removeprefix(_ANSWER).split(b" ", 2)
+    if len(words) < len(("key", "size", "filling")) or not words[1].isdigit():
+        return ""
+    key = words[0].decode("ascii", "replace")
+    return key if payload == answer_to(payload_of(key, int(words[1]))) else ""

@@ -63,7 +63,12 @@ class Call(msgspec.Struct):
 
 
 class Execution(msgspec.Struct, gc=False):
-    """A request as a worker's handler saw it. `life` counts the worker's processes: a new one remembers nothing."""
+    """A request as a worker's handler saw it.
+
+    Attributes:
+        life: counts the worker's processes: a new one remembers nothing.
+        client: who sent it, as the handler is told; empty if that is not recorded.
+    """
 
     key: str
     worker: str
@@ -72,6 +77,7 @@ class Execution(msgspec.Struct, gc=False):
     possible_duplicate: bool
     retry_count: int
     life: int = 0
+    client: str = ""
 
 
 class Passage(msgspec.Struct, gc=False):
@@ -151,10 +157,12 @@ class Record(msgspec.Struct):
     leftovers: list[str] = []
 
     def executions_by_key(self) -> dict[str, list[Execution]]:
-        """Return the executions of each request."""
+        """Return the executions of each call; what somebody else sent with its payload is none of them."""
         found: dict[str, list[Execution]] = defaultdict(list)
+        clients = {call.key: call.client for call in self.calls}
         for execution in self.executions:
-            found[execution.key].append(execution)
+            if not execution.client or clients.get(execution.key) == execution.client:
+                found[execution.key].append(execution)
         return found
 
     def calls_by_id(self) -> dict[bytes, Call]:

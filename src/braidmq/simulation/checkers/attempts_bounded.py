@@ -17,7 +17,10 @@ def check(record: Record) -> list[Violation]:
     attempts: Counter[bytes] = Counter()
     refused: Counter[bytes] = Counter()
     unknown: dict[bytes, int] = defaultdict(int)
+    clients = {call.id: call.client for call in record.calls}
     for passage in record.passages:
+        if passage.peer != clients.get(passage.id):
+            continue
         if passage.command == REQUEST and passage.way == "in":
             attempts[passage.id] += 1
             unknown[passage.id] = max(unknown[passage.id], passage.retry_count)

@@ -1,4 +1,4 @@
-"""I1: every accepted request ends exactly once, with a reply or a typed error, soon after its deadline at the latest."""
+"""I1: every accepted request ends exactly once, with a reply or a typed error, at its deadline at the latest."""
 
 from typing import Final
 

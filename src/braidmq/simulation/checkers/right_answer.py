@@ -24,19 +24,26 @@ def _at_callers(record: Record) -> list[Violation]:
 
 
 def _on_their_way(record: Record) -> list[Violation]:
-    """Every answer that a broker passes on belongs to a request of that client, and its worker had begun it."""
-    found, calls = [], record.calls_by_id()
+    """What a broker passes on has the right sender and goes to who has asked it for that."""
+    found = []
     began: dict[tuple[bytes, str], float] = {}
     for each in record.executions:
         began[each.id, each.worker] = min(each.started, began.get((each.id, each.worker), each.started))
+    asked: set[tuple[str, bytes, str]] = set()
     for passage in record.passages:
-        call = calls.get(passage.id)
-        if passage.way == "in" or passage.command == REQUEST or call is None:
-            continue
-        if passage.command == REPLY and passage.at < began.get((passage.id, passage.sender), passage.at + 1):
-            text = f"{passage.broker} passed on a reply of {passage.sender} to {call.key}, who had not begun it"
-            found.append(Violation("I2", text, passage.at, passage.id))
-        if passage.command == REPLY and passage.peer != call.client:
-            text = f"{passage.broker} sent the reply to {call.key} of {call.client} to {passage.peer}"
+        broker, peer, sender = passage.broker, passage.peer, passage.sender
+        what, text = passage.id.hex()[-6:], ""
+        if passage.way == "in":
+            if passage.command == REQUEST:
+                asked.add((broker, passage.id, peer))
+        elif passage.command == REQUEST:
+            if (broker, passage.id, sender) not in asked:
+                text = f"{broker} sent {what} to {peer} in the name of {sender}, who had not asked it for that"
+        elif passage.command == REPLY:
+            if passage.at < began.get((passage.id, sender), passage.at + 1):
+                text = f"{broker} passed a reply of {sender} to {what} on, who had not begun it"
+            elif peer and (broker, passage.id, peer) not in asked:
+                text = f"{broker} sent a reply to {what} to {peer}, who had not asked it for that"
+        if text:
             found.append(Violation("I2", text, passage.at, passage.id))
     return found

@@ -1,0 +1,189 @@
+"""A broker of the simulated net: the production core, and what its loop does around it (zeromq/broker_loop.py)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from braidmq.core.broker import BrokerCore
+from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve
+from braidmq.core.peering import PeeringCore
+from braidmq.errors import ProtocolError
+from braidmq.members import Member
+from braidmq.simulation.dealers import Dealers
+from braidmq.simulation.process import Process
+from braidmq.simulation.record import Verdict
+from braidmq.simulation.registry import address_of, principal_of, verify
+from braidmq.simulation.routes import Routes
+from braidmq.simulation.sizes import sizes_of_broker
+from braidmq.simulation.tap import passages
+from braidmq.wire.bundle import split
+
+if TYPE_CHECKING:
+    from braidmq.simulation.net import Net
+
+
+class BrokerProcess(Process):
+    """One broker.
+
+    Attributes:
+        core: of its present or last life.
+        registry: the members that it knows of; each broker hears of changes at its own time.
+    """
+
+    core: BrokerCore
+
+    def __init__(self, net: Net, name: str, *, clock_rate: float) -> None:
+        super().__init__(net.world, name, clock_rate=clock_rate)
+        self._net = net
+        self._rng = net.world.fork()
+        self.registry = net.registry.copy()
+        settings = net.plan.settings
+        self.routes = Routes(
+            self, net.network, lambda key: self.registry.member(key) is not None,
+            outbox_bytes_max=settings.outbox_bytes_max,
+        )  # fmt: skip
+        self.dealers = Dealers(
+            self, net.network, lambda peer: net.brokers[peer].routes, principal=principal_of(name),
+            outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.fork(),
+        )  # fmt: skip
+        self._stopping: float | None = None
+        self._states: dict[str, str] = {}
+        self._version = -1
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes requests."""
+        return self.up and not self.paused and self._stopping is None
+
+    # -- what happens to it
+
+    def kill(self) -> None:
+        """End it as kill -9 does: the system closes its connections."""
+        if self.up:
+            self.dealers.close_all()
+            self.routes.close_all(lossless=False)
+            self.end()
+
+    def stop(self) -> None:
+        """Let it drain and end, as SIGTERM does."""
+
+        def drain() -> None:
+            if self._stopping is None:
+                self._stopping = self.clock
+                self.core.drain(self.clock)
+
+        self.later(0.0, drain)
+
+    def reread_registry(self) -> None:
+        """Let it take over the registry of the net."""
+
+        def take_over() -> None:
+            self.registry = self._net.registry.copy()
+            self.core.on_registry(self.clock)
+
+        self.later(0.0, take_over)
+
+    # -- what it does
+
+    def _begin(self) -> None:
+        net, now, settings = self._net, self.clock, self._net.plan.settings
+        self._stopping = None
+        self._states = {}
+        self._version = -1
+        self.registry = net.registry.copy()
+        peering = PeeringCore(address_of(self.name), settings, self._rng, self._verify, software="simulation", now=now)
+        self.core = BrokerCore(settings, self, peering, software="simulation", now=now)
+        for other in net.brokers:
+            peering.learn(address_of(other), now)
+
+    def member(self, principal: str) -> Member | None:
+        """Look a key up in the registry that this broker knows (see Directory)."""
+        return self.registry.member(principal)
+
+    def _verify(self, certificate: bytes) -> BrokerAddress:
+        address = verify(certificate)
+        if address.name not in self._net.brokers:
+            raise ProtocolError(f"{address.name} is not registered")
+        return address
+
+    def _turn(self, now: float) -> float:
+        core, peering, record = self.core, self.core.peering, self.world.record
+        for route, principal, frame in self.routes.frames():
+            peer = self._net.name_of(principal)
+            record.passages.extend(passages(split(frame)[0], self.world.now, self.name, "in", peer))
+            core.on_frame(route, principal, frame, now)
+        for name, failure in self.dealers.news():
+            self._on_news(name, failure, now)
+        for name, frame in self.dealers.frames():
+            peering.on_frame(name, frame, now)
+        if now >= core.next_deadline():
+            core.on_timer(now)
+        if now >= peering.next_deadline():
+            peering.on_timer(now)
+        self.routes.flush()
+        self._act(now)
+        self._note()
+        if self._stopping is not None and (core.idle or now - self._stopping >= self._net.plan.settings.drain_s):
+            core.end(now)
+            self._act(now)
+            self.dealers.close_all()
+            self.routes.close_all(lossless=True)
+            self.world.trace.note(self.world.now, f"{self.name} has ended")
+            self.end()
+        return min(core.next_deadline(), peering.next_deadline())
+
+    def _on_news(self, name: str, failure: Failure | None, now: float) -> None:
+        if failure is None:
+            self.core.peering.on_connected(name, now)
+        else:
+            self.dealers.close(name)
+            self.core.peering.on_failed(name, failure, now)
+
+    def _act(self, now: float) -> None:
+        core, peering, record = self.core, self.core.peering, self.world.record
+        while actions := peering.take_actions():
+            for action in actions:
+                self._perform(action, now)
+        for name, messages in peering.take_sends().items():
+            self.dealers.send(name, messages)
+        self.dealers.flush()
+        for name in self.dealers.overflown():
+            self.dealers.close(name)
+            peering.on_failed(name, Failure.CLOSED, now)
+        while sends := core.take_sends():
+            for route, messages in sends.items():
+                peer = self._net.name_of(self.routes.principal(route))
+                record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
+            self.routes.send(sends)
+            self._drop_gone(now)
+        self._drop_gone(now)
+        for event in (*core.take_events(), *peering.take_events()):
+            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+
+    def _perform(self, action: Action, now: float) -> None:
+        if isinstance(action, Close):
+            self.dealers.close(action.name)
+        elif isinstance(action, Resolve):
+            self.core.peering.on_resolved(action.name, list(action.endpoints), now)
+        else:
+            self.dealers.open(action)
+
+    def _drop_gone(self, now: float) -> None:
+        for route, unsent in self.routes.take_gone():
+            self.core.on_unsent(route, unsent, now)
+            self.core.on_disconnect(route, now)
+
+    def _note(self) -> None:
+        """Let the core check itself, and note how much it holds and whom it takes for dead."""
+        core, world = self.core, self.world
+        core.validate_state()
+        for what, value, bound in sizes_of_broker(core):
+            world.record.size(self.name, what, value, bound)
+        membership = core.peering.membership
+        if membership.version != self._version:
+            self._version = membership.version
+            states: dict[str, str] = {name: member.state for name, member in membership.members.items()}
+            for name, state in states.items():
+                if state == "dead" and self._states.get(name) not in (None, "dead"):
+                    world.record.verdicts.append(Verdict(world.now, self.name, name))
+            self._states = states

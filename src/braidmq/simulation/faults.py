@@ -1,0 +1,247 @@
+"""What goes wrong: one function for each kind of fault. Each begins it and returns what ends it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from braidmq.simulation.net import Net
+    from braidmq.simulation.process import Process
+
+Heal = Callable[[], None]
+P = TypeVar("P", bound="Process")
+Fault = Callable[["Net", random.Random], Heal | None]
+
+
+def kill_broker(net: Net, rng: random.Random) -> Heal | None:
+    """Kill -9: its connections are closed by its system."""
+    broker = _one(rng, net.brokers_up)
+    if broker is None:
+        return None
+    _say(net, broker, "kill")
+    broker.kill()
+    return lambda: _restart(broker, "kill")
+
+
+def vanish_broker(net: Net, rng: random.Random) -> Heal | None:
+    """Its host loses power: nobody is told."""
+    broker = _one(rng, net.brokers_up)
+    if broker is None:
+        return None
+    _say(net, broker, "vanish")
+    for connection in list(net.network.connections):
+        if broker in (connection.dealers.process, connection.router.process):
+            net.network.reset(connection, silent=True)
+    broker.kill()
+    return lambda: _restart(broker, "vanish")
+
+
+def stop_broker(net: Net, rng: random.Random) -> Heal | None:
+    """SIGTERM: it drains and ends."""
+    broker = _one(rng, [each for each in net.brokers_up if each.serves])
+    if broker is None:
+        return None
+    _say(net, broker, "stop")
+    broker.stop()
+    return lambda: _restart(broker, "stop")
+
+
+def pause_broker(net: Net, rng: random.Random) -> Heal | None:
+    """SIGSTOP, or a host that stands still for a time."""
+    return _pause(net, _one(rng, [each for each in net.brokers_up if not each.paused]))
+
+
+def kill_node(net: Net, rng: random.Random) -> Heal | None:
+    """Kill -9 of a node."""
+    node = _one(rng, net.nodes_up)
+    if node is None:
+        return None
+    _say(net, node, "kill")
+    node.kill()
+    return lambda: _restart(node, "kill")
+
+
+def stop_node(net: Net, rng: random.Random) -> Heal | None:
+    """SIGTERM of a node: it drains and ends."""
+    node = _one(rng, net.nodes_up)
+    if node is None:
+        return None
+    _say(net, node, "stop")
+    node.stop()
+    return lambda: _restart(node, "stop")
+
+
+def pause_node(net: Net, rng: random.Random) -> Heal | None:
+    """SIGSTOP of a node, or a handler that blocks its event loop."""
+    return _pause(net, _one(rng, [each for each in net.nodes_up if not each.paused]))
+
+
+def cut(net: Net, rng: random.Random) -> Heal | None:
+    """A partition between some processes and the others, both ways."""
+    return _cut(net, rng, both=True)
+
+
+def cut_one_way(net: Net, rng: random.Random) -> Heal | None:
+    """A partition that lets one direction through."""
+    return _cut(net, rng, both=False)
+
+
+def loss(net: Net, rng: random.Random) -> Heal | None:
+    """Packets are lost everywhere."""
+    share = rng.choice((0.01, 0.05, 0.2))
+    net.world.trace.note(net.world.now, f"{share:.0%} of the packets are lost", fault=True)
+    net.hamper_all("loss")
+    for source, target in net.pairs():
+        net.network.weather(source, target).loss = share
+
+    def heal() -> None:
+        for source, target in net.pairs():
+            net.network.weather(source, target).loss = 0.0
+        net.recover_all("loss")
+
+    return heal
+
+
+def delay(net: Net, rng: random.Random) -> Heal | None:
+    """Every frame between some pairs takes longer."""
+    pairs = [pair for pair in net.pairs() if rng.random() < 0.5]
+    extra_s = net.plan.extra_s * rng.random()
+    net.world.trace.note(net.world.now, f"{extra_s:.3f} s more for {len(pairs)} directions", fault=True)
+    net.hamper_all("delay")
+    for source, target in pairs:
+        net.network.weather(source, target).extra_s = extra_s
+
+    def heal() -> None:
+        for source, target in pairs:
+            net.network.weather(source, target).extra_s = 0.0
+        net.recover_all("delay")
+
+    return heal
+
+
+def reset(net: Net, rng: random.Random) -> Heal | None:
+    """Some connections break: both ends learn of it at once."""
+    return _reset(net, rng, silent=False)
+
+
+def silence(net: Net, rng: random.Random) -> Heal | None:
+    """Something between forgets some connections: frames vanish, and nobody learns of it for long."""
+    return _reset(net, rng, silent=True)
+
+
+def revoke_node(net: Net, rng: random.Random) -> Heal | None:
+    """A node is taken off the registry; the brokers hear of it one after the other. Later it is put back."""
+    node = _one(rng, list(net.nodes.values()))
+    if node is None or not net.is_registered(node.name):
+        return None
+    _say(net, node, "revoke")
+    member = net.registry.remove(node.name)
+    _spread_registry(net, rng)
+
+    def heal() -> None:
+        net.registry.add(member)
+        _spread_registry(net, rng)
+        node.recover("revoke")
+
+    return heal
+
+
+def intrude(net: Net, rng: random.Random) -> Heal | None:
+    """A registered node turns on the others."""
+    if net.intruder.up:
+        return None
+    net.world.trace.note(net.world.now, "the intruder begins", fault=True)
+    net.intruder.start()
+    return net.intruder.kill
+
+
+KINDS: Final[dict[str, Fault]] = {
+    "kill-broker": kill_broker,
+    "vanish-broker": vanish_broker,
+    "stop-broker": stop_broker,
+    "pause-broker": pause_broker,
+    "kill-node": kill_node,
+    "stop-node": stop_node,
+    "pause-node": pause_node,
+    "cut": cut,
+    "cut-one-way": cut_one_way,
+    "loss": loss,
+    "delay": delay,
+    "reset": reset,
+    "silence": silence,
+    "revoke-node": revoke_node,
+    "intrude": intrude,
+}
+"""All kinds, by name."""
+
+
+def _one(rng: random.Random, of: Sequence[P]) -> P | None:
+    return rng.choice(of) if of else None
+
+
+def _say(net: Net, process: Process, kind: str) -> None:
+    net.world.trace.note(net.world.now, f"{kind} {process.name}", fault=True)
+    process.hamper(kind)
+
+
+def _restart(process: Process, kind: str) -> None:
+    process.kill()
+    process.start()
+    process.recover(kind)
+
+
+def _pause(net: Net, process: Process | None) -> Heal | None:
+    if process is None:
+        return None
+    _say(net, process, "pause")
+    life = process.life
+    process.pause()
+
+    def heal() -> None:
+        if process.life == life and process.up:
+            net.world.trace.note(net.world.now, f"{process.name} goes on", fault=True)
+            process.resume()
+        process.recover("pause")
+
+    return heal
+
+
+def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:
+    names = [*net.brokers, *net.nodes]
+    some = rng.sample(names, rng.randint(1, max(1, len(names) // 2)))
+    pairs = [(a, b) for a in some for b in names if b not in some]
+    if both:
+        pairs += [(b, a) for a, b in pairs]
+    way = "both ways" if both else "one way"
+    net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
+    for name in some:
+        net.process(name).hamper("cut")
+    for pair in pairs:
+        net.network.weather(*pair).cut = True
+
+    def heal() -> None:
+        net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
+        for pair in pairs:
+            net.network.weather(*pair).cut = False
+        for name in some:
+            net.process(name).recover("cut")
+        net.network.clear_up()
+
+    return heal
+
+
+def _reset(net: Net, rng: random.Random, *, silent: bool) -> Heal | None:
+    connections = [each for each in net.network.connections if rng.random() < 0.3]
+    kind = "silence" if silent else "reset"
+    net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
+    net.hamper_all(kind)
+    for connection in connections:
+        net.network.reset(connection, silent=silent)
+    return lambda: net.recover_all(kind)
+
+
+def _spread_registry(net: Net, rng: random.Random) -> None:
+    for broker in net.brokers.values():
+        net.world.later(rng.uniform(0.0, 0.5), broker.reread_registry)

@@ -1,0 +1,197 @@
+"""The simulated net: its processes, and what can be asked of all of them."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from braidmq.core.link import LinkState
+from braidmq.members import Member, Role
+from braidmq.simulation.broker import BrokerProcess
+from braidmq.simulation.intruder import Intruder
+from braidmq.simulation.network import Network
+from braidmq.simulation.node import NodeProcess
+from braidmq.simulation.plan import Plan, Work
+from braidmq.simulation.process import Process
+from braidmq.simulation.record import Budget
+from braidmq.simulation.registry import Registry, principal_of
+from braidmq.simulation.world import World
+
+UNSEEN_S = 0.05
+"""How late a message may be for the resolution of clocks and timers alone."""
+
+QUIET_WORK = Work((0.001,), 0.0)
+"""What handlers do when nothing is wrong any more."""
+
+
+class Net:
+    """See the module.
+
+    Attributes:
+        work: what handlers do now.
+        registry: who is registered; brokers hear of changes one after the other.
+    """
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan = plan
+        self.world = world
+        self.work = plan.work
+        settings = plan.settings
+        self.network = Network(
+            world,
+            delay_s=plan.delay_s,
+            frames_max=plan.frames_max,
+            handshake_s_max=settings.handshake_s_max,
+            transport_timeout_s=settings.transport_timeout_s,
+        )
+        self.registry = Registry()
+        self._names: dict[str, str] = {}
+        for name in plan.brokers:
+            self._register(Member(name, Role.BROKER))
+        for name, serves in plan.nodes.items():
+            self._register(Member(name, Role.NODE, calls=plan.services, serves=tuple(serves)))
+        self._register(Member(Intruder.NAME, Role.NODE, calls=plan.services))
+        self.brokers: dict[str, BrokerProcess] = {}
+        for name in plan.brokers:
+            self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate())
+        self.nodes: dict[str, NodeProcess] = {}
+        for name, serves in plan.nodes.items():
+            self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate())
+        self.intruder = Intruder(self)
+        record = world.record
+        record.delay_unseen_s = UNSEEN_S + 2 * (plan.delay_s[1] + (plan.extra_s if "delay" in plan.kinds else 0.0))
+        record.false_death_s = 0.9 * settings.suspicion_s
+        record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
+
+    def start(self) -> None:
+        """Start all processes, in no particular order."""
+        processes: list[Process] = [*self.brokers.values(), *self.nodes.values()]
+        self.world.rng.shuffle(processes)
+        for process in processes:
+            process.start()
+
+    # -- who there is
+
+    @property
+    def brokers_up(self) -> list[BrokerProcess]:
+        """The brokers that exist."""
+        return [broker for broker in self.brokers.values() if broker.up]
+
+    @property
+    def nodes_up(self) -> list[NodeProcess]:
+        """The nodes that exist."""
+        return [node for node in self.nodes.values() if node.up]
+
+    def process(self, name: str) -> Process:
+        """Return a broker or a node."""
+        return self.brokers.get(name) or self.nodes[name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return all directions between two processes."""
+        return list(permutations([*self.brokers, *self.nodes], 2))
+
+    def name_of(self, principal: str) -> str:
+        """Return the member that holds a key; empty for nobody."""
+        return self._names.get(principal, "")
+
+    def is_registered(self, name: str) -> bool:
+        """Whether a member is on the registry."""
+        return self.registry.member(principal_of(name)) is not None
+
+    def first_brokers(self, name: str) -> list[str]:
+        """Return the brokers that a node is configured with."""
+        names = list(self.plan.brokers)
+        first = sum(name.encode()) % len(names)
+        return [*names[first:], *names[:first]][: self.plan.known]
+
+    def hamper_all(self, kind: str) -> None:
+        """Note that something is wrong with everything."""
+        for process in (*self.brokers.values(), *self.nodes.values()):
+            process.hamper(kind)
+
+    def recover_all(self, kind: str) -> None:
+        """Note that this is over."""
+        for process in (*self.brokers.values(), *self.nodes.values()):
+            process.recover(kind)
+
+    # -- how it is
+
+    def is_whole(self) -> bool:
+        """Whether everybody is there, and knows everybody and everything that they should."""
+        return all(self._is_whole_broker(broker) for broker in self.brokers.values()) and all(
+            self._is_whole_node(node) for node in self.nodes.values()
+        )
+
+    def is_quiet(self) -> bool:
+        """Whether no call is under way."""
+        return not any(node.calling for node in self.nodes.values())
+
+    def leftovers(self) -> list[str]:
+        """Return what processes still hold of calls that have ended."""
+        found = []
+        for broker in self.brokers_up:
+            for session in broker.core.sessions.values():
+                if session.requests:
+                    found.append(f"{broker.name} holds {len(session.requests)} requests of {session.member.name}")
+                if session.assigned:
+                    found.append(f"{broker.name} waits for {len(session.assigned)} answers of {session.member.name}")
+        for node in self.nodes_up:
+            if len(node.core.client):
+                found.append(f"{node.name} holds {len(node.core.client)} calls")
+            if len(node.core.worker):
+                found.append(f"{node.name} holds {len(node.core.worker)} jobs")
+        return found
+
+    def note_views(self) -> None:
+        """Write down who lists whom, for the checkers."""
+        record = self.world.record
+        record.alive = [broker.name for broker in self.brokers_up]
+        for broker in self.brokers_up:
+            for name, member in broker.core.peering.membership.members.items():
+                record.views[broker.name, name] = member.state
+
+    def why_not_whole(self) -> list[str]:
+        """Return who is not as it should be."""
+        found = [broker.name for broker in self.brokers.values() if not self._is_whole_broker(broker)]
+        for node in self.nodes.values():
+            if not self._is_whole_node(node):
+                links = node.core.links.links.values()
+                found.append(f"{node.name} ({', '.join(f'{link.name} {link.state}' for link in links)})")
+        return found
+
+    # -- inner
+
+    def _register(self, member: Member) -> None:
+        self.registry.add(member)
+        self._names[principal_of(member.name)] = member.name
+
+    def _clock_rate(self) -> float:
+        return 1.0 + self.world.rng.uniform(-1.0, 1.0) * self.plan.clock_drift
+
+    def _is_whole_broker(self, broker: BrokerProcess) -> bool:
+        if not broker.serves:
+            return False
+        members = broker.core.peering.membership.members
+        others = (name for name in self.brokers if name != broker.name)
+        return all(name in members and members[name].state == "alive" for name in others)
+
+    def _is_whole_node(self, node: NodeProcess) -> bool:
+        if not node.up or node.paused:
+            return False
+        links = node.core.links.links
+        connected = [link for link in links.values() if link.state is LinkState.UP]
+        if len(links) < len(self.brokers):
+            return False
+        if len(connected) < min(len(self.brokers), self.plan.settings.brokers_connected_max):
+            return False
+        for link in connected:
+            services = self.brokers[link.name].core.dispatcher.services
+            for name in node.serves:
+                service = services.get(name.encode())
+                if service is None or not any(slot.session.member.name == node.name for slot in service.slots.values()):
+                    return False
+            if node.calls and not link.services >= {name.encode() for name in self._served_at(link.name)}:
+                return False
+        return True
+
+    def _served_at(self, broker: str) -> list[str]:
+        return self.brokers[broker].core.dispatcher.available()

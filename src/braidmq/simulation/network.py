@@ -1,0 +1,311 @@
+"""Connections that behave as TCP below ZeroMQ does, on a bad day.
+
+Within one connection nothing is reordered and nothing is lost, until the connection ends: then what was accepted and
+has not arrived may be lost, from some point on. Pipes are bounded; a full one refuses. A cut direction holds what is
+sent until it heals, or until the connection ends. Connections are reordered against one another by their delays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from braidmq.core.link import Failure
+from braidmq.wire.bundle import split
+
+if TYPE_CHECKING:
+    from braidmq.simulation.dealers import Dealers
+    from braidmq.simulation.routes import Routes
+    from braidmq.simulation.world import World
+
+RETRANSMIT_S: Final = 0.2
+"""What one lost packet costs at first: TCP's shortest retransmission timeout. It doubles with each further loss."""
+
+POLL_S: Final = 0.05
+"""How often a handshake that cannot go on is looked at."""
+
+ROUTES_SEEN_MAX: Final = 10
+"""Routing ids of each broker that an eavesdropper remembers."""
+
+HEARD_MAX: Final = 100
+"""Messages that an eavesdropper remembers."""
+
+
+class Weather:
+    """How the network between two processes is: one direction of it.
+
+    Attributes:
+        cut: nothing gets through.
+        loss: the share of packets that are lost, and sent again.
+        extra_s: what every frame takes longer.
+    """
+
+    __slots__ = ("cut", "extra_s", "loss")
+
+    def __init__(self) -> None:
+        self.cut = False
+        self.loss = 0.0
+        self.extra_s = 0.0
+
+
+class Pipe:
+    """One direction of a connection.
+
+    Attributes:
+        arrived: frames that the reader has not taken.
+        kept: frames that a cut keeps from arriving.
+        count: frames that were accepted and not taken.
+    """
+
+    __slots__ = ("arrived", "broken", "count", "kept", "last_at", "source", "target", "under_way")
+
+    def __init__(self, source: str, target: str) -> None:
+        self.source = source
+        self.target = target
+        self.arrived: deque[bytes] = deque()
+        self.kept: deque[bytes] = deque()
+        self.under_way: deque[bytes] = deque()
+        self.count = 0
+        self.last_at = 0.0
+        self.broken = False
+
+
+class Stage(Enum):
+    """How far a connection is."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Connection:
+    """A DEALER's connection to a ROUTER.
+
+    Attributes:
+        route: the routing id that the dealer has chosen.
+        principal: the key that it has proven to hold.
+        ignored: the router had that routing id already: libzmq then ignores the newcomer.
+    """
+
+    __slots__ = ("dealers", "ignored", "inward", "outward", "principal", "route", "router", "stage")
+
+    def __init__(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> None:
+        self.dealers = dealers
+        self.router = router
+        self.route = route
+        self.principal = principal
+        self.stage = Stage.OPENING
+        self.ignored = False
+        self.outward = Pipe(dealers.process.name, router.process.name)
+        self.inward = Pipe(router.process.name, dealers.process.name)
+
+
+class Network:
+    """All connections, and the weather between any two processes.
+
+    Attributes:
+        eavesdropper: who reads everything, if somebody does.
+        heard: what there was to read last.
+        routes_seen: the routing ids of each broker's last connections.
+
+    Args:
+        delay_s: the shortest and the longest time that a frame takes.
+        frames_max: frames that a pipe takes before it refuses.
+        handshake_s_max: time that a connection has to come about.
+        transport_timeout_s: silence after which the transport itself gives a connection up.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        delay_s: tuple[float, float],
+        frames_max: int,
+        handshake_s_max: float,
+        transport_timeout_s: float,
+    ) -> None:
+        self.world = world
+        self.connections: dict[Connection, None] = {}
+        self.eavesdropper: str | None = None
+        self.heard: deque[bytes] = deque(maxlen=HEARD_MAX)
+        self.routes_seen: dict[str, list[bytes]] = {}
+        self._rng: random.Random = world.fork()
+        self._delay_s = delay_s
+        self._frames_max = frames_max
+        self._handshake_s_max = handshake_s_max
+        self._transport_timeout_s = transport_timeout_s
+        self._weather: dict[tuple[str, str], Weather] = {}
+
+    # -- the weather
+
+    def weather(self, source: str, target: str) -> Weather:
+        """Return how it is from one process to another; it may be changed, `clear_up` follows."""
+        found = self._weather.get((source, target))
+        if found is None:
+            found = self._weather[source, target] = Weather()
+        return found
+
+    def clear_up(self) -> None:
+        """Let what was kept travel on, where nothing keeps it any more."""
+        for connection in self.connections:
+            for pipe in (connection.outward, connection.inward):
+                if pipe.kept and not self.weather(pipe.source, pipe.target).cut:
+                    kept, pipe.kept = pipe.kept, deque()
+                    for frame in kept:
+                        self._dispatch(connection, pipe, frame)
+
+    # -- for dealers and routers
+
+    def open(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> Connection:
+        """Begin to connect. `on_connected` or `on_failed` of the dealer follows, unless it closes before."""
+        connection = Connection(dealers, router, route, principal)
+        self.connections[connection] = None
+        give_up_at = self.world.now + self._handshake_s_max
+        self.world.later(self._delay() + self._delay(), lambda: self._shake_hands(connection, give_up_at))
+        return connection
+
+    def send(self, connection: Connection, pipe: Pipe, frame: bytes) -> bool:
+        """Accept a frame; return False if the pipe is full."""
+        if pipe.count >= self._frames_max:
+            return False
+        pipe.count += 1
+        if self.eavesdropper is not None and self.eavesdropper not in (pipe.source, pipe.target):
+            self._overhear(connection, frame)
+        self._dispatch(connection, pipe, frame)
+        return True
+
+    def take(self, connection: Connection, pipe: Pipe) -> list[bytes]:
+        """Return what has arrived; the sender may have room again."""
+        frames = list(pipe.arrived)
+        pipe.arrived.clear()
+        was_full = pipe.count >= self._frames_max
+        pipe.count -= len(frames)
+        if was_full and frames:
+            sender = connection.dealers if pipe is connection.outward else connection.router
+            self.world.later(0.0, sender.process.wake)
+        return frames
+
+    # -- how connections end
+
+    def close(self, connection: Connection, *, by_dealer: bool, lossless: bool = False) -> None:
+        """One end closes; the other learns of it after what has arrived there, unless the network keeps it from that.
+
+        What that end has sent may be lost from some point on, unless it has waited for it.
+        """
+        if connection.stage is Stage.ENDED:
+            return
+        opening = connection.stage is Stage.OPENING
+        connection.stage = Stage.ENDED
+        mine, theirs = connection.outward, connection.inward
+        if not by_dealer:
+            mine, theirs = theirs, mine
+        theirs.broken = True
+        self._lose(theirs, 0)
+        if opening:
+            self._forget(connection, by_dealer=by_dealer)
+            return
+        if not lossless:
+            self._lose(mine, self._rng.randint(0, len(mine.under_way) + len(mine.kept)))
+        if self.weather(mine.source, mine.target).cut:
+            self._lose(mine, len(mine.under_way))
+            at = self.world.now + self._transport_timeout_s
+        else:
+            at = max(mine.last_at, self.world.now + self._delay())
+        self.world.at(at, lambda: self._forget(connection, by_dealer=by_dealer))
+
+    def reset(self, connection: Connection, *, silent: bool = False) -> None:
+        """Break a connection from outside: both ends learn of it, at once or only by the transport's own timeout."""
+        if connection.stage is not Stage.OPEN:
+            return
+        connection.stage = Stage.ENDED
+        delay_s = self._transport_timeout_s if silent else 0.0
+        for pipe, by_dealer in ((connection.outward, True), (connection.inward, False)):
+            self._lose(pipe, self._rng.randint(0, len(pipe.under_way)))
+            pipe.broken = silent
+            at = max(pipe.last_at, self.world.now + self._delay()) + delay_s
+            self.world.at(at, lambda by_dealer=by_dealer: self._forget(connection, by_dealer=by_dealer))  # type: ignore[misc]
+
+    # -- inner
+
+    def _delay(self) -> float:
+        return self._rng.uniform(*self._delay_s)
+
+    def _dispatch(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
+        weather = self.weather(pipe.source, pipe.target)
+        now, trace = self.world.now, self.world.trace
+        if pipe.broken:
+            trace.frame(now, pipe.source, pipe.target, "sends, in vain", frame)
+            return
+        trace.frame(now, pipe.source, pipe.target, "sends", frame)
+        if weather.cut or pipe.kept:
+            pipe.kept.append(frame)
+            return
+        delay_s = self._delay() + weather.extra_s
+        again_s = RETRANSMIT_S
+        while weather.loss and self._rng.random() < weather.loss:
+            delay_s += again_s
+            again_s *= 2
+        pipe.last_at = max(pipe.last_at, now + delay_s)
+        pipe.under_way.append(frame)
+        self.world.at(pipe.last_at, lambda: self._arrive(connection, pipe))
+
+    def _arrive(self, connection: Connection, pipe: Pipe) -> None:
+        if not pipe.under_way:
+            return  # it was lost with its connection
+        frame = pipe.under_way.popleft()
+        if self.weather(pipe.source, pipe.target).cut or pipe.kept:
+            pipe.kept.append(frame)
+            return
+        self.world.trace.frame(self.world.now, pipe.source, pipe.target, "arrives", frame)
+        if connection.ignored:
+            pipe.count -= 1
+            return
+        pipe.arrived.append(frame)
+        (connection.router if pipe is connection.outward else connection.dealers).on_arrival(connection)
+
+    def _lose(self, pipe: Pipe, keep: int) -> None:
+        """Lose what is on its way, but for the first `keep` frames."""
+        while len(pipe.under_way) + len(pipe.kept) > keep:
+            lost = pipe.kept.pop() if pipe.kept else pipe.under_way.pop()
+            self.world.trace.frame(self.world.now, pipe.source, pipe.target, "loses", lost)
+
+    def _shake_hands(self, connection: Connection, give_up_at: float) -> None:
+        if connection.stage is not Stage.OPENING:
+            return
+        dealers, router = connection.dealers, connection.router
+        there = self.weather(connection.outward.source, connection.outward.target)
+        back = self.weather(connection.inward.source, connection.inward.target)
+        if there.cut or back.cut or router.process.paused:
+            if self.world.now < give_up_at:
+                self.world.later(POLL_S, lambda: self._shake_hands(connection, give_up_at))
+            else:
+                self._fail(connection, Failure.UNREACHABLE)
+        elif not router.process.up:
+            self._fail(connection, Failure.UNREACHABLE)
+        elif not router.admits(connection.principal):
+            self._fail(connection, Failure.NOT_REGISTERED)
+        else:
+            connection.stage = Stage.OPEN
+            connection.ignored = not router.attach(connection)
+            dealers.on_open(connection)
+
+    def _overhear(self, connection: Connection, frame: bytes) -> None:
+        self.heard.extend(split(frame)[0])
+        routes = self.routes_seen.setdefault(connection.router.process.name, [])
+        if connection.route not in routes:
+            routes.append(connection.route)
+            del routes[:-ROUTES_SEEN_MAX]
+
+    def _fail(self, connection: Connection, failure: Failure) -> None:
+        connection.stage = Stage.ENDED
+        self.connections.pop(connection, None)
+        connection.dealers.on_end(connection, failure)
+
+    def _forget(self, connection: Connection, *, by_dealer: bool) -> None:
+        self.connections.pop(connection, None)
+        if by_dealer:
+            connection.router.on_end(connection)
+        else:
+            connection.dealers.on_end(connection, Failure.CLOSED)

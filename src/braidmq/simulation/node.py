@@ -1,0 +1,250 @@
+"""A node of the simulated net: the production core, and what its loop does around it (zeromq/node_loop.py, node.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from braidmq.core.link import Action, Close, Failure, Resolve
+from braidmq.core.node import NodeCore
+from braidmq.core.worker import Job
+from braidmq.errors import BraidError, RequestError, ServiceError
+from braidmq.messages import Reply
+from braidmq.simulation import record
+from braidmq.simulation.dealers import Dealers
+from braidmq.simulation.payload import answer_to, key_of, key_of_answer, payload_of
+from braidmq.simulation.process import Process
+from braidmq.simulation.registry import address_of, principal_of, verify
+from braidmq.simulation.sizes import sizes_of_node
+from braidmq.wire.envelope import Flag
+
+if TYPE_CHECKING:
+    from braidmq.simulation.net import Net
+
+
+@dataclass(eq=False)
+class _Task:
+    """The handler of one job."""
+
+    begun: bool = False
+    over: bool = False
+
+
+class NodeProcess(Process):
+    """One node: a client, a worker, or both.
+
+    Attributes:
+        core: of its present or last life.
+        serves: the services that it provides, each with its concurrency.
+        calls: whether it calls any.
+    """
+
+    core: NodeCore
+
+    def __init__(self, net: Net, name: str, *, serves: dict[str, int], clock_rate: float) -> None:
+        super().__init__(net.world, name, clock_rate=clock_rate)
+        self.serves = serves
+        self.calls = name in net.plan.clients
+        self._net = net
+        self._rng = net.world.fork()
+        self._work_rng = net.world.fork()
+        self.dealers = Dealers(
+            self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(name),
+            outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.fork(),
+        )  # fmt: skip
+        self._stopping: float | None = None
+        self._calls: dict[bytes, record.Call] = {}
+        self._tasks: dict[Job, _Task] = {}
+        self._numbers = 0
+
+    # -- what happens to it
+
+    def kill(self) -> None:
+        """End it as kill -9 does: the system closes its connections; nobody waits for its calls any more."""
+        if self.up:
+            self.dealers.close_all()
+            self._end()
+
+    def stop(self) -> None:
+        """Let it drain and end, as SIGTERM does."""
+
+        def drain() -> None:
+            if self._stopping is None:
+                self._stopping = self.clock
+                self.core.drain(self.clock)
+
+        self.later(0.0, drain)
+
+    def call(self, service: str, *, timeout_s: float, attempts: int, size_bytes: int, must_succeed: bool) -> None:
+        """Make a call when it runs next."""
+
+        def begin() -> None:
+            if self._stopping is not None:
+                return
+            self._numbers += 1
+            key, now, world = f"{self.name}:{self._numbers}", self.clock, self.world
+            try:
+                id_ = self.core.client.request(
+                    service, payload_of(key, size_bytes), timeout_s=timeout_s, attempts=attempts, now=now
+                )
+            except BraidError as error:
+                world.trace.note(world.now, f"{self.name} may not call: {error}")
+                return
+            call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, id_, [], None, must_succeed)
+            world.record.calls.append(call)
+            self._calls[id_] = call
+            text = f"{self.name} calls {service} ({id_.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"
+            world.trace.note(world.now, text, ids=frozenset((id_,)))
+
+        self.later(0.0, begin)
+
+    @property
+    def calling(self) -> bool:
+        """Whether a caller waits."""
+        return bool(self._calls)
+
+    def give_up_one(self) -> None:
+        """Let one caller wait no longer."""
+
+        def cancel() -> None:
+            if self._calls:
+                id_ = self._rng.choice(list(self._calls))
+                self._calls.pop(id_).given_up_at = self.world.now
+                self.core.client.cancel(id_, self.clock)
+
+        self.later(0.0, cancel)
+
+    # -- what it does
+
+    def _begin(self) -> None:
+        net, now = self._net, self.clock
+        self._stopping = None
+        self._calls = {}
+        self._tasks = {}
+        self.core = NodeCore(self.name, net.plan.settings, self._rng, verify, software="simulation", now=now)
+        for service, concurrency in self.serves.items():
+            self.core.worker.offer(service, concurrency)
+        for broker in net.first_brokers(self.name):
+            self.core.learn(address_of(broker), now)
+
+    def _turn(self, now: float) -> float:
+        core = self.core
+        for name, failure in self.dealers.news():
+            if failure is None:
+                core.on_connected(name, now)
+            else:
+                for _, frame in self.dealers.last_frames(name):
+                    core.on_frame(name, frame, now)
+                self._fail(name, failure, now)
+        for name, frame in self.dealers.frames():
+            core.on_frame(name, frame, now)
+        self.dealers.flush()
+        if now >= core.next_deadline():
+            core.on_timer(now)
+        self._work()
+        for id_, outcome in core.client.take_results():
+            self._complete(id_, outcome)
+        while actions := core.take_actions():
+            for action in actions:
+                self._perform(action, now)
+        for name, messages in core.take_sends().items():
+            self.dealers.send(name, messages)
+        for name in self.dealers.overflown():
+            self._fail(name, Failure.CLOSED, now)
+        for event in core.take_events():
+            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+        core.validate_state()
+        for what, value, bound in sizes_of_node(core, self._net.plan.settings):
+            self.world.record.size(self.name, what, value, bound)
+        if self._stopping is not None and (core.idle or now - self._stopping >= self._net.plan.settings.drain_s):
+            self.dealers.close_all(lossless=True)
+            self._end()
+        return core.next_deadline()
+
+    def _end(self) -> None:
+        for call in self._calls.values():
+            call.given_up_at = self.world.now
+        self._calls = {}
+        self.end()
+        self.world.trace.note(self.world.now, f"{self.name} has ended")
+
+    def _fail(self, name: str, failure: Failure, now: float) -> None:
+        unsent = self.dealers.close(name)
+        self.core.on_failed(name, failure, unsent, now)
+
+    def _perform(self, action: Action, now: float) -> None:
+        if isinstance(action, Close):
+            self.dealers.close(action.name)
+        elif isinstance(action, Resolve):
+            self.core.on_resolved(action.name, list(action.endpoints), now)
+        else:
+            self.dealers.open(action)
+
+    def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+        call = self._calls.pop(id_, None)
+        if call is None:
+            return
+        call.ends.append((self.world.now, _as_recorded(outcome)))
+        text = f"{self.name} has the end of {id_.hex()[-6:]}: {type(outcome).__name__}"
+        self.world.trace.note(self.world.now, text, ids=frozenset((id_,)))
+
+    # -- its handlers
+
+    def _work(self) -> None:
+        worker = self.core.worker
+        for job in worker.take_jobs():
+            task = self._tasks[job] = _Task()
+            self.later(0.0, lambda job=job, task=task: self._begin_handler(job, task))  # type: ignore[misc]
+        for job in worker.take_cancels():
+            found = self._tasks.get(job)
+            if found is not None and not (found.begun and self._net.plan.stubborn):
+                self._finish(job, found, None)
+
+    def _begin_handler(self, job: Job, task: _Task) -> None:
+        if task.over:
+            return
+        if not self.core.worker.begin(job, self.clock):
+            del self._tasks[job]
+            return
+        task.begun = True
+        request, rng, world = job.request, self._work_rng, self.world
+        execution = record.Execution(
+            key_of(request.payload),
+            self.name,
+            request.id,
+            world.now,
+            bool(request.flags & Flag.POSSIBLE_DUPLICATE),
+            request.retry_count,
+            self.life,
+            request.sender.decode("ascii", "replace"),
+        )
+        world.record.executions.append(execution)
+        text = f"{self.name} begins {request.id.hex()[-6:]}"
+        world.trace.note(world.now, text, ids=frozenset((request.id,)))
+        outcome: bytes | ServiceError = answer_to(request.payload)
+        if rng.random() < self._net.work.error_share:
+            outcome = ServiceError("REFUSED", "as it was drawn")
+        duration_s = rng.choice(self._net.work.durations_s) * rng.uniform(0.5, 1.0)
+        self.later(duration_s, lambda: self._finish(job, task, outcome))
+
+    def _finish(self, job: Job, task: _Task, outcome: bytes | ServiceError | None) -> None:
+        if not task.over:
+            task.over = True
+            del self._tasks[job]
+            self.core.worker.on_done(job, outcome, self.clock)
+
+
+def _as_recorded(outcome: Reply | BraidError) -> record.Reply | record.Error:
+    if isinstance(outcome, Reply):
+        return record.Reply(
+            key_of_answer(outcome.payload),
+            outcome.sender,
+            outcome.original_id,
+            outcome.possible_duplicate,
+            outcome.retry_count,
+            outcome.broker,
+        )
+    kind = type(outcome).__name__
+    if not isinstance(outcome, RequestError):
+        return record.Error(kind, 0, maybe_executed=False, text=str(outcome))
+    return record.Error(kind, outcome.attempts, outcome.maybe_executed, str(outcome))

@@ -1,0 +1,156 @@
+"""What a seed stands for: how large the net is, how it is set up, what it does, and what goes wrong.
+
+Swarm testing (Groce et al., 2012): each seed leaves out most kinds of faults, so that rare combinations come up that a
+mixture of everything would drown.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from braidmq.settings import KIB, Settings
+from braidmq.simulation.faults import KINDS
+
+T = TypeVar("T")
+
+SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
+    "swarm": tuple(KINDS),
+    "calm": (),
+    "brokers-die": ("kill-broker", "stop-broker", "vanish-broker"),
+    "brokers-hang": ("pause-broker", "pause-node"),
+    "nodes-die": ("kill-node", "stop-node", "pause-node"),
+    "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence"),
+    "registry": ("revoke-node", "kill-broker"),
+    "intruder": ("intrude", "reset", "kill-node"),
+}
+"""Sets of faults to draw from, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What handlers do: how long they take (one of these, or down to half of it), and how often they fail."""
+
+    durations_s: tuple[float, ...]
+    error_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run.
+
+    Attributes:
+        nodes: each node's services with their concurrency; a node without any is a client only.
+        clients: the nodes that call.
+        services: the names of all services.
+        kinds: the faults that may happen.
+        fault_every_s: the mean time between two faults.
+        safety_s: how long faults happen.
+        calls: how many calls are made in that time.
+        burst: how many calls one client makes at once, at most.
+        timeouts_s: what callers wait.
+        payload_bytes: how large payloads are.
+        delay_s: the shortest and the longest time that a frame takes.
+        extra_s: what a slow network adds.
+        frames_max: frames that a pipe takes.
+        clock_drift: how much faster or slower than the world's a clock may be.
+        stubborn: handlers cannot be stopped.
+        known: how many brokers a node is configured with.
+    """
+
+    seed: int
+    settings: Settings
+    brokers: tuple[str, ...]
+    nodes: dict[str, dict[str, int]]
+    clients: tuple[str, ...]
+    services: tuple[str, ...]
+    kinds: tuple[str, ...]
+    fault_every_s: float
+    safety_s: float
+    calls: int
+    burst: int
+    timeouts_s: tuple[float, ...]
+    attempts: tuple[int, ...]
+    payload_bytes: tuple[int, ...]
+    work: Work
+    delay_s: tuple[float, float]
+    extra_s: float
+    frames_max: int
+    clock_drift: float
+    stubborn: bool
+    known: int
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.brokers)} brokers, {len(self.nodes)} nodes, {len(self.services)} services, "
+            f"{self.calls} calls in {self.safety_s:.0f} s; faults: {', '.join(self.kinds) or 'none'}"
+        )
+
+
+def plan_of(seed: int, scenario: str = "swarm") -> Plan:
+    """Return what `seed` stands for. Raises KeyError for an unknown scenario."""
+    rng = random.Random(f"{scenario} {seed}")  # noqa: S311 - a run must be repeatable
+    services = tuple(f"s{number}" for number in range(rng.choice((1, 1, 2))))
+    workers = {
+        f"w{number}": {service: rng.choice((1, 2, 8)) for service in services if number == 0 or rng.random() < 0.8}
+        for number in range(rng.randint(1, 3))
+    }
+    clients = {f"c{number}": dict[str, int]() for number in range(rng.randint(1, 3))}
+    both = {"n0": dict.fromkeys(services, 4)} if rng.random() < 0.3 else {}
+    brokers = tuple(f"b{number}" for number in range(rng.choice((1, 2, 2, 3, 3, 3, 4))))
+    delay_s = rng.choice(((0.0001, 0.001), (0.0005, 0.005), (0.005, 0.05)))
+    return Plan(
+        seed=seed,
+        settings=_settings(rng),
+        brokers=brokers,
+        nodes={**workers, **both, **clients},
+        clients=(*clients, *both),
+        services=services,
+        kinds=_some(rng, SCENARIOS[scenario]),
+        fault_every_s=rng.choice((0.3, 0.7, 1.5, 3.0)),
+        safety_s=rng.choice((3.0, 5.0, 8.0)),
+        calls=rng.choice((30, 60, 120)),
+        burst=rng.choice((1, 1, 3, 20)),
+        timeouts_s=_some(rng, (0.3, 1.0, 2.0, 5.0)) or (2.0,),
+        attempts=_some(rng, (1, 2, 3, 5)) or (3,),
+        payload_bytes=rng.choice(((0,), (0, 200), (200, 4 * KIB), (100, 40 * KIB))),
+        work=Work(
+            rng.choice(((0.001,), (0.001, 0.01), (0.001, 0.05, 0.3), (0.002, 0.002, 0.002, 1.5))),
+            rng.choice((0.0, 0.0, 0.2)),
+        ),
+        delay_s=delay_s,
+        extra_s=rng.choice((0.05, 0.3, 1.0)),
+        frames_max=rng.choice((2, 8, 1000, 1000)),
+        clock_drift=rng.choice((0.0, 0.0001)),
+        stubborn=rng.random() < 0.3,
+        known=rng.choice((1, 2, len(brokers))),
+    )
+
+
+def _some(rng: random.Random, of: Sequence[T]) -> tuple[T, ...]:
+    """Return each of them with an even chance, in their order."""
+    return tuple(each for each in of if rng.random() < 0.5)
+
+
+def _settings(rng: random.Random) -> Settings:
+    return Settings.test(
+        exchange_timeout_s=rng.choice((0.3, 0.5, 1.0)),
+        backoff_s=rng.choice((0.02, 0.1)),
+        failover_spread_s=rng.choice((0.0, 0.05)),
+        in_flight_max=rng.choice((4, 32, 256)),
+        waiting_max=rng.choice((0, 10_000)),
+        in_flight_bytes_max=rng.choice((64 * KIB, 64 * KIB * KIB)),
+        queue_messages_max=rng.choice((0, 3, 1_000)),
+        queue_bytes_max=rng.choice((64 * KIB, 64 * KIB * KIB)),
+        outbox_bytes_max=rng.choice((64 * KIB, 16 * KIB * KIB)),
+        payload_bytes_max=64 * KIB,
+        settle_s=rng.choice((0.0, 0.3, 1.0)),
+        dedup_bytes_max=rng.choice((KIB, 64 * KIB * KIB)),
+        balance=rng.choice(("least-outstanding", "round-robin")),
+        retry_budget_ratio=rng.choice((0.0, 0.1, 1.0)),
+        retry_budget_max=rng.choice((1.0, 10.0)),
+        brokers_connected_max=rng.choice((2, 16)),
+        handshake_s_max=2.0,
+        transport_heartbeat_s=1.0,
+        transport_timeout_s=3.0,
+    )

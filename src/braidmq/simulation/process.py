@@ -1,0 +1,137 @@
+"""A process of the net: it has a clock of its own, and it can be stopped, killed and started anew."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from braidmq.simulation.record import Outage
+from braidmq.simulation.world import World
+
+
+class Process(ABC):
+    """What brokers and nodes have in common. A turn takes in what has come, and does what follows from it.
+
+    Attributes:
+        up: whether it exists.
+        paused: whether it was stopped, as by SIGSTOP or by a blocked event loop; what comes waits.
+        life: counts its starts.
+    """
+
+    def __init__(self, world: World, name: str, *, clock_rate: float = 1.0) -> None:
+        self.world = world
+        self.name = name
+        self.up = False
+        self.paused = False
+        self.life = 0
+        self._clock_rate = clock_rate
+        self._clock_offset = world.rng.uniform(0.0, 1e6)
+        self._errands: list[Callable[[], None]] = []
+        self._timer_at = float("inf")
+        self._waking = False
+        self._outages: dict[str, Outage] = {}
+
+    @property
+    def clock(self) -> float:
+        """The time as this process sees it: monotonic, from an arbitrary beginning, a little fast or slow."""
+        return self._clock_offset + self.world.now * self._clock_rate
+
+    # -- what happens to it
+
+    def start(self) -> None:
+        """Begin a new life that remembers nothing."""
+        assert not self.up
+        self.up = True
+        self.paused = False
+        self.life += 1
+        self._errands = []
+        self._timer_at = float("inf")
+        self._waking = False
+        self.world.trace.note(self.world.now, f"{self.name} starts")
+        self._begin()
+        self.wake()
+
+    def end(self) -> None:
+        """Stop existing; the subclass has said goodbye to its connections, or has not."""
+        self.up = False
+        self.paused = False
+        self._errands = []
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it as kill -9 does, if it exists."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Let it drain and end, as SIGTERM does."""
+
+    def pause(self) -> None:
+        """Stop running."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on: first with what has waited."""
+        self.paused = False
+        self.wake()
+
+    def hamper(self, kind: str) -> None:
+        """Note that something is wrong with it from now on, until `recover`."""
+        if kind not in self._outages:
+            outage = self._outages[kind] = Outage(self.name, kind, self.world.now)
+            self.world.record.outages.append(outage)
+
+    def recover(self, kind: str) -> None:
+        """Note that this is no longer wrong with it."""
+        outage = self._outages.pop(kind, None)
+        if outage is not None:
+            outage.end = self.world.now
+
+    # -- its own time
+
+    def later(self, delay_s: float, errand: Callable[[], None]) -> None:
+        """Do an errand after a time of the world, in a turn of this life; a stopped process does it when it goes on."""
+        life = self.life
+
+        def come() -> None:
+            if self.up and self.life == life:
+                self._errands.append(errand)
+                self.wake()
+
+        self.world.later(delay_s, come)
+
+    def wake(self) -> None:
+        """Have a turn now, after what happens at this very moment."""
+        if self.up and not self._waking:
+            self._waking = True
+            self.world.at(self.world.now, self._run)
+
+    def _run(self) -> None:
+        self._waking = False
+        if not self.up or self.paused:
+            return
+        errands, self._errands = self._errands, []
+        for errand in errands:
+            errand()
+        due = self._turn(self.clock)
+        if not self.up:
+            return
+        at = max(self.world.now, (due - self._clock_offset) / self._clock_rate)
+        if at < self._timer_at or self._timer_at <= self.world.now:
+            self._timer_at = at
+            life = self.life
+            self.world.at(at, lambda: self._on_time(at, life))
+
+    def _on_time(self, at: float, life: int) -> None:
+        if self.life == life and self._timer_at == at:
+            self._timer_at = float("inf")
+            if self.up and not self._waking:
+                self._waking = True
+                self._run()
+
+    # -- what it does
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Make the cores of a new life."""
+
+    @abstractmethod
+    def _turn(self, now: float) -> float:
+        """Take in what has come, do what follows, and return when the next turn is due at the latest."""

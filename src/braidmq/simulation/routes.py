@@ -1,0 +1,147 @@
+"""The routing side of a broker: who is connected to it, and what full pipes did not take.
+
+It mirrors zeromq/router.py: whoever is gone is noticed when something is sent to it, or when the monitor says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from braidmq.core.backlog import Backlog
+from braidmq.simulation.network import Connection, Network
+from braidmq.wire.bundle import join
+
+if TYPE_CHECKING:
+    from braidmq.simulation.process import Process
+
+MONITOR_S_MAX: Final = 0.003
+"""How long after its end a connection's end may be told: by then the routing id can have a new owner."""
+
+BLOCKED_S: Final = 0.002
+"""How soon a peer is tried again whose pipe was full."""
+
+
+class Routes:
+    """The connections that others have made to a broker.
+
+    Args:
+        admits: whether a key is registered.
+        outbox_bytes_max: what may wait for a peer that reads too slowly.
+    """
+
+    def __init__(
+        self, process: Process, network: Network, admits: Callable[[str], bool], *, outbox_bytes_max: int
+    ) -> None:
+        self.process = process
+        self.admits = admits
+        self._network = network
+        self._outbox_bytes_max = outbox_bytes_max
+        self._rng = network.world.fork()
+        self._connections: dict[bytes, Connection] = {}
+        self._backlogs: dict[bytes, Backlog] = {}
+        self._readable: dict[Connection, None] = {}
+        self._ended: list[Connection] = []
+        self._gone: list[tuple[bytes, list[bytes]]] = []
+
+    def attach(self, connection: Connection) -> bool:
+        """Take a connection in; False if its routing id is in use."""
+        if connection.route in self._connections:
+            return False
+        self._connections[connection.route] = connection
+        return True
+
+    def principal(self, route: bytes) -> str:
+        """Return the key behind a route; empty if it is gone."""
+        connection = self._connections.get(route)
+        return "" if connection is None else connection.principal
+
+    def frames(self) -> Iterator[tuple[bytes, str, bytes]]:
+        """Yield what has arrived: the route, the principal of its key, and the frame."""
+        readable, self._readable = self._readable, {}
+        for connection in readable:
+            for frame in self._network.take(connection, connection.outward):
+                yield connection.route, connection.principal, frame
+
+    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+        """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""
+        for route, messages in sends.items():
+            waiting = self._backlogs.get(route)
+            if waiting is None:
+                self._send(route, messages)
+            else:
+                waiting.add(messages)
+                if waiting.bytes > self._outbox_bytes_max:
+                    self._disconnect(route)
+
+    def flush(self) -> None:
+        """Try the full pipes again, and look who is said to be gone."""
+        backlogs, self._backlogs = self._backlogs, {}
+        for route, backlog in backlogs.items():
+            self._send(route, backlog.take())
+        ended, self._ended = self._ended, []
+        for connection in ended:
+            if self._connections.get(connection.route) in (None, connection):
+                self._lose(connection.route, [])
+
+    def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
+        """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
+        gone, self._gone = self._gone, []
+        return gone
+
+    def close_all(self, *, lossless: bool) -> None:
+        """End all connections: this broker ends."""
+        for connection in list(self._connections.values()):
+            self._network.close(connection, by_dealer=False, lossless=lossless)
+        self._connections.clear()
+        self._backlogs.clear()
+        self._readable.clear()
+        self._ended.clear()
+        self._gone.clear()
+
+    # -- for the network
+
+    def on_end(self, connection: Connection) -> None:
+        """Take in that a connection has ended: its routing id is free, and a moment later the monitor says so."""
+        if self._connections.get(connection.route) is not connection:
+            return
+        del self._connections[connection.route]
+
+        def say() -> None:
+            self._ended.append(connection)
+
+        self.process.later(self._rng.uniform(0.0, MONITOR_S_MAX), say)
+
+    def on_arrival(self, connection: Connection) -> None:
+        """Take in that a frame can be read."""
+        self._readable[connection] = None
+        self.process.wake()
+
+    # -- inner
+
+    def _send(self, route: bytes, messages: list[bytes]) -> None:
+        connection = self._connections.get(route)
+        if connection is None:
+            self._lose(route, messages)
+            return
+        sent = 0
+        for bundle, count in join(messages):
+            if not self._network.send(connection, connection.inward, bundle):
+                self._backlogs[route] = Backlog(messages[sent:])
+                self.process.later(BLOCKED_S, _nothing)
+                return
+            sent += count
+
+    def _disconnect(self, route: bytes) -> None:
+        unsent = self._backlogs.pop(route).take()
+        self._lose(route, unsent)
+
+    def _lose(self, route: bytes, unsent: list[bytes]) -> None:
+        backlog = self._backlogs.pop(route, None)
+        if backlog is not None:
+            unsent = [*backlog.take(), *unsent]
+        self._gone.append((route, unsent))
+
+
+def _nothing() -> None:
+    """The turn that follows is what matters."""

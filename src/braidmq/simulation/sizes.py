@@ -1,0 +1,42 @@
+"""How much the cores hold of everything that has a bound, with the bound."""
+
+from collections.abc import Iterator
+
+from braidmq.core.broker import STRANGERS_MAX, BrokerCore
+from braidmq.core.node import NodeCore
+from braidmq.core.probing import FORWARDS_MAX
+from braidmq.settings import Settings
+from braidmq.wire.limits import BROKERS_MAX
+
+Size = tuple[str, int, int]
+"""What is held, how much of it, and how much may be held."""
+
+
+def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
+    """Yield the sizes of a broker."""
+    settings, dispatcher, membership = core.settings, core.dispatcher, core.peering.membership
+    yield "sessions", len(core.sessions), settings.nodes_max
+    yield "strangers", core.strangers, STRANGERS_MAX
+    yield "services", len(dispatcher.services), settings.services_max
+    yield "bytes of waiting requests", dispatcher.queued_bytes, settings.queue_bytes_max
+    yield "members", len(membership.members), BROKERS_MAX
+    yield "forwarded probes", membership.probing.forwarded, FORWARDS_MAX
+    for service in dispatcher.services.values():
+        yield "waiting requests of a service", service.queued, settings.queue_messages_max
+    for account in core.accounts:
+        yield "sessions of a key", account.sessions, settings.connections_per_key_max
+        yield "requests of a key", account.in_flight, settings.in_flight_max
+        yield "bytes of waiting requests of a key", account.queued_bytes, settings.in_flight_bytes_max
+
+
+def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:
+    """Yield the sizes of a node."""
+    client, worker = core.client, core.worker
+    yield "brokers", len(core.links.links), BROKERS_MAX
+    yield "calls", len(client) - client.waiting, settings.in_flight_max
+    yield "waiting calls", client.waiting, settings.waiting_max
+    yield "remembered requests", len(worker.cache), settings.dedup_entries_max
+    yield "bytes of remembered replies", worker.cache.bytes, settings.dedup_bytes_max
+    for service in worker.services:
+        yield "running requests of a service", service.running, service.concurrency
+        yield "requests of a service without a place", len(service.queue), service.concurrency + len(core.links.links)

@@ -1,0 +1,58 @@
+"""Virtual time: what happens next, and nothing else. No clock, no thread, and one source of chance."""
+
+import heapq
+import random
+from collections.abc import Callable
+from typing import Final
+
+from braidmq.simulation.record import Record
+from braidmq.simulation.trace import Trace
+
+EVENTS_MAX: Final = 2_000_000
+"""More events than any run has: one that goes round in circles ends here."""
+
+Action = Callable[[], None]
+
+
+class World:
+    """The events of one run, in the order of their times; at one time in the order in which they were made.
+
+    Attributes:
+        now: seconds since the beginning.
+        rng: every draw of the run comes from it, or from a generator that it has seeded.
+        record: what the checkers read.
+        trace: what a reader reads.
+    """
+
+    def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
+        self.now = 0.0
+        self.rng = random.Random(seed)  # noqa: S311 - a run must be repeatable
+        self.record = Record()
+        self.trace = Trace(keep=keep_trace)
+        self._heap: list[tuple[float, int, Action]] = []
+        self._made = 0
+
+    def at(self, when: float, action: Action) -> None:
+        """Let `action` happen at `when`, or now if that has passed."""
+        self._made += 1
+        assert self._made < EVENTS_MAX, f"{EVENTS_MAX} events"
+        heapq.heappush(self._heap, (max(self.now, when), self._made, action))
+
+    def later(self, delay_s: float, action: Action) -> None:
+        """Let `action` happen in a while."""
+        self.at(self.now + delay_s, action)
+
+    def run(self, until: float, done: Callable[[], bool] | None = None) -> bool:
+        """Let time pass until a time, or until something holds; return whether it does."""
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            if done is not None and done():
+                return True
+            self.now, _, action = heapq.heappop(heap)
+            action()
+        self.now = until
+        return done is not None and done()
+
+    def fork(self) -> random.Random:
+        """Return a generator of its own for somebody, so that nobody's draws change another's."""
+        return random.Random(self.rng.getrandbits(64))  # noqa: S311 - a run must be repeatable
