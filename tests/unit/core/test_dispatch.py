@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, DEMAND_S, SLOTS_MAX, TIME_MS_MAX, WORKING_S
+from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, DEMAND_S, SLOTS_MAX, TIME_MS_MAX
+from braidmq.core.working import WORKING_S
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
