@@ -204,7 +204,8 @@ class Links:
             targets = [link.last_good, *(target for target in targets if target != link.last_good)]
         link.targets = targets
         if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
-            self.hasten(name, now if targets else link.wake_at)
+            if targets:
+                self.hasten(name, now)
         elif targets:
             link.since = now  # the time of the lookup is not the address's
             self._open_next(link)
