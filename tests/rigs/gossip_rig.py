@@ -241,6 +241,12 @@ class GossipNet:
                     missing.add(broker.name)
         return self.now - start
 
+    def certificate(self, name: str) -> bytes | None:
+        return self.valid.get(name)
+
+    def admit(self, name: str, certificate: bytes, now: float) -> bool:
+        return name in self.valid
+
     def validate(self) -> None:
         """Assert what must hold of each broker."""
         for broker in self.up:
@@ -250,10 +256,7 @@ class GossipNet:
 
     def _core(self, name: str) -> MembershipCore:
         rng = random.Random(self.rng.getrandbits(64))
-        valid = self.valid
-        return MembershipCore(
-            name, valid[name], self.settings, rng, lambda name, _certificate: valid.get(name), now=self.now
-        )
+        return MembershipCore(name, self.valid[name], self.settings, rng, self, now=self.now)
 
     def _step(self) -> Broker | None:
         """Let the next event happen; return the broker that took it in, if one did."""

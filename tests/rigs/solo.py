@@ -21,7 +21,7 @@ class Solo:
     def __init__(self, *names: str, settings: Settings = SETTINGS) -> None:
         self.now = START
         self.registered = {"me", *names}
-        self.core = MembershipCore("me", b"my certificate", settings, random.Random(1), self.admit, now=START)
+        self.core = MembershipCore("me", b"my certificate", settings, random.Random(1), self, now=START)
         for name in names:
             self.core.on_up(name, self.now)
             self.core._rumors.drop(name)
@@ -29,11 +29,15 @@ class Solo:
         self.taken()
         self.core.take_events()
 
-    def admit(self, name: str, certificate: bytes) -> bytes | None:
+    def certificate(self, name: str) -> bytes | None:
+        return b"certificate of " + name.encode() if name in self.registered else None
+
+    def admit(self, name: str, certificate: bytes, now: float) -> bool:
         """Certificates are valid if they say so; they are kept."""
+        assert now == self.now
         if certificate == b"valid for " + name.encode():
             self.registered.add(name)
-        return b"certificate of " + name.encode() if name in self.registered else None
+        return name in self.registered
 
     def __getitem__(self, name: str) -> Member:
         return self.core.members[name]

@@ -96,9 +96,7 @@ class Announcements:
             sum(service.queued for service in dispatcher.services.values()),
             dispatcher.settle_at is None,
             [
-                ServiceAbout(
-                    service.name.decode(), len(service.slots), sum(slot.credit for slot in service.slots.values())
-                )
+                ServiceAbout(service.name.decode(), len(service.slots), service.free_credit())
                 for service in dispatcher.services.values()
                 if service.available()
             ],

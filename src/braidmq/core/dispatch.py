@@ -11,6 +11,7 @@ from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
 from braidmq.core.outbox import Outbox
 from braidmq.core.timers import Timers
+from braidmq.core.working import interval_s
 from braidmq.errors import ProtocolError
 from braidmq.members import is_service
 from braidmq.settings import Settings
@@ -33,12 +34,6 @@ from braidmq.wire.envelope import (
 
 DEMAND_S: Final = 0.05
 """How often a service with a queue asks its workers for more credit: some round trips of a data centre."""
-
-WORKING_S_MIN: Final = 0.01
-"""Shortest interval at which a client may ask to hear that its request waits."""
-
-WORKING_S: Final = 0.3
-"""That interval for a client that asks for none."""
 
 CREDIT_MAX: Final = 10_000
 """Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
@@ -174,8 +169,7 @@ class Dispatcher:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         deadline = now + time_ms / 1000.0 - age_s
-        working_s = max(WORKING_S_MIN, fields[14] / 1000.0 or WORKING_S)
-        exchange = Exchange(session, tag, id_, service, deadline=deadline, working_s=working_s)
+        exchange = Exchange(session, tag, id_, service, deadline=deadline, working_s=interval_s(fields[14]))
         session.requests[tag] = exchange
         session.account.in_flight += 1
         receiver = message[receiver_at : receiver_at + receiver_bytes] if receiver_bytes else None

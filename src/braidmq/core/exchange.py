@@ -136,6 +136,14 @@ class Service:
         """Whether a request would find a worker now, at once or after a wait."""
         return any(slot.credit and slot.session.state is SessionState.OPEN for slot in self.slots.values())
 
+    def free_credit(self) -> int:
+        """Return how many more requests its ready workers accept now."""
+        return sum(
+            max(0, slot.credit - slot.outstanding)
+            for slot in self.slots.values()
+            if slot.session.state is SessionState.OPEN
+        )
+
     def validate_state(self, settings: Settings) -> None:
         """Assert what always holds between two inputs. For tests."""
         assert self.queued == len(self.queue) + sum(len(slot.addressed) for slot in self.slots.values())

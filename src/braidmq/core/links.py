@@ -13,12 +13,12 @@ from typing import Final
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
 from braidmq.core.link import Action, BrokerAddress, Change, Close, Failure, Link, LinkState, Open, Resolve, Verify
+from braidmq.core.outbox import Outbox
 from braidmq.core.retry import full_jitter
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import UINT32
 from braidmq.wire.limits import BROKERS_MAX
 
 HEARTBEAT_S_MAX: Final = 60.0
@@ -62,7 +62,7 @@ class Links:
         self._software = software
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
-        self._sends: dict[str, list[bytes]] = {}
+        self._outbox: Outbox[str] = Outbox()
         self._tick_at = now
         self._ticked_at = now
         self._rejected: set[bytes] = set()
@@ -81,8 +81,7 @@ class Links:
 
     def take_sends(self) -> dict[str, list[bytes]]:
         """Return the messages that are due to each broker, in order."""
-        sends, self._sends = self._sends, {}
-        return sends
+        return self._outbox.take()
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
@@ -205,7 +204,8 @@ class Links:
             targets = [link.last_good, *(target for target in targets if target != link.last_good)]
         link.targets = targets
         if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
-            self.hasten(name, now if targets else link.wake_at)
+            if targets:
+                self.hasten(name, now)
         elif targets:
             link.since = now  # the time of the lookup is not the address's
             self._open_next(link)
@@ -215,7 +215,7 @@ class Links:
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
         link = self.links[name]
-        self.send(link, control.encode_control(control.Hello(self._software), int(now * 1000) & UINT32))
+        self.send_control(link, control.Hello(self._software), now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
         """Take in that a connection failed or ended; the shell has closed its socket."""
@@ -273,15 +273,12 @@ class Links:
     def send(self, link: Link, message: bytes) -> None:
         """Send a message over a link."""
         link.spoke = True
-        waiting = self._sends.get(link.name)
-        if waiting is None:
-            self._sends[link.name] = [message]
-        else:
-            waiting.append(message)
+        self._outbox.put(link.name, message)
 
     def send_control(self, link: Link, message: control.Control, now: float) -> None:
         """Send a control message over a link."""
-        self.send(link, control.encode_control(message, int(now * 1000) & UINT32))
+        link.spoke = True
+        self._outbox.put_control(link.name, message, now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
@@ -322,9 +319,7 @@ class Links:
             assert not link.open or (link.epoch and link.heartbeat_s > 0.0 and link.failure is None)
             if link.state is LinkState.WAITING:
                 assert link.wake_at <= link.since + settings.reconnect_s_max
-        for name, messages in self._sends.items():
-            assert messages
-            assert self.links[name].state is not LinkState.WAITING
+        self._outbox.validate_state({link.name for link in self.links.values() if link.state is not LinkState.WAITING})
 
     # -- inner
 
@@ -435,7 +430,7 @@ class Links:
         else:
             link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
             link.failures += 1
-        link.unsent = self._sends.pop(link.name, [])
+        link.unsent = self._outbox.drop(link.name)
         level = DEBUG if not first else INFO if planned else WARNING
         self.events.add(level, f"no connection to {link.name}: {failure or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)

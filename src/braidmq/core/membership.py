@@ -10,9 +10,8 @@ that is lost is evidence at once (docs/decisions/0010).
 
 import heapq
 import random
-from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from braidmq.core.events import INFO, WARNING, Event, EventLog
 from braidmq.core.probing import Probing
@@ -33,9 +32,15 @@ COMPLAINTS_MAX: Final = 1_000
 _RANK: Final[dict[State, int]] = {"alive": 0, "suspect": 1, "leaving": 2, "dead": 3}
 """At one incarnation the higher overrides the lower."""
 
-Admit = Callable[[str, bytes], bytes | None]
-"""Returns the valid certificate of the broker with this name: one that is known, or else the given one if the net's
-authority signed it for that name; None if there is none."""
+
+class Certificates(Protocol):
+    """The valid certificates of brokers: those that the net's authority has signed."""
+
+    def certificate(self, name: str) -> bytes | None:
+        """Return the certificate of the broker with this name, or None if none is known."""
+
+    def admit(self, name: str, certificate: bytes, now: float) -> bool:
+        """Return whether a certificate of the broker with this name is known, or the given one is valid for it."""
 
 
 class Member:
@@ -77,7 +82,14 @@ class MembershipCore:
     """
 
     def __init__(
-        self, name: str, certificate: bytes, settings: Settings, rng: random.Random, admit: Admit, *, now: float
+        self,
+        name: str,
+        certificate: bytes,
+        settings: Settings,
+        rng: random.Random,
+        certificates: Certificates,
+        *,
+        now: float,
     ) -> None:
         self.name = name
         self.members: dict[str, Member] = {}
@@ -89,7 +101,7 @@ class MembershipCore:
         self._certificate = certificate
         self._settings = settings
         self._rng = rng
-        self._admit = admit
+        self._certificates = certificates
         self._events = EventLog()
         self._complaints: set[tuple[str, str]] = set()
         self._sends: dict[str, list[Control]] = {}
@@ -152,7 +164,7 @@ class MembershipCore:
         """Take in that a broker was authenticated at the other end of a new connection."""
         member = self.members.get(name)
         if member is None:
-            if self._admit(name, b"") is None or not self._add(Rumor(name, 0, "alive"), name, now):
+            if self._certificates.certificate(name) is None or not self._add(Rumor(name, 0, "alive"), name, now):
                 return
         elif member.state == "alive":
             return
@@ -326,7 +338,7 @@ class MembershipCore:
         """Take in a rumor of a broker that was unknown or forgotten."""
         if rumor.state == "dead":
             return
-        if self._admit(rumor.name, rumor.certificate) is None:
+        if not self._certificates.admit(rumor.name, rumor.certificate, now):
             self._counters["unknown"] += 1
             if rumor.certificate:
                 self._complain(sender, f"tells of {rumor.name} with a certificate that is not valid for it")
@@ -415,7 +427,7 @@ class MembershipCore:
     def _rumor_of(self, member: Member) -> Rumor:
         if member.suspicion is not None:
             return Rumor(member.name, member.incarnation, "suspect", self.name)
-        certificate = self._admit(member.name, b"") if member.state == "alive" else b""
+        certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
         return Rumor(member.name, member.incarnation, member.state, "", certificate or b"")
 
     def _changed(self) -> None:

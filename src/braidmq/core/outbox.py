@@ -1,6 +1,6 @@
 """What is to be sent, by destination, until the shell takes it."""
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 from braidmq.wire import control
@@ -19,11 +19,7 @@ class Outbox(Generic[K]):
 
     def put(self, destination: K, message: bytes) -> None:
         """Add a message."""
-        waiting = self._sends.get(destination)
-        if waiting is None:
-            self._sends[destination] = [message]
-        else:
-            waiting.append(message)
+        self._sends.setdefault(destination, []).append(message)
 
     def put_control(self, destination: K, message: control.Control, now: float) -> None:
         """Add a control message."""
@@ -37,3 +33,9 @@ class Outbox(Generic[K]):
         """Return all messages and forget them."""
         sends, self._sends = self._sends, {}
         return sends
+
+    def validate_state(self, destinations: Container[K]) -> None:
+        """Assert that messages wait for these destinations only. For tests."""
+        for destination, messages in self._sends.items():
+            assert messages
+            assert destination in destinations

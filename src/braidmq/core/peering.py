@@ -39,10 +39,9 @@ class PeeringCore:
         self._rng = rng
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
-        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self._admit, now=now)
+        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
         self._answers: dict[str, list[control.Control]] = {}
-        self._now = now
         self._review_at = now + REVIEW_S
         self._liars: set[str] = set()
 
@@ -54,12 +53,10 @@ class PeeringCore:
 
     def take_sends(self) -> dict[str, list[bytes]]:
         """Return the messages that are due to each peer over this broker's connection to it, in order."""
-        self._route()
         return self._links.take_sends()
 
     def take_answers(self) -> dict[str, list[control.Control]]:
         """Return the messages for peers that are connected to this broker, but not the other way round."""
-        self._route()
         answers, self._answers = self._answers, {}
         return answers
 
@@ -123,7 +120,6 @@ class PeeringCore:
 
     def learn(self, address: BrokerAddress, now: float) -> None:
         """Take in a broker that is registered."""
-        self._now = now
         self._links.learn(address, now, configured=True)
 
     def forget(self, name: str, now: float) -> None:
@@ -132,12 +128,12 @@ class PeeringCore:
         link = self._links.links.get(name)
         if link is not None:
             self._links.forget(link, now)
-            self._pass_changes(now)
+        self._follow_up(now)
 
     def drain(self, now: float) -> None:
         """Take in that this broker takes no new requests."""
-        self._now = now
         self.membership.leave(now)
+        self._follow_up(now)
 
     def on_session(self, name: str, *, up: bool, now: float) -> None:
         """Take in that a peer has opened, or has lost, a session with this broker."""
@@ -146,24 +142,23 @@ class PeeringCore:
             self._sessions[name] = count
         else:
             del self._sessions[name]
-        self._now = now
         if up:
             self.membership.on_up(name, now)
             self._links.hasten(name, now)
             self._version += 1
         elif not count:
             self._on_down(name, now)
+        self._follow_up(now)
 
     def on_message(self, name: str, message: Gossiped, now: float) -> None:
         """Take in a message that came over a session of the peer `name`."""
-        self._now = now
         self.membership.on_message(name, message, now)
+        self._follow_up(now)
 
     def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
         """Take in the addresses behind a peer's endpoints."""
-        self._now = now
         self._links.on_resolved(name, addresses, now)
-        self._pass_changes(now)
+        self._follow_up(now)
 
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a peer is complete."""
@@ -173,7 +168,7 @@ class PeeringCore:
         """Take in that a connection failed or ended."""
         if name in self._links.links:
             self._links.on_failed(name, failure, now)
-            self._pass_changes(now)
+            self._follow_up(now)
 
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
         """Take in a frame that came over this broker's connection to the peer `name`."""
@@ -181,18 +176,16 @@ class PeeringCore:
         if link is None:
             return
         self._links.on_heard(link, now)
-        self._now = now
         messages, intact = split(frame)
         for message in messages:
             if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
                 self._on_control(link, self._links.on_control(link, message, now), now)
         if not intact:
             self._links.on_malformed(link, "a frame that is no bundle")
-        self._pass_changes(now)
+        self._follow_up(now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
-        self._now = now
         self._links.on_timer(now)
         self._pass_changes(now)
         if now >= self.membership.next_deadline():
@@ -202,7 +195,7 @@ class PeeringCore:
             for link in self._links.unlisted(now):
                 if link.name not in self.membership.members:
                     self._links.forget(link, now)
-            self._pass_changes(now)
+        self._follow_up(now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -211,14 +204,20 @@ class PeeringCore:
         assert all(count > 0 for count in self._sessions.values())
         assert all(self._links.links[name].open for name in self.abouts)
 
-    # -- inner
+    # -- for the membership (see Certificates)
 
-    def _admit(self, name: str, certificate: bytes) -> bytes | None:
-        """See membership.Admit."""
-        if name not in self._links.links and certificate:
-            self._links.learn_certificate(certificate, self._now)
+    def certificate(self, name: str) -> bytes | None:
+        """Return the certificate of the broker with this name, or None if none is known."""
         link = self._links.links.get(name)
         return link.address.certificate if link is not None else None
+
+    def admit(self, name: str, certificate: bytes, now: float) -> bool:
+        """Return whether a certificate of the broker with this name is known, or the given one is valid for it."""
+        if name not in self._links.links and certificate:
+            self._links.learn_certificate(certificate, now)
+        return name in self._links.links
+
+    # -- inner
 
     def _on_control(self, link: Link, received: control.Control | None, now: float) -> None:
         if isinstance(received, Gossiped):
@@ -239,8 +238,12 @@ class PeeringCore:
             self.abouts[link.name] = about
             self._version += 1
 
+    def _follow_up(self, now: float) -> None:
+        """End an input: tell the membership what happened to links, and the peers what it has to say."""
+        self._pass_changes(now)
+        self._route(now)
+
     def _pass_changes(self, now: float) -> None:
-        self._now = now
         for link, change in self._links.take_changes():
             if change is Change.UP:
                 self.membership.on_up(link.name, now)
@@ -255,13 +258,13 @@ class PeeringCore:
         reached = name in self._sessions or (link is not None and link.open)
         self.membership.on_down(name, now, apart=not reached)
 
-    def _route(self) -> None:
+    def _route(self, now: float) -> None:
         """Let what membership has to say travel over this broker's connection, or else over the peer's."""
         for name, messages in self.membership.take_sends().items():
             link = self._links.links.get(name)
             if link is not None and link.open:
                 for message in messages:
-                    self._links.send_control(link, message, self._now)
+                    self._links.send_control(link, message, now)
             elif name in self._sessions:
                 self._answers.setdefault(name, []).extend(messages)
 

@@ -13,6 +13,7 @@ from braidmq.core.dedup import Key, ReplyCache
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.timers import Timers
+from braidmq.core.working import interval_s
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
 from braidmq.settings import Settings
@@ -37,12 +38,6 @@ CONCURRENCY_MAX: Final = 10_000
 
 ARRIVALS_MAX: Final = 20
 """Copies of one request that are answered; a client makes no more attempts than that."""
-
-WORKING_S_MIN: Final = 0.01
-"""Shortest interval of WORKING that a client may ask for."""
-
-WORKING_S: Final = 0.3
-"""The interval for a client that asks for none."""
 
 SILENT_INTERVALS_MAX: Final = 2
 """Intervals of WORKING without a word to the caller, after which what begins may run elsewhere, too: a caller
@@ -112,7 +107,7 @@ class Job:
         self.link = link
         self.deadline = deadline
         self.spoken_at = spoken_at
-        self.working_s = max(WORKING_S_MIN, request.working_ms / 1000.0 or WORKING_S)
+        self.working_s = interval_s(request.working_ms)
         self.arrivals = [Arrival(link, request)]
         self.running = False
         self.cancelled = False

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from braidmq.simulation.process import Process
     from braidmq.simulation.routes import Routes
 
-BLOCKED_S = 0.002
-"""How soon a connection is tried again whose pipe was full."""
-
 
 class Dealers:
     """The connections that a process has made.
@@ -92,7 +89,6 @@ class Dealers:
         for bundle, count in join(messages):
             if not self._network.send(connection, connection.outward, bundle):
                 backlog.add(messages[sent:])
-                self.process.later(BLOCKED_S, _nothing)
                 return
             sent += count
 
@@ -157,7 +153,3 @@ class Dealers:
         if self._connections.get(connection.router.process.name) is connection:
             self._news.append((connection, failure))
             self.process.wake()
-
-
-def _nothing() -> None:
-    """The turn that follows is what matters."""

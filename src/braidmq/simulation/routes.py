@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 MONITOR_S_MAX: Final = 0.003
 """How long after its end a connection's end may be told: by then the routing id can have a new owner."""
 
-BLOCKED_S: Final = 0.002
-"""How soon a peer is tried again whose pipe was full."""
-
 
 class Routes:
     """The connections that others have made to a broker.
@@ -128,7 +125,6 @@ class Routes:
         for bundle, count in join(messages):
             if not self._network.send(connection, connection.inward, bundle):
                 self._backlogs[route] = Backlog(messages[sent:])
-                self.process.later(BLOCKED_S, _nothing)
                 return
             sent += count
 
@@ -141,7 +137,3 @@ class Routes:
         if backlog is not None:
             unsent = [*backlog.take(), *unsent]
         self._gone.append((route, unsent))
-
-
-def _nothing() -> None:
-    """The turn that follows is what matters."""

@@ -90,7 +90,13 @@ class Sync(Struct, frozen=True, omit_defaults=True):
 
 
 class ServiceAbout(Struct, frozen=True, array_like=True):
-    """A service at the broker that tells of itself."""
+    """A service at the broker that tells of itself.
+
+    Attributes:
+        name: the service.
+        workers: how many workers it has there.
+        credit: how many more requests those that are ready accept now.
+    """
 
     name: ServiceName
     workers: Count

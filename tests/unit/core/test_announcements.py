@@ -142,10 +142,36 @@ class TestAbout:
             client.request()
         rig.advance(ABOUT_S + TICK_S)
         (about,) = peer.of(About)
-        assert about == About(BROKER, 2, endpoints, 2, 3, 2, settled=True, services=[ServiceAbout("echo", 1, 3)])
+        assert about == About(BROKER, 2, endpoints, 2, 3, 2, settled=True, services=[ServiceAbout("echo", 1, 0)])
         worker.goodbye()
         rig.advance(ABOUT_S + TICK_S)
         assert peer.of(About)[-1].services == []
+
+    def test_credit_is_what_is_free_and_never_below_zero(self) -> None:
+        rig = Rig()
+        peer, client = self.peer(rig), rig.client()
+        first = rig.worker("w1", credit=3)
+        rig.worker("w2", credit=5)
+        for _ in range(4):
+            client.request()
+        rig.advance(ABOUT_S + TICK_S, heartbeats=True)
+        assert peer.of(About)[-1].services == [ServiceAbout("echo", 2, 4)]
+        first.ready(credit=1)
+        rig.advance(ABOUT_S + TICK_S, heartbeats=True)
+        assert peer.of(About)[-1].services == [ServiceAbout("echo", 2, 3)], "w1 has one more than its credit"
+
+    def test_credit_of_a_silent_worker_does_not_count(self) -> None:
+        rig = Rig()
+        peer, worker = self.peer(rig), rig.worker("w1", credit=3)
+        rig.worker("w2", credit=5)
+        rig.advance(1.0)
+        for member in (peer, worker):
+            member.heartbeat()
+        rig.advance(1.0)
+        assert [about.services for about in peer.of(About)] == [
+            [ServiceAbout("echo", 2, 8)],
+            [ServiceAbout("echo", 2, 3)],
+        ]
 
     def test_broker_that_has_just_started_says_that_it_is_not_settled(self) -> None:
         rig = Rig(settle_s=5.0)

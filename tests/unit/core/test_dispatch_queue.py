@@ -1,6 +1,7 @@
 """Requests that wait for credit: of any worker, or of the one that they name; and how workers are asked for it."""
 
-from braidmq.core.dispatch import DEMAND_S, WORKING_S
+from braidmq.core.dispatch import DEMAND_S
+from braidmq.core.working import WORKING_S
 from braidmq.wire.envelope import PREFIX_BYTES, REJECT, REPLY, WORKING, Progress, Reason
 from rigs.broker_rig import BROKER, Demand, Rig
 

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker import ARRIVALS_MAX, CONCURRENCY_MAX, WORKING_S, Job
+from braidmq.core.worker import ARRIVALS_MAX, CONCURRENCY_MAX, Job
+from braidmq.core.working import WORKING_S
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
