@@ -32,7 +32,7 @@ class NodeClosed(BraidError):
 
 
 class NotRegistered(BraidError):
-    """Every broker that could be reached refuses this node's key."""
+    """Every broker that could be reached refuses this node's key; a call that ends with it was not run."""
 
 
 class ProtocolError(BraidError):
@@ -90,7 +90,7 @@ class PayloadTooLarge(RequestError):
 
 
 class AttemptsExhausted(RequestError):
-    """No attempt is left, and the last one was lost together with its broker or worker."""
+    """No attempt can be made any more, and one was lost together with its broker or worker."""
 
 
 class ServiceError(RequestError):

@@ -252,7 +252,7 @@ class ClientCore:
                 self._try_send(call, now)
         elif self._links.refused:
             for call in list(self._parked):
-                self._fail(call, NotRegistered(f"every broker refuses this node's key: {self._links.diagnosis()}"), now)
+                self._fail_refused(call, now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
@@ -468,7 +468,7 @@ class ClientCore:
         elif path is not None:
             self._send(call, path, now)
         elif self._links.refused:
-            self._fail(call, NotRegistered(f"every broker refuses this node's key: {self._links.diagnosis()}"), now)
+            self._fail_refused(call, now)
         else:
             call.stage = Stage.PARKED
             self._parked[call] = None
@@ -598,6 +598,14 @@ class ClientCore:
         else:
             error = AttemptsExhausted(f"{service}: {why}; the last one was lost with its broker or worker")
         self._fail(call, error, now)
+
+    def _fail_refused(self, call: Call, now: float) -> None:
+        """No broker takes this node any more. NotRegistered is a promise that the request was not run."""
+        why = f"every broker refuses this node's key: {self._links.diagnosis()}"
+        if call.flagged:
+            self._fail(call, AttemptsExhausted(f"{call.service.decode()}: an earlier attempt was lost, and {why}"), now)
+        else:
+            self._fail(call, NotRegistered(why), now)
 
     def _on_deadline(self, call: Call, now: float) -> None:
         service = call.service.decode()

@@ -239,7 +239,9 @@ def _reset(net: Net, rng: random.Random, *, silent: bool) -> Heal | None:
     net.hamper_all(kind)
     for connection in connections:
         net.network.reset(connection, silent=silent)
-    return lambda: net.recover_all(kind)
+    settings = net.plan.settings
+    net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, lambda: net.recover_all(kind))
+    return None
 
 
 def _spread_registry(net: Net, rng: random.Random) -> None:
