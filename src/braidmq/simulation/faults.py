@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from braidmq.simulation.network import RETRANSMIT_S
+
 if TYPE_CHECKING:
     from braidmq.simulation.net import Net
     from braidmq.simulation.process import Process
@@ -20,9 +22,9 @@ def kill_broker(net: Net, rng: random.Random) -> Heal | None:
     broker = _one(rng, net.brokers_up)
     if broker is None:
         return None
-    _say(net, broker, "kill")
+    recover = _say(net, broker, "kill")
     broker.kill()
-    return lambda: _restart(broker, "kill")
+    return lambda: _restart(broker, recover)
 
 
 def vanish_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -30,12 +32,12 @@ def vanish_broker(net: Net, rng: random.Random) -> Heal | None:
     broker = _one(rng, net.brokers_up)
     if broker is None:
         return None
-    _say(net, broker, "vanish")
+    recover = _say(net, broker, "vanish")
     for connection in list(net.network.connections):
         if broker in (connection.dealers.process, connection.router.process):
             net.network.reset(connection, silent=True)
     broker.kill()
-    return lambda: _restart(broker, "vanish")
+    return lambda: _restart(broker, recover)
 
 
 def stop_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -43,9 +45,9 @@ def stop_broker(net: Net, rng: random.Random) -> Heal | None:
     broker = _one(rng, [each for each in net.brokers_up if each.serves])
     if broker is None:
         return None
-    _say(net, broker, "stop")
+    recover = _say(net, broker, "stop")
     broker.stop()
-    return lambda: _restart(broker, "stop")
+    return lambda: _restart(broker, recover)
 
 
 def pause_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -58,9 +60,9 @@ def kill_node(net: Net, rng: random.Random) -> Heal | None:
     node = _one(rng, net.nodes_up)
     if node is None:
         return None
-    _say(net, node, "kill")
+    recover = _say(net, node, "kill")
     node.kill()
-    return lambda: _restart(node, "kill")
+    return lambda: _restart(node, recover)
 
 
 def stop_node(net: Net, rng: random.Random) -> Heal | None:
@@ -68,9 +70,9 @@ def stop_node(net: Net, rng: random.Random) -> Heal | None:
     node = _one(rng, net.nodes_up)
     if node is None:
         return None
-    _say(net, node, "stop")
+    recover = _say(net, node, "stop")
     node.stop()
-    return lambda: _restart(node, "stop")
+    return lambda: _restart(node, recover)
 
 
 def pause_node(net: Net, rng: random.Random) -> Heal | None:
@@ -92,14 +94,14 @@ def loss(net: Net, rng: random.Random) -> Heal | None:
     """Packets are lost everywhere."""
     share = rng.choice((0.01, 0.05, 0.2))
     net.world.trace.note(net.world.now, f"{share:.0%} of the packets are lost", fault=True)
-    net.hamper_all("loss")
+    recover = net.hamper("loss")
     for source, target in net.pairs():
         net.network.weather(source, target).loss = share
 
     def heal() -> None:
         for source, target in net.pairs():
             net.network.weather(source, target).loss = 0.0
-        net.recover_all("loss")
+        net.world.later(7 * RETRANSMIT_S, recover)  # what was lost three times is on its way
 
     return heal
 
@@ -109,14 +111,14 @@ def delay(net: Net, rng: random.Random) -> Heal | None:
     pairs = [pair for pair in net.pairs() if rng.random() < 0.5]
     extra_s = net.plan.extra_s * rng.random()
     net.world.trace.note(net.world.now, f"{extra_s:.3f} s more for {len(pairs)} directions", fault=True)
-    net.hamper_all("delay")
+    recover = net.hamper("delay")
     for source, target in pairs:
         net.network.weather(source, target).extra_s = extra_s
 
     def heal() -> None:
         for source, target in pairs:
             net.network.weather(source, target).extra_s = 0.0
-        net.recover_all("delay")
+        net.world.later(extra_s, recover)
 
     return heal
 
@@ -136,14 +138,14 @@ def revoke_node(net: Net, rng: random.Random) -> Heal | None:
     node = _one(rng, list(net.nodes.values()))
     if node is None or not net.is_registered(node.name):
         return None
-    _say(net, node, "revoke")
+    recover = _say(net, node, "revoke")
     member = net.registry.remove(node.name)
     _spread_registry(net, rng)
 
     def heal() -> None:
         net.registry.add(member)
         _spread_registry(net, rng)
-        node.recover("revoke")
+        recover()
 
     return heal
 
@@ -181,21 +183,21 @@ def _one(rng: random.Random, of: Sequence[P]) -> P | None:
     return rng.choice(of) if of else None
 
 
-def _say(net: Net, process: Process, kind: str) -> None:
+def _say(net: Net, process: Process, kind: str) -> Heal:
     net.world.trace.note(net.world.now, f"{kind} {process.name}", fault=True)
-    process.hamper(kind)
+    return net.hamper(kind, process)
 
 
-def _restart(process: Process, kind: str) -> None:
+def _restart(process: Process, recover: Heal) -> None:
     process.kill()
     process.start()
-    process.recover(kind)
+    recover()
 
 
 def _pause(net: Net, process: Process | None) -> Heal | None:
     if process is None:
         return None
-    _say(net, process, "pause")
+    recover = _say(net, process, "pause")
     life = process.life
     process.pause()
 
@@ -203,7 +205,7 @@ def _pause(net: Net, process: Process | None) -> Heal | None:
         if process.life == life and process.up:
             net.world.trace.note(net.world.now, f"{process.name} goes on", fault=True)
             process.resume()
-        process.recover("pause")
+        recover()
 
     return heal
 
@@ -216,8 +218,7 @@ def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:
         pairs += [(b, a) for a, b in pairs]
     way = "both ways" if both else "one way"
     net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
-    for name in some:
-        net.process(name).hamper("cut")
+    recover = net.hamper("cut", *(net.process(name) for name in some))
     for pair in pairs:
         net.network.weather(*pair).cut = True
 
@@ -225,8 +226,7 @@ def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:
         net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
         for pair in pairs:
             net.network.weather(*pair).cut = False
-        for name in some:
-            net.process(name).recover("cut")
+        recover()
         net.network.clear_up()
 
     return heal
@@ -236,11 +236,11 @@ def _reset(net: Net, rng: random.Random, *, silent: bool) -> Heal | None:
     connections = [each for each in net.network.connections if rng.random() < 0.3]
     kind = "silence" if silent else "reset"
     net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
-    net.hamper_all(kind)
+    recover = net.hamper(kind)
     for connection in connections:
         net.network.reset(connection, silent=silent)
     settings = net.plan.settings
-    net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, lambda: net.recover_all(kind))
+    net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, recover)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 
 from braidmq.core.link import LinkState
@@ -103,15 +104,16 @@ class Net:
         first = sum(name.encode()) % len(names)
         return [*names[first:], *names[:first]][: self.plan.known]
 
-    def hamper_all(self, kind: str) -> None:
-        """Note that something is wrong with everything."""
-        for process in (*self.brokers.values(), *self.nodes.values()):
-            process.hamper(kind)
+    def hamper(self, kind: str, *processes: Process) -> Callable[[], None]:
+        """Note that something is wrong with some processes, all if none is named; return what notes its end."""
+        hampered = processes or (*self.brokers.values(), *self.nodes.values())
+        outages = [process.hamper(kind) for process in hampered]
 
-    def recover_all(self, kind: str) -> None:
-        """Note that this is over."""
-        for process in (*self.brokers.values(), *self.nodes.values()):
-            process.recover(kind)
+        def recover() -> None:
+            for outage in outages:
+                outage.end = self.world.now
+
+        return recover
 
     # -- how it is
 

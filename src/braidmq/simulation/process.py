@@ -2,9 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 from braidmq.simulation.record import Outage
 from braidmq.simulation.world import World
+
+LATE_S: Final = 1e-6
+"""How late a timer fires at least, so that no rounding makes it fire early."""
 
 
 class Process(ABC):
@@ -27,7 +31,6 @@ class Process(ABC):
         self._errands: list[Callable[[], None]] = []
         self._timer_at = float("inf")
         self._waking = False
-        self._outages: dict[str, Outage] = {}
 
     @property
     def clock(self) -> float:
@@ -72,17 +75,11 @@ class Process(ABC):
         self.paused = False
         self.wake()
 
-    def hamper(self, kind: str) -> None:
-        """Note that something is wrong with it from now on, until `recover`."""
-        if kind not in self._outages:
-            outage = self._outages[kind] = Outage(self.name, kind, self.world.now)
-            self.world.record.outages.append(outage)
-
-    def recover(self, kind: str) -> None:
-        """Note that this is no longer wrong with it."""
-        outage = self._outages.pop(kind, None)
-        if outage is not None:
-            outage.end = self.world.now
+    def hamper(self, kind: str) -> Outage:
+        """Note that something is wrong with it from now on; whoever mends it sets the end."""
+        outage = Outage(self.name, kind, self.world.now)
+        self.world.record.outages.append(outage)
+        return outage
 
     # -- its own time
 
@@ -113,7 +110,7 @@ class Process(ABC):
         due = self._turn(self.clock)
         if not self.up:
             return
-        at = max(self.world.now, (due - self._clock_offset) / self._clock_rate)
+        at = max(self.world.now, (due - self._clock_offset) / self._clock_rate + LATE_S)
         if at < self._timer_at or self._timer_at <= self.world.now:
             self._timer_at = at
             life = self.life
