@@ -41,6 +41,8 @@ class PeeringCore:
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
+        self._heard: dict[str, float] = {}
+        self._silent_s = settings.heartbeat_s
         self._answers: dict[str, list[control.Control]] = {}
         self._review_at = now + REVIEW_S
         self._liars: set[str] = set()
@@ -142,6 +144,7 @@ class PeeringCore:
             self._sessions[name] = count
         else:
             del self._sessions[name]
+            self._heard.pop(name, None)
         if up:
             self.membership.on_up(name, now)
             self._links.hasten(name, now)
@@ -152,6 +155,7 @@ class PeeringCore:
 
     def on_message(self, name: str, message: Gossiped, now: float) -> None:
         """Take in a message that came over a session of the peer `name`."""
+        self._heard[name] = now
         self.membership.on_message(name, message, now)
         self._follow_up(now)
 
@@ -202,6 +206,7 @@ class PeeringCore:
         self._links.validate_state()
         self.membership.validate_state()
         assert all(count > 0 for count in self._sessions.values())
+        assert self._heard.keys() <= self._sessions.keys()
         assert all(self._links.links[name].open for name in self.abouts)
 
     # -- for the membership (see Certificates)
@@ -262,11 +267,18 @@ class PeeringCore:
         """Let what membership has to say travel over this broker's connection, or else over the peer's."""
         for name, messages in self.membership.take_sends().items():
             link = self._links.links.get(name)
-            if link is not None and link.open:
+            if link is not None and link.open and not self._is_doubtful(link):
                 for message in messages:
                     self._links.send_control(link, message, now)
             elif name in self._sessions:
                 self._answers.setdefault(name, []).extend(messages)
+
+    def _is_doubtful(self, link: Link) -> bool:
+        """Whether the peer speaks over its own connection while this one has missed a heartbeat.
+
+        Its host may have lost power and be back: then this connection is dead, and nobody has said so.
+        """
+        return self._heard.get(link.name, 0.0) - link.heard_at > self._silent_s
 
 
 def _row(link: Link, now: float, member: Member | None, about: About | None) -> control.PeerStatus:

@@ -90,7 +90,9 @@ class NodeProcess(Process):
             except BraidError as error:
                 world.trace.note(world.now, f"{self.name} may not call: {error}")
                 return
-            call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, id_, [], None, must_succeed)
+            call = record.Call(
+                key, self.name, world.now, world.now + timeout_s, attempts, id_, [], None, must_succeed, self.life
+            )
             world.record.calls.append(call)
             self._calls[id_] = call
             text = f"{self.name} calls {service} ({id_.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"

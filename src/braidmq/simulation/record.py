@@ -44,6 +44,7 @@ class Call(msgspec.Struct):
         ends: its outcomes with their times; there must be exactly one, unless its caller gave it up.
         given_up_at: when its caller cancelled it, or died.
         must_succeed: whether it began when nothing was wrong any more.
+        life: counts the client's processes: a new one has a new budget.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Call(msgspec.Struct):
     ends: list[tuple[float, Reply | Error]] = []
     given_up_at: float | None = None
     must_succeed: bool = False
+    life: int = 0
 
     @property
     def outcome(self) -> Reply | Error | None:

@@ -265,6 +265,22 @@ class TestRoutes:
         assert ack.number == 5
         assert "b2" not in peering.answered
 
+    def test_connection_that_is_silent_while_the_peer_speaks_over_its_own_is_not_used(self) -> None:
+        """The peer's host lost power and is back: the old connection is dead, and nobody was told."""
+        peering = Peering("b2")
+        peering.up("b2")
+        peering.session("b2")
+        peering.alive.discard("b2")
+        peering.tick(Settings().heartbeat_s)
+        peering.sent.clear()
+        peering.say("b2", Ping(7))
+        assert peering.take("b2", Ack), "one heartbeat may be late"
+        peering.tick(0.1)
+        peering.answered.clear()
+        peering.say("b2", Ping(8))
+        assert not peering.take("b2", Ack)
+        assert [each.number for each in peering.answered["b2"] if isinstance(each, Ack)] == [8]
+
     def test_message_for_a_peer_that_is_not_connected_at_all_is_dropped(self) -> None:
         peering = Peering("b2", "b3")
         peering.up("b3")

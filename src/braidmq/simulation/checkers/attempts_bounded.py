@@ -46,10 +46,10 @@ def check(record: Record) -> list[Violation]:
 def _overspent(record: Record, paid: dict[bytes, int]) -> list[Violation]:
     """The first move after a death or silence is free, as are those after refusals in FREE; the rest is paid."""
     found, budget = [], record.budget
-    calls: dict[str, list[Call]] = defaultdict(list)
+    calls: dict[tuple[str, int], list[Call]] = defaultdict(list)
     for call in record.calls:
-        calls[call.client].append(call)
-    for client, mine in calls.items():
+        calls[call.client, call.life].append(call)
+    for (client, _life), mine in calls.items():
         spent = sum(max(0, paid.get(call.id, 0)) for call in mine)
         duration_s = max(call.deadline for call in mine) - min(call.started for call in mine)
         earned = budget.most + budget.ratio * len(mine) + budget.per_s * duration_s

@@ -3,28 +3,49 @@
 from typing import Final
 
 from braidmq.simulation.checkers.violation import Violation
-from braidmq.simulation.record import Outage, Record, Verdict
+from braidmq.simulation.record import Record, Verdict
 
 ENDS: Final = frozenset(("kill", "stop", "vanish"))
 """Outages in which the process does not exist."""
 
+NEWS_FACTOR: Final = 2.0
+"""How long after an outage it may still lead to a verdict, in times of what a death takes at least."""
+
+GAP_FACTOR: Final = 0.25
+"""Two outages with a shorter pause between them count as one: a refutation needs some time to get through."""
+
 
 def check(record: Record) -> list[Violation]:
     """Return the verdicts of death that nothing explains."""
+    hampered = _merged(record)
     return [
         Violation("false death", f"{each.by} took {each.about} for dead", each.at)
         for each in record.verdicts
-        if not any(_explains(outage, each, record.false_death_s) for outage in record.outages)
+        if not _ended(record, each)
+        and not any(
+            start <= each.at <= end + NEWS_FACTOR * record.false_death_s
+            and min(each.at, end) - start >= record.false_death_s
+            for start, end in hampered
+        )
     ]
 
 
-def _explains(outage: Outage, verdict: Verdict, least_s: float) -> bool:
-    """Whether an outage may have led to a verdict: the two were apart for long enough, or the broker had ended.
+def _ended(record: Record, verdict: Verdict) -> bool:
+    """Whether the broker had ended; news of that may travel for a while after its return."""
+    return any(
+        each.kind in ENDS
+        and each.process == verdict.about
+        and each.start <= verdict.at <= each.end + NEWS_FACTOR * record.false_death_s
+        for each in record.outages
+    )
 
-    News of it may travel for a while after its end.
-    """
-    if not outage.start <= verdict.at <= outage.end + 2 * least_s:
-        return False
-    if outage.kind in ENDS:
-        return outage.process == verdict.about
-    return min(verdict.at, outage.end) - outage.start >= least_s
+
+def _merged(record: Record) -> list[tuple[float, float]]:
+    """Return the stretches of time in which something was wrong with somebody, without gaps worth mentioning."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted((each.start, each.end) for each in record.outages):
+        if found and start <= found[-1][1] + GAP_FACTOR * record.false_death_s:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
