@@ -180,10 +180,8 @@ class Net:
         if not node.up or node.paused:
             return False
         links = node.core.links.links
-        connected = [link for link in links.values() if link.state is LinkState.UP]
-        if len(links) < len(self.brokers):
-            return False
-        if len(connected) < min(len(self.brokers), self.plan.settings.brokers_connected_max):
+        connected = [link for link in links.values() if link.wanted]
+        if len(links) < len(self.brokers) or any(link.state is not LinkState.UP for link in connected):
             return False
         for link in connected:
             services = self.brokers[link.name].core.dispatcher.services
