@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
     "call": _Command("braidmq.cli.call:call", "Call a service."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
+    "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "demo": _Command("braidmq.cli.demo:demo", "Kill brokers under load and lose nothing."),
 }
 

@@ -21,6 +21,9 @@ WHOLE_S_MAX: Final = 20.0
 """How long a net may take to be whole once nothing is wrong with it: some handshakes and reconnections, a suspicion,
 and a full exchange of what brokers know, with the settings that are drawn."""
 
+RESUME_S: Final = 0.1
+"""Time in which processes that were stopped do what has waited for them."""
+
 LIVENESS_CALLS: Final = 3
 """Calls of each client to each service when the net is whole."""
 
@@ -72,6 +75,7 @@ def _live(net: Net) -> list[Violation]:
     _break_it(net)
     world.trace.note(world.now, "all is well from now on", fault=True)
     net.work = QUIET_WORK
+    world.run(world.now + RESUME_S)
     latest = max((call.deadline for call in world.record.calls), default=world.now)
     world.run(latest + WHOLE_S_MAX, net.is_quiet)
     if not world.run(world.now + WHOLE_S_MAX, net.is_whole):
