@@ -145,7 +145,11 @@ class BrokerCore:
             if session is None:
                 return
         elif session.account.principal != principal:
+            # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
+            self._events.add(WARNING, f"{session.member.name} is gone: another key has its routing id")
+            self._end(session, now)
+            self.on_frame(route, principal, frame, now)
             return
         session.heard_at = now
         if messages:

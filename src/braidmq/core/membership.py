@@ -372,6 +372,8 @@ class MembershipCore:
                 self.probing.worsen()
                 self._events.add(INFO, f"refuted that this broker is {rumor.state}, as {rumor.by or sender} says")
             self._raise_incarnation(rumor.incarnation, self.state, now)
+        elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
+            self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
 
     def _raise_incarnation(self, above: int, state: State, now: float) -> None:
         self.incarnation = min(INCARNATION_MAX, above + 1)

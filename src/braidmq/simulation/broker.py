@@ -152,7 +152,8 @@ class BrokerProcess(Process):
             peering.on_failed(name, Failure.CLOSED, now)
         while sends := core.take_sends():
             for route, messages in sends.items():
-                peer = self._net.name_of(self.routes.principal(route))
+                session = core.sessions.get(route)
+                peer = "" if session is None else session.member.name
                 record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
             self.routes.send(sends)
             self._drop_gone(now)

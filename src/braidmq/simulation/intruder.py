@@ -6,21 +6,53 @@ connection, once that has ended; and it knows all ids and tags.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from braidmq.simulation.dealers import Dealers
+from braidmq.simulation.network import Connection, Pipe
 from braidmq.simulation.payload import payload_of
 from braidmq.simulation.process import Process
 from braidmq.simulation.registry import principal_of
 from braidmq.wire import control, gossip
-from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, WORKING, Envelope, Reason, encode
+from braidmq.wire.bundle import split
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    PREFIX,
+    PREFIX_BYTES,
+    REJECT,
+    REPLY,
+    REQUEST,
+    WORKING,
+    Envelope,
+    Reason,
+    encode,
+)
+from braidmq.wire.limits import ROUTE_BYTES
 
 if TYPE_CHECKING:
     from braidmq.simulation.net import Net
 
 EVERY_S: Final = 0.03
 """How often it does something, on average."""
+
+HEARD_MAX: Final = 100
+"""Messages that it remembers."""
+
+PROMPT_SHARE: Final = 0.3
+"""The share of requests that it answers in the place of their worker, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A message, and the connection that it went through."""
+
+    message: bytes
+    connection: Connection
+    from_broker: bool
 
 
 class Intruder(Process):
@@ -32,6 +64,7 @@ class Intruder(Process):
         super().__init__(net.world, self.NAME)
         self._net = net
         self._rng = net.world.fork()
+        self._heard: deque[_Heard] = deque(maxlen=HEARD_MAX)
         self._dealers = Dealers(
             self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(self.NAME),
             outbox_bytes_max=1 << 20, rng=net.world.fork(),
@@ -58,7 +91,8 @@ class Intruder(Process):
         self.kill()
 
     def _begin(self) -> None:
-        self._net.network.eavesdropper = self.NAME
+        self._heard.clear()
+        self._net.network.eavesdropper = self
         for name in self._net.brokers:
             self._connect(name)
         self.later(EVERY_S, self._attack)
@@ -75,25 +109,50 @@ class Intruder(Process):
         self._dealers.flush()
         return now + 1.0
 
+    # -- what it hears
+
+    def on_heard(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
+        """Take in what others say (see Eavesdropper); some requests to workers it answers before they can."""
+        if connection.dealers is self._dealers:
+            return
+        from_broker = pipe is connection.inward
+        for message in split(frame)[0]:
+            heard = _Heard(message, connection, from_broker)
+            self._heard.append(heard)
+            if from_broker and _is_request(message) and self._rng.random() < PROMPT_SHARE:
+                self._say(connection.router.process.name, self._answer_to(heard))
+
     # -- what it does
 
     def _attack(self) -> None:
-        name = self._rng.choice(list(self._net.brokers))
-        if self._rng.random() < 0.1:
-            self._dealers.close(name)
+        name, draw = self._rng.choice(list(self._net.brokers)), self._rng.random()
+        if draw < 0.1:
             self._connect(name)
+        elif draw < 0.2:
+            self._take_over()
         else:
             self._say(name, self._rng.choice(self._attacks)())
         self.later(self._rng.uniform(0.0, 2 * EVERY_S), self._attack)
 
     def _connect(self, name: str) -> None:
-        """Take a routing id that another connection to this broker has or had."""
+        """Connect anew, with the routing id of another connection if one is known."""
         self._dealers.close(name)
-        routes = self._net.network.routes_seen.get(name) or [self._rng.randbytes(8)]
-        self._dealers.open_as(name, self._rng.choice(routes))
+        routes = [each.connection.route for each in self._heard if each.connection.router.process.name == name]
+        self._dealers.open_as(name, self._rng.choice(routes) if routes else self._rng.randbytes(ROUTE_BYTES))
+
+    def _take_over(self) -> None:
+        """Break somebody's connection, and be there with its routing id before the broker can have noticed."""
+        connections = list({each.connection: None for each in self._heard})
+        if connections:
+            connection = self._rng.choice(connections)
+            name = connection.router.process.name
+            self._dealers.close(name)
+            self._net.network.reset(connection)
+            self._dealers.open_as(name, connection.route)
 
     def _say(self, name: str, frame: bytes) -> None:
         self._dealers.send(name, [frame])
+        self.wake()
 
     def _garbage(self) -> bytes:
         return self._rng.randbytes(self._rng.choice((0, 1, 11, 12, 60, 500)))
@@ -103,13 +162,17 @@ class Intruder(Process):
         return message[: self._rng.randint(0, len(message))]
 
     def _replay(self) -> bytes:
-        heard = self._net.network.heard
-        return self._rng.choice(heard) if heard else b""
+        return self._rng.choice(self._heard).message if self._heard else b""
 
     def _answer_for_another(self) -> bytes:
-        id_, tag, sender = self._someones_request()
+        requests = [each for each in self._heard if each.from_broker and _is_request(each.message)]
+        return self._answer_to(self._rng.choice(requests)) if requests else b""
+
+    def _answer_to(self, request: _Heard) -> bytes:
+        id_, tag = _id_and_tag(request.message)
         command = self._rng.choice((REPLY, REPLY, WORKING, REJECT, LOST))
-        code = 0 if command in (REPLY, WORKING) else self._rng.choice(tuple(Reason)) * (command == REJECT)
+        code = int(self._rng.choice(tuple(Reason))) if command == REJECT else 0
+        sender = request.connection.dealers.process.name.encode()
         return encode(Envelope(command, id_, tag=tag, sender=sender, code=code, payload=b"forged"))
 
     def _cancel_for_another(self) -> bytes:
@@ -148,9 +211,18 @@ class Intruder(Process):
 
     def _someones_request(self) -> tuple[bytes, int, bytes]:
         """Return the id and the tag of a request that is or was under way, and a name."""
-        requests = [each for each in self._net.network.heard if len(each) > 40 and each[5] == REQUEST]
+        requests = [each.message for each in self._heard if _is_request(each.message)]
         name = self._rng.choice(list(self._net.nodes)).encode()
         if not requests:
             return bytes(16), 1, name
-        request = self._rng.choice(requests)
-        return request[20:36], int.from_bytes(request[16:20]) + self._rng.choice((0, 0, 0, 1)), name
+        id_, tag = _id_and_tag(self._rng.choice(requests))
+        return id_, tag + self._rng.choice((0, 0, 0, 1)), name
+
+
+def _is_request(message: bytes) -> bool:
+    return message[5] == REQUEST and len(message) >= PREFIX_BYTES
+
+
+def _id_and_tag(message: bytes) -> tuple[bytes, int]:
+    fields = PREFIX.unpack_from(message)
+    return fields[8], fields[7]

@@ -10,10 +10,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from braidmq.core.link import Failure
-from braidmq.wire.bundle import split
 
 if TYPE_CHECKING:
     from braidmq.simulation.dealers import Dealers
@@ -25,12 +24,6 @@ RETRANSMIT_S: Final = 0.2
 
 POLL_S: Final = 0.05
 """How often a handshake that cannot go on is looked at."""
-
-ROUTES_SEEN_MAX: Final = 10
-"""Routing ids of each broker that an eavesdropper remembers."""
-
-HEARD_MAX: Final = 100
-"""Messages that an eavesdropper remembers."""
 
 
 class Weather:
@@ -102,13 +95,18 @@ class Connection:
         self.inward = Pipe(router.process.name, dealers.process.name)
 
 
+class Eavesdropper(Protocol):
+    """Somebody who reads what goes through the network, encrypted or not."""
+
+    def on_heard(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
+        """Take in that a frame was sent."""
+
+
 class Network:
     """All connections, and the weather between any two processes.
 
     Attributes:
         eavesdropper: who reads everything, if somebody does.
-        heard: what there was to read last.
-        routes_seen: the routing ids of each broker's last connections.
 
     Args:
         delay_s: the shortest and the longest time that a frame takes.
@@ -128,9 +126,7 @@ class Network:
     ) -> None:
         self.world = world
         self.connections: dict[Connection, None] = {}
-        self.eavesdropper: str | None = None
-        self.heard: deque[bytes] = deque(maxlen=HEARD_MAX)
-        self.routes_seen: dict[str, list[bytes]] = {}
+        self.eavesdropper: Eavesdropper | None = None
         self._rng: random.Random = world.fork()
         self._delay_s = delay_s
         self._frames_max = frames_max
@@ -171,8 +167,8 @@ class Network:
         if pipe.count >= self._frames_max:
             return False
         pipe.count += 1
-        if self.eavesdropper is not None and self.eavesdropper not in (pipe.source, pipe.target):
-            self._overhear(connection, frame)
+        if self.eavesdropper is not None:
+            self.eavesdropper.on_heard(connection, pipe, frame)
         self._dispatch(connection, pipe, frame)
         return True
 
@@ -290,13 +286,6 @@ class Network:
             connection.stage = Stage.OPEN
             connection.ignored = not router.attach(connection)
             dealers.on_open(connection)
-
-    def _overhear(self, connection: Connection, frame: bytes) -> None:
-        self.heard.extend(split(frame)[0])
-        routes = self.routes_seen.setdefault(connection.router.process.name, [])
-        if connection.route not in routes:
-            routes.append(connection.route)
-            del routes[:-ROUTES_SEEN_MAX]
 
     def _fail(self, connection: Connection, failure: Failure) -> None:
         connection.stage = Stage.ENDED

@@ -48,11 +48,6 @@ class Routes:
         self._connections[connection.route] = connection
         return True
 
-    def principal(self, route: bytes) -> str:
-        """Return the key behind a route; empty if it is gone."""
-        connection = self._connections.get(route)
-        return "" if connection is None else connection.principal
-
     def frames(self) -> Iterator[tuple[bytes, str, bytes]]:
         """Yield what has arrived: the route, the principal of its key, and the frame."""
         readable, self._readable = self._readable, {}

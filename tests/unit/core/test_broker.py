@@ -164,25 +164,29 @@ class TestRefusals:
 
 
 class TestPrincipal:
-    def test_another_key_on_a_live_route_is_counted_and_dropped(self) -> None:
+    def test_another_key_on_a_route_says_nothing_in_the_owners_name_and_ends_its_session(self) -> None:
         rig = Rig()
         worker, client = rig.worker(), rig.client()
         rig.register("mallory", calls=("*",), serves=("*",))
         forger = FakeMember(rig, "client", client.route, "key-of-mallory")
         forger.request()
-        forger.hello()
-        assert rig.counters["forged"] == 2
+        assert rig.counters["forged"] == 1
         assert worker.requests() == []
-        assert client.exchanges() == []
-
-    def test_forged_frame_is_no_sign_of_life(self) -> None:
-        rig = Rig()
-        client = rig.client()
-        forger = FakeMember(rig, "client", client.route, "key-of-mallory")
-        for _ in range(4):
-            rig.advance(1.0)
-            forger.heartbeat()
         assert client.route not in rig.core.sessions
+        assert rig.logged("another key has its routing id") == 1
+
+    def test_what_waits_for_the_owner_of_a_route_does_not_go_to_another_key(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        rig.register("mallory", calls=("*",), serves=("*",))
+        client.request()
+        (request,) = worker.requests()
+        forger = FakeMember(rig, "mallory", client.route, "key-of-mallory")
+        forger.hello()
+        assert rig.core.sessions[client.route].member.name == "mallory"
+        forger.take()
+        worker.reply(request)
+        assert forger.take() == []
 
 
 class TestSilence:

@@ -271,6 +271,14 @@ class TestRefutation:
         assert five.core.incarnation == 0
         assert not five.news()
 
+    @pytest.mark.parametrize("state", ["suspect", "dead"])
+    def test_who_has_missed_the_refutation_is_told_again_when_it_accuses(self, five: Solo, state: State) -> None:
+        five.tell("a", "me", 0, "suspect")
+        five.settle()
+        five.tell("b", "me", 0, state)
+        assert five.core.incarnation == 1
+        assert five.sent(Gossip) == [("b", Gossip([Rumor("me", 1, "alive", "", b"my certificate")]))]
+
     def test_refutation_reaches_the_accusers(self) -> None:
         net = GossipNet(4)
         net.meet()
