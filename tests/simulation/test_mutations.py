@@ -1,4 +1,4 @@
-"""The checkers are worth something: whatever a guarantee hangs on, without it they find a violation."""
+"""The checkers are worth something: without what a guarantee hangs on, they find a violation."""
 
 import pytest
 
@@ -80,6 +80,4 @@ def without_budget(patch):
 )
 def test_checkers_find_what_is_missing(monkeypatch, mutate, rule):
     mutate(monkeypatch)
-    found = {seed: run(seed).violations for seed in range(SEEDS)}
-    first = next((seed for seed, violations in found.items() if any(each.rule == rule for each in violations)), None)
-    assert first is not None, f"{SEEDS} seeds have not found it"
+    assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed).violations)

@@ -150,15 +150,6 @@ def revoke_node(net: Net, rng: random.Random) -> Heal | None:
     return heal
 
 
-def intrude(net: Net, rng: random.Random) -> Heal | None:
-    """A registered node turns on the others."""
-    if net.intruder.up:
-        return None
-    net.world.trace.note(net.world.now, "the intruder begins", fault=True)
-    net.intruder.start()
-    return net.intruder.kill
-
-
 KINDS: Final[dict[str, Fault]] = {
     "kill-broker": kill_broker,
     "vanish-broker": vanish_broker,
@@ -174,7 +165,6 @@ KINDS: Final[dict[str, Fault]] = {
     "reset": reset,
     "silence": silence,
     "revoke-node": revoke_node,
-    "intrude": intrude,
 }
 """All kinds, by name."""
 

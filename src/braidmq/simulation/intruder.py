@@ -120,7 +120,10 @@ class Intruder(Process):
             heard = _Heard(message, connection, from_broker)
             self._heard.append(heard)
             if from_broker and _is_request(message) and self._rng.random() < PROMPT_SHARE:
-                self._say(connection.router.process.name, self._answer_to(heard))
+                self.later(0.0, lambda heard=heard: self._answer_at_once(heard))  # type: ignore[misc]
+
+    def _answer_at_once(self, heard: _Heard) -> None:
+        self._say(heard.connection.router.process.name, self._answer_to(heard))
 
     # -- what it does
 
@@ -136,9 +139,12 @@ class Intruder(Process):
 
     def _connect(self, name: str) -> None:
         """Connect anew, with the routing id of another connection if one is known."""
-        self._dealers.close(name)
         routes = [each.connection.route for each in self._heard if each.connection.router.process.name == name]
-        self._dealers.open_as(name, self._rng.choice(routes) if routes else self._rng.randbytes(ROUTE_BYTES))
+        self._open_as(name, self._rng.choice(routes) if routes else self._rng.randbytes(ROUTE_BYTES))
+
+    def _open_as(self, name: str, route: bytes) -> None:
+        self._dealers.close(name)
+        self._dealers.open_as(name, route)
 
     def _take_over(self) -> None:
         """Break somebody's connection, and be there with its routing id before the broker can have noticed."""
@@ -146,13 +152,12 @@ class Intruder(Process):
         if connections:
             connection = self._rng.choice(connections)
             name = connection.router.process.name
-            self._dealers.close(name)
             self._net.network.reset(connection)
-            self._dealers.open_as(name, connection.route)
+            after_s = self._rng.uniform(0.0, self._net.plan.delay_s[1])
+            self.later(after_s, lambda: self._open_as(name, connection.route))
 
     def _say(self, name: str, frame: bytes) -> None:
         self._dealers.send(name, [frame])
-        self.wake()
 
     def _garbage(self) -> bytes:
         return self._rng.randbytes(self._rng.choice((0, 1, 11, 12, 60, 500)))

@@ -183,6 +183,8 @@ class Net:
         connected = [link for link in links.values() if link.wanted]
         if len(links) < len(self.brokers) or any(link.state is not LinkState.UP for link in connected):
             return False
+        if any(link.open and not link.wanted for link in links.values()):
+            return False
         for link in connected:
             services = self.brokers[link.name].core.dispatcher.services
             for name in node.serves:

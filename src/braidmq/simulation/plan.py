@@ -22,7 +22,7 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "nodes-die": ("kill-node", "stop-node", "pause-node"),
     "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence"),
     "registry": ("revoke-node", "kill-broker"),
-    "intruder": ("intrude", "reset", "kill-node"),
+    "intruder": ("reset", "kill-node"),
 }
 """Sets of faults to draw from, by name."""
 
@@ -54,6 +54,7 @@ class Plan:
         extra_s: what a slow network adds.
         frames_max: frames that a pipe takes.
         clock_drift: how much faster or slower than the world's a clock may be.
+        intruder: whether a registered member turns on the others.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
     """
@@ -77,6 +78,7 @@ class Plan:
     extra_s: float
     frames_max: int
     clock_drift: float
+    intruder: bool
     stubborn: bool
     known: int
 
@@ -84,6 +86,7 @@ class Plan:
         return (
             f"{len(self.brokers)} brokers, {len(self.nodes)} nodes, {len(self.services)} services, "
             f"{self.calls} calls in {self.safety_s:.0f} s; faults: {', '.join(self.kinds) or 'none'}"
+            f"{'; an intruder' if self.intruder else ''}"
         )
 
 
@@ -122,6 +125,7 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         extra_s=rng.choice((0.05, 0.3, 1.0)),
         frames_max=rng.choice((2, 8, 1000, 1000)),
         clock_drift=rng.choice((0.0, 0.0001)),
+        intruder=scenario == "intruder" or (scenario == "swarm" and rng.random() < 0.3),
         stubborn=rng.random() < 0.3,
         known=rng.choice((1, 2, len(brokers))),
     )

@@ -15,8 +15,8 @@ from braidmq.wire.bundle import join
 if TYPE_CHECKING:
     from braidmq.simulation.process import Process
 
-MONITOR_S_MAX: Final = 0.003
-"""How long after its end a connection's end may be told: by then the routing id can have a new owner."""
+MONITOR_S_MAX: Final = 0.02
+"""How long after a connection's end a busy loop may hear of it: its routing id may have a new owner by then."""
 
 
 class Routes:

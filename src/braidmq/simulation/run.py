@@ -117,8 +117,11 @@ def _break_it(net: Net) -> None:
     while plan.kinds and at < plan.safety_s:
         world.at(at, faults.begin_one)
         at += rng.expovariate(1.0 / plan.fault_every_s)
+    if plan.intruder:
+        world.at(WARM_UP_S, net.intruder.start)
     world.run(plan.safety_s)
     faults.heal_all()
+    net.intruder.kill()
 
 
 def _make_good_calls(net: Net) -> None:

@@ -1,0 +1,17 @@
+import secrets
+
+import pytest
+
+NEW_SEEDS = 30
+FIRST_NEW_SEED = pytest.StashKey[int]()
+
+
+def pytest_report_header(config):
+    first = config.stash[FIRST_NEW_SEED] = secrets.randbelow(1_000_000_000)
+    return f"new seeds of the simulator: {NEW_SEEDS} from {first}"
+
+
+@pytest.fixture
+def new_seeds(request):
+    first = request.config.stash[FIRST_NEW_SEED]
+    return range(first, first + NEW_SEEDS)

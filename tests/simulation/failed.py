@@ -1,0 +1,16 @@
+"""Seeds that have failed once, with what they found; a seed keeps its meaning as long as the draws are the same."""
+
+FAILED = [
+    ("swarm", 3, "what waited for a member went to whoever had taken over its routing id"),
+    ("swarm", 4, "the simulator's own pipes were tried again without end"),
+    ("swarm", 11, "a delay of a second is no false death: outages overlap"),
+    ("swarm", 35, "NotRegistered ended a call that had run"),
+    ("swarm", 183, "a simulated timer fired early by a rounding error, and again, without end"),
+    ("swarm", 197, "a restarted client has a new retry budget"),
+    ("swarm", 221, "handlers of the safety phase held places in the liveness phase"),
+    ("swarm", 264, "a broker whose host was back was answered over its dead connection, and called dead"),
+    ("swarm", 475, "the same, between two brokers"),
+    ("swarm", 745, "the registry was still on its way when the net was called whole"),
+    ("swarm", 1224, "a stopped client made its calls after the faults had ended"),
+    ("swarm", 3043, "a broker that had missed a refutation was told of it by nobody, and took the other one for dead"),
+]
