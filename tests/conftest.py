@@ -6,9 +6,12 @@ NEW_SEEDS = 30
 FIRST_NEW_SEED = pytest.StashKey[int]()
 
 
+def pytest_configure(config):
+    config.stash[FIRST_NEW_SEED] = secrets.randbelow(1_000_000_000)
+
+
 def pytest_report_header(config):
-    first = config.stash[FIRST_NEW_SEED] = secrets.randbelow(1_000_000_000)
-    return f"new seeds of the simulator: {NEW_SEEDS} from {first}"
+    return f"new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
 
 
 @pytest.fixture
