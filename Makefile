@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SEEDS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers bench docs format clean
+.PHONY: help demo test check lint types layers simulate bench docs format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -26,6 +27,9 @@ types: $(STAMP)
 
 layers: $(STAMP)
 	$(BIN)/lint-imports
+
+simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another number
+	$(BIN)/braidmq simulate --seeds $(SEEDS)
 
 bench: $(STAMP) ## exchanges per second, latency and CPU of an echo over one broker
 	$(BIN)/python bench/echo.py
