@@ -119,8 +119,10 @@ class Net:
 
     def is_whole(self) -> bool:
         """Whether everybody is there, and knows everybody and everything that they should."""
-        return all(self._is_whole_broker(broker) for broker in self.brokers.values()) and all(
-            self._is_whole_node(node) for node in self.nodes.values()
+        return (
+            self.network.is_sound
+            and all(self._is_whole_broker(broker) for broker in self.brokers.values())
+            and all(self._is_whole_node(node) for node in self.nodes.values())
         )
 
     def is_quiet(self) -> bool:

@@ -152,6 +152,11 @@ class Network:
                     for frame in kept:
                         self._dispatch(connection, pipe, frame)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether every connection is open, and none is dead without its ends knowing."""
+        return all(connection.stage is Stage.OPEN for connection in self.connections)
+
     # -- for dealers and routers
 
     def open(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> Connection:
