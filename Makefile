@@ -45,6 +45,10 @@ format: $(STAMP) ## rewrite the sources in the house format
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
+.venv/.installed-bench: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
 clean: ## remove what the targets made
 	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 

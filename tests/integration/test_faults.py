@@ -8,7 +8,7 @@ import pytest
 
 from async_tests import until
 from braidmq import Node
-from faults import BROKERS, WORKERS, Faults, under_load
+from broken_net import BROKERS, WORKERS, Faults, under_load
 from invariants import i5_nothing_starts_late
 from load import Load, errors, flagged
 from processes import wait_until

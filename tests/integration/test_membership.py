@@ -10,7 +10,7 @@ from time import monotonic
 from async_tests import until
 from braidmq import Node
 from braidmq.trust import joinfile, manifest
-from faults import BROKERS, Faults, under_load
+from broken_net import BROKERS, Faults, under_load
 from load import errors, flagged
 from processes import LiveNet, wait_until
 
