@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 
-class Reply(msgspec.Struct, gc=False):
+class Reply(msgspec.Struct, gc=False, tag=True):
     """A reply as its caller saw it.
 
     Attributes:
@@ -28,13 +28,14 @@ class Reply(msgspec.Struct, gc=False):
     broker: str = ""
 
 
-class Error(msgspec.Struct, gc=False):
+class Error(msgspec.Struct, gc=False, tag=True):
     """A typed error as its caller saw it; `kind` is the name of its class, or of the handler's error code."""
 
     kind: str
     attempts: int
     maybe_executed: bool
     text: str = ""
+    id: bytes = b""
 
 
 class Call(msgspec.Struct):

@@ -18,12 +18,15 @@ def check(record: Record) -> list[Violation]:
         found += [
             Violation("I1", f"{call.key} ended {when - call.deadline:.3f} s after its deadline", when, call.id)
             for when, _ in call.ends
-            if when > _latest_end(record, call)
+            if when > call.deadline + GRACE_S and when > _latest_end(record, call)
         ]
     return found
 
 
 def _latest_end(record: Record, call: Call) -> float:
-    """A client that was stopped cannot end anything until it goes on."""
-    stops = [each.end for each in record.outages if each.process == call.client and each.kind == "pause"]
-    return max([call.deadline, *(end for end in stops if end != float("inf"))]) + GRACE_S
+    """A client that was stopped when it was time cannot end anything until it goes on."""
+    latest = call.deadline + GRACE_S
+    for each in sorted(record.outages, key=lambda outage: outage.start):
+        if each.process == call.client and each.kind == "pause" and each.start <= latest and each.end != float("inf"):
+            latest = max(latest, each.end + GRACE_S)
+    return latest
