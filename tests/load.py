@@ -7,7 +7,8 @@ from time import monotonic
 
 from async_tests import until
 from braidmq import RequestError
-from invariants import Call, Error, Record, Reply
+from braidmq.simulation.payload import key_of_answer, payload_of
+from braidmq.simulation.record import Call, Error, Record, Reply
 
 
 class Load:
@@ -20,17 +21,20 @@ class Load:
 
     async def call(self, *, timeout=None, attempts=None, **options):
         """Make a call and record it; return its outcome."""
-        settings, now = self.client.settings, monotonic()
-        call = Call(
-            b"%d" % next(self._numbers), now, now + (timeout or settings.timeout_s), attempts or settings.attempts
-        )
+        settings, now, key = self.client.settings, monotonic(), str(next(self._numbers))
+        call = Call(key, self.client.name, now, now + (timeout or settings.timeout_s), attempts or settings.attempts)
         self.record.calls.append(call)
+        payload = payload_of(key)
         try:
-            reply = await self.client.request("s", call.payload, timeout=timeout, attempts=attempts, **options)
+            reply = await self.client.request("s", payload, timeout=timeout, attempts=attempts, **options)
         except RequestError as error:
+            call.id = error.request_id
             outcome = Error(type(error).__name__, error.attempts, error.maybe_executed)
         else:
-            outcome = Reply(reply.payload, reply.sender, reply.original_id, reply.possible_duplicate, reply.retry_count)
+            call.id, answered = reply.original_id, key_of_answer(reply.payload)
+            outcome = Reply(
+                answered, reply.sender, reply.original_id, reply.possible_duplicate, reply.retry_count, reply.broker
+            )
         call.ends.append((monotonic(), outcome))
         return outcome
 

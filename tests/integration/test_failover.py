@@ -9,8 +9,10 @@ import pytest
 
 from async_tests import until
 from braidmq import AttemptsExhausted, DeadlineExceeded, NoBroker, NodeClosed, Settings
+from braidmq.simulation.checkers import violations
+from braidmq.simulation.payload import answer_to, key_of
+from braidmq.simulation.record import Error, Execution, Reply
 from braidmq.testing import TestNet
-from invariants import Error, Execution, Reply, answer_to, violations
 from load import Load, errors
 
 PATIENT = Settings.test(exchange_timeout_s=5.0)
@@ -37,10 +39,9 @@ class Scene:
 
         @node.service("s", concurrency=concurrency)
         async def handler(request):
+            key, now = key_of(request.payload), monotonic()
             self.record.executions.append(
-                Execution(
-                    name, request.payload, request.id, monotonic(), request.possible_duplicate, request.retry_count
-                )
+                Execution(key, name, request.id, now, request.possible_duplicate, request.retry_count)
             )
             assert request.remaining > 0.0
             await gate.wait()
@@ -250,10 +251,8 @@ async def test_requests_at_a_paused_broker_are_retried_elsewhere_and_nothing_sta
             await until(lambda: it.net.brokers["b1"].counters["sessions"] >= 7)  # all are back
             await it.answered(outcomes)
         assert errors(outcomes) == []
-        deadlines = {call.payload: call.deadline for call in it.record.calls}
-        assert all(
-            each.started <= deadlines[each.payload] for each in it.record.executions if each.started > resumed_at
-        )
+        deadlines = {call.key: call.deadline for call in it.record.calls}
+        assert all(each.started <= deadlines[each.key] for each in it.record.executions if each.started > resumed_at)
 
 
 async def test_what_waits_in_a_paused_broker_expires_there():

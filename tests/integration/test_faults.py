@@ -8,8 +8,8 @@ import pytest
 
 from async_tests import until
 from braidmq import Node
-from broken_net import BROKERS, WORKERS, Faults, under_load
-from invariants import i5_nothing_starts_late
+from braidmq.simulation.checkers import nothing_late
+from broken_net import BROKERS, WORKERS, BrokenNet, under_load
 from load import Load, errors, flagged
 from processes import wait_until
 
@@ -27,24 +27,24 @@ async def stop_for(child, duration_s):
 
 @pytest.mark.parametrize("rounds", [2])
 async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
-    async with under_load(tmp_path) as (faults, load, outcomes):
+    async with under_load(tmp_path) as (broken, load, outcomes):
         for name in BROKERS * rounds:
-            faults.children[name].send_signal(signal.SIGKILL)
+            broken.children[name].send_signal(signal.SIGKILL)
             await load.answered(outcomes)
-            assert await asyncio.to_thread(faults.children[name].wait) == -signal.SIGKILL
-            await asyncio.to_thread(faults.start_broker, name)
-            await faults.back(name)
+            assert await asyncio.to_thread(broken.children[name].wait) == -signal.SIGKILL
+            await asyncio.to_thread(broken.start_broker, name)
+            await broken.back(name)
             await load.answered(outcomes)
     assert errors(outcomes) == []
 
 
 async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
+    async with under_load(tmp_path) as (broken, load, outcomes):
         for name in BROKERS:
-            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0
             await load.answered(outcomes)
-            await asyncio.to_thread(faults.start_broker, name)
-            await faults.back(name)
+            await asyncio.to_thread(broken.start_broker, name)
+            await broken.back(name)
             await load.answered(outcomes)
     assert errors(outcomes) == []
     assert flagged(outcomes) == []
@@ -52,46 +52,46 @@ async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
 
 @STOPS
 async def test_a_stopped_broker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
-    async with under_load(tmp_path, timeout=timeout) as (faults, load, outcomes):
-        await stop_for(faults.children["b1"], stopped_s)
+    async with under_load(tmp_path, timeout=timeout) as (broken, load, outcomes):
+        await stop_for(broken.children["b1"], stopped_s)
         await load.answered(outcomes)
         await until(lambda: all(broker.state == "up" for broker in load.client.brokers))
-        await faults.back("b1")
+        await broken.back("b1")
     assert errors(outcomes) == []
     assert flagged(outcomes), "the load did not meet the stopped broker"
 
 
 async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
+    async with under_load(tmp_path) as (broken, load, outcomes):
         for name in WORKERS:
-            await until(faults.ran_on(name))
-            faults.children[name].send_signal(signal.SIGKILL)
+            await until(broken.ran_on(name))
+            broken.children[name].send_signal(signal.SIGKILL)
             await load.answered(outcomes)
-            await asyncio.to_thread(faults.start_worker, name)
-            await faults.back()
+            await asyncio.to_thread(broken.start_worker, name)
+            await broken.back()
     assert errors(outcomes) == []
     assert flagged(outcomes), "no worker was killed in its job"
 
 
 async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
+    async with under_load(tmp_path) as (broken, load, outcomes):
         for name in WORKERS:
-            await until(faults.ran_on(name))
-            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            await until(broken.ran_on(name))
+            assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0
             await load.answered(outcomes)
-            await asyncio.to_thread(faults.start_worker, name)
-            await faults.back()
+            await asyncio.to_thread(broken.start_worker, name)
+            await broken.back()
     assert errors(outcomes) == []
     assert flagged(outcomes) == []
 
 
 @STOPS
 async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
-    async with under_load(tmp_path, timeout=timeout) as (faults, load, outcomes):
-        await until(faults.ran_on("w1"))
-        await stop_for(faults.children["w1"], stopped_s)
+    async with under_load(tmp_path, timeout=timeout) as (broken, load, outcomes):
+        await until(broken.ran_on("w1"))
+        await stop_for(broken.children["w1"], stopped_s)
         await load.answered(outcomes)
-        await faults.back()
+        await broken.back()
     assert errors(outcomes) == []
     assert flagged(outcomes), "the load did not meet the stopped worker"
 
@@ -99,15 +99,15 @@ async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, s
 @pytest.mark.parametrize("stopped", ["b1", "w1"])
 async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path, stopped):
     """No CANCEL follows such a request: only its age tells that it has expired."""
-    faults = Faults(tmp_path)
+    broken = BrokenNet(tmp_path)
     try:
-        await asyncio.to_thread(faults.start)
-        client, observer = Node(faults.net.join("client")), Node(faults.net.join("observer"))
+        await asyncio.to_thread(broken.start)
+        client, observer = Node(broken.net.join("client")), Node(broken.net.join("observer"))
         await client.start()
         async with observer:
             await until(lambda: all(broker.state == "up" for broker in (*client.brokers, *observer.brokers)))
             before = (await observer.observe())["b1"].counters["requests"]
-            faults.children[stopped].send_signal(signal.SIGSTOP)
+            broken.children[stopped].send_signal(signal.SIGSTOP)
             load = Load(client)
             calls = [asyncio.ensure_future(load.call(via="b1", timeout=2.5, attempts=1)) for _ in range(30)]
             while not await suspected(client, observer, stopped):
@@ -115,18 +115,18 @@ async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path,
             client._loop.abort()
             await asyncio.gather(*calls, return_exceptions=True)
             await until(lambda: monotonic() >= max(call.deadline for call in load.record.calls) + 0.1)
-            faults.children[stopped].send_signal(signal.SIGCONT)
+            broken.children[stopped].send_signal(signal.SIGCONT)
 
             def all_handled():
-                requests = faults.net.report("b1").counters["requests"]
-                return requests == before + len(calls) and not faults.net.service("b1", "s").outstanding
+                requests = broken.net.report("b1").counters["requests"]
+                return requests == before + len(calls) and not broken.net.service("b1", "s").outstanding
 
             await asyncio.to_thread(wait_until, all_handled, "b1 has handled every request")
-            await faults.back()
-        faults.read_executions(load.record)
-        assert i5_nothing_starts_late(load.record) == []
+            await broken.back()
+        broken.read_executions(load.record)
+        assert nothing_late.check(load.record) == []
     finally:
-        await asyncio.to_thread(faults.net.close)
+        await asyncio.to_thread(broken.net.close)
 
 
 async def suspected(client, observer, name):

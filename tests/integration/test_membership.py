@@ -10,7 +10,7 @@ from time import monotonic
 from async_tests import until
 from braidmq import Node
 from braidmq.trust import joinfile, manifest
-from broken_net import BROKERS, Faults, under_load
+from broken_net import BROKERS, BrokenNet, under_load
 from load import errors, flagged
 from processes import LiveNet, wait_until
 
@@ -42,15 +42,15 @@ def test_broker_that_joins_four_others_is_known_to_all_within_three_probe_interv
 
 
 async def test_kill_9_of_a_broker_is_noticed_by_nodes_at_once_and_listed_by_peers_within_six_seconds(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
-        faults.children["b3"].send_signal(signal.SIGKILL)
+    async with under_load(tmp_path) as (broken, load, outcomes):
+        broken.children["b3"].send_signal(signal.SIGKILL)
         killed_at = monotonic()
         await until(lambda: states(load.client)["b3"] != "up")
         # 3 ms on a quiet machine. Silence alone would be noticed after suspect_after_s=1.5: it is the lost connection.
         assert monotonic() - killed_at < 1.0
 
         def listed():
-            return all(faults.net.members(name).get("b3", "dead") == "dead" for name in ("b1", "b2"))
+            return all(broken.net.members(name).get("b3", "dead") == "dead" for name in ("b1", "b2"))
 
         await asyncio.to_thread(wait_until, listed, "b1 and b2 list b3 as dead", 6.0 - (monotonic() - killed_at))
         await load.answered(outcomes)
@@ -58,51 +58,51 @@ async def test_kill_9_of_a_broker_is_noticed_by_nodes_at_once_and_listed_by_peer
 
 
 async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
-        faults.children["b3"].send_signal(signal.SIGSTOP)
+    async with under_load(tmp_path) as (broken, load, outcomes):
+        broken.children["b3"].send_signal(signal.SIGSTOP)
 
         def listed():
-            return all(faults.net.members(name).get("b3") == "dead" for name in ("b1", "b2"))
+            return all(broken.net.members(name).get("b3") == "dead" for name in ("b1", "b2"))
 
         await asyncio.to_thread(wait_until, listed, "b1 and b2 list b3 as dead", 15.0)
-        faults.children["b3"].send_signal(signal.SIGCONT)
-        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
-        await faults.back()
+        broken.children["b3"].send_signal(signal.SIGCONT)
+        await asyncio.to_thread(broken.net.wait_for_agreement, *BROKERS)
+        await broken.back()
         await load.answered(outcomes)
     assert errors(outcomes) == []
 
 
 async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (faults, load, outcomes):
+    async with under_load(tmp_path) as (broken, load, outcomes):
         for name in BROKERS:
             told_at = monotonic()
-            assert await asyncio.to_thread(faults.children[name].end, signal.SIGTERM) == 0
+            assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0
             assert monotonic() - told_at < 10.0
-            await asyncio.to_thread(faults.start_broker, name)
-            await faults.back(name)
+            await asyncio.to_thread(broken.start_broker, name)
+            await broken.back(name)
             await load.answered(outcomes)
-        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
+        await asyncio.to_thread(broken.net.wait_for_agreement, *BROKERS)
     assert errors(outcomes) == []
     assert flagged(outcomes) == []
 
 
 async def test_net_is_whole_again_after_all_brokers_were_away_for_ten_seconds(tmp_path):
-    async with under_load(tmp_path, timeout=30.0) as (faults, load, outcomes):
+    async with under_load(tmp_path, timeout=30.0) as (broken, load, outcomes):
         for name in BROKERS:
-            faults.children[name].send_signal(signal.SIGKILL)
+            broken.children[name].send_signal(signal.SIGKILL)
         away_until = monotonic() + 10.0
         for name in BROKERS:
-            await asyncio.to_thread(faults.children[name].wait)
+            await asyncio.to_thread(broken.children[name].wait)
         await until(lambda: monotonic() >= away_until, timeout=15.0)
         before = len(load.record.calls)
-        await asyncio.gather(*(asyncio.to_thread(faults.start_broker, name) for name in BROKERS))
+        await asyncio.gather(*(asyncio.to_thread(broken.start_broker, name) for name in BROKERS))
         listening_at = monotonic()
-        await faults.back()
-        await asyncio.to_thread(faults.net.wait_for_agreement, *BROKERS)
+        await broken.back()
+        await asyncio.to_thread(broken.net.wait_for_agreement, *BROKERS)
         await until(lambda: set(states(load.client).values()) == {"up"})
         assert monotonic() - listening_at < 5.0
         await load.answered(outcomes)
-        attempts = sum(faults.net.report(name).counters["requests"] for name in BROKERS)
+        attempts = sum(broken.net.report(name).counters["requests"] for name in BROKERS)
         # No storm: those that waited are sent once each; the calls that began before are at most one per caller.
         assert attempts <= 1.1 * (len(load.record.calls) - before + 20)
     assert errors(outcomes) == []
@@ -162,26 +162,26 @@ def test_requests_that_wait_at_a_draining_broker_go_elsewhere_unflagged(tmp_path
 @asynccontextmanager
 async def net_of_two(directory):
     """Brokers b1 and b2 with a worker; the client's join file is older than b2 and names b1 only."""
-    faults = Faults(directory, brokers=("b1",))
-    before = faults.net.join("client").read_bytes()
-    faults.net.add_broker("b2")
-    faults.net.join("client").write_bytes(before)
+    broken = BrokenNet(directory, brokers=("b1",))
+    before = broken.net.join("client").read_bytes()
+    broken.net.add_broker("b2")
+    broken.net.join("client").write_bytes(before)
     try:
         for name in ("b1", "b2"):
-            await asyncio.to_thread(faults.start_broker, name)
-        await asyncio.to_thread(faults.start_worker, "w1")
-        yield faults
+            await asyncio.to_thread(broken.start_broker, name)
+        await asyncio.to_thread(broken.start_worker, "w1")
+        yield broken
     finally:
-        await asyncio.to_thread(faults.net.close)
+        await asyncio.to_thread(broken.net.close)
 
 
 async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state_file(tmp_path):
     state = tmp_path / "client.state"
-    async with net_of_two(tmp_path) as faults:
-        join = faults.net.join("client")
+    async with net_of_two(tmp_path) as broken:
+        join = broken.net.join("client")
         async with Node(join, state=state) as client:
             await until(lambda: states(client) == {"b1": "up", "b2": "up"})
-        assert await asyncio.to_thread(faults.children["b1"].end, signal.SIGKILL) == -signal.SIGKILL
+        assert await asyncio.to_thread(broken.children["b1"].end, signal.SIGKILL) == -signal.SIGKILL
         async with Node(join, state=state) as client:
             reply = await client.request("s", b"1", timeout=10.0)
             assert (reply.payload, reply.broker) == (b"re:1", "b2")
@@ -191,11 +191,11 @@ async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state
 
 
 async def test_node_forgets_a_broker_that_has_left_and_comes_back_to_it_when_it_returns(tmp_path):
-    async with net_of_two(tmp_path) as faults, Node(faults.net.join("client")) as client:
+    async with net_of_two(tmp_path) as broken, Node(broken.net.join("client")) as client:
         await until(lambda: states(client) == {"b1": "up", "b2": "up"})
-        assert await asyncio.to_thread(faults.children["b2"].end) == 0
+        assert await asyncio.to_thread(broken.children["b2"].end) == 0
         await until(lambda: states(client) == {"b1": "up"})
-        await asyncio.to_thread(faults.start_broker, "b2")
+        await asyncio.to_thread(broken.start_broker, "b2")
         returned_at = monotonic()
         await until(lambda: states(client) == {"b1": "up", "b2": "up"})
         assert monotonic() - returned_at < 2.0

@@ -1,0 +1,111 @@
+"""Every checker passes a record in which nothing is wrong, and sees what it is there for on one that was doctored."""
+
+from collections.abc import Callable
+
+import pytest
+
+from braidmq.simulation.checkers import CHECKERS, violations
+from braidmq.simulation.record import Call, End, Error, Execution, Outage, Passage, Record, Reply, Verdict
+from braidmq.wire.envelope import REPLY, REQUEST
+
+
+def good() -> Record:
+    """A request that was run twice because b1 was stopped, and one that was refused."""
+    return Record(
+        calls=[
+            Call("a", "c1", 1.0, 6.0, 3, b"1", [(2.0, Reply("a", "w1", b"1", True, 1))]),
+            Call("b", "c1", 1.0, 6.0, 3, b"2", [(2.0, Error("NoWorker", 3, maybe_executed=False))]),
+        ],
+        executions=[Execution("a", "w1", b"1", 1.1, False, 0), Execution("a", "w2", b"1", 1.6, True, 1)],
+        passages=[
+            Passage(1.0, "b1", "in", "c1", REQUEST, b"1"),
+            Passage(1.5, "b2", "in", "c1", REQUEST, b"1", possible_duplicate=True, retry_count=1),
+            Passage(1.9, "b2", "out", "c1", REPLY, b"1", sender="w1"),
+        ],
+        outages=[Outage("b1", "stop", 1.0, 5.0)],
+        verdicts=[Verdict(4.0, "b2", "b1")],
+        sizes={("b1", "requests that wait"): (10, 10)},
+        views={("b1", "b2"): "alive", ("b2", "b1"): "alive"},
+        alive=["b1", "b2"],
+    )
+
+
+def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
+    record.calls[0].ends = [(when, outcome)]
+
+
+def fail(record: Record) -> None:
+    record.calls[1].must_succeed = True
+
+
+DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
+    "never ends": ("I1", lambda record: record.calls[0].ends.clear()),
+    "ends twice": ("I1", lambda record: record.calls[0].ends.append(record.calls[0].ends[0])),
+    "ends late": ("I1", lambda record: end(record, Reply("a", "w1", b"1", True, 1), 6.26)),
+    "another's answer": ("I2", lambda record: end(record, Reply("b", "w1", b"1", True, 1))),
+    "an answer from nowhere": ("I2", lambda record: end(record, Reply("a", "w3", b"1", True, 1))),
+    "another request's id": ("I2", lambda record: end(record, Reply("a", "w1", b"2", True, 1))),
+    "a reply to another": ("I2", lambda record: setattr(record.passages[2], "peer", "c2")),
+    "a reply of who had not begun": ("I2", lambda record: setattr(record.passages[2], "at", 1.05)),
+    "two runs unflagged": ("I3", lambda record: setattr(record.executions[1], "possible_duplicate", False)),
+    "a retry without a flag": ("I3", lambda record: setattr(record.executions[0], "retry_count", 1)),
+    "twice on one worker": ("I3", lambda record: setattr(record.executions[1], "worker", "w1")),
+    "a reply that hides it": ("I3", lambda record: end(record, Reply("a", "w1", b"1", False, 1))),
+    "a broken promise": ("I3", lambda record: end(record, Error("NoWorker", 3, maybe_executed=False))),
+    "too many runs": ("I4", lambda record: setattr(record.calls[0], "attempts_max", 1)),
+    "too high a retry count": ("I4", lambda record: setattr(record.executions[1], "retry_count", 3)),
+    "too many attempts": ("I4", lambda record: end(record, Error("DeadlineExceeded", 4, maybe_executed=True))),
+    "a budget overspent": ("I4", lambda record: record.passages.extend([record.passages[0]] * 20)),
+    "a late start": ("I5", lambda record: setattr(record.executions[1], "started", 6.06)),
+    "a queue too long": ("I6", lambda record: record.size("b1", "requests that wait", 11, 10)),
+    "an error in a sound net": ("I7", fail),
+    "a process that ends": ("I8", lambda record: record.deaths.append(End(3.0, "b1", "exit code 1"))),
+    "a broker unknown": ("convergence", lambda record: record.views.pop(("b1", "b2"))),
+    "a broker taken for alive": ("convergence", lambda record: record.alive.remove("b2")),
+    "a false death": ("no false death", lambda record: record.outages.clear()),
+    "a request left": ("nothing left", lambda record: record.leftovers.append("b1 holds a request")),
+}
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_a_good_record_passes_every_checker(name: str) -> None:
+    assert CHECKERS[name](good()) == []
+
+
+@pytest.mark.parametrize("name", DOCTORED)
+def test_a_doctored_record_is_seen(name: str) -> None:
+    rule, doctor = DOCTORED[name]
+    record = good()
+    doctor(record)
+    assert CHECKERS[rule](record)
+    assert violations(record)
+
+
+def test_every_checker_is_seen_to_fail() -> None:
+    assert {rule for rule, _doctor in DOCTORED.values()} == set(CHECKERS)
+
+
+def test_a_worker_that_was_started_anew_may_run_a_request_again() -> None:
+    record = good()
+    record.executions[1].worker, record.executions[1].life = "w1", 1
+    assert violations(record) == []
+
+
+def test_a_call_that_was_given_up_need_not_end() -> None:
+    record = good()
+    record.calls[1].ends, record.calls[1].given_up_at = [], 3.0
+    assert violations(record) == []
+
+
+def test_a_call_of_a_client_that_was_stopped_at_its_deadline_may_end_when_it_goes_on() -> None:
+    record = good()
+    end(record, Reply("a", "w1", b"1", True, 1), 8.0)
+    record.outages.append(Outage("c1", "pause", 5.9, 7.9))
+    assert violations(record) == []
+
+
+def test_a_call_of_a_client_that_was_stopped_only_later_may_not_end_late() -> None:
+    record = good()
+    end(record, Reply("a", "w1", b"1", True, 1), 8.0)
+    record.outages.append(Outage("c1", "pause", 7.0, 7.9))
+    assert CHECKERS["I1"](record)
