@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 SEEDS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers simulate bench docs format clean
+.PHONY: help demo test check lint types layers simulate bench faults docs format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -33,6 +33,9 @@ simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another num
 
 bench: $(STAMP) ## exchanges per second, latency and CPU of an echo over one broker
 	$(BIN)/python bench/echo.py
+
+faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
+	$(BIN)/python -m faults $(FAULTS)
 
 docs: .venv/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
