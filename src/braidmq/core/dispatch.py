@@ -247,6 +247,8 @@ class Dispatcher:
             or exchange.account.queued_bytes + size > settings.in_flight_bytes_max
         ):
             self._refuse_exchange(exchange, Reason.BUSY, now)
+        elif late_s := service.pace.late_s(service.queued, exchange.deadline - now):
+            self._refuse_exchange(exchange, Reason.BUSY, now, retry_after_s=late_s)
         else:
             exchange.message = message
             exchange.wanted = wanted
@@ -264,6 +266,8 @@ class Dispatcher:
         del queue[exchange]
         exchange.wanted = None
         service.queued -= 1
+        if not service.queued:
+            service.pace.reset()
         self.queued_bytes -= len(message)
         exchange.account.queued_bytes -= len(message)
         self._timers.cancel(exchange, exchange.timer)
@@ -311,9 +315,11 @@ class Dispatcher:
             return
         client = exchange.client
         if command != WORKING:
-            self._finish(exchange, now)
             if command == REPLY:
                 self.counters["replies"] += 1
+                if exchange.service.queued:
+                    exchange.service.pace.on_answer(exchange.fed_at, now)
+            self._finish(exchange, now)
         if client is None:
             return
         sender, receiver, name = session.name, client.name, exchange.service.name
@@ -418,6 +424,7 @@ class Dispatcher:
                 self.counters["expired"] += 1
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
+                exchange.fed_at = now
                 self._dispatch(exchange, slot, message, now)
         if service.queued:
             self._demand(service, now)
@@ -473,15 +480,17 @@ class Dispatcher:
             message = self._dequeue(exchange)
             self._route(exchange, message, None, now)
 
-    def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float) -> None:
+    def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
         client = exchange.client
         assert client is not None
         self._forget_client(exchange)
-        self._reject(client, reason, exchange.id, exchange.client_tag, now)
+        self._reject(client, reason, exchange.id, exchange.client_tag, now, retry_after_s=retry_after_s)
 
-    def _reject(self, session: Session, reason: Reason, id_: bytes, tag: int, now: float) -> None:
+    def _reject(
+        self, session: Session, reason: Reason, id_: bytes, tag: int, now: float, *, retry_after_s: float = 0.0
+    ) -> None:
         self.counters["rejected"] += 1
-        self._send(session, self._short(REJECT, reason, id_, tag, now))
+        self._send(session, self._short(REJECT, reason, id_, tag, now, time_ms=int(retry_after_s * 1000)))
 
     def _answer(self, exchange: Exchange, command: int, code: int, now: float) -> None:
         client = exchange.client
@@ -490,12 +499,23 @@ class Dispatcher:
         self._send(client, self._short(command, code, exchange.id, exchange.client_tag, now))
 
     def _short(
-        self, command: int, code: int, id_: bytes, tag: int, now: float, *, sender: bytes | None = None
+        self,
+        command: int,
+        code: int,
+        id_: bytes,
+        tag: int,
+        now: float,
+        *,
+        sender: bytes | None = None,
+        time_ms: int = 0,
     ) -> bytes:
         """Return a message without payload; its sender is the broker unless another is named."""
         name = self._name if sender is None else sender
         size, sent_ms = PREFIX_BYTES + len(name), int(now * 1000) & UINT32
-        return PREFIX.pack(size, VERSION, command, 0, 0, sent_ms, 0, tag, id_, 0, len(name), 0, int(code), 0, 0) + name
+        return (
+            PREFIX.pack(size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), 0, 0)
+            + name
+        )
 
     def _on_due(self, exchange: Exchange, now: float) -> None:
         if exchange.client is None:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from enum import StrEnum
 
 from braidmq.core.balancing import Balancer, LeastOutstanding, RoundRobin
+from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member
 from braidmq.settings import Settings
@@ -113,9 +114,10 @@ class Service:
         queue: requests that wait for any worker, the oldest first.
         queued: how many wait, those addressed to one worker included.
         demand_at: when the workers may be asked for more credit again.
+        pace: how fast it works off what waits.
     """
 
-    __slots__ = ("balancer", "demand_at", "name", "queue", "queued", "slots")
+    __slots__ = ("balancer", "demand_at", "name", "pace", "queue", "queued", "slots")
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
@@ -124,6 +126,7 @@ class Service:
         self.queue: OrderedDict[Exchange, None] = OrderedDict()
         self.queued = 0
         self.demand_at = 0.0
+        self.pace = Pace()
 
     def offer(self, slot: Slot) -> None:
         """Let the balancer see `slot` as it is now."""
@@ -179,6 +182,7 @@ class Exchange:
         wanted: the worker whose queue it waits in, if it is addressed to one.
         tag: the tag that the broker chose towards the worker.
         message: the whole message while it waits; empty afterwards.
+        fed_at: when it went to its worker, if it has waited.
         working_s: how often the client wants to hear that it still waits.
         timer: its bucket in the broker's timers.
     """
@@ -188,6 +192,7 @@ class Exchange:
         "client",
         "client_tag",
         "deadline",
+        "fed_at",
         "id",
         "message",
         "service",
@@ -212,4 +217,5 @@ class Exchange:
         self.wanted: Slot | None = None
         self.tag = 0
         self.message = b""
+        self.fed_at = 0.0
         self.timer = 0

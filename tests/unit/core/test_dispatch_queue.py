@@ -55,6 +55,38 @@ class TestQueue:
         other.request("echo")
         assert other.exchanges() == []
 
+    def test_queue_that_is_too_long_for_a_requests_time_refuses_it_and_says_when_to_come_back(self) -> None:
+        """One worker, half a second each: nine in the queue take some 5 s."""
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(13):
+            client.request(time_ms=60_000)
+        for _ in range(4):
+            (held,) = worker.requests()
+            rig.advance(0.5)
+            worker.reply(held)
+        client.take()
+        client.request(time_ms=5_000)
+        (refused,) = client.exchanges()
+        assert (refused.command, refused.code) == (REJECT, Reason.BUSY)
+        assert 0 < refused.time_ms < 2_000
+        client.request(time_ms=10_000)
+        assert client.exchanges() == []
+
+    def test_pace_is_forgotten_with_the_queue(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(5):
+            client.request(time_ms=60_000)
+        for _ in range(5):
+            (held,) = worker.requests()
+            rig.advance(0.9, heartbeats=True)
+            worker.reply(held)
+        client.take()
+        for _ in range(50):
+            client.request(time_ms=5_000)
+        assert client.exchanges() == []
+
     def test_envelope_counts_towards_the_bytes(self) -> None:
         rig = Rig(queue_bytes_max=1024)
         client = rig.client()
