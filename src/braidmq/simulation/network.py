@@ -223,7 +223,7 @@ class Network:
         delay_s = self._transport_timeout_s if silent else 0.0
         for pipe, by_dealer in ((connection.outward, True), (connection.inward, False)):
             self._lose(pipe, self._rng.randint(0, len(pipe.under_way) - pipe.held))
-            pipe.broken = silent
+            pipe.broken = True
             at = max(pipe.last_at, self.world.now + self._delay()) + delay_s
             self.world.at(at, lambda by_dealer=by_dealer: self._forget(connection, by_dealer=by_dealer))  # type: ignore[misc]
 
