@@ -148,8 +148,9 @@ class Network:
     def clear_up(self) -> None:
         """Let what was held travel on, where nothing holds it any more."""
         for connection in self.connections:
-            for pipe in (connection.outward, connection.inward):
-                self._release(connection, pipe)
+            if connection.stage is not Stage.OPENING:
+                self._release(connection, connection.outward)
+                self._release(connection, connection.inward)
 
     @property
     def is_sound(self) -> bool:
@@ -159,7 +160,7 @@ class Network:
     # -- for dealers and routers
 
     def open(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> Connection:
-        """Begin to connect. `on_connected` or `on_failed` of the dealer follows, unless it closes before."""
+        """Begin to connect. `on_open` or `on_end` of the dealer follows, unless it closes before."""
         connection = Connection(dealers, router, route, principal)
         self.connections[connection] = None
         give_up_at = self.world.now + self._handshake_s_max
@@ -239,7 +240,7 @@ class Network:
             return
         trace.frame(now, pipe.source, pipe.target, "sends", frame)
         pipe.under_way.append(frame)
-        if self._holds(pipe):
+        if connection.stage is Stage.OPENING or self._holds(pipe):
             pipe.held += 1
         else:
             self._forward(connection, pipe)
@@ -303,6 +304,7 @@ class Network:
         else:
             connection.stage = Stage.OPEN
             connection.ignored = not router.attach(connection)
+            self._release(connection, connection.outward)
             dealers.on_open(connection)
 
     def _fail(self, connection: Connection, failure: Failure) -> None:
