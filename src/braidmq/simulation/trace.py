@@ -68,7 +68,7 @@ class Trace:
             self.lines.append(Line(at, f"** {text}" if fault else text, ids, fault))
 
     def around(self, at: float | None, id_: bytes, *, lines_max: int = 60, before_s: float = 1.0) -> list[Line]:
-        """Return the events that tell how something came to be: of one request, or up to a time; and the faults before."""
+        """Return the events that tell how something came to be, of one request or up to a time; and faults before."""
         if id_:
             last = max((line.at for line in self.lines if id_ in line.ids), default=0.0)
             found = [line for line in self.lines if id_ in line.ids or (line.fault and line.at <= last)]
