@@ -240,14 +240,10 @@ class Network:
             return
         trace.frame(now, pipe.source, pipe.target, "sends", frame)
         pipe.under_way.append(frame)
-        if connection.stage is Stage.OPENING or self._holds(pipe):
+        if connection.stage is Stage.OPENING or self.weather(pipe.source, pipe.target).cut:
             pipe.held += 1
         else:
             self._forward(connection, pipe)
-
-    def _holds(self, pipe: Pipe) -> bool:
-        """Whether nothing gets through: a cut, or what was held before and comes first."""
-        return pipe.held > 0 or self.weather(pipe.source, pipe.target).cut
 
     def _release(self, connection: Connection, pipe: Pipe) -> None:
         if pipe.held and not self.weather(pipe.source, pipe.target).cut:
@@ -269,7 +265,7 @@ class Network:
     def _arrive(self, connection: Connection, pipe: Pipe) -> None:
         if len(pipe.under_way) == pipe.held:
             return  # it was lost with its connection
-        if self._holds(pipe):
+        if self.weather(pipe.source, pipe.target).cut:
             pipe.held += 1
             return
         frame = pipe.under_way.popleft()

@@ -270,6 +270,12 @@ def test_a_handshake_that_its_dealer_gives_up_comes_to_nothing(hosts):
     assert hosts.b.routes.attach(hosts.n.dealers.open_as("b", b"route")), "its routing id is free"
 
 
+def test_what_is_sent_during_a_handshake_is_read_when_it_is_over(hosts):
+    hosts.send(hosts.n.dealers.open_as("b", b"route"), *NUMBERS)
+    hosts.pass_time()
+    assert hosts.b.frames == NUMBERS
+
+
 def test_what_is_sent_during_a_handshake_arrives_after_it():
     for hosts in many():
         connection = hosts.n.dealers.open_as("b", b"route")
@@ -282,6 +288,19 @@ def test_what_is_sent_during_a_handshake_arrives_after_it():
         hosts.send(connection, b"after")
         hosts.pass_time()
         assert hosts.b.frames == [*NUMBERS, b"after"]
+
+
+def test_the_end_of_a_cut_does_not_let_frames_overtake_their_handshake(hosts):
+    hosts.cut()
+    hosts.b.pause()
+    hosts.send(hosts.n.dealers.open_as("b", b"route"), *NUMBERS)
+    hosts.pass_time()
+    hosts.cut(outward=False, inward=False)
+    hosts.pass_time()
+    assert hosts.n.heard == []
+    hosts.b.resume()
+    hosts.pass_time()
+    assert hosts.b.frames == NUMBERS
 
 
 @pytest.mark.parametrize("how", ["not registered", "closed"])
@@ -381,9 +400,16 @@ def test_the_other_end_of_a_cut_learns_of_a_close_by_the_timeout_of_the_transpor
     assert hosts.n.heard == []
     hosts.pass_time(2 * SLACK_S)
     assert hosts.n.heard == [Failure.CLOSED]
+
+
+def test_what_a_cut_held_when_its_connection_ended_is_lost(hosts):
+    connection = hosts.opened()
+    hosts.cut()
+    hosts.send(connection, b"held", outward=False)
+    hosts.network.close(connection, by_dealer=False, lossless=True)
     hosts.cut(outward=False, inward=False)
-    hosts.pass_time()
-    assert hosts.n.frames == [], "what a cut held when its connection ended is lost"
+    hosts.pass_time(TRANSPORT_TIMEOUT_S + MOMENT_S)
+    assert hosts.n.frames == []
 
 
 def test_a_connection_ends_once(hosts):
