@@ -2,7 +2,7 @@ import pytest
 
 from braidmq.core.link import Failure, Open
 from braidmq.simulation.network import Stage
-from braidmq.wire.limits import ROUTE_BYTES
+from braidmq.wire.limits import BUNDLE_BYTES, ROUTE_BYTES
 from rigs.hosts import NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
 
 
@@ -27,6 +27,14 @@ def test_news_are_told_once(hosts):
     hosts.n.pause()
     hosts.pass_time()
     assert list(hosts.n.dealers.news()) == [("b", None)]
+    assert list(hosts.n.dealers.news()) == []
+
+
+def test_news_of_what_has_been_closed_since_are_none(hosts):
+    hosts.n.pause()
+    hosts.n.dealers.open_as("b", b"route")
+    hosts.pass_time()
+    hosts.n.dealers.close("b")
     assert list(hosts.n.dealers.news()) == []
 
 
@@ -55,6 +63,38 @@ def test_what_a_full_pipe_did_not_take_is_sent_in_order_when_there_is_room():
     hosts.b.wake()
     hosts.pass_time()
     assert b"".join(hosts.b.frames) == b"".join(NUMBERS)
+
+
+def test_nothing_overtakes_what_waits():
+    hosts = Hosts(frames_max=2)
+    hosts.opened()
+    for number in NUMBERS[:4]:
+        hosts.n.dealers.send("b", [number])
+    hosts.n.pause()
+    hosts.pass_time()
+    assert hosts.b.frames == NUMBERS[:2], "there is room"
+    hosts.n.dealers.send("b", [NUMBERS[4]])
+    hosts.n.resume()
+    hosts.pass_time()
+    assert b"".join(hosts.b.frames) == b"".join(NUMBERS[:5])
+
+
+def test_bundles_that_have_left_do_not_wait():
+    hosts = Hosts(frames_max=1)
+    hosts.opened()
+    hosts.b.reading = False
+    hosts.n.dealers.send("b", [bytes(BUNDLE_BYTES), b"1", b"2"])
+    assert hosts.n.dealers.close("b") == [b"1", b"2"]
+
+
+def test_a_lossless_close_loses_nothing():
+    for hosts in many(20):
+        hosts.opened()
+        for number in NUMBERS:
+            hosts.n.dealers.send("b", [number])
+        hosts.n.dealers.close_all(lossless=True)
+        hosts.pass_time()
+        assert hosts.b.frames == NUMBERS
 
 
 def test_a_close_returns_what_never_left():

@@ -62,8 +62,9 @@ def test_a_full_pipe_is_tried_once_in_a_turn():
     full(hosts)
     hosts.b.routes.send({b"route": [b"2"]})
     hosts.b.turns.clear()
+    hosts.b.wake()
     hosts.pass_time(10.0)
-    assert hosts.b.turns == []
+    assert len(hosts.b.turns) == 1
 
 
 def test_who_reads_too_slowly_is_gone_with_what_never_left():
@@ -138,12 +139,11 @@ def test_a_new_life_knows_no_connection_of_the_old_one(hosts):
     connection = hosts.opened()
     hosts.b.reading = False
     hosts.send(connection, b"unread")
-    hosts.b.routes.send({b"nobody": [b"1"]})
     hosts.pass_time()
+    hosts.b.routes.send({b"nobody": [b"1"]})
     hosts.b.kill()
     hosts.b.reading = True
     hosts.b.start()
-    hosts.b.gone.clear()
     hosts.pass_time()
     assert (hosts.b.frames, hosts.b.gone) == ([], [])
     hosts.b.routes.send({b"route": [b"1"]})

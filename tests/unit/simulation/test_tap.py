@@ -33,7 +33,9 @@ def test_other_flags_are_no_flag():
 
 
 def test_control_messages_are_not_noted():
-    assert tapped(control.encode_control(control.Heartbeat(), 0)) == []
+    long = control.Services([f"service-{number}" for number in range(100)])
+    for message in (control.Heartbeat(), long):
+        assert tapped(control.encode_control(message, 0)) == []
 
 
 def test_messages_of_another_major_version_are_not_noted():
