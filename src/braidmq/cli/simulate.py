@@ -24,6 +24,9 @@ VIOLATIONS_MAX: Final = 5
 PROGRESS_S: Final = 10.0
 """How often a long run says how far it is."""
 
+JOBS_MAX: Final = 256
+_JOBS: Final = min(os.cpu_count() or 1, JOBS_MAX)
+
 
 @click.command("simulate")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The first seed; without it one is drawn, and told.")
@@ -32,7 +35,7 @@ PROGRESS_S: Final = 10.0
     "--scenario", type=click.Choice(list(SCENARIOS)), default="swarm", show_default=True, help="Faults to draw from."
 )
 @click.option("--trace", is_flag=True, help="Print every event of one seed.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True, help="Processes.")
+@click.option("--jobs", type=click.IntRange(1, JOBS_MAX), default=_JOBS, show_default=True, help="Processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: int, as_json: bool) -> int:
     """Simulate whole nets with faults, and check that nothing is lost.
@@ -50,6 +53,8 @@ def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: 
     if trace:
         if seeds != 1:
             raise click.UsageError("--trace shows one seed: leave out --seeds")
+        if as_json:
+            raise click.UsageError("--trace prints lines: leave out --json")
         return _show(run(first, scenario, keep_trace=True), first, scenario)
     began = perf_counter()
     done: list[Outcome] = []

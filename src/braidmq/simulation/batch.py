@@ -1,8 +1,10 @@
 """Many runs, one for each seed, on all cores of the machine."""
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from time import perf_counter
 
 from braidmq.simulation.run import run
@@ -33,10 +35,19 @@ def outcomes(seeds: Sequence[int], scenario: str, jobs: int) -> Iterator[Outcome
         for seed in seeds:
             yield outcome_of((seed, scenario))
         return
-    with multiprocessing.get_context("spawn").Pool(min(jobs, len(seeds))) as pool:
+    with _pool(min(jobs, len(seeds))) as pool:
         yield from pool.imap(
             outcome_of, [(seed, scenario) for seed in seeds], chunksize=max(1, min(16, len(seeds) // jobs))
         )
+
+
+def _pool(jobs: int) -> Pool:
+    """Start processes that ignore Ctrl-C, as they inherit: this one heeds it, and ends them without a word."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return multiprocessing.get_context("spawn").Pool(jobs)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def outcome_of(which: tuple[int, str]) -> Outcome:

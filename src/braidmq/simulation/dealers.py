@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from braidmq.core.backlog import Backlog
 from braidmq.core.link import Failure, Open
-from braidmq.simulation.network import Connection, Network, Stage
+from braidmq.simulation.network import Connection, Network
 from braidmq.wire.bundle import join
 from braidmq.wire.limits import ROUTE_BYTES
 
@@ -142,10 +142,7 @@ class Dealers:
 
     def on_arrival(self, connection: Connection) -> None:
         """Take in that a frame can be read."""
-        if (
-            connection.stage is not Stage.OPENING
-            and self._connections.get(connection.router.process.name) is connection
-        ):
+        if self._connections.get(connection.router.process.name) is connection:
             self._readable[connection] = None
             self.process.wake()
 

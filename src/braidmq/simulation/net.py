@@ -156,6 +156,8 @@ class Net:
     def why_not_whole(self) -> list[str]:
         """Return who is not as it should be."""
         found = [broker.name for broker in self.brokers.values() if not self._is_whole_broker(broker)]
+        if not self.network.is_sound:
+            found.append("the network")
         for node in self.nodes.values():
             if not self._is_whole_node(node):
                 links = node.core.links.links.values()

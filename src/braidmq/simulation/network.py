@@ -48,18 +48,20 @@ class Pipe:
 
     Attributes:
         arrived: frames that the reader has not taken.
-        kept: frames that a cut keeps from arriving.
+        under_way: frames that have not arrived, in their order.
+        held: how many of them, the last ones, get no further: a cut or a handshake keeps them.
         count: frames that were accepted and not taken.
+        broken: what is sent from now on gets nowhere.
     """
 
-    __slots__ = ("arrived", "broken", "count", "kept", "last_at", "source", "target", "under_way")
+    __slots__ = ("arrived", "broken", "count", "held", "last_at", "source", "target", "under_way")
 
     def __init__(self, source: str, target: str) -> None:
         self.source = source
         self.target = target
         self.arrived: deque[bytes] = deque()
-        self.kept: deque[bytes] = deque()
         self.under_way: deque[bytes] = deque()
+        self.held = 0
         self.count = 0
         self.last_at = 0.0
         self.broken = False
@@ -144,13 +146,11 @@ class Network:
         return found
 
     def clear_up(self) -> None:
-        """Let what was kept travel on, where nothing keeps it any more."""
+        """Let what was held travel on, where nothing holds it any more."""
         for connection in self.connections:
-            for pipe in (connection.outward, connection.inward):
-                if pipe.kept and not self.weather(pipe.source, pipe.target).cut:
-                    kept, pipe.kept = pipe.kept, deque()
-                    for frame in kept:
-                        self._dispatch(connection, pipe, frame)
+            if connection.stage is not Stage.OPENING:
+                self._release(connection, connection.outward)
+                self._release(connection, connection.inward)
 
     @property
     def is_sound(self) -> bool:
@@ -160,7 +160,7 @@ class Network:
     # -- for dealers and routers
 
     def open(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> Connection:
-        """Begin to connect. `on_connected` or `on_failed` of the dealer follows, unless it closes before."""
+        """Begin to connect. `on_open` or `on_end` of the dealer follows, unless it closes before."""
         connection = Connection(dealers, router, route, principal)
         self.connections[connection] = None
         give_up_at = self.world.now + self._handshake_s_max
@@ -208,9 +208,9 @@ class Network:
             self._forget(connection, by_dealer=by_dealer)
             return
         if not lossless:
-            self._lose(mine, self._rng.randint(0, len(mine.under_way) + len(mine.kept)))
+            self._lose(mine, self._rng.randint(0, len(mine.under_way)))
         if self.weather(mine.source, mine.target).cut:
-            self._lose(mine, len(mine.under_way))
+            self._lose(mine, len(mine.under_way) - mine.held)
             at = self.world.now + self._transport_timeout_s
         else:
             at = max(mine.last_at, self.world.now + self._delay())
@@ -223,8 +223,8 @@ class Network:
         connection.stage = Stage.ENDED
         delay_s = self._transport_timeout_s if silent else 0.0
         for pipe, by_dealer in ((connection.outward, True), (connection.inward, False)):
-            self._lose(pipe, self._rng.randint(0, len(pipe.under_way)))
-            pipe.broken = silent
+            self._lose(pipe, self._rng.randint(0, len(pipe.under_way) - pipe.held))
+            pipe.broken = True
             at = max(pipe.last_at, self.world.now + self._delay()) + delay_s
             self.world.at(at, lambda by_dealer=by_dealer: self._forget(connection, by_dealer=by_dealer))  # type: ignore[misc]
 
@@ -234,31 +234,41 @@ class Network:
         return self._rng.uniform(*self._delay_s)
 
     def _dispatch(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
-        weather = self.weather(pipe.source, pipe.target)
         now, trace = self.world.now, self.world.trace
         if pipe.broken:
             trace.frame(now, pipe.source, pipe.target, "sends, in vain", frame)
             return
         trace.frame(now, pipe.source, pipe.target, "sends", frame)
-        if weather.cut or pipe.kept:
-            pipe.kept.append(frame)
-            return
+        pipe.under_way.append(frame)
+        if connection.stage is Stage.OPENING or self.weather(pipe.source, pipe.target).cut:
+            pipe.held += 1
+        else:
+            self._forward(connection, pipe)
+
+    def _release(self, connection: Connection, pipe: Pipe) -> None:
+        if pipe.held and not self.weather(pipe.source, pipe.target).cut:
+            held, pipe.held = pipe.held, 0
+            for _ in range(held):
+                self._forward(connection, pipe)
+
+    def _forward(self, connection: Connection, pipe: Pipe) -> None:
+        """Let one more frame arrive: the first, when its time comes, whichever frame that is then."""
+        weather = self.weather(pipe.source, pipe.target)
         delay_s = self._delay() + weather.extra_s
         again_s = RETRANSMIT_S
         while weather.loss and self._rng.random() < weather.loss:
             delay_s += again_s
             again_s *= 2
-        pipe.last_at = max(pipe.last_at, now + delay_s)
-        pipe.under_way.append(frame)
+        pipe.last_at = max(pipe.last_at, self.world.now + delay_s)
         self.world.at(pipe.last_at, lambda: self._arrive(connection, pipe))
 
     def _arrive(self, connection: Connection, pipe: Pipe) -> None:
-        if not pipe.under_way:
+        if len(pipe.under_way) == pipe.held:
             return  # it was lost with its connection
-        frame = pipe.under_way.popleft()
-        if self.weather(pipe.source, pipe.target).cut or pipe.kept:
-            pipe.kept.append(frame)
+        if self.weather(pipe.source, pipe.target).cut:
+            pipe.held += 1
             return
+        frame = pipe.under_way.popleft()
         self.world.trace.frame(self.world.now, pipe.source, pipe.target, "arrives", frame)
         if connection.ignored:
             pipe.count -= 1
@@ -268,9 +278,9 @@ class Network:
 
     def _lose(self, pipe: Pipe, keep: int) -> None:
         """Lose what is on its way, but for the first `keep` frames."""
-        while len(pipe.under_way) + len(pipe.kept) > keep:
-            lost = pipe.kept.pop() if pipe.kept else pipe.under_way.pop()
-            self.world.trace.frame(self.world.now, pipe.source, pipe.target, "loses", lost)
+        while len(pipe.under_way) > keep:
+            pipe.held = max(0, pipe.held - 1)
+            self.world.trace.frame(self.world.now, pipe.source, pipe.target, "loses", pipe.under_way.pop())
 
     def _shake_hands(self, connection: Connection, give_up_at: float) -> None:
         if connection.stage is not Stage.OPENING:
@@ -290,6 +300,7 @@ class Network:
         else:
             connection.stage = Stage.OPEN
             connection.ignored = not router.attach(connection)
+            self._release(connection, connection.outward)
             dealers.on_open(connection)
 
     def _fail(self, connection: Connection, failure: Failure) -> None:

@@ -25,5 +25,7 @@ def key_of_answer(payload: bytes) -> str:
     words = payload.removeprefix(_ANSWER).split(b" ", 2)
     if len(words) < len(("key", "size", "filling")) or not words[1].isdigit():
         return ""
+    if len(words[1]) > len(str(len(payload))):
+        return ""  # it is not as large as it says; to make one that is may take all memory
     key = words[0].decode("ascii", "replace")
     return key if payload == answer_to(payload_of(key, int(words[1]))) else ""

@@ -105,9 +105,10 @@ class Routes:
         self.process.later(self._rng.uniform(0.0, MONITOR_S_MAX), say)
 
     def on_arrival(self, connection: Connection) -> None:
-        """Take in that a frame can be read."""
-        self._readable[connection] = None
-        self.process.wake()
+        """Take in that a frame can be read, unless it was for an earlier life of this broker."""
+        if self._connections.get(connection.route) is connection:
+            self._readable[connection] = None
+            self.process.wake()
 
     # -- inner
 

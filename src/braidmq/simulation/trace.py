@@ -68,9 +68,10 @@ class Trace:
             self.lines.append(Line(at, f"** {text}" if fault else text, ids, fault))
 
     def around(self, at: float | None, id_: bytes, *, lines_max: int = 60, before_s: float = 1.0) -> list[Line]:
-        """Return the events that tell how something came to be: of one request, or up to a time; and the faults."""
+        """Return the events that tell how something came to be, of one request or up to a time; and faults before."""
         if id_:
-            found = [line for line in self.lines if id_ in line.ids or line.fault]
+            last = max((line.at for line in self.lines if id_ in line.ids), default=0.0)
+            found = [line for line in self.lines if id_ in line.ids or (line.fault and line.at <= last)]
         else:
             end = float("inf") if at is None else at
             found = [line for line in self.lines if line.at <= end and (line.fault or line.at >= end - before_s)]
@@ -87,10 +88,10 @@ def describe(frame: bytes) -> tuple[str, frozenset[bytes]]:
                 text, id_ = _describe_exchange(message)
                 ids.append(id_)
             else:
-                text = _shorten(str(decode_control(message)))
+                text = _shorten(str(decode_control(message) or f"command {message[5]}"))
         except ProtocolError as error:
             text = f"malformed ({error})"
-        told.append(text)
+        told.append(text if text.isprintable() else text.encode("unicode_escape").decode())
     if not intact:
         told.append("garbage")
     return ", ".join(told), frozenset(ids)

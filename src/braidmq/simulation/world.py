@@ -45,13 +45,13 @@ class World:
     def run(self, until: float, done: Callable[[], bool] | None = None) -> bool:
         """Let time pass until a time, or until something holds; return whether it does."""
         heap = self._heap
-        while heap and heap[0][0] <= until:
-            if done is not None and done():
-                return True
+        while done is None or not done():
+            if not heap or heap[0][0] > until:
+                self.now = max(self.now, until)
+                return False
             self.now, _, action = heapq.heappop(heap)
             action()
-        self.now = until
-        return done is not None and done()
+        return True
 
     def fork(self) -> random.Random:
         """Return a generator of its own for somebody, so that nobody's draws change another's."""
