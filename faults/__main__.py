@@ -29,6 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     parser.add_argument("--runs", type=int, help="how often each is run; each row has its own number")
     parser.add_argument("--quick", action="store_true", help="3 runs at most, and short ones")
+    parser.add_argument(
+        "--length", type=float, metavar="S", help="how long a fault lasts that lasts, instead of its own"
+    )
     parser.add_argument("--rate", type=float, help="calls per second at the peak, instead of measuring them")
     parser.add_argument("--report", type=Path, metavar="DIR", help=f"where the report goes; {DOCS.name}/ by default")
     options = parser.parse_args(arguments)
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     for scenario in chosen:
         print(f"{scenario.name}: {scenario.fault}", flush=True)
         usual = scenario.shape == Shape() and not (scenario.wired and not options.rate)
-        how = Options(options.runs, options.quick, peak if usual else None)
+        how = Options(options.runs, options.quick, peak if usual else None, options.length)
         for rival in ("", *(_rivals() if scenario.rival else ())):
             row = run_row(scenario, how, _say, rival)
             print(f"  {row.system}: {row.verdict}{': ' if row.why else ''}{row.why}", flush=True)

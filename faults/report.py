@@ -160,7 +160,13 @@ def _others(rows: Sequence[Row]) -> list[str]:
     rivals = {row.name for row in rows if row.system != OURS}
     if not rivals:
         return []
-    lines = ["## Side by side", "", "The same load and the same fault.", ""]
+    lines = [
+        "## Side by side",
+        "",
+        "The same load and the same fault. Nothing taps the servers of NATS: its affected calls are those that failed or",
+        "took longer than any before the fault, so compare errors and the worst, not the number of the affected.",
+        "",
+    ]
     lines += [
         "| Fault | System | Requests | Lost | Errors | Affected | p99 | Worst | Back after |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",

@@ -44,11 +44,13 @@ class Options:
         runs: how often, if not as often as the row says.
         quick: whether what lasts is shortened, and there are few runs.
         peak: what the net can do, in calls per second, if it is known.
+        length_s: how long a fault lasts that lasts, if not as long as the row says.
     """
 
     runs: int | None = None
     quick: bool = False
     peak: float | None = None
+    length_s: float | None = None
 
 
 def run_row(scenario: Scenario, options: Options, say: Callable[[str], None] = print, rival: str = "") -> Row:
@@ -61,7 +63,10 @@ def run_row(scenario: Scenario, options: Options, say: Callable[[str], None] = p
         rival: how the clients of NATS call (see RivalNet); empty for BraidMQ.
     """
     length_s = scenario.quick_s if options.quick else scenario.length_s
-    row = Row(scenario.name, scenario.fault, scenario.target, "met", length_s=length_s, quick=options.quick)
+    if length_s and options.length_s:
+        length_s = options.length_s
+    shortened = length_s < scenario.length_s
+    row = Row(scenario.name, scenario.fault, scenario.target, "met", length_s=length_s, quick=shortened)
     row.system = f"NATS, {rival}" if rival else OURS
     row.date, row.version, row.machine = datetime.now(UTC).strftime("%Y-%m-%d"), __version__, machine_class()
     if scenario.pending:
