@@ -189,6 +189,16 @@ def test_a_cut_parts_some_from_the_others_and_nobody_else(kind, ways):
         assert not any(net.network.weather(*pair).cut for pair in net.pairs())
 
 
+def test_what_a_cut_has_held_goes_on_when_it_heals():
+    net = begun()
+    heal = begin(net, "cut")
+    pass_time(net, 0.3)
+    pipes = [pipe for each in net.network.connections for pipe in (each.outward, each.inward)]
+    assert any(pipe.held for pipe in pipes)
+    heal()
+    assert not any(pipe.held for pipe in pipes)
+
+
 @pytest.mark.parametrize(("kind", "attribute"), [("loss", "loss"), ("delay", "extra_s")])
 def test_bad_weather_ends(kind, attribute):
     net = begun()

@@ -158,3 +158,9 @@ def test_the_views_of_the_brokers_that_run_are_noted():
     record = net.world.record
     assert record.alive == ["b0", "b1"]
     assert record.views == {(by, about): "alive" for by in ("b0", "b1") for about in net.brokers if by != about}
+
+
+def test_a_net_with_a_node_that_does_not_know_all_brokers_is_not_whole():
+    net = begun(brokers=("b0", "b1"), nodes={"w0": {"s0": 1}, "c0": {}}, clients=("c0",), services=("s0",))
+    del net.nodes["c0"].core.links.links["b1"]
+    assert not net.is_whole()
