@@ -163,8 +163,9 @@ def _others(rows: Sequence[Row]) -> list[str]:
     lines = [
         "## Side by side",
         "",
-        "The same load and the same fault. Nothing taps the servers of NATS: its affected calls are those that failed or",
-        "took longer than any before the fault, so compare errors and the worst, not the number of the affected.",
+        "The same load and the same fault. `plain` is one request of nats-py with the whole timeout; `retrying` makes",
+        "attempts as BraidMQ's clients do. Nothing taps the servers of NATS: its affected calls are those that failed",
+        "or took longer than any before the fault. So compare errors and the worst.",
         "",
     ]
     lines += [

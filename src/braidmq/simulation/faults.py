@@ -100,7 +100,8 @@ def loss(net: Net, rng: random.Random) -> Heal | None:
 
     def heal() -> None:
         for source, target in net.pairs():
-            net.network.weather(source, target).loss = 0.0
+            weather = net.network.weather(source, target)
+            weather.loss = 0.0 if weather.loss == share else weather.loss  # a later fault may have set its own
         net.world.later(7 * RETRANSMIT_S, recover)  # what was lost three times is on its way
 
     return heal
@@ -117,7 +118,8 @@ def delay(net: Net, rng: random.Random) -> Heal | None:
 
     def heal() -> None:
         for source, target in pairs:
-            net.network.weather(source, target).extra_s = 0.0
+            weather = net.network.weather(source, target)
+            weather.extra_s = 0.0 if weather.extra_s == extra_s else weather.extra_s
         net.world.later(extra_s, recover)
 
     return heal
@@ -210,12 +212,12 @@ def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:
     net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
     recover = net.hamper("cut", *(net.process(name) for name in some))
     for pair in pairs:
-        net.network.weather(*pair).cut = True
+        net.network.weather(*pair).cut += 1
 
     def heal() -> None:
         net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
         for pair in pairs:
-            net.network.weather(*pair).cut = False
+            net.network.weather(*pair).cut -= 1
         recover()
         net.network.clear_up()
 

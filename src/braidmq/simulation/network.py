@@ -30,7 +30,7 @@ class Weather:
     """How the network between two processes is: one direction of it.
 
     Attributes:
-        cut: nothing gets through.
+        cut: how many partitions let nothing through.
         loss: the share of packets that are lost, and sent again.
         extra_s: what every frame takes longer.
     """
@@ -38,7 +38,7 @@ class Weather:
     __slots__ = ("cut", "extra_s", "loss")
 
     def __init__(self) -> None:
-        self.cut = False
+        self.cut = 0
         self.loss = 0.0
         self.extra_s = 0.0
 

@@ -74,7 +74,7 @@ class Routes:
         ended, self._ended = self._ended, []
         for connection in ended:
             if self._connections.get(connection.route) in (None, connection):
-                self._lose(connection.route, [])
+                self._gone.append((connection.route, []))
 
     def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
         """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
@@ -115,7 +115,7 @@ class Routes:
     def _send(self, route: bytes, messages: list[bytes]) -> None:
         connection = self._connections.get(route)
         if connection is None:
-            self._lose(route, messages)
+            self._gone.append((route, messages))
             return
         sent = 0
         for bundle, count in join(messages):
@@ -125,11 +125,4 @@ class Routes:
             sent += count
 
     def _disconnect(self, route: bytes) -> None:
-        unsent = self._backlogs.pop(route).take()
-        self._lose(route, unsent)
-
-    def _lose(self, route: bytes, unsent: list[bytes]) -> None:
-        backlog = self._backlogs.pop(route, None)
-        if backlog is not None:
-            unsent = [*backlog.take(), *unsent]
-        self._gone.append((route, unsent))
+        self._gone.append((route, self._backlogs.pop(route).take()))
