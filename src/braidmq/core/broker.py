@@ -451,6 +451,7 @@ class BrokerCore:
             assert all(session.account is account for session in sessions)
             requests = [exchange for session in sessions for exchange in session.requests.values()]
             assert account.sessions == len(sessions) <= settings.connections_per_key_max
+            assert self._directory.member(principal) is not None
             assert account.in_flight == len(requests) <= settings.in_flight_max
             queued_bytes = sum(len(exchange.message) for exchange in requests)
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max

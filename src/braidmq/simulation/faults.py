@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from braidmq.simulation.process import Process
 
 Heal = Callable[[], None]
+ENDED_S: Final = 0.1
+"""How often a broker that drains is looked at, whether it has ended."""
+
 P = TypeVar("P", bound="Process")
 Fault = Callable[["Net", random.Random], Heal | None]
 
@@ -48,6 +51,24 @@ def stop_broker(net: Net, rng: random.Random) -> Heal | None:
     recover = _say(net, broker, "stop")
     broker.stop()
     return lambda: _restart(broker, recover)
+
+
+def roll_broker(net: Net, rng: random.Random) -> Heal | None:
+    """SIGTERM while all is well; it is started anew once it has ended."""
+    if not net.is_whole():
+        return None
+    broker = rng.choice(list(net.brokers.values()))
+    recover = _say(net, broker, "stop")
+    broker.stop()
+
+    def restart() -> None:
+        if broker.up:
+            net.world.later(ENDED_S, restart)
+        else:
+            _restart(broker, recover)
+
+    net.world.later(ENDED_S, restart)
+    return None
 
 
 def pause_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -156,6 +177,7 @@ KINDS: Final[dict[str, Fault]] = {
     "kill-broker": kill_broker,
     "vanish-broker": vanish_broker,
     "stop-broker": stop_broker,
+    "roll-broker": roll_broker,
     "pause-broker": pause_broker,
     "kill-node": kill_node,
     "stop-node": stop_node,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from braidmq.errors import ProtocolError
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.network import Connection, Pipe
-from braidmq.simulation.payload import payload_of
+from braidmq.simulation.payload import key_of, key_of_answer, payload_of
 from braidmq.simulation.process import Process
+from braidmq.simulation.record import End
 from braidmq.simulation.registry import principal_of
 from braidmq.wire import control, gossip
 from braidmq.wire.bundle import split
@@ -29,6 +32,7 @@ from braidmq.wire.envelope import (
     WORKING,
     Envelope,
     Reason,
+    decode,
     encode,
 )
 from braidmq.wire.limits import ROUTE_BYTES
@@ -44,6 +48,9 @@ HEARD_MAX: Final = 100
 
 PROMPT_SHARE: Final = 0.3
 """The share of requests that it answers in the place of their worker, at once."""
+
+STOLEN_SHARE: Final = 0.5
+"""The share of its connections that use somebody else's routing id, if it knows one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class Intruder(Process):
         super().__init__(net.world, self.NAME)
         self._net = net
         self._rng = net.world.fork()
+        self._asked: set[str] = set()
+        self._stolen: set[str] = set()
         self._heard: deque[_Heard] = deque(maxlen=HEARD_MAX)
         self._dealers = Dealers(
             self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(self.NAME),
@@ -104,8 +113,8 @@ class Intruder(Process):
             else:
                 self._dealers.close(name)
                 self.later(self._rng.uniform(0.0, 0.2), lambda name=name: self._connect(name))  # type: ignore[misc]
-        for _ in self._dealers.frames():
-            pass  # it has read everything already
+        for name, frame in self._dealers.frames():
+            self._read(name, frame)
         self._dealers.flush()
         return now + 1.0
 
@@ -119,11 +128,33 @@ class Intruder(Process):
         for message in split(frame)[0]:
             heard = _Heard(message, connection, from_broker)
             self._heard.append(heard)
-            if from_broker and _is_request(message) and self._rng.random() < PROMPT_SHARE:
-                self.later(0.0, lambda heard=heard: self._answer_at_once(heard))  # type: ignore[misc]
+            if _is_request(message) and self._rng.random() < PROMPT_SHARE:
+                self.later(0.0, lambda heard=heard: self._act_at_once(heard))  # type: ignore[misc]
 
-    def _answer_at_once(self, heard: _Heard) -> None:
-        self._say(heard.connection.router.process.name, self._answer_to(heard))
+    def _act_at_once(self, heard: _Heard) -> None:
+        """Answer a request before its worker can, or make one with its id before it gets there."""
+        frame = self._answer_to(heard) if heard.from_broker else self._ask_like(*_id_and_tag(heard.message))
+        self._say(heard.connection.router.process.name, frame)
+
+    def _read(self, broker: str, frame: bytes) -> None:
+        """Look whether a broker has sent something that was meant for others, or a request that it may not have.
+
+        What goes to a stolen routing id is no breach: see docs/protocol.md, 12.1.
+        """
+        if broker in self._stolen:
+            return
+        for message in split(frame)[0]:
+            if len(message) < PREFIX_BYTES or message[5] not in (REQUEST, REPLY):
+                continue
+            found = decode(message)
+            key = key_of_answer(found.payload)
+            if found.command == REQUEST:
+                self._breach(f"got a request from {broker}")
+            elif key and key not in self._asked:
+                self._breach(f"got the answer to {key} from {broker}, which it has not asked for")
+
+    def _breach(self, why: str) -> None:
+        self.world.record.breaches.append(End(self.world.now, self.name, why))
 
     # -- what it does
 
@@ -140,11 +171,15 @@ class Intruder(Process):
     def _connect(self, name: str) -> None:
         """Connect anew, with the routing id of another connection if one is known."""
         routes = [each.connection.route for each in self._heard if each.connection.router.process.name == name]
-        self._open_as(name, self._rng.choice(routes) if routes else self._rng.randbytes(ROUTE_BYTES))
+        if routes and self._rng.random() < STOLEN_SHARE:
+            self._open_as(name, self._rng.choice(routes), stolen=True)
+        else:
+            self._open_as(name, b"\1" + self._rng.randbytes(ROUTE_BYTES - 1), stolen=False)
 
-    def _open_as(self, name: str, route: bytes) -> None:
+    def _open_as(self, name: str, route: bytes, *, stolen: bool) -> None:
         self._dealers.close(name)
         self._dealers.open_as(name, route)
+        (self._stolen.add if stolen else self._stolen.discard)(name)
 
     def _take_over(self) -> None:
         """Break somebody's connection, and be there with its routing id before the broker can have noticed."""
@@ -154,9 +189,13 @@ class Intruder(Process):
             name = connection.router.process.name
             self._net.network.reset(connection)
             after_s = self._rng.uniform(0.0, self._net.plan.delay_s[1])
-            self.later(after_s, lambda: self._open_as(name, connection.route))
+            self.later(after_s, lambda: self._open_as(name, connection.route, stolen=True))
 
     def _say(self, name: str, frame: bytes) -> None:
+        for message in split(frame)[0]:
+            if _is_request(message):
+                with suppress(ProtocolError):
+                    self._asked.add(key_of(decode(message).payload))
         self._dealers.send(name, [frame])
 
     def _garbage(self) -> bytes:
@@ -185,7 +224,11 @@ class Intruder(Process):
         return encode(Envelope(CANCEL, id_, tag=tag, sender=sender))
 
     def _ask_with_anothers_id(self) -> bytes:
-        id_, tag, sender = self._someones_request()
+        id_, tag, _ = self._someones_request()
+        return self._ask_like(id_, tag)
+
+    def _ask_like(self, id_: bytes, tag: int) -> bytes:
+        sender = self._rng.choice(list(self._net.nodes)).encode()
         service = self._rng.choice(self._net.plan.services).encode()
         payload = payload_of(f"{self.NAME}:{self._rng.randrange(1000)}")
         return encode(

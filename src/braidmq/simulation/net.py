@@ -13,7 +13,7 @@ from braidmq.simulation.network import Network
 from braidmq.simulation.node import NodeProcess
 from braidmq.simulation.plan import Plan, Work
 from braidmq.simulation.process import Process
-from braidmq.simulation.record import Budget
+from braidmq.simulation.record import Budget, Rights
 from braidmq.simulation.registry import Registry, principal_of
 from braidmq.simulation.world import World
 
@@ -50,7 +50,7 @@ class Net:
             self._register(Member(name, Role.BROKER))
         for name, serves in plan.nodes.items():
             self._register(Member(name, Role.NODE, calls=plan.services, serves=tuple(serves)))
-        self._register(Member(Intruder.NAME, Role.NODE, calls=plan.services))
+        self._register(Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls))
         self.brokers: dict[str, BrokerProcess] = {}
         for name in plan.brokers:
             self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate())
@@ -61,6 +61,7 @@ class Net:
         record = world.record
         record.delay_unseen_s = UNSEEN_S + 2 * (plan.delay_s[1] + (plan.extra_s if "delay" in plan.kinds else 0.0))
         record.false_death_s = 0.9 * settings.suspicion_s
+        record.flawless = plan.flawless
         record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
 
     def start(self) -> None:
@@ -169,6 +170,7 @@ class Net:
     def _register(self, member: Member) -> None:
         self.registry.add(member)
         self._names[principal_of(member.name)] = member.name
+        self.world.record.rights[member.name] = Rights(member.calls, member.serves)
 
     def _clock_rate(self) -> float:
         return 1.0 + self.world.rng.uniform(-1.0, 1.0) * self.plan.clock_drift

@@ -54,6 +54,7 @@ class NodeProcess(Process):
         )  # fmt: skip
         self._stopping: float | None = None
         self._calls: dict[bytes, record.Call] = {}
+        self._ended: dict[bytes, record.Call] = {}
         self._tasks: dict[Job, _Task] = {}
         self._numbers = 0
 
@@ -122,6 +123,7 @@ class NodeProcess(Process):
         net, now = self._net, self.clock
         self._stopping = None
         self._calls = {}
+        self._ended = {}
         self._tasks = {}
         self.core = NodeCore(self.name, net.plan.settings, self._rng, verify, software="simulation", now=now)
         for service, concurrency in self.serves.items():
@@ -183,9 +185,10 @@ class NodeProcess(Process):
             self.dealers.open(action)
 
     def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
-        call = self._calls.pop(id_, None)
+        call = self._calls.pop(id_, None) or self._ended.get(id_)
         if call is None:
             return
+        self._ended[id_] = call
         call.ends.append((self.world.now, _as_recorded(outcome)))
         text = f"{self.name} has the end of {id_.hex()[-6:]}: {type(outcome).__name__}"
         self.world.trace.note(self.world.now, text, ids=frozenset((id_,)))

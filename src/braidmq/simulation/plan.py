@@ -6,7 +6,7 @@ mixture of everything would drown.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from braidmq.settings import KIB, Settings
@@ -23,6 +23,7 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence"),
     "registry": ("revoke-node", "kill-broker"),
     "intruder": ("reset", "kill-node"),
+    "roll": ("roll-broker",),
 }
 """Sets of faults to draw from, by name."""
 
@@ -54,6 +55,8 @@ class Plan:
         extra_s: what a slow network adds.
         frames_max: frames that a pipe takes.
         clock_drift: how much faster or slower than the world's a clock may be.
+        intruder_calls: the services that the intruder may call.
+        flawless: whether no caller may notice anything.
         intruder: whether a registered member turns on the others.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
@@ -78,6 +81,8 @@ class Plan:
     extra_s: float
     frames_max: int
     clock_drift: float
+    intruder_calls: tuple[str, ...]
+    flawless: bool
     intruder: bool
     stubborn: bool
     known: int
@@ -102,7 +107,7 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
     both = {"n0": dict.fromkeys(services, 4)} if rng.random() < 0.3 else {}
     brokers = tuple(f"b{number}" for number in range(rng.choice((1, 2, 2, 3, 3, 3, 4))))
     delay_s = rng.choice(((0.0001, 0.001), (0.0005, 0.005), (0.005, 0.05)))
-    return Plan(
+    plan = Plan(
         seed=seed,
         settings=_settings(rng),
         brokers=brokers,
@@ -125,9 +130,28 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         extra_s=rng.choice((0.05, 0.3, 1.0)),
         frames_max=rng.choice((2, 8, 1000, 1000)),
         clock_drift=rng.choice((0.0, 0.0001)),
+        intruder_calls=_some(rng, services),
+        flawless=False,
         intruder=scenario == "intruder" or (scenario == "swarm" and rng.random() < 0.3),
         stubborn=rng.random() < 0.3,
         known=rng.choice((1, 2, len(brokers))),
+    )
+    return _flawless(plan) if scenario == "roll" else plan
+
+
+def _flawless(plan: Plan) -> Plan:
+    """Return a plan in which no caller has a reason to notice anything: there is room and time for everything."""
+    return replace(
+        plan,
+        flawless=True,
+        settings=Settings.test(settle_s=1.0),
+        brokers=plan.brokers if len(plan.brokers) > 1 else ("b0", "b1"),
+        kinds=SCENARIOS["roll"],
+        burst=min(plan.burst, 3),
+        timeouts_s=(5.0,),
+        attempts=(3,),
+        work=Work(tuple(each for each in plan.work.durations_s if each < 1.0), 0.0),
+        frames_max=1000,
     )
 
 

@@ -96,6 +96,14 @@ class Passage(msgspec.Struct, gc=False):
     possible_duplicate: bool = False
     retry_count: int = 0
     code: int = 0
+    service: str = ""
+
+
+class Rights(msgspec.Struct, gc=False, frozen=True):
+    """The services that a member may call and serve, or patterns of them."""
+
+    calls: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
 
 
 class Outage(msgspec.Struct):
@@ -139,6 +147,9 @@ class Record(msgspec.Struct):
             the shortest time that a message travels.
         false_death_s: a broker must have been hampered for that long before others may take it for dead.
         budget: what the clients may spend on retries.
+        rights: of each member; nothing is checked where they are not recorded.
+        flawless: whether nothing happens that a caller may notice: no error, nothing flagged, nothing run twice.
+        breaches: what somebody got that was not meant for it.
         sizes: the largest size that each bounded thing had, with its bound, by owner and name.
         views: at the end: in which state each broker lists each other one.
         alive: the brokers that run at the end.
@@ -148,6 +159,9 @@ class Record(msgspec.Struct):
     delay_unseen_s: float = 0.05
     false_death_s: float = 0.0
     budget: Budget = Budget()
+    rights: dict[str, Rights] = {}
+    flawless: bool = False
+    breaches: list[End] = []
     calls: list[Call] = []
     executions: list[Execution] = []
     passages: list[Passage] = []

@@ -30,4 +30,5 @@ def passages(
             bool(flags & _DUPLICATE),
             retry_count,
             code,
+            message[PREFIX_BYTES:sender_at].decode("ascii", "replace"),
         )

@@ -8,11 +8,13 @@ from braidmq.simulation.checkers import (
     brokers_agree,
     duplicates_flagged,
     ends_once,
+    flawless,
     no_false_death,
     nothing_late,
     nothing_left,
     processes_live,
     right_answer,
+    rights_kept,
     service_restored,
     sizes_bounded,
 )
@@ -30,6 +32,8 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "I8": processes_live.check,
     "convergence": brokers_agree.check,
     "no false death": no_false_death.check,
+    "rights": rights_kept.check,
+    "flawless": flawless.check,
     "nothing left": nothing_left.check,
 }
 """All checkers, by what they check."""

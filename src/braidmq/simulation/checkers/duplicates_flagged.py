@@ -4,6 +4,7 @@ from collections import Counter
 
 from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Error, Execution, Record, Reply
+from braidmq.wire.envelope import REPLY, REQUEST
 
 
 def check(record: Record) -> list[Violation]:
@@ -13,6 +14,22 @@ def check(record: Record) -> list[Violation]:
         id_, outcome = outcomes.get(key, (b"", None))
         last = max(each.started for each in runs)
         found += [Violation("I3", f"{key} {what}", last, id_) for what in (*_unsaid(runs), *_untold(runs, outcome))]
+    return found + _forgotten(record)
+
+
+def _forgotten(record: Record) -> list[Violation]:
+    """A broker may add the flag to a request, and never takes it or a retry count off anything."""
+    found = []
+    came: dict[tuple[str, bytes, int], set[tuple[int, bool]]] = {}
+    for each in record.passages:
+        if each.command not in (REQUEST, REPLY):
+            continue
+        said = came.setdefault((each.broker, each.id, each.command), set())
+        if each.way == "in":
+            said.add((each.retry_count, each.possible_duplicate))
+        elif not any(count == each.retry_count and flagged <= each.possible_duplicate for count, flagged in said):
+            text = f"{each.broker} passed {each.id.hex()[-6:]} on without its flag, or with another retry count"
+            found.append(Violation("I3", text, each.at, each.id))
     return found
 
 

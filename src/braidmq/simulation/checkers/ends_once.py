@@ -3,18 +3,26 @@
 from typing import Final
 
 from braidmq.simulation.checkers.violation import Violation
-from braidmq.simulation.record import Call, Record
+from braidmq.simulation.record import Call, Error, Record
 
 GRACE_S: Final = 0.25
 """How long after its deadline a request may end."""
 
+EARLY_S: Final = 0.05
+"""How long before it a request may end as too late: remaining times travel in whole milliseconds, and clocks drift."""
+
 
 def check(record: Record) -> list[Violation]:
-    """Return the calls that ended never, twice, or too late."""
+    """Return the calls that ended never, twice, too late, or as too late before their time."""
     found = []
     for call in record.calls:
         if len(call.ends) != 1 and not (call.given_up_at is not None and not call.ends):
             found.append(Violation("I1", f"{call.key} ended {len(call.ends)} times", call.deadline, call.id))
+        found += [
+            Violation("I1", f"{call.key} was given up {call.deadline - when:.3f} s before its deadline", when, call.id)
+            for when, end in call.ends
+            if isinstance(end, Error) and end.kind == "DeadlineExceeded" and when < call.deadline - EARLY_S
+        ]
         found += [
             Violation("I1", f"{call.key} ended {when - call.deadline:.3f} s after its deadline", when, call.id)
             for when, _ in call.ends
