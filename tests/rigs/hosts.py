@@ -102,7 +102,7 @@ class DealerHost(Plain):
             lambda broker: net.routers[broker].routes,
             principal=f"key of {name}",
             outbox_bytes_max=OUTBOX_BYTES_MAX,
-            rng=net.world.fork(),
+            rng=net.world.chance("routes"),
         )
         self.reading = True
         self.got: list[tuple[str, bytes]] = []
@@ -147,6 +147,7 @@ class Hosts:
             **{
                 "delay_s": DELAY_S,
                 "frames_max": FRAMES_MAX,
+                "frames_per_turn": 1_000,
                 "handshake_s_max": HANDSHAKE_S_MAX,
                 "transport_timeout_s": TRANSPORT_TIMEOUT_S,
                 **options,

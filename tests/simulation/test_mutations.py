@@ -4,14 +4,17 @@ import pytest
 
 from braidmq.core import client
 from braidmq.core.broker import BrokerCore
+from braidmq.core.client import ClientCore
 from braidmq.core.dedup import ReplyCache
 from braidmq.core.dispatch import Dispatcher
+from braidmq.core.membership import MembershipCore
 from braidmq.core.retry import RetryBudget
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
 from braidmq.core.worker import WorkerCore
+from braidmq.members import Member
 from braidmq.simulation.run import run
-from braidmq.wire.envelope import PREFIX
+from braidmq.wire.envelope import PREFIX, WORKING
 
 SEEDS = 100
 
@@ -66,18 +69,95 @@ def without_budget(patch):
     patch.setattr(RetryBudget, "spend", lambda self, now: True)
 
 
+def with_more_attempts(patch):
+    """A client makes two attempts more than it may."""
+    request = ClientCore.request
+
+    def request_more(self, *arguments, attempts, **options):
+        return request(self, *arguments, attempts=min(20, attempts + 2), **options)
+
+    patch.setattr(ClientCore, "request", request_more)
+
+
+def with_half_the_time(patch):
+    """A client gives up when half of the time is over."""
+    request = ClientCore.request
+
+    def request_less(self, *arguments, timeout_s, **options):
+        return request(self, *arguments, timeout_s=timeout_s / 2, **options)
+
+    patch.setattr(ClientCore, "request", request_less)
+
+
+def with_every_end_twice(patch):
+    """A client tells the end of a call twice."""
+    take_results = ClientCore.take_results
+    patch.setattr(ClientCore, "take_results", lambda self: take_results(self) * 2)
+
+
+def without_limits(patch):
+    """A client takes any number of calls at once."""
+    patch.setattr(ClientCore, "_has_place", lambda self, payload_bytes: True)
+
+
+def without_working(patch):
+    """A worker does not say that it is at it."""
+    answer = WorkerCore._answer
+
+    def answer_finally(self, command, *arguments):
+        if command != WORKING:
+            answer(self, command, *arguments)
+
+    patch.setattr(WorkerCore, "_answer", answer_finally)
+
+
+def without_losses(patch):
+    """A broker keeps the death of a worker to itself."""
+    patch.setattr(Dispatcher, "_answer", lambda self, exchange, command, code, now: self._forget_client(exchange))
+
+
+def without_rights(patch):
+    """A broker does not look what its members may call."""
+    patch.setattr(Member, "may_call", lambda self, service: True)
+
+
+def without_waiting_for_what_is_under_way(patch):
+    """A broker that is told to stop ends at once."""
+    patch.setattr(BrokerCore, "idle", property(lambda self: self.dispatcher.draining))
+
+
+def without_refutation(patch):
+    """A broker does not contradict who takes it for dead."""
+    patch.setattr(MembershipCore, "_on_own_rumor", lambda self, sender, rumor, now: None)
+
+
+def without_deaths(patch):
+    """A suspicion never ends."""
+    patch.setattr(Suspicion, "deadline", property(lambda self: float("inf")))
+
+
 @pytest.mark.parametrize(
-    ("mutate", "rule"),
+    ("mutate", "scenario", "rule"),
     [
-        (without_dedup, "I3"),
-        (without_expiry, "I5"),
-        (without_flag, "I3"),
-        (without_sender_check, "I2"),
-        (without_match, "I2"),
-        (without_suspicion, "false death"),
-        (without_budget, "I4"),
+        (without_dedup, "swarm", "I3"),
+        (without_expiry, "swarm", "I5"),
+        (without_flag, "swarm", "I3"),
+        (without_sender_check, "intruder", "I2"),
+        (without_match, "intruder", "I2"),
+        (without_suspicion, "swarm", "false death"),
+        (without_budget, "swarm", "I4"),
+        (with_more_attempts, "swarm", "I4"),
+        (with_half_the_time, "swarm", "I1"),
+        (with_every_end_twice, "swarm", "I1"),
+        (without_limits, "swarm", "I8"),
+        (without_working, "calm", "needless"),
+        (without_losses, "workers-die", "losses"),
+        (without_rights, "intruder", "rights"),
+        (without_waiting_for_what_is_under_way, "roll", "flawless"),
+        (without_refutation, "swarm", "convergence"),
+        (without_deaths, "brokers-die", "convergence"),
     ],
 )
-def test_checkers_find_what_is_missing(monkeypatch, mutate, rule):
+def test_checkers_find_what_is_missing(monkeypatch, mutate, scenario, rule):
     mutate(monkeypatch)
-    assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed).violations)
+    assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, scenario).violations)

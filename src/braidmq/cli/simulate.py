@@ -73,9 +73,10 @@ def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: 
         click.echo(msgspec.json.encode(_summary(first, scenario, done, failed, seconds)))
     else:
         each_ms = statistics.mean(outcome.seconds for outcome in done) * 1000
+        word = "seeds" if seeds > 1 else "seed"
         last = f" to {first + seeds - 1}" if seeds > 1 else f": {done[0].plan}; digest {done[0].digest}"
         click.echo(
-            f"{len(done)} seeds, {first}{last}, {scenario}, version {version()}: {len(failed)} failed\n"
+            f"{len(done)} {word}, {first}{last}, {scenario}, version {version()}: {len(failed)} failed\n"
             f"{sum(each.calls for each in done):,} calls and {sum(each.events for each in done):,} events in "
             f"{sum(each.simulated_s for each in done):,.0f} simulated seconds; {seconds:.1f} s, {each_ms:.0f} ms a seed"
         )

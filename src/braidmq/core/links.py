@@ -121,7 +121,7 @@ class Links:
                 self.events.add(WARNING, f"{address.name} is ignored: {BROKERS_MAX} brokers are known already")
                 return
             link = self.links[address.name] = Link(address, now)
-            self._tick_at = now
+            self._tick_at = min(self._tick_at, now)
             self.version += 1
             self.known_version += 1
         elif address.serial > link.address.serial:

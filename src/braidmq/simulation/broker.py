@@ -35,7 +35,7 @@ class BrokerProcess(Process):
     def __init__(self, net: Net, name: str, *, clock_rate: float) -> None:
         super().__init__(net.world, name, clock_rate=clock_rate)
         self._net = net
-        self._rng = net.world.fork()
+        self._rng = net.world.chance(f"core of {name}")
         self.registry = net.registry.copy()
         settings = net.plan.settings
         self.routes = Routes(
@@ -44,7 +44,7 @@ class BrokerProcess(Process):
         )  # fmt: skip
         self.dealers = Dealers(
             self, net.network, lambda peer: net.brokers[peer].routes, principal=principal_of(name),
-            outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.fork(),
+            outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
         self._stopping: float | None = None
         self._states: dict[str, str] = {}
@@ -112,10 +112,12 @@ class BrokerProcess(Process):
             peer = self._net.name_of(principal)
             record.passages.extend(passages(split(frame)[0], self.world.now, self.name, "in", peer))
             core.on_frame(route, principal, frame, now)
+            core.validate_state()
         for name, failure in self.dealers.news():
             self._on_news(name, failure, now)
         for name, frame in self.dealers.frames():
             peering.on_frame(name, frame, now)
+            peering.validate_state()
         if now >= core.next_deadline():
             core.on_timer(now)
         if now >= peering.next_deadline():

@@ -114,12 +114,14 @@ class Dealers:
         """Yield what has arrived, with the broker that it came from."""
         readable, self._readable = self._readable, {}
         for connection in readable:
-            yield from self.frames_of(connection)
+            yield from self._frames_of(connection, all_of_it=False)
+            if connection.inward.arrived:
+                self.on_arrival(connection)
 
-    def frames_of(self, connection: Connection) -> Iterator[tuple[str, bytes]]:
+    def _frames_of(self, connection: Connection, *, all_of_it: bool) -> Iterator[tuple[str, bytes]]:
         """Yield what has arrived over one connection, as long as it is this process's."""
         name = connection.router.process.name
-        for frame in self._network.take(connection, connection.inward):
+        for frame in self._network.take(connection, connection.inward, all_of_it=all_of_it):
             if self._connections.get(name) is not connection:
                 return
             yield name, frame
@@ -128,7 +130,7 @@ class Dealers:
         """Yield what has arrived before the connection to a broker ended."""
         connection = self._connections[name]
         self._readable.pop(connection, None)
-        yield from self.frames_of(connection)
+        yield from self._frames_of(connection, all_of_it=True)
 
     # -- for the network
 

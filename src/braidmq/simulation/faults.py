@@ -32,15 +32,12 @@ def kill_broker(net: Net, rng: random.Random) -> Heal | None:
 
 def vanish_broker(net: Net, rng: random.Random) -> Heal | None:
     """Its host loses power: nobody is told."""
-    broker = _one(rng, net.brokers_up)
-    if broker is None:
-        return None
-    recover = _say(net, broker, "vanish")
-    for connection in list(net.network.connections):
-        if broker in (connection.dealers.process, connection.router.process):
-            net.network.reset(connection, silent=True)
-    broker.kill()
-    return lambda: _restart(broker, recover)
+    return _vanish(net, _one(rng, net.brokers_up))
+
+
+def vanish_node(net: Net, rng: random.Random) -> Heal | None:
+    """The same for a node."""
+    return _vanish(net, _one(rng, net.nodes_up))
 
 
 def stop_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -99,6 +96,28 @@ def stop_node(net: Net, rng: random.Random) -> Heal | None:
 def pause_node(net: Net, rng: random.Random) -> Heal | None:
     """SIGSTOP of a node, or a handler that blocks its event loop."""
     return _pause(net, _one(rng, [each for each in net.nodes_up if not each.paused]))
+
+
+def ambush(net: Net, rng: random.Random) -> Heal | None:
+    """The next worker that a request reaches is stopped in this very moment, for as long as its client waits or longer.
+
+    So the request lies in the stopped process while its client may try another one.
+    """
+    duration_s = net.plan.settings.exchange_timeout_s * rng.uniform(0.5, 3.0)
+
+    def spring(worker: Process) -> None:
+        net.network.ambush = None
+        if worker.up and not worker.paused:
+            heal = _pause(net, worker)
+            assert heal is not None
+            net.world.later(duration_s, heal)
+
+    net.network.ambush = spring
+
+    def end() -> None:
+        net.network.ambush = None
+
+    return end
 
 
 def cut(net: Net, rng: random.Random) -> Heal | None:
@@ -181,6 +200,8 @@ KINDS: Final[dict[str, Fault]] = {
     "pause-broker": pause_broker,
     "kill-node": kill_node,
     "stop-node": stop_node,
+    "vanish-node": vanish_node,
+    "ambush": ambush,
     "pause-node": pause_node,
     "cut": cut,
     "cut-one-way": cut_one_way,
@@ -222,6 +243,17 @@ def _pause(net: Net, process: Process | None) -> Heal | None:
         recover()
 
     return heal
+
+
+def _vanish(net: Net, process: Process | None) -> Heal | None:
+    if process is None:
+        return None
+    recover = _say(net, process, "vanish")
+    for connection in list(net.network.connections):
+        if process in (connection.dealers.process, connection.router.process):
+            net.network.reset(connection, silent=True)
+    process.kill()
+    return lambda: _restart(process, recover)
 
 
 def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:

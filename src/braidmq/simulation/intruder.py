@@ -70,13 +70,13 @@ class Intruder(Process):
     def __init__(self, net: Net) -> None:
         super().__init__(net.world, self.NAME)
         self._net = net
-        self._rng = net.world.fork()
+        self._rng = net.world.chance(self.NAME)
         self._asked: set[str] = set()
         self._stolen: set[str] = set()
         self._heard: deque[_Heard] = deque(maxlen=HEARD_MAX)
         self._dealers = Dealers(
             self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(self.NAME),
-            outbox_bytes_max=1 << 20, rng=net.world.fork(),
+            outbox_bytes_max=1 << 20, rng=net.world.chance("routes of mallory"),
         )  # fmt: skip
         self._attacks: tuple[Callable[[], bytes], ...] = (
             self._garbage,

@@ -20,6 +20,9 @@ from braidmq.simulation.world import World
 UNSEEN_S = 0.05
 """How late a message may be for the resolution of clocks and timers alone."""
 
+PROMPT_S = 0.1
+"""How soon a worker's death is told, and how soon its requests move on, besides what they travel."""
+
 QUIET_WORK = Work((0.001,), 0.0)
 """What handlers do when nothing is wrong any more."""
 
@@ -30,6 +33,7 @@ class Net:
     Attributes:
         work: what handlers do now.
         registry: who is registered; brokers hear of changes one after the other.
+        buried: the broker that does not come back.
     """
 
     def __init__(self, plan: Plan, world: World) -> None:
@@ -41,6 +45,7 @@ class Net:
             world,
             delay_s=plan.delay_s,
             frames_max=plan.frames_max,
+            frames_per_turn=plan.frames_per_turn,
             handshake_s_max=settings.handshake_s_max,
             transport_timeout_s=settings.transport_timeout_s,
         )
@@ -53,23 +58,36 @@ class Net:
         self._register(Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls))
         self.brokers: dict[str, BrokerProcess] = {}
         for name in plan.brokers:
-            self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate())
+            self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate(name))
         self.nodes: dict[str, NodeProcess] = {}
         for name, serves in plan.nodes.items():
-            self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate())
+            self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
+        self.buried: str | None = None
         self.intruder = Intruder(self)
         record = world.record
-        record.delay_unseen_s = UNSEEN_S + 2 * (plan.delay_s[1] + (plan.extra_s if "delay" in plan.kinds else 0.0))
+        record.brokers = list(plan.brokers)
+        record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
+        record.slow_s = 2 * plan.extra_s
+        record.undisturbed = not (plan.kinds or plan.intruder or plan.one_stays_down)
         record.false_death_s = 0.9 * settings.suspicion_s
         record.flawless = plan.flawless
+        if plan.kinds == ("kill-node",) and not plan.intruder:
+            record.prompt_s = PROMPT_S + settings.failover_spread_s + 4 * plan.delay_s[1]
         record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
 
     def start(self) -> None:
         """Start all processes, in no particular order."""
         processes: list[Process] = [*self.brokers.values(), *self.nodes.values()]
-        self.world.rng.shuffle(processes)
+        self.world.chance("start").shuffle(processes)
         for process in processes:
             process.start()
+
+    def bury(self, name: str) -> None:
+        """End a broker for good."""
+        self.world.trace.note(self.world.now, f"{name} does not come back", fault=True)
+        self.hamper("kill", self.brokers[name])
+        self.brokers[name].kill()
+        self.buried = name
 
     # -- who there is
 
@@ -122,7 +140,7 @@ class Net:
         """Whether everybody is there, and knows everybody and everything that they should."""
         return (
             self.network.is_sound
-            and all(self._is_whole_broker(broker) for broker in self.brokers.values())
+            and all(self._is_whole_broker(broker) for broker in self._expected)
             and all(self._is_whole_node(node) for node in self.nodes.values())
         )
 
@@ -156,7 +174,7 @@ class Net:
 
     def why_not_whole(self) -> list[str]:
         """Return who is not as it should be."""
-        found = [broker.name for broker in self.brokers.values() if not self._is_whole_broker(broker)]
+        found = [broker.name for broker in self._expected if not self._is_whole_broker(broker)]
         if not self.network.is_sound:
             found.append("the network")
         for node in self.nodes.values():
@@ -167,27 +185,37 @@ class Net:
 
     # -- inner
 
+    @property
+    def _expected(self) -> list[BrokerProcess]:
+        """The brokers that should be there in the end."""
+        return [broker for broker in self.brokers.values() if broker.name != self.buried]
+
     def _register(self, member: Member) -> None:
         self.registry.add(member)
         self._names[principal_of(member.name)] = member.name
         self.world.record.rights[member.name] = Rights(member.calls, member.serves)
 
-    def _clock_rate(self) -> float:
-        return 1.0 + self.world.rng.uniform(-1.0, 1.0) * self.plan.clock_drift
+    def _clock_rate(self, name: str) -> float:
+        return 1.0 + self.world.chance(f"rate of {name}").uniform(-1.0, 1.0) * self.plan.clock_drift
 
     def _is_whole_broker(self, broker: BrokerProcess) -> bool:
         if not broker.serves:
             return False
         members = broker.core.peering.membership.members
-        others = (name for name in self.brokers if name != broker.name)
-        return all(name in members and members[name].state == "alive" for name in others)
+        buried = members.get(self.buried or "")
+        return (buried is None or buried.state == "dead") and all(
+            other is broker or (other.name in members and members[other.name].state == "alive")
+            for other in self._expected
+        )
 
     def _is_whole_node(self, node: NodeProcess) -> bool:
         if not node.up or node.paused:
             return False
         links = node.core.links.links
-        connected = [link for link in links.values() if link.wanted]
-        if len(links) < len(self.brokers) or any(link.state is not LinkState.UP for link in connected):
+        connected = [link for link in links.values() if link.wanted and link.name != self.buried]
+        if any(broker.name not in links for broker in self._expected) or any(
+            link.state is not LinkState.UP for link in connected
+        ):
             return False
         if any(link.open and not link.wanted for link in links.values()):
             return False

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from braidmq.core.link import Failure
+from braidmq.wire.envelope import REQUEST
 
 if TYPE_CHECKING:
     from braidmq.simulation.dealers import Dealers
+    from braidmq.simulation.process import Process
     from braidmq.simulation.routes import Routes
     from braidmq.simulation.world import World
 
@@ -24,6 +27,8 @@ RETRANSMIT_S: Final = 0.2
 
 POLL_S: Final = 0.05
 """How often a handshake that cannot go on is looked at."""
+
+_REQUEST: Final = bytes((REQUEST,))
 
 
 class Weather:
@@ -109,10 +114,12 @@ class Network:
 
     Attributes:
         eavesdropper: who reads everything, if somebody does.
+        ambush: what is done to the next process that a request reaches from a broker, just before it can read it.
 
     Args:
         delay_s: the shortest and the longest time that a frame takes.
         frames_max: frames that a pipe takes before it refuses.
+        frames_per_turn: frames that are read from a connection before everything else has its turn.
         handshake_s_max: time that a connection has to come about.
         transport_timeout_s: silence after which the transport itself gives a connection up.
     """
@@ -123,15 +130,18 @@ class Network:
         *,
         delay_s: tuple[float, float],
         frames_max: int,
+        frames_per_turn: int,
         handshake_s_max: float,
         transport_timeout_s: float,
     ) -> None:
         self.world = world
         self.connections: dict[Connection, None] = {}
         self.eavesdropper: Eavesdropper | None = None
-        self._rng: random.Random = world.fork()
+        self.ambush: Callable[[Process], None] | None = None
+        self._rng: random.Random = world.chance("network")
         self._delay_s = delay_s
         self._frames_max = frames_max
+        self._frames_per_turn = frames_per_turn
         self._handshake_s_max = handshake_s_max
         self._transport_timeout_s = transport_timeout_s
         self._weather: dict[tuple[str, str], Weather] = {}
@@ -154,8 +164,8 @@ class Network:
 
     @property
     def is_sound(self) -> bool:
-        """Whether every connection is open, and none is dead without its ends knowing."""
-        return all(connection.stage is Stage.OPEN for connection in self.connections)
+        """Whether no connection has ended without both ends knowing."""
+        return all(connection.stage is not Stage.ENDED for connection in self.connections)
 
     # -- for dealers and routers
 
@@ -177,10 +187,10 @@ class Network:
         self._dispatch(connection, pipe, frame)
         return True
 
-    def take(self, connection: Connection, pipe: Pipe) -> list[bytes]:
-        """Return what has arrived; the sender may have room again."""
-        frames = list(pipe.arrived)
-        pipe.arrived.clear()
+    def take(self, connection: Connection, pipe: Pipe, *, all_of_it: bool = False) -> list[bytes]:
+        """Return what has arrived, at most `frames_per_turn` unless it is to be all; the sender may have room again."""
+        count = len(pipe.arrived) if all_of_it else min(self._frames_per_turn, len(pipe.arrived))
+        frames = [pipe.arrived.popleft() for _ in range(count)]
         was_full = pipe.count >= self._frames_max
         pipe.count -= len(frames)
         if was_full and frames:
@@ -273,6 +283,8 @@ class Network:
         if connection.ignored:
             pipe.count -= 1
             return
+        if self.ambush is not None and pipe is connection.inward and frame[5:6] == _REQUEST:
+            self.ambush(connection.dealers.process)
         pipe.arrived.append(frame)
         (connection.router if pipe is connection.outward else connection.dealers).on_arrival(connection)
 

@@ -46,11 +46,11 @@ class NodeProcess(Process):
         self.serves = serves
         self.calls = name in net.plan.clients
         self._net = net
-        self._rng = net.world.fork()
-        self._work_rng = net.world.fork()
+        self._rng = net.world.chance(f"core of {name}")
+        self._work_rng = net.world.chance(f"work of {name}")
         self.dealers = Dealers(
             self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(name),
-            outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.fork(),
+            outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
         self._stopping: float | None = None
         self._calls: dict[bytes, record.Call] = {}
@@ -89,6 +89,10 @@ class NodeProcess(Process):
                     service, payload_of(key, size_bytes), timeout_s=timeout_s, attempts=attempts, now=now
                 )
             except BraidError as error:
+                refused = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
+                refused.must_succeed = must_succeed
+                refused.ends = [(world.now, _as_recorded(error))]
+                world.record.calls.append(refused)
                 world.trace.note(world.now, f"{self.name} may not call: {error}")
                 return
             call = record.Call(
@@ -142,6 +146,7 @@ class NodeProcess(Process):
                 self._fail(name, failure, now)
         for name, frame in self.dealers.frames():
             core.on_frame(name, frame, now)
+            core.validate_state()
         self.dealers.flush()
         if now >= core.next_deadline():
             core.on_timer(now)

@@ -18,12 +18,13 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "swarm": tuple(KINDS),
     "calm": (),
     "brokers-die": ("kill-broker", "stop-broker", "vanish-broker"),
-    "brokers-hang": ("pause-broker", "pause-node"),
-    "nodes-die": ("kill-node", "stop-node", "pause-node"),
+    "hang": ("pause-broker", "pause-node", "ambush"),
+    "nodes-die": ("kill-node", "stop-node", "vanish-node", "pause-node", "ambush"),
     "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence"),
     "registry": ("revoke-node", "kill-broker"),
     "intruder": ("reset", "kill-node"),
     "roll": ("roll-broker",),
+    "workers-die": ("kill-node",),
 }
 """Sets of faults to draw from, by name."""
 
@@ -54,6 +55,8 @@ class Plan:
         delay_s: the shortest and the longest time that a frame takes.
         extra_s: what a slow network adds.
         frames_max: frames that a pipe takes.
+        frames_per_turn: frames that a process reads from a connection at once.
+        one_stays_down: whether a broker is not started again when everything heals.
         clock_drift: how much faster or slower than the world's a clock may be.
         intruder_calls: the services that the intruder may call.
         flawless: whether no caller may notice anything.
@@ -80,6 +83,8 @@ class Plan:
     delay_s: tuple[float, float]
     extra_s: float
     frames_max: int
+    frames_per_turn: int
+    one_stays_down: bool
     clock_drift: float
     intruder_calls: tuple[str, ...]
     flawless: bool
@@ -114,7 +119,7 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         nodes={**workers, **both, **clients},
         clients=(*clients, *both),
         services=services,
-        kinds=_some(rng, SCENARIOS[scenario]),
+        kinds=tuple(kind for kind in SCENARIOS[scenario] if _happens(f"{scenario} {seed} {kind}")),
         fault_every_s=rng.choice((0.3, 0.7, 1.5, 3.0)),
         safety_s=rng.choice((3.0, 5.0, 8.0)),
         calls=rng.choice((30, 60, 120)),
@@ -129,6 +134,8 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         delay_s=delay_s,
         extra_s=rng.choice((0.05, 0.3, 1.0)),
         frames_max=rng.choice((2, 8, 1000, 1000)),
+        frames_per_turn=rng.choice((1, 4, 64)),
+        one_stays_down=len(brokers) > 1 and rng.random() < 0.3,
         clock_drift=rng.choice((0.0, 0.0001)),
         intruder_calls=_some(rng, services),
         flawless=False,
@@ -136,23 +143,34 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         stubborn=rng.random() < 0.3,
         known=rng.choice((1, 2, len(brokers))),
     )
-    return _flawless(plan) if scenario == "roll" else plan
+    if plan.one_stays_down:
+        plan = replace(plan, known=len(brokers))  # or a node might know of nobody else
+    return _roomy(plan, scenario) if scenario in ("roll", "workers-die") else plan
 
 
-def _flawless(plan: Plan) -> Plan:
-    """Return a plan in which no caller has a reason to notice anything: there is room and time for everything."""
+def _roomy(plan: Plan, scenario: str) -> Plan:
+    """Return a plan with room and time for everything: nothing but the faults can go wrong."""
     return replace(
         plan,
-        flawless=True,
-        settings=Settings.test(settle_s=1.0),
+        flawless=scenario == "roll",
+        settings=Settings.test(settle_s=1.0, exchange_timeout_s=1.0),
         brokers=plan.brokers if len(plan.brokers) > 1 else ("b0", "b1"),
-        kinds=SCENARIOS["roll"],
+        nodes={name: dict.fromkeys(serves, 64) for name, serves in plan.nodes.items()},
+        kinds=SCENARIOS[scenario],
         burst=min(plan.burst, 3),
         timeouts_s=(5.0,),
         attempts=(3,),
-        work=Work(tuple(each for each in plan.work.durations_s if each < 1.0), 0.0),
+        payload_bytes=(0, 200),
+        work=Work(tuple(each for each in (*plan.work.durations_s, 0.3) if each < 1.0), 0.0),
         frames_max=1000,
+        frames_per_turn=64,
+        one_stays_down=False,
     )
+
+
+def _happens(of: str) -> bool:
+    """Return whether a kind of fault may happen: a new kind changes nothing for the others."""
+    return random.Random(of).random() < 0.5  # noqa: S311 - an even chance that is repeatable
 
 
 def _some(rng: random.Random, of: Sequence[T]) -> tuple[T, ...]:

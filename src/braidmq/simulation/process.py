@@ -27,7 +27,7 @@ class Process(ABC):
         self.paused = False
         self.life = 0
         self._clock_rate = clock_rate
-        self._clock_offset = world.rng.uniform(0.0, 1e6)
+        self._clock_offset = world.chance(f"clock of {name}").uniform(0.0, 1e6)
         self._errands: list[Callable[[], None]] = []
         self._timer_at = float("inf")
         self._waking = False

@@ -97,6 +97,7 @@ class Passage(msgspec.Struct, gc=False):
     retry_count: int = 0
     code: int = 0
     service: str = ""
+    tag: int = 0
 
 
 class Rights(msgspec.Struct, gc=False, frozen=True):
@@ -148,9 +149,13 @@ class Record(msgspec.Struct):
         false_death_s: a broker must have been hampered for that long before others may take it for dead.
         budget: what the clients may spend on retries.
         rights: of each member; nothing is checked where they are not recorded.
+        brokers: the names of all brokers.
+        slow_s: how much later a message may be unseen while, or just after, frames are delayed.
+        undisturbed: whether nothing goes wrong in the whole run.
+        prompt_s: how soon a worker's death must be told and its requests move on; 0 if something else may delay that.
         flawless: whether nothing happens that a caller may notice: no error, nothing flagged, nothing run twice.
         breaches: what somebody got that was not meant for it.
-        sizes: the largest size that each bounded thing had, with its bound, by owner and name.
+        sizes: the size that was nearest to its bound, with the bound, by owner and name.
         views: at the end: in which state each broker lists each other one.
         alive: the brokers that run at the end.
         leftovers: at the end: what a process still held after everything had ended.
@@ -160,6 +165,10 @@ class Record(msgspec.Struct):
     false_death_s: float = 0.0
     budget: Budget = Budget()
     rights: dict[str, Rights] = {}
+    brokers: list[str] = []
+    slow_s: float = 0.0
+    undisturbed: bool = False
+    prompt_s: float = 0.0
     flawless: bool = False
     breaches: list[End] = []
     calls: list[Call] = []
@@ -182,16 +191,8 @@ class Record(msgspec.Struct):
                 found[execution.key].append(execution)
         return found
 
-    def calls_by_id(self) -> dict[bytes, Call]:
-        """Return the calls whose id is known."""
-        return {call.id: call for call in self.calls if call.id}
-
-    def hampered(self, process: str, start: float, end: float) -> bool:
-        """Whether anything was wrong with a process between two times."""
-        return any(each.process == process and each.start <= end and each.end >= start for each in self.outages)
-
     def size(self, owner: str, what: str, value: int, bound: int) -> None:
-        """Note a size, if it is the largest so far."""
+        """Note a size, if it is the nearest to its bound, or the farthest beyond it, so far."""
         before = self.sizes.get((owner, what))
-        if before is None or value > before[0]:
+        if before is None or value - bound > before[0] - before[1]:
             self.sizes[owner, what] = (value, bound)

@@ -34,7 +34,7 @@ class Routes:
         self.admits = admits
         self._network = network
         self._outbox_bytes_max = outbox_bytes_max
-        self._rng = network.world.fork()
+        self._rng = network.world.chance(f"monitor of {process.name}")
         self._connections: dict[bytes, Connection] = {}
         self._backlogs: dict[bytes, Backlog] = {}
         self._readable: dict[Connection, None] = {}
@@ -54,6 +54,8 @@ class Routes:
         for connection in readable:
             for frame in self._network.take(connection, connection.outward):
                 yield connection.route, connection.principal, frame
+            if connection.outward.arrived:
+                self.on_arrival(connection)
 
     def send(self, sends: dict[bytes, list[bytes]]) -> None:
         """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""

@@ -10,19 +10,22 @@ from braidmq.simulation.checkers.ends_once import GRACE_S
 from braidmq.simulation.faults import KINDS, Heal
 from braidmq.simulation.net import QUIET_WORK, Net
 from braidmq.simulation.plan import Plan, plan_of
-from braidmq.simulation.record import Record
+from braidmq.simulation.record import End, Record
 from braidmq.simulation.trace import Trace
 from braidmq.simulation.world import World
 
 WARM_UP_S: Final = 1.0
 """When the first fault may happen; calls are made from the start."""
 
-WHOLE_S_MAX: Final = 20.0
+WHOLE_S_MAX: Final = 8.0
 """How long a net may take to be whole once nothing is wrong with it: some handshakes and reconnections, a suspicion,
 and a full exchange of what brokers know, with the settings that are drawn."""
 
 RESUME_S: Final = 0.1
 """Time in which processes that were stopped do what has waited for them."""
+
+OF_THE_END: Final = frozenset(("I1", "convergence", "leak"))
+"""Rules that can be judged only when a run has come to its end."""
 
 LIVENESS_CALLS: Final = 3
 """Calls of each client to each service when the net is whole."""
@@ -64,7 +67,8 @@ def run(seed: int, scenario: str = "swarm", *, keep_trace: bool = False) -> Run:
     try:
         found = [*_live(net), *violations(world.record)]
     except Exception as error:  # noqa: BLE001 - a core that raises is what is looked for
-        found = [Violation("I8", _told(error), world.now)]
+        world.record.deaths.append(End(world.now, "a process", _told(error)))
+        found = [each for each in violations(world.record) if each.rule not in OF_THE_END]
     return Run(plan, world.trace.digest, world.trace.events, world.now, world.record, world.trace, found)
 
 
@@ -75,6 +79,8 @@ def _live(net: Net) -> list[Violation]:
     _break_it(net)
     world.trace.note(world.now, "all is well from now on", fault=True)
     net.work = QUIET_WORK
+    if net.plan.one_stays_down:
+        net.bury(world.chance("burial").choice(net.plan.brokers))
     world.run(world.now + RESUME_S)
     latest = max((call.deadline for call in world.record.calls), default=world.now)
     world.run(latest + WHOLE_S_MAX, net.is_quiet)
@@ -88,13 +94,16 @@ def _live(net: Net) -> list[Violation]:
     _make_good_calls(net)
     world.run(world.now + SETTLE_S_MAX, lambda: not net.leftovers())
     world.record.leftovers = net.leftovers()
+    net.note_views()
+    if not net.is_whole():
+        return [Violation("convergence", f"not whole any more: {'; '.join(net.why_not_whole())}", world.now)]
     return []
 
 
 def _break_it(net: Net) -> None:
     """The safety phase: calls, and faults that each end by themselves, or with the phase."""
     plan, world = net.plan, net.world
-    rng = world.fork()
+    rng = world.chance("load")
     made = 0
     while made < plan.calls:
         at, client = rng.uniform(0.0, plan.safety_s), net.nodes[rng.choice(plan.clients)]
@@ -112,7 +121,7 @@ def _break_it(net: Net) -> None:
             )
         if rng.random() < 0.1:
             world.at(at + rng.uniform(0.0, 0.5), client.give_up_one)
-    faults = Faults(net, world.fork())
+    faults = Faults(net, world.chance("faults"))
     at = WARM_UP_S
     while plan.kinds and at < plan.safety_s:
         world.at(at, faults.begin_one)

@@ -17,7 +17,7 @@ def passages(
         if message[5] >= CONTROL_FIRST or message[4] >> 4 != MAJOR or len(message) < PREFIX_BYTES:
             continue
         fields = PREFIX.unpack_from(message)
-        _, _, command, flags, retry_count, _, _, _, id_, service_bytes, sender_bytes, _, code, _, _ = fields
+        _, _, command, flags, retry_count, _, _, tag, id_, service_bytes, sender_bytes, _, code, _, _ = fields
         sender_at = PREFIX_BYTES + service_bytes
         yield Passage(
             at,
@@ -31,4 +31,5 @@ def passages(
             retry_count,
             code,
             message[PREFIX_BYTES:sender_at].decode("ascii", "replace"),
+            tag,
         )

@@ -1,4 +1,4 @@
-"""Virtual time: what happens next, and nothing else. No clock, no thread, and one source of chance."""
+"""Virtual time: what happens next, and nothing else. No clock, no thread, and one seed for all chance."""
 
 import heapq
 import random
@@ -19,14 +19,14 @@ class World:
 
     Attributes:
         now: seconds since the beginning.
-        rng: every draw of the run comes from it, or from a generator that it has seeded.
+        seed: every draw of the run comes from it.
         record: what the checkers read.
         trace: what a reader reads.
     """
 
     def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
         self.now = 0.0
-        self.rng = random.Random(seed)  # noqa: S311 - a run must be repeatable
+        self.seed = seed
         self.record = Record()
         self.trace = Trace(keep=keep_trace)
         self._heap: list[tuple[float, int, Action]] = []
@@ -53,6 +53,6 @@ class World:
             action()
         return True
 
-    def fork(self) -> random.Random:
-        """Return a generator of its own for somebody, so that nobody's draws change another's."""
-        return random.Random(self.rng.getrandbits(64))  # noqa: S311 - a run must be repeatable
+    def chance(self, of: str) -> random.Random:
+        """Return a generator for somebody's draws alone: they depend on the seed and the name, on nobody else's."""
+        return random.Random(f"{self.seed} {of}")  # noqa: S311 - a run must be repeatable

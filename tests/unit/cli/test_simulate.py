@@ -39,7 +39,7 @@ def test_a_sound_seed_is_told_on_two_lines(capfd):
     first, second = out.splitlines()
     found = run(1, "calm")
     assert (code, err) == (0, "")
-    assert first == f"1 seeds, 1: {found.plan}; digest {found.digest}, calm, version {version()}: 0 failed"
+    assert first == f"1 seed, 1: {found.plan}; digest {found.digest}, calm, version {version()}: 0 failed"
     assert second.startswith(f"{len(found.record.calls):,} calls and {found.events:,} events in ")
 
 
@@ -54,7 +54,7 @@ def test_a_seed_that_was_drawn_is_told_and_can_be_run_again(capfd):
     for _ in range(2):
         code, out, _ = simulate(capfd, "--scenario", "calm")
         assert code == 0
-        told.append(int(re.match(r"1 seeds, (\d+): ", out)[1]))
+        told.append(int(re.match(r"1 seed, (\d+): ", out)[1]))
     assert told[0] != told[1]
     assert simulate(capfd, "--seed", told[1], "--scenario", "calm")[1].splitlines()[0] == out.splitlines()[0]
 
@@ -165,7 +165,7 @@ def test_only_the_first_failures_are_told_with_their_traces(capfd, monkeypatch):
     assert [f"seed {seed} of " in err for seed in range(1, 6)] == [True] * 5
     assert err.count("--trace` shows all of it") == 5
     assert err.count("faults: ") == 3
-    assert "I8: ZeroDivisionError in fall (test_simulate.py:" in err
+    assert "I8: a process ended: ZeroDivisionError in fall (test_simulate.py:" in err
 
 
 # -- Ctrl-C
@@ -219,4 +219,4 @@ def test_it_is_a_command_of_braidmq():
         capture_output=True, text=True, check=False, env=environment(),
     )  # fmt: skip
     assert (child.returncode, child.stderr) == (0, "")
-    assert child.stdout.startswith("1 seeds, 1: ")
+    assert child.stdout.startswith("1 seed, 1: ")

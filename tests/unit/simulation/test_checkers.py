@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from braidmq.simulation.checkers import CHECKERS, violations
-from braidmq.simulation.record import Call, End, Error, Execution, Outage, Passage, Record, Reply, Verdict
-from braidmq.wire.envelope import REPLY, REQUEST
+from braidmq.simulation.record import Call, End, Error, Execution, Outage, Passage, Record, Reply, Rights, Verdict
+from braidmq.wire.envelope import LOST, REPLY, REQUEST
 
 
 def good() -> Record:
@@ -20,14 +20,40 @@ def good() -> Record:
         passages=[
             Passage(1.0, "b1", "in", "c1", REQUEST, b"1"),
             Passage(1.5, "b2", "in", "c1", REQUEST, b"1", possible_duplicate=True, retry_count=1),
-            Passage(1.9, "b2", "out", "c1", REPLY, b"1", sender="w1"),
+            Passage(1.51, "b2", "out", "w1", REQUEST, b"1", "c1", True, 1, 0, "s", 7),
+            Passage(1.89, "b2", "in", "w1", REPLY, b"1", "w1", True, 1, 0, "s", 7),
+            Passage(1.9, "b2", "out", "c1", REPLY, b"1", "w1", True, 1),
         ],
         outages=[Outage("b1", "stop", 1.0, 5.0)],
         verdicts=[Verdict(4.0, "b2", "b1")],
         sizes={("b1", "requests that wait"): (10, 10)},
         views={("b1", "b2"): "alive", ("b2", "b1"): "alive"},
         alive=["b1", "b2"],
+        rights={"c1": Rights(calls=("s",)), "w1": Rights(serves=("s",)), "w2": Rights(serves=("s",))},
     )
+
+
+def undisturbed(record: Record) -> None:
+    """Nothing was wrong in the whole run."""
+    record.undisturbed = True
+    record.outages.clear()
+
+
+def flawless(record: Record) -> None:
+    record.flawless = True
+
+
+def sat_on(record: Record) -> None:
+    """w3 was killed with a request of b1, which says nothing."""
+    record.prompt_s = 0.1
+    record.outages.append(Outage("w3", "kill", 1.3, 2.0))
+    record.passages.insert(1, Passage(1.2, "b1", "out", "w3", REQUEST, b"1", "c1", service="s", tag=3))
+
+
+def sat_on_by_client(record: Record) -> None:
+    """The same, but b1 tells the client, which goes on only at 1.5."""
+    sat_on(record)
+    record.passages.insert(2, Passage(1.35, "b1", "out", "c1", LOST, b"1", "b1"))
 
 
 def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
@@ -41,16 +67,22 @@ def fail(record: Record) -> None:
 DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "never ends": ("I1", lambda record: record.calls[0].ends.clear()),
     "ends twice": ("I1", lambda record: record.calls[0].ends.append(record.calls[0].ends[0])),
+    "too late before its time": (
+        "I1",
+        lambda record: end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 5.9),
+    ),
     "ends late": ("I1", lambda record: end(record, Reply("a", "w1", b"1", True, 1), 6.26)),
     "another's answer": ("I2", lambda record: end(record, Reply("b", "w1", b"1", True, 1))),
     "an answer from nowhere": ("I2", lambda record: end(record, Reply("a", "w3", b"1", True, 1))),
     "another request's id": ("I2", lambda record: end(record, Reply("a", "w1", b"2", True, 1))),
-    "a reply to another": ("I2", lambda record: setattr(record.passages[2], "peer", "c2")),
-    "a reply of who had not begun": ("I2", lambda record: setattr(record.passages[2], "at", 1.05)),
+    "a reply to another": ("I2", lambda record: setattr(record.passages[4], "peer", "c2")),
+    "a reply of who had not begun": ("I2", lambda record: setattr(record.passages[4], "at", 1.05)),
     "two runs unflagged": ("I3", lambda record: setattr(record.executions[1], "possible_duplicate", False)),
     "a retry without a flag": ("I3", lambda record: setattr(record.executions[0], "retry_count", 1)),
     "twice on one worker": ("I3", lambda record: setattr(record.executions[1], "worker", "w1")),
     "a reply that hides it": ("I3", lambda record: end(record, Reply("a", "w1", b"1", False, 1))),
+    "a flag forgotten on its way": ("I3", lambda record: setattr(record.passages[2], "possible_duplicate", False)),
+    "a retry count changed on its way": ("I3", lambda record: setattr(record.passages[4], "retry_count", 0)),
     "a broken promise": ("I3", lambda record: end(record, Error("NoWorker", 3, maybe_executed=False))),
     "too many runs": ("I4", lambda record: setattr(record.calls[0], "attempts_max", 1)),
     "too high a retry count": ("I4", lambda record: setattr(record.executions[1], "retry_count", 3)),
@@ -59,11 +91,21 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a late start": ("I5", lambda record: setattr(record.executions[1], "started", 6.06)),
     "a queue too long": ("I6", lambda record: record.size("b1", "requests that wait", 11, 10)),
     "an error in a sound net": ("I7", fail),
+    "a slow reply in a sound net": ("I7", lambda record: setattr(record.calls[0], "must_succeed", True)),
+    "a call that it may not make": ("rights", lambda record: record.rights.pop("c1")),
+    "a call given to who may not serve it": ("rights", lambda record: record.rights.pop("w1")),
+    "a breach": ("rights", lambda record: record.breaches.append(End(3.0, "mallory", "got an answer"))),
+    "an error where nobody should notice anything": ("flawless", flawless),
+    "a flag without a fault": ("needless", undisturbed),
+    "two answers to one attempt": ("answers", lambda record: record.passages.append(record.passages[4])),
+    "no answer to an attempt": ("answers", undisturbed),
+    "a broker that sits on a loss": ("losses", sat_on),
+    "a client that sits on a loss": ("losses", sat_on_by_client),
     "a process that ends": ("I8", lambda record: record.deaths.append(End(3.0, "b1", "exit code 1"))),
     "a broker unknown": ("convergence", lambda record: record.views.pop(("b1", "b2"))),
     "a broker taken for alive": ("convergence", lambda record: record.alive.remove("b2")),
-    "a false death": ("no false death", lambda record: record.outages.clear()),
-    "a request left": ("nothing left", lambda record: record.leftovers.append("b1 holds a request")),
+    "a false death": ("false death", lambda record: record.outages.clear()),
+    "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
 

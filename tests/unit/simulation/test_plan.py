@@ -87,6 +87,6 @@ def test_a_plan_says_in_one_line_what_it_is():
     assert "\n" not in line
     counts = (len(plan.brokers), len(plan.nodes), len(plan.services), plan.calls)
     assert line.startswith("{} brokers, {} nodes, {} services, {} calls in ".format(*counts))
-    assert line.endswith(f" s; faults: {', '.join(plan.kinds)}")
+    assert line.endswith(f" s; faults: {', '.join(plan.kinds) or 'none'}")
     assert str(plan_of(1, "calm")).endswith("; faults: none")
     assert str(plan_of(1, "intruder")).endswith("; an intruder")

@@ -157,7 +157,7 @@ def test_a_process_that_ends_in_its_turn_sets_no_timer(world, process):
 @pytest.mark.parametrize("rate", [1.0, 0.9, 1.0001])
 def test_a_clock_goes_at_its_rate_from_any_beginning(world, rate):
     process = Plain(world, clock_rate=rate)
-    other = Plain(world)
+    other = Plain(world, "other")
     before = process.clock
     assert before != other.clock
     world.run(100.0)

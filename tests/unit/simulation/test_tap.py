@@ -18,10 +18,12 @@ def tapped(*messages):
 @pytest.mark.parametrize("command", [each for each in Command if each < 32])
 def test_every_exchange_message_is_noted_as_it_is(command):
     envelope = Envelope(
-        command, ID, flags=Flag.POSSIBLE_DUPLICATE | 0x80, retry_count=3, service=b"echo", sender=b"c0",
+        command, ID, flags=Flag.POSSIBLE_DUPLICATE | 0x80, retry_count=3, tag=5, service=b"echo", sender=b"c0",
         receiver=b"w0", code=int(Reason.BUSY), extension=b"xy", payload=b"p",
     )  # fmt: skip
-    assert tapped(encode(envelope)) == [Passage(1.5, "b0", "in", "w0", command, ID, "c0", True, 3, Reason.BUSY)]
+    assert tapped(encode(envelope)) == [
+        Passage(1.5, "b0", "in", "w0", command, ID, "c0", True, 3, Reason.BUSY, "echo", 5)
+    ]
 
 
 def test_a_message_without_anything_is_noted_too():

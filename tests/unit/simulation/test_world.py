@@ -96,13 +96,13 @@ def test_events_without_end_end(world, monkeypatch):
 
 def test_nobodys_draws_change_anothers():
     one, other = World(7), World(7)
-    first, first_of_other = one.fork(), other.fork()
+    busy = one.chance("a")
     for _ in range(100):
-        first.random()
-    assert one.fork().random() == other.fork().random()
-    assert first_of_other.random() not in (first.random(), World(8).fork().random())
+        busy.random()
+    assert one.chance("b").random() == other.chance("b").random()
 
 
-def test_the_same_seed_draws_the_same():
-    assert World(7).rng.random() == World(7).rng.random()
-    assert World(7).rng.random() != World(8).rng.random()
+def test_draws_depend_on_the_seed_and_on_whose_they_are():
+    draws = [World(7).chance("a").random(), World(7).chance("b").random(), World(8).chance("a").random()]
+    assert len(set(draws)) == len(draws)
+    assert World(7).chance("a").random() == draws[0]

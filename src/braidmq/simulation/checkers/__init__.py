@@ -4,14 +4,17 @@ from collections.abc import Callable
 from typing import Final
 
 from braidmq.simulation.checkers import (
+    answered_once,
     attempts_bounded,
     brokers_agree,
     duplicates_flagged,
     ends_once,
     flawless,
+    losses_told,
     no_false_death,
     nothing_late,
     nothing_left,
+    nothing_needless,
     processes_live,
     right_answer,
     rights_kept,
@@ -31,12 +34,15 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "I7": service_restored.check,
     "I8": processes_live.check,
     "convergence": brokers_agree.check,
-    "no false death": no_false_death.check,
+    "false death": no_false_death.check,
     "rights": rights_kept.check,
     "flawless": flawless.check,
-    "nothing left": nothing_left.check,
+    "losses": losses_told.check,
+    "needless": nothing_needless.check,
+    "answers": answered_once.check,
+    "leak": nothing_left.check,
 }
-"""All checkers, by what they check."""
+"""All checkers, by the rule that their violations name."""
 
 
 def violations(record: Record) -> list[Violation]:

@@ -17,12 +17,14 @@ def check(record: Record) -> list[Violation]:
     attempts: Counter[bytes] = Counter()
     refused: Counter[bytes] = Counter()
     unknown: dict[bytes, int] = defaultdict(int)
+    last: dict[bytes, float] = {}
     clients = {call.id: call.client for call in record.calls}
     for passage in record.passages:
         if passage.peer != clients.get(passage.id):
             continue
         if passage.command == REQUEST and passage.way == "in":
             attempts[passage.id] += 1
+            last[passage.id] = passage.at
             unknown[passage.id] = max(unknown[passage.id], passage.retry_count)
         elif passage.command == REJECT and passage.way == "out" and passage.code in FREE:
             refused[passage.id] += 1
@@ -40,21 +42,26 @@ def check(record: Record) -> list[Violation]:
         if what:
             found.append(Violation("I4", f"{call.key} {what} with {most} attempts", call.started, call.id))
     paid = {id_: count - 1 - min(1, unknown[id_]) - refused[id_] for id_, count in attempts.items()}
-    return found + _overspent(record, paid)
+    return found + _overspent(record, {id_: count for id_, count in paid.items() if count > 0}, last)
 
 
-def _overspent(record: Record, paid: dict[bytes, int]) -> list[Violation]:
-    """The first move after a death or silence is free, as are those after refusals in FREE; the rest is paid."""
+def _overspent(record: Record, paid: dict[bytes, int], last: dict[bytes, float]) -> list[Violation]:
+    """The first move after a death or silence is free, as are those after refusals in FREE; the rest is paid.
+
+    What was earned counts until the last paid retry has reached a broker.
+    """
     found, budget = [], record.budget
     calls: dict[tuple[str, int], list[Call]] = defaultdict(list)
     for call in record.calls:
         calls[call.client, call.life].append(call)
     for (client, _life), mine in calls.items():
-        spent = sum(max(0, paid.get(call.id, 0)) for call in mine)
-        duration_s = max(call.deadline for call in mine) - min(call.started for call in mine)
-        earned = budget.most + budget.ratio * len(mine) + budget.per_s * duration_s
+        until = max((last[call.id] for call in mine if call.id in paid), default=0.0)
+        made = [call for call in mine if call.started <= until]
+        if not made:
+            continue
+        spent = sum(paid.get(call.id, 0) for call in mine)
+        earned = budget.most + budget.ratio * len(made) + budget.per_s * (until - made[0].started)
         if spent > earned:
-            found.append(
-                Violation("I4", f"{client} paid for {spent} retries of {len(mine)} calls and has {earned:.1f}")
-            )
+            text = f"{client} paid for {spent} retries of {len(made)} calls and has {earned:.1f}"
+            found.append(Violation("I4", text, until))
     return found

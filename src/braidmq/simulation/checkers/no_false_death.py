@@ -1,4 +1,4 @@
-"""A broker that was never hampered for long is taken for dead by nobody that was not hampered either."""
+"""Nobody takes a broker for dead while no broker is hampered for as long as a death takes, unless it has ended."""
 
 from typing import Final
 
@@ -41,9 +41,13 @@ def _ended(record: Record, verdict: Verdict) -> bool:
 
 
 def _merged(record: Record) -> list[tuple[float, float]]:
-    """Return the stretches of time in which something was wrong with somebody, without gaps worth mentioning."""
+    """Return the stretches of time in which something was wrong with a broker, without gaps worth mentioning.
+
+    With any broker: what two brokers say of a third one comes to all of them, and what nodes do concerns none.
+    """
     found: list[tuple[float, float]] = []
-    for start, end in sorted((each.start, each.end) for each in record.outages):
+    hampered = [each for each in record.outages if not record.brokers or each.process in record.brokers]
+    for start, end in sorted((each.start, each.end) for each in hampered):
         if found and start <= found[-1][1] + GAP_FACTOR * record.false_death_s:
             found[-1] = (found[-1][0], max(found[-1][1], end))
         else:

@@ -1,0 +1,27 @@
+"""Where nothing goes wrong, nothing is flagged, nothing runs twice, and no broker is missed."""
+
+from typing import Final
+
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Error, Record
+
+OF_FAULTS: Final = frozenset(("AttemptsExhausted", "NoBroker", "NotRegistered"))
+"""Errors that only a fault explains."""
+
+
+def check(record: Record) -> list[Violation]:
+    """Return what looks like faults in a run without any."""
+    if not record.undisturbed:
+        return []
+    found = [
+        Violation("needless", f"{each.key} was flagged for {each.worker}", each.started, each.id)
+        for each in record.executions
+        if each.possible_duplicate
+    ]
+    found += [
+        Violation("needless", f"{call.key} failed: {end.kind}: {end.text}", when, call.id)
+        for call in record.calls
+        for when, end in call.ends
+        if isinstance(end, Error) and end.kind in OF_FAULTS
+    ]
+    return found
