@@ -68,7 +68,8 @@ class Net:
         record.brokers = list(plan.brokers)
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
-        record.undisturbed = not (plan.kinds or plan.intruder or plan.one_stays_down)
+        disturbed = plan.kinds or plan.intruder or plan.one_stays_down
+        record.undisturbed = not disturbed and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
         record.false_death_s = 0.9 * settings.suspicion_s
         record.flawless = plan.flawless
         if plan.kinds == ("kill-node",) and not plan.intruder:

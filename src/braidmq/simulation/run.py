@@ -94,8 +94,9 @@ def _live(net: Net) -> list[Violation]:
     _make_good_calls(net)
     world.run(world.now + SETTLE_S_MAX, lambda: not net.leftovers())
     world.record.leftovers = net.leftovers()
+    whole = world.run(world.now + WHOLE_S_MAX, net.is_whole)
     net.note_views()
-    if not net.is_whole():
+    if not whole:
         return [Violation("convergence", f"not whole any more: {'; '.join(net.why_not_whole())}", world.now)]
     return []
 

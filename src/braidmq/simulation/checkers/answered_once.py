@@ -15,7 +15,10 @@ def check(record: Record) -> list[Violation]:
     asked: dict[tuple[str, str, bytes, int], float] = {}
     answers: Counter[tuple[str, str, bytes, int]] = Counter()
     found = []
+    clients = {call.id: call.client for call in record.calls}
     for each in record.passages:
+        if clients.get(each.id) != each.peer:
+            continue
         attempt = (each.broker, each.peer, each.id, each.tag)
         if each.way == "in" and each.command == REQUEST:
             asked[attempt] = each.at
