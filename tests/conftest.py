@@ -2,7 +2,7 @@ import secrets
 
 import pytest
 
-NEW_SEEDS = 30
+NEW_SEEDS = 10
 FIRST_NEW_SEED = pytest.StashKey[int]()
 
 

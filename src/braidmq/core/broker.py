@@ -153,8 +153,12 @@ class BrokerCore:
             return
         session.heard_at = now
         if messages:
-            age_s = session.staleness.age_s(int.from_bytes(frame[8:12]), now)
+            written = frame[8:12]
+            age_s = session.staleness.age_s(int.from_bytes(written), now)
             for message in messages:
+                if message[8:12] != written:  # it was added to what waited for a full pipe
+                    written = message[8:12]
+                    age_s = session.staleness.age_s(int.from_bytes(written), now)
                 self._on_message(session, message, age_s, now)
         if not intact:
             self._malformed(session, "a frame that is no bundle")

@@ -128,8 +128,12 @@ class NodeCore:
         self.links.on_heard(link, now)
         messages, intact = split(frame)
         if messages:
-            age_s = link.staleness.age_s(int.from_bytes(frame[8:12]), now)
+            written = frame[8:12]
+            age_s = link.staleness.age_s(int.from_bytes(written), now)
             for message in messages:
+                if message[8:12] != written:  # it was added to what waited for a full pipe
+                    written = message[8:12]
+                    age_s = link.staleness.age_s(int.from_bytes(written), now)
                 self._on_message(link, message, age_s, now)
         if not intact:
             self.links.on_malformed(link, "a frame that is no bundle")
