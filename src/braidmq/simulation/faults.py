@@ -61,7 +61,7 @@ def roll_broker(net: Net, rng: random.Random) -> Heal | None:
     def restart() -> None:
         if broker.up:
             net.world.later(ENDED_S, restart)
-        else:
+        elif net.buried != broker.name:
             _restart(broker, recover)
 
     net.world.later(ENDED_S, restart)
