@@ -39,7 +39,7 @@ class Plain(Process):
         if self.up:
             self.end()
 
-    def stop(self) -> None:
+    def _drain(self, now: float) -> None:
         self.kill()
 
     def _begin(self) -> None:

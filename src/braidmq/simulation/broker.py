@@ -46,14 +46,13 @@ class BrokerProcess(Process):
             self, net.network, lambda peer: net.brokers[peer].routes, principal=principal_of(name),
             outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
-        self._stopping: float | None = None
         self._states: dict[str, str] = {}
         self._version = -1
 
     @property
     def serves(self) -> bool:
         """Whether it takes requests."""
-        return self.up and not self.paused and self._stopping is None
+        return self.up and not self.paused and self.stopping is None
 
     # -- what happens to it
 
@@ -63,16 +62,6 @@ class BrokerProcess(Process):
             self.dealers.close_all()
             self.routes.close_all(lossless=False)
             self.end()
-
-    def stop(self) -> None:
-        """Let it drain and end, as SIGTERM does."""
-
-        def drain() -> None:
-            if self._stopping is None:
-                self._stopping = self.clock
-                self.core.drain(self.clock)
-
-        self.later(0.0, drain)
 
     def reread_registry(self) -> None:
         """Let it take over the registry of the net."""
@@ -87,7 +76,6 @@ class BrokerProcess(Process):
 
     def _begin(self) -> None:
         net, now, settings = self._net, self.clock, self._net.plan.settings
-        self._stopping = None
         self._states = {}
         self._version = -1
         self.registry = net.registry.copy()
@@ -105,6 +93,9 @@ class BrokerProcess(Process):
         if address.name not in self._net.brokers:
             raise ProtocolError(f"{address.name} is not registered")
         return address
+
+    def _drain(self, now: float) -> None:
+        self.core.drain(now)
 
     def _turn(self, now: float) -> float:
         core, peering, record = self.core, self.core.peering, self.world.record
@@ -125,7 +116,7 @@ class BrokerProcess(Process):
         self.routes.flush()
         self._act(now)
         self._note()
-        if self._stopping is not None and (core.idle or now - self._stopping >= self._net.plan.settings.drain_s):
+        if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)
             self._act(now)
             self.dealers.close_all()

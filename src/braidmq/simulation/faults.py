@@ -1,10 +1,13 @@
-"""What goes wrong: one function for each kind of fault. Each begins it and returns what ends it."""
+"""What goes wrong, by kind. A fault is begun with the net and a generator; it returns what ends it.
+
+A fault that befalls one process is made for a choice of processes: those that exist, run, or serve.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from braidmq.simulation.network import RETRANSMIT_S
 
@@ -12,42 +15,54 @@ if TYPE_CHECKING:
     from braidmq.simulation.net import Net
     from braidmq.simulation.process import Process
 
-Heal = Callable[[], None]
 ENDED_S: Final = 0.1
 """How often a broker that drains is looked at, whether it has ended."""
 
-P = TypeVar("P", bound="Process")
+Heal = Callable[[], None]
 Fault = Callable[["Net", random.Random], Heal | None]
+Choose = Callable[["Net"], "Sequence[Process]"]
+Pairs = list[tuple[str, str]]
 
 
-def kill_broker(net: Net, rng: random.Random) -> Heal | None:
+def kill(choose: Choose) -> Fault:
     """Kill -9: its connections are closed by its system."""
-    broker = _one(rng, net.brokers_up)
-    if broker is None:
-        return None
-    recover = _say(net, broker, "kill")
-    broker.kill()
-    return lambda: _restart(broker, recover)
+
+    def begin(net: Net, process: Process) -> Heal:
+        recover = _say(net, process, "kill")
+        process.kill()
+        return lambda: _restart(process, recover)
+
+    return _befalls(choose, begin)
 
 
-def vanish_broker(net: Net, rng: random.Random) -> Heal | None:
+def vanish(choose: Choose) -> Fault:
     """Its host loses power: nobody is told."""
-    return _vanish(net, _one(rng, net.brokers_up))
+
+    def begin(net: Net, process: Process) -> Heal:
+        recover = _say(net, process, "vanish")
+        for connection in list(net.network.connections):
+            if process in (connection.dealers.process, connection.router.process):
+                net.network.reset(connection, silent=True)
+        process.kill()
+        return lambda: _restart(process, recover)
+
+    return _befalls(choose, begin)
 
 
-def vanish_node(net: Net, rng: random.Random) -> Heal | None:
-    """The same for a node."""
-    return _vanish(net, _one(rng, net.nodes_up))
-
-
-def stop_broker(net: Net, rng: random.Random) -> Heal | None:
+def stop(choose: Choose) -> Fault:
     """SIGTERM: it drains and ends."""
-    broker = _one(rng, [each for each in net.brokers_up if each.serves])
-    if broker is None:
-        return None
-    recover = _say(net, broker, "stop")
-    broker.stop()
-    return lambda: _restart(broker, recover)
+
+    def begin(net: Net, process: Process) -> Heal:
+        recover = _say(net, process, "stop")
+        process.stop()
+        return lambda: _restart(process, recover)
+
+    return _befalls(choose, begin)
+
+
+def pause(choose: Choose) -> Fault:
+    """SIGSTOP, a host that stands still for a time, or a handler that blocks its event loop."""
+    return _befalls(choose, _pause)
 
 
 def roll_broker(net: Net, rng: random.Random) -> Heal | None:
@@ -68,36 +83,6 @@ def roll_broker(net: Net, rng: random.Random) -> Heal | None:
     return None
 
 
-def pause_broker(net: Net, rng: random.Random) -> Heal | None:
-    """SIGSTOP, or a host that stands still for a time."""
-    return _pause(net, _one(rng, [each for each in net.brokers_up if not each.paused]))
-
-
-def kill_node(net: Net, rng: random.Random) -> Heal | None:
-    """Kill -9 of a node."""
-    node = _one(rng, net.nodes_up)
-    if node is None:
-        return None
-    recover = _say(net, node, "kill")
-    node.kill()
-    return lambda: _restart(node, recover)
-
-
-def stop_node(net: Net, rng: random.Random) -> Heal | None:
-    """SIGTERM of a node: it drains and ends."""
-    node = _one(rng, net.nodes_up)
-    if node is None:
-        return None
-    recover = _say(net, node, "stop")
-    node.stop()
-    return lambda: _restart(node, recover)
-
-
-def pause_node(net: Net, rng: random.Random) -> Heal | None:
-    """SIGSTOP of a node, or a handler that blocks its event loop."""
-    return _pause(net, _one(rng, [each for each in net.nodes_up if not each.paused]))
-
-
 def ambush(net: Net, rng: random.Random) -> Heal | None:
     """The next worker that a request reaches is stopped in this very moment, for as long as its client waits or longer.
 
@@ -108,9 +93,7 @@ def ambush(net: Net, rng: random.Random) -> Heal | None:
     def spring(worker: Process) -> None:
         net.network.ambush = None
         if worker.up and not worker.paused:
-            heal = _pause(net, worker)
-            assert heal is not None
-            net.world.later(duration_s, heal)
+            net.world.later(duration_s, _pause(net, worker))
 
     net.network.ambush = spring
 
@@ -120,31 +103,39 @@ def ambush(net: Net, rng: random.Random) -> Heal | None:
     return end
 
 
-def cut(net: Net, rng: random.Random) -> Heal | None:
-    """A partition between some processes and the others, both ways."""
-    return _cut(net, rng, both=True)
+def cut(*, both: bool) -> Fault:
+    """A partition between some processes and the others, both ways or letting one direction through."""
 
+    def begin(net: Net, rng: random.Random) -> Heal:
+        names = [*net.brokers, *net.nodes]
+        some = rng.sample(names, rng.randint(1, max(1, len(names) // 2)))
+        pairs = [(a, b) for a in some for b in names if b not in some]
+        if both:
+            pairs += [(b, a) for a, b in pairs]
+        way = "both ways" if both else "one way"
+        net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
+        recover = net.hamper("cut", *(net.process(name) for name in some))
+        for pair in pairs:
+            net.network.weather(*pair).cut += 1
 
-def cut_one_way(net: Net, rng: random.Random) -> Heal | None:
-    """A partition that lets one direction through."""
-    return _cut(net, rng, both=False)
+        def heal() -> None:
+            net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
+            for pair in pairs:
+                net.network.weather(*pair).cut -= 1
+            recover()
+            net.network.clear_up()
+
+        return heal
+
+    return begin
 
 
 def loss(net: Net, rng: random.Random) -> Heal | None:
     """Packets are lost everywhere."""
     share = rng.choice((0.01, 0.05, 0.2))
     net.world.trace.note(net.world.now, f"{share:.0%} of the packets are lost", fault=True)
-    recover = net.hamper("loss")
-    for source, target in net.pairs():
-        net.network.weather(source, target).loss = share
-
-    def heal() -> None:
-        for source, target in net.pairs():
-            weather = net.network.weather(source, target)
-            weather.loss = 0.0 if weather.loss == share else weather.loss  # a later fault may have set its own
-        net.world.later(7 * RETRANSMIT_S, recover)  # what was lost three times is on its way
-
-    return heal
+    # What was lost three times is still on its way when it is over.
+    return _spoil(net, "loss", share, net.pairs(), lasts_s=7 * RETRANSMIT_S)
 
 
 def delay(net: Net, rng: random.Random) -> Heal | None:
@@ -152,33 +143,29 @@ def delay(net: Net, rng: random.Random) -> Heal | None:
     pairs = [pair for pair in net.pairs() if rng.random() < 0.5]
     extra_s = net.plan.extra_s * rng.random()
     net.world.trace.note(net.world.now, f"{extra_s:.3f} s more for {len(pairs)} directions", fault=True)
-    recover = net.hamper("delay")
-    for source, target in pairs:
-        net.network.weather(source, target).extra_s = extra_s
-
-    def heal() -> None:
-        for source, target in pairs:
-            weather = net.network.weather(source, target)
-            weather.extra_s = 0.0 if weather.extra_s == extra_s else weather.extra_s
-        net.world.later(extra_s, recover)
-
-    return heal
+    return _spoil(net, "delay", extra_s, pairs, lasts_s=extra_s)
 
 
-def reset(net: Net, rng: random.Random) -> Heal | None:
-    """Some connections break: both ends learn of it at once."""
-    return _reset(net, rng, silent=False)
+def reset(*, silent: bool) -> Fault:
+    """Some connections break: both ends learn of it at once, or, if something between forgets them, not for long."""
 
+    def begin(net: Net, rng: random.Random) -> None:
+        connections = [each for each in net.network.connections if rng.random() < 0.3]
+        kind = "silence" if silent else "reset"
+        net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
+        recover = net.hamper(kind)
+        for connection in connections:
+            net.network.reset(connection, silent=silent)
+        settings = net.plan.settings
+        net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, recover)
 
-def silence(net: Net, rng: random.Random) -> Heal | None:
-    """Something between forgets some connections: frames vanish, and nobody learns of it for long."""
-    return _reset(net, rng, silent=True)
+    return begin
 
 
 def revoke_node(net: Net, rng: random.Random) -> Heal | None:
     """A node is taken off the registry; the brokers hear of it one after the other. Later it is put back."""
-    node = _one(rng, list(net.nodes.values()))
-    if node is None or not net.is_registered(node.name):
+    node = rng.choice(list(net.nodes.values()))
+    if not net.is_registered(node.name):
         return None
     recover = _say(net, node, "revoke")
     member = net.registry.remove(node.name)
@@ -192,30 +179,34 @@ def revoke_node(net: Net, rng: random.Random) -> Heal | None:
     return heal
 
 
-KINDS: Final[dict[str, Fault]] = {
-    "kill-broker": kill_broker,
-    "vanish-broker": vanish_broker,
-    "stop-broker": stop_broker,
-    "roll-broker": roll_broker,
-    "pause-broker": pause_broker,
-    "kill-node": kill_node,
-    "stop-node": stop_node,
-    "vanish-node": vanish_node,
-    "ambush": ambush,
-    "pause-node": pause_node,
-    "cut": cut,
-    "cut-one-way": cut_one_way,
-    "loss": loss,
-    "delay": delay,
-    "reset": reset,
-    "silence": silence,
-    "revoke-node": revoke_node,
-}
-"""All kinds, by name."""
+def _brokers(net: Net) -> Sequence[Process]:
+    return net.brokers_up
 
 
-def _one(rng: random.Random, of: Sequence[P]) -> P | None:
-    return rng.choice(of) if of else None
+def _nodes(net: Net) -> Sequence[Process]:
+    return net.nodes_up
+
+
+def _running_brokers(net: Net) -> Sequence[Process]:
+    return [each for each in net.brokers_up if not each.paused]
+
+
+def _running_nodes(net: Net) -> Sequence[Process]:
+    return [each for each in net.nodes_up if not each.paused]
+
+
+def _serving_brokers(net: Net) -> Sequence[Process]:
+    return [each for each in net.brokers_up if each.serves]
+
+
+def _befalls(choose: Choose, begin: Callable[[Net, Process], Heal]) -> Fault:
+    """Return the fault that befalls one of those that `choose` returns, if there are any."""
+
+    def fault(net: Net, rng: random.Random) -> Heal | None:
+        chosen = choose(net)
+        return begin(net, rng.choice(chosen)) if chosen else None
+
+    return fault
 
 
 def _say(net: Net, process: Process, kind: str) -> Heal:
@@ -229,9 +220,7 @@ def _restart(process: Process, recover: Heal) -> None:
     recover()
 
 
-def _pause(net: Net, process: Process | None) -> Heal | None:
-    if process is None:
-        return None
+def _pause(net: Net, process: Process) -> Heal:
     recover = _say(net, process, "pause")
     life = process.life
     process.pause()
@@ -245,51 +234,45 @@ def _pause(net: Net, process: Process | None) -> Heal | None:
     return heal
 
 
-def _vanish(net: Net, process: Process | None) -> Heal | None:
-    if process is None:
-        return None
-    recover = _say(net, process, "vanish")
-    for connection in list(net.network.connections):
-        if process in (connection.dealers.process, connection.router.process):
-            net.network.reset(connection, silent=True)
-    process.kill()
-    return lambda: _restart(process, recover)
-
-
-def _cut(net: Net, rng: random.Random, *, both: bool) -> Heal | None:
-    names = [*net.brokers, *net.nodes]
-    some = rng.sample(names, rng.randint(1, max(1, len(names) // 2)))
-    pairs = [(a, b) for a in some for b in names if b not in some]
-    if both:
-        pairs += [(b, a) for a, b in pairs]
-    way = "both ways" if both else "one way"
-    net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
-    recover = net.hamper("cut", *(net.process(name) for name in some))
+def _spoil(net: Net, kind: Literal["loss", "delay"], value: float, pairs: Pairs, *, lasts_s: float) -> Heal:
+    """Make the weather between some pairs bad; `lasts_s` is how long its end takes to be felt."""
+    what = "loss" if kind == "loss" else "extra_s"
+    recover = net.hamper(kind)
     for pair in pairs:
-        net.network.weather(*pair).cut += 1
+        setattr(net.network.weather(*pair), what, value)
 
     def heal() -> None:
-        net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
         for pair in pairs:
-            net.network.weather(*pair).cut -= 1
-        recover()
-        net.network.clear_up()
+            weather = net.network.weather(*pair)
+            if getattr(weather, what) == value:  # else a later fault has set its own
+                setattr(weather, what, 0.0)
+        net.world.later(lasts_s, recover)
 
     return heal
-
-
-def _reset(net: Net, rng: random.Random, *, silent: bool) -> Heal | None:
-    connections = [each for each in net.network.connections if rng.random() < 0.3]
-    kind = "silence" if silent else "reset"
-    net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
-    recover = net.hamper(kind)
-    for connection in connections:
-        net.network.reset(connection, silent=silent)
-    settings = net.plan.settings
-    net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, recover)
-    return None
 
 
 def _spread_registry(net: Net, rng: random.Random) -> None:
     for broker in net.brokers.values():
         net.world.later(rng.uniform(0.0, 0.5), broker.reread_registry)
+
+
+KINDS: Final[dict[str, Fault]] = {
+    "kill-broker": kill(_brokers),
+    "vanish-broker": vanish(_brokers),
+    "stop-broker": stop(_serving_brokers),
+    "roll-broker": roll_broker,
+    "pause-broker": pause(_running_brokers),
+    "kill-node": kill(_nodes),
+    "stop-node": stop(_nodes),
+    "vanish-node": vanish(_nodes),
+    "ambush": ambush,
+    "pause-node": pause(_running_nodes),
+    "cut": cut(both=True),
+    "cut-one-way": cut(both=False),
+    "loss": loss,
+    "delay": delay,
+    "reset": reset(silent=False),
+    "silence": reset(silent=True),
+    "revoke-node": revoke_node,
+}
+"""All kinds, by name."""

@@ -95,9 +95,8 @@ class Intruder(Process):
         self._dealers.close_all()
         self.end()
 
-    def stop(self) -> None:
-        """End at once: it has no manners."""
-        self.kill()
+    def _drain(self, now: float) -> None:
+        self.kill()  # it has no manners
 
     def _begin(self) -> None:
         self._heard.clear()

@@ -52,7 +52,6 @@ class NodeProcess(Process):
             self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(name),
             outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
-        self._stopping: float | None = None
         self._calls: dict[bytes, record.Call] = {}
         self._ended: dict[bytes, record.Call] = {}
         self._tasks: dict[Job, _Task] = {}
@@ -66,42 +65,28 @@ class NodeProcess(Process):
             self.dealers.close_all()
             self._end()
 
-    def stop(self) -> None:
-        """Let it drain and end, as SIGTERM does."""
-
-        def drain() -> None:
-            if self._stopping is None:
-                self._stopping = self.clock
-                self.core.drain(self.clock)
-
-        self.later(0.0, drain)
-
     def call(self, service: str, *, timeout_s: float, attempts: int, size_bytes: int, must_succeed: bool) -> None:
         """Make a call when it runs next."""
 
         def begin() -> None:
-            if self._stopping is not None:
+            if self.stopping is not None:
                 return
             self._numbers += 1
             key, now, world = f"{self.name}:{self._numbers}", self.clock, self.world
+            call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
+            call.must_succeed = must_succeed
+            world.record.calls.append(call)
             try:
-                id_ = self.core.client.request(
+                call.id = self.core.client.request(
                     service, payload_of(key, size_bytes), timeout_s=timeout_s, attempts=attempts, now=now
                 )
             except BraidError as error:
-                refused = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
-                refused.must_succeed = must_succeed
-                refused.ends = [(world.now, _as_recorded(error))]
-                world.record.calls.append(refused)
+                call.ends = [(world.now, _as_recorded(error))]
                 world.trace.note(world.now, f"{self.name} may not call: {error}")
                 return
-            call = record.Call(
-                key, self.name, world.now, world.now + timeout_s, attempts, id_, [], None, must_succeed, self.life
-            )
-            world.record.calls.append(call)
-            self._calls[id_] = call
-            text = f"{self.name} calls {service} ({id_.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"
-            world.trace.note(world.now, text, ids=frozenset((id_,)))
+            self._calls[call.id] = call
+            text = f"{self.name} calls {service} ({call.id.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"
+            world.trace.note(world.now, text, ids=frozenset((call.id,)))
 
         self.later(0.0, begin)
 
@@ -125,7 +110,6 @@ class NodeProcess(Process):
 
     def _begin(self) -> None:
         net, now = self._net, self.clock
-        self._stopping = None
         self._calls = {}
         self._ended = {}
         self._tasks = {}
@@ -134,6 +118,9 @@ class NodeProcess(Process):
             self.core.worker.offer(service, concurrency)
         for broker in net.first_brokers(self.name):
             self.core.learn(address_of(broker), now)
+
+    def _drain(self, now: float) -> None:
+        self.core.drain(now)
 
     def _turn(self, now: float) -> float:
         core = self.core
@@ -165,7 +152,7 @@ class NodeProcess(Process):
         core.validate_state()
         for what, value, bound in sizes_of_node(core, self._net.plan.settings):
             self.world.record.size(self.name, what, value, bound)
-        if self._stopping is not None and (core.idle or now - self._stopping >= self._net.plan.settings.drain_s):
+        if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             self.dealers.close_all(lossless=True)
             self._end()
         return core.next_deadline()

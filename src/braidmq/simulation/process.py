@@ -18,6 +18,7 @@ class Process(ABC):
         up: whether it exists.
         paused: whether it was stopped, as by SIGSTOP or by a blocked event loop; what comes waits.
         life: counts its starts.
+        stopping: since when it drains, on its own clock; None while it does not.
     """
 
     def __init__(self, world: World, name: str, *, clock_rate: float = 1.0) -> None:
@@ -26,6 +27,7 @@ class Process(ABC):
         self.up = False
         self.paused = False
         self.life = 0
+        self.stopping: float | None = None
         self._clock_rate = clock_rate
         self._clock_offset = world.chance(f"clock of {name}").uniform(0.0, 1e6)
         self._errands: list[Callable[[], None]] = []
@@ -44,6 +46,7 @@ class Process(ABC):
         assert not self.up
         self.up = True
         self.paused = False
+        self.stopping = None
         self.life += 1
         self._errands = []
         self._timer_at = float("inf")
@@ -62,9 +65,15 @@ class Process(ABC):
     def kill(self) -> None:
         """End it as kill -9 does, if it exists."""
 
-    @abstractmethod
     def stop(self) -> None:
         """Let it drain and end, as SIGTERM does."""
+
+        def drain() -> None:
+            if self.stopping is None:
+                self.stopping = self.clock
+                self._drain(self.clock)
+
+        self.later(0.0, drain)
 
     def pause(self) -> None:
         """Stop running."""
@@ -128,6 +137,10 @@ class Process(ABC):
     @abstractmethod
     def _begin(self) -> None:
         """Make the cores of a new life."""
+
+    @abstractmethod
+    def _drain(self, now: float) -> None:
+        """Begin to drain."""
 
     @abstractmethod
     def _turn(self, now: float) -> float:
