@@ -109,6 +109,14 @@ class TestHop:
         client.request(time_ms=2_000, sent_ms=(client.sent_ms - 700) & UINT32)
         assert 1_290 <= worker.one().time_ms <= 1_300
 
+    def test_each_message_of_a_frame_has_its_own_age(self) -> None:
+        """An older message has waited for a full pipe, and the request was added to it."""
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        old = Envelope(CANCEL, bytes(16), sent_ms=(client.sent_ms - 700) & UINT32)
+        client.frame(encode(old) + encode(client.envelope(time_ms=2_000)))
+        assert 1_990 <= worker.one().time_ms <= 2_000
+
     @pytest.mark.parametrize(("delay_ms", "flagged"), [(200, False), (400, True)])
     def test_request_that_its_client_may_have_given_up_is_flagged(self, delay_ms: int, flagged: bool) -> None:
         rig = Rig()

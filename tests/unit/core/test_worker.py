@@ -8,7 +8,20 @@ from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import decode_failure
-from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Outcome, Progress, Reason
+from braidmq.wire.envelope import (
+    LOST,
+    REJECT,
+    REPLY,
+    REQUEST,
+    UINT32,
+    WORKING,
+    Envelope,
+    Flag,
+    Outcome,
+    Progress,
+    Reason,
+    encode,
+)
 from rigs.node_rig import Broker, NodeRig, request_id
 
 
@@ -236,6 +249,15 @@ class TestExpiry:
         assert rig.jobs[0].deadline == pytest.approx(rig.now + 0.1, abs=0.01)
         answer = answer_of(rig["a"], rig["a"].ask(2, time_ms=1000, sent_at=rig.now - 1.1))
         assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
+
+    def test_each_message_of_a_frame_has_its_own_age(self, make: Any) -> None:
+        """An older message has waited for a full pipe, and the request was added to it."""
+        rig = make("a", serves={"echo": 4})
+        old = control.encode_control(control.Heartbeat(), int((rig.now - 0.9) * 1000) & UINT32)
+        request = Envelope(REQUEST, bytes(16), service=b"echo", sender=b"c", time_ms=1000)
+        request.sent_ms = int(rig.now * 1000) & UINT32
+        rig["a"].say_bytes(old + encode(request))
+        assert rig.jobs[0].deadline == pytest.approx(rig.now + 1.0, abs=0.01)
 
     @pytest.mark.parametrize(("delay_s", "flagged"), [(0.2, False), (0.4, True)])
     def test_request_that_its_client_may_have_given_up_is_flagged(
