@@ -366,6 +366,16 @@ class TestNotRegistered:
         id_ = rig.call()
         assert isinstance(rig.results[id_], NotRegistered)
 
+    def test_ends_no_call_that_may_have_run(self, make: Any) -> None:
+        """It promises that the call was not run."""
+        rig = make("a")
+        id_ = rig.call()
+        rig["a"].refusal = Failure.NOT_REGISTERED
+        rig["a"].die()
+        rig.advance(3.0)
+        error = error_of(rig, id_, AttemptsExhausted, attempts=1, maybe_executed=True)
+        assert "refuses this node's key" in str(error)
+
     def test_ends_calls_that_waited_for_a_place_too(self, make: Any) -> None:
         rig = make("a", connect=False, settings=Settings(in_flight_max=1))
         rig["a"].refusal = Failure.NOT_REGISTERED
