@@ -164,8 +164,14 @@ class Network:
 
     @property
     def is_sound(self) -> bool:
-        """Whether no connection has ended without both ends knowing."""
-        return all(connection.stage is not Stage.ENDED for connection in self.connections)
+        """Whether no connection has ended without both ends knowing, and nothing that was lost is still on its way."""
+        in_time = self.world.now + self._delay_s[1]
+        return all(
+            connection.stage is not Stage.ENDED
+            and connection.outward.last_at <= in_time
+            and connection.inward.last_at <= in_time
+            for connection in self.connections
+        )
 
     # -- for dealers and routers
 

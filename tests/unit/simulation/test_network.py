@@ -503,3 +503,14 @@ def test_a_network_is_sound_unless_a_connection_is_dead_and_nobody_knows(hosts):
     assert not hosts.network.is_sound, "it is dead, and nobody knows"
     hosts.pass_time(TRANSPORT_TIMEOUT_S + MOMENT_S)
     assert hosts.network.is_sound
+
+
+def test_a_network_is_sound_only_once_what_was_lost_has_arrived(hosts):
+    connection = hosts.opened()
+    hosts.network.weather("n", "b").loss = 0.9
+    hosts.send(connection, *NUMBERS)
+    hosts.network.weather("n", "b").loss = 0.0
+    assert not hosts.network.is_sound, "what was lost is sent again"
+    assert hosts.world.run(float("inf"), lambda: hosts.network.is_sound)
+    hosts.pass_time()
+    assert hosts.b.frames == NUMBERS
