@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from braidmq.simulation.record import Call, Execution, Outage, Record, Reply
+from braidmq.simulation.record import Call, Execution, Outage, Passage, Record, Reply
 from braidmq.wire.envelope import REQUEST
 
 AFTERMATH_S: Final = 5.0
@@ -37,13 +37,23 @@ def touched(record: Record) -> set[str]:
 def avoided_s(record: Record) -> float:
     """Return how long after the beginning of an outage something was still given to who suffers it.
 
-    To a worker: by a broker. To a broker: by a client, as far as the call was hurt by it.
+    To a worker: by a broker. To a broker: by a client, as far as the call was hurt by it: an attempt of it has reached
+    no other broker.
     """
     worst = 0.0
-    brokers = {passage.broker for passage in record.passages}
+    reached: dict[bytes, list[Passage]] = defaultdict(list)
+    brokers = set()
+    for passage in record.passages:
+        brokers.add(passage.broker)
+        if passage.command == REQUEST and passage.way == "in":
+            reached[passage.id].append(passage)
     for outage in record.outages:
         if outage.process in brokers:
-            given = [call.started for call in record.calls if hurt(call)]
+            given = [
+                call.started
+                for call in record.calls
+                if hurt(call) and not _all_elsewhere(call, outage.process, reached[call.id])
+            ]
         else:
             given = [
                 each.at
@@ -82,6 +92,14 @@ def hurt(call: Call) -> bool:
     """Whether a call failed, or was retried or flagged."""
     outcome = call.outcome
     return not isinstance(outcome, Reply) or outcome.possible_duplicate or outcome.retry_count > 0
+
+
+def _all_elsewhere(call: Call, broker: str, reached: Sequence[Passage]) -> bool:
+    """Whether every attempt of a call has reached a broker other than this one."""
+    elsewhere = [each.retry_count for each in reached if each.broker != broker]
+    if isinstance(call.outcome, Reply):
+        return set(elsewhere) >= set(range(call.outcome.retry_count + 1))
+    return call.outcome is not None and len(elsewhere) >= call.outcome.attempts > 0
 
 
 def _slower_than_before(record: Record) -> set[str]:

@@ -88,6 +88,7 @@ def write(directory: Path, rows: Iterable[Row], order: Sequence[str]) -> None:
     )
     plain = [{**msgspec.to_builtins(row), "figures": _finite(row.figures)} for row in kept]
     text = msgspec.json.format(msgspec.json.encode({"rows": plain}), indent=1)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{NAME}.json").write_bytes(text + b"\n")
     (directory / f"{NAME}.md").write_text(markdown(kept))
 

@@ -87,6 +87,16 @@ def test_a_stopped_broker_is_avoided_from_the_last_call_on_that_it_hurt():
     assert avoided_s(record) == pytest.approx(1.2)
 
 
+def test_a_call_that_was_hurt_elsewhere_was_not_given_to_the_stopped_broker():
+    calls = [call("here", 2.5, 3.5, flagged=True), call("elsewhere", 6.0, 7.0, flagged=True)]
+    calls.append(call("failed", 7.0, 8.0, error=True))
+    passages = [came("here", "b2", 3.0), came("elsewhere", "b2", 6.0), came("elsewhere", "b3", 6.9)]
+    passages += [came("failed", "b2", 7.0), came("before", "b1", 1.0)]
+    passages[0].retry_count = passages[2].retry_count = 1
+    record = Record(calls=calls, passages=passages, outages=[Outage("b1", "pause", 2.0, 9.0)])
+    assert avoided_s(record) == pytest.approx(0.5)
+
+
 def test_a_blocked_worker_is_avoided_from_the_last_request_on_that_it_was_sent():
     passages = [Passage(at, "b1", "out", "w1", REQUEST, b"x") for at in (1.0, 2.5, 9.5)]
     record = Record(passages=passages, outages=[Outage("w1", "pause", 2.0, 9.0)])

@@ -12,8 +12,8 @@ def row(name="kill", verdict="met", **changes):
 
 
 def test_a_report_can_be_read_back(tmp_path):
-    report.write(tmp_path, [row()], ["kill"])
-    found = report.read(tmp_path)
+    report.write(tmp_path / "new", [row()], ["kill"])
+    found = report.read(tmp_path / "new")
     assert (found[0].name, found[0].runs, found[0].figures["requests"]) == ("kill", 3, 12_345)
 
 
