@@ -13,7 +13,11 @@ from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_dealer, readable
 
 FRAMES_PER_TURN: Final = 64
-"""Frames read from one connection before others have their turn."""
+"""Frames read from one connection before others, timers and the callers of what has come have their turn."""
+
+BYTES_PER_TURN: Final = 256 * 1024
+"""Bytes read at one go: some tens of payloads of 4 KiB, whose callers then run for some milliseconds. With more, a
+process of many nodes would be late with its deadlines."""
 
 _EVENTS: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -84,12 +88,15 @@ class Dealer:
         return self._backlog.bytes > self._backlog_bytes_max
 
     def receive(self) -> Iterator[bytes]:
-        """Yield the frames that have come, at most FRAMES_PER_TURN."""
+        """Yield the frames that have come, at most FRAMES_PER_TURN and about BYTES_PER_TURN."""
         socket = self.socket
+        size = 0
         for _ in range(FRAMES_PER_TURN):
-            if not readable(socket):
+            if size > BYTES_PER_TURN or not readable(socket):
                 return
-            yield socket.recv(zmq.NOBLOCK)
+            frame = socket.recv(zmq.NOBLOCK)
+            size += len(frame)
+            yield frame
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages as bundles; what libzmq does not take now is kept for `flush`."""
