@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-from braidmq.simulation.network import RETRANSMIT_S
+from braidmq.simulation.network import RETRANSMIT_S, RETRANSMITS_MAX
 
 if TYPE_CHECKING:
     from braidmq.simulation.net import Net
@@ -134,8 +134,8 @@ def loss(net: Net, rng: random.Random) -> Heal | None:
     """Packets are lost everywhere."""
     share = rng.choice((0.01, 0.05, 0.2))
     net.world.trace.note(net.world.now, f"{share:.0%} of the packets are lost", fault=True)
-    # What was lost three times is still on its way when it is over.
-    return _spoil(net, "loss", share, net.pairs(), lasts_s=7 * RETRANSMIT_S)
+    # What was lost last is still on its way when it is over.
+    return _spoil(net, "loss", share, net.pairs(), lasts_s=RETRANSMIT_S * (2**RETRANSMITS_MAX - 1))
 
 
 def delay(net: Net, rng: random.Random) -> Heal | None:

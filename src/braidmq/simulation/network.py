@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 RETRANSMIT_S: Final = 0.2
 """What one lost packet costs at first: TCP's shortest retransmission timeout. It doubles with each further loss."""
 
+RETRANSMITS_MAX: Final = 4
+"""How often one packet is lost at most, which takes 3 s: what gets through later still is what a cut does."""
+
 POLL_S: Final = 0.05
 """How often a handshake that cannot go on is looked at."""
 
@@ -87,9 +90,10 @@ class Connection:
         route: the routing id that the dealer has chosen.
         principal: the key that it has proven to hold.
         ignored: the router had that routing id already: libzmq then ignores the newcomer.
+        unaware: how many ends have yet to learn that it has ended.
     """
 
-    __slots__ = ("dealers", "ignored", "inward", "outward", "principal", "route", "router", "stage")
+    __slots__ = ("dealers", "ignored", "inward", "outward", "principal", "route", "router", "stage", "unaware")
 
     def __init__(self, dealers: Dealers, router: Routes, route: bytes, principal: str) -> None:
         self.dealers = dealers
@@ -98,6 +102,7 @@ class Connection:
         self.principal = principal
         self.stage = Stage.OPENING
         self.ignored = False
+        self.unaware = 0
         self.outward = Pipe(dealers.process.name, router.process.name)
         self.inward = Pipe(router.process.name, dealers.process.name)
 
@@ -215,6 +220,7 @@ class Network:
             return
         opening = connection.stage is Stage.OPENING
         connection.stage = Stage.ENDED
+        connection.unaware = 1
         mine, theirs = connection.outward, connection.inward
         if not by_dealer:
             mine, theirs = theirs, mine
@@ -237,6 +243,7 @@ class Network:
         if connection.stage is not Stage.OPEN:
             return
         connection.stage = Stage.ENDED
+        connection.unaware = 2
         delay_s = self._transport_timeout_s if silent else 0.0
         for pipe, by_dealer in ((connection.outward, True), (connection.inward, False)):
             self._lose(pipe, self._rng.randint(0, len(pipe.under_way) - pipe.held))
@@ -271,10 +278,10 @@ class Network:
         """Let one more frame arrive: the first, when its time comes, whichever frame that is then."""
         weather = self.weather(pipe.source, pipe.target)
         delay_s = self._delay() + weather.extra_s
-        again_s = RETRANSMIT_S
-        while weather.loss and self._rng.random() < weather.loss:
-            delay_s += again_s
-            again_s *= 2
+        for lost in range(RETRANSMITS_MAX):
+            if not weather.loss or self._rng.random() >= weather.loss:
+                break
+            delay_s += RETRANSMIT_S * 2**lost
         pipe.last_at = max(pipe.last_at, self.world.now + delay_s)
         self.world.at(pipe.last_at, lambda: self._arrive(connection, pipe))
 
@@ -327,7 +334,10 @@ class Network:
         connection.dealers.on_end(connection, failure)
 
     def _forget(self, connection: Connection, *, by_dealer: bool) -> None:
-        self.connections.pop(connection, None)
+        """Let one end learn that a connection has ended."""
+        connection.unaware -= 1
+        if not connection.unaware:
+            del self.connections[connection]
         if by_dealer:
             connection.router.on_end(connection)
         else:

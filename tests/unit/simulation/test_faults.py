@@ -214,7 +214,7 @@ def test_bad_weather_ends(kind, attribute):
     assert {getattr(net.network.weather(*pair), attribute) for pair in net.pairs()} == {0.0}
     outage = net.world.record.outages[0]
     assert outage.end == float("inf"), "what was late is still on its way"
-    pass_time(net, 2.0)
+    pass_time(net, 4.0)
     assert outage.end <= net.world.now
 
 
