@@ -7,7 +7,9 @@ from braidmq.core.broker import BrokerCore
 from braidmq.core.client import ClientCore
 from braidmq.core.dedup import ReplyCache
 from braidmq.core.dispatch import Dispatcher
+from braidmq.core.exchange import SessionState
 from braidmq.core.membership import MembershipCore
+from braidmq.core.node import NodeCore
 from braidmq.core.retry import RetryBudget
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
@@ -126,6 +128,27 @@ def without_waiting_for_what_is_under_way(patch):
     patch.setattr(BrokerCore, "idle", property(lambda self: self.dispatcher.draining))
 
 
+def without_finishing_jobs(patch):
+    """A node that is told to stop ends at once."""
+    patch.setattr(NodeCore, "idle", property(lambda self: True))
+
+
+def without_cancels(patch):
+    """A client keeps to itself that a call was given up."""
+    patch.setattr(ClientCore, "_send_cancels", lambda self, call, now, but=None: None)
+
+
+def with_deaf_brokers(patch):
+    """A broker does not care that a worker is silent, until it is dead."""
+    set_state = BrokerCore._set_state
+
+    def set_other_state(self, session, state, now):
+        if state is not SessionState.SUSPECT:
+            set_state(self, session, state, now)
+
+    patch.setattr(BrokerCore, "_set_state", set_other_state)
+
+
 def without_refutation(patch):
     """A broker does not contradict who takes it for dead."""
     patch.setattr(MembershipCore, "_on_own_rumor", lambda self, sender, rumor, now: None)
@@ -154,6 +177,9 @@ def without_deaths(patch):
         (without_losses, "workers-die", "losses"),
         (without_rights, "intruder", "rights"),
         (without_waiting_for_what_is_under_way, "roll", "flawless"),
+        (without_finishing_jobs, "roll-nodes", "flawless"),
+        (without_cancels, "calm", "given up"),
+        (with_deaf_brokers, "hang", "silent"),
         (without_refutation, "swarm", "convergence"),
         (without_deaths, "brokers-die", "convergence"),
     ],

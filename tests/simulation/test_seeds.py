@@ -10,7 +10,7 @@ from failed import FAILED
 from braidmq.simulation.plan import SCENARIOS
 from braidmq.simulation.run import run
 
-EACH = 12
+EACH = 9
 
 
 def failures(seeds, scenario="swarm"):

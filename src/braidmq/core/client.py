@@ -478,20 +478,21 @@ class ClientCore:
         if call.via is not None:
             link = self._links.links.get(call.via)
             return link if link is not None and link.state is LinkState.UP else None
-        if self._candidates_version != self._links.version:
-            self._candidates_version = self._links.version
-            self._candidates.clear()
-        candidates = self._candidates.get(call.service)
-        if candidates is None:
-            candidates = self._find_candidates(call.service)
+        candidates = self._candidates_for(call.service)
         if not candidates:
             return None
         if call.tried:
             candidates = self._untried(call) or candidates
         return cheaper_of_two(candidates, self._rng, now)
 
-    def _find_candidates(self, service: bytes) -> list[Link]:
+    def _candidates_for(self, service: bytes) -> list[Link]:
         """Return the brokers that report a worker, or all that are up if none does."""
+        if self._candidates_version != self._links.version:
+            self._candidates_version = self._links.version
+            self._candidates.clear()
+        found = self._candidates.get(service)
+        if found is not None:
+            return found
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
         if len(self._candidates) >= self._settings.services_max:
             self._candidates.clear()
@@ -499,10 +500,10 @@ class ClientCore:
         return found
 
     def _untried(self, call: Call) -> list[Link]:
+        """Return the candidates that the call has not been sent to."""
         if call.via is not None:
             return []
-        up = [link for link in self._links.links.values() if link.state is LinkState.UP and link not in call.tried]
-        return [link for link in up if call.service in link.services] or up
+        return [link for link in self._candidates_for(call.service) if link not in call.tried]
 
     def _send(self, call: Call, path: Link, now: float) -> None:
         self._tag = tag = (self._tag + 1) & UINT32

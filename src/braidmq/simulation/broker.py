@@ -49,11 +49,6 @@ class BrokerProcess(Process):
         self._states: dict[str, str] = {}
         self._version = -1
 
-    @property
-    def serves(self) -> bool:
-        """Whether it takes requests."""
-        return self.up and not self.paused and self.stopping is None
-
     # -- what happens to it
 
     def kill(self) -> None:

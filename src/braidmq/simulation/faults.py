@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from braidmq.simulation.process import Process
 
 ENDED_S: Final = 0.1
-"""How often a broker that drains is looked at, whether it has ended."""
+"""How often a process that drains is looked at, whether it has ended."""
 
 Heal = Callable[[], None]
 Fault = Callable[["Net", random.Random], Heal | None]
@@ -65,22 +65,25 @@ def pause(choose: Choose) -> Fault:
     return _befalls(choose, _pause)
 
 
-def roll_broker(net: Net, rng: random.Random) -> Heal | None:
+def roll(choose: Choose) -> Fault:
     """SIGTERM while all is well; it is started anew once it has ended."""
-    if not net.is_whole():
+
+    def begin(net: Net, process: Process) -> Heal | None:
+        if not net.is_whole():
+            return None
+        recover = _say(net, process, "stop")
+        process.stop()
+
+        def restart() -> None:
+            if process.up:
+                net.world.later(ENDED_S, restart)
+            elif net.buried != process.name:
+                _restart(process, recover)
+
+        net.world.later(ENDED_S, restart)
         return None
-    broker = rng.choice(list(net.brokers.values()))
-    recover = _say(net, broker, "stop")
-    broker.stop()
 
-    def restart() -> None:
-        if broker.up:
-            net.world.later(ENDED_S, restart)
-        elif net.buried != broker.name:
-            _restart(broker, recover)
-
-    net.world.later(ENDED_S, restart)
-    return None
+    return _befalls(choose, begin)
 
 
 def ambush(net: Net, rng: random.Random) -> Heal | None:
@@ -179,6 +182,14 @@ def revoke_node(net: Net, rng: random.Random) -> Heal | None:
     return heal
 
 
+def _all_brokers(net: Net) -> Sequence[Process]:
+    return list(net.brokers.values())
+
+
+def _all_nodes(net: Net) -> Sequence[Process]:
+    return list(net.nodes.values())
+
+
 def _brokers(net: Net) -> Sequence[Process]:
     return net.brokers_up
 
@@ -196,10 +207,10 @@ def _running_nodes(net: Net) -> Sequence[Process]:
 
 
 def _serving_brokers(net: Net) -> Sequence[Process]:
-    return [each for each in net.brokers_up if each.serves]
+    return [each for each in net.brokers_up if each.is_at_work]
 
 
-def _befalls(choose: Choose, begin: Callable[[Net, Process], Heal]) -> Fault:
+def _befalls(choose: Choose, begin: Callable[[Net, Process], Heal | None]) -> Fault:
     """Return the fault that befalls one of those that `choose` returns, if there are any."""
 
     def fault(net: Net, rng: random.Random) -> Heal | None:
@@ -260,7 +271,7 @@ KINDS: Final[dict[str, Fault]] = {
     "kill-broker": kill(_brokers),
     "vanish-broker": vanish(_brokers),
     "stop-broker": stop(_serving_brokers),
-    "roll-broker": roll_broker,
+    "roll-broker": roll(_all_brokers),
     "pause-broker": pause(_running_brokers),
     "kill-node": kill(_nodes),
     "stop-node": stop(_nodes),
@@ -274,5 +285,6 @@ KINDS: Final[dict[str, Fault]] = {
     "reset": reset(silent=False),
     "silence": reset(silent=True),
     "revoke-node": revoke_node,
+    "roll-node": roll(_all_nodes),
 }
 """All kinds, by name."""

@@ -11,7 +11,7 @@ from braidmq.simulation.broker import BrokerProcess
 from braidmq.simulation.intruder import Intruder
 from braidmq.simulation.network import Network
 from braidmq.simulation.node import NodeProcess
-from braidmq.simulation.plan import Plan, Work
+from braidmq.simulation.plan import SCENARIOS, Plan, Work
 from braidmq.simulation.process import Process
 from braidmq.simulation.record import Budget, Rights
 from braidmq.simulation.registry import Registry, principal_of
@@ -22,6 +22,10 @@ UNSEEN_S = 0.05
 
 PROMPT_S = 0.1
 """How soon a worker's death is told, and how soon its requests move on, besides what they travel."""
+
+HOPS = 12
+"""How often the longest delay of a frame fits into a timeout that no sound net exceeds: there and back over a broker,
+each time after a frame that fills the pipe, and a third of the timeout until the worker's first word."""
 
 QUIET_WORK = Work((0.001,), 0.0)
 """What handlers do when nothing is wrong any more."""
@@ -69,11 +73,17 @@ class Net:
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
         disturbed = plan.kinds or plan.intruder or plan.one_stays_down
-        record.undisturbed = not disturbed and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
+        record.undisturbed = (
+            not disturbed
+            and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
+            and settings.exchange_timeout_s > HOPS * plan.delay_s[1]
+        )
         record.false_death_s = 0.9 * settings.suspicion_s
         record.flawless = plan.flawless
         if plan.kinds == ("kill-node",) and not plan.intruder:
             record.prompt_s = PROMPT_S + settings.failover_spread_s + 4 * plan.delay_s[1]
+        if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.intruder:
+            record.avoided_s = settings.suspect_after_s + PROMPT_S + 2 * plan.delay_s[1]
         record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
 
     def start(self) -> None:
@@ -200,7 +210,7 @@ class Net:
         return 1.0 + self.world.chance(f"rate of {name}").uniform(-1.0, 1.0) * self.plan.clock_drift
 
     def _is_whole_broker(self, broker: BrokerProcess) -> bool:
-        if not broker.serves:
+        if not broker.is_at_work:
             return False
         members = broker.core.peering.membership.members
         buried = members.get(self.buried or "")
@@ -210,7 +220,7 @@ class Net:
         )
 
     def _is_whole_node(self, node: NodeProcess) -> bool:
-        if not node.up or node.paused:
+        if not node.is_at_work:
             return False
         links = node.core.links.links
         connected = [link for link in links.values() if link.wanted and link.name != self.buried]

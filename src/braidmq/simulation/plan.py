@@ -24,9 +24,13 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "registry": ("revoke-node", "kill-broker"),
     "intruder": ("reset", "kill-node"),
     "roll": ("roll-broker",),
+    "roll-nodes": ("roll-node",),
     "workers-die": ("kill-node",),
 }
 """Sets of faults to draw from, by name."""
+
+_ROLLING: Final = ("roll", "roll-nodes")
+"""Scenarios that no caller may notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +149,20 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
     )
     if plan.one_stays_down:
         plan = replace(plan, known=len(brokers))  # or a node might know of nobody else
-    return _roomy(plan, scenario) if scenario in ("roll", "workers-die") else plan
+    return _roomy(plan, scenario) if scenario in (*_ROLLING, "workers-die") else plan
 
 
 def _roomy(plan: Plan, scenario: str) -> Plan:
     """Return a plan with room and time for everything: nothing but the faults can go wrong."""
+    workers = plan.nodes
+    if scenario == "roll-nodes":  # while one of them is away, the other one serves
+        workers = {**plan.nodes, **{name: dict.fromkeys(plan.services, 64) for name in ("w0", "w1")}}
     return replace(
         plan,
-        flawless=scenario == "roll",
+        flawless=scenario in _ROLLING,
         settings=Settings.test(settle_s=1.0, exchange_timeout_s=1.0),
         brokers=plan.brokers if len(plan.brokers) > 1 else ("b0", "b1"),
-        nodes={name: dict.fromkeys(serves, 64) for name, serves in plan.nodes.items()},
+        nodes={name: dict.fromkeys(serves, 64) for name, serves in workers.items()},
         kinds=SCENARIOS[scenario],
         burst=min(plan.burst, 3),
         timeouts_s=(5.0,),

@@ -39,6 +39,11 @@ class Process(ABC):
         """The time as this process sees it: monotonic, from an arbitrary beginning, a little fast or slow."""
         return self._clock_offset + self.world.now * self._clock_rate
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it runs, and is not about to end."""
+        return self.up and not self.paused and self.stopping is None
+
     # -- what happens to it
 
     def start(self) -> None:

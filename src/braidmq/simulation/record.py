@@ -153,6 +153,7 @@ class Record(msgspec.Struct):
         slow_s: how much later a message may be unseen while, or just after, frames are delayed.
         undisturbed: whether nothing goes wrong in the whole run.
         prompt_s: how soon a worker's death must be told and its requests move on; 0 if something else may delay that.
+        avoided_s: how soon a silent worker must get nothing new any more; 0 if something else may delay that.
         flawless: whether nothing happens that a caller may notice: no error, nothing flagged, nothing run twice.
         breaches: what somebody got that was not meant for it.
         sizes: the size that was nearest to its bound, with the bound, by owner and name.
@@ -169,6 +170,7 @@ class Record(msgspec.Struct):
     slow_s: float = 0.0
     undisturbed: bool = False
     prompt_s: float = 0.0
+    avoided_s: float = 0.0
     flawless: bool = False
     breaches: list[End] = []
     calls: list[Call] = []

@@ -121,7 +121,7 @@ def _break_it(net: Net) -> None:
                 ),
             )
         if rng.random() < 0.1:
-            world.at(at + rng.uniform(0.0, 0.5), client.give_up_one)
+            world.at(min(plan.safety_s, at + rng.uniform(0.0, 0.5)), client.give_up_one)
     faults = Faults(net, world.chance("faults"))
     at = WARM_UP_S
     while plan.kinds and at < plan.safety_s:

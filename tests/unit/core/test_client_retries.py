@@ -18,6 +18,7 @@ from braidmq.errors import (
 )
 from braidmq.messages import Reply
 from braidmq.settings import Settings
+from braidmq.wire import control
 from braidmq.wire.envelope import CANCEL, Envelope, Progress, Reason, encode
 from rigs.calls import UNPAID, error_of, flagged, reply_of, spend_budget
 from rigs.node_rig import WORKER, Broker
@@ -165,6 +166,15 @@ class TestRejected:
         assert not rig.sent()
         rig.advance(0.22)
         assert len(rig.sent()) == 1
+
+    def test_waits_for_a_busy_broker_rather_than_ask_one_that_has_no_worker(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig["b"].say(control.Services([]))
+        rig.call()
+        rig["a"].reject(rig["a"].request(), Reason.BUSY)
+        assert not rig.sent()
+        rig.advance(0.2)
+        assert rig["a"].request()
 
     def test_backoff_grows_with_full_jitter_up_to_its_maximum(self, make: Any) -> None:
         pauses: dict[int, list[float]] = {}

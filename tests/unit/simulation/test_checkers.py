@@ -56,6 +56,18 @@ def sat_on_by_client(record: Record) -> None:
     record.passages.insert(2, Passage(1.35, "b1", "out", "c1", LOST, b"1", "b1"))
 
 
+def begun_in_vain(record: Record) -> None:
+    """Its caller has cancelled the call, and nothing keeps that from the workers."""
+    undisturbed(record)
+    record.calls[0].ends, record.calls[0].given_up_at = [], 1.3
+
+
+def given_to_a_stopped_worker(record: Record) -> None:
+    """w1 is stopped when it gets the request, and has been for longer than anybody may overlook."""
+    record.avoided_s = 0.5
+    record.outages.append(Outage("w1", "pause", 1.0, 1.8))
+
+
 def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
     record.calls[0].ends = [(when, outcome)]
 
@@ -105,6 +117,8 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a broker unknown": ("convergence", lambda record: record.views.pop(("b1", "b2"))),
     "a broker taken for alive": ("convergence", lambda record: record.alive.remove("b2")),
     "a false death": ("false death", lambda record: record.outages.clear()),
+    "a start of what was given up": ("given up", begun_in_vain),
+    "a request to a silent worker": ("silent", given_to_a_stopped_worker),
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
@@ -151,3 +165,17 @@ def test_a_call_of_a_client_that_was_stopped_only_later_may_not_end_late() -> No
     end(record, Reply("a", "w1", b"1", True, 1), 8.0)
     record.outages.append(Outage("c1", "pause", 7.0, 7.9))
     assert CHECKERS["I1"](record)
+
+
+def test_a_worker_that_has_just_been_stopped_may_be_given_something() -> None:
+    record = good()
+    given_to_a_stopped_worker(record)
+    record.avoided_s = 0.52
+    assert CHECKERS["silent"](record) == []
+
+
+def test_a_broker_that_was_stopped_itself_need_not_know_that_a_worker_is_silent() -> None:
+    record = good()
+    given_to_a_stopped_worker(record)
+    record.outages.append(Outage("b2", "pause", 0.9, 1.4))
+    assert CHECKERS["silent"](record) == []

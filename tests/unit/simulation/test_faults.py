@@ -23,6 +23,7 @@ BEFALLS = {
     "stop-node": ("stop", "cnw"),
     "pause-node": ("pause", "cnw"),
     "roll-broker": ("stop", "b"),
+    "roll-node": ("stop", "cnw"),
     "vanish-node": ("vanish", "cnw"),
     "ambush": ("pause", "nw"),
     "cut": ("cut", "bcnw"),
@@ -35,7 +36,7 @@ BEFALLS = {
 }
 """What is noted of each kind, and whom it may befall, by the first letter of a name."""
 
-BY_THEMSELVES = {"reset", "silence", "roll-broker"}
+BY_THEMSELVES = {"reset", "silence", "roll-broker", "roll-node"}
 """What ends by itself."""
 
 

@@ -10,6 +10,7 @@ from braidmq.simulation.checkers import (
     duplicates_flagged,
     ends_once,
     flawless,
+    given_up,
     losses_told,
     no_false_death,
     nothing_late,
@@ -19,6 +20,7 @@ from braidmq.simulation.checkers import (
     right_answer,
     rights_kept,
     service_restored,
+    silent_avoided,
     sizes_bounded,
 )
 from braidmq.simulation.checkers.violation import Violation
@@ -41,6 +43,8 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "needless": nothing_needless.check,
     "answers": answered_once.check,
     "leak": nothing_left.check,
+    "given up": given_up.check,
+    "silent": silent_avoided.check,
 }
 """All checkers, by the rule that their violations name."""
 
