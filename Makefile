@@ -31,8 +31,8 @@ layers: $(STAMP)
 simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another number
 	$(BIN)/braidmq simulate --seeds $(SEEDS)
 
-bench: $(STAMP) ## exchanges per second, latency and CPU of an echo over one broker
-	$(BIN)/python bench/echo.py
+bench: .venv/.installed-bench ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less
+	$(BIN)/braidmq bench $(BENCH)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
 	$(BIN)/python -m faults $(FAULTS)

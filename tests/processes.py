@@ -14,7 +14,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 from faults import live_net
-from faults.child import BRAIDMQ, WAIT_S_MAX, environment, free_port, wait_until
+from faults.child import BRAIDMQ, WAIT_S_MAX, environment, wait_until
 
 __all__ = [
     "BRAIDMQ",
@@ -23,7 +23,6 @@ __all__ = [
     "LiveNet",
     "complaint",
     "environment",
-    "free_port",
     "loaded",
     "wait_until",
 ]

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from processes import complaint, free_port
+from braidmq.children.ports import free_ports
+from processes import complaint
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_it_listens_where_it_is_told_to(net, host):
 
 
 def test_it_listens_at_several_addresses(net):
-    other = free_port()
+    other = free_ports(1)[0]
     broker = net.broker("b1", "--bind", f"tcp://127.0.0.1:{other}", "--bind", net.endpoints["b1"])
     broker.wait_for_line(f"b1 listens at tcp://127.0.0.1:{other}")
     broker.wait_for_line(f"b1 listens at {net.endpoints['b1']}")

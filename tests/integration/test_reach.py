@@ -6,9 +6,10 @@ import pytest
 
 from async_tests import until
 from braidmq import Node, NoWorker, Settings
+from braidmq.children.ports import free_ports
 from braidmq.testing import TestNet
 from dns_server import dns_server
-from processes import LiveNet, free_port, wait_until
+from processes import LiveNet, wait_until
 
 
 def up(node):
@@ -60,7 +61,7 @@ def net(tmp_path):
 
 def test_host_with_several_addresses_is_tried_address_by_address(net):
     """`localhost` is ::1 and 127.0.0.1 on most machines, and the broker listens at one of them only."""
-    port = free_port()
+    port = free_ports(1)[0]
     net.endpoints["b1"] = f"tcp://localhost:{port}"
     net.authority.add_broker("b1", [net.endpoints["b1"]])
     net.add_node("client", calls=["*"])
@@ -72,9 +73,9 @@ def test_host_with_several_addresses_is_tried_address_by_address(net):
 
 def test_address_that_answers_is_used_although_another_one_does_not(net):
     """A private and a public address: from here only the second one leads to the broker."""
-    port = free_port()
+    port = free_ports(1)[0]
     net.endpoints["b1"] = f"tcp://127.0.0.1:{port}"
-    net.authority.add_broker("b1", [f"tcp://127.0.0.1:{free_port()}", net.endpoints["b1"]])
+    net.authority.add_broker("b1", [f"tcp://127.0.0.1:{free_ports(1)[0]}", net.endpoints["b1"]])
     net.add_node("client", calls=["*"])
     net.add_node("worker", serves=["*"])
     net.broker("b1", "--bind", net.endpoints["b1"])
@@ -84,12 +85,12 @@ def test_address_that_answers_is_used_although_another_one_does_not(net):
 
 async def test_broker_is_found_by_its_srv_records(net, monkeypatch):
     resolver = pytest.importorskip("dns.resolver")
-    port = free_port()
+    port = free_ports(1)[0]
     net.authority.add_broker("b1", ["dns+srv://_braid._tcp.b1.example"])
     net.add_node("node", calls=["*"], serves=["*"])
     net.endpoints["b1"] = ""
     await asyncio.to_thread(net.broker, "b1", "--bind", f"tcp://127.0.0.1:{port}")
-    zone = {"_braid._tcp.b1.example.": [f"1 5 {free_port()} localhost.", f"2 5 {port} localhost."]}
+    zone = {"_braid._tcp.b1.example.": [f"1 5 {free_ports(1)[0]} localhost.", f"2 5 {port} localhost."]}
     with dns_server(zone) as dns_port:
         mine = resolver.Resolver(configure=False)
         mine.nameservers, mine.port = ["127.0.0.1"], dns_port

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "call": _Command("braidmq.cli.call:call", "Call a service."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
+    "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
     "demo": _Command("braidmq.cli.demo:demo", "Kill brokers under load and lose nothing."),
 }
 

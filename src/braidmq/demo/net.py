@@ -1,34 +1,31 @@
 """The net of a demo: its keys in a temporary directory, its ports, and its processes."""
 
 import asyncio
-import random
 import shutil
-import socket
 import tempfile
 from collections.abc import Coroutine
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from braidmq.children.child import Child, python
+from braidmq.children.ports import HOST, free_ports
 from braidmq.demo.load import Orders
 from braidmq.demo.plan import Plan
-from braidmq.demo.process import Child, DemoFailed
 from braidmq.demo.service import SERVICE
+from braidmq.errors import BraidError
 from braidmq.trust.authority import Authority
 
 T = TypeVar("T")
 
-HOST: Final = "127.0.0.1"
-
-PORT_MIN: Final = 10_000
-
-PORT_DRAWS_MAX: Final = 1_000
-
 READY_S: Final = 30.0
 """How long it may take until every client has had a reply through every broker."""
+
+
+class DemoFailed(BraidError):  # noqa: N818 - named like the other errors of BraidMQ
+    """The demo could not be run; the message says what went wrong."""
 
 
 class Net:
@@ -139,7 +136,7 @@ class Net:
 
     def _register(self) -> None:
         authority = Authority.create(self._directory / "net")
-        for name, port in zip(self.broker_names, _free_ports(self.plan.brokers), strict=True):
+        for name, port in zip(self.broker_names, free_ports(self.plan.brokers), strict=True):
             self._joins[name] = authority.add_broker(name, [f"tcp://{HOST}:{port}"])
         for number in range(1, self.plan.workers + 1):
             self._joins[f"w{number}"] = authority.add_node(f"w{number}", serves=[SERVICE])
@@ -150,7 +147,7 @@ class Net:
         return str(self._joins[name])
 
     async def _start(self, name: str, *arguments: str, piped: bool = False) -> Child:
-        child = await Child.start(name, arguments, self._logs / f"{name}.log", piped=piped)
+        child = await Child.start(name, python(*arguments), self._logs / f"{name}.log", piped=piped)
         watch = asyncio.get_running_loop().create_task(self._watch(child))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -163,32 +160,3 @@ class Net:
 
     def _children(self) -> list[Child]:
         return [*self.clients.values(), *self.workers.values(), *self.brokers.values()]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free and stay so while a broker is down.
-
-    They lie below those that the system hands out for outgoing connections: out of its range, another program's
-    connection could hold a killed broker's port, and a node that connects to it could even meet itself.
-    """
-    ports: set[int] = set()
-    highest = _ephemeral_low() - 1
-    for _ in range(PORT_DRAWS_MAX):
-        port = random.SystemRandom().randint(PORT_MIN, highest)
-        with closing(socket.socket()) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        ports.add(port)
-        if len(ports) == count:
-            return sorted(ports)
-    raise DemoFailed(f"{HOST} has no {count} free ports between {PORT_MIN} and {highest}")
-
-
-def _ephemeral_low() -> int:
-    try:
-        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        low = 32_768
-    return low if low > PORT_MIN + PORT_DRAWS_MAX else 65_536

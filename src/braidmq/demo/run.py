@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from braidmq.children.child import Child
 from braidmq.demo.board import SAMPLE_S, Board
 from braidmq.demo.killer import Killer
-from braidmq.demo.net import READY_S, Net
+from braidmq.demo.net import READY_S, DemoFailed, Net
 from braidmq.demo.plan import PAYLOAD_BYTES, WORK_S, Plan
-from braidmq.demo.process import Child, DemoFailed
 from braidmq.demo.summary import Summary, summarize
 from braidmq.demo.tally import GRACE_S, Snapshot, Stage
 from braidmq.demo.view import View

@@ -1,34 +1,35 @@
-"""A process of the demo: started on a leash, signalled by its pid, and asked how it ended."""
+"""A process of a demo or a benchmark: started on a leash, signalled by its pid, and asked how it ended."""
 
 import asyncio
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from braidmq.demo import leash
-from braidmq.errors import BraidError
+from braidmq.children import leash
 
 DRAIN_S: Final = 15.0
 """Time to end after SIGTERM; a broker and a node drain for 5 s at most."""
 
 LINE_BYTES_MAX: Final = 1024 * 1024
-"""Longest line of a client's report; three full histograms take less than a tenth of it."""
+"""Longest line of a child's report; three full histograms take less than a tenth of it."""
 
 
-class DemoFailed(BraidError):  # noqa: N818 - named like the other errors of BraidMQ
-    """The demo could not be run; the message says what went wrong."""
+def python(*arguments: str, bare: bool = False) -> list[str]:
+    """Return the command that runs this interpreter; a `bare` one imports nothing but what its program asks for."""
+    return [sys.executable, *(("-I", "-S") if bare else ("-P",)), *arguments]
 
 
 class Child:
-    """One process.
+    """One process, and those that it starts.
 
     Attributes:
         name: the member that it runs.
-        ordered: whether the demo has told it to end.
+        ordered: whether it was told to end.
     """
 
     def __init__(self, name: str, process: Process, log: Path) -> None:
@@ -38,24 +39,33 @@ class Child:
         self._log = log
 
     @classmethod
-    async def start(cls, name: str, arguments: Sequence[str], log: Path, *, piped: bool = False) -> Self:
-        """Start ``python ARGUMENTS...`` in a session of its own, so that Ctrl-C reaches only the demo.
+    async def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        piped: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start a command in a session of its own, so that Ctrl-C reaches only its parent.
 
         Args:
             name: the member that it runs.
-            arguments: of the interpreter.
+            command: the program, by its path, and its arguments; see `python`.
             log: the file that its stderr is added to, and its stdout unless `piped`.
-            piped: whether the demo talks to it over its stdin and stdout.
+            piped: whether its parent talks to it over its stdin and stdout.
+            env: what its environment has besides this process's.
         """
-        command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), sys.executable, "-P", *arguments]
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                *command,
+                *python(leash.__file__, str(os.getpid()), *command, bare=True),
                 stdin=PIPE if piped else DEVNULL,
                 stdout=PIPE if piped else sink,
                 stderr=sink,
                 start_new_session=True,
                 limit=LINE_BYTES_MAX,
+                env={**os.environ, **(env or {})},
             )
         return cls(name, process, log)
 
@@ -63,6 +73,11 @@ class Child:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, by itself or not."""
+        return self._process.returncode is not None
 
     @property
     def reports(self) -> asyncio.StreamReader:
@@ -76,17 +91,19 @@ class Child:
             self._process.stdin.write(f"{command}\n".encode())
 
     async def kill(self) -> None:
-        """End it with SIGKILL, and wait until it is gone."""
+        """End it and what it has started with SIGKILL, and wait until it is gone."""
         self.ordered = True
-        self._signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
     async def drain(self) -> str | None:
         """End it with SIGTERM, and return what is wrong with the way it ended."""
-        if self._process.returncode is not None:
+        if self.has_ended:
             return self.why_it_ended()
         self.ordered = True
-        self._signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            self._process.terminate()
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._process.wait()
@@ -113,9 +130,3 @@ class Child:
         except OSError:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            self._process.send_signal(number)
-        except ProcessLookupError:
-            return  # it has just ended by itself

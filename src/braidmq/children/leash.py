@@ -2,7 +2,7 @@
 
 The kernel is asked to kill this process when its parent ends, however that happens, and then the command takes its
 place: same pid, same wish. It is a program of its own because nothing but the child itself can ask for it, and
-Python code between fork and exec is not safe. It imports little, for every process of the demo starts by it.
+Python code between fork and exec is not safe. It imports little, for every child starts by it.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ def main(parent: int, command: list[str]) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 - the command comes from the demo itself
+    os.execv(command[0], command)  # noqa: S606 - the command comes from the parent itself
 
 
 if __name__ == "__main__":

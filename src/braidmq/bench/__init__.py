@@ -1,0 +1,1 @@
+"""Benchmarks: the same echo over BraidMQ and over its rivals, side by side in one run."""
