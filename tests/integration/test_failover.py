@@ -288,13 +288,13 @@ async def test_what_waits_on_its_way_to_a_worker_expires_there():
 def blocked(loop, broker):
     """Keep a node from reading what a broker sends."""
     dealer = loop._dealers[broker]
-    readable = type(dealer).readable
+    has_more = type(dealer).has_more
     asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
-    type(dealer).readable = property(lambda self: self is not dealer and readable.fget(self))
+    type(dealer).has_more = lambda self: self is not dealer and has_more(self)
     try:
         yield
     finally:
-        type(dealer).readable = readable
+        type(dealer).has_more = has_more
         asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
         loop._on_frames(dealer)
 

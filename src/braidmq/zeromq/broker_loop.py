@@ -24,6 +24,7 @@ from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.lookups import Lookups
+from braidmq.zeromq.poller import Poller
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.trusted import address_of, verifier
@@ -73,6 +74,8 @@ class BrokerLoop:
         self._stopping: float | None = None
         self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
+        self._owners: dict[int, Dealer] = {}
+        self._blocked: dict[str, Dealer] = {}
 
     def member(self, principal: str) -> Member | None:
         """Look a key up in the newest manifest (see Directory)."""
@@ -87,7 +90,7 @@ class BrokerLoop:
         now = monotonic()
         rng = random.SystemRandom()
         self._context = new_context()
-        self._poller = zmq.Poller()
+        self._poller = Poller()
         self._zap = ZapHandler(self._context, self)
         self._router = self._new_router()
         try:
@@ -102,8 +105,11 @@ class BrokerLoop:
         self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now)
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
-        for watched in (self._router.socket, self._router.monitor.socket, self._zap.socket, self._wake_read):
-            self._poller.register(watched, zmq.POLLIN)
+        for watched in (self._router, self._router.monitor, self._zap, self._wake_read):
+            self._poller.register(watched.fileno())
+        self._router_fd = self._router.fileno()
+        for served in (self._router, self._router.monitor, self._zap):
+            self._poller.again(served.fileno())  # what has come meanwhile has told of itself already
 
     def run(self) -> None:
         """Serve until `stop` was called and what is under way has ended, or the drain time is over."""
@@ -148,25 +154,14 @@ class BrokerLoop:
     # -- one turn
 
     def _turn(self) -> None:
-        ready = dict(self._poller.poll(self._timeout_ms()))
+        ready = self._poller.wait(0 if self._poller.hurried else self._timeout_ms())
         now = monotonic()
-        if self._router.socket in ready:
+        if self._router_fd in ready:
+            ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now):
                 self._core.on_frame(route, principal, frame, now)
-        if self._zap.socket in ready:
-            self._zap.answer()
-        if self._router.monitor.socket in ready:
-            self._router.on_monitor(now)
-        if self._wake_read.fileno() in ready:
-            self._wake_read.recv(64)
-            while self._errands:
-                self._errands.popleft()(now)
-        for dealer in list(self._dealers.values()):
-            if dealer.monitor.socket in ready:
-                self._on_dealer_events(dealer, now)
-            if dealer.socket in ready and self._dealers.get(dealer.name) is dealer:
-                for frame in dealer.receive():
-                    self._peering.on_frame(dealer.name, frame, now)
+        if ready:
+            self._serve_others(ready, now)
         if now >= self._registry_at:
             self._registry_at = now + REGISTRY_S
             self._reread_registry(now)
@@ -176,6 +171,37 @@ class BrokerLoop:
             self._peering.on_timer(now)
         self._router.on_timer(now)
         self._act(now)
+        if self._router.has_more():
+            self._poller.again(self._router_fd)
+
+    def _serve_others(self, ready: set[int], now: float) -> None:
+        """Serve what is ready besides the members' connections."""
+        if self._zap.fileno() in ready and self._zap.answer():
+            self._poller.again(self._zap.fileno())
+        if self._router.monitor.fileno() in ready and self._router.on_monitor(now):
+            self._poller.again(self._router.monitor.fileno())
+        if self._wake_read.fileno() in ready:
+            self._wake_read.recv(64)
+            while self._errands:
+                self._errands.popleft()(now)
+        for dealer in {self._owners[descriptor] for descriptor in ready if descriptor in self._owners}:
+            if dealer.monitor.fileno() in ready:
+                self._on_dealer_events(dealer, now)
+            if self._dealers.get(dealer.name) is dealer:
+                for frame in dealer.receive():
+                    self._peering.on_frame(dealer.name, frame, now)
+                self._look_after(dealer, now)
+
+    def _look_after(self, dealer: Dealer, now: float) -> None:
+        """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
+        if dealer.overflown:
+            self._close_dealer(dealer.name)
+            self._peering.on_failed(dealer.name, Failure.CLOSED, now)
+            return
+        if dealer.blocked:
+            self._blocked[dealer.name] = dealer
+        if dealer.has_more():
+            self._poller.again(dealer.fileno())
 
     def _act(self, now: float) -> None:
         """Do what the cores ask for, until nothing more follows from it."""
@@ -184,11 +210,12 @@ class BrokerLoop:
             dealer = self._dealers.get(name)
             if dealer is not None:
                 dealer.send(messages)
-        for dealer in list(self._dealers.values()):
-            dealer.flush()
-            if dealer.overflown:
-                self._close_dealer(dealer.name)
-                self._peering.on_failed(dealer.name, Failure.CLOSED, now)
+                self._look_after(dealer, now)
+        if self._blocked:
+            blocked, self._blocked = self._blocked, {}
+            for dealer in blocked.values():
+                dealer.flush()
+                self._look_after(dealer, now)
         while sends := self._core.take_sends():
             self._router.send(sends)
             self._drop_gone(now)
@@ -291,14 +318,18 @@ class BrokerLoop:
             self._peering.on_failed(action.name, Failure.UNREACHABLE, now)
             return
         self._dealers[action.name] = dealer
-        self._poller.register(dealer.socket, zmq.POLLIN)
-        self._poller.register(dealer.monitor.socket, zmq.POLLIN)
+        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
+            self._owners[descriptor] = dealer
+            self._poller.register(descriptor)
+            self._poller.again(descriptor)  # what has come meanwhile has told of itself already
 
     def _close_dealer(self, name: str) -> None:
         dealer = self._dealers.pop(name, None)
         if dealer is not None:
-            self._poller.unregister(dealer.socket)
-            self._poller.unregister(dealer.monitor.socket)
+            for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
+                self._poller.unregister(descriptor)
+                del self._owners[descriptor]
+            self._blocked.pop(name, None)
             dealer.close()
 
     def _on_dealer_events(self, dealer: Dealer, now: float) -> None:

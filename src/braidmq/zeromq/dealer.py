@@ -19,6 +19,8 @@ BYTES_PER_TURN: Final = 256 * 1024
 """Bytes read at one go: some tens of payloads of 4 KiB, whose callers then run for some milliseconds. With more, a
 process of many nodes would be late with its deadlines."""
 
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+
 _EVENTS: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -64,6 +66,7 @@ class Dealer:
         )
         self.monitor = Monitor(self.socket, int(_EVENTS))
         self._greeted = False
+        self._crowded = False
         self._backlog = Backlog()
         self._backlog_bytes_max = settings.outbox_bytes_max
         try:
@@ -72,10 +75,14 @@ class Dealer:
             self.close()
             raise
 
-    @property
-    def readable(self) -> bool:
-        """Whether a frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
-        return readable(self.socket)
+    def has_more(self) -> bool:
+        """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
+        self._crowded = readable(self.socket)
+        return self._crowded
+
+    def fileno(self) -> int:
+        """Return the descriptor that tells of frames."""
+        return self.socket.fileno()
 
     @property
     def blocked(self) -> bool:
@@ -87,16 +94,27 @@ class Dealer:
         """Whether the broker reads so slowly that the connection must be given up."""
         return self._backlog.bytes > self._backlog_bytes_max
 
-    def receive(self) -> Iterator[bytes]:
-        """Yield the frames that have come, at most FRAMES_PER_TURN and about BYTES_PER_TURN."""
+    def receive(self) -> list[bytes]:
+        """Return frames that have come; call it when the descriptor or `has_more` says that there may be some.
+
+        At most FRAMES_PER_TURN and about BYTES_PER_TURN, and only one while one at a time comes: whether there is
+        another one is asked after it was handled anyway.
+        """
         socket = self.socket
+        frames: list[bytes] = []
         size = 0
-        for _ in range(FRAMES_PER_TURN):
-            if size > BYTES_PER_TURN or not readable(socket):
-                return
-            frame = socket.recv(zmq.NOBLOCK)
-            size += len(frame)
-            yield frame
+        try:
+            while True:
+                frame = socket.recv(_NOBLOCK)
+                frames.append(frame)
+                size += len(frame)
+                if not self._crowded or size > BYTES_PER_TURN or len(frames) == FRAMES_PER_TURN:
+                    break
+                if not readable(socket):
+                    break
+        except zmq.Again:
+            pass  # the descriptor tells of other things as well
+        return frames
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages as bundles; what libzmq does not take now is kept for `flush`."""
@@ -106,7 +124,7 @@ class Dealer:
         sent = 0
         for bundle, count in join(messages):
             try:
-                self.socket.send(bundle, zmq.NOBLOCK)
+                self.socket.send(bundle, _NOBLOCK)
             except zmq.Again:
                 self._backlog.add(messages[sent:])
                 return

@@ -10,7 +10,7 @@ from braidmq.zeromq.sockets import readable
 
 _EVENT: Final = struct.Struct("=HI")
 _BATCH: Final = 1_000
-"""Events read at one go; more are read at the next turn."""
+"""Events read at one go."""
 
 
 class Monitor:
@@ -20,6 +20,14 @@ class Monitor:
         self._watched = socket
         self.socket: zmq.Socket[bytes] = socket.get_monitor_socket(events)
         self.socket.setsockopt(zmq.LINGER, 0)
+
+    def fileno(self) -> int:
+        """Return the descriptor that tells of events."""
+        return self.socket.fileno()
+
+    def has_more(self) -> bool:
+        """Whether another event has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
+        return readable(self.socket)
 
     def read(self) -> Iterator[tuple[int, int]]:
         """Yield the events that have come, each with its value (a descriptor or an error number)."""

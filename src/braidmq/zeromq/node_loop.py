@@ -186,7 +186,8 @@ class NodeLoop:
 
     # -- one turn
 
-    def _turn(self) -> None:
+    def _turn(self, read: Dealer | None = None) -> None:
+        """Do what the core asks for. `read` was read before: there may be more, as in what was written to."""
         self._turn_scheduled = False
         if self._closed:
             return
@@ -203,7 +204,12 @@ class NodeLoop:
         for name, messages in core.take_sends().items():
             dealer = self._dealers.get(name)
             if dealer is not None:
-                self._send(dealer, messages)
+                dealer.send(messages)
+                self._look_after(dealer)
+                if dealer is read:
+                    read = None
+        if read is not None and self._dealers.get(read.name) is read:
+            self._look_after(read)
         for event in core.take_events():
             _LOG.log(event.level, "%s", event.text)
         self._set_timer()
@@ -223,11 +229,11 @@ class NodeLoop:
             for action in actions:
                 self._perform(action, now)
 
-    def _send(self, dealer: Dealer, messages: list[bytes]) -> None:
-        dealer.send(messages)
+    def _look_after(self, dealer: Dealer) -> None:
+        """Look at a connection that was written to, or read, as that may have consumed the edge of its descriptor."""
         if dealer.overflown:
             self._fail(dealer, Failure.CLOSED)
-        elif dealer.readable:
+        elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer)
         elif dealer.blocked:
             self._retry_soon(dealer)
@@ -314,11 +320,8 @@ class NodeLoop:
         now = self.clock()
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
-        if not dealer.flush():
-            self._retry_soon(dealer)
-        if dealer.readable:
-            self._loop.call_soon(self._on_frames, dealer)
-        self._turn()
+        dealer.flush()
+        self._turn(dealer)
 
     def _on_events(self, dealer: Dealer) -> None:
         if self._dealers.get(dealer.name) is not dealer:
@@ -335,6 +338,6 @@ class NodeLoop:
     def _drain_frames(self, dealer: Dealer) -> None:
         """Take what arrived before the connection ended: an answer in it spares its request a retry."""
         now = self.clock()
-        while dealer.readable:
+        while dealer.has_more():
             for frame in dealer.receive():
                 self.core.on_frame(dealer.name, frame, now)

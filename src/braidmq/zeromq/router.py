@@ -23,6 +23,9 @@ BYTES_PER_TURN: Final = 1024 * 1024
 BLOCKED_S: Final = 0.002
 """How soon a peer whose pipe was full is tried again."""
 
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+
 _DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
 """When to ask whether a peer is really gone, after the monitor said so: libzmq takes a moment to tell the socket."""
 
@@ -39,6 +42,7 @@ class Router:
         self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED))
         self.malformed = 0
         self._outbox_bytes_max = settings.outbox_bytes_max
+        self._crowded = False
         self._blocked: dict[bytes, Backlog] = {}
         self._blocked_at = 0.0
         self._gone: list[tuple[bytes, list[bytes]]] = []
@@ -53,28 +57,43 @@ class Router:
         assert isinstance(bound, bytes)
         return bound.rstrip(b"\0").decode()
 
+    def fileno(self) -> int:
+        """Return the descriptor that tells of frames."""
+        return self.socket.fileno()
+
     def receive(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
-        """Yield what has come: the route, the principal of its key, and the frame."""
+        """Yield what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
+
+        At most FRAMES_PER_TURN and about BYTES_PER_TURN, and only one while one at a time comes: whether there is
+        another one is asked after it was handled anyway.
+        """
         socket = self.socket
-        recv, getsockopt = socket.recv, socket.getsockopt
+        recv = socket.recv
         size = 0
-        for _ in range(FRAMES_PER_TURN):
-            if size > BYTES_PER_TURN or not readable(socket):
-                return
-            head = recv(zmq.NOBLOCK, copy=False)
-            route = head.bytes
-            frame = recv(zmq.NOBLOCK)
-            size += len(frame)
-            whole = True
-            while getsockopt(zmq.RCVMORE):
-                recv(zmq.NOBLOCK)
-                whole = False
-            if not whole:
-                self.malformed += 1
-                continue
-            if route not in self._fd_of:
-                self._meet(route, int(head.get("__fd")), now)
-            yield route, str(head.get("User-Id")), frame
+        try:
+            for _ in range(FRAMES_PER_TURN):
+                head = recv(_NOBLOCK, copy=False)
+                body = recv(_NOBLOCK, copy=False)
+                frame = body.bytes
+                size += len(frame)
+                if body.more:
+                    self.malformed += 1
+                    while body.more:
+                        body = recv(_NOBLOCK, copy=False)
+                else:
+                    route = head.bytes
+                    if route not in self._fd_of:
+                        self._meet(route, int(head.get("__fd")), now)
+                    yield route, str(head.get("User-Id")), frame
+                if not self._crowded or size > BYTES_PER_TURN or not readable(socket):
+                    return
+        except zmq.Again:
+            return  # the descriptor tells of other things as well
+
+    def has_more(self) -> bool:
+        """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
+        self._crowded = readable(self.socket)
+        return self._crowded
 
     def send(self, sends: dict[bytes, list[bytes]]) -> None:
         """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""
@@ -99,13 +118,14 @@ class Router:
             if now >= due:
                 self._test(route, tries, now)
 
-    def on_monitor(self, now: float) -> None:
-        """Read the monitor."""
+    def on_monitor(self, now: float) -> bool:
+        """Read the monitor; return whether there is more."""
         for _event, fd in self.monitor.read():
             route = self._route_at.pop(fd, None)
             if route is not None:
                 self._doubts[route] = (now, 0)
                 self._test(route, 0, now)
+        return self.monitor.has_more()
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
@@ -129,8 +149,8 @@ class Router:
         sent = 0
         for bundle, count in join(messages):
             try:
-                send(route, zmq.NOBLOCK | zmq.SNDMORE)
-                send(bundle, zmq.NOBLOCK)
+                send(route, _SNDMORE)
+                send(bundle, _NOBLOCK)
             except zmq.Again:
                 self._blocked[route] = Backlog(messages[sent:])
                 return

@@ -23,11 +23,15 @@ class ZapHandler:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(_ENDPOINT)
 
-    def answer(self) -> None:
-        """Answer the requests that wait."""
+    def fileno(self) -> int:
+        """Return the descriptor that tells of requests."""
+        return self.socket.fileno()
+
+    def answer(self) -> bool:
+        """Answer requests that wait; return whether there may be more."""
         for _ in range(_BATCH):
             if not readable(self.socket):
-                return
+                return False
             frames = self.socket.recv_multipart(zmq.NOBLOCK)
             if b"" not in frames:
                 continue
@@ -36,6 +40,7 @@ class ZapHandler:
             request_id = frames[body + 1] if len(frames) > body + 1 else b""
             text = b"OK" if status == b"200" else b"not registered"
             self.socket.send_multipart([*frames[:body], b"1.0", request_id, status, text, principal, b""], zmq.NOBLOCK)
+        return True
 
     def close(self) -> None:
         """Stop answering: every later handshake is refused."""
