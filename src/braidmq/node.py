@@ -30,6 +30,8 @@ Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
 
 H = TypeVar("H", bound=Handler)
 
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 STATE_S: Final = 0.5
@@ -228,10 +230,15 @@ class Node:
         """
         if self._loop is None or self._draining:
             raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
-        return await self._loop.request(
-            service, bytes(payload) if isinstance(payload, bytearray | memoryview) else payload,
-            timeout=timeout, attempts=attempts, via=via, headers=headers,
-        )  # fmt: skip
+        if isinstance(payload, bytearray | memoryview):
+            payload = bytes(payload)
+        loop = self._loop
+        id_, end = loop.request(service, payload, timeout, attempts, via, headers)
+        try:
+            return await end
+        except BaseException:
+            loop.give_up(id_)
+            raise
 
     async def connected(self) -> None:
         """Wait until a broker is up.
@@ -383,7 +390,7 @@ class Node:
             self.name,
             sent.service.decode("ascii", "replace"),
             sent.id,
-            bool(sent.flags & Flag.POSSIBLE_DUPLICATE),
+            sent.flags & _DUPLICATE != 0,
             sent.retry_count,
             job.deadline,
             headers,

@@ -62,6 +62,7 @@ class NodeLoop:
         self._dealers: dict[str, Dealer] = {}
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
+        self._read: dict[str, Dealer] = {}
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -87,36 +88,45 @@ class NodeLoop:
         self.core.on_timer(now)
         self._turn()
 
-    async def request(
+    def request(
         self,
         service: str,
         payload: bytes,
-        *,
-        timeout: float | None,  # noqa: ASYNC109 - it also bounds the request on its way, not only this wait
+        timeout_s: float | None,
         attempts: int | None,
         via: str | None,
         headers: Mapping[str, str] | None,
-    ) -> Reply:
-        """Begin a call and wait for its end. Raises what ClientCore.request raises, and the call's error."""
+    ) -> tuple[bytes, "asyncio.Future[Reply]"]:
+        """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self._closed:
             raise NodeClosed("the node is closed")
-        id_ = self.core.client.request(
-            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, now=self.clock()
+        client = self.core.client
+        id_ = client.request(
+            service, payload, timeout_s=timeout_s, attempts=attempts, via=via, headers=headers, now=self.clock()
         )
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
-        self.schedule()
-        try:
-            return await future
-        finally:
-            if self._futures.pop(id_, None) is not None:
-                self.core.client.cancel(id_, self.clock())
-                self.schedule()
+        if len(client) == 1 and not self._turn_scheduled:
+            self._turn()  # alone, it waits for no others to share its frame
+        else:
+            self.schedule()
+        return id_, future
+
+    def give_up(self, id_: bytes) -> None:
+        """Take in that nobody waits for the end of a call any more, if it has not ended."""
+        if self._futures.pop(id_, None) is not None:
+            self.core.client.cancel(id_, self.clock())
+            self.schedule()
 
     def finish(self, job: Job, outcome: bytes | ServiceError | None) -> None:
         """Take the end of a job: its result, its error, or None if it was stopped."""
-        if not self._closed:
-            self.core.worker.on_done(job, outcome, self.clock())
+        if self._closed:
+            return
+        worker = self.core.worker
+        worker.on_done(job, outcome, self.clock())
+        if len(worker) == 0 and not self._turn_scheduled:
+            self._turn()  # no other reply is to come that could share its frame
+        else:
             self.schedule()
 
     def begin(self, job: Job) -> bool:
@@ -136,7 +146,7 @@ class NodeLoop:
         """Let what the core has to do be done at the end of this turn of the event loop."""
         if not self._turn_scheduled and not self._closed:
             self._turn_scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._on_scheduled)
 
     async def changed(self) -> None:
         """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
@@ -186,36 +196,41 @@ class NodeLoop:
 
     # -- one turn
 
-    def _turn(self, read: Dealer | None = None) -> None:
-        """Do what the core asks for. `read` was read before: there may be more, as in what was written to."""
+    def _turn(self) -> None:
+        """Do what the core asks for."""
         self._turn_scheduled = False
         if self._closed:
             return
         core, now = self.core, self.clock()
         if now >= core.next_deadline():
             core.on_timer(now)
+        self._hand_out()
+        self._act(now)
+        used, self._read = self._read, {}
+        for name, messages in core.take_sends().items():
+            dealer = self._dealers.get(name)
+            if dealer is not None:
+                dealer.send(messages)
+                used[name] = dealer
+        for dealer in used.values():
+            self._look_after(dealer)
+        for event in core.take_events():
+            _LOG.log(event.level, "%s", event.text)
+        self._set_timer()
+        if self._wakers:
+            for waker in self._wakers:
+                if not waker.done():
+                    waker.set_result(None)
+
+    def _hand_out(self) -> None:
+        """Start the jobs that have come, stop those that nobody waits for, and wake the callers whose calls have ended."""
+        core = self.core
         for job in core.worker.take_jobs():
             self._run_job(job)
         for job in core.worker.take_cancels():
             self._stop_job(job)
         for id_, outcome in core.client.take_results():
             self._complete(id_, outcome)
-        self._act(now)
-        for name, messages in core.take_sends().items():
-            dealer = self._dealers.get(name)
-            if dealer is not None:
-                dealer.send(messages)
-                self._look_after(dealer)
-                if dealer is read:
-                    read = None
-        if read is not None and self._dealers.get(read.name) is read:
-            self._look_after(read)
-        for event in core.take_events():
-            _LOG.log(event.level, "%s", event.text)
-        self._set_timer()
-        for waker in self._wakers:
-            if not waker.done():
-                waker.set_result(None)
 
     def _act(self, now: float) -> None:
         """Look up addresses, open and close connections, until nothing more follows from it."""
@@ -230,7 +245,9 @@ class NodeLoop:
                 self._perform(action, now)
 
     def _look_after(self, dealer: Dealer) -> None:
-        """Look at a connection that was written to, or read, as that may have consumed the edge of its descriptor."""
+        """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
+        if self._dealers.get(dealer.name) is not dealer:
+            return
         if dealer.overflown:
             self._fail(dealer, Failure.CLOSED)
         elif dealer.has_more():
@@ -260,6 +277,10 @@ class NodeLoop:
         """Called from another thread: addresses are known."""
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(self.schedule)
+
+    def _on_scheduled(self) -> None:
+        if self._turn_scheduled:  # else there was a turn meanwhile
+            self._turn()
 
     def _on_time(self) -> None:
         self._timer = None
@@ -321,7 +342,9 @@ class NodeLoop:
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
         dealer.flush()
-        self._turn(dealer)
+        self._read[dealer.name] = dealer
+        self._hand_out()
+        self.schedule()  # after whatever that has woken, so that what it sends shares a frame
 
     def _on_events(self, dealer: Dealer) -> None:
         if self._dealers.get(dealer.name) is not dealer:
