@@ -1,8 +1,9 @@
 """Requests and replies as users see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 
 class Clock(Protocol):
@@ -12,8 +13,7 @@ class Clock(Protocol):
         """Return the time now."""
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One request, as its handler receives it.
 
     Attributes:
@@ -39,7 +39,11 @@ class Request:
     deadline: float
     headers: Mapping[str, str]
     broker: str
-    _clock: Clock = field(repr=False)
+    _clock: Clock
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "_clock")
+        return f"Request({shown})"
 
     @property
     def remaining(self) -> float:
@@ -47,8 +51,7 @@ class Request:
         return max(0.0, self.deadline - self._clock())
 
 
-@dataclass(slots=True, eq=False)
-class Reply:
+class Reply(msgspec.Struct, eq=False, gc=False):
     """The answer to a request.
 
     Attributes:

@@ -233,7 +233,7 @@ class Node:
         if isinstance(payload, bytearray | memoryview):
             payload = bytes(payload)
         loop = self._loop
-        id_, end = loop.request(service, payload, timeout, attempts, via, headers)
+        id_, end = loop.request(service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers)
         try:
             return await end
         except BaseException:

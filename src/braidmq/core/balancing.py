@@ -2,118 +2,173 @@
 
 import math
 import random
-from collections import OrderedDict
-from collections.abc import Collection
-from typing import Final, Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 EWMA_DECAY_S: Final = 5.0
 """After this time without a slow answer, a broker's past counts for 1/e. Shorter forgives a slow broker sooner."""
 
 
-class Slot(Protocol):
-    """A worker of one service, to a balancer."""
+class Candidate:
+    """A worker of one service, to a balancer.
 
-    outstanding: int
-    credit: int
+    Attributes:
+        credit: how many requests it accepts at once.
+        outstanding: how many it has.
+        before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
+    """
 
-
-S = TypeVar("S", bound=Slot)
-
-
-class Balancer(Protocol[S]):
-    """Chooses among the slots that have credit. Whoever changes a slot's numbers or state tells it."""
-
-    def put(self, slot: S) -> None:
-        """Offer `slot` (again), with its current numbers, if it has credit."""
-
-    def remove(self, slot: S) -> None:
-        """Offer `slot` no more."""
-
-    def pick(self) -> S | None:
-        """Return the slot that the next request goes to, or None if none has credit."""
-
-    def validate_state(self, offered: Collection[S]) -> None:
-        """Assert that exactly the slots of `offered` can be picked. For tests."""
-
-
-class LeastOutstanding(Generic[S]):
-    """The slot with the fewest outstanding requests, round-robin among equals. O(1)."""
-
-    __slots__ = ("_level", "_levels", "_lowest")
+    __slots__ = ("after", "before", "credit", "outstanding")
 
     def __init__(self) -> None:
-        self._levels: list[OrderedDict[S, None]] = [OrderedDict()]
-        self._level: dict[S, int] = {}
-        self._lowest = 0
+        self.credit = 0
+        self.outstanding = 0
+        self.before: Candidate | None = None
+        self.after: Candidate | None = None
 
-    def put(self, slot: S) -> None:
+
+class _Ring:
+    """Candidates in a circle, the first of which is next. Each stands in one ring at most. O(1)."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self) -> None:
+        self._head = Candidate()
+        self._head.before = self._head.after = self._head
+
+    @property
+    def first(self) -> Candidate | None:
+        """The candidate that is next, if there is any."""
+        first = self._head.after
+        return None if first is self._head else first
+
+    def append(self, candidate: Candidate) -> None:
+        """Let a candidate that stands in no ring be the last one."""
+        head = self._head
+        last = head.before
+        assert last is not None
+        candidate.before, candidate.after = last, head
+        last.after = head.before = candidate
+
+    def __iter__(self) -> Iterator[Candidate]:
+        each = self.first
+        while each is not None and each is not self._head:
+            yield each
+            each = each.after
+
+
+def _leave(candidate: Candidate) -> bool:
+    """Take a candidate out of its ring; return whether it stood in one."""
+    before, after = candidate.before, candidate.after
+    if before is None or after is None:
+        return False
+    before.after, after.before = after, before
+    candidate.before = candidate.after = None
+    return True
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+class Balancer(ABC, Generic[C]):
+    """Chooses among the candidates that have credit. Whoever changes a candidate's numbers or state tells it. O(1)."""
+
+    @abstractmethod
+    def put(self, candidate: C) -> None:
+        """Offer `candidate` (again), with its current numbers, if it has credit."""
+
+    @abstractmethod
+    def remove(self, candidate: C) -> None:
+        """Offer `candidate` no more."""
+
+    @abstractmethod
+    def pick(self) -> C | None:
+        """Return the candidate that the next request goes to, or None if none has credit."""
+
+    @abstractmethod
+    def validate_state(self, offered: Collection[C]) -> None:
+        """Assert that exactly the candidates of `offered` can be picked. For tests."""
+
+
+class LeastOutstanding(Balancer[C]):
+    """The candidate with the fewest outstanding requests, round-robin among equals."""
+
+    __slots__ = ("_count", "_levels", "_lowest")
+
+    def __init__(self) -> None:
+        self._levels = [_Ring()]
+        self._lowest = 0
+        self._count = 0
+
+    def put(self, candidate: C) -> None:
         """See Balancer."""
-        self.remove(slot)
-        outstanding = slot.outstanding
-        if outstanding >= slot.credit:
+        self.remove(candidate)
+        outstanding = candidate.outstanding
+        if outstanding >= candidate.credit:
             return
         levels = self._levels
         while len(levels) <= outstanding:
-            levels.append(OrderedDict())
-        levels[outstanding][slot] = None
-        self._level[slot] = outstanding
+            levels.append(_Ring())
+        levels[outstanding].append(candidate)
+        self._count += 1
         self._lowest = min(self._lowest, outstanding)
 
-    def remove(self, slot: S) -> None:
+    def remove(self, candidate: C) -> None:
         """See Balancer."""
-        level = self._level.pop(slot, None)
-        if level is not None:
-            del self._levels[level][slot]
+        self._count -= _leave(candidate)
 
-    def pick(self) -> S | None:
+    def pick(self) -> C | None:
         """See Balancer."""
-        if not self._level:
+        if not self._count:
             return None
-        levels = self._levels
-        while not levels[self._lowest]:
+        while (first := self._levels[self._lowest].first) is None:
             self._lowest += 1
-        return next(iter(levels[self._lowest]))
+        return cast("C", first)
 
-    def validate_state(self, offered: Collection[S]) -> None:
+    def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""
-        assert self._level.keys() == set(offered)
-        assert sum(map(len, self._levels)) == len(self._level)
-        for slot, level in self._level.items():
-            assert slot in self._levels[level]
-            assert level == slot.outstanding < slot.credit
+        held = {candidate: level for level, ring in enumerate(self._levels) for candidate in ring}
+        assert held.keys() == set(offered)
+        assert self._count == len(held)
+        for candidate, level in held.items():
+            assert level == candidate.outstanding < candidate.credit
             assert self._lowest <= level
 
 
-class RoundRobin(Generic[S]):
-    """One slot after the other, whatever they have outstanding, as long as they have credit. O(1)."""
+class RoundRobin(Balancer[C]):
+    """One candidate after the other, whatever they have outstanding, as long as they have credit."""
 
     __slots__ = ("_ring",)
 
     def __init__(self) -> None:
-        self._ring: OrderedDict[S, None] = OrderedDict()
+        self._ring = _Ring()
 
-    def put(self, slot: S) -> None:
+    def put(self, candidate: C) -> None:
         """See Balancer."""
-        if slot.outstanding >= slot.credit:
-            self._ring.pop(slot, None)
-        else:
-            self._ring.setdefault(slot)
+        if candidate.outstanding >= candidate.credit:
+            _leave(candidate)
+        elif candidate.before is None:
+            self._ring.append(candidate)
 
-    def remove(self, slot: S) -> None:
+    def remove(self, candidate: C) -> None:
         """See Balancer."""
-        self._ring.pop(slot, None)
+        _leave(candidate)
 
-    def pick(self) -> S | None:
-        """See Balancer. The slot goes to the end of the ring."""
-        slot = next(iter(self._ring), None)
-        if slot is not None:
-            self._ring.move_to_end(slot)
-        return slot
+    def pick(self) -> C | None:
+        """See Balancer. The candidate goes to the end of the ring."""
+        first = self._ring.first
+        if first is not None:
+            _leave(first)
+            self._ring.append(first)
+        return cast("C | None", first)
 
-    def validate_state(self, offered: Collection[S]) -> None:
+    def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""
-        assert self._ring.keys() == set(offered)
-        assert all(slot.outstanding < slot.credit for slot in self._ring)
+        held = list(self._ring)
+        assert len(set(held)) == len(held)
+        assert set(held) == set(offered)
+        assert all(candidate.outstanding < candidate.credit for candidate in held)
 
 
 class PeakEwma:

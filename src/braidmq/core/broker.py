@@ -457,7 +457,7 @@ class BrokerCore:
             assert account.sessions == len(sessions) <= settings.connections_per_key_max
             assert self._directory.member(principal) is not None
             assert account.in_flight == len(requests) <= settings.in_flight_max
-            queued_bytes = sum(len(exchange.message) for exchange in requests)
+            queued_bytes = sum(exchange.size_bytes for exchange in requests if exchange.waits)
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()

@@ -49,8 +49,8 @@ from braidmq.wire.envelope import (
     Progress,
     Reason,
     decode,
-    encode,
     encode_headers,
+    pack,
     reply_id,
 )
 
@@ -65,6 +65,7 @@ SEEK_PAUSE_S: Final = 0.05
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RUNNING: Final = int(Progress.RUNNING)
+_RESULT: Final = int(Outcome.RESULT)
 _TRIED_EARLIER_MAX: Final = 20
 """As many earlier attempts as `attempts` can allow."""
 
@@ -92,6 +93,7 @@ class ClientCore:
         self._number = 0
         self._tag = 0
         self._calls: dict[bytes, Call] = {}
+        self._names: dict[str, bytes] = {}
         self._waiting: OrderedDict[Call, None] = OrderedDict()
         self._waiting_bytes = 0
         self._admitting = False
@@ -154,7 +156,9 @@ class ClientCore:
             raise ConfigError(f"timeout must be above 0 and at most 86400 seconds, not {timeout!r}")
         if not 1 <= attempts_max <= 20:
             raise ConfigError(f"attempts must be between 1 and 20, not {attempts_max!r}")
-        name = check_service(service).encode()
+        name = self._names.get(service)
+        if name is None:
+            name = self._name_of(service)
         extension = encode_headers(headers) if headers else b""
         limit = self._links.payload_bytes_max
         if len(payload) > limit:
@@ -184,6 +188,13 @@ class ClientCore:
         else:
             self._take_place(call, now)
         return call.id
+
+    def _name_of(self, service: str) -> bytes:
+        name = check_service(service).encode()
+        if len(self._names) >= self._settings.services_max:
+            self._names.clear()
+        self._names[service] = name
+        return name
 
     def cancel(self, id_: bytes, now: float) -> None:
         """End a call without a result: its caller waits no longer. Tells the brokers that have it."""
@@ -326,7 +337,7 @@ class ClientCore:
         if call.earlier:
             self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
-        if answer.code == Outcome.RESULT:
+        if answer.code == _RESULT:
             reply = Reply(
                 answer.payload,
                 sender,
@@ -521,23 +532,12 @@ class ClientCore:
         path.calls[call] = None
         self._links.send(
             path,
-            encode(
-                Envelope(
-                    REQUEST,
-                    call.id,
-                    flags=_DUPLICATE if call.flagged else 0,
-                    retry_count=call.retry_count,
-                    sent_ms=int(now * 1000) & UINT32,
-                    time_ms=max(1, int((call.deadline - now) * 1000)),
-                    tag=tag,
-                    service=call.service,
-                    receiver=call.worker,
-                    working_ms=self._working_ms,
-                    extension=call.extension,
-                    payload=call.payload,
-                )
+            pack(
+                REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
+                max(1, int((call.deadline - now) * 1000)), tag, call.service, b"", call.worker, 0, self._working_ms,
+                call.extension, call.payload,
             ),
-        )
+        )  # fmt: skip
         self._set_timer(call)
 
     def _send_cancels(self, call: Call, now: float, *, but: tuple[Link, int, int] | None = None) -> None:
@@ -548,7 +548,7 @@ class ClientCore:
         for link, epoch, tag in attempts:
             if link.open and link.epoch == epoch and (link, epoch, tag) != but:
                 sent_ms = int(now * 1000) & UINT32
-                self._links.send(link, encode(Envelope(CANCEL, call.id, sent_ms=sent_ms, tag=tag)))
+                self._links.send(link, pack(CANCEL, call.id, 0, 0, sent_ms, 0, tag))
 
     def _detach(self, call: Call) -> None:
         """The current attempt has ended."""

@@ -1,58 +1,72 @@
 """What a worker remembers of the requests it has run, so that a second copy is answered and not run."""
 
-from collections import OrderedDict
+from collections import deque
 from typing import Final
 
 from braidmq.settings import Settings
-from braidmq.wire.envelope import Envelope
 
-Key = tuple[bytes, bytes]
-"""The client's name and the request's id. The name is stamped by the broker: no client can hit another's key."""
+Key = bytes
+"""The client's name and the request's id, one after the other: see `key_of`."""
 
 _ENTRY_BYTES: Final = 200
-"""What an entry costs beside its payload, roughly."""
+"""What an entry costs beside its reply, roughly."""
+
+
+def key_of(sender: bytes, id_: bytes) -> Key:
+    """Return the key of a request. The name is stamped by the broker: no client can hit another's key.
+
+    An id has 16 bytes, so that no two pairs have the same key.
+    """
+    return sender + id_
 
 
 class ReplyCache:
     """Finished requests with their replies, bounded in time, count and bytes; the oldest go first.
 
-    When the bytes run out, replies are dropped before the memory that the request was run.
+    When the bytes run out, replies are dropped before the memory that the request was run. It holds nothing but bytes
+    and numbers, which costs Python's garbage collector nothing.
     """
 
-    __slots__ = ("_bytes", "_bytes_max", "_entries", "_entries_max", "_replies", "_window_s")
+    __slots__ = ("_bytes", "_bytes_max", "_entries", "_entries_max", "_keys", "_replied", "_times", "_window_s")
 
     def __init__(self, settings: Settings) -> None:
         self._window_s = settings.dedup_s
         self._entries_max = settings.dedup_entries_max
         self._bytes_max = settings.dedup_bytes_max
-        self._entries: OrderedDict[Key, float] = OrderedDict()
-        self._replies: OrderedDict[Key, Envelope] = OrderedDict()
+        self._entries: dict[Key, bytes | None] = {}
+        self._keys: deque[Key] = deque()
+        self._times: deque[float] = deque()
+        self._replied: deque[Key] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of the replies that are kept."""
         return self._bytes
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries
 
-    def get(self, key: Key) -> Envelope | None:
+    def get(self, key: Key) -> bytes | None:
         """Return the reply to the request `key`; None if it was never run here or its reply is gone."""
-        return self._replies.get(key)
+        return self._entries.get(key)
 
-    def put(self, key: Key, reply: Envelope | None, now: float) -> None:
+    def put(self, key: Key, reply: bytes | None, now: float) -> None:
         """Remember that `key`, which is new here, was run and answered with `reply`; None if it was stopped."""
-        self._entries[key] = now
+        self._entries[key] = reply
+        self._keys.append(key)
+        self._times.append(now)
         if reply is not None:
-            self._replies[key] = reply
-            self._bytes += len(reply.payload) + _ENTRY_BYTES
+            self._replied.append(key)
+            self._bytes += len(reply) + _ENTRY_BYTES
         while self._bytes > self._bytes_max:
-            _, dropped = self._replies.popitem(last=False)
-            self._bytes -= len(dropped.payload) + _ENTRY_BYTES
+            oldest = self._replied.popleft()
+            dropped, self._entries[oldest] = self._entries[oldest], None
+            assert dropped is not None
+            self._bytes -= len(dropped) + _ENTRY_BYTES
         while len(self._entries) > self._entries_max:
             self._forget_oldest()
         self.expire(now)
@@ -60,20 +74,23 @@ class ReplyCache:
     def expire(self, now: float) -> None:
         """Forget what is older than the window."""
         horizon = now - self._window_s
-        while self._entries and next(iter(self._entries.values())) < horizon:
+        times = self._times
+        while times and times[0] < horizon:
             self._forget_oldest()
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs."""
-        assert len(self._replies) <= len(self._entries) <= self._entries_max
-        assert self._replies.keys() <= self._entries.keys()
-        assert self._bytes == sum(len(reply.payload) + _ENTRY_BYTES for reply in self._replies.values())
-        assert self._bytes <= self._bytes_max
-        times = list(self._entries.values())
-        assert times == sorted(times)
+        assert len(self._entries) <= self._entries_max
+        assert list(self._entries) == list(self._keys)
+        replies = {key: reply for key, reply in self._entries.items() if reply is not None}
+        assert list(replies) == list(self._replied)
+        assert self._bytes == sum(len(reply) + _ENTRY_BYTES for reply in replies.values()) <= self._bytes_max
+        assert len(self._times) == len(self._keys)
+        assert list(self._times) == sorted(self._times)
 
     def _forget_oldest(self) -> None:
-        key, _ = self._entries.popitem(last=False)
-        dropped = self._replies.pop(key, None)
+        self._times.popleft()
+        dropped = self._entries.pop(self._keys.popleft())
         if dropped is not None:
-            self._bytes -= len(dropped.payload) + _ENTRY_BYTES
+            self._replied.popleft()
+            self._bytes -= len(dropped) + _ENTRY_BYTES

@@ -27,10 +27,13 @@ from braidmq.wire.envelope import (
     UINT32,
     VERSION,
     WORKING,
+    Flag,
     Progress,
     Reason,
-    flag_possible_duplicate,
+    unpack,
 )
+
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
 DEMAND_S: Final = 0.05
 """How often a service with a queue asks its workers for more credit: some round trips of a data centre."""
@@ -115,7 +118,8 @@ class Dispatcher:
         self.remove_slots(session, now)
         for message in messages:
             if message[5] == REQUEST:
-                exchange = session.assigned.pop(PREFIX.unpack_from(message)[7], None)
+                fields = unpack(message)
+                exchange = session.assigned.pop(fields[7], None)
                 if exchange is not None:
                     assert exchange.slot is not None
                     exchange.slot.outstanding -= 1
@@ -123,7 +127,7 @@ class Dispatcher:
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None:
                         exchange.service = self.services.get(exchange.service.name, exchange.service)
-                        self._route(exchange, message, None, now)
+                        self._route(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], None, now)
 
     def on_end(self, session: Session, now: float) -> None:
         """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
@@ -153,29 +157,34 @@ class Dispatcher:
         self.counters["requests"] += 1
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a REQUEST that is cut off")
-        fields = PREFIX.unpack_from(message)
-        time_ms, tag, id_, service_bytes, sender_bytes, receiver_bytes = fields[6:12]
+        (
+            _length, version, _command, flags, retry_count, _sent_ms, time_ms, tag, id_, service_bytes,
+            sender_bytes, receiver_bytes, code, extension_bytes, working_ms,
+        ) = unpack(message)  # fmt: skip
         receiver_at = PREFIX_BYTES + service_bytes + sender_bytes
-        payload_bytes = len(message) - receiver_at - receiver_bytes - fields[13]
+        rest_at = receiver_at + receiver_bytes
+        payload_bytes = len(message) - rest_at - extension_bytes
         if payload_bytes < 0 or tag in session.requests:
             raise ProtocolError("a REQUEST whose lengths or tag are wrong")
-        time_ms = min(time_ms, TIME_MS_MAX)
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
+        remaining_s = min(time_ms, TIME_MS_MAX) / 1000.0 - age_s
         service = self.services.get(name)
-        reason = self._why_not(session, name, service, payload_bytes, time_ms / 1000.0 - age_s)
+        reason = self._why_not(session, name, service, payload_bytes, remaining_s)
         if service is None and reason is None:
             service = self._make_service(name)
         if reason is not None or service is None:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
-        deadline = now + time_ms / 1000.0 - age_s
-        exchange = Exchange(session, tag, id_, service, deadline=deadline, working_s=interval_s(fields[14]))
+        if age_s * 1000.0 >= working_ms > 0:  # its client may have given it up and sent it again over another path
+            flags |= _DUPLICATE
+        exchange = Exchange(
+            session, tag, id_, service, deadline=now + remaining_s, size_bytes=len(message), version=version,
+            flags=flags, retry_count=retry_count, code=code, extension_bytes=extension_bytes, working_ms=working_ms,
+        )  # fmt: skip
         session.requests[tag] = exchange
         session.account.in_flight += 1
-        receiver = message[receiver_at : receiver_at + receiver_bytes] if receiver_bytes else None
-        if age_s * 1000.0 >= fields[14] > 0:
-            message = flag_possible_duplicate(message)
-        self._route(exchange, message, receiver, now)
+        receiver = message[receiver_at:rest_at] if receiver_bytes else None
+        self._route(exchange, message[rest_at:], receiver, now)
 
     def _why_not(
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
@@ -213,7 +222,7 @@ class Dispatcher:
         allowed = session.callable[name] = is_service(service) and session.member.may_call(service)
         return allowed
 
-    def _route(self, exchange: Exchange, message: bytes, receiver: bytes | None, now: float) -> None:
+    def _route(self, exchange: Exchange, rest: bytes, receiver: bytes | None, now: float) -> None:
         """Send a request to a worker with credit, or let it wait, or reject it."""
         if exchange.deadline <= now:
             self.counters["expired"] += 1
@@ -231,36 +240,38 @@ class Dispatcher:
         elif slot.outstanding >= slot.credit:
             slot = None
         if slot is not None:
-            self._dispatch(exchange, slot, message, now)
+            self._dispatch(exchange, slot, rest, now)
         else:
-            self._enqueue(exchange, wanted, message, now)
+            self._enqueue(exchange, wanted, rest, now)
 
-    def _enqueue(self, exchange: Exchange, wanted: Slot | None, message: bytes, now: float) -> None:
-        service, settings, size = exchange.service, self.settings, len(message)
+    def _enqueue(self, exchange: Exchange, wanted: Slot | None, rest: bytes, now: float) -> None:
+        service, settings, size_bytes = exchange.service, self.settings, exchange.size_bytes
         client = exchange.client
         assert client is not None
         if not service.slots and self.settle_at is None:
             self._refuse_exchange(exchange, Reason.NO_WORKER, now)
         elif (
             service.queued >= settings.queue_messages_max
-            or self.queued_bytes + size > settings.queue_bytes_max
-            or exchange.account.queued_bytes + size > settings.in_flight_bytes_max
+            or self.queued_bytes + size_bytes > settings.queue_bytes_max
+            or exchange.account.queued_bytes + size_bytes > settings.in_flight_bytes_max
         ):
             self._refuse_exchange(exchange, Reason.BUSY, now)
         elif late_s := service.pace.late_s(service.queued, exchange.deadline - now):
             self._refuse_exchange(exchange, Reason.BUSY, now, retry_after_s=late_s)
         else:
-            exchange.message = message
+            exchange.waits = True
+            exchange.rest = rest
             exchange.wanted = wanted
             (service.queue if wanted is None else wanted.addressed)[exchange] = None
             service.queued += 1
-            self.queued_bytes += size
-            exchange.account.queued_bytes += size
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.working_s))
+            self.queued_bytes += size_bytes
+            exchange.account.queued_bytes += size_bytes
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + interval_s(exchange.working_ms)))
             self._demand(service, now)
 
     def _dequeue(self, exchange: Exchange) -> bytes:
-        message, exchange.message = exchange.message, b""
+        rest, exchange.rest = exchange.rest, b""
+        exchange.waits = False
         service = exchange.service
         queue = service.queue if exchange.wanted is None else exchange.wanted.addressed
         del queue[exchange]
@@ -268,27 +279,22 @@ class Dispatcher:
         service.queued -= 1
         if not service.queued:
             service.pace.reset()
-        self.queued_bytes -= len(message)
-        exchange.account.queued_bytes -= len(message)
+        self.queued_bytes -= exchange.size_bytes
+        exchange.account.queued_bytes -= exchange.size_bytes
         self._timers.cancel(exchange, exchange.timer)
-        return message
+        return rest
 
-    def _dispatch(self, exchange: Exchange, slot: Slot, message: bytes, now: float) -> None:
+    def _dispatch(self, exchange: Exchange, slot: Slot, rest: bytes, now: float) -> None:
         client = exchange.client
         assert client is not None
-        (
-            _length, version, _command, flags, retry_count, _sent_ms, _time_ms, _tag, id_, service_bytes,
-            sender_bytes, receiver_bytes, code, extension_bytes, working_ms,
-        ) = PREFIX.unpack_from(message)  # fmt: skip
         self._tag = tag = (self._tag + 1) & UINT32
         worker = slot.session
-        rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
-        sender, receiver = client.name, worker.name
-        length = len(message) - rest_at + PREFIX_BYTES + service_bytes + len(sender) + len(receiver)
+        names = exchange.service.name + client.name + worker.name
         head = PREFIX.pack(
-            length, version, REQUEST, flags, retry_count, int(now * 1000) & UINT32,
-            int((exchange.deadline - now) * 1000), tag, id_, service_bytes, len(sender), len(receiver), code,
-            extension_bytes, working_ms,
+            PREFIX_BYTES + len(names) + len(rest), exchange.version, REQUEST, exchange.flags, exchange.retry_count,
+            int(now * 1000) & UINT32, int((exchange.deadline - now) * 1000), tag, exchange.id,
+            len(exchange.service.name), len(client.name), len(worker.name), exchange.code, exchange.extension_bytes,
+            exchange.working_ms,
         )  # fmt: skip
         exchange.tag = tag
         exchange.slot = slot
@@ -296,7 +302,7 @@ class Dispatcher:
         slot.outstanding += 1
         slot.service.offer(slot)
         exchange.timer = self._timers.add(exchange, exchange.deadline)
-        self._send(worker, b"".join((head, exchange.service.name, sender, receiver, message[rest_at:])))
+        self._send(worker, head + names + rest)
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
@@ -305,7 +311,7 @@ class Dispatcher:
         (
             _length, version, _command, flags, retry_count, _sent_ms, time_ms, tag, id_, service_bytes,
             sender_bytes, receiver_bytes, code, extension_bytes, _working_ms,
-        ) = PREFIX.unpack_from(message)  # fmt: skip
+        ) = unpack(message)  # fmt: skip
         rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
         if rest_at + extension_bytes > len(message):
             raise ProtocolError("an answer whose lengths are wrong")
@@ -314,21 +320,22 @@ class Dispatcher:
             self.counters["unmatched"] += 1
             return
         client = exchange.client
+        service = exchange.service
         if command != WORKING:
             if command == REPLY:
                 self.counters["replies"] += 1
-                if exchange.service.queued:
-                    exchange.service.pace.on_answer(exchange.fed_at, now)
+                if service.queued:
+                    service.pace.on_answer(exchange.fed_at, now)
             self._finish(exchange, now)
         if client is None:
             return
-        sender, receiver, name = session.name, client.name, exchange.service.name
-        length = len(message) - rest_at + PREFIX_BYTES + len(name) + len(sender) + len(receiver)
+        names = service.name + session.name + client.name
         head = PREFIX.pack(
-            length, version, command, flags, retry_count, int(now * 1000) & UINT32, time_ms, exchange.client_tag,
-            id_, len(name), len(sender), len(receiver), code, extension_bytes, 0,
+            PREFIX_BYTES + len(names) + len(message) - rest_at, version, command, flags, retry_count,
+            int(now * 1000) & UINT32, time_ms, exchange.client_tag, id_, len(service.name), len(session.name),
+            len(client.name), code, extension_bytes, 0,
         )  # fmt: skip
-        self._send(client, b"".join((head, name, sender, receiver, message[rest_at:])))
+        self._send(client, head + names + message[rest_at:])
 
     def _finish(self, exchange: Exchange, now: float) -> None:
         """A worker has answered: free its credit for the next request."""
@@ -347,7 +354,7 @@ class Dispatcher:
         """Take in a CANCEL from a client."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a CANCEL that is cut off")
-        tag, id_ = PREFIX.unpack_from(message)[7:9]
+        tag, id_ = unpack(message)[7:9]
         exchange = session.requests.get(tag)
         if exchange is None or exchange.id != id_:
             return
@@ -370,7 +377,7 @@ class Dispatcher:
             exchange.client = None
             del client.requests[exchange.client_tag]
             exchange.account.in_flight -= 1
-        if exchange.message:
+        if exchange.waits:
             self._dequeue(exchange)
         else:
             self._timers.cancel(exchange, exchange.timer)
@@ -419,13 +426,13 @@ class Dispatcher:
             exchange = next(iter(slot.addressed), None) or next(iter(service.queue), None)
             if exchange is None:
                 return
-            message = self._dequeue(exchange)
+            rest = self._dequeue(exchange)
             if exchange.deadline <= now:
                 self.counters["expired"] += 1
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
                 exchange.fed_at = now
-                self._dispatch(exchange, slot, message, now)
+                self._dispatch(exchange, slot, rest, now)
         if service.queued:
             self._demand(service, now)
 
@@ -477,8 +484,7 @@ class Dispatcher:
     def _release_addressed(self, slot: Slot, now: float) -> None:
         """Let any worker have what waited for this one."""
         for exchange in list(slot.addressed):
-            message = self._dequeue(exchange)
-            self._route(exchange, message, None, now)
+            self._route(exchange, self._dequeue(exchange), None, now)
 
     def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
         client = exchange.client
@@ -522,15 +528,15 @@ class Dispatcher:
             return
         if exchange.deadline <= now:
             self.counters["expired"] += 1
-            if exchange.message:
+            if exchange.waits:
                 self._dequeue(exchange)
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
                 self._give_up(exchange, now)
-        elif exchange.message:
+        elif exchange.waits:
             waits = self._short(WORKING, Progress.QUEUED, exchange.id, exchange.client_tag, now)
             self._send(exchange.client, waits)
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.working_s))
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + interval_s(exchange.working_ms)))
             self._demand(exchange.service, now)
         else:
             exchange.timer = self._timers.add(exchange, exchange.deadline)
@@ -550,10 +556,10 @@ class Dispatcher:
             assert service.slots or self.settle_at is not None
         queued = [exchange for service in self.services.values() for exchange in _waiting(service)]
         for exchange in queued:
-            assert exchange.message, "what waits has its message"
+            assert exchange.waits
             assert exchange.slot is None, "what waits is with no worker"
             assert exchange.client is not None, "what nobody waits for is not kept"
-        assert self.queued_bytes == sum(len(exchange.message) for exchange in queued) <= self.settings.queue_bytes_max
+        assert self.queued_bytes == sum(exchange.size_bytes for exchange in queued) <= self.settings.queue_bytes_max
         assigned: list[Exchange] = []
         for session in sessions:
             self._validate_assigned(session)
@@ -578,7 +584,8 @@ class Dispatcher:
             assert slot.service is exchange.service
             assert exchange.tag == tag
             assert exchange.wanted is None
-            assert not exchange.message, "the message is not kept once it was sent"
+            assert not exchange.waits
+            assert not exchange.rest, "the message is not kept once it was sent"
             held[slot] = held.get(slot, 0) + 1
         for slot, count in held.items():
             assert slot.outstanding == count

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from enum import StrEnum
 
-from braidmq.core.balancing import Balancer, LeastOutstanding, RoundRobin
+from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member
@@ -85,23 +85,20 @@ class Session:
         self.peers_at = now
 
 
-class Slot:
+class Slot(Candidate):
     """One session as a worker of one service.
 
     Attributes:
-        credit: how many requests it accepts at once.
-        outstanding: how many it has.
         outstanding_max: the most it can have: its credit, or what it had when it lowered that.
         addressed: requests that wait for this very worker.
     """
 
-    __slots__ = ("addressed", "credit", "outstanding", "outstanding_max", "service", "session")
+    __slots__ = ("addressed", "outstanding_max", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
+        super().__init__()
         self.service = service
         self.session = session
-        self.credit = 0
-        self.outstanding = 0
         self.outstanding_max = 0
         self.addressed: OrderedDict[Exchange, None] = OrderedDict()
 
@@ -181,9 +178,11 @@ class Exchange:
         slot: the worker that has it; None while it waits.
         wanted: the worker whose queue it waits in, if it is addressed to one.
         tag: the tag that the broker chose towards the worker.
-        message: the whole message while it waits; empty afterwards.
+        waits: whether it waits for a worker; then it counts with `size_bytes`, the size of its message.
+        rest: its extension block and payload while it waits; empty afterwards.
+        version: of its message, and what its worker is to be told likewise: flags, retry_count, code,
+            extension_bytes (the size of that block), working_ms.
         fed_at: when it went to its worker, if it has waited.
-        working_s: how often the client wants to hear that it still waits.
         timer: its bucket in the broker's timers.
     """
 
@@ -191,20 +190,40 @@ class Exchange:
         "account",
         "client",
         "client_tag",
+        "code",
         "deadline",
+        "extension_bytes",
         "fed_at",
+        "flags",
         "id",
-        "message",
+        "rest",
+        "retry_count",
         "service",
+        "size_bytes",
         "slot",
         "tag",
         "timer",
+        "version",
+        "waits",
         "wanted",
-        "working_s",
+        "working_ms",
     )
 
     def __init__(
-        self, client: Session, client_tag: int, id_: bytes, service: Service, *, deadline: float, working_s: float
+        self,
+        client: Session,
+        client_tag: int,
+        id_: bytes,
+        service: Service,
+        *,
+        deadline: float,
+        size_bytes: int,
+        version: int,
+        flags: int,
+        retry_count: int,
+        code: int,
+        extension_bytes: int,
+        working_ms: int,
     ) -> None:
         self.client: Session | None = client
         self.account = client.account
@@ -212,10 +231,17 @@ class Exchange:
         self.id = id_
         self.service = service
         self.deadline = deadline
-        self.working_s = working_s
+        self.size_bytes = size_bytes
+        self.version = version
+        self.flags = flags
+        self.retry_count = retry_count
+        self.code = code
+        self.extension_bytes = extension_bytes
+        self.working_ms = working_ms
         self.slot: Slot | None = None
         self.wanted: Slot | None = None
         self.tag = 0
-        self.message = b""
+        self.waits = False
+        self.rest = b""
         self.fed_at = 0.0
         self.timer = 0

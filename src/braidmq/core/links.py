@@ -66,6 +66,8 @@ class Links:
         self._tick_at = now
         self._ticked_at = now
         self._rejected: set[bytes] = set()
+        self._limit = settings.payload_bytes_max
+        self._limit_version = 0
 
     # -- outputs
 
@@ -90,8 +92,11 @@ class Links:
     @property
     def payload_bytes_max(self) -> int:
         """The smallest payload limit of the brokers that are up and of this member."""
-        limits = [link.payload_bytes_max for link in self.links.values() if link.open]
-        return min([self._settings.payload_bytes_max, *limits])
+        if self._limit_version != self.version:
+            self._limit_version = self.version
+            limits = [link.payload_bytes_max for link in self.links.values() if link.open]
+            self._limit = min([self._settings.payload_bytes_max, *limits])
+        return self._limit
 
     @property
     def refused(self) -> bool:

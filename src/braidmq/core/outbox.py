@@ -19,7 +19,11 @@ class Outbox(Generic[K]):
 
     def put(self, destination: K, message: bytes) -> None:
         """Add a message."""
-        self._sends.setdefault(destination, []).append(message)
+        messages = self._sends.get(destination)
+        if messages is None:
+            self._sends[destination] = [message]
+        else:
+            messages.append(message)
 
     def put_control(self, destination: K, message: control.Control, now: float) -> None:
         """Add a control message."""

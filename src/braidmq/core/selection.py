@@ -80,11 +80,13 @@ class Selection:
 
     def seek(self, service: bytes, now: float) -> bool:
         """Take in that a service is called; return whether to wait until a broker that has workers is found."""
-        links = self._links.links.values()
         sought = self._sought.get(service)
         if sought is not None:
             sought.needed_at = now
-        if not self.partial or any(link.state is LinkState.UP and service in link.services for link in links):
+        if not self.partial:
+            return False
+        links = self._links.links.values()
+        if any(link.state is LinkState.UP and service in link.services for link in links):
             return False
         if sought is None or now - sought.asked_at > SEEK_AGAIN_S:
             if (sought is None and len(self._sought) >= SOUGHT_MAX) or not self._ask(service, now):

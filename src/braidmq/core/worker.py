@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.credit import spread
-from braidmq.core.dedup import Key, ReplyCache
+from braidmq.core.dedup import Key, ReplyCache, key_of
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.timers import Timers
@@ -30,8 +30,13 @@ from braidmq.wire.envelope import (
     Progress,
     Reason,
     decode,
-    encode,
+    pack,
+    readdressed,
 )
+
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+_RESULT: Final = int(Outcome.RESULT)
+_ERROR: Final = int(Outcome.ERROR)
 
 CONCURRENCY_MAX: Final = 10_000
 """Most requests that one service may run at once in one node."""
@@ -225,8 +230,8 @@ class WorkerCore:
             self._links.on_malformed(link, str(error))
             return
         if age_s * 1000.0 >= request.working_ms > 0:
-            request.flags |= Flag.POSSIBLE_DUPLICATE
-        key = (request.sender, request.id)
+            request.flags |= _DUPLICATE
+        key = key_of(request.sender, request.id)
         job = self._jobs.get(key)
         if job is not None:
             self._join(job, Arrival(link, request), now)
@@ -266,7 +271,7 @@ class WorkerCore:
         except ProtocolError as error:
             self._links.on_malformed(link, str(error))
             return
-        job = self._jobs.get((cancel.sender, cancel.id))
+        job = self._jobs.get(key_of(cancel.sender, cancel.id))
         if job is not None:
             self._cancel_arrival(job, link, cancel.tag, now)
 
@@ -280,7 +285,7 @@ class WorkerCore:
             self.on_late(job, now)
             return False
         if now - job.spoken_at >= SILENT_INTERVALS_MAX * job.working_s:
-            job.request.flags |= Flag.POSSIBLE_DUPLICATE
+            job.request.flags |= _DUPLICATE
         return True
 
     def on_late(self, job: Job, now: float) -> None:
@@ -300,9 +305,12 @@ class WorkerCore:
             for arrival in job.arrivals:
                 self._answer(LOST, 0, job.request.id, arrival, now)
         else:
-            reply = self._make_reply(job, outcome)
+            reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
-            for arrival in job.arrivals:
+            first = job.arrivals[0]
+            if first.open:
+                self._links.send(first.link, reply)
+            for arrival in job.arrivals[1:]:
                 self._reply(reply, arrival, now)
         self._start_waiting(service, now)
 
@@ -358,7 +366,7 @@ class WorkerCore:
         self._timers.validate_state({job: job.timer for job in self._jobs.values()})
         assert set(self._starts) <= set(self._jobs.values())
         for key, job in self._jobs.items():
-            assert job.key == key == (job.request.sender, job.request.id)
+            assert job.key == key == key_of(job.request.sender, job.request.id)
             assert key not in self._cache
             assert job.service is self._services[job.request.service]
             assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
@@ -424,8 +432,9 @@ class WorkerCore:
         self._timers.cancel(job, job.timer)
         job.service.held[job.link.name] -= 1
 
-    def _make_reply(self, job: Job, outcome: bytes | ServiceError) -> Envelope:
-        code, payload = Outcome.RESULT, b""
+    def _make_reply(self, job: Job, outcome: bytes | ServiceError, now: float) -> bytes:
+        """Return the reply to the first copy of a request."""
+        code, payload = _RESULT, b""
         if isinstance(outcome, bytes):
             payload = outcome
         limit = self._links.payload_bytes_max
@@ -433,20 +442,22 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
         if isinstance(outcome, ServiceError):
-            code, payload = Outcome.ERROR, _encode_failure(outcome, limit)
-        return Envelope(REPLY, job.request.id, flags=job.request.flags, code=code, payload=payload)
+            code, payload = _ERROR, _encode_failure(outcome, limit)
+        request, sent_ms = job.request, int(now * 1000) & UINT32
+        return pack(
+            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code, payload=payload
+        )
 
-    def _reply(self, reply: Envelope, arrival: Arrival, now: float) -> None:
+    def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
+        """Answer another copy of a request."""
         if arrival.open:
-            reply.tag = arrival.tag
-            reply.retry_count = arrival.retry_count
-            reply.sent_ms = int(now * 1000) & UINT32
-            self._links.send(arrival.link, encode(reply))
+            sent_ms, count = int(now * 1000) & UINT32, arrival.retry_count
+            self._links.send(arrival.link, readdressed(reply, tag=arrival.tag, retry_count=count, sent_ms=sent_ms))
 
     def _answer(self, command: int, code: int, id_: bytes, arrival: Arrival, now: float) -> None:
         if arrival.open:
             sent_ms = int(now * 1000) & UINT32
-            self._links.send(arrival.link, encode(Envelope(command, id_, code=code, tag=arrival.tag, sent_ms=sent_ms)))
+            self._links.send(arrival.link, pack(command, id_, 0, 0, sent_ms, 0, arrival.tag, code=code))
 
     def _grant(self, now: float) -> None:
         """Tell each broker its share of every service's concurrency, if it changed.

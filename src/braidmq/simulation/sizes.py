@@ -36,7 +36,7 @@ def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:
     yield "calls", len(client) - client.waiting, settings.in_flight_max
     yield "waiting calls", client.waiting, settings.waiting_max
     yield "remembered requests", len(worker.cache), settings.dedup_entries_max
-    yield "bytes of remembered replies", worker.cache.bytes, settings.dedup_bytes_max
+    yield "bytes of remembered replies", worker.cache.size_bytes, settings.dedup_bytes_max
     for service in worker.services:
         yield "running requests of a service", service.running, service.concurrency
         yield "requests of a service without a place", len(service.queue), service.concurrency + len(core.links.links)

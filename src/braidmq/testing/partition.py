@@ -37,9 +37,9 @@ class LossyRouter(Router):
         self._names: dict[bytes, str] = {}
         self._held: list[tuple[bytes, str, bytes]] = []
 
-    def receive(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
+    def receive(self, now: float, *, thorough: bool) -> Iterator[tuple[bytes, str, bytes]]:
         """See Router.receive. What a new connection says meanwhile is kept for `readmit`."""
-        for route, principal, frame in super().receive(now):
+        for route, principal, frame in super().receive(now, thorough=thorough):
             member = self._member(principal)
             name = member.name if member is not None else ""
             if not self._cuts.hide(name, self._name):

@@ -15,18 +15,18 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
     message may exceed BUNDLE_BYTES, which also bounds how many messages one frame can hold.
     """
     size = len(frame)
-    if size >= _COMMON_BYTES and int.from_bytes(frame[:4]) == size:
-        return [frame], True
     messages: list[bytes] = []
-    if size > BUNDLE_BYTES:
-        return messages, False
     at = 0
     while at < size:
-        end = at + int.from_bytes(frame[at : at + 4])
-        if end > size or end - at < _COMMON_BYTES:
+        if size - at < _COMMON_BYTES:
             return messages, False
-        messages.append(frame[at:end])
-        at = end
+        length = frame[at] << 24 | frame[at + 1] << 16 | frame[at + 2] << 8 | frame[at + 3]
+        if length == size:
+            return [frame], True
+        if length > size - at or length < _COMMON_BYTES or size > BUNDLE_BYTES:
+            return messages, False
+        messages.append(frame[at : at + length])
+        at += length
     return messages, at > 0
 
 

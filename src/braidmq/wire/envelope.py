@@ -25,6 +25,9 @@ PREFIX: Final = struct.Struct("!IBBBBIII16sBBBBHH")
 """What every exchange message begins with: COMMON, then time, tag, id, the lengths of service, sender and
 receiver, code, the length of the extension block, and the WORKING interval."""
 
+Prefix = tuple[int, int, int, int, int, int, int, int, bytes, int, int, int, int, int, int]
+"""The fields of PREFIX."""
+
 PREFIX_BYTES: Final = PREFIX.size
 UINT32: Final = 0xFFFFFFFF
 UINT16: Final = 0xFFFF
@@ -103,6 +106,8 @@ class Reason(IntEnum):
     TOO_LARGE = 6
 
 
+_REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
+
 _HEADERS: Final = 1
 _FIELD: Final = struct.Struct("!BH")
 _HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
@@ -149,7 +154,6 @@ class Envelope:
         self,
         command: int,
         id: bytes,  # noqa: A002 - the field's name in the specification
-        *,
         flags: int = 0,
         retry_count: int = 0,
         sent_ms: int = 0,
@@ -193,33 +197,48 @@ class Envelope:
 def encode(envelope: Envelope) -> bytes:
     """Return the bytes of `envelope`. Its fields must fit the layout: `struct.error` is a bug of the caller."""
     e = envelope
-    service, sender, receiver, extension, payload = e.service, e.sender, e.receiver, e.extension, e.payload
-    return b"".join(
-        (
-            PREFIX.pack(
-                PREFIX_BYTES + len(service) + len(sender) + len(receiver) + len(extension) + len(payload),
-                VERSION,
-                e.command,
-                e.flags,
-                e.retry_count,
-                e.sent_ms,
-                e.time_ms,
-                e.tag,
-                e.id,
-                len(service),
-                len(sender),
-                len(receiver),
-                e.code,
-                len(extension),
-                e.working_ms,
-            ),
-            service,
-            sender,
-            receiver,
-            extension,
-            payload,
-        )
-    )
+    return pack(
+        e.command, e.id, e.flags, e.retry_count, e.sent_ms, e.time_ms, e.tag, e.service, e.sender, e.receiver, e.code,
+        e.working_ms, e.extension, e.payload,
+    )  # fmt: skip
+
+
+def pack(
+    command: int,
+    id_: bytes,
+    flags: int,
+    retry_count: int,
+    sent_ms: int,
+    time_ms: int,
+    tag: int,
+    service: bytes = b"",
+    sender: bytes = b"",
+    receiver: bytes = b"",
+    code: int = 0,
+    working_ms: int = 0,
+    extension: bytes = b"",
+    payload: bytes = b"",
+) -> bytes:
+    """Return the bytes of the exchange message with these fields: see `Envelope` and `encode`."""
+    names = service + sender + receiver + extension
+    head = PREFIX.pack(
+        PREFIX_BYTES + len(names) + len(payload), VERSION, command, flags, retry_count, sent_ms, time_ms, tag, id_,
+        len(service), len(sender), len(receiver), code, len(extension), working_ms,
+    )  # fmt: skip
+    return head + names + payload
+
+
+def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> bytes:
+    """Return an exchange message for another attempt of its request."""
+    fields = list(PREFIX.unpack_from(message))
+    fields[4:6], fields[7] = (retry_count, sent_ms), tag
+    return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
+
+
+def unpack(message: bytes) -> Prefix:
+    """Return the fields of PREFIX from a message that is not shorter than that."""
+    fields: Prefix = PREFIX.unpack_from(message)
+    return fields
 
 
 def decode(message: bytes) -> Envelope:
@@ -246,7 +265,7 @@ def decode(message: bytes) -> Envelope:
         code,
         extension_bytes,
         working_ms,
-    ) = PREFIX.unpack_from(message)
+    ) = unpack(message)
     if length != len(message) or version >> 4 != MAJOR or not 0 < command < CONTROL_FIRST:
         raise ProtocolError(f"length {length}, version {version:#x}, command {command} in {len(message)} bytes")
     sender_at = PREFIX_BYTES + service_bytes
@@ -256,21 +275,10 @@ def decode(message: bytes) -> Envelope:
     if payload_at > length:
         raise ProtocolError("the strings of an exchange message reach beyond its end")
     return Envelope(
-        command,
-        id_,
-        flags=flags,
-        retry_count=retry_count,
-        sent_ms=sent_ms,
-        time_ms=time_ms,
-        tag=tag,
-        service=message[PREFIX_BYTES:sender_at],
-        sender=message[sender_at:receiver_at],
-        receiver=message[receiver_at:extension_at],
-        code=code,
-        working_ms=working_ms,
-        extension=message[extension_at:payload_at],
-        payload=message[payload_at:],
-    )
+        command, id_, flags, retry_count, sent_ms, time_ms, tag, message[PREFIX_BYTES:sender_at],
+        message[sender_at:receiver_at], message[receiver_at:extension_at], code, working_ms,
+        message[extension_at:payload_at], message[payload_at:],
+    )  # fmt: skip
 
 
 def encode_headers(headers: Mapping[str, str]) -> bytes:
@@ -315,14 +323,9 @@ def decode_headers(extension: bytes) -> dict[str, str]:
     return {}
 
 
-def flag_possible_duplicate(message: bytes) -> bytes:
-    """Return a REQUEST with its flag set: its client may have given it up and sent it again over another path."""
-    return message[:6] + bytes((message[6] | Flag.POSSIBLE_DUPLICATE,)) + message[7:]
-
-
 def reply_id(request_id: bytes) -> bytes:
     """Return the id of the reply to a request: the request's id with its first bit set.
 
     The first bit of a request's id is clear, so both ids are unique and neither needs a field of its own.
     """
-    return bytes((request_id[0] | 0x80,)) + request_id[1:]
+    return _REPLY_FIRST[request_id[0]] + request_id[1:]

@@ -38,6 +38,9 @@ REGISTRY_S: Final = 1.0
 PROOF_S_MAX: Final = 5.0
 """Time in which a broker must have refused an unregistered key before it starts."""
 
+GONE_S_MAX: Final = 0.25
+"""How long a broker that has always something to read keeps who is gone, to read what they have said before."""
+
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a broker ends."""
 
@@ -72,6 +75,7 @@ class BrokerLoop:
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
+        self._gone_at: float | None = None
         self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
         self._owners: dict[int, Dealer] = {}
@@ -158,7 +162,7 @@ class BrokerLoop:
         now = monotonic()
         if self._router_fd in ready:
             ready.discard(self._router_fd)
-            for route, principal, frame in self._router.receive(now):
+            for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
         if ready:
             self._serve_others(ready, now)
@@ -234,6 +238,14 @@ class BrokerLoop:
                 self._perform(action, now)
 
     def _drop_gone(self, now: float) -> None:
+        """Give up who is gone, once what they have sent before was read: it may be an answer."""
+        if not self._router.has_gone:
+            return
+        if self._gone_at is None:
+            self._gone_at = now
+        if now - self._gone_at < GONE_S_MAX and self._router.has_more():
+            return  # until the next turn, which is now
+        self._gone_at = None
         for route, unsent in self._router.take_gone():
             self._core.on_unsent(route, unsent, now)
             self._core.on_disconnect(route, now)

@@ -92,6 +92,7 @@ class NodeLoop:
         self,
         service: str,
         payload: bytes,
+        *,
         timeout_s: float | None,
         attempts: int | None,
         via: str | None,
@@ -223,7 +224,7 @@ class NodeLoop:
                     waker.set_result(None)
 
     def _hand_out(self) -> None:
-        """Start the jobs that have come, stop those that nobody waits for, and wake the callers whose calls have ended."""
+        """Start the jobs that have come, stop those that nobody waits for, and wake whose calls have ended."""
         core = self.core
         for job in core.worker.take_jobs():
             self._run_job(job)

@@ -45,7 +45,7 @@ class Router:
         self._crowded = False
         self._blocked: dict[bytes, Backlog] = {}
         self._blocked_at = 0.0
-        self._gone: list[tuple[bytes, list[bytes]]] = []
+        self._gone: dict[bytes, list[bytes]] = {}
         self._route_at: dict[int, bytes] = {}
         self._fd_of: dict[bytes, int] = {}
         self._doubts: dict[bytes, tuple[float, int]] = {}
@@ -61,14 +61,15 @@ class Router:
         """Return the descriptor that tells of frames."""
         return self.socket.fileno()
 
-    def receive(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
+    def receive(self, now: float, *, thorough: bool) -> Iterator[tuple[bytes, str, bytes]]:
         """Yield what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
 
-        At most FRAMES_PER_TURN and about BYTES_PER_TURN, and only one while one at a time comes: whether there is
-        another one is asked after it was handled anyway.
+        At most FRAMES_PER_TURN and about BYTES_PER_TURN; and only one while one at a time comes, unless it is to be
+        `thorough`: whether there is another one is asked after it was handled anyway.
         """
         socket = self.socket
         recv = socket.recv
+        thorough = thorough or self._crowded
         size = 0
         try:
             for _ in range(FRAMES_PER_TURN):
@@ -85,7 +86,7 @@ class Router:
                     if route not in self._fd_of:
                         self._meet(route, int(head.get("__fd")), now)
                     yield route, str(head.get("User-Id")), frame
-                if not self._crowded or size > BYTES_PER_TURN or not readable(socket):
+                if not thorough or size > BYTES_PER_TURN or not readable(socket):
                     return
         except zmq.Again:
             return  # the descriptor tells of other things as well
@@ -134,10 +135,15 @@ class Router:
             due.append(self._blocked_at)
         return min(due, default=None)
 
+    @property
+    def has_gone(self) -> bool:
+        """Whether `take_gone` has any. What they have sent before may still be unread: read on until nothing is."""
+        return bool(self._gone)
+
     def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
         """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
-        gone, self._gone = self._gone, []
-        return gone
+        gone, self._gone = self._gone, {}
+        return list(gone.items())
 
     def close(self, linger_s: float) -> None:
         """Close the socket; what is in its pipes may leave within `linger_s`."""
@@ -186,4 +192,4 @@ class Router:
         fd = self._fd_of.pop(route, None)
         if fd is not None and self._route_at.get(fd) == route:
             del self._route_at[fd]
-        self._gone.append((route, unsent))
+        self._gone.setdefault(route, []).extend(unsent)

@@ -2,11 +2,20 @@ import random
 
 import pytest
 
-from braidmq.core.balancing import EWMA_DECAY_S, Balancer, LeastOutstanding, PeakEwma, RoundRobin, cheaper_of_two
+from braidmq.core.balancing import (
+    EWMA_DECAY_S,
+    Balancer,
+    Candidate,
+    LeastOutstanding,
+    PeakEwma,
+    RoundRobin,
+    cheaper_of_two,
+)
 
 
-class Worker:
+class Worker(Candidate):
     def __init__(self, name: str, credit: int = 10, outstanding: int = 0) -> None:
+        super().__init__()
         self.name = name
         self.credit = credit
         self.outstanding = outstanding

@@ -4,17 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.core.dedup import Key, ReplyCache
+from braidmq.core.dedup import Key, ReplyCache, key_of
 from braidmq.settings import Settings
-from braidmq.wire.envelope import REPLY, Envelope
 
 
 def key(number: int) -> Key:
-    return b"client", number.to_bytes(16)
+    return key_of(b"client", number.to_bytes(16))
 
 
-def reply(number: int, size: int = 10) -> Envelope:
-    return Envelope(REPLY, number.to_bytes(16), payload=bytes(size))
+def reply(number: int, size: int = 10) -> bytes:
+    return number.to_bytes(16) + bytes(size)
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_remembers_that_a_request_without_a_reply_was_run(cache: ReplyCache) -> 
     cache.put(key(1), None, 0.0)
     assert key(1) in cache
     assert cache.get(key(1)) is None
-    assert cache.bytes == 0
+    assert cache.size_bytes == 0
 
 
 def test_oldest_goes_first_when_the_count_is_reached(cache: ReplyCache) -> None:
@@ -67,7 +66,7 @@ def test_reply_that_is_larger_than_all_is_not_kept(cache: ReplyCache) -> None:
     cache.put(key(1), reply(1, 100_000), 0.0)
     assert key(1) in cache
     assert cache.get(key(1)) is None
-    assert cache.bytes == 0
+    assert cache.size_bytes == 0
 
 
 @given(
@@ -89,4 +88,4 @@ def test_bounds_hold_and_the_window_is_kept(
         for other in range(max(0, number + 1 - entries_max), number + 1):
             assert (key(other) in cache) == (times[other] >= now - window_s)
     cache.expire(now + window_s + 1.0)
-    assert len(cache) == cache.bytes == 0
+    assert len(cache) == cache.size_bytes == 0

@@ -3,6 +3,7 @@ import pytest
 from braidmq.core.exchange import Account, Exchange, Service, Session, SessionState, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
+from braidmq.wire.envelope import VERSION
 
 
 def session(name: str = "w") -> Session:
@@ -14,6 +15,23 @@ def slot(service: Service, worker: Session, credit: int = 1) -> Slot:
     made.credit = made.outstanding_max = credit
     service.offer(made)
     return made
+
+
+def exchange(service: Service) -> Exchange:
+    return Exchange(
+        session("c"),
+        1,
+        bytes(16),
+        service,
+        deadline=1.0,
+        size_bytes=100,
+        version=VERSION,
+        flags=0,
+        retry_count=0,
+        code=0,
+        extension_bytes=0,
+        working_ms=1000,
+    )
 
 
 class TestService:
@@ -86,6 +104,6 @@ class TestValidateState:
     def test_sees_a_request_that_waits_beside_free_credit(self) -> None:
         service = Service(b"echo", Settings())
         slot(service, session())
-        service.queue[Exchange(session("c"), 1, bytes(16), service, deadline=1.0, working_s=1.0)] = None
+        service.queue[exchange(service)] = None
         service.queued = 1
         self.broken(service)

@@ -17,6 +17,7 @@ from braidmq.wire.envelope import (
     decode_headers,
     encode,
     encode_headers,
+    readdressed,
     reply_id,
 )
 from braidmq.wire.limits import EXTENSION_BYTES_MAX, HEADERS_BYTES_MAX
@@ -87,6 +88,10 @@ class TestEncodeAndDecode:
     @pytest.mark.parametrize("command", [command for command in Command if command < CONTROL_FIRST])
     def test_every_exchange_command_survives(self, command: Command) -> None:
         assert decode(encode(Envelope(command, ID))) == Envelope(command, ID)
+
+    def test_only_what_names_the_attempt_changes_for_another_one(self) -> None:
+        other = readdressed(encode(request()), tag=40, retry_count=10, sent_ms=20)
+        assert decode(other) == request(tag=40, retry_count=10, sent_ms=20)
 
     def test_every_field_survives_at_its_bound(self) -> None:
         widest = request(
