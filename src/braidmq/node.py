@@ -60,6 +60,7 @@ class BrokerInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Service:
+    name: str
     handler: Handler
     concurrency: int
     blocking: bool
@@ -107,6 +108,7 @@ class Node:
         self._saved: tuple[bytes, ...] = ()
         self._state_complained = False
         self._services: dict[str, _Service] = {}
+        self._handlers: dict[bytes, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -137,7 +139,8 @@ class Node:
             raise ConfigError("declare services before the node is started")
 
         def decorate(handler: H) -> H:
-            self._services[name] = _Service(handler, concurrency, not inspect.iscoroutinefunction(handler))
+            service = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
+            self._services[name] = self._handlers[name.encode()] = service
             return handler
 
         return decorate
@@ -354,18 +357,19 @@ class Node:
     def _run_job(self, job: Job) -> None:
         loop = self._loop
         assert loop is not None
-        sent = job.request
-        try:
-            headers = decode_headers(sent.extension)
-        except BraidError as error:
-            loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
-            return
-        self._tasks[job] = asyncio.get_running_loop().create_task(self._run_handler(job, headers))
+        headers: Mapping[str, str] = {}
+        if job.request.extension:
+            try:
+                headers = decode_headers(job.request.extension)
+            except BraidError as error:
+                loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
+                return
+        self._tasks[job] = loop.create_task(self._run_handler(job, headers))
 
     def _stop_job(self, job: Job) -> None:
         loop, task = self._loop, self._tasks.get(job)
         assert loop is not None
-        if task is None or self._services[job.service.name.decode()].blocking:
+        if task is None or self._handlers[job.service.name].blocking:
             return
         task.cancel()
         if not self._begun(task):  # then nothing of `_run_handler` will ever run
@@ -384,11 +388,12 @@ class Node:
             del self._tasks[job]
             return
         sent = job.request
+        service = self._handlers[sent.service]
         request = Request(
             sent.payload,
             sent.sender.decode("ascii", "replace"),
             self.name,
-            sent.service.decode("ascii", "replace"),
+            service.name,
             sent.id,
             sent.flags & _DUPLICATE != 0,
             sent.retry_count,
@@ -397,7 +402,6 @@ class Node:
             job.link.name,
             loop.clock,
         )
-        service = self._services[request.service]
         outcome: bytes | ServiceError | None = None
         late = False
         try:
@@ -406,7 +410,7 @@ class Node:
                 result = await asyncio.wrap_future(self._threads.submit(service.run_in_thread, request))
             else:
                 result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
-            outcome = _checked(result, request.service)
+            outcome = result if type(result) is bytes else _checked(result, service.name)
         except ServiceError as error:
             outcome = error
         except _LateError:

@@ -1,6 +1,6 @@
 """Partitions between members: frames that vanish while the connection stays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from braidmq.members import Member
@@ -37,16 +37,18 @@ class LossyRouter(Router):
         self._names: dict[bytes, str] = {}
         self._held: list[tuple[bytes, str, bytes]] = []
 
-    def receive(self, now: float, *, thorough: bool) -> Iterator[tuple[bytes, str, bytes]]:
+    def receive(self, now: float, *, thorough: bool) -> list[tuple[bytes, str, bytes]]:
         """See Router.receive. What a new connection says meanwhile is kept for `readmit`."""
+        heard = []
         for route, principal, frame in super().receive(now, thorough=thorough):
             member = self._member(principal)
             name = member.name if member is not None else ""
             if not self._cuts.hide(name, self._name):
                 self._names[route] = name
-                yield route, principal, frame
+                heard.append((route, principal, frame))
             elif route not in self._names:  # a new connection
                 self._held.append((route, principal, frame))
+        return heard
 
     def readmit(self) -> list[tuple[bytes, str, bytes]]:
         """Return what new connections have said during a partition."""

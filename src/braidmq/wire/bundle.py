@@ -1,7 +1,5 @@
 """Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
 
-from collections.abc import Iterator
-
 from braidmq.wire.envelope import COMMON
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
@@ -30,19 +28,21 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
     return messages, at > 0
 
 
-def join(messages: list[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield bundles of about BUNDLE_BYTES, each with the number of messages in it; a larger one travels alone."""
+def join(messages: list[bytes]) -> list[tuple[bytes, int]]:
+    """Return bundles of about BUNDLE_BYTES, each with the number of messages in it; a larger one travels alone."""
     if len(messages) == 1:
-        yield messages[0], 1
-        return
-    first, size = 0, 0
-    for index, message in enumerate(messages):
+        return [(messages[0], 1)]
+    bundles: list[tuple[bytes, int]] = []
+    first, index, size = 0, 0, 0
+    for message in messages:
         if size and size + len(message) > BUNDLE_BYTES:
-            yield b"".join(messages[first:index]), index - first
+            bundles.append((b"".join(messages[first:index]), index - first))
             first, size = index, 0
         size += len(message)
+        index += 1
     if size:
-        yield b"".join(messages[first:]), len(messages) - first
+        bundles.append((b"".join(messages[first:]), index - first))
+    return bundles
 
 
 def bundle_bytes_max(message_bytes_max: int) -> int:

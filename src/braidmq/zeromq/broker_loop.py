@@ -224,8 +224,9 @@ class BrokerLoop:
             self._router.send(sends)
             self._drop_gone(now)
         self._drop_gone(now)
-        for event in (*self._core.take_events(), *self._peering.take_events()):
-            _LOG.log(event.level, "%s", event.text)
+        for events in (self._core.take_events(), self._peering.take_events()):
+            for event in events:
+                _LOG.log(event.level, "%s", event.text)
 
     def _act_on_peers(self, now: float) -> None:
         while True:

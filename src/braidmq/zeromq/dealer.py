@@ -10,7 +10,7 @@ from braidmq.core.link import Failure, Open
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.zeromq.monitor import Monitor
-from braidmq.zeromq.sockets import new_dealer, readable
+from braidmq.zeromq.sockets import new_dealer, readable, sending
 
 FRAMES_PER_TURN: Final = 64
 """Frames read from one connection before others, timers and the callers of what has come have their turn."""
@@ -65,6 +65,7 @@ class Dealer:
             broker_key=target.key,
         )
         self.monitor = Monitor(self.socket, int(_EVENTS))
+        self._send_frame = sending(self.socket)
         self._greeted = False
         self._crowded = False
         self._backlog = Backlog()
@@ -124,7 +125,7 @@ class Dealer:
         sent = 0
         for bundle, count in join(messages):
             try:
-                self.socket.send(bundle, _NOBLOCK)
+                self._send_frame(bundle, _NOBLOCK)
             except zmq.Again:
                 self._backlog.add(messages[sent:])
                 return

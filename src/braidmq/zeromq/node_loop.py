@@ -36,6 +36,11 @@ _LOG = logging.getLogger("braidmq.node")
 class NodeLoop:
     """One node. Create it inside a running event loop, and end it with `close`.
 
+    Attributes:
+        clock: returns the time, in seconds.
+        create_task: of the event loop.
+        core: the node itself.
+
     Args:
         identity: the node's join file.
         settings: see Settings.
@@ -53,6 +58,7 @@ class NodeLoop:
     ) -> None:
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
+        self.create_task = self._loop.create_task
         self._identity = identity
         self._settings = settings
         self._run_job = run_job

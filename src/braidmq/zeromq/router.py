@@ -1,7 +1,6 @@
 """A broker's ROUTER: frames in, bundles out, and who is gone."""
 
 import errno
-from collections.abc import Iterator
 from typing import Final
 
 import zmq
@@ -12,7 +11,7 @@ from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import UINT32
 from braidmq.zeromq.monitor import Monitor
-from braidmq.zeromq.sockets import new_router, readable
+from braidmq.zeromq.sockets import new_router, readable, sending
 
 FRAMES_PER_TURN: Final = 256
 """Frames read before what they caused is sent."""
@@ -41,6 +40,7 @@ class Router:
         self.socket = new_router(context, settings, secret_key)
         self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED))
         self.malformed = 0
+        self._send_frame = sending(self.socket)
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._crowded = False
         self._blocked: dict[bytes, Backlog] = {}
@@ -61,22 +61,23 @@ class Router:
         """Return the descriptor that tells of frames."""
         return self.socket.fileno()
 
-    def receive(self, now: float, *, thorough: bool) -> Iterator[tuple[bytes, str, bytes]]:
-        """Yield what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
+    def receive(self, now: float, *, thorough: bool) -> list[tuple[bytes, str, bytes]]:
+        """Return what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
 
         At most FRAMES_PER_TURN and about BYTES_PER_TURN; and only one while one at a time comes, unless it is to be
         `thorough`: whether there is another one is asked after it was handled anyway.
         """
-        socket = self.socket
-        recv = socket.recv
+        recv = self.socket.recv
         thorough = thorough or self._crowded
-        size = 0
+        found: list[tuple[bytes, str, bytes]] = []
+        size = count = 0
         try:
-            for _ in range(FRAMES_PER_TURN):
+            while True:
                 head = recv(_NOBLOCK, copy=False)
                 body = recv(_NOBLOCK, copy=False)
                 frame = body.bytes
                 size += len(frame)
+                count += 1
                 if body.more:
                     self.malformed += 1
                     while body.more:
@@ -85,11 +86,11 @@ class Router:
                     route = head.bytes
                     if route not in self._fd_of:
                         self._meet(route, int(head.get("__fd")), now)
-                    yield route, str(head.get("User-Id")), frame
-                if not thorough or size > BYTES_PER_TURN or not readable(socket):
-                    return
+                    found.append((route, str(head.get("User-Id")), frame))
+                if not thorough or size > BYTES_PER_TURN or count == FRAMES_PER_TURN or not readable(self.socket):
+                    return found
         except zmq.Again:
-            return  # the descriptor tells of other things as well
+            return found  # the descriptor tells of other things as well
 
     def has_more(self) -> bool:
         """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
@@ -115,9 +116,10 @@ class Router:
             blocked, self._blocked = self._blocked, {}
             for route, backlog in blocked.items():
                 self._send(route, backlog.take())
-        for route, (due, tries) in list(self._doubts.items()):
-            if now >= due:
-                self._test(route, tries, now)
+        if self._doubts:
+            for route, (due, tries) in list(self._doubts.items()):
+                if now >= due:
+                    self._test(route, tries, now)
 
     def on_monitor(self, now: float) -> bool:
         """Read the monitor; return whether there is more."""
@@ -130,6 +132,8 @@ class Router:
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
+        if not self._doubts and not self._blocked:
+            return None
         due = [at for at, _tries in self._doubts.values()]
         if self._blocked:
             due.append(self._blocked_at)
@@ -151,7 +155,7 @@ class Router:
         self.socket.close(int(linger_s * 1000))
 
     def _send(self, route: bytes, messages: list[bytes]) -> None:
-        send = self.socket.send
+        send = self._send_frame
         sent = 0
         for bundle, count in join(messages):
             try:

@@ -2,7 +2,8 @@
 
 import ctypes
 import secrets
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 import zmq
 
@@ -83,6 +84,14 @@ def new_dealer(
 def new_route() -> bytes:
     """Return a routing id that nobody can guess; libzmq keeps those that begin with 0 for itself."""
     return bytes((1 + secrets.randbelow(255),)) + secrets.token_bytes(ROUTE_BYTES - 1)
+
+
+def sending(socket: zmq.Socket[bytes]) -> Callable[[bytes, int], object]:
+    """Return what sends a frame with some flags: pyzmq's own method, without its arguments for draft sockets.
+
+    They cost half a microsecond for each frame.
+    """
+    return cast("Callable[[bytes, int], object]", super(zmq.Socket, socket).send)
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:
