@@ -1,9 +1,15 @@
 import secrets
+from pathlib import Path
 
 import pytest
 
+from braidmq.core import client
+
 NEW_SEEDS = 10
 FIRST_NEW_SEED = pytest.StashKey[int]()
+
+
+COMPILED = Path(client.__file__).suffix != ".py"
 
 
 def pytest_configure(config):
@@ -11,7 +17,16 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    return f"new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
+    cores = "compiled" if COMPILED else "interpreted"
+    return f"cores: {cores}; new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
+
+
+@pytest.fixture
+def patch_cores(monkeypatch):
+    """Like monkeypatch, for code and constants of the cores."""
+    if COMPILED:
+        pytest.skip("the cores are compiled: their code and constants cannot be changed")
+    return monkeypatch
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ class TestRoundTrip:
 
     @given(texts, texts, packable)
     def test_error_of_a_handler_survives(self, code: str, message: str, details: Any) -> None:
-        assert decode_failure(encode_failure(ServiceError(code, message, details))) == control.Failure(
+        assert decode_failure(encode_failure(ServiceError(code, message, details), 1_000_000)) == control.Failure(
             code, message, details
         )
 
@@ -309,7 +309,9 @@ class TestAnyBytes:
     def test_mutated_headers_decode_or_are_refused(self, extension: bytes) -> None:
         decodes_or_is_refused(decode_headers, extension)
 
-    @given(mutations(st.builds(lambda details: encode_failure(ServiceError("CODE", "text", details)), packable)))
+    @given(
+        mutations(st.builds(lambda details: encode_failure(ServiceError("CODE", "text", details), 1_000_000), packable))
+    )
     def test_mutated_error_decodes_or_is_refused(self, payload: bytes) -> None:
         decodes_or_is_refused(decode_failure, payload)
 

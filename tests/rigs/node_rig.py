@@ -212,7 +212,7 @@ class Broker:
         self.answer(request, REPLY, payload=payload, **fields)
 
     def fail(self, request: Envelope, error: ServiceError) -> None:
-        self.answer(request, REPLY, code=Outcome.ERROR, payload=control.encode_failure(error))
+        self.answer(request, REPLY, code=Outcome.ERROR, payload=control.encode_failure(error, self.payload_bytes_max))
 
     def working(self, request: Envelope, progress: Progress = Progress.RUNNING, **fields: Any) -> None:
         self.answer(request, WORKING, code=progress, **fields)

@@ -184,6 +184,6 @@ def without_deaths(patch):
         (without_deaths, "brokers-die", "convergence"),
     ],
 )
-def test_checkers_find_what_is_missing(monkeypatch, mutate, scenario, rule):
-    mutate(monkeypatch)
+def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):
+    mutate(patch_cores)
     assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, scenario).violations)

@@ -7,7 +7,7 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 import random
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
@@ -133,12 +133,12 @@ class ClientCore:
     def request(
         self,
         service: str,
-        payload: bytes,
+        payload: object,
         *,
         timeout_s: float | None = None,
         attempts: int | None = None,
         via: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[Any, Any] | None = None,
         now: float,
     ) -> bytes:
         """Begin a call and return its id.

@@ -442,7 +442,7 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
         if isinstance(outcome, ServiceError):
-            code, payload = _ERROR, _encode_failure(outcome, limit)
+            code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32
         return pack(
             REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code, payload=payload
@@ -482,16 +482,3 @@ class WorkerCore:
                 if service.granted.get(link.name) != grant:
                     service.granted[link.name] = grant
                     self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)
-
-
-def _encode_failure(error: ServiceError, bytes_max: int) -> bytes:
-    """Return the error's payload; without its details and with a shorter message if it cannot travel whole."""
-    try:
-        payload = control.encode_failure(error)
-        if len(payload) <= bytes_max:
-            return payload
-        why = f"it has {len(payload)} bytes, and the limit is {bytes_max}"
-    except TypeError as unfit:
-        why = str(unfit)
-    code, message = (str(part).encode(errors="replace").decode()[:200] for part in (error.code, error.message))
-    return control.encode_failure(ServiceError(code, f"{message} (the whole error could not be sent: {why[:200]})"))

@@ -19,7 +19,7 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
         if size - at < _COMMON_BYTES:
             return messages, False
         length = frame[at] << 24 | frame[at + 1] << 16 | frame[at + 2] << 8 | frame[at + 3]
-        if length == size:
+        if length == size and not at:
             return [frame], True
         if length > size - at or length < _COMMON_BYTES or size > BUNDLE_BYTES:
             return messages, False

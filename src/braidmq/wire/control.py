@@ -234,12 +234,25 @@ def decode_control(message: bytes) -> Control | None:
         raise ProtocolError(f"{Command(command).name} is malformed: {str(error)[:_REASON_CHARS]}") from None
 
 
-def encode_failure(error: ServiceError) -> bytes:
-    """Return the payload of the REPLY that carries `error`.
+def encode_failure(error: ServiceError, bytes_max: int) -> bytes:
+    """Return the payload of the REPLY that carries `error`, of at most about `bytes_max`.
 
-    Raises:
-        TypeError: it holds something that MessagePack cannot carry.
+    An error that cannot travel whole, because it is larger or MessagePack cannot carry it, goes without its details,
+    with a shorter message, and says so.
     """
+    try:
+        payload = _encoded(error)
+        if len(payload) <= bytes_max:
+            return payload
+        why = f"it has {len(payload)} bytes, and the limit is {bytes_max}"
+    except TypeError as unfit:
+        why = str(unfit)
+    code, message = (str(part).encode(errors="replace").decode()[:200] for part in (error.code, error.message))
+    return _encoded(ServiceError(code, f"{message} (the whole error could not be sent: {why[:200]})"))
+
+
+def _encoded(error: ServiceError) -> bytes:
+    """Raises TypeError if it holds something that MessagePack cannot carry."""
     try:
         code = str(error.code).encode()[:255].decode(errors="ignore")
         return _ENCODER.encode(Failure(code, str(error.message), error.details))

@@ -7,7 +7,7 @@ are plain functions over `struct`, without validation beyond what keeps a reader
 import struct
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -113,6 +113,13 @@ _FIELD: Final = struct.Struct("!BH")
 _HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
 
 
+FIELDS: Final = (
+    "code", "command", "extension", "flags", "id", "payload", "receiver", "retry_count", "sender", "sent_ms", "service",
+    "tag", "time_ms", "working_ms",
+)  # fmt: skip
+"""The names of what an Envelope holds."""
+
+
 class Envelope:
     """One decoded exchange message.
 
@@ -133,22 +140,7 @@ class Envelope:
         payload: the user's bytes.
     """
 
-    __slots__ = (
-        "code",
-        "command",
-        "extension",
-        "flags",
-        "id",
-        "payload",
-        "receiver",
-        "retry_count",
-        "sender",
-        "sent_ms",
-        "service",
-        "tag",
-        "time_ms",
-        "working_ms",
-    )
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -183,14 +175,12 @@ class Envelope:
         self.payload = payload
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Envelope) and all(
-            getattr(self, name) == getattr(other, name) for name in self.__slots__
-        )
+        return isinstance(other, Envelope) and all(getattr(self, name) == getattr(other, name) for name in FIELDS)
 
     __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__ if name != "payload")
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in FIELDS if name != "payload")
         return f"Envelope({shown}, payload={len(self.payload)} bytes)"
 
 
@@ -281,7 +271,7 @@ def decode(message: bytes) -> Envelope:
     )  # fmt: skip
 
 
-def encode_headers(headers: Mapping[str, str]) -> bytes:
+def encode_headers(headers: Mapping[Any, Any]) -> bytes:
     """Return the extension block that carries `headers`; empty for none.
 
     Raises:

@@ -25,9 +25,9 @@ def simulate(capfd, *arguments):
 
 
 @pytest.fixture
-def broken(monkeypatch):
+def broken(patch_cores):
     """Break a guarantee: clients do not say that a request may run twice. Return a seed that meets it."""
-    monkeypatch.setattr(client, "_DUPLICATE", 0)
+    patch_cores.setattr(client, "_DUPLICATE", 0)
     return next(seed for seed in range(200) if run(seed, "brokers-die").violations)
 
 
@@ -154,11 +154,11 @@ def test_the_trace_of_a_failing_seed_ends_with_what_is_wrong(capfd, broken):
     assert err.startswith(f"seed {broken}: I3: ")
 
 
-def test_only_the_first_failures_are_told_with_their_traces(capfd, monkeypatch):
+def test_only_the_first_failures_are_told_with_their_traces(capfd, patch_cores):
     def fall(*_args, **_options):
         raise ZeroDivisionError("broken")
 
-    monkeypatch.setattr(client.ClientCore, "request", fall)
+    patch_cores.setattr(client.ClientCore, "request", fall)
     code, out, err = simulate(capfd, "--seed", 1, "--seeds", 5, "--jobs", 1)
     assert code == 1
     assert ": 5 failed\n" in out

@@ -94,8 +94,8 @@ class TestPeers:
         (message,) = (each for each in rig.core.take_sends()[client.route] if each[5] == Command.PEERS)
         assert COMMON.unpack_from(message)[5] == int(rig.now * 1000) & UINT32, "else what travels with it looks old"
 
-    def test_news_is_spread_over_ticks_in_a_large_net(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 4)
+    def test_news_is_spread_over_ticks_in_a_large_net(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 4)
         rig = Rig()
         clients = [rig.client(f"c{number}") for number in range(5)]
         rig.peer("b2")
@@ -103,8 +103,8 @@ class TestPeers:
             rig.advance(TICK_S)
             assert sum(listed("b2") in client.inbox for client in clients) == told
 
-    def test_who_waits_for_older_news_gets_the_newest(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 4)
+    def test_who_waits_for_older_news_gets_the_newest(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 4)
         rig = Rig()
         clients = [rig.client(f"c{number}") for number in range(5)]
         rig.peer("b2")
@@ -115,8 +115,8 @@ class TestPeers:
         assert all(each[-1] == listed("b2", "b3") for each in lists)
         assert [len(each) for each in lists] == [2, 2, 1, 1, 1]
 
-    def test_one_list_goes_out_in_a_tick_however_long_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 1)
+    def test_one_list_goes_out_in_a_tick_however_long_it_is(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.announcements.PEER_ROWS_PER_TICK", 1)
         rig = Rig()
         client = rig.client()
         rig.peer("b2")
@@ -199,9 +199,9 @@ class TestAbout:
 
     @pytest.mark.parametrize(("services_per_s", "least", "most"), [(1_000, 9, 11), (2, 2, 3)])
     def test_changes_are_told_now_and_then_with_growing_versions(
-        self, monkeypatch: pytest.MonkeyPatch, services_per_s: int, least: int, most: int
+        self, patch_cores: pytest.MonkeyPatch, services_per_s: int, least: int, most: int
     ) -> None:
-        monkeypatch.setattr("braidmq.core.announcements.ABOUT_SERVICES", services_per_s)
+        patch_cores.setattr("braidmq.core.announcements.ABOUT_SERVICES", services_per_s)
         rig = Rig()
         peer = self.peer(rig)
         workers = [rig.worker(f"w{number}", f"s{number}") for number in range(8)]

@@ -5,23 +5,21 @@ import pytest
 from braidmq.core.balancing import (
     EWMA_DECAY_S,
     Balancer,
-    Candidate,
     LeastOutstanding,
     PeakEwma,
     RoundRobin,
     cheaper_of_two,
 )
+from braidmq.core.exchange import Account, Service, Session, Slot
+from braidmq.members import Member, Role
+from braidmq.settings import Settings
 
 
-class Worker(Candidate):
-    def __init__(self, name: str, credit: int = 10, outstanding: int = 0) -> None:
-        super().__init__()
-        self.name = name
-        self.credit = credit
-        self.outstanding = outstanding
-
-    def __repr__(self) -> str:
-        return self.name
+def a_worker(name: str, credit: int = 10, outstanding: int = 0) -> Slot:
+    session = Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, 0.0)
+    slot = Slot(Service(b"echo", Settings()), session)
+    slot.credit, slot.outstanding = credit, outstanding
+    return slot
 
 
 class Path:
@@ -34,24 +32,24 @@ class Path:
 BOTH = pytest.mark.parametrize("kind", [LeastOutstanding, RoundRobin])
 
 
-def dispatch(balancer: Balancer[Worker]) -> str | None:
+def dispatch(balancer: Balancer[Slot]) -> str | None:
     """Pick as a broker does: the slot's number grows and the balancer is told."""
     worker = balancer.pick()
     if worker is None:
         return None
     worker.outstanding += 1
     balancer.put(worker)
-    return worker.name
+    return worker.session.member.name
 
 
 class TestBoth:
     @BOTH
-    def test_nobody_is_picked_among_none(self, kind: type[Balancer[Worker]]) -> None:
+    def test_nobody_is_picked_among_none(self, kind: type[Balancer[Slot]]) -> None:
         assert kind().pick() is None
 
     @BOTH
-    def test_worker_at_its_credit_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
-        balancer, worker = kind(), Worker("a", credit=2)
+    def test_worker_at_its_credit_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+        balancer, worker = kind(), a_worker("a", credit=2)
         balancer.put(worker)
         assert [dispatch(balancer) for _ in range(3)] == ["a", "a", None]
         worker.outstanding -= 1
@@ -59,8 +57,8 @@ class TestBoth:
         assert dispatch(balancer) == "a"
 
     @BOTH
-    def test_worker_whose_credit_was_lowered_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
-        balancer, worker = kind(), Worker("a", credit=5, outstanding=3)
+    def test_worker_whose_credit_was_lowered_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+        balancer, worker = kind(), a_worker("a", credit=5, outstanding=3)
         balancer.put(worker)
         worker.credit = 2
         balancer.put(worker)
@@ -68,8 +66,8 @@ class TestBoth:
         assert balancer.pick() is None
 
     @BOTH
-    def test_worker_that_was_removed_is_not_picked(self, kind: type[Balancer[Worker]]) -> None:
-        balancer, worker = kind(), Worker("a")
+    def test_worker_that_was_removed_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+        balancer, worker = kind(), a_worker("a")
         balancer.put(worker)
         balancer.remove(worker)
         balancer.remove(worker)
@@ -77,19 +75,19 @@ class TestBoth:
         balancer.validate_state([])
 
     @BOTH
-    def test_equals_take_turns(self, kind: type[Balancer[Worker]]) -> None:
+    def test_equals_take_turns(self, kind: type[Balancer[Slot]]) -> None:
         balancer = kind()
         for name in "abc":
-            balancer.put(Worker(name))
+            balancer.put(a_worker(name))
         assert "".join(str(dispatch(balancer)) for _ in range(9)) == "abcabcabc"
 
     @BOTH
     @pytest.mark.parametrize("seed", range(5))
-    def test_random_use_keeps_it_consistent(self, kind: type[Balancer[Worker]], seed: int) -> None:
+    def test_random_use_keeps_it_consistent(self, kind: type[Balancer[Slot]], seed: int) -> None:
         rng = random.Random(seed)
         balancer = kind()
-        workers = [Worker(str(number), credit=rng.randrange(4)) for number in range(6)]
-        there: set[Worker] = set()
+        workers = [a_worker(str(number), credit=rng.randrange(4)) for number in range(6)]
+        there: set[Slot] = set()
         for _ in range(500):
             worker = rng.choice(workers)
             action = rng.randrange(5)
@@ -112,14 +110,14 @@ class TestBoth:
 
 class TestLeastOutstanding:
     def test_fewest_outstanding_is_picked(self) -> None:
-        balancer: LeastOutstanding[Worker] = LeastOutstanding()
+        balancer: LeastOutstanding[Slot] = LeastOutstanding()
         for name, outstanding in (("a", 3), ("b", 1), ("c", 2)):
-            balancer.put(Worker(name, outstanding=outstanding))
+            balancer.put(a_worker(name, outstanding=outstanding))
         assert [dispatch(balancer) for _ in range(4)] == ["b", "c", "b", "a"]
 
     def test_worker_that_becomes_free_is_seen_below_the_others(self) -> None:
-        balancer: LeastOutstanding[Worker] = LeastOutstanding()
-        a, b = Worker("a", outstanding=5), Worker("b", outstanding=5)
+        balancer: LeastOutstanding[Slot] = LeastOutstanding()
+        a, b = a_worker("a", outstanding=5), a_worker("b", outstanding=5)
         for worker in (a, b):
             balancer.put(worker)
         assert balancer.pick() is a
@@ -130,14 +128,14 @@ class TestLeastOutstanding:
 
 class TestRoundRobin:
     def test_what_is_outstanding_does_not_matter(self) -> None:
-        balancer: RoundRobin[Worker] = RoundRobin()
+        balancer: RoundRobin[Slot] = RoundRobin()
         for name, outstanding in (("a", 9), ("b", 0)):
-            balancer.put(Worker(name, credit=20, outstanding=outstanding))
+            balancer.put(a_worker(name, credit=20, outstanding=outstanding))
         assert [dispatch(balancer) for _ in range(4)] == ["a", "b", "a", "b"]
 
     def test_answer_does_not_move_a_worker_in_the_ring(self) -> None:
-        balancer: RoundRobin[Worker] = RoundRobin()
-        a, b = Worker("a"), Worker("b")
+        balancer: RoundRobin[Slot] = RoundRobin()
+        a, b = a_worker("a"), a_worker("b")
         balancer.put(a)
         balancer.put(b)
         balancer.put(a)

@@ -57,8 +57,8 @@ class TestHello:
         assert first.answer() == (REPLY, 0)
         assert second.exchanges() == []
 
-    def test_large_net_is_told_a_longer_heartbeat_interval(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 2)
+    def test_large_net_is_told_a_longer_heartbeat_interval(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 2)
         rig = Rig(heartbeat_s=1.0)
         for number in range(6):
             rig.client(f"c{number}")
@@ -67,8 +67,8 @@ class TestHello:
         late.hello()
         assert late.of(Welcome)[0].heartbeat_ms == 3000
 
-    def test_member_with_a_longer_interval_is_given_longer_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 1)
+    def test_member_with_a_longer_interval_is_given_longer_silence(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 1)
         rig = Rig()
         first = rig.client("first")
         rig.client("second")

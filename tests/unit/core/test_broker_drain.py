@@ -156,8 +156,8 @@ class TestDrain:
         client.disconnect()
         assert rig.core.idle
 
-    def test_sessions_end_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("braidmq.core.broker.ENDED_PER_TICK", 2)
+    def test_sessions_end_a_few_at_a_time(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.broker.ENDED_PER_TICK", 2)
         rig = Rig()
         clients = [rig.client(f"c{number}") for number in range(5)]
         rig.drain()

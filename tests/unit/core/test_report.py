@@ -81,8 +81,8 @@ def test_counters_are_those_of_the_moment() -> None:
     assert report.counters["sessions"] == 0
 
 
-def test_lists_are_cut_and_the_totals_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_module, "REPORT_ROWS_MAX", 3)
+def test_lists_are_cut_and_the_totals_tell(patch_cores: pytest.MonkeyPatch) -> None:
+    patch_cores.setattr(report_module, "REPORT_ROWS_MAX", 3)
     rig = Rig()
     for number in range(2, 7):
         rig.peer(f"b{number}")

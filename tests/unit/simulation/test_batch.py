@@ -28,8 +28,8 @@ def test_an_outcome_is_what_is_kept_of_a_run():
     assert outcome.seconds > 0.0
 
 
-def test_the_violations_of_a_run_are_kept(monkeypatch):
-    monkeypatch.setattr(client, "_DUPLICATE", 0)
+def test_the_violations_of_a_run_are_kept(patch_cores):
+    patch_cores.setattr(client, "_DUPLICATE", 0)
     for outcome in outcomes(range(100), "brokers-die", 1):
         if outcome.violations:
             break

@@ -26,6 +26,10 @@ class TestSplit:
         messages = [message(100, 1), SHORTEST, message(50, 2)]
         assert split(b"".join(messages)) == (messages, True)
 
+    def test_later_message_that_claims_the_size_of_the_whole_frame_is_malformed(self) -> None:
+        frame = message(100) + (150).to_bytes(4) + message(50)[4:]
+        assert split(frame) == ([message(100)], False)
+
     def test_empty_frame_is_malformed(self) -> None:
         assert split(b"") == ([], False)
 

@@ -6,6 +6,7 @@ from braidmq.errors import ConfigError, ProtocolError
 from braidmq.wire.envelope import (
     COMMON,
     CONTROL_FIRST,
+    FIELDS,
     PREFIX,
     PREFIX_BYTES,
     UINT16,
@@ -61,7 +62,7 @@ class TestEnvelope:
     def test_equal_when_every_field_is(self) -> None:
         assert request() == request()
 
-    @pytest.mark.parametrize("name", [name for name in Envelope.__slots__ if name != "id"])
+    @pytest.mark.parametrize("name", [name for name in FIELDS if name != "id"])
     def test_differs_when_one_field_does(self, name: str) -> None:
         changed = request()
         setattr(changed, name, b"other" if isinstance(getattr(changed, name), bytes) else 99)

@@ -105,7 +105,7 @@ def test_headers_encode_to_these_bytes() -> None:
 def test_payload_of_an_error_decodes_to_its_failure_and_back(vector: dict[str, Any]) -> None:
     payload, failure = bytes.fromhex(vector["fields"]["payload"]), vector["failure"]
     assert control.decode_failure(payload) == control.Failure(**failure)
-    assert control.encode_failure(ServiceError(**failure)) == payload
+    assert control.encode_failure(ServiceError(**failure), 10_000) == payload
 
 
 @each(CONTROL)
