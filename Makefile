@@ -5,6 +5,9 @@ COMPILED := .venv-compiled/bin
 STAMP := .venv/.installed
 SEEDS ?= 20000
 
+# These tests own no socket and no clock, so that they can share the processors.
+PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers compiled test-compiled simulate bench faults docs format clean
 
@@ -15,15 +18,16 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PURE)
+	$(BIN)/python -m pytest $(PURE:%=--ignore=%)
 
 check: lint types layers test ## what every commit passes
 
 compiled: .venv-compiled/.installed ## BraidMQ with compiled cores, in .venv-compiled; needs a C compiler
 
 test-compiled: compiled ## the tests of the cores and of nets, on compiled cores
-	$(COMPILED)/python -m pytest -p no:cacheprovider tests/unit/core tests/unit/wire tests/property tests/simulation \
-	    tests/integration/test_node.py tests/integration/test_failover.py tests/integration/test_handlers.py
+	$(COMPILED)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(PURE)
+	$(COMPILED)/python -m pytest -p no:cacheprovider $(addprefix tests/integration/test_,node.py failover.py handlers.py)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,15 +1,14 @@
 import secrets
-from pathlib import Path
 
 import pytest
 
-from braidmq.core import client
+from braidmq.build import cores
 
 NEW_SEEDS = 10
 FIRST_NEW_SEED = pytest.StashKey[int]()
 
 
-COMPILED = Path(client.__file__).suffix != ".py"
+COMPILED = cores() == "compiled"
 
 
 def pytest_configure(config):
@@ -17,8 +16,7 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    cores = "compiled" if COMPILED else "interpreted"
-    return f"cores: {cores}; new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
+    return f"cores: {cores()}; new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
 
 
 @pytest.fixture

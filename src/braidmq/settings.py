@@ -93,8 +93,9 @@ class Settings:
     connections_per_key_max: int = _knob(16, 1, 10_000)
     """Connections that one key may hold at one broker: processes that share a join file, and reconnections."""
 
-    outbox_bytes_max: int = _knob(16 * MIB, 64 * KIB, 1024 * MIB)
-    """Bytes that wait for one peer that reads too slowly; beyond it the peer is disconnected."""
+    outbox_bytes_max: int = _knob(64 * MIB, 64 * KIB, 1024 * MIB)
+    """Bytes that wait for one peer that reads too slowly; beyond it the peer is disconnected. Not below what one client
+    may have in flight, or a burst of its own would cut it off."""
 
     balance: Literal["least-outstanding", "round-robin"] = "least-outstanding"
     """How a broker chooses among the workers of a service that have credit: the one with the fewest outstanding

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
+from braidmq.build import cores
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
 
 
@@ -84,7 +85,7 @@ class _LazyGroup(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="braidmq", message="braidmq %(version)s")
+@click.version_option(package_name="braidmq", message=f"braidmq %(version)s, cores {cores()}")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Request/reply over ZeroMQ that outlives its brokers."""

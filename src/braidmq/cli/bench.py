@@ -15,6 +15,7 @@ from braidmq.bench.run import run
 from braidmq.bench.systems.system import System
 from braidmq.bench.systems.table import OURS, SYSTEMS
 from braidmq.bench.table import LEGEND, lines
+from braidmq.build import cores
 from braidmq.cli.exit_codes import ExitCode
 
 ALL: Final = "all"
@@ -79,9 +80,16 @@ def bench(
         plot.draw(summaries, SYSTEMS[OURS].title, plots)
     if as_json:
         date = datetime.now(UTC).strftime("%Y-%m-%d")
-        about = {"date": date, "version": __version__, "machine": machine_class(), "seconds": seconds}
+        about = {
+            "date": date,
+            "version": __version__,
+            "cores": cores(),
+            "machine": machine_class(),
+            "seconds": seconds,
+        }
         click.echo(msgspec.json.encode({**about, "results": summaries}))
     else:
+        click.echo(f"braidmq {__version__}, cores {cores()}; {machine_class()}")
         click.echo("\n".join(lines(summaries, SYSTEMS[OURS].title)))
         click.echo(f"\n{LEGEND}")
     return ExitCode.FAILURE if any(summary.failed for summary in summaries) else ExitCode.OK
