@@ -7,6 +7,7 @@ SEEDS ?= 20000
 
 # These tests own no socket and no clock, so that they can share the processors.
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+PURE_COMPILED := $(PURE)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers compiled test-compiled simulate bench faults docs format clean
@@ -26,7 +27,7 @@ check: lint types layers test ## what every commit passes
 compiled: .venv-compiled/.installed ## BraidMQ with compiled cores, in .venv-compiled; needs a C compiler
 
 test-compiled: compiled ## the tests of the cores and of nets, on compiled cores
-	$(COMPILED)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(PURE)
+	$(COMPILED)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(PURE_COMPILED)
 	$(COMPILED)/python -m pytest -p no:cacheprovider $(addprefix tests/integration/test_,node.py failover.py handlers.py)
 
 lint: $(STAMP)

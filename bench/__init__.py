@@ -1,0 +1,1 @@
+"""What the cores cost by themselves, and what grows with a net. `braidmq bench` measures whole nets and rivals."""
