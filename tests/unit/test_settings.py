@@ -205,3 +205,9 @@ class TestParse:
         with pytest.raises(ConfigError) as caught:
             Settings.parse([wrong])
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_burst_of_all_that_a_client_may_have_in_flight_can_wait_for_one_broker(name: str) -> None:
+    preset = PRESETS[name]()
+    assert preset.outbox_bytes_max >= preset.in_flight_bytes_max
