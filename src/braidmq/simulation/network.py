@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from braidmq.core.link import Failure
@@ -55,24 +56,26 @@ class Pipe:
     """One direction of a connection.
 
     Attributes:
-        arrived: frames that the reader has not taken.
-        under_way: frames that have not arrived, in their order.
+        arrived: frames that the reader has not taken, each with the time when it was sent.
+        under_way: frames that have not arrived, in their order, likewise.
         held: how many of them, the last ones, get no further: a cut or a handshake keeps them.
         count: frames that were accepted and not taken.
         broken: what is sent from now on gets nowhere.
+        journey_s: the shortest time that any frame took until it was read; infinite before one was.
     """
 
-    __slots__ = ("arrived", "broken", "count", "held", "last_at", "source", "target", "under_way")
+    __slots__ = ("arrived", "broken", "count", "held", "journey_s", "last_at", "source", "target", "under_way")
 
     def __init__(self, source: str, target: str) -> None:
         self.source = source
         self.target = target
-        self.arrived: deque[bytes] = deque()
-        self.under_way: deque[bytes] = deque()
+        self.arrived: deque[tuple[bytes, float]] = deque()
+        self.under_way: deque[tuple[bytes, float]] = deque()
         self.held = 0
         self.count = 0
         self.last_at = 0.0
         self.broken = False
+        self.journey_s = inf
 
 
 class Stage(Enum):
@@ -201,13 +204,28 @@ class Network:
     def take(self, connection: Connection, pipe: Pipe, *, all_of_it: bool = False) -> list[bytes]:
         """Return what has arrived, at most `frames_per_turn` unless it is to be all; the sender may have room again."""
         count = len(pipe.arrived) if all_of_it else min(self._frames_per_turn, len(pipe.arrived))
-        frames = [pipe.arrived.popleft() for _ in range(count)]
+        frames = []
+        for _ in range(count):
+            frame, sent_at = pipe.arrived.popleft()
+            pipe.journey_s = min(pipe.journey_s, self.world.now - sent_at)
+            frames.append(frame)
         was_full = pipe.count >= self._frames_max
         pipe.count -= len(frames)
         if was_full and frames:
             sender = connection.dealers if pipe is connection.outward else connection.router
             self.world.later(0.0, sender.process.wake)
         return frames
+
+    def journey_s(self, node: str, broker: str, *, outward: bool) -> float:
+        """Return the shortest journey so far of a frame over the newest connection of a node: 0.0 if none was read.
+
+        Nobody can see a delay that all frames of a session have in common.
+        """
+        for connection in reversed(self.connections):
+            if (connection.dealers.process.name, connection.router.process.name) == (node, broker):
+                journey_s = (connection.outward if outward else connection.inward).journey_s
+                return 0.0 if journey_s == inf else journey_s
+        return 0.0
 
     # -- how connections end
 
@@ -262,7 +280,7 @@ class Network:
             trace.frame(now, pipe.source, pipe.target, "sends, in vain", frame)
             return
         trace.frame(now, pipe.source, pipe.target, "sends", frame)
-        pipe.under_way.append(frame)
+        pipe.under_way.append((frame, now))
         if connection.stage is Stage.OPENING or self.weather(pipe.source, pipe.target).cut:
             pipe.held += 1
         else:
@@ -291,21 +309,21 @@ class Network:
         if self.weather(pipe.source, pipe.target).cut:
             pipe.held += 1
             return
-        frame = pipe.under_way.popleft()
+        frame, sent_at = pipe.under_way.popleft()
         self.world.trace.frame(self.world.now, pipe.source, pipe.target, "arrives", frame)
         if connection.ignored:
             pipe.count -= 1
             return
         if self.ambush is not None and pipe is connection.inward and frame[5:6] == _REQUEST:
             self.ambush(connection.dealers.process)
-        pipe.arrived.append(frame)
+        pipe.arrived.append((frame, sent_at))
         (connection.router if pipe is connection.outward else connection.dealers).on_arrival(connection)
 
     def _lose(self, pipe: Pipe, keep: int) -> None:
         """Lose what is on its way, but for the first `keep` frames."""
         while len(pipe.under_way) > keep:
             pipe.held = max(0, pipe.held - 1)
-            self.world.trace.frame(self.world.now, pipe.source, pipe.target, "loses", pipe.under_way.pop())
+            self.world.trace.frame(self.world.now, pipe.source, pipe.target, "loses", pipe.under_way.pop()[0])
 
     def _shake_hands(self, connection: Connection, give_up_at: float) -> None:
         if connection.stage is not Stage.OPENING:

@@ -205,6 +205,7 @@ class NodeProcess(Process):
             return
         task.begun = True
         request, rng, world = job.request, self._work_rng, self.world
+        client, broker, network = request.sender.decode("ascii", "replace"), job.link.name, self._net.network
         execution = record.Execution(
             key_of(request.payload),
             self.name,
@@ -213,7 +214,8 @@ class NodeProcess(Process):
             bool(request.flags & Flag.POSSIBLE_DUPLICATE),
             request.retry_count,
             self.life,
-            request.sender.decode("ascii", "replace"),
+            client,
+            network.journey_s(client, broker, outward=True) + network.journey_s(self.name, broker, outward=False),
         )
         world.record.executions.append(execution)
         text = f"{self.name} begins {request.id.hex()[-6:]}"

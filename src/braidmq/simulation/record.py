@@ -71,6 +71,7 @@ class Execution(msgspec.Struct, gc=False):
     Attributes:
         life: counts the worker's processes: a new one remembers nothing.
         client: who sent it, as the handler is told; empty if that is not recorded.
+        unseen_s: what every frame on its way took at least in these sessions, which nobody can see as a delay.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Execution(msgspec.Struct, gc=False):
     retry_count: int
     life: int = 0
     client: str = ""
+    unseen_s: float = 0.0
 
 
 class Passage(msgspec.Struct, gc=False):

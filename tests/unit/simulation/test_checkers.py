@@ -179,3 +179,12 @@ def test_a_broker_that_was_stopped_itself_need_not_know_that_a_worker_is_silent(
     given_to_a_stopped_worker(record)
     record.outages.append(Outage("b2", "pause", 0.9, 1.4))
     assert CHECKERS["silent"](record) == []
+
+
+def test_a_start_is_not_late_by_what_no_frame_of_its_sessions_could_tell() -> None:
+    record = good()
+    record.executions[1].started = 6.0 + record.delay_unseen_s + 0.2
+    record.executions[1].unseen_s = 0.25
+    assert CHECKERS["I5"](record) == []
+    record.executions[1].unseen_s = 0.15
+    assert len(CHECKERS["I5"](record)) == 1

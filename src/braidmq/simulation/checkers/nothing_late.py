@@ -15,7 +15,8 @@ def check(record: Record) -> list[Violation]:
     for call in record.calls:
         for each in executions[call.key]:
             late_s = each.started - call.deadline
-            if late_s > record.delay_unseen_s + (record.slow_s if _is_slow(record, call, each) else 0.0):
+            slow_s = record.slow_s if _is_slow(record, call, each) else 0.0
+            if late_s > record.delay_unseen_s + each.unseen_s + slow_s:
                 text = f"{each.worker} began {call.key} {late_s:.3f} s after its deadline"
                 found.append(Violation("I5", text, each.started, call.id))
     return found
