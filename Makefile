@@ -9,11 +9,15 @@ SEEDS ?= 20000
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
 PURE_COMPILED := $(PURE)
 
+# With a C compiler, benchmarks are run on compiled cores.
+COMPILER ?= $(shell command -v cc)
+BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled simulate bench faults docs format clean
+.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults docs format clean
 
 help: ## what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
 
 demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with kill -9; nothing is lost
 	$(BIN)/braidmq demo
@@ -43,8 +47,11 @@ layers: $(STAMP)
 simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another number
 	$(BIN)/braidmq simulate --seeds $(SEEDS)
 
-bench: .venv/.installed-bench ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less
-	$(BIN)/braidmq bench $(BENCH)
+bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less, COMPILER= for interpreted cores
+	$(BENCHED)/bin/braidmq bench $(BENCH)
+
+bench-guard: $(STAMP) ## instructions that the cores take for each exchange, against the recorded ones; needs valgrind
+	$(BIN)/python -m bench.guard $(GUARD)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
 	$(BIN)/python -m faults $(FAULTS)

@@ -107,8 +107,7 @@ class Node:
         self._state = None if state is None else Path(state)
         self._saved: tuple[bytes, ...] = ()
         self._state_complained = False
-        self._services: dict[str, _Service] = {}
-        self._handlers: dict[bytes, _Service] = {}
+        self._services: dict[bytes, _Service] = {}
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -129,7 +128,8 @@ class Node:
         check_service(name)
         if not 1 <= concurrency <= CONCURRENCY_MAX:
             raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
-        if name in self._services:
+        key = name.encode()
+        if key in self._services:
             raise ConfigError(f"{name} has a handler already")
         if not self._identity.certificate.member.may_serve(name):
             raise ConfigError(
@@ -139,8 +139,7 @@ class Node:
             raise ConfigError("declare services before the node is started")
 
         def decorate(handler: H) -> H:
-            service = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
-            self._services[name] = self._handlers[name.encode()] = service
+            self._services[key] = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
             return handler
 
         return decorate
@@ -148,7 +147,7 @@ class Node:
     @property
     def services(self) -> tuple[str, ...]:
         """The services that this node provides."""
-        return tuple(self._services)
+        return tuple(service.name for service in self._services.values())
 
     @property
     def brokers(self) -> list[BrokerInfo]:
@@ -169,8 +168,8 @@ class Node:
         threads = sum(service.concurrency for service in self._services.values() if service.blocking)
         if threads:
             self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
-        for name, service in self._services.items():
-            self._loop.core.worker.offer(name, service.concurrency)
+        for service in self._services.values():
+            self._loop.core.worker.offer(service.name, service.concurrency)
         self._saved = self._recall()
         self._loop.start(self._saved)
         if self._state is not None:
@@ -369,7 +368,7 @@ class Node:
     def _stop_job(self, job: Job) -> None:
         loop, task = self._loop, self._tasks.get(job)
         assert loop is not None
-        if task is None or self._handlers[job.service.name].blocking:
+        if task is None or self._services[job.service.name].blocking:
             return
         task.cancel()
         if not self._begun(task):  # then nothing of `_run_handler` will ever run
@@ -388,7 +387,7 @@ class Node:
             del self._tasks[job]
             return
         sent = job.request
-        service = self._handlers[sent.service]
+        service = self._services[sent.service]
         request = Request(
             sent.payload,
             sent.sender.decode("ascii", "replace"),
