@@ -86,6 +86,12 @@ class Child:
         return self._process.pid
 
     @property
+    def rss_bytes(self) -> int:
+        """The memory that it has resident."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None

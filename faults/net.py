@@ -1,6 +1,5 @@
 """The net under test: brokers, workers and clients of BraidMQ, each broker and worker a process."""
 
-import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -174,8 +173,3 @@ class FaultNet(Loaded):
     def judge(self, record: Record) -> list[str]:
         """See Loaded."""
         return [str(each) for each in violations(record)]
-
-    def rss_bytes(self, name: str) -> int:
-        """Return the memory that a process holds."""
-        pages = int(Path(f"/proc/{self.children[name].pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")

@@ -19,7 +19,7 @@ def ask(times: float) -> Callable[[Run], None]:
         run.begin()
         for _ in range(4):
             run.last(run.length_s / 4)
-            memory.append({name: net.rss_bytes(name) for name in net.brokers})
+            memory.append({name: net.children[name].rss_bytes for name in net.brokers})
         run.heal()
         run.load(run.rate)
         grown = max(memory[3][name] - memory[1][name] for name in net.brokers)
