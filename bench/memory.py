@@ -33,18 +33,25 @@ CROWDS: Final = 4
 SERVICES: Final = 9
 """Each has its own queue at the broker."""
 
-CALLS: Final = Settings().queue_messages_max
-"""How many wait for each service: as many as a broker keeps."""
+WAITING: Final = Settings().queue_messages_max
+"""How many requests wait for each service: as many as a broker keeps."""
 
 PAYLOAD: Final = bytes(4096)
 
-WAIT_S_MAX: Final = 120.0
+WAIT_S_MAX: Final = 60.0
+"""How long anything may take that is waited for."""
 
 KIB: Final = 1024
 
 
 class Idle(NamedTuple):
-    """What nodes that do nothing cost a broker: memory for each, and seconds until all are connected."""
+    """What nodes that do nothing cost a broker.
+
+    Attributes:
+        node_bytes: memory for each, just connected.
+        started_s: from the start of their processes until all are connected.
+        back_s: from when a broker that was killed listens again until all are connected.
+    """
 
     node_bytes: float
     started_s: float
@@ -58,43 +65,51 @@ class UnderWay(NamedTuple):
     in_queue_bytes: float
 
 
-def idle(directory: Path, nodes: int = NODES, beats: int = 0) -> Idle:
-    """Let nodes connect to a broker, at first, and when it is back after its death.
-
-    Args:
-        directory: an empty one.
-        nodes: how many; a multiple of SHARERS.
-        beats: how many heartbeats, in haste, they have sent when they are weighed.
-    """
-    options = ("--set", f"heartbeat_s={BEAT_S}") if beats else ()
+def idle(directory: Path, nodes: int = NODES) -> Idle:
+    """Let a few nodes connect to a broker, then `nodes` more, and then all of them anew."""
     with LiveNet(directory) as net:
         net.add_broker("b1")
-        keys = [net.add_node(f"n{number}") for number in range(nodes // SHARERS)]
-        joins = [key for key in keys for _ in range(SHARERS)]
-        broker = net.broker("b1", *options)
-        few = [_crowd(net, joins[:SHARERS])]
-        _wait_for(few, SHARERS)
+        few, many = _register(net, "few", SHARERS), _register(net, "many", nodes)
+        broker = net.broker("b1")
+        crowds = [_crowd(net, few)]
+        _wait_for(crowds, len(few))
         before = broker.rss_bytes
         began = monotonic()
-        crowds = few + [_crowd(net, joins[SHARERS + number :: CROWDS]) for number in range(CROWDS)]
-        _wait_for(crowds, nodes)
+        crowds += [_crowd(net, many[number::CROWDS]) for number in range(CROWDS)]
+        _wait_for(crowds, len(few) + nodes)
         started_s = monotonic() - began
-        sleep(beats * BEAT_S)
-        node_bytes = (broker.rss_bytes - before) / (nodes - SHARERS)
+        node_bytes = (broker.rss_bytes - before) / nodes
         broker.close()
         _wait_for(crowds, 0)
-        net.broker("b1", *options)
+        net.broker("b1")
         began = monotonic()
-        _wait_for(crowds, nodes)
+        _wait_for(crowds, len(few) + nodes)
         back_s = monotonic() - began
     return Idle(node_bytes, started_s, back_s)
 
 
-async def under_way(directory: Path, waiting: int = CALLS) -> UnderWay:
-    """Let so many requests wait for each of `SERVICES` services, and let a worker have as many together."""
+def ageing(directory: Path) -> float:
+    """Return the bytes that an idle node gains at a broker while it sends `BEATS` heartbeats."""
+    with LiveNet(directory) as net:
+        net.add_broker("b1")
+        joins = _register(net, "old", AGED_NODES)
+        broker = net.broker("b1", "--set", f"heartbeat_s={BEAT_S}")
+        _wait_for([_crowd(net, joins)], AGED_NODES)
+        young = broker.rss_bytes
+        sleep(BEATS * BEAT_S)
+        return (broker.rss_bytes - young) / AGED_NODES
+
+
+async def under_way(directory: Path, waiting: int = WAITING) -> UnderWay:
+    """Let `waiting` requests wait for each of `SERVICES` services; then let a worker have as many as all of these."""
     queues = [f"queue{number}" for number in range(SERVICES)]
-    calls = SERVICES * waiting
-    room = Settings(in_flight_max=3 * calls, in_flight_bytes_max=3 * calls * len(PAYLOAD), timeout_s=WAIT_S_MAX)
+    total = SERVICES * waiting
+    room = Settings(
+        in_flight_max=3 * total,
+        in_flight_bytes_max=3 * total * len(PAYLOAD),
+        timeout_s=WAIT_S_MAX,
+        exchange_timeout_s=WAIT_S_MAX,
+    )
     with LiveNet(directory) as net:
         net.add_members("b1")
         broker = net.broker("b1", "--set", f"in_flight_max={room.in_flight_max}")
@@ -117,19 +132,26 @@ async def under_way(directory: Path, waiting: int = CALLS) -> UnderWay:
             await asyncio.to_thread(wait_until, arrived, f"{number} calls of {service} are at the broker")
             return broker.rss_bytes
 
-        worker.service("work", concurrency=calls)(wait)
+        worker.service("work", concurrency=total)(wait)
         for queue in queues:
             worker.service(queue, concurrency=1)(wait)
         async with worker, client:
             for service in ("work", *queues):
                 await asyncio.to_thread(net.wait_for_workers, service)
             few, *_, many = [await call(queue, 1 + waiting, 1, waiting) for queue in queues]
-            in_queue_bytes = (many - few) / (calls - waiting) - len(PAYLOAD)
-            few = await call("work", waiting, waiting, 0)
-            at_work_bytes = (await call("work", calls - waiting, calls, 0) - few) / (calls - waiting)
+            in_queue_bytes = (many - few) / (total - waiting) - len(PAYLOAD)
+            slices = range(waiting, total + 1, waiting)  # a burst of all would be on its way when it is weighed
+            few, *_, many = [await call("work", waiting, outstanding, 0) for outstanding in slices]
+            at_work_bytes = (many - few) / (total - waiting)
             end.set()
             await asyncio.gather(*replies)
     return UnderWay(at_work_bytes, in_queue_bytes)
+
+
+def _register(net: LiveNet, name: str, number: int) -> list[Path]:
+    """Return the join file of each of so many nodes; `SHARERS` of them share one."""
+    joins = [net.add_node(f"{name}{each}") for each in range(number // SHARERS)]
+    return [join for join in joins for _ in range(SHARERS)]
 
 
 def _crowd(net: LiveNet, joins: list[Path]) -> Child:
@@ -149,10 +171,12 @@ def main() -> None:
     """Measure, and print."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         nodes = idle(Path(directory) / "idle")
-        aged = idle(Path(directory) / "aged", AGED_NODES, BEATS)
-        print(f"an idle node: {nodes.node_bytes / KIB:.1f} KiB, {aged.node_bytes / KIB:.1f} after {BEATS} heartbeats")
+        gained_bytes = ageing(Path(directory) / "ageing")
+        print(
+            f"an idle node: {nodes.node_bytes / KIB:.1f} KiB, and {gained_bytes / KIB:.1f} more by {BEATS} heartbeats"
+        )
         print(f"{NODES:,} nodes are connected {nodes.started_s:.1f} s after their {CROWDS} processes are started")
-        print(f"{NODES:,} nodes are back {nodes.back_s:.1f} s after a killed broker listens again", flush=True)
+        print(f"all are back {nodes.back_s:.1f} s after a killed broker listens again", flush=True)
         requests = asyncio.run(under_way(Path(directory) / "under_way"))
         print(f"a request that a worker has: {requests.at_work_bytes / KIB:.2f} KiB")
         print(f"a request that waits for a worker: {requests.in_queue_bytes / KIB:.2f} KiB beside its payload")
