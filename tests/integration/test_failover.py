@@ -376,6 +376,7 @@ async def test_killed_workers_lose_nothing_under_load():
                 await it.answered(outcomes)
                 await it.worker(f"{name}-new").start()
                 await it.net.served("s", workers=3)
+                await until(lambda name=name: f"{name}-new" in it.ran_on)
         assert errors(outcomes) == []
         assert set(it.ran_on) == {"w1", "w2", "w3", "w1-new", "w2-new", "w3-new"}
 

@@ -109,6 +109,7 @@ class BrokerLoop:
         self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now)
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
+        self._due = now
         for watched in (self._router, self._router.monitor, self._zap, self._wake_read):
             self._poller.register(watched.fileno())
         self._router_fd = self._router.fileno()
@@ -158,14 +159,23 @@ class BrokerLoop:
     # -- one turn
 
     def _turn(self) -> None:
-        ready = self._poller.wait(0 if self._poller.hurried else self._timeout_ms())
+        ready = self._poller.wait(0 if self._poller.hurried else max(0, int((self._due - monotonic()) * 1000) + 1))
         now = monotonic()
         if self._router_fd in ready:
             ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
+            self._send(now)  # first: whoever waits for it goes on while the rest is done here
         if ready:
             self._serve_others(ready, now)
+        if now >= self._due:
+            self._on_time(now)
+        self._act(now)
+        if self._router.has_more():
+            self._poller.again(self._router_fd)
+        self._due = self._next_deadline()
+
+    def _on_time(self, now: float) -> None:
         if now >= self._registry_at:
             self._registry_at = now + REGISTRY_S
             self._reread_registry(now)
@@ -174,9 +184,6 @@ class BrokerLoop:
         if now >= self._peering.next_deadline():
             self._peering.on_timer(now)
         self._router.on_timer(now)
-        self._act(now)
-        if self._router.has_more():
-            self._poller.again(self._router_fd)
 
     def _serve_others(self, ready: set[int], now: float) -> None:
         """Serve what is ready besides the members' connections."""
@@ -220,13 +227,16 @@ class BrokerLoop:
             for dealer in blocked.values():
                 dealer.flush()
                 self._look_after(dealer, now)
-        while sends := self._core.take_sends():
-            self._router.send(sends)
-            self._drop_gone(now)
+        self._send(now)
         self._drop_gone(now)
         for events in (self._core.take_events(), self._peering.take_events()):
             for event in events:
                 _LOG.log(event.level, "%s", event.text)
+
+    def _send(self, now: float) -> None:
+        while sends := self._core.take_sends():
+            self._router.send(sends)
+            self._drop_gone(now)
 
     def _act_on_peers(self, now: float) -> None:
         while True:
@@ -251,12 +261,10 @@ class BrokerLoop:
             self._core.on_unsent(route, unsent, now)
             self._core.on_disconnect(route, now)
 
-    def _timeout_ms(self) -> int:
-        due = [self._core.next_deadline(), self._peering.next_deadline(), self._registry_at]
+    def _next_deadline(self) -> float:
+        due = min(self._core.next_deadline(), self._peering.next_deadline(), self._registry_at)
         other = self._router.next_deadline()
-        if other is not None:
-            due.append(other)
-        return max(0, int((min(due) - monotonic()) * 1000) + 1)
+        return due if other is None else min(due, other)
 
     # -- ending
 

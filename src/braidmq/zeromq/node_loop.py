@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -68,7 +68,7 @@ class NodeLoop:
         self._dealers: dict[str, Dealer] = {}
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
-        self._read: dict[str, Dealer] = {}
+        self._used: dict[str, Dealer] = {}
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -91,18 +91,17 @@ class NodeLoop:
             self.core.learn(address_of(broker), now)
         for certificate in remembered:
             self.core.remember(certificate, now)
-        self.core.on_timer(now)
         self._turn()
 
     def request(
         self,
         service: str,
-        payload: bytes,
+        payload: object,
         *,
         timeout_s: float | None,
         attempts: int | None,
         via: str | None,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[Any, Any] | None,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self._closed:
@@ -209,16 +208,13 @@ class NodeLoop:
         if self._closed:
             return
         core, now = self.core, self.clock()
-        if now >= core.next_deadline():
+        self._send()  # first: whoever waits for it goes on while the rest is done here
+        if now >= self._timer_due:
             core.on_timer(now)
         self._hand_out()
         self._act(now)
-        used, self._read = self._read, {}
-        for name, messages in core.take_sends().items():
-            dealer = self._dealers.get(name)
-            if dealer is not None:
-                dealer.send(messages)
-                used[name] = dealer
+        self._send()
+        used, self._used = self._used, {}
         for dealer in used.values():
             self._look_after(dealer)
         for event in core.take_events():
@@ -228,6 +224,13 @@ class NodeLoop:
             for waker in self._wakers:
                 if not waker.done():
                     waker.set_result(None)
+
+    def _send(self) -> None:
+        for name, messages in self.core.take_sends().items():
+            dealer = self._dealers.get(name)
+            if dealer is not None:
+                dealer.send(messages)
+                self._used[name] = dealer
 
     def _hand_out(self) -> None:
         """Start the jobs that have come, stop those that nobody waits for, and wake whose calls have ended."""
@@ -349,7 +352,7 @@ class NodeLoop:
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
         dealer.flush()
-        self._read[dealer.name] = dealer
+        self._used[dealer.name] = dealer
         self._hand_out()
         self.schedule()  # after whatever that has woken, so that what it sends shares a frame
 
