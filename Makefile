@@ -8,6 +8,8 @@ SEEDS ?= 20000
 # These tests own no socket and no clock, so that they can share the processors.
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
 PURE_COMPILED := $(PURE)
+NETS_COMPILED := tests/security tests/unit/zeromq \
+    $(addprefix tests/integration/test_,blocking.py failover.py handlers.py node.py node_life.py reach.py)
 
 # With a C compiler, benchmarks are run on compiled cores.
 COMPILER ?= $(shell command -v cc)
@@ -28,11 +30,11 @@ test: $(STAMP) ## all tests
 
 check: lint types layers test ## what every commit passes
 
-compiled: .venv-compiled/.installed ## BraidMQ with compiled cores, in .venv-compiled; needs a C compiler
+compiled: .venv-compiled/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
-test-compiled: compiled ## the tests of the cores and of nets, on compiled cores
+test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
 	$(COMPILED)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(PURE_COMPILED)
-	$(COMPILED)/python -m pytest -p no:cacheprovider $(addprefix tests/integration/test_,node.py failover.py handlers.py)
+	$(COMPILED)/python -m pytest -p no:cacheprovider $(NETS_COMPILED)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

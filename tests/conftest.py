@@ -21,9 +21,9 @@ def pytest_report_header(config):
 
 @pytest.fixture
 def patch_cores(monkeypatch):
-    """Like monkeypatch, for code and constants of the cores."""
+    """Like monkeypatch, for code and constants of the cores and the node's loop."""
     if COMPILED:
-        pytest.skip("the cores are compiled: their code and constants cannot be changed")
+        pytest.skip("the code is compiled: it and its constants cannot be changed")
     return monkeypatch
 
 

@@ -266,13 +266,13 @@ async def test_what_waits_in_a_paused_broker_expires_there():
         assert len(it.record.executions) == 1
 
 
-async def test_what_waits_on_its_way_to_a_worker_expires_there():
+async def test_what_waits_on_its_way_to_a_worker_expires_there(patch_cores):
     """The worker reads nothing for a while, as if its event loop were blocked; the client is gone: nobody cancels."""
     async with scene(brokers=1, workers=("w1",), settings=Settings.test(dead_after_s=5.0)) as it:
         worker, other = it.workers["w1"]._loop, it.net.node("other")
         await other.start()
         await other.connected()
-        with blocked(worker, "b1"):
+        with blocked(worker, "b1", patch_cores):
             call = asyncio.ensure_future(other.request("s", b"x", timeout=0.05))
             await until(lambda: it.net.counters["requests"] == 1)
             other.kill()
@@ -285,18 +285,16 @@ async def test_what_waits_on_its_way_to_a_worker_expires_there():
 
 
 @contextmanager
-def blocked(loop, broker):
+def blocked(loop, broker, patch_cores):
     """Keep a node from reading what a broker sends."""
     dealer = loop._dealers[broker]
     has_more = type(dealer).has_more
     asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
-    type(dealer).has_more = lambda self: self is not dealer and has_more(self)
-    try:
+    with patch_cores.context() as patch:
+        patch.setattr(type(dealer), "has_more", lambda self: self is not dealer and has_more(self))
         yield
-    finally:
-        type(dealer).has_more = has_more
-        asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
-        loop._on_frames(dealer)
+    asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
+    loop._on_frames(dealer)
 
 
 # -- partitions

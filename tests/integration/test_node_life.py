@@ -1,13 +1,16 @@
 """The life of a node, over real brokers and sockets: before its start, in its drain, after its end."""
 
 import asyncio
+from time import monotonic
 
 import pytest
+import uvloop
 
 from async_tests import until
 from braidmq import AttemptsExhausted, ConfigError, NoBroker, Node, NodeClosed, NoWorker, RequestError, Settings
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
+from braidmq.zeromq.node_loop import NodeLoop
 from services import Gate, async_echo, one_service
 
 
@@ -188,3 +191,32 @@ async def test_a_node_whose_join_file_names_no_broker_says_no_broker(tmp_path):
 def test_the_join_file_of_a_broker_makes_no_node():
     with TestNet(1) as net, pytest.raises(ConfigError, match="add node"):
         Node(net.join("b1"))
+
+
+# -- at rest
+
+TURNS_PER_S_MAX = 60
+"""Twenty looks at its links each second, and what a heartbeat causes; twice that at most."""
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_an_idle_node_rests(run, patch_cores):
+    """Event loops differ in how exactly they keep time; a timer that fires too early must not become a busy loop."""
+    turns = 0
+    turn = NodeLoop._turn
+
+    def counted(self):
+        nonlocal turns
+        turns += 1
+        turn(self)
+
+    async def rest():
+        nonlocal turns
+        async with TestNet(1) as net, net.node("n") as node:
+            await node.connected()
+            turns, began = 0, monotonic()
+            await asyncio.sleep(1.0)
+            return turns / (monotonic() - began)
+
+    patch_cores.setattr(NodeLoop, "_turn", counted)
+    assert run(rest()) < TURNS_PER_S_MAX

@@ -104,10 +104,12 @@ class BrokerProcess(Process):
         for name, frame in self.dealers.frames():
             peering.on_frame(name, frame, now)
             peering.validate_state()
-        if now >= core.next_deadline():
-            core.on_timer(now)
-        if now >= peering.next_deadline():
-            peering.on_timer(now)
+        self._send(now)
+        if now >= self.due_at:
+            if now >= core.next_deadline():
+                core.on_timer(now)
+            if now >= peering.next_deadline():
+                peering.on_timer(now)
         self.routes.flush()
         self._act(now)
         self._note()
@@ -128,7 +130,7 @@ class BrokerProcess(Process):
             self.core.peering.on_failed(name, failure, now)
 
     def _act(self, now: float) -> None:
-        core, peering, record = self.core, self.core.peering, self.world.record
+        core, peering = self.core, self.core.peering
         while actions := peering.take_actions():
             for action in actions:
                 self._perform(action, now)
@@ -138,6 +140,13 @@ class BrokerProcess(Process):
         for name in self.dealers.overflown():
             self.dealers.close(name)
             peering.on_failed(name, Failure.CLOSED, now)
+        self._send(now)
+        self._drop_gone(now)
+        for event in (*core.take_events(), *peering.take_events()):
+            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+
+    def _send(self, now: float) -> None:
+        core, record = self.core, self.world.record
         while sends := core.take_sends():
             for route, messages in sends.items():
                 session = core.sessions.get(route)
@@ -145,9 +154,6 @@ class BrokerProcess(Process):
                 record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
             self.routes.send(sends)
             self._drop_gone(now)
-        self._drop_gone(now)
-        for event in (*core.take_events(), *peering.take_events()):
-            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
 
     def _perform(self, action: Action, now: float) -> None:
         if isinstance(action, Close):

@@ -135,16 +135,15 @@ class NodeProcess(Process):
             core.on_frame(name, frame, now)
             core.validate_state()
         self.dealers.flush()
-        if now >= core.next_deadline():
+        self._hand_out()
+        self._send()
+        if now >= self.due_at:
             core.on_timer(now)
-        self._work()
-        for id_, outcome in core.client.take_results():
-            self._complete(id_, outcome)
+        self._hand_out()
         while actions := core.take_actions():
             for action in actions:
                 self._perform(action, now)
-        for name, messages in core.take_sends().items():
-            self.dealers.send(name, messages)
+        self._send()
         for name in self.dealers.overflown():
             self._fail(name, Failure.CLOSED, now)
         for event in core.take_events():
@@ -156,6 +155,10 @@ class NodeProcess(Process):
             self.dealers.close_all(lossless=True)
             self._end()
         return core.next_deadline()
+
+    def _send(self) -> None:
+        for name, messages in self.core.take_sends().items():
+            self.dealers.send(name, messages)
 
     def _end(self) -> None:
         for call in self._calls.values():
@@ -175,6 +178,11 @@ class NodeProcess(Process):
             self.core.on_resolved(action.name, list(action.endpoints), now)
         else:
             self.dealers.open(action)
+
+    def _hand_out(self) -> None:
+        self._work()
+        for id_, outcome in self.core.client.take_results():
+            self._complete(id_, outcome)
 
     def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
         call = self._calls.pop(id_, None) or self._ended.get(id_)

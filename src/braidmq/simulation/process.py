@@ -19,6 +19,7 @@ class Process(ABC):
         paused: whether it was stopped, as by SIGSTOP or by a blocked event loop; what comes waits.
         life: counts its starts.
         stopping: since when it drains, on its own clock; None while it does not.
+        due_at: when something is due, as its last turn has said.
     """
 
     def __init__(self, world: World, name: str, *, clock_rate: float = 1.0) -> None:
@@ -28,6 +29,7 @@ class Process(ABC):
         self.paused = False
         self.life = 0
         self.stopping: float | None = None
+        self.due_at = float("-inf")
         self._clock_rate = clock_rate
         self._clock_offset = world.chance(f"clock of {name}").uniform(0.0, 1e6)
         self._errands: list[Callable[[], None]] = []
@@ -52,6 +54,7 @@ class Process(ABC):
         self.up = True
         self.paused = False
         self.stopping = None
+        self.due_at = float("-inf")
         self.life += 1
         self._errands = []
         self._timer_at = float("inf")
@@ -121,10 +124,10 @@ class Process(ABC):
         errands, self._errands = self._errands, []
         for errand in errands:
             errand()
-        due = self._turn(self.clock)
+        self.due_at = self._turn(self.clock)
         if not self.up:
             return
-        at = max(self.world.now, (due - self._clock_offset) / self._clock_rate + LATE_S)
+        at = max(self.world.now, (self.due_at - self._clock_offset) / self._clock_rate + LATE_S)
         if at < self._timer_at or self._timer_at <= self.world.now:
             self._timer_at = at
             life = self.life

@@ -1,4 +1,7 @@
-"""The broker's shell: one thread, plain sockets, one poller. It owns the clock and moves bytes."""
+"""The broker's shell: one thread, plain sockets, one poller. It owns the clock and moves bytes.
+
+The simulator's broker, simulation/broker.py, follows the order of its turn.
+"""
 
 import errno
 import logging
@@ -165,9 +168,9 @@ class BrokerLoop:
             ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
-            self._send(now)  # first: whoever waits for it goes on while the rest is done here
         if ready:
             self._serve_others(ready, now)
+        self._send(now)  # first: whoever waits for it goes on while the rest is done here
         if now >= self._due:
             self._on_time(now)
         self._act(now)

@@ -2,7 +2,7 @@
 
 The descriptor of a ZeroMQ socket is edge-triggered, and any call on the socket may consume the edge. So reading
 goes on until the socket is empty or its turn is over, in which case it schedules itself; and after every send
-the socket is asked again.
+the socket is asked again. The simulator's node, simulation/node.py, follows the order of its turn.
 """
 
 import asyncio
@@ -29,6 +29,10 @@ from braidmq.zeromq.trusted import address_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
+
+TIMER_SLACK_S: Final = 0.002
+"""How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
+when nothing is due yet."""
 
 _LOG = logging.getLogger("braidmq.node")
 
@@ -281,7 +285,7 @@ class NodeLoop:
                 return
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._loop.call_at(due, self._on_time)
+        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time)
 
     def _on_lookup(self) -> None:
         """Called from another thread: addresses are known."""
