@@ -17,6 +17,7 @@ from braidmq import (
     PayloadTooLarge,
     Settings,
 )
+from braidmq.settings import KIB, MIB
 from braidmq.testing import TestNet
 from services import Gate, async_echo, one_service
 
@@ -188,6 +189,19 @@ async def test_payloads_up_to_the_limit_pass_and_larger_ones_are_never_sent():
             await client.request("s", bytes(100_001))
         assert (caught.value.attempts, caught.value.maybe_executed) == (0, False)
         assert net.counters["requests"] == before
+
+
+async def test_a_burst_as_large_as_a_client_may_have_under_way_keeps_its_connection():
+    """The calls leave in one turn; what the transport does not take waits at the client, and then at the broker."""
+    calls, payload = 960, bytes(64 * KIB)
+    settings = Settings.test(in_flight_max=calls, exchange_timeout_s=10.0, timeout_s=30.0)
+    assert settings.in_flight_bytes_max - len(payload) * calls < 8 * MIB
+    async with one_service(async_echo, settings=settings, concurrency=calls) as (net, client):
+        sessions = net.counters["sessions"]
+        replies = await asyncio.gather(*(client.request("s", payload) for _ in range(calls)))
+        assert net.counters["sessions"] == sessions
+    assert all(reply.payload == payload for reply in replies)
+    assert not any(reply.possible_duplicate or reply.retry_count for reply in replies)
 
 
 async def test_a_brokers_smaller_payload_limit_holds():
