@@ -6,13 +6,19 @@ from braidmq.threads import DaemonThreads
 
 
 @pytest.fixture
-def threads():
-    pool = DaemonThreads(2, "test")
+def name(request):
+    """The name of a test's own threads: those of the test before may still be ending."""
+    return request.node.name
+
+
+@pytest.fixture
+def threads(name):
+    pool = DaemonThreads(2, name)
     yield pool
     pool.close()
 
 
-def test_functions_run_side_by_side_up_to_the_limit(threads):
+def test_functions_run_side_by_side_up_to_the_limit(threads, name):
     both, running = threading.Barrier(2), []
 
     def meet(number):
@@ -22,13 +28,13 @@ def test_functions_run_side_by_side_up_to_the_limit(threads):
 
     futures = [threads.submit(meet, number) for number in range(4)]
     assert [future.result(10) for future in futures] == [0, 1, 2, 3]
-    assert len({name for name in _names() if name.startswith("test-")}) == 2
+    assert len(_of(name)) == 2
 
 
-def test_a_thread_that_is_free_is_used_again(threads):
+def test_a_thread_that_is_free_is_used_again(threads, name):
     for number in range(10):
         assert threads.submit(str, number).result(10) == str(number)
-    assert sum(name.startswith("test-") for name in _names()) <= 2
+    assert len(_of(name)) <= 2
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
@@ -51,10 +57,10 @@ def test_what_was_cancelled_before_its_turn_never_runs(threads):
     assert ran == []
 
 
-def test_threads_do_not_keep_the_process(threads):
+def test_threads_do_not_keep_the_process(threads, name):
     threads.submit(str, 1).result(10)
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("test-"))
+    assert [thread.daemon for thread in _of(name)] == [True]
 
 
-def _names():
-    return [thread.name for thread in threading.enumerate()]
+def _of(name):
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"{name}-")]
