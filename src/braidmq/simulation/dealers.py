@@ -76,6 +76,11 @@ class Dealers:
         for name in list(self._connections):
             self.close(name, lossless=lossless)
 
+    def route(self, name: str) -> bytes | None:
+        """Return the routing id of the connection to a broker, if there is one."""
+        connection = self._connections.get(name)
+        return None if connection is None else connection.route
+
     def send(self, name: str, messages: list[bytes]) -> None:
         """Send messages as bundles; what the pipe does not take is kept for `flush`."""
         connection = self._connections.get(name)

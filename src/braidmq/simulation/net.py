@@ -231,7 +231,10 @@ class Net:
         if any(link.open and not link.wanted for link in links.values()):
             return False
         for link in connected:
-            services = self.brokers[link.name].core.dispatcher.services
+            core = self.brokers[link.name].core
+            if node.dealers.route(link.name) not in core.sessions:
+                return False
+            services = core.dispatcher.services
             for name in node.serves:
                 service = services.get(name.encode())
                 if service is None or not any(slot.session.member.name == node.name for slot in service.slots.values()):
