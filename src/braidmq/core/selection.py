@@ -24,7 +24,8 @@ SEEK_S_MAX: Final = 1.0
 another of new services within a fraction of it."""
 
 SEEK_RETRY_S: Final = 0.2
-"""How soon another broker is asked, while calls wait and the last one knew of no workers."""
+"""How soon another broker is asked, while calls wait and the last one knew of no workers. Also how long calls wait for
+the answer of a broker that is asked once more, after a search in vain; once in SEEK_S_MAX."""
 
 SEEK_AGAIN_S: Final = 5.0
 """How soon a service that no connected broker has workers for is sought again."""
@@ -43,18 +44,20 @@ class _Sought:
     """A service that no connected broker had workers for.
 
     Attributes:
-        asked_at: when brokers were asked last.
+        asked_at: when the search began.
         needed_at: when it was called last.
-        ask_at: when to ask anew, after an answer that no broker has any: its workers may just have come.
+        ask_at: when to ask anew, as workers may just have come: soon after an answer that no broker has any.
+        answer_by: until when calls wait for the answer of the broker that was asked last, even if the search is over.
         brokers: those that are connected for it.
     """
 
-    __slots__ = ("ask_at", "asked_at", "brokers", "needed_at")
+    __slots__ = ("answer_by", "ask_at", "asked_at", "brokers", "needed_at")
 
     def __init__(self, now: float) -> None:
         self.asked_at = now
         self.needed_at = now
-        self.ask_at = now + SEEK_S_MAX
+        self.ask_at = now + 2 * SEEK_S_MAX
+        self.answer_by = now
         self.brokers: list[str] = []
 
 
@@ -92,11 +95,11 @@ class Selection:
             if (sought is None and len(self._sought) >= SOUGHT_MAX) or not self._ask(service, now):
                 return False
             sought = self._sought[service] = _Sought(now)
-        waits = now - sought.asked_at < SEEK_S_MAX
-        if waits and now >= sought.ask_at:
+        if now >= sought.ask_at and not sought.brokers:
             sought.ask_at = now + SEEK_S_MAX
-            self._ask(service, now)
-        return waits
+            if self._ask(service, now):
+                sought.answer_by = now + SEEK_RETRY_S
+        return now - sought.asked_at < SEEK_S_MAX or now < sought.answer_by
 
     def require(self, broker: str, now: float) -> None:
         """Take in that a call names the broker that it must take."""
@@ -112,7 +115,10 @@ class Selection:
         if sought is None or sought.brokers:
             return
         known = [name for name in paths.brokers if name in self._links.links]
-        if not known:
+        sought.answer_by = now
+        if known:
+            sought.asked_at = now  # what connects to them takes a moment
+        elif now - sought.asked_at < SEEK_S_MAX:
             sought.ask_at = now + SEEK_RETRY_S
         sought.brokers = self._rng.sample(known, min(len(known), PATHS_PER_SERVICE))
         self._review()
