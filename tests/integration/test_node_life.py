@@ -193,30 +193,50 @@ def test_the_join_file_of_a_broker_makes_no_node():
         Node(net.join("b1"))
 
 
-# -- at rest
+# -- timers
 
-TURNS_PER_S_MAX = 60
-"""Twenty looks at its links each second, and what a heartbeat causes; twice that at most."""
+PER_S_MAX = 40
+"""Twenty looks at its links each second, and what a few heartbeats cause."""
+
+
+@pytest.fixture
+def counted(patch_cores):
+    """Counts the calls of a method from now on."""
+
+    def count(owner, name):
+        method, calls = getattr(owner, name), []
+
+        def counting(self, *args):
+            calls.append(name)
+            return method(self, *args)
+
+        patch_cores.setattr(owner, name, counting)
+        return calls
+
+    return count
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_an_idle_node_rests(run, patch_cores):
+def test_an_idle_node_rests(run, counted):
     """Event loops differ in how exactly they keep time; a timer that fires too early must not become a busy loop."""
-    turns = 0
-    turn = NodeLoop._turn
-
-    def counted(self):
-        nonlocal turns
-        turns += 1
-        turn(self)
 
     async def rest():
-        nonlocal turns
         async with TestNet(1) as net, net.node("n") as node:
             await node.connected()
-            turns, began = 0, monotonic()
+            turns, began = counted(NodeLoop, "_turn"), monotonic()
             await asyncio.sleep(1.0)
-            return turns / (monotonic() - began)
+            return len(turns) / (monotonic() - began)
 
-    patch_cores.setattr(NodeLoop, "_turn", counted)
-    assert run(rest()) < TURNS_PER_S_MAX
+    assert run(rest()) < PER_S_MAX
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_busy_node_looks_at_its_timers_no_more_often(run, counted):
+    async def work():
+        async with one_service(async_echo) as (_net, client):
+            looks, began = counted(type(client._loop.core), "on_timer"), monotonic()
+            while monotonic() - began < 1.0:
+                await client.request("s")
+            return len(looks) / (monotonic() - began)
+
+    assert run(work()) < 2 * PER_S_MAX, "two nodes"

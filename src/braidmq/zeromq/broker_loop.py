@@ -170,7 +170,7 @@ class BrokerLoop:
                 self._core.on_frame(route, principal, frame, now)
         if ready:
             self._serve_others(ready, now)
-        self._send(now)  # first: whoever waits for it goes on while the rest is done here
+        self._send(now)  # before the rest of the turn: whoever waits for it goes on meanwhile
         if now >= self._due:
             self._on_time(now)
         self._act(now)

@@ -189,8 +189,7 @@ class NodeLoop:
     def abort(self, linger_s: float = 0.0) -> None:
         """End as `close` does, but leave undone what the core still asks for."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         for name in list(self._dealers):
             # A broker that has not welcomed this node was sent nothing: libzmq would linger for its handshake.
             self._close_dealer(name, linger_s if self.core.links.links[name].open else 0.0)
@@ -212,8 +211,9 @@ class NodeLoop:
         if self._closed:
             return
         core, now = self.core, self.clock()
-        self._send()  # first: whoever waits for it goes on while the rest is done here
+        self._send()  # before the rest of the turn: whoever waits for it goes on meanwhile
         if now >= self._timer_due:
+            self._cancel_timer()  # it may come as much as TIMER_SLACK_S after this turn
             core.on_timer(now)
         self._hand_out()
         self._act(now)
@@ -278,12 +278,16 @@ class NodeLoop:
         del self._retries[dealer.name]
         self._on_frames(dealer)
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
-        if self._timer is not None:
-            if self._timer_due <= due:
-                return
-            self._timer.cancel()
+        if self._timer is not None and self._timer_due <= due:
+            return
+        self._cancel_timer()
         self._timer_due = due
         self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time)
 
