@@ -11,7 +11,7 @@ PURE_COMPILED := $(PURE)
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py failover.py handlers.py node.py node_life.py reach.py)
 
-# With a C compiler, benchmarks are run on compiled cores.
+# With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
 
@@ -49,7 +49,7 @@ layers: $(STAMP)
 simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another number
 	$(BIN)/braidmq simulate --seeds $(SEEDS)
 
-bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less, COMPILER= for interpreted cores
+bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less, COMPILER= for interpreted code
 	$(BENCHED)/bin/braidmq bench $(BENCH)
 
 bench-guard: $(STAMP) ## instructions that the cores take for each exchange, against the recorded ones; needs valgrind

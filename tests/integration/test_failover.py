@@ -290,11 +290,13 @@ def blocked(loop, broker, patch_cores):
     dealer = loop._dealers[broker]
     has_more = type(dealer).has_more
     asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
-    with patch_cores.context() as patch:
-        patch.setattr(type(dealer), "has_more", lambda self: self is not dealer and has_more(self))
-        yield
-    asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
-    loop._on_frames(dealer)
+    try:
+        with patch_cores.context() as patch:
+            patch.setattr(type(dealer), "has_more", lambda self: self is not dealer and has_more(self))
+            yield
+    finally:
+        asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
+        loop._on_frames(dealer)
 
 
 # -- partitions

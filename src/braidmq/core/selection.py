@@ -44,17 +44,17 @@ class _Sought:
     """A service that no connected broker had workers for.
 
     Attributes:
-        asked_at: when the search began.
+        began_at: when the search began.
         needed_at: when it was called last.
         ask_at: when to ask anew, as workers may just have come: soon after an answer that no broker has any.
         answer_by: until when calls wait for the answer of the broker that was asked last, even if the search is over.
         brokers: those that are connected for it.
     """
 
-    __slots__ = ("answer_by", "ask_at", "asked_at", "brokers", "needed_at")
+    __slots__ = ("answer_by", "ask_at", "began_at", "brokers", "needed_at")
 
     def __init__(self, now: float) -> None:
-        self.asked_at = now
+        self.began_at = now
         self.needed_at = now
         self.ask_at = now + 2 * SEEK_S_MAX
         self.answer_by = now
@@ -91,7 +91,7 @@ class Selection:
         links = self._links.links.values()
         if any(link.state is LinkState.UP and service in link.services for link in links):
             return False
-        if sought is None or now - sought.asked_at > SEEK_AGAIN_S:
+        if sought is None or now - sought.began_at > SEEK_AGAIN_S:
             if (sought is None and len(self._sought) >= SOUGHT_MAX) or not self._ask(service, now):
                 return False
             sought = self._sought[service] = _Sought(now)
@@ -99,7 +99,7 @@ class Selection:
             sought.ask_at = now + SEEK_S_MAX
             if self._ask(service, now):
                 sought.answer_by = now + SEEK_RETRY_S
-        return now - sought.asked_at < SEEK_S_MAX or now < sought.answer_by
+        return now - sought.began_at < SEEK_S_MAX or now < sought.answer_by
 
     def require(self, broker: str, now: float) -> None:
         """Take in that a call names the broker that it must take."""
@@ -117,8 +117,8 @@ class Selection:
         known = [name for name in paths.brokers if name in self._links.links]
         sought.answer_by = now
         if known:
-            sought.asked_at = now  # what connects to them takes a moment
-        elif now - sought.asked_at < SEEK_S_MAX:
+            sought.began_at = now  # what connects to them takes a moment
+        elif now - sought.began_at < SEEK_S_MAX:
             sought.ask_at = now + SEEK_RETRY_S
         sought.brokers = self._rng.sample(known, min(len(known), PATHS_PER_SERVICE))
         self._review()

@@ -66,6 +66,17 @@ def find(rig: NodeRig, *brokers: Broker, service: str = "echo") -> None:
     rig[asked].say(Paths(service, [broker.name for broker in brokers]))
 
 
+def searched_in_vain(make: Any) -> NodeRig:
+    """Return a net in which nobody has answered a search, a while ago."""
+    rig = net(make)
+    rig.call(attempts=1)
+    rig.advance(SEEK_S_MAX + 3 * SEEK_PAUSE_S)
+    rig.attempt()
+    sought(rig)
+    rig.advance(SEEK_S_MAX)
+    return rig
+
+
 def found(rig: NodeRig, service: str = "echo") -> Broker:
     """Call once, and return the broker that was found and connected for that."""
     rig.call(service)
@@ -246,12 +257,7 @@ class TestSeek:
         assert rig.attempt()[0] is broker
 
     def test_worker_that_comes_after_a_search_in_vain_is_found_by_the_next_call(self, make: Any) -> None:
-        rig = net(make)
-        rig.call(attempts=1)
-        rig.advance(SEEK_S_MAX + 3 * SEEK_PAUSE_S)
-        rig.attempt()
-        sought(rig)
-        rig.advance(SEEK_S_MAX)
+        rig = searched_in_vain(make)
         rig.call()
         assert rig.sent() == [], "it waits for the answer"
         broker = outside(rig)[0]
@@ -260,12 +266,7 @@ class TestSeek:
         assert rig.attempt()[0] is broker
 
     def test_calls_after_a_search_in_vain_wait_for_one_answer_at_most_and_ask_once_a_second(self, make: Any) -> None:
-        rig = net(make)
-        rig.call(attempts=1)
-        rig.advance(SEEK_S_MAX + 3 * SEEK_PAUSE_S)
-        rig.attempt()
-        sought(rig)
-        rig.advance(SEEK_S_MAX)
+        rig = searched_in_vain(make)
         rig.call(attempts=1)
         find(rig)
         rig.advance(2 * SEEK_PAUSE_S)
