@@ -186,6 +186,11 @@ class BrokerCore:
                 self._end(session, now)
                 self._turn_away(session.route, "refused", "the key is no longer registered", now)
                 continue
+            before = session.member
+            if Role.BROKER in (before.role, member.role) and (before.role, before.name) != (member.role, member.name):
+                self._end(session, now)  # the other brokers' sessions are counted by their names
+                self._turn_away(session.route, "ended", "the key is registered as another member now", now)
+                continue
             session.member = member
             session.name = member.name.encode()
             self.dispatcher.on_rights(session, now)

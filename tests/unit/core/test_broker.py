@@ -304,6 +304,23 @@ class TestRegistry:
         client.hello()
         assert client.route not in rig.core.sessions
 
+    @pytest.mark.parametrize(("before", "after"), [(Role.NODE, Role.BROKER), (Role.BROKER, Role.NODE)])
+    def test_member_whose_role_has_changed_begins_anew(self, before: Role, after: Role) -> None:
+        """A broker's sessions are counted; one that was none when it came must not be counted when it leaves."""
+        rig = Rig()
+        rig.register("b2", role=before)
+        member = rig.stranger("b2")
+        member.hello()
+        member.take()
+        rig.register("b2", role=after)
+        rig.change_registry()
+        assert member.take() == [Goodbye("ended", "the key is registered as another member now")]
+        assert member.route not in rig.core.sessions
+        again = rig.stranger("b2")
+        again.hello()
+        again.disconnect()
+        assert not rig.core.sessions
+
     def test_what_a_cut_off_worker_had_is_lost_at_once(self) -> None:
         rig = Rig()
         client, worker = rig.client(), rig.worker()
