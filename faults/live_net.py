@@ -33,7 +33,10 @@ class LiveNet:
 
     def add_broker(self, name: str, port: int | None = None, host: str = "127.0.0.1") -> str:
         """Register a broker at a free port, or at `port`, and return its endpoint."""
-        self.endpoints[name] = f"tcp://{host}:{port or free_ports(1)[0]}"
+        if port is None:
+            taken = set(self.endpoints.values())  # by brokers that may not run, so that their ports seem free
+            port = next(each for each in free_ports(len(taken) + 1) if f"tcp://{host}:{each}" not in taken)
+        self.endpoints[name] = f"tcp://{host}:{port}"
         self.authority.add_broker(name, [self.endpoints[name]])
         return self.endpoints[name]
 
