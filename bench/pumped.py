@@ -8,10 +8,11 @@ from time import perf_counter
 from typing import Final
 
 from braidmq.core.broker import BrokerCore
+from braidmq.core.job import Job
 from braidmq.core.link import BrokerAddress
 from braidmq.core.node import NodeCore
 from braidmq.core.peering import PeeringCore
-from braidmq.core.worker import CONCURRENCY_MAX, Job
+from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join

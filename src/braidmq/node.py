@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import CONCURRENCY_MAX, Job
+from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request

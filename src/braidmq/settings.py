@@ -39,6 +39,11 @@ class Settings:
     attempts: int = _knob(3, 1, 20)
     """How often a request may leave this node, the first time included."""
 
+    wait_for_worker: Literal["known", "always", "never"] = "known"
+    """Whether a call waits within its deadline where there is no worker for its service, or ends as NoWorker at once.
+    `known` waits for services that had a worker since this node started: these restart, while a name that nobody has
+    ever offered is a mistake. A call's own `wait` overrides it."""
+
     backoff_s: float = _knob(0.1, 0.001, 60)
     """First pause before a request returns to brokers that all refused it. It doubles with each such round, with
     full jitter (a uniform draw from 0 to the pause). Another broker is tried at once, without a pause."""
@@ -191,6 +196,8 @@ class Settings:
                 raise ConfigError(f"{knob.name} must be a {'whole ' if whole else ''}number, not {value!r}")
             if not low <= value <= high:
                 raise ConfigError(f"{knob.name} must be between {low:,} and {high:,}, not {value!r}")
+        if self.wait_for_worker not in ("known", "always", "never"):
+            raise ConfigError(f"wait_for_worker must be 'known', 'always' or 'never', not {self.wait_for_worker!r}")
         if self.balance not in ("least-outstanding", "round-robin"):
             raise ConfigError(f"balance must be 'least-outstanding' or 'round-robin', not {self.balance!r}")
         if not self.heartbeat_s < self.suspect_after_s < self.dead_after_s:

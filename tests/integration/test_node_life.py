@@ -99,7 +99,7 @@ async def test_leaving_finishes_what_is_under_way():
             leaving = asyncio.ensure_future(worker.close())
             await until(lambda: worker._loop.core.worker.draining)
             with pytest.raises(NoWorker):
-                await client.request("s")
+                await client.request("s", timeout=0.5)
             gate.opened.set()
             replies = await asyncio.gather(*calls)
             await leaving

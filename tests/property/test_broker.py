@@ -25,7 +25,23 @@ from braidmq.wire.control import (
     Status,
     Welcome,
 )
-from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, UINT32, WORKING, Envelope, Progress, encode
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    REJECT,
+    RENEW,
+    REPLY,
+    REQUEST,
+    UINT32,
+    WORKING,
+    Envelope,
+    Field,
+    Progress,
+    Reason,
+    Withdrawal,
+    encode,
+    pack_field,
+)
 from braidmq.wire.gossip import About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
@@ -34,6 +50,9 @@ WORKERS = ("w1", "w2", "w3")
 BROKERS = ("b2", "b3")
 EVERYONE = CLIENTS + WORKERS + BROKERS
 TIME_MS_MAX = 5_000
+MALFORMED = b"\xff"
+"""An extension block."""
+
 CONTROLS: tuple[Control, ...] = (
     Hello(), Welcome("b", "m", 1, 1), Demand("echo", 9), Heartbeat(), Services(["echo"]), Peers([]), Status(), Report(),
 )  # fmt: skip
@@ -96,6 +115,7 @@ class Asked:
         self.request = request
         self.deadline = 0.0
         self.given_up = False
+        self.superseded = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -199,6 +219,8 @@ class Machine(RuleBasedStateMachine):
         receiver=st.sampled_from([b"", b"", b"", b"w1", b"w2", b"nobody"]),
         size=st.sampled_from([0, 0, 10, 600, 600, 600, 1_025]),
         age_ms=st.sampled_from([0, 0, 0, 300]),
+        retry_count=st.sampled_from([0, 0, 1]),
+        extension=st.sampled_from([b"", b"", pack_field(Field.AVOID, b"w1"), MALFORMED]),
     )
     def request(self, pick: int, count: int, service: str, tag: int | None, **fields: Any) -> None:
         callers = [each for each in self.connections if each.name.decode() in CLIENTS and pick % 8] or self.connections
@@ -224,13 +246,28 @@ class Machine(RuleBasedStateMachine):
         if tag in session.requests:
             asked.deadline = session.requests[tag].deadline
             assert asked.deadline <= self.rig.now + request.time_ms / 1000, "more time than the client gave"
+        elif request.retry_count and request.extension == MALFORMED:
+            self.read(client)
+            self.asked.pop((client.route, tag), None)  # it was dropped, unless it was refused before
 
-    @rule(pick=picks)
-    def cancel(self, pick: int) -> None:
+    @rule(pick=picks, how=st.sampled_from([*Withdrawal, 99]))
+    def cancel(self, pick: int, how: int) -> None:
         if self.asked:
             asked = list(self.asked.values())[pick % len(self.asked)]
-            asked.given_up = True
-            asked.client.cancel(asked.request)
+            asked.superseded = True
+            asked.given_up = asked.given_up or how != Withdrawal.SUPERSEDED
+            asked.client.cancel(asked.request, how)
+
+    @rule(pick=picks, late_ms=st.sampled_from([0, 50, 5_000, UINT32]))
+    def renew(self, pick: int, late_ms: int) -> None:
+        """Its client counts on what waits, or says so of anything at all."""
+        if self.asked:
+            asked = list(self.asked.values())[pick % len(self.asked)]
+            written_ms = (int(self.rig.now * 1000) - late_ms) & UINT32
+            renewal = Envelope(
+                RENEW, asked.request.id, tag=asked.request.tag, sent_ms=asked.client.sent_ms, time_ms=written_ms
+            )
+            asked.client.frame(encode(renewal))
 
     # -- workers
 
@@ -245,13 +282,19 @@ class Machine(RuleBasedStateMachine):
         else:
             worker.ready(service, credit)
 
-    @rule(pick=picks, count=st.integers(1, 3), command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, LOST]))
-    def answer(self, pick: int, count: int, command: int) -> None:
+    @rule(
+        pick=picks,
+        count=st.integers(1, 3),
+        command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, REJECT, LOST]),
+        code=st.sampled_from([Reason.NO_WORKER, Reason.BUSY]),
+    )
+    def answer(self, pick: int, count: int, command: int, code: int = 1) -> None:
         for _ in range(min(count, len(self.assigned))):
             worker, request = list(self.assigned.values())[pick % len(self.assigned)]
             if command != WORKING:
                 del self.assigned[worker.route, request.tag]
-            worker.send_answer(command, request, payload=request.id, code=1, sender=b"somebody else")
+            worker.send_answer(command, request, payload=request.id, code=code, sender=b"somebody else")
+            self.read_all()
 
     @rule(pick=picks, thief=picks, command=st.sampled_from([REPLY, WORKING, REJECT, LOST]))
     def answer_for_another(self, pick: int, thief: int, command: int) -> None:
@@ -344,8 +387,7 @@ class Machine(RuleBasedStateMachine):
         self.rig.tick()
         settings = self.rig.settings
         for route in silent_s.keys() - self.rig.core.sessions.keys():
-            excused_s = seconds if seconds <= settings.heartbeat_s else 0.1
-            assert silent_s[route] + excused_s > settings.dead_after_s, "given up for the broker's own pause"
+            assert silent_s[route] + 0.1 > settings.dead_after_s, "given up for the broker's own pause"
 
     # -- the account
 
@@ -357,6 +399,10 @@ class Machine(RuleBasedStateMachine):
         member.held.clear()
         member.granted.clear()
 
+    def read_all(self) -> None:
+        for member in self.connections:
+            self.read(member)
+
     def read(self, member: FakeMember) -> None:
         for received in member.take():
             if isinstance(received, Paths):
@@ -366,6 +412,9 @@ class Machine(RuleBasedStateMachine):
                 continue
             if received.command == REQUEST:
                 assert received.sender == self.callers[received.id]
+                assert not any(asked.superseded and asked.request.id == received.id for asked in self.asked.values()), (
+                    "a worker got what its client had withdrawn before"
+                )
                 self.assigned[member.route, received.tag] = (member, received)
             else:
                 self.check_answer(member, received)
@@ -377,6 +426,8 @@ class Machine(RuleBasedStateMachine):
         assert not asked.given_up, "an answer after CANCEL"
         if answer.sender == BROKER.encode():
             assert answer.command in (REJECT, LOST) or (answer.command, answer.code) == (WORKING, Progress.QUEUED)
+        elif (answer.command, answer.code) == (WORKING, Progress.SILENT):
+            assert answer.sender.decode() in WORKERS
         else:
             assert answer.sender.decode() in WORKERS
             assert answer.receiver == member.name
@@ -388,8 +439,8 @@ class Machine(RuleBasedStateMachine):
     def accounts_agree(self) -> None:
         """What the broker holds is what its clients wait for, and a request ends unheard of only at its deadline."""
         sessions, now = self.rig.core.sessions, self.rig.now
+        self.read_all()
         for member in self.connections:
-            self.read(member)
             if member.route not in sessions:
                 self.forget(member)
         held = {(route, tag): each for route, session in sessions.items() for tag, each in session.requests.items()}

@@ -7,11 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from braidmq.core.worker import Job
+from braidmq.core.job import Job
+from braidmq.core.worker import STOP_S
 from braidmq.errors import ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome
+from braidmq.wire.envelope import LOST, REJECT, REPLY, Flag, Outcome, Withdrawal
 from rigs.node_rig import NODE, Broker, NodeRig, request_id
 
 NAMES = ("a", "b")
@@ -29,11 +30,20 @@ class Copy:
     tag: int
     key: tuple[bytes, int]
     answers: int = 0
+    superseded: bool = False
     cancelled: bool = False
 
     @property
     def open(self) -> bool:
         return self.broker.connected and self.broker.link.open and self.broker.link.epoch == self.epoch
+
+
+def key_of(job: Job) -> tuple[bytes, int]:
+    return job.request.sender, int.from_bytes(job.request.id)
+
+
+def tags_of(job: Job) -> set[tuple[str, int]]:
+    return {(arrival.link.name, arrival.tag) for arrival in job.arrivals}
 
 
 class WorkerMachine(RuleBasedStateMachine):
@@ -46,6 +56,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.copies: dict[tuple[str, int], Copy] = {}
         self.ended: dict[tuple[bytes, int], float] = {}
         self.under_way: dict[tuple[bytes, int], Job] = {}
+        self.handed_out: list[Job] = []
         self.seen = self.stops_seen = 0
 
     @rule(
@@ -73,8 +84,12 @@ class WorkerMachine(RuleBasedStateMachine):
                 )  # fmt: skip
 
     @precondition(lambda self: self.copies)
-    @rule(pick=picks, wrong=st.sampled_from(["", "", "", "tag", "client", "path"]))
-    def cancel(self, pick: int, wrong: str) -> None:
+    @rule(
+        pick=picks,
+        wrong=st.sampled_from(["", "", "", "tag", "client", "path"]),
+        how=st.sampled_from([*Withdrawal, Withdrawal.GIVEN_UP, 99]),
+    )
+    def cancel(self, pick: int, wrong: str, how: int) -> None:
         copy = list(self.copies.values())[-8:][pick % min(8, len(self.copies))]
         sender, number = copy.key
         broker, tag = copy.broker, copy.tag
@@ -87,8 +102,30 @@ class WorkerMachine(RuleBasedStateMachine):
             if (broker.name, tag) in self.copies:
                 return
         elif copy.open:
-            copy.cancelled = True
-        broker.cancel(number, tag, sender=sender)
+            copy.superseded = True
+            copy.cancelled = copy.cancelled or how != Withdrawal.SUPERSEDED
+        broker.cancel(number, tag, how, sender=sender)
+
+    @rule(at_once=st.booleans())
+    def let_handlers_begin(self, at_once: bool) -> None:
+        """Handlers begin as soon as they can, or when the shell comes to it."""
+        self.rig.begins = at_once
+        handed_out, self.handed_out = self.handed_out, []
+        for job in handed_out:
+            self.begin_one(job)
+
+    def begin_one(self, job: Job) -> None:
+        counted_on = any(
+            copy.open and not copy.superseded
+            for copy in self.copies.values()
+            if (copy.broker.name, copy.tag) in tags_of(job) and copy.key == key_of(job)
+        )
+        late = job.deadline <= self.rig.now
+        assert self.rig.begin(job) is (counted_on and not late), "it begins if it is awaited, and in time"
+        if job.begun:
+            if self.rig.now - job.came_at > job.working_s:
+                assert job.request.flags & Flag.POSSIBLE_DUPLICATE, "I3: an attempt may have overtaken it"
+            self.note_start(job)
 
     @precondition(lambda self: self.under_way)
     @rule(
@@ -155,20 +192,26 @@ class WorkerMachine(RuleBasedStateMachine):
     @invariant()
     def every_start_is_right(self) -> None:
         for job in self.rig.jobs[self.seen :]:
-            key = (job.request.sender, int.from_bytes(job.request.id))
-            assert key not in self.under_way, "I3: two runs at once"
-            if key in self.ended:
-                assert self.rig.now - self.ended[key] >= self.settings.dedup_s, "I3: a second run"
-            self.under_way[key] = job
+            if job.begun:
+                self.note_start(job)
+            else:
+                self.handed_out.append(job)
         self.seen = len(self.rig.jobs)
+
+    def note_start(self, job: Job) -> None:
+        key = key_of(job)
+        assert key not in self.under_way, "I3: two runs at once"
+        if key in self.ended:
+            assert self.rig.now - self.ended[key] >= self.settings.dedup_s, "I3: a second run"
+        self.under_way[key] = job
 
     @invariant()
     def every_stop_is_right(self) -> None:
         for job in self.rig.stopped[self.stops_seen :]:
-            key = (job.request.sender, int.from_bytes(job.request.id))
-            tags = {(arrival.link.name, arrival.tag) for arrival in job.arrivals}
+            if job.deadline + STOP_S <= self.rig.now:
+                continue
             for copy in self.copies.values():
-                if copy.key == key and (copy.broker.name, copy.tag) in tags:
+                if copy.key == key_of(job) and (copy.broker.name, copy.tag) in tags_of(job):
                     assert copy.cancelled or not copy.open, "stopped although somebody waits"
         self.stops_seen = len(self.rig.stopped)
 
@@ -192,6 +235,8 @@ class WorkerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "rig"):
             return
+        self.every_start_is_right()
+        self.let_handlers_begin(at_once=True)
         self.every_start_is_right()
         while self.under_way:
             self.finish([0], "reply")

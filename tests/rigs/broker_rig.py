@@ -35,12 +35,15 @@ from braidmq.wire.envelope import (
     CONTROL_FIRST,
     LOST,
     REJECT,
+    RENEW,
     REPLY,
     REQUEST,
     UINT32,
     VERSION,
     WORKING,
     Envelope,
+    Flag,
+    Withdrawal,
     decode,
     encode,
 )
@@ -108,10 +111,11 @@ class Rig:
         self.members[member.route] = member
         return member
 
-    def connect(self, name: str, **rights: Any) -> "FakeMember":
+    def connect(self, name: str, instance: bytes = b"", **rights: Any) -> "FakeMember":
         """Register a member, say HELLO, and forget what the broker answered."""
         self.register(name, **rights)
         member = self.stranger(name)
+        member.instance = instance
         member.hello()
         assert any(isinstance(each, Welcome) for each in member.take())
         return member
@@ -120,9 +124,11 @@ class Rig:
         """Return a connected member that may call everything."""
         return self.connect(name, calls=calls)
 
-    def worker(self, name: str = "worker", service: str = "echo", credit: int = 1) -> "FakeMember":
+    def worker(
+        self, name: str = "worker", service: str = "echo", credit: int = 1, instance: bytes = b""
+    ) -> "FakeMember":
         """Return a connected member that serves `service`."""
-        worker = self.connect(name, serves=("*",))
+        worker = self.connect(name, instance, serves=("*",))
         worker.ready(service, credit)
         return worker
 
@@ -274,6 +280,7 @@ class FakeMember:
         inbox: what it has received, decoded.
         granted: its credit by service.
         held: as a worker: requests that it has not answered, by tag.
+        instance: its process.
         stuck: if a list, what the broker sends goes there and not to the inbox: the pipe is full.
         clock_s: how far its clock is off.
     """
@@ -288,6 +295,7 @@ class FakeMember:
         self.held: dict[int, Envelope] = {}
         self.stuck: list[bytes] | None = None
         self.clock_s = 0.0
+        self.instance = b""
         self._tag = 0
 
     # -- from the broker
@@ -307,7 +315,7 @@ class FakeMember:
         self.inbox.append(envelope)
         if envelope.command == REQUEST:
             held = sum(each.service == envelope.service for each in self.held.values())
-            assert held < self.granted[envelope.service], "above its credit"
+            assert held < self.granted[envelope.service] or envelope.retry_count, "above its credit"
             assert envelope.receiver == self.name
             assert envelope.tag not in self.held
             self.held[envelope.tag] = envelope
@@ -355,7 +363,7 @@ class FakeMember:
         self.frame(encode_control(message, self.sent_ms))
 
     def hello(self) -> None:
-        self.control(Hello("fake"))
+        self.control(Hello("fake", self.instance))
 
     def heartbeat(self) -> None:
         self.control(Heartbeat())
@@ -401,8 +409,18 @@ class FakeMember:
         self.frame(encode(envelope))
         return envelope
 
-    def cancel(self, request: Envelope) -> None:
-        self.frame(encode(Envelope(CANCEL, request.id, tag=request.tag, sent_ms=self.sent_ms)))
+    def retry(self, service: str = "echo", payload: bytes = b"", *, extension: bytes = b"", **fields: Any) -> Envelope:
+        """Send a further attempt of a request and return it."""
+        fields = {"retry_count": 1, "flags": Flag.POSSIBLE_DUPLICATE, **fields}
+        return self.request(service, payload, extension=extension, **fields)
+
+    def cancel(self, request: Envelope, how: Withdrawal = Withdrawal.GIVEN_UP) -> None:
+        self.frame(encode(Envelope(CANCEL, request.id, tag=request.tag, sent_ms=self.sent_ms, code=how)))
+
+    def renew(self, queued: Envelope) -> None:
+        """Answer a QUEUED."""
+        renewal = Envelope(RENEW, queued.id, tag=queued.tag, sent_ms=self.sent_ms, time_ms=queued.time_ms)
+        self.frame(encode(renewal))
 
     def send_answer(self, command: int, request: Envelope, **fields: Any) -> None:
         """Send any answer to a request that was received."""

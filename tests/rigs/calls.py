@@ -2,8 +2,11 @@
 
 from braidmq.errors import BraidError, RequestError
 from braidmq.messages import Reply
-from braidmq.wire.envelope import Envelope, Flag, Reason
-from rigs.node_rig import NodeRig
+from braidmq.wire.envelope import CANCEL, Envelope, Flag, Reason, Withdrawal
+from rigs.node_rig import Broker, NodeRig
+
+HOLD_S = 0.11
+"""Longer than a young call waits after a loss before it goes on (core/patience.py)."""
 
 UNPAID = {"retry_budget_max": 1.0, "retry_budget_ratio": 0.0, "retry_budget_per_s": 0.0}
 
@@ -37,3 +40,8 @@ def spend_budget(rig: NodeRig) -> None:
     broker.reply(request)
     del rig.results[id_]
     rig.begun.discard(id_)
+
+
+def called_back(broker: Broker) -> list[Envelope]:
+    """Return the CANCELs that a broker got for good, and forget those that only told of another attempt."""
+    return [cancel for cancel in broker.take(CANCEL) if cancel.code == Withdrawal.GIVEN_UP]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.link import BrokerAddress, Close, Failure, Link, Open, Resolve
+from braidmq.core.job import Job
+from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import Job
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings
@@ -29,6 +29,7 @@ from braidmq.wire.envelope import (
     Outcome,
     Progress,
     Reason,
+    Withdrawal,
     decode,
     encode,
 )
@@ -252,8 +253,8 @@ class Broker:
         self.say(envelope, sent_at=sent_at)
         return tag
 
-    def cancel(self, number: int, tag: int, *, sender: bytes = CLIENT) -> None:
-        self.say(Envelope(CANCEL, request_id(number), tag=tag, sender=sender))
+    def cancel(self, number: int, tag: int, how: int = Withdrawal.GIVEN_UP, *, sender: bytes = CLIENT) -> None:
+        self.say(Envelope(CANCEL, request_id(number), tag=tag, sender=sender, code=how))
 
     def answers(self) -> list[Envelope]:
         """Return the final answers of the worker, and forget them."""
@@ -286,6 +287,7 @@ class NodeRig:
     Attributes:
         results: what came of each call, by its id.
         jobs: what the worker was told to run, in order.
+        begins: whether handlers begin at once; otherwise a test lets them.
         stopped: what it was told to stop.
         log: the events.
         found: what a lookup of a broker's endpoints finds, by its name, if not the endpoints; None: it takes forever.
@@ -308,6 +310,7 @@ class NodeRig:
         self.worker = self.core.worker
         self.results: dict[bytes, Reply | BraidError] = {}
         self.resolved_at: dict[bytes, float] = {}
+        self.begins = True
         self.begun: set[bytes] = set()
         self.jobs: list[Job] = []
         self.stopped: list[Job] = []
@@ -338,22 +341,15 @@ class NodeRig:
         core = self.core
         for job in core.worker.take_jobs():
             assert job.deadline > self.now, "a start after the end"
-            self.jobs.append(job)
+            if not self.begins or core.worker.begin(job, self.now):
+                self.jobs.append(job)
         self.stopped += core.worker.take_cancels()
         for id_, outcome in core.client.take_results():
             assert id_ in self.begun, "a result for no call"
             assert id_ not in self.results, "a second result"
             self.results[id_] = outcome
             self.resolved_at[id_] = self.now
-        actions = []
-        while more := core.take_actions():
-            actions += more
-            for action in more:
-                if isinstance(action, Resolve):
-                    self.lookups.append(action.name)
-                    found = self.found.get(action.name, list(action.endpoints))
-                    if found is not None:
-                        core.on_resolved(action.name, found, self.now)
+        actions = self._look_up()
         for action in actions:
             if isinstance(action, Close) and action.name in self.brokers:
                 self.brokers[action.name].connected = False
@@ -368,6 +364,19 @@ class NodeRig:
                 if action.name not in self.brokers:
                     self.brokers[action.name] = Broker(self, address(action.name), ("echo",))
                 self.brokers[action.name].open(action.endpoint)
+
+    def _look_up(self) -> list[Action]:
+        """Return what is to be done with sockets, after all look-ups that lead there."""
+        core, actions = self.core, []
+        while more := core.take_actions():
+            actions += more
+            for action in more:
+                if isinstance(action, Resolve):
+                    self.lookups.append(action.name)
+                    found = self.found.get(action.name, list(action.endpoints))
+                    if found is not None:
+                        core.on_resolved(action.name, found, self.now)
+        return actions
 
     def advance(self, seconds: float) -> None:
         """Let time pass: timers fire when they are due, and brokers that beat are heard."""
@@ -403,6 +412,12 @@ class NodeRig:
     def cancel(self, id_: bytes) -> None:
         self.client.cancel(id_, self.now)
         self.pump()
+
+    def begin(self, job: Job) -> bool:
+        """Let a handler begin, and return whether it may."""
+        may_begin = self.worker.begin(job, self.now)
+        self.pump()
+        return may_begin
 
     def finish(self, job: Job, outcome: bytes | ServiceError | None = b"pong") -> None:
         self.worker.on_done(job, outcome, self.now)

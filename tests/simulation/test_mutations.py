@@ -2,14 +2,15 @@
 
 import pytest
 
-from braidmq.core import client
+from braidmq.core import client, worker
 from braidmq.core.broker import BrokerCore
 from braidmq.core.client import ClientCore
 from braidmq.core.dedup import ReplyCache
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.exchange import SessionState
+from braidmq.core.exchange import Exchange, SessionState
 from braidmq.core.membership import MembershipCore
 from braidmq.core.node import NodeCore
+from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
@@ -99,7 +100,7 @@ def with_every_end_twice(patch):
 
 def without_limits(patch):
     """A client takes any number of calls at once."""
-    patch.setattr(ClientCore, "_has_place", lambda self, payload_bytes: True)
+    patch.setattr(Places, "admits", lambda self, service, payload_bytes: True)
 
 
 def without_working(patch):
@@ -159,9 +160,85 @@ def without_deaths(patch):
     patch.setattr(Suspicion, "deadline", property(lambda self: float("inf")))
 
 
+def with_workers_that_do_not_doubt(patch):
+    """A worker begins what it has whenever it comes to it, and does not ask whether anybody counts on it."""
+
+    def begin(self, job, now):
+        if job.deadline <= now:
+            self.on_late(job, now)
+            return False
+        job.begun, job.begun_at = True, now
+        return True
+
+    patch.setattr(WorkerCore, "begin", begin)
+    patch.setattr(worker, "late_s", lambda interval, units: float("inf"))
+
+
+def with_brokers_that_do_not_doubt(patch):
+    """A broker hands out what has waited, however long ago its client has counted on it, and withdraws nothing."""
+    patch.setattr(Exchange, "sure_until", property(lambda self: float("inf"), lambda self, value: None))
+    patch.setattr(client.ClientCore, "_supersede", lambda self, call, link, epoch, tag, now: None)
+
+
+def without_promises(patch):
+    """A client counts on what waits, and sends it again at once when its broker is gone."""
+    on_working = ClientCore._on_working
+
+    def on_working_without_promise(self, call, *arguments):
+        held_until = call.held_until
+        on_working(self, call, *arguments)
+        call.held_until = held_until
+
+    patch.setattr(ClientCore, "_on_working", on_working_without_promise)
+
+
+def without_deadlines(patch):
+    """A worker lets handlers run on that nobody waits for."""
+
+    def watch(self, job, now):
+        job.timer = self._timers.add(job, now + 60.0)
+
+    patch.setattr(WorkerCore, "_on_overdue", watch)
+
+
+def with_lost_places(patch):
+    """A job that was over before it began keeps its place."""
+    on_late = WorkerCore.on_late
+
+    def on_late_and_forget(self, job, now):
+        on_late(self, job, now)
+        job.service.running += 1
+
+    patch.setattr(WorkerCore, "on_late", on_late_and_forget)
+    patch.setattr(WorkerCore, "validate_state", lambda self: None)
+
+
+def with_all_failovers_paid(patch):
+    """A client pays for what the deaths of brokers cost."""
+    on_unknown = ClientCore._on_unknown
+
+    def on_unknown_and_pay(self, call, now, *, free, pause_s=0.0):
+        on_unknown(self, call, now, free=False, pause_s=pause_s)
+
+    patch.setattr(ClientCore, "_on_unknown", on_unknown_and_pay)
+
+
+def with_hasty_clients(patch):
+    """A client that has stood still judges before it has read."""
+    patch.setattr(ClientCore, "on_stall", lambda self, stalled_s, now: None)
+    patch.setattr("braidmq.simulation.node.LATE_S", float("inf"))
+
+
 @pytest.mark.parametrize(
     ("mutate", "scenario", "rule"),
     [
+        (with_workers_that_do_not_doubt, "saturated", "I3"),
+        (with_brokers_that_do_not_doubt, "saturated", "I3"),
+        (without_promises, "saturated", "I3"),
+        (without_deadlines, "hanging", "deadlines"),
+        (with_lost_places, "nodes-die", "leak"),
+        (with_all_failovers_paid, "long-jobs", "answers ready"),
+        (with_hasty_clients, "stalls", "own stalls"),
         (without_dedup, "swarm", "I3"),
         (without_expiry, "swarm", "I5"),
         (without_flag, "swarm", "I3"),

@@ -6,6 +6,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+WORK_WEIGHT: Final = 1 / 16
+"""What one more request counts in the mean time that a worker takes."""
+
+WORK_WEIGHT_FASTER: Final = 1 / 4
+"""The same for a request that went faster at a worker that counts as slow: it has few chances to show otherwise."""
+
+WORK_SAMPLES_MIN: Final = 3
+"""Requests after which a worker is judged, the fastest of these first: the very first one of a process is slow."""
+
+WORK_SLACK_S: Final = 0.002
+"""Difference between two workers that counts for nothing: it is the machine's, not theirs."""
+
+SLOWER_FACTOR: Final = 2.5
+"""How much more time than the fastest one a worker must take to count as slower; less is chance."""
+
+WEIGHT_MAX: Final = 16
+"""A request at a slower worker counts as much as so many at the fastest one, at most."""
+
+LEVELS_MAX: Final = 1_024
+"""Levels of load that are told apart; what is beyond the last one is the same."""
+
 EWMA_DECAY_S: Final = 5.0
 """After this time without a slow answer, a broker's past counts for 1/e. Shorter forgives a slow broker sooner."""
 
@@ -16,14 +37,20 @@ class Candidate:
     Attributes:
         credit: how many requests it accepts at once.
         outstanding: how many it has.
+        work_s: how long it takes for a request, on average over the last ones.
+        samples: how many requests that is known of, up to WORK_SAMPLES_MIN.
+        weight: how many requests at the fastest worker one at this one stands for.
         before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
     """
 
-    __slots__ = ("after", "before", "credit", "outstanding")
+    __slots__ = ("after", "before", "credit", "outstanding", "samples", "weight", "work_s")
 
     def __init__(self) -> None:
         self.credit = 0
         self.outstanding = 0
+        self.work_s = 0.0
+        self.samples = 0
+        self.weight = 1
         self.before: Candidate | None = None
         self.after: Candidate | None = None
 
@@ -80,11 +107,22 @@ class Balancer(ABC, Generic[C]):
 
     @abstractmethod
     def remove(self, candidate: C) -> None:
-        """Offer `candidate` no more."""
+        """Offer `candidate` no more, for now."""
+
+    def forget(self, candidate: C) -> None:
+        """Offer `candidate` no more: it is gone."""
+        self.remove(candidate)
 
     @abstractmethod
     def pick(self) -> C | None:
         """Return the candidate that the next request goes to, or None if none has credit."""
+
+    def pick_slow(self) -> C | None:
+        """Return one that is seldom picked since it was slower, to see whether it still is; None if there is none."""
+        return None
+
+    def observe(self, candidate: C, work_s: float) -> None:
+        """Take in how long a candidate took for a request; call it before `put`."""
 
     @abstractmethod
     def validate_state(self, offered: Collection[C]) -> None:
@@ -92,27 +130,37 @@ class Balancer(ABC, Generic[C]):
 
 
 class LeastOutstanding(Balancer[C]):
-    """The candidate with the fewest outstanding requests, round-robin among equals."""
+    """The candidate with the least to do, round-robin among equals.
 
-    __slots__ = ("_count", "_levels", "_lowest")
+    What counts is the number of outstanding requests, times the candidate's weight: an idle worker that takes ten times
+    as long as the fastest one gets nothing while that one has less than ten.
+    """
+
+    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_slow")
 
     def __init__(self) -> None:
         self._levels = [_Ring()]
         self._lowest = 0
         self._count = 0
+        self._slow: dict[C, None] = {}
+        self._fastest: C | None = None
+        self._fastest_s = 0.0
 
     def put(self, candidate: C) -> None:
         """See Balancer."""
-        self.remove(candidate)
+        self._count -= _leave(candidate)
         outstanding = candidate.outstanding
         if outstanding >= candidate.credit:
             return
+        level = outstanding if candidate.weight == 1 else (outstanding + 1) * candidate.weight - 1
+        if level >= LEVELS_MAX:
+            level = LEVELS_MAX - 1
         levels = self._levels
-        while len(levels) <= outstanding:
+        while len(levels) <= level:
             levels.append(_Ring())
-        levels[outstanding].append(candidate)
+        levels[level].append(candidate)
         self._count += 1
-        self._lowest = min(self._lowest, outstanding)
+        self._lowest = min(self._lowest, level)
 
     def remove(self, candidate: C) -> None:
         """See Balancer."""
@@ -126,13 +174,54 @@ class LeastOutstanding(Balancer[C]):
             self._lowest += 1
         return cast("C", first)
 
+    def pick_slow(self) -> C | None:
+        """See Balancer."""
+        for candidate in self._slow:
+            if candidate.before is not None:
+                del self._slow[candidate]
+                self._slow[candidate] = None
+                return candidate
+        return None
+
+    def forget(self, candidate: C) -> None:
+        """See Balancer."""
+        self._count -= _leave(candidate)
+        self._slow.pop(candidate, None)
+        if candidate is self._fastest:
+            self._fastest = None
+
+    def observe(self, candidate: C, work_s: float) -> None:
+        """See Balancer."""
+        if candidate.samples < WORK_SAMPLES_MIN:
+            candidate.work_s = min(work_s, candidate.work_s) if candidate.samples else work_s
+            candidate.samples += 1
+            if candidate.samples < WORK_SAMPLES_MIN:
+                return
+        else:
+            faster = candidate.weight != 1 and work_s < candidate.work_s
+            candidate.work_s += (work_s - candidate.work_s) * (WORK_WEIGHT_FASTER if faster else WORK_WEIGHT)
+        if self._fastest is None or candidate is self._fastest or candidate.work_s < self._fastest_s:
+            self._fastest = candidate
+            self._fastest_s = candidate.work_s
+        ratio = (candidate.work_s + WORK_SLACK_S) / (self._fastest_s + WORK_SLACK_S)
+        if ratio < SLOWER_FACTOR:
+            if candidate.weight != 1:
+                candidate.weight = 1
+                self._slow.pop(candidate, None)
+        else:
+            candidate.weight = min(WEIGHT_MAX, int(ratio))
+            self._slow[candidate] = None
+
     def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""
         held = {candidate: level for level, ring in enumerate(self._levels) for candidate in ring}
         assert held.keys() == set(offered)
         assert self._count == len(held)
+        assert len(self._levels) <= LEVELS_MAX
+        assert all(1 < candidate.weight <= WEIGHT_MAX for candidate in self._slow)
         for candidate, level in held.items():
-            assert level == candidate.outstanding < candidate.credit
+            assert candidate.outstanding < candidate.credit
+            assert level <= (candidate.outstanding + 1) * candidate.weight - 1
             assert self._lowest <= level
 
 

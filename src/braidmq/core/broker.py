@@ -10,9 +10,10 @@ from collections.abc import Collection
 from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
-from braidmq.core.dispatch import Dispatcher
+from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
 from braidmq.core.events import INFO, WARNING, Event, EventLog
 from braidmq.core.exchange import Account, Session, SessionState
+from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
 from braidmq.core.peering import PeeringCore
 from braidmq.core.report import report
@@ -28,6 +29,7 @@ from braidmq.wire.envelope import (
     LOST,
     MAJOR,
     REJECT,
+    RENEW,
     REPLY,
     REQUEST,
     UINT32,
@@ -38,8 +40,8 @@ from braidmq.wire.envelope import (
 from braidmq.wire.gossip import Paths, Seek
 from braidmq.wire.limits import ROUTE_BYTES
 
-TICK_S: Final = 0.05
-"""How often the broker looks after its sessions and announcements; a fraction of the shortest heartbeat."""
+TICK_S: Final = 0.04
+"""How often the broker looks after its sessions and announcements; see also TICK_S of links.py."""
 
 NODES_PER_HEARTBEAT_S: Final = 2_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
@@ -209,9 +211,12 @@ class BrokerCore:
         self.dispatcher.release_queues(now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Take in that time has passed. What has come before must have been taken in."""
+        tick = now >= self._tick_at
+        if tick:
+            self._notice_stall(now)
         self.dispatcher.on_timer(now)
-        if now >= self._tick_at:
+        if tick:
             self._tick(now)
 
     # -- sessions
@@ -313,6 +318,8 @@ class BrokerCore:
                 self.dispatcher.on_answer(session, command, message, now)
             elif command == CANCEL:
                 self.dispatcher.on_cancel(session, message, now)
+            elif command == RENEW:
+                self.dispatcher.on_renew(session, message, now)
             elif command >= CONTROL_FIRST:
                 self._on_control(session, control.decode_control(message), now)
         except ProtocolError as error:
@@ -321,6 +328,8 @@ class BrokerCore:
     def _on_control(self, session: Session, received: control.Control | None, now: float) -> None:
         if isinstance(received, control.Ready):
             self.dispatcher.on_ready(session, received, now)
+        elif isinstance(received, control.Hello):
+            session.instance = received.instance
         elif isinstance(received, control.Goodbye):
             if received.reason == "noted":
                 session.noted = True
@@ -349,11 +358,18 @@ class BrokerCore:
 
     # -- time
 
-    def _tick(self, now: float) -> None:
-        stalled_s = now - self._ticked_at - TICK_S
+    def _notice_stall(self, now: float) -> None:
+        """Take the time in which this process has stood still off the silence of others."""
+        if now - self._tick_at > STALL_S:
+            stalled_s = now - self._ticked_at - TICK_S
+            for session in self.sessions.values():
+                session.heard_at = min(now, session.heard_at + stalled_s)
         self._ticked_at = now
         self._tick_at = now + TICK_S
-        self._watch_sessions(stalled_s if stalled_s > self.settings.heartbeat_s else 0.0, now)
+
+    def _tick(self, now: float) -> None:
+        self._watch_sessions(now)
+        self.dispatcher.forget_kept(now)
         if self._observers:
             self._answer_observers(now)
         self._pass_answers(now)
@@ -361,16 +377,18 @@ class BrokerCore:
         if self.dispatcher.draining:
             self._end_sessions(now)
 
-    def _watch_sessions(self, stalled_s: float, now: float) -> None:
+    def _watch_sessions(self, now: float) -> None:
         """Look who is silent, and say a word to whoever has not heard one."""
+        silent, self.dispatcher.silent = self.dispatcher.silent, []
+        for session in silent:
+            if self.sessions.get(session.route) is session:
+                self._set_state(session, SessionState.SUSPECT, now)
         beat = now >= self._heartbeat_at
         if beat:
             self._heartbeat_at = now + self.settings.heartbeat_s / 2
         heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, int(now * 1000) & UINT32) + b"\x80"
         dead = []
         for session in self.sessions.values():
-            if stalled_s:
-                session.heard_at = min(now, session.heard_at + stalled_s)
             silent_s = (now - session.heard_at) * (self.settings.heartbeat_s / session.heartbeat_s)
             if silent_s > self.settings.suspect_after_s:
                 if silent_s > self.settings.dead_after_s:
@@ -461,7 +479,7 @@ class BrokerCore:
             requests = [exchange for session in sessions for exchange in session.requests.values()]
             assert account.sessions == len(sessions) <= settings.connections_per_key_max
             assert self._directory.member(principal) is not None
-            assert account.in_flight == len(requests) <= settings.in_flight_max
+            assert account.in_flight == len(requests) <= settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
             queued_bytes = sum(exchange.size_bytes for exchange in requests if exchange.waits)
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
         self.dispatcher.validate_state(self.sessions.values())

@@ -10,6 +10,7 @@ class Stage(Enum):
 
     QUEUED = "waits for a place among in_flight_max"
     PARKED = "waits for a path"
+    AWAITING = "waits for a worker"
     PAUSED = "waits for its pause to end"
     SENT = "awaits the answer to an attempt"
     LISTENING = "has no attempt left, but an answer may still come"
@@ -21,7 +22,13 @@ class Call:
     Attributes:
         path: the link of the current attempt, and `epoch` its session.
         earlier: attempts before the current one that may still be answered.
-        worker: the worker that has said that it runs this request.
+        worker: the worker that has said that it runs this request, and `instance` the process of it.
+        running: whether it has said so of the current attempt.
+        silent: the worker that was given an attempt and has said nothing, as its name behind its process.
+        held_until: when the next attempt may be sent, unless the current one runs (patience.py).
+        untold: the last attempt, if its broker does not know yet that another one follows.
+        waits: whether it waits for a worker where there is none; None leaves it to the settings.
+        nested: whether a handler of this node makes it.
         flagged: whether an attempt may have been run.
         failed_over: whether the free first failover was used.
         owes: whether the next attempt waits until the budget allows it.
@@ -37,22 +44,29 @@ class Call:
         "failed_over",
         "flagged",
         "heard_at",
+        "held_until",
         "id",
+        "instance",
+        "nested",
         "owes",
         "path",
         "payload",
         "rejection",
         "retry_count",
         "round",
+        "running",
         "sends",
         "sent_at",
         "service",
+        "silent",
         "stage",
         "tag",
         "timer",
         "tried",
         "unsent",
+        "untold",
         "via",
+        "waits",
         "worker",
     )
 
@@ -66,6 +80,8 @@ class Call:
         deadline: float,
         attempts_max: int,
         via: str | None,
+        waits: bool | None,
+        nested: bool,
     ) -> None:
         self.id = id_
         self.service = service
@@ -74,6 +90,8 @@ class Call:
         self.deadline = deadline
         self.attempts_max = attempts_max
         self.via = via
+        self.waits = waits
+        self.nested = nested
         self.stage = Stage.QUEUED
         self.path: Link | None = None
         self.epoch = 0
@@ -89,6 +107,11 @@ class Call:
         self.round = 0
         self.rejection: int | None = None
         self.worker = b""
+        self.instance = b""
+        self.running = False
+        self.silent = b""
+        self.held_until = 0.0
+        self.untold: tuple[Link, int, int] | None = None
         self.tried: list[Link] = []
         self.earlier: list[tuple[Link, int, int]] = []
         self.timer = 0

@@ -5,14 +5,15 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 """
 
 import random
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
-from braidmq.core.link import Change, Link, LinkState
+from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
+from braidmq.core.patience import hold_s, hold_units, interval_s, promise_s
+from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.errors import (
@@ -38,19 +39,24 @@ from braidmq.wire.envelope import (
     CANCEL,
     LOST,
     REJECT,
+    RENEW,
     REPLY,
     REQUEST,
     UINT16,
     UINT32,
     WORKING,
     Envelope,
+    Field,
     Flag,
     Outcome,
     Progress,
     Reason,
+    Withdrawal,
     decode,
     encode_headers,
+    field_of,
     pack,
+    pack_field,
     reply_id,
 )
 
@@ -63,11 +69,21 @@ SEEK_SPARE_S: Final = 0.5
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
+ATTEMPTS_MAX: Final = 20
+"""Most attempts that a call may have."""
+
+TIMEOUT_S_MAX: Final = 86_400.0
+"""Longest time that a call may take: a day."""
+
+AWAITED_S: Final = 1.0
+"""How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
+
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RUNNING: Final = int(Progress.RUNNING)
+_QUEUED: Final = int(Progress.QUEUED)
+_SILENT: Final = int(Progress.SILENT)
 _RESULT: Final = int(Outcome.RESULT)
-_TRIED_EARLIER_MAX: Final = 20
-"""As many earlier attempts as `attempts` can allow."""
+_LOST: Final = "was lost with its worker or broker, and may have been run"
 
 
 class Reach(Protocol):
@@ -94,19 +110,22 @@ class ClientCore:
         self._tag = 0
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
-        self._waiting: OrderedDict[Call, None] = OrderedDict()
-        self._waiting_bytes = 0
+        self._own = Places(settings)
+        self._nested = Places(settings)
         self._admitting = False
-        self._places_taken = 0
-        self._bytes = 0
         self._parked: dict[Call, None] = {}
+        self._awaiting: dict[Call, None] = {}
+        self._seen: set[bytes] = set()
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self._candidates: dict[bytes, list[Link]] = {}
+        self._unserved: set[bytes] = set()
         self._candidates_version = 0
         self.retries = 0
         self.late = 0
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
+        self._interval_s = interval_s(self._working_ms)
+        self._promise_s = promise_s(self._interval_s)
 
     def __len__(self) -> int:
         """Calls that have not ended."""
@@ -115,7 +134,7 @@ class ClientCore:
     @property
     def waiting(self) -> int:
         """Calls that wait for a place among in_flight_max."""
-        return len(self._waiting)
+        return self._own.waiting + self._nested.waiting
 
     # -- outputs
 
@@ -139,9 +158,23 @@ class ClientCore:
         attempts: int | None = None,
         via: str | None = None,
         headers: Mapping[Any, Any] | None = None,
+        wait: bool | None = None,
+        nested: bool = False,
         now: float,
     ) -> bytes:
         """Begin a call and return its id.
+
+        Args:
+            service: its name.
+            payload: bytes.
+            timeout_s: over all attempts.
+            attempts: how often it may be sent.
+            via: the only broker to use.
+            headers: strings for the handler.
+            wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
+            nested: whether a handler of this node makes it. Such calls have places of their own: they must not wait for
+                the calls that wait for them.
+            now: the time.
 
         Raises:
             ConfigError: an argument is wrong.
@@ -151,12 +184,22 @@ class ClientCore:
         timeout = self._settings.timeout_s if timeout_s is None else timeout_s
         attempts_max = self._settings.attempts if attempts is None else attempts
         if not isinstance(payload, bytes):
-            raise ConfigError(f"a payload must be bytes, not {type(payload).__name__}")
-        if not 0.0 < timeout <= 86_400.0:
+            raise ConfigError(f"payload must be bytes, not {type(payload).__name__}")
+        if timeout_s is not None:
+            _check_number("timeout", timeout_s, (int, float))
+        if not 0.0 < timeout <= TIMEOUT_S_MAX:
             raise ConfigError(f"timeout must be above 0 and at most 86400 seconds, not {timeout!r}")
-        if not 1 <= attempts_max <= 20:
-            raise ConfigError(f"attempts must be between 1 and 20, not {attempts_max!r}")
-        name = self._names.get(service)
+        if attempts is not None:
+            _check_number("attempts", attempts, int)
+        if not 1 <= attempts_max <= ATTEMPTS_MAX:
+            raise ConfigError(f"attempts must be between 1 and {ATTEMPTS_MAX}, not {attempts_max!r}")
+        if via is not None and not isinstance(via, str):
+            raise ConfigError(f"via must be the name of a broker, not {via!r}")
+        if wait is not None and not isinstance(wait, bool):
+            raise ConfigError(f"wait must be True, False or None, not {wait!r}")
+        if headers is not None and not isinstance(headers, Mapping):
+            raise ConfigError(f"headers must map strings to strings, not {headers!r}")
+        name = self._names.get(service) if isinstance(service, str) else None
         if name is None:
             name = self._name_of(service)
         extension = encode_headers(headers) if headers else b""
@@ -166,9 +209,10 @@ class ClientCore:
                 f"a payload of {len(payload)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
-        waits = bool(self._waiting) or not self._has_place(len(payload))
-        if waits:
-            self._check_waiting(service, len(payload))
+        places = self._nested if nested else self._own
+        admitted = places.admits(name, len(payload))
+        if not admitted:
+            places.check_waiting(service, len(payload))
         self._number += 1
         call = Call(
             self._prefix + self._number.to_bytes(8),
@@ -178,18 +222,21 @@ class ClientCore:
             deadline=now + timeout,
             attempts_max=attempts_max,
             via=via,
+            waits=wait,
+            nested=nested,
         )
         self._calls[call.id] = call
         self._budget.on_request()
-        if waits:
-            self._waiting[call] = None
-            self._waiting_bytes += len(payload)
-            call.timer = self._timers.add(call, call.deadline)
-        else:
+        if admitted:
             self._take_place(call, now)
+        else:
+            places.wait(call)
+            call.timer = self._timers.add(call, call.deadline)
         return call.id
 
     def _name_of(self, service: str) -> bytes:
+        if not isinstance(service, str):
+            raise ConfigError(f"service must be the name of a service, not {service!r}")
         name = check_service(service).encode()
         if len(self._names) >= self._settings.services_max:
             self._names.clear()
@@ -229,10 +276,7 @@ class ClientCore:
         if answer.command == REPLY:
             self._on_reply(call, link, answer, current, now)
         elif answer.command == WORKING:
-            if answer.code == _RUNNING:
-                call.worker = answer.sender
-            if current:
-                call.heard_at = now
+            self._on_working(call, link, answer, current, now)
         elif not current:
             call.earlier.remove((link, link.epoch, answer.tag))
             if call.stage is Stage.LISTENING:
@@ -241,7 +285,7 @@ class ClientCore:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
             self._detach(call)
-            self._on_unknown(call, now, 0.0)
+            self._on_unknown(call, now, free=bool(call.worker))
 
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
         """Take in messages that never left, before the end of their link is told by `on_change`."""
@@ -258,6 +302,8 @@ class ClientCore:
             self.on_unsent(link, link.unsent)
             link.unsent = []
             self._on_path_died(link, now)
+        if change is Change.SERVICES:
+            self._on_services(link, now)
         if link.state is LinkState.UP:
             for call in list(self._parked):
                 self._try_send(call, now)
@@ -265,8 +311,14 @@ class ClientCore:
             for call in list(self._parked):
                 self._fail_refused(call, now)
 
+    def on_stall(self, stalled_s: float, now: float) -> None:
+        """Take in that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""
+        for call in self._calls.values():
+            if call.stage is Stage.SENT:
+                call.heard_at = min(now, call.heard_at + stalled_s)
+
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Take in that time has passed. What has come before must have been taken in."""
         for call in self._timers.take_due(now):
             if call.id not in self._calls:
                 continue  # it ended when another one gave it a place
@@ -278,6 +330,8 @@ class ClientCore:
                 else:
                     call.owes = False
                     self._try_send(call, now)
+            elif call.stage is Stage.AWAITING:
+                self._try_send(call, now)
             elif call.stage is Stage.SENT and now - call.heard_at >= self._settings.exchange_timeout_s:
                 self._on_silence(call, now)
             else:
@@ -286,21 +340,17 @@ class ClientCore:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         settings, calls = self._settings, self._calls
-        placed = [call for call in calls.values() if call.stage is not Stage.QUEUED]
         assert not self._admitting
-        assert self._places_taken == len(placed) <= settings.in_flight_max
-        assert self._bytes == sum(len(call.payload) for call in placed)
-        assert self._bytes <= settings.in_flight_bytes_max or len(placed) == 1
-        assert len(self._waiting) <= settings.waiting_max
-        assert self._waiting_bytes == sum(len(call.payload) for call in self._waiting)
-        assert self._waiting_bytes <= settings.in_flight_bytes_max
-        assert set(self._waiting) == {call for call in calls.values() if call.stage is Stage.QUEUED}
-        assert not self._waiting or not self._has_place(len(next(iter(self._waiting)).payload))
+        self._own.validate_state([call for call in calls.values() if not call.nested])
+        self._nested.validate_state([call for call in calls.values() if call.nested])
         assert set(self._parked) == {call for call in calls.values() if call.stage is Stage.PARKED}
+        assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
+        assert len(self._seen) <= settings.services_max
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
         self._timers.validate_state({call: call.timer for call in calls.values()})
+        assert self._unserved <= self._candidates.keys()
         assert len(self._candidates) <= settings.services_max
         self._budget.validate_state()
         for id_, call in calls.items():
@@ -310,7 +360,7 @@ class ClientCore:
     def _validate_call(self, call: Call) -> None:
         assert 0 <= call.retry_count <= call.sends <= call.attempts_max
         assert call.flagged == (call.retry_count > 0)
-        assert len(call.earlier) <= min(call.retry_count, _TRIED_EARLIER_MAX)
+        assert len(call.earlier) <= min(call.retry_count, ATTEMPTS_MAX)
         assert len(set(call.tried)) == len(call.tried)
         assert not call.owes or (call.stage is Stage.PAUSED and call.flagged)
         path, due = call.path, call.deadline
@@ -329,11 +379,35 @@ class ClientCore:
             assert not call.sends
         assert 0 < call.timer <= int(due / GRAIN_S) + 1
 
+    # -- what is said of an attempt
+
+    def _on_working(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
+        if answer.code == _SILENT:
+            if current:
+                call.silent = _instance_of(answer) + answer.sender
+            return
+        if answer.code == _RUNNING:
+            call.worker = answer.sender
+            call.instance = _instance_of(answer)
+        if not current:
+            return
+        call.heard_at = now
+        if answer.code == _RUNNING:
+            if not call.running:  # it says so for the first time, an interval after it has begun
+                link.journey.observe(max(0.0, now - call.sent_at - self._interval_s), now)
+            call.running = True
+        elif answer.code == _QUEUED:
+            call.held_until = now + self._promise_s
+            sent_ms = int(now * 1000) & UINT32
+            self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))
+
     # -- the four outcomes of an attempt
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
             link.ewma.observe(now - call.sent_at, now)
+            if not call.running:
+                link.journey.observe(now - call.sent_at, now)
         if call.earlier:
             self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
@@ -396,7 +470,7 @@ class ClientCore:
         When a broker loses its workers at once, the calls that it has come back at once, more than any budget covers.
         """
         if reason == Reason.NO_WORKER:
-            return any(call.service in link.services for link in self._untried(call))
+            return self._waits_for_worker(call) or any(call.service in link.services for link in self._untried(call))
         return reason == Reason.DRAINING
 
     def _on_silence(self, call: Call, now: float) -> None:
@@ -407,27 +481,38 @@ class ClientCore:
             self._links.suspect(path, now)
         self._detach(call)
         call.earlier.append((path, call.epoch, call.tag))
-        del call.earlier[:-_TRIED_EARLIER_MAX]
+        del call.earlier[:-ATTEMPTS_MAX]
+        call.untold = (path, call.epoch, call.tag)
         if call.failed_over:
             call.worker = b""
-        self._on_unknown(call, now, 0.0)
+        self._on_unknown(call, now, free=bool(call.worker))
 
     def _on_path_died(self, link: Link, now: float) -> None:
         calls = list(link.calls)
         spread_s = min(self._settings.failover_spread_s, len(calls) * FAILOVER_EACH_S)
         for call in calls:
+            if link.failure in ABANDONED:
+                call.held_until = max(call.held_until, call.sent_at + self._interval_s)
             self._detach(call)
             if call.unsent:
                 call.sends -= 1
                 self._try_send(call, now)
             else:
-                self._on_unknown(call, now, self._rng.uniform(0.0, spread_s))
+                self._on_unknown(call, now, free=True, pause_s=self._rng.uniform(0.0, spread_s))
         for call in list(self._calls.values()):
             if call.stage is Stage.LISTENING:
                 self._listen_or_fail(call, now)
 
-    def _on_unknown(self, call: Call, now: float, pause_s: float) -> None:
-        """The attempt may have been run: flag what follows."""
+    def _on_unknown(self, call: Call, now: float, *, free: bool, pause_s: float = 0.0) -> None:
+        """The attempt may have been run: flag what follows.
+
+        Args:
+            call: it has no attempt under way.
+            now: the time.
+            free: whether the next attempt costs nothing of the budget. It protects brokers and workers from calls that
+                multiply because they are slow: not what a death costs once, and not a copy that joins what runs.
+            pause_s: the least pause before the next attempt.
+        """
         call.flagged = True
         call.retry_count += 1
         call.rejection = None
@@ -435,36 +520,58 @@ class ClientCore:
             self._listen_or_fail(call, now)
             return
         first, call.failed_over = not call.failed_over, True
-        if not first and not self._budget.spend(now):
+        if not call.running:  # else it has begun already, and no later attempt can overtake it
+            pause_s = max(pause_s, call.held_until - now)
+        if not first and not free and not self._budget.spend(now):
             self._pause_for_budget(call, now)
-        elif pause_s:
+        elif pause_s > 0.0:
             self._pause(call, pause_s, now)
         else:
             self._try_send(call, now)
 
+    # -- waiting for a worker
+
+    def _waits_for_worker(self, call: Call) -> bool:
+        """Whether a call waits where there is no worker, instead of being told so."""
+        if call.waits is not None:
+            return call.waits
+        setting = self._settings.wait_for_worker
+        return setting == "always" or (setting == "known" and call.service in self._seen)
+
+    def _must_await(self, call: Call) -> bool:
+        """Whether a call has to wait, as no broker that it could be sent to reports a worker."""
+        if call.via is None:
+            if not self._candidates_for(call.service) or call.service not in self._unserved:
+                return False
+        else:
+            link = self._links.links.get(call.via)
+            if link is None or link.state is not LinkState.UP or call.service in link.services:
+                return False
+        return self._waits_for_worker(call)
+
+    def _on_services(self, link: Link, now: float) -> None:
+        """A broker tells which services have workers: who waits for one of them goes on."""
+        if not self._seen.issuperset(link.services):
+            if len(self._seen) + len(link.services) > self._settings.services_max:
+                self._seen.clear()
+            self._seen.update(list(link.services)[: self._settings.services_max])
+        for call in list(self._awaiting):
+            if call.service in link.services:
+                self._try_send(call, now)
+
     # -- sending
 
-    def _has_place(self, payload_bytes: int) -> bool:
-        return self._places_taken < self._settings.in_flight_max and (
-            self._bytes + payload_bytes <= self._settings.in_flight_bytes_max or not self._places_taken
-        )
-
-    def _check_waiting(self, service: str, payload_bytes: int) -> None:
-        settings = self._settings
-        if len(self._waiting) >= settings.waiting_max:
-            raise Overloaded(f"waiting_max={settings.waiting_max} calls wait already", service=service)
-        if self._waiting_bytes + payload_bytes > settings.in_flight_bytes_max:
-            limit = settings.in_flight_bytes_max
-            raise Overloaded(f"in_flight_bytes_max={limit} bytes of payload wait already", service=service)
+    def _places_of(self, call: Call) -> Places:
+        return self._nested if call.nested else self._own
 
     def _take_place(self, call: Call, now: float) -> None:
         call.stage = Stage.PARKED
-        self._places_taken += 1
-        self._bytes += len(call.payload)
+        self._places_of(call).take(call)
         self._try_send(call, now)
 
     def _try_send(self, call: Call, now: float) -> None:
         self._parked.pop(call, None)
+        self._awaiting.pop(call, None)
         if now >= call.deadline:
             self._on_deadline(call, now)
             return
@@ -473,6 +580,12 @@ class ClientCore:
         elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
             self._pause(call, SEEK_PAUSE_S, now)
             return
+        if self._must_await(call):
+            call.stage = Stage.AWAITING
+            self._awaiting[call] = None
+            self._timers.cancel(call, call.timer)
+            call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
+            return
         path = self._choose(call, now)
         if path is not None and len(call.payload) > path.payload_bytes_max:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
@@ -480,6 +593,9 @@ class ClientCore:
             self._send(call, path, now)
         elif self._links.refused:
             self._fail_refused(call, now)
+        elif call.via is not None and call.via not in self._links.links and self._links.are_listed:
+            names = ", ".join(sorted(self._links.links))
+            self._fail(call, NoBroker(f"{call.via} is no broker of this net: its brokers are {names}"), now)
         else:
             call.stage = Stage.PARKED
             self._parked[call] = None
@@ -501,13 +617,19 @@ class ClientCore:
         if self._candidates_version != self._links.version:
             self._candidates_version = self._links.version
             self._candidates.clear()
+            self._unserved.clear()
         found = self._candidates.get(service)
         if found is not None:
             return found
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
         if len(self._candidates) >= self._settings.services_max:
             self._candidates.clear()
-        found = self._candidates[service] = [link for link in up if service in link.services] or up
+            self._unserved.clear()
+        found = [link for link in up if service in link.services]
+        if not found:
+            found = up
+            self._unserved.add(service)
+        self._candidates[service] = found
         return found
 
     def _untried(self, call: Call) -> list[Link]:
@@ -523,6 +645,9 @@ class ClientCore:
         call.epoch = path.epoch
         call.stage = Stage.SENT
         call.unsent = False
+        call.running = False
+        hold = hold_units(self._interval_s, path.journey.estimate(now))
+        call.held_until = now + hold_s(self._interval_s, hold)
         self.retries += call.sends > 0
         call.sends += 1
         call.sent_at = call.heard_at = now
@@ -530,15 +655,33 @@ class ClientCore:
             call.tried.append(path)
         path.in_flight += 1
         path.calls[call] = None
+        extension = call.extension
+        if call.flagged:
+            extension += self._say_who(call)
+            if call.untold is not None:
+                self._supersede(call, *call.untold, now)
         self._links.send(
             path,
             pack(
                 REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
-                max(1, int((call.deadline - now) * 1000)), tag, call.service, b"", call.worker, 0, self._working_ms,
-                call.extension, call.payload,
+                max(1, int((call.deadline - now) * 1000)), tag, call.service, b"", call.worker, hold, self._working_ms,
+                extension, call.payload,
             ),
         )  # fmt: skip
         self._set_timer(call)
+
+    def _say_who(self, call: Call) -> bytes:
+        """Return the fields that say which process a further attempt is for, or which worker it is not for."""
+        if call.worker:
+            return pack_field(Field.INSTANCE, call.instance) if call.instance else b""
+        return pack_field(Field.AVOID, call.silent) if call.silent else b""
+
+    def _supersede(self, call: Call, link: Link, epoch: int, tag: int, now: float) -> None:
+        """Tell the broker of the last attempt that another one follows: what has not begun there must not begin."""
+        call.untold = None
+        if link.open and link.epoch == epoch:
+            sent_ms = int(now * 1000) & UINT32
+            self._links.send(link, pack(CANCEL, call.id, 0, 0, sent_ms, 0, tag, code=Withdrawal.SUPERSEDED))
 
     def _send_cancels(self, call: Call, now: float, *, but: tuple[Link, int, int] | None = None) -> None:
         """Call back every copy that is on its way, except one that was answered."""
@@ -590,14 +733,16 @@ class ClientCore:
     def _fail_exhausted(self, call: Call, now: float, why: str) -> None:
         service = call.service.decode()
         error: RequestError
-        if call.rejection == Reason.NO_WORKER:
+        if call.rejection == Reason.NO_WORKER and not call.flagged:
             error = NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
         elif call.rejection in (Reason.BUSY, Reason.DRAINING):
             error = Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
         elif call.rejection == Reason.EXPIRED:
             error = DeadlineExceeded(f"{service}: the request expired on its way")
+        elif call.rejection == Reason.NO_WORKER:
+            error = AttemptsExhausted(f"{service} {_LOST}; no worker is left")
         else:
-            error = AttemptsExhausted(f"{service}: {why}; the last one was lost with its broker or worker")
+            error = AttemptsExhausted(f"{service} {_LOST}; {why}")
         self._fail(call, error, now)
 
     def _fail_refused(self, call: Call, now: float) -> None:
@@ -616,6 +761,10 @@ class ClientCore:
             error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
         elif call.stage is Stage.QUEUED:
             error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
+        elif call.stage is Stage.AWAITING and call.flagged:
+            error = AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
+        elif call.stage is Stage.AWAITING:
+            error = NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")
         else:
             error = DeadlineExceeded(f"{service} gave no answer in time")
         self._send_cancels(call, now)
@@ -634,30 +783,38 @@ class ClientCore:
         del self._calls[call.id]
         self._timers.cancel(call, call.timer)
         self._parked.pop(call, None)
+        self._awaiting.pop(call, None)
         if call.path is not None:
             self._detach(call)
+        places = self._places_of(call)
         if call.stage is Stage.QUEUED:
-            self._leave_waiting(call)
+            places.leave(call, for_place=False)
         else:
-            self._places_taken -= 1
-            self._bytes -= len(call.payload)
-        if self._waiting and not self._admitting:
-            self._admit(now)
+            places.release(call)
+        if places.waiting and not self._admitting:
+            self._admit(places, now)
 
-    def _leave_waiting(self, call: Call) -> None:
-        del self._waiting[call]
-        self._waiting_bytes -= len(call.payload)
-
-    def _admit(self, now: float) -> None:
+    def _admit(self, places: Places, now: float) -> None:
         """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
         self._admitting = True
-        while self._waiting:
-            call = next(iter(self._waiting))
+        while (call := places.next()) is not None:
             if call.deadline <= now:
                 self._on_deadline(call, now)
-                continue
-            if not self._has_place(len(call.payload)):
-                break
-            self._leave_waiting(call)
-            self._take_place(call, now)
+            else:
+                places.leave(call, for_place=True)
+                self._take_place(call, now)
         self._admitting = False
+
+
+def _check_number(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
+    """Raise ConfigError if `value` is no number of these kinds; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise ConfigError(f"{name} must be a {'whole ' if kinds is int else ''}number, not {value!r}")
+
+
+def _instance_of(answer: Envelope) -> bytes:
+    """Return which process of a worker speaks; empty if it does not say so, or nonsense."""
+    try:
+        return field_of(answer.extension, Field.INSTANCE) or b""
+    except ProtocolError:
+        return b""

@@ -4,20 +4,21 @@ It knows services, their workers and the requests on their way; it knows nothing
 that break the protocol raise ProtocolError, which `BrokerCore` counts against their sender.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
 from braidmq.core.outbox import Outbox
+from braidmq.core.patience import ask_s, interval_s, promise_s
 from braidmq.core.timers import Timers
-from braidmq.core.working import interval_s
 from braidmq.errors import ProtocolError
 from braidmq.members import is_service
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
+    INSTANCE_BYTES,
     LOST,
     PREFIX,
     PREFIX_BYTES,
@@ -27,9 +28,13 @@ from braidmq.wire.envelope import (
     UINT32,
     VERSION,
     WORKING,
+    Field,
     Flag,
     Progress,
     Reason,
+    Withdrawal,
+    field_of,
+    pack_field,
     unpack,
 )
 
@@ -48,6 +53,21 @@ TIME_MS_MAX: Final = 86_400_000
 SLOTS_MAX: Final = 1_000
 """Services of one session; more would let one member use up what a broker can know."""
 
+KEPT_S: Final = 0.05
+"""How long a request that went to a worker is kept, in case the worker gives it back: one that has no place says so at
+once. Longer would keep the payloads of all requests that are with workers."""
+
+RETURNS_MAX: Final = 16
+"""How often workers may give one request back before its client is told: as many as may be full at one moment, and no
+endless game between a broker and a worker that invites and refuses."""
+
+SILENT_INTERVALS: Final = 1.5
+"""Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
+
+KEY_IN_FLIGHT_FACTOR: Final = 2
+"""Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and as
+many for its handlers."""
+
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per session; a client that tries more is asked anew."""
 
@@ -62,6 +82,7 @@ class Dispatcher:
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
         elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
             if no other broker can tell.
+        silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
     def __init__(
@@ -74,11 +95,15 @@ class Dispatcher:
         self.announce = False
         self.settle_at: float | None = None
         self.elsewhere: frozenset[bytes] | None = None
+        self.silent: list[Session] = []
+        self._released = False
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
         self._events = events
         self._timers: Timers[Exchange] = Timers()
+        self._kept: list[Exchange] = []
+        self._kept_longer: list[Exchange] = []
         self._tag = 0
 
     def next_deadline(self) -> float | None:
@@ -99,10 +124,7 @@ class Dispatcher:
         self.announce = self.announce or bool(session.slots)
         for slot in session.slots.values():
             slot.service.offer(slot)
-            if session.state is not SessionState.OPEN:
-                self._release_addressed(slot, now)
-            else:
-                self._feed(slot, now)
+            self._feed(slot, now)
 
     def on_rights(self, session: Session, now: float) -> None:
         """Take in that a session's rights changed."""
@@ -114,7 +136,7 @@ class Dispatcher:
 
     def on_unsent(self, session: Session, messages: list[bytes], now: float) -> None:
         """Take back messages that certainly did not reach a worker that is gone; others get its requests."""
-        self._forget_requests(session)
+        self._forget_requests(session, now)
         self.remove_slots(session, now)
         for message in messages:
             if message[5] == REQUEST:
@@ -127,11 +149,11 @@ class Dispatcher:
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None:
                         exchange.service = self.services.get(exchange.service.name, exchange.service)
-                        self._route(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], None, now)
+                        self._route(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
 
     def on_end(self, session: Session, now: float) -> None:
         """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
-        self._forget_requests(session)
+        self._forget_requests(session, now)
         self.remove_slots(session, now)
         for exchange in session.assigned.values():
             exchange.slot = None
@@ -175,16 +197,23 @@ class Dispatcher:
         if reason is not None or service is None:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
-        if age_s * 1000.0 >= working_ms > 0:  # its client may have given it up and sent it again over another path
-            flags |= _DUPLICATE
+        again = None
+        if retry_count:
+            again = self._choose_again(
+                service, message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes]
+            )
+        interval = interval_s(working_ms)
         exchange = Exchange(
-            session, tag, id_, service, deadline=now + remaining_s, size_bytes=len(message), version=version,
-            flags=flags, retry_count=retry_count, code=code, extension_bytes=extension_bytes, working_ms=working_ms,
+            session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + interval,
+            size_bytes=len(message), version=version, flags=flags, retry_count=retry_count, code=code,
+            extension_bytes=extension_bytes, working_ms=working_ms,
         )  # fmt: skip
         session.requests[tag] = exchange
         session.account.in_flight += 1
-        receiver = message[receiver_at:rest_at] if receiver_bytes else None
-        self._route(exchange, message[rest_at:], receiver, now)
+        if again is not None:
+            self._dispatch(exchange, again, message[rest_at:], now)
+        else:
+            self._route(exchange, message[rest_at:], now)
 
     def _why_not(
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
@@ -202,7 +231,7 @@ class Dispatcher:
             return Reason.EXPIRED
         if service is None and not self._may_come(name):
             return Reason.NO_WORKER
-        if session.account.in_flight >= self.settings.in_flight_max:
+        if session.account.in_flight >= self.settings.in_flight_max * KEY_IN_FLIGHT_FACTOR:
             return Reason.BUSY
         if payload_bytes > self.settings.payload_bytes_max:
             return Reason.TOO_LARGE
@@ -222,71 +251,91 @@ class Dispatcher:
         allowed = session.callable[name] = is_service(service) and session.member.may_call(service)
         return allowed
 
-    def _route(self, exchange: Exchange, rest: bytes, receiver: bytes | None, now: float) -> None:
+    def _choose_again(self, service: Service, receiver: bytes, extension: bytes) -> Slot | None:
+        """Return the worker that a request of an earlier attempt goes to at once, if there is one.
+
+        It is the one that has it, which needs no credit, as nothing new begins there; or any but those that have been
+        silent, as far as the request names them.
+
+        Raises:
+            ProtocolError: the extension block is malformed.
+        """
+        slots = service.slots.values()
+        if receiver:
+            instance = field_of(extension, Field.INSTANCE)
+            for slot in slots:
+                session = slot.session
+                if (
+                    session.name == receiver
+                    and session.state is SessionState.OPEN
+                    and (instance is None or session.instance == instance)
+                ):
+                    return slot
+        silent = field_of(extension, Field.AVOID)
+        if silent is None:
+            return None
+        avoided = [slot for slot in slots if slot.session.instance + slot.session.name == silent]
+        return service.pick_other(avoided) if avoided else None
+
+    def _route(self, exchange: Exchange, rest: bytes, now: float) -> None:
         """Send a request to a worker with credit, or let it wait, or reject it."""
         if exchange.deadline <= now:
             self.counters["expired"] += 1
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
             return
-        service = exchange.service
-        slot = None
-        if receiver is not None:
-            slot = next((s for s in service.slots.values() if s.session.name == receiver), None)
-            if slot is not None and slot.session.state is not SessionState.OPEN:
-                slot = None
-        wanted = slot
-        if slot is None:
-            slot = service.balancer.pick()
-        elif slot.outstanding >= slot.credit:
-            slot = None
+        slot = exchange.service.pick()
         if slot is not None:
             self._dispatch(exchange, slot, rest, now)
         else:
-            self._enqueue(exchange, wanted, rest, now)
+            self._enqueue(exchange, rest, now)
 
-    def _enqueue(self, exchange: Exchange, wanted: Slot | None, rest: bytes, now: float) -> None:
-        service, settings, size_bytes = exchange.service, self.settings, exchange.size_bytes
-        client = exchange.client
-        assert client is not None
+    def _enqueue(self, exchange: Exchange, rest: bytes, now: float) -> None:
+        service, settings, size_bytes, account = exchange.service, self.settings, exchange.size_bytes, exchange.account
         if not service.slots and self.settle_at is None:
             self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+        elif self._released:
+            self._refuse_exchange(exchange, Reason.DRAINING, now)
         elif (
             service.queued >= settings.queue_messages_max
             or self.queued_bytes + size_bytes > settings.queue_bytes_max
-            or exchange.account.queued_bytes + size_bytes > settings.in_flight_bytes_max
+            or account.queued_bytes + size_bytes > settings.in_flight_bytes_max
         ):
             self._refuse_exchange(exchange, Reason.BUSY, now)
-        elif late_s := service.pace.late_s(service.queued, exchange.deadline - now):
-            self._refuse_exchange(exchange, Reason.BUSY, now, retry_after_s=late_s)
+        elif late_by_s := service.pace.late_s(service.queue.ahead(account), exchange.deadline - now):
+            self._refuse_exchange(exchange, Reason.BUSY, now, retry_after_s=late_by_s)
         else:
-            exchange.waits = True
+            if exchange.returns:
+                service.queue.put_back(account, exchange)
+            else:
+                service.queue.add(account, exchange)
+            exchange.waits = exchange.has_waited = exchange.kept = True
             exchange.rest = rest
-            exchange.wanted = wanted
-            (service.queue if wanted is None else wanted.addressed)[exchange] = None
-            service.queued += 1
             self.queued_bytes += size_bytes
-            exchange.account.queued_bytes += size_bytes
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + interval_s(exchange.working_ms)))
+            account.queued_bytes += size_bytes
+            ask_at = now + ask_s(interval_s(exchange.working_ms))
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
             self._demand(service, now)
 
-    def _dequeue(self, exchange: Exchange) -> bytes:
+    def _dequeue(self, exchange: Exchange, *, for_worker: bool = False) -> bytes:
         rest, exchange.rest = exchange.rest, b""
-        exchange.waits = False
-        service = exchange.service
-        queue = service.queue if exchange.wanted is None else exchange.wanted.addressed
-        del queue[exchange]
-        exchange.wanted = None
-        service.queued -= 1
+        exchange.waits = exchange.kept = False
+        service, account = exchange.service, exchange.account
+        if for_worker:
+            service.queue.take(account, exchange)
+        else:
+            service.queue.remove(account, exchange)
         if not service.queued:
             service.pace.reset()
         self.queued_bytes -= exchange.size_bytes
-        exchange.account.queued_bytes -= exchange.size_bytes
+        account.queued_bytes -= exchange.size_bytes
         self._timers.cancel(exchange, exchange.timer)
         return rest
 
     def _dispatch(self, exchange: Exchange, slot: Slot, rest: bytes, now: float) -> None:
         client = exchange.client
         assert client is not None
+        if now > exchange.sure_until:
+            exchange.flags |= _DUPLICATE
         self._tag = tag = (self._tag + 1) & UINT32
         worker = slot.session
         names = exchange.service.name + client.name + worker.name
@@ -298,11 +347,24 @@ class Dispatcher:
         )  # fmt: skip
         exchange.tag = tag
         exchange.slot = slot
+        exchange.dispatched_at = now
+        exchange.rest = rest
+        exchange.kept = True
+        self._kept.append(exchange)
         worker.assigned[tag] = exchange
         slot.outstanding += 1
         slot.service.offer(slot)
-        exchange.timer = self._timers.add(exchange, exchange.deadline)
+        silent_at = now + SILENT_INTERVALS * interval_s(exchange.working_ms)
+        exchange.timer = self._timers.add(exchange, min(exchange.deadline, silent_at))
         self._send(worker, head + names + rest)
+
+    def forget_kept(self, now: float) -> None:
+        """Forget what workers were given some time ago and have not given back; call it each KEPT_S or so."""
+        for exchange in self._kept_longer:
+            if exchange.slot is not None and now - exchange.dispatched_at >= KEPT_S:
+                exchange.rest = b""
+                exchange.kept = False
+        self._kept, self._kept_longer = [], self._kept
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
@@ -321,11 +383,16 @@ class Dispatcher:
             return
         client = exchange.client
         service = exchange.service
+        if command == REJECT and code == Reason.BUSY and self._take_back(exchange, now):
+            return
         if command != WORKING:
             if command == REPLY:
                 self.counters["replies"] += 1
+                slot = exchange.slot
+                assert slot is not None
+                service.balancer.observe(slot, now - exchange.dispatched_at)
                 if service.queued:
-                    service.pace.on_answer(exchange.fed_at, now)
+                    service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
             self._finish(exchange, now)
         if client is None:
             return
@@ -350,25 +417,63 @@ class Dispatcher:
             if slot.service.queued:
                 self._feed(slot, now)
 
+    def _take_back(self, exchange: Exchange, now: float) -> bool:
+        """A worker has no place for a request: find another one, or let it wait; return whether that can be done."""
+        slot = exchange.slot
+        assert slot is not None
+        slot.full = True
+        if exchange.client is None or exchange.superseded or not exchange.kept or exchange.returns >= RETURNS_MAX:
+            return False
+        exchange.returns += 1
+        del slot.session.assigned[exchange.tag]
+        exchange.slot = None
+        slot.outstanding -= 1
+        slot.service.offer(slot)
+        self._timers.cancel(exchange, exchange.timer)
+        self._route(exchange, exchange.rest, now)
+        return True
+
+    def on_renew(self, session: Session, message: bytes, now: float) -> None:
+        """Take in a RENEW from a client: it counts on the attempt of which it was told that it waits."""
+        if len(message) < PREFIX_BYTES:
+            raise ProtocolError("a RENEW that is cut off")
+        written_ms, tag, id_ = unpack(message)[6:9]
+        exchange = session.requests.get(tag)
+        if exchange is not None and exchange.id == id_ and exchange.waits:
+            age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
+            sure_until = now - age_s + promise_s(interval_s(exchange.working_ms))
+            exchange.sure_until = max(exchange.sure_until, sure_until)
+
     def on_cancel(self, session: Session, message: bytes, now: float) -> None:
         """Take in a CANCEL from a client."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a CANCEL that is cut off")
-        tag, id_ = unpack(message)[7:9]
+        fields = unpack(message)
+        tag, id_, how = fields[7], fields[8], fields[12]
         exchange = session.requests.get(tag)
         if exchange is None or exchange.id != id_:
             return
-        self.counters["cancelled"] += 1
-        self._give_up(exchange, now)
+        if how != Withdrawal.SUPERSEDED:
+            self.counters["cancelled"] += 1
+            self._give_up(exchange, now)
+        elif exchange.waits:
+            self._dequeue(exchange)
+            self._refuse_exchange(exchange, Reason.EXPIRED, now)
+        else:
+            exchange.superseded = True
+            self._withdraw(exchange, Withdrawal.SUPERSEDED, now)
 
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
-        slot = exchange.slot
-        if slot is not None:
-            client = exchange.client
-            assert client is not None
-            self._send(slot.session, self._short(CANCEL, 0, exchange.id, exchange.tag, now, sender=client.name))
+        self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
         self._forget_client(exchange)
+
+    def _withdraw(self, exchange: Exchange, how: Withdrawal, now: float) -> None:
+        """Tell the worker that has a request, if one has it, that less is expected of it."""
+        slot, client = exchange.slot, exchange.client
+        if slot is not None:
+            assert client is not None
+            self._send(slot.session, self._short(CANCEL, how, exchange.id, exchange.tag, now, sender=client.name))
 
     def _forget_client(self, exchange: Exchange) -> None:
         """Take the request off its client's account; a worker that has it keeps its place in `assigned`."""
@@ -382,9 +487,10 @@ class Dispatcher:
         else:
             self._timers.cancel(exchange, exchange.timer)
 
-    def _forget_requests(self, session: Session) -> None:
-        """The client is gone: nothing of what it asked is waited for."""
+    def _forget_requests(self, session: Session, now: float) -> None:
+        """The client is gone: nothing of what it asked is waited for here; it may come again over another path."""
         for exchange in list(session.requests.values()):
+            self._withdraw(exchange, Withdrawal.ORPHANED, now)
             self._forget_client(exchange)
 
     def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
@@ -413,25 +519,22 @@ class Dispatcher:
             self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
         self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
         slot.credit = min(ready.credit, CREDIT_MAX)
-        slot.outstanding_max = max(slot.credit, slot.outstanding)
+        slot.full = False
         slot.service.offer(slot)
         self._feed(slot, now)
 
     def _feed(self, slot: Slot, now: float) -> None:
         """Send waiting requests to a worker as long as it has credit."""
-        if slot.session.state is not SessionState.OPEN:
-            return
         service = slot.service
-        while slot.outstanding < slot.credit:
-            exchange = next(iter(slot.addressed), None) or next(iter(service.queue), None)
+        while slot.ready and slot.outstanding < slot.credit:
+            exchange = service.queue.first()
             if exchange is None:
                 return
-            rest = self._dequeue(exchange)
+            rest = self._dequeue(exchange, for_worker=True)
             if exchange.deadline <= now:
                 self.counters["expired"] += 1
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
-                exchange.fed_at = now
                 self._dispatch(exchange, slot, rest, now)
         if service.queued:
             self._demand(service, now)
@@ -454,9 +557,8 @@ class Dispatcher:
         service = slot.service
         del slot.session.slots[service.name]
         del service.slots[slot.session]
-        service.balancer.remove(slot)
+        service.balancer.forget(slot)
         self.announce = True
-        self._release_addressed(slot, now)
         if not service.slots and self.settle_at is None:
             self._remove_service(service, now)
 
@@ -476,15 +578,11 @@ class Dispatcher:
 
     def release_queues(self, now: float) -> None:
         """Reject what waits for a worker, as it was certainly not run: other brokers can have it."""
+        self._released = True
         for service in self.services.values():
-            for exchange in list(_waiting(service)):
+            for exchange in list(service.queue):
                 self._dequeue(exchange)
                 self._refuse_exchange(exchange, Reason.DRAINING, now)
-
-    def _release_addressed(self, slot: Slot, now: float) -> None:
-        """Let any worker have what waited for this one."""
-        for exchange in list(slot.addressed):
-            self._route(exchange, self._dequeue(exchange), None, now)
 
     def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
         client = exchange.client
@@ -514,14 +612,15 @@ class Dispatcher:
         *,
         sender: bytes | None = None,
         time_ms: int = 0,
+        extension: bytes = b"",
     ) -> bytes:
         """Return a message without payload; its sender is the broker unless another is named."""
         name = self._name if sender is None else sender
-        size, sent_ms = PREFIX_BYTES + len(name), int(now * 1000) & UINT32
-        return (
-            PREFIX.pack(size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), 0, 0)
-            + name
+        size, sent_ms = PREFIX_BYTES + len(name) + len(extension), int(now * 1000) & UINT32
+        head = PREFIX.pack(
+            size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), len(extension), 0
         )
+        return head + name + extension
 
     def _on_due(self, exchange: Exchange, now: float) -> None:
         if exchange.client is None:
@@ -534,12 +633,32 @@ class Dispatcher:
             else:
                 self._give_up(exchange, now)
         elif exchange.waits:
-            waits = self._short(WORKING, Progress.QUEUED, exchange.id, exchange.client_tag, now)
-            self._send(exchange.client, waits)
+            self._send(exchange.client, self._progress(exchange, Progress.QUEUED, now))
             exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + interval_s(exchange.working_ms)))
             self._demand(exchange.service, now)
         else:
+            self._doubt_worker(exchange, now)
             exchange.timer = self._timers.add(exchange, exchange.deadline)
+
+    def _doubt_worker(self, exchange: Exchange, now: float) -> None:
+        """Look whether a worker has said anything since it was given a request; if not, its client is told."""
+        slot, client = exchange.slot, exchange.client
+        assert slot is not None
+        assert client is not None
+        worker = slot.session
+        if worker.heard_at > exchange.dispatched_at or worker.state is SessionState.LEAVING:
+            return
+        self.silent.append(worker)
+        extension = pack_field(Field.INSTANCE, worker.instance) if len(worker.instance) == INSTANCE_BYTES else b""
+        self._send(client, self._progress(exchange, Progress.SILENT, now, sender=worker.name, extension=extension))
+
+    def _progress(
+        self, exchange: Exchange, progress: Progress, now: float, *, sender: bytes | None = None, extension: bytes = b""
+    ) -> bytes:
+        return self._short(
+            WORKING, progress, exchange.id, exchange.client_tag, now, sender=sender, extension=extension,
+            time_ms=int(now * 1000) & UINT32,
+        )  # fmt: skip
 
     def _send(self, session: Session, message: bytes) -> None:
         session.spoke = True
@@ -554,7 +673,7 @@ class Dispatcher:
             assert service.name == name
             service.validate_state(self.settings)
             assert service.slots or self.settle_at is not None
-        queued = [exchange for service in self.services.values() for exchange in _waiting(service)]
+        queued = [exchange for service in self.services.values() for exchange in service.queue]
         for exchange in queued:
             assert exchange.waits
             assert exchange.slot is None, "what waits is with no worker"
@@ -583,9 +702,8 @@ class Dispatcher:
             assert slot.session is session
             assert slot.service is exchange.service
             assert exchange.tag == tag
-            assert exchange.wanted is None
             assert not exchange.waits
-            assert not exchange.rest, "the message is not kept once it was sent"
+            assert exchange.kept or not exchange.rest, "the message is not kept for longer than a moment"
             held[slot] = held.get(slot, 0) + 1
         for slot, count in held.items():
             assert slot.outstanding == count
@@ -593,10 +711,3 @@ class Dispatcher:
             assert self.services[name].slots[session] is slot
             assert session.state is not SessionState.LEAVING
             assert session.member.may_serve(name.decode())
-
-
-def _waiting(service: Service) -> Iterator[Exchange]:
-    """Yield what waits for a service, whoever it waits for."""
-    yield from service.queue
-    for slot in service.slots.values():
-        yield from slot.addressed

@@ -1,13 +1,18 @@
 """What a broker keeps of its members, of the services they provide, and of the requests on their way."""
 
-from collections import OrderedDict
 from enum import StrEnum
+from typing import Final
 
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
+from braidmq.core.fair_queue import FairQueue
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member
 from braidmq.settings import Settings
+
+PROBE_EVERY: Final = 128
+"""One request in so many goes to a worker that is slower than others although these are idle: it may be faster now. It
+is below one in a hundred, so that even the slowest hundredth of the calls does not feel it."""
 
 
 class SessionState(StrEnum):
@@ -37,6 +42,7 @@ class Session:
 
     Attributes:
         route: the routing id of its connection.
+        instance: what tells its process from others with the same key.
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
@@ -51,6 +57,7 @@ class Session:
         "callable",
         "heard_at",
         "heartbeat_s",
+        "instance",
         "member",
         "name",
         "noted",
@@ -70,6 +77,7 @@ class Session:
         self.account = account
         self.member = member
         self.name = member.name.encode()
+        self.instance = b""
         self.heartbeat_s = heartbeat_s
         self.heard_at = now
         self.staleness = Staleness()
@@ -89,18 +97,21 @@ class Slot(Candidate):
     """One session as a worker of one service.
 
     Attributes:
-        outstanding_max: the most it can have: its credit, or what it had when it lowered that.
-        addressed: requests that wait for this very worker.
+        full: whether it has given a request back for want of a place: it gets no more until its next READY.
     """
 
-    __slots__ = ("addressed", "outstanding_max", "service", "session")
+    __slots__ = ("full", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
         super().__init__()
         self.service = service
         self.session = session
-        self.outstanding_max = 0
-        self.addressed: OrderedDict[Exchange, None] = OrderedDict()
+        self.full = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be given requests as far as it has credit."""
+        return self.session.state is SessionState.OPEN and not self.full
 
 
 class Service:
@@ -108,29 +119,49 @@ class Service:
 
     Attributes:
         slots: its workers, ready or not.
-        queue: requests that wait for any worker, the oldest first.
-        queued: how many wait, those addressed to one worker included.
+        queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
     """
 
-    __slots__ = ("balancer", "demand_at", "name", "pace", "queue", "queued", "slots")
+    __slots__ = ("_picks", "balancer", "demand_at", "name", "pace", "queue", "slots")
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
         self.slots: dict[Session, Slot] = {}
         self.balancer: Balancer[Slot] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
-        self.queue: OrderedDict[Exchange, None] = OrderedDict()
-        self.queued = 0
+        self.queue: FairQueue[Account, Exchange] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
+        self._picks = 0
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait."""
+        return len(self.queue)
 
     def offer(self, slot: Slot) -> None:
         """Let the balancer see `slot` as it is now."""
-        if slot.session.state is SessionState.OPEN:
+        if slot.ready:
             self.balancer.put(slot)
         else:
             self.balancer.remove(slot)
+
+    def pick(self) -> Slot | None:
+        """Return the worker that the next request goes to, or None if none has credit."""
+        self._picks += 1
+        if self._picks % PROBE_EVERY == 0:
+            return self.balancer.pick_slow() or self.balancer.pick()
+        return self.balancer.pick()
+
+    def pick_other(self, avoided: list[Slot]) -> Slot | None:
+        """Return the worker that the next request goes to: none of the avoided ones, if another one has credit."""
+        for slot in avoided:
+            self.balancer.remove(slot)
+        found = self.balancer.pick()
+        for slot in avoided:
+            self.offer(slot)
+        return found or self.balancer.pick()
 
     def available(self) -> bool:
         """Whether a request would find a worker now, at once or after a wait."""
@@ -138,34 +169,22 @@ class Service:
 
     def free_credit(self) -> int:
         """Return how many more requests its ready workers accept now."""
-        return sum(
-            max(0, slot.credit - slot.outstanding)
-            for slot in self.slots.values()
-            if slot.session.state is SessionState.OPEN
-        )
+        return sum(max(0, slot.credit - slot.outstanding) for slot in self.slots.values() if slot.ready)
 
     def validate_state(self, settings: Settings) -> None:
         """Assert what always holds between two inputs. For tests."""
-        assert self.queued == len(self.queue) + sum(len(slot.addressed) for slot in self.slots.values())
+        self.queue.validate_state()
         assert self.queued <= settings.queue_messages_max
         for exchange in self.queue:
             assert exchange.service is self
-            assert exchange.wanted is None
         offered = []
         for session, slot in self.slots.items():
             assert slot.session is session
             assert slot.service is self
             assert session.slots[self.name] is slot
-            assert 0 <= slot.outstanding <= slot.outstanding_max
-            is_open = session.state is SessionState.OPEN
-            assert is_open or not slot.addressed, "only a worker that can get them is waited for"
-            if is_open and slot.outstanding < slot.credit:
+            if slot.ready and slot.outstanding < slot.credit:
                 offered.append(slot)
                 assert not self.queue, "what waits goes to whoever has credit"
-                assert not slot.addressed, "what waits for a worker goes to it once it has credit"
-            for exchange in slot.addressed:
-                assert exchange.service is self
-                assert exchange.wanted is slot
         self.balancer.validate_state(offered)
 
 
@@ -176,13 +195,17 @@ class Exchange:
         client: where the answer goes; None once the client is gone or has given up.
         client_tag: the tag that the client chose for this attempt.
         slot: the worker that has it; None while it waits.
-        wanted: the worker whose queue it waits in, if it is addressed to one.
         tag: the tag that the broker chose towards the worker.
         waits: whether it waits for a worker; then it counts with `size_bytes`, the size of its message.
-        rest: its extension block and payload while it waits; empty afterwards.
+        rest: its extension block and payload, as long as they are `kept`: while it waits, and for a moment after it
+            went to a worker, who may give it back.
         version: of its message, and what its worker is to be told likewise: flags, retry_count, code,
             extension_bytes (the size of that block), working_ms.
-        fed_at: when it went to its worker, if it has waited.
+        sure_until: until when no other attempt can have overtaken it (patience.py).
+        has_waited: whether it has waited.
+        dispatched_at: when it went to its worker.
+        returns: how often workers have given it back.
+        superseded: whether its client has sent it again since it went to a worker.
         timer: its bucket in the broker's timers.
     """
 
@@ -192,20 +215,24 @@ class Exchange:
         "client_tag",
         "code",
         "deadline",
+        "dispatched_at",
         "extension_bytes",
-        "fed_at",
         "flags",
+        "has_waited",
         "id",
+        "kept",
         "rest",
         "retry_count",
+        "returns",
         "service",
         "size_bytes",
         "slot",
+        "superseded",
+        "sure_until",
         "tag",
         "timer",
         "version",
         "waits",
-        "wanted",
         "working_ms",
     )
 
@@ -217,6 +244,7 @@ class Exchange:
         service: Service,
         *,
         deadline: float,
+        sure_until: float,
         size_bytes: int,
         version: int,
         flags: int,
@@ -231,6 +259,7 @@ class Exchange:
         self.id = id_
         self.service = service
         self.deadline = deadline
+        self.sure_until = sure_until
         self.size_bytes = size_bytes
         self.version = version
         self.flags = flags
@@ -239,9 +268,12 @@ class Exchange:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.slot: Slot | None = None
-        self.wanted: Slot | None = None
         self.tag = 0
         self.waits = False
+        self.has_waited = False
+        self.kept = False
         self.rest = b""
-        self.fed_at = 0.0
+        self.dispatched_at = 0.0
+        self.returns = 0
+        self.superseded = False
         self.timer = 0

@@ -35,8 +35,13 @@ class Failure(StrEnum):
     NOT_REGISTERED = "the broker refuses this key: it is not registered"
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
+    TOO_SLOW = "the broker reads too slowly: too much waits for it"
     TURNED_AWAY = "the broker ended the session"
     DRAINING = "the broker is about to stop"
+
+
+ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW))
+"""Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
 
 class Change(Enum):
@@ -46,13 +51,15 @@ class Change(Enum):
     DOWN = "down"
     STATE = "state"
     SERVICES = "services"
+    PEERS = "peers"
+    """The broker lists other brokers than before."""
     GONE = "gone"
     """The broker was forgotten: it is no link any more."""
 
     @property
     def about_credit(self) -> bool:
         """Whether a worker may have to spread its credit anew."""
-        return self is not Change.SERVICES
+        return self not in (Change.SERVICES, Change.PEERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,9 @@ class Link:
         told: the failures that were told since a session began; each is told once.
         failures: rounds that failed since a connection has lasted for reconnect_s_max.
         welcomed_at: when the session began.
+        hello_at: when this side asked for it.
+        journey: how long requests take over this path to their workers and back, without the time that they run there,
+            as far as that is known.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
@@ -144,7 +154,9 @@ class Link:
         "heard_at",
         "heartbeat_at",
         "heartbeat_s",
+        "hello_at",
         "in_flight",
+        "journey",
         "last_good",
         "leaving",
         "name",
@@ -189,6 +201,7 @@ class Link:
         self.told: set[Failure | None] = set()
         self.failures = 0
         self.welcomed_at = now
+        self.hello_at = now
         self.failure: Failure | None = None
         self.epoch = 0
         self.heard_at = now
@@ -198,6 +211,7 @@ class Link:
         self.services: frozenset[bytes] = frozenset()
         self.staleness = Staleness()
         self.ewma = PeakEwma(now)
+        self.journey = PeakEwma(now)
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
         self.spoke = False

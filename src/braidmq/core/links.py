@@ -24,8 +24,12 @@ from braidmq.wire.limits import BROKERS_MAX
 HEARTBEAT_S_MAX: Final = 60.0
 """Longest interval that a broker may ask for; a longer one would hide its death."""
 
-TICK_S: Final = 0.05
-"""How often links are looked after; a fraction of the shortest heartbeat."""
+TICK_S: Final = 0.04
+"""How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
+(patience.py): whoever looks this often knows of its own standstills that could make one seem late."""
+
+STALL_S: Final = 0.05
+"""How late a look may be before the time is taken off the silence of others."""
 
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
@@ -45,21 +49,31 @@ class Links:
     Attributes:
         links: the brokers by name.
         version: counts the changes, so that what was derived from the links can be known to be old.
+        stalled_s: for how long this process had not run when `on_timer` was called last; 0.0 if it had.
         known_version: counts the changes of which brokers are known, and by which certificates.
     """
 
     def __init__(
-        self, settings: Settings, rng: random.Random, verify: Verify, *, own_name: str, software: str, now: float
+        self,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        own_name: str,
+        software: str,
+        now: float,
+        instance: bytes = b"",
     ) -> None:
         self.links: dict[str, Link] = {}
         self.version = 0
         self.known_version = 0
+        self.stalled_s = 0.0
         self.events = EventLog()
         self._settings = settings
         self._rng = rng
         self._verify = verify
         self._own_name = own_name
-        self._software = software
+        self._hello = control.Hello(software, instance)
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._outbox: Outbox[str] = Outbox()
@@ -89,6 +103,10 @@ class Links:
         """Return when `on_timer` is due."""
         return self._tick_at
 
+    def late_s(self, now: float) -> float:
+        """Return for how long this process has not run as it should: what has come meanwhile was not late by that."""
+        return max(0.0, now - self._tick_at)
+
     @property
     def payload_bytes_max(self) -> int:
         """The smallest payload limit of the brokers that are up and of this member."""
@@ -104,6 +122,11 @@ class Links:
         return bool(self.links) and all(
             link.failure is Failure.NOT_REGISTERED and not link.open for link in self.links.values() if link.wanted
         )
+
+    @property
+    def are_listed(self) -> bool:
+        """Whether a broker has listed the brokers of the net, so that one that is not known is none of them."""
+        return any(link.peers for link in self.links.values() if link.open)
 
     def diagnosis(self, only: str | None = None) -> str:
         """Return one line on every broker that is not up, or on `only` one: its address and why."""
@@ -220,7 +243,8 @@ class Links:
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
         link = self.links[name]
-        self.send_control(link, control.Hello(self._software), now)
+        link.hello_at = now
+        self.send_control(link, self._hello, now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
         """Take in that a connection failed or ended; the shell has closed its socket."""
@@ -286,11 +310,13 @@ class Links:
         self._outbox.put_control(link.name, message, now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Take in that time has passed. What has come before must have been taken in."""
+        self.stalled_s = 0.0
         if now < self._tick_at:
             return
         settings = self._settings
-        stalled_s = now - self._ticked_at - TICK_S
+        if now - self._tick_at > STALL_S:
+            self.stalled_s = now - self._ticked_at - TICK_S
         self._ticked_at = now
         self._tick_at = now + TICK_S
         for link in self.links.values():
@@ -304,8 +330,7 @@ class Links:
                     else:
                         self._give_up(link, Failure.UNRESOLVED if link.resolving else Failure.UNREACHABLE, now)
             else:
-                if stalled_s > settings.heartbeat_s:
-                    link.heard_at = min(now, link.heard_at + stalled_s)
+                link.heard_at = min(now, link.heard_at + self.stalled_s)
                 self._watch(link, now)
 
     def validate_state(self) -> None:
@@ -373,6 +398,8 @@ class Links:
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()
         link.ewma = PeakEwma(now)
+        link.journey = PeakEwma(now)
+        link.journey.observe(now - link.hello_at, now)
         link.warned = False
         link.noted = False
         link.leaving = False
@@ -400,7 +427,7 @@ class Links:
         if listed != link.peers:
             link.dropped = (link.dropped | link.peers) - listed
             link.peers = frozenset(listed)
-            self.version += 1
+            self._add_change(link, Change.PEERS)
 
     def _set_state(self, link: Link, state: LinkState, now: float) -> None:
         if link.open and link.state is not state:

@@ -16,7 +16,17 @@ from braidmq.core.worker import WorkerCore
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split
-from braidmq.wire.envelope import CANCEL, CONTROL_FIRST, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING
+from braidmq.wire.envelope import (
+    CANCEL,
+    CONTROL_FIRST,
+    INSTANCE_BYTES,
+    LOST,
+    MAJOR,
+    REJECT,
+    REPLY,
+    REQUEST,
+    WORKING,
+)
 from braidmq.wire.gossip import Paths
 
 
@@ -33,10 +43,11 @@ class NodeCore:
     def __init__(
         self, name: str, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
     ) -> None:
-        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now)
+        instance = rng.getrandbits(8 * INSTANCE_BYTES).to_bytes(INSTANCE_BYTES)
+        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(settings, rng, self.links, self.selection, now)
-        self.worker = WorkerCore(settings, self.links, now)
+        self.worker = WorkerCore(settings, self.links, now, instance=instance)
         self.reports: dict[str, control.Report] = {}
         self._draining = False
 
@@ -140,11 +151,13 @@ class NodeCore:
         self._pass_changes(now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Take in that time has passed. What has come before must have been taken in."""
         self.selection.on_timer(self.client, self.worker, now)
         self._pass_changes(now)
         self.links.on_timer(now)
         self._pass_changes(now)
+        if self.links.stalled_s:
+            self.client.on_stall(self.links.stalled_s, now)
         self.client.on_timer(now)
         self.worker.on_timer(now)
         self._pass_changes(now)

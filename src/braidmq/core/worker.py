@@ -2,18 +2,23 @@
 
 Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_done`, `on_change`, `on_demand`, `drain`,
 `on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop).
+
+A request waits here for a moment only. Where no place is about to be free it goes back to its broker, which may know
+of an idle worker, and can tell its client that it waits.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, ReplyCache, key_of
+from braidmq.core.events import WARNING
+from braidmq.core.job import Arrival, Job, Offered
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
+from braidmq.core.patience import late_s
 from braidmq.core.timers import Timers
-from braidmq.core.working import interval_s
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
 from braidmq.settings import Settings
@@ -25,12 +30,15 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
+    Field,
     Flag,
     Outcome,
     Progress,
     Reason,
+    Withdrawal,
     decode,
     pack,
+    pack_field,
     readdressed,
 )
 
@@ -44,108 +52,44 @@ CONCURRENCY_MAX: Final = 10_000
 ARRIVALS_MAX: Final = 20
 """Copies of one request that are answered; a client makes no more attempts than that."""
 
-SILENT_INTERVALS_MAX: Final = 2
-"""Intervals of WORKING without a word to the caller, after which what begins may run elsewhere, too: a caller
-gives an attempt up after three."""
+WAIT_S: Final = 0.01
+"""How long a request may have to wait here for a place, as far as that is known: about as long as it would take to find
+another worker. Waits are worth it where requests are short: the next one is there when a place is free."""
+
+WAIT_S_MAX: Final = 0.025
+"""How long it waits before it goes back, when places are not as soon free as they were."""
+
+LOOK_S: Final = 0.01
+"""After how long a request that was handed out may have been overtaken by news that this process has not read."""
+
+STOP_S: Final = 0.1
+"""How long after its deadline a handler is stopped, if nobody has called it off before: its caller knows the deadline
+better, by what the request took on its way, and must not be told of a loss before it gives up itself."""
+
+OVERDUE_S: Final = 1.0
+"""How long a handler may take to stop after that, before the log says that it does not."""
+
+OVERDUE_AGAIN_S: Final = 60.0
+"""How often such a handler is looked at."""
 
 DEMAND_S: Final = 0.02
 """How soon a broker's wish for credit is met, so that the wishes of several brokers are met together."""
+
+INVITE_S: Final = 0.01
+"""How long a place is kept for the brokers that were told of it, before others are told that were turned away."""
 
 REVIEW_S: Final = 1.0
 """How often credit is spread anew, so that what one broker leaves unused comes to others."""
 
 
-class Arrival:
-    """One copy of a request: the session it came through and its tag there."""
-
-    __slots__ = ("cancelled", "epoch", "link", "retry_count", "tag")
-
-    def __init__(self, link: Link, request: Envelope) -> None:
-        self.link = link
-        self.epoch = link.epoch
-        self.tag = request.tag
-        self.retry_count = request.retry_count
-        self.cancelled = False
-
-    @property
-    def open(self) -> bool:
-        """Whether the session that it came through still stands."""
-        return self.link.open and self.link.epoch == self.epoch
-
-    @property
-    def awaited(self) -> bool:
-        """Whether somebody waits for its answer."""
-        return self.open and not self.cancelled
-
-
-class Job:
-    """One request that runs or waits to be run.
-
-    Attributes:
-        request: its first copy.
-        arrivals: every copy; all are answered.
-        deadline: when the caller stops waiting.
-        running: False while it waits for one of the service's places.
-        spoken_at: when its caller was last told of it, or would have been, had the request not been delayed.
-    """
-
-    __slots__ = (
-        "arrivals",
-        "cancelled",
-        "deadline",
-        "key",
-        "link",
-        "request",
-        "running",
-        "service",
-        "spoken_at",
-        "timer",
-        "working_s",
-    )
-
-    def __init__(
-        self, key: Key, service: "Offered", request: Envelope, link: Link, *, deadline: float, spoken_at: float
-    ) -> None:
-        self.key = key
-        self.service = service
-        self.request = request
-        self.link = link
-        self.deadline = deadline
-        self.spoken_at = spoken_at
-        self.working_s = interval_s(request.working_ms)
-        self.arrivals = [Arrival(link, request)]
-        self.running = False
-        self.cancelled = False
-        self.timer = 0
-
-
-class Offered:
-    """A service of this node.
-
-    Attributes:
-        concurrency: how many requests run at once.
-        queue: requests for which no place is free: brokers were granted more together for a moment.
-        held: how many requests each broker has here.
-        backlog: how many more each broker wished to send.
-        granted: the credit that each broker was told, with the session that it was told in.
-    """
-
-    __slots__ = ("backlog", "concurrency", "granted", "held", "name", "queue", "running")
-
-    def __init__(self, name: bytes, concurrency: int) -> None:
-        self.name = name
-        self.concurrency = concurrency
-        self.running = 0
-        self.queue: OrderedDict[Job, None] = OrderedDict()
-        self.held: dict[str, int] = {}
-        self.backlog: dict[str, int] = {}
-        self.granted: dict[str, tuple[int, int]] = {}
-
-
 class WorkerCore:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, settings: Settings, links: Links, now: float) -> None:
+    Args:
+        instance: tells this process from others with the same key.
+    """
+
+    def __init__(self, settings: Settings, links: Links, now: float, *, instance: bytes = b"") -> None:
         self.draining = False
         self.executed = 0
         self.duplicates = 0
@@ -157,6 +101,7 @@ class WorkerCore:
         self._timers: Timers[Job] = Timers()
         self._starts: list[Job] = []
         self._cancels: list[Job] = []
+        self._instance = pack_field(Field.INSTANCE, instance)
         self._review_at = now + REVIEW_S
 
     def __len__(self) -> int:
@@ -186,7 +131,7 @@ class WorkerCore:
         return starts
 
     def take_cancels(self) -> list[Job]:
-        """Return the running jobs that nobody waits for any more; those that can be stopped should be."""
+        """Return the jobs to stop, if they can be: nobody waits for them any more, or their deadline is over."""
         cancels, self._cancels = self._cancels, []
         return cancels
 
@@ -223,18 +168,16 @@ class WorkerCore:
     # -- inputs
 
     def on_request(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        """Take in a REQUEST that was delayed by `age_s` on its way."""
+        """Take in a REQUEST that was delayed by `age_s` on its way, in this process or before it."""
         try:
             request = decode(message)
         except ProtocolError as error:
             self._links.on_malformed(link, str(error))
             return
-        if age_s * 1000.0 >= request.working_ms > 0:
-            request.flags |= _DUPLICATE
         key = key_of(request.sender, request.id)
         job = self._jobs.get(key)
         if job is not None:
-            self._join(job, Arrival(link, request), now)
+            self._join(job, request, Arrival(link, request), now)
             return
         arrival = Arrival(link, request)
         if key in self._cache:
@@ -253,19 +196,22 @@ class WorkerCore:
             self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
         elif deadline <= now:
             self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
-        elif len(service.queue) >= service.concurrency + len(self._links.links):
-            self._answer(REJECT, Reason.BUSY, request.id, arrival, now)
+        elif service.running >= service.concurrency and not self._may_wait(service):
+            self._turn_away(service, arrival, request.id, now)
         else:
-            job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, spoken_at=now - age_s)
+            job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, came_at=now - age_s)
+            if age_s - self._links.late_s(now) > late_s(job.working_s, request.code):
+                request.flags |= _DUPLICATE
             service.held[link.name] = service.held.get(link.name, 0) + 1
-            job.timer = self._timers.add(job, now + job.working_s)
             if service.running < service.concurrency:
+                job.timer = self._timers.add(job, min(deadline + STOP_S, now + job.working_s))
                 self._start(job)
             else:
+                job.timer = self._timers.add(job, min(deadline, now + WAIT_S_MAX))
                 service.queue[job] = None
 
     def on_cancel(self, link: Link, message: bytes, now: float) -> None:
-        """Take in a CANCEL: the client gave up an attempt."""
+        """Take in a CANCEL: less is expected of an attempt."""
         try:
             cancel = decode(message)
         except ProtocolError as error:
@@ -273,26 +219,31 @@ class WorkerCore:
             return
         job = self._jobs.get(key_of(cancel.sender, cancel.id))
         if job is not None:
-            self._cancel_arrival(job, link, cancel.tag, now)
+            self._withdraw(job, link, cancel.tag, cancel.code, now)
+
+    def must_look(self, job: Job, now: float) -> bool:
+        """Whether news may have come since a job was handed out: the shell reads it before it calls `begin`."""
+        return now - job.came_at > LOOK_S
 
     def begin(self, job: Job, now: float) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended.
 
-        The process may have been stopped since the request was taken in, and its caller has given it up, or has
-        tried elsewhere meanwhile.
+        Its caller may have given it up, or have sent it again, since it was handed out.
         """
-        if job.deadline <= now:
+        if job.deadline <= now or not job.counted_on:
             self.on_late(job, now)
             return False
-        if now - job.spoken_at >= SILENT_INTERVALS_MAX * job.working_s:
+        if now - job.came_at > job.working_s:
             job.request.flags |= _DUPLICATE
+        job.begun = True
+        job.begun_at = now
         return True
 
     def on_late(self, job: Job, now: float) -> None:
-        """Take in that the deadline of a job was over before its handler began."""
+        """Take in that a job was over before its handler began."""
         job.service.running -= 1
         self.executed -= 1
-        self._refuse(job, now)
+        self._refuse(job, Reason.EXPIRED, now)
         self._start_waiting(job.service, now)
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
@@ -305,6 +256,8 @@ class WorkerCore:
             for arrival in job.arrivals:
                 self._answer(LOST, 0, job.request.id, arrival, now)
         else:
+            if job.begun:
+                service.note_run(now - job.begun_at)
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.arrivals[0]
@@ -314,15 +267,6 @@ class WorkerCore:
                 self._reply(reply, arrival, now)
         self._start_waiting(service, now)
 
-    def _start_waiting(self, service: Offered, now: float) -> None:
-        """Give the service's free places to what waits for them."""
-        while service.queue and service.running < service.concurrency:
-            waiting, _ = service.queue.popitem(last=False)
-            if waiting.deadline <= now:
-                self._refuse(waiting, now)
-            else:
-                self._start(waiting)
-
     def on_change(self, now: float) -> None:
         """Take in that a link came up, went down or changed its state."""
         self._grant(now)
@@ -330,7 +274,7 @@ class WorkerCore:
     def on_gone(self, link: Link) -> None:
         """Take in that a broker was forgotten; nothing that came over `link` is held any more."""
         for service in self._services.values():
-            for table in (service.held, service.backlog, service.granted):
+            for table in (service.held, service.backlog, service.granted, service.turned_away):
                 table.pop(link.name, None)
 
     def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
@@ -343,21 +287,26 @@ class WorkerCore:
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
         for job in self._timers.take_due(now):
-            if not job.running and job.deadline <= now:
-                del job.service.queue[job]
-                self._refuse(job, now)
+            if job.running:
+                if job.deadline + STOP_S <= now:
+                    self._on_overdue(job, now)
+                else:
+                    self._say_working(job, now)
                 continue
-            for arrival in job.arrivals:
-                if not arrival.cancelled:
-                    job.spoken_at = now
-                    self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
-            job.timer = self._timers.add(job, now + job.working_s)
+            del job.service.queue[job]
+            if job.deadline <= now:
+                self._refuse(job, Reason.EXPIRED, now)
+            else:
+                self._drop(job)
+                for arrival in job.arrivals:
+                    self._turn_away(job.service, arrival, job.request.id, now)
         if now >= self._review_at:
-            self._review_at = now + REVIEW_S
-            self._cache.expire(now)
-            self._grant(now)
-            for service in self._services.values():
-                service.backlog = {name: count // 2 for name, count in service.backlog.items() if count > 1}
+            self._review(now)
+
+    @property
+    def unstopped(self) -> int:
+        """How many handlers were asked to stop and go on: they keep their places."""
+        return sum(job.cancelled and job.begun for job in self._jobs.values())
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -370,7 +319,7 @@ class WorkerCore:
             assert key not in self._cache
             assert job.service is self._services[job.request.service]
             assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
-            assert job.running or not job.cancelled
+            assert job.running or not (job.cancelled or job.begun)
         for service in self._services.values():
             jobs = [job for job in self._jobs.values() if job.service is service]
             assert service.running == sum(job.running for job in jobs) <= service.concurrency
@@ -380,7 +329,8 @@ class WorkerCore:
             assert {name: count for name, count in service.held.items() if count} == Counter(
                 job.link.name for job in jobs
             )
-            assert service.held.keys() | service.backlog.keys() | service.granted.keys() <= links.keys()
+            named = (service.held, service.backlog, service.granted, service.turned_away)
+            assert {name for table in named for name in table} <= links.keys()
             self._validate_credit(service)
 
     def _validate_credit(self, service: Offered) -> None:
@@ -389,9 +339,32 @@ class WorkerCore:
         if not self.draining and all(told[0] == link.epoch for told, link in zip(epoch_and_share, up, strict=True)):
             assert all(1 <= share <= service.concurrency for _, share in epoch_and_share)
             total = sum(share for _, share in epoch_and_share)
-            assert not up or max(service.concurrency, len(up)) <= total <= 2 * service.concurrency + len(up)
+            assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
 
     # -- inner
+
+    def _may_wait(self, service: Offered) -> bool:
+        """Whether a place is about to be free, as far as is known."""
+        return len(service.queue) < service.concurrency + len(self._links.links) and service.wait_s() <= WAIT_S
+
+    def _turn_away(self, service: Offered, arrival: Arrival, id_: bytes, now: float) -> None:
+        """Give a request back for which there is no place; its broker is told when there is one."""
+        name = arrival.link.name
+        if arrival.open:
+            service.turned_away[name] = arrival.epoch
+            service.backlog[name] = max(1, service.backlog.get(name, 0))
+            self._review_at = min(self._review_at, now + DEMAND_S)
+        self._answer(REJECT, Reason.BUSY, id_, arrival, now)
+
+    def _invite(self, service: Offered, now: float) -> None:
+        """Tell brokers that were turned away of free places: twice as many of them, as some will need none any more."""
+        invited = list(service.turned_away)[: 2 * (service.concurrency - service.running)]
+        for name in invited:
+            del service.turned_away[name]
+            service.granted.pop(name, None)
+        if service.turned_away:
+            self._review_at = min(self._review_at, now + INVITE_S)
+        self._grant_service(service, now)
 
     def _start(self, job: Job) -> None:
         job.running = True
@@ -399,33 +372,76 @@ class WorkerCore:
         self.executed += 1
         self._starts.append(job)
 
-    def _join(self, job: Job, arrival: Arrival, now: float) -> None:
+    def _start_waiting(self, service: Offered, now: float) -> None:
+        """Give the service's free places to what waits for them."""
+        while service.queue and service.running < service.concurrency:
+            waiting, _ = service.queue.popitem(last=False)
+            if waiting.deadline <= now:
+                self._refuse(waiting, Reason.EXPIRED, now)
+            else:
+                self._timers.cancel(waiting, waiting.timer)
+                waiting.timer = self._timers.add(waiting, waiting.came_at + waiting.working_s)
+                self._start(waiting)
+        if service.turned_away and service.running < service.concurrency and not self.draining:
+            self._invite(service, now)
+
+    def _join(self, job: Job, request: Envelope, arrival: Arrival, now: float) -> None:
         """A second copy of a request that is here: it gets the same answer."""
         self.duplicates += 1
         if len(job.arrivals) >= ARRIVALS_MAX:
             self._answer(REJECT, Reason.BUSY, job.request.id, arrival, now)
             return
         job.arrivals.append(arrival)
-        self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+        if job.begun:
+            self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+        else:  # an attempt that this one knows of may have run
+            job.request.flags |= request.flags & _DUPLICATE
 
-    def _cancel_arrival(self, job: Job, link: Link, tag: int, now: float) -> None:
+    def _withdraw(self, job: Job, link: Link, tag: int, how: int, now: float) -> None:
         for arrival in job.arrivals:
             if arrival.link is link and arrival.epoch == link.epoch and arrival.tag == tag:
-                arrival.cancelled = True
-        if job.cancelled or any(arrival.awaited for arrival in job.arrivals):
-            return
-        job.cancelled = True
-        if job.running:
-            self._cancels.append(job)
-        else:
-            del job.service.queue[job]
-            self._refuse(job, now)
+                arrival.superseded = True
+                arrival.cancelled = arrival.cancelled or how != Withdrawal.SUPERSEDED
+        if not job.running:
+            if not job.counted_on:
+                del job.service.queue[job]
+                self._refuse(job, Reason.EXPIRED, now)
+        elif how not in (Withdrawal.SUPERSEDED, Withdrawal.ORPHANED) and job.begun and not job.awaited:
+            self._stop(job)
 
-    def _refuse(self, job: Job, now: float) -> None:
+    def _stop(self, job: Job) -> None:
+        """Ask a handler to stop, once."""
+        if not job.cancelled:
+            job.cancelled = True
+            self._cancels.append(job)
+
+    def _say_working(self, job: Job, now: float) -> None:
+        if job.begun:
+            for arrival in job.arrivals:
+                if not arrival.cancelled:
+                    self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+        job.timer = self._timers.add(job, min(job.deadline + STOP_S, now + job.working_s))
+
+    def _on_overdue(self, job: Job, now: float) -> None:
+        """Nobody waits for a handler any more: it has to stop, and is watched until it does."""
+        overdue_s = now - job.deadline - STOP_S
+        if overdue_s < OVERDUE_S:
+            job.timer = self._timers.add(job, now + OVERDUE_S)
+        else:
+            job.timer = self._timers.add(job, now + OVERDUE_AGAIN_S)
+            if overdue_s < OVERDUE_AGAIN_S:
+                sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
+                text = (
+                    f"a handler of {job.service.name.decode()} goes on after the deadline of request {id_} of {sender}"
+                )
+                self._links.events.add(WARNING, f"{text}: its place stays taken until it ends")
+        self._stop(job)
+
+    def _refuse(self, job: Job, reason: Reason, now: float) -> None:
         """A job that was never started is over."""
         self._drop(job)
         for arrival in job.arrivals:
-            self._answer(REJECT, Reason.EXPIRED, job.request.id, arrival, now)
+            self._answer(REJECT, reason, job.request.id, arrival, now)
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
@@ -457,28 +473,39 @@ class WorkerCore:
     def _answer(self, command: int, code: int, id_: bytes, arrival: Arrival, now: float) -> None:
         if arrival.open:
             sent_ms = int(now * 1000) & UINT32
-            self._links.send(arrival.link, pack(command, id_, 0, 0, sent_ms, 0, arrival.tag, code=code))
+            extension = self._instance if command == WORKING else b""
+            self._links.send(
+                arrival.link,
+                pack(command, id_, 0, 0, sent_ms, sent_ms if command == WORKING else 0, arrival.tag, code=code,
+                     extension=extension),
+            )  # fmt: skip
+
+    def _review(self, now: float) -> None:
+        """Spread credit anew, and forget what is too old."""
+        self._review_at = now + REVIEW_S
+        self._cache.expire(now)
+        for service in self._services.values():
+            if service.turned_away and service.running < service.concurrency and not self.draining:
+                self._invite(service, now)
+        self._grant(now)
+        for service in self._services.values():
+            service.backlog = {name: count // 2 for name, count in service.backlog.items() if count > 1}
 
     def _grant(self, now: float) -> None:
-        """Tell each broker its share of every service's concurrency, if it changed.
+        for service in self._services.values():
+            self._grant_service(service, now)
 
-        A broker with a backlog also gets the places that are idle now: what other brokers could still send for
-        them waits in the service's queue for a moment.
-        """
+    def _grant_service(self, service: Offered, now: float) -> None:
+        """Tell each broker its share of a service's concurrency, if it changed."""
         if self.draining:
             return
+        held, backlog = service.held, service.backlog
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
-        for service in self._services.values():
-            held, backlog = service.held, service.backlog
-            shares = spread(
-                service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
-            )
-            idle = service.concurrency - service.running - len(service.queue)
-            for link in up:
-                wanted = min(service.concurrency, held.get(link.name, 0) + backlog.get(link.name, 0))
-                extra = max(0, min(idle, wanted - shares[link.name])) if backlog.get(link.name) else 0
-                idle -= extra
-                grant = (link.epoch, shares[link.name] + extra)
-                if service.granted.get(link.name) != grant:
-                    service.granted[link.name] = grant
-                    self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)
+        shares = spread(
+            service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
+        )
+        for link in up:
+            grant = (link.epoch, shares[link.name])
+            if service.granted.get(link.name) != grant:
+                service.granted[link.name] = grant
+                self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)

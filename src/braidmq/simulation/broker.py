@@ -11,7 +11,7 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Member
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.process import Process
-from braidmq.simulation.record import Verdict
+from braidmq.simulation.record import Parting, Verdict
 from braidmq.simulation.registry import address_of, principal_of, verify
 from braidmq.simulation.routes import Routes
 from braidmq.simulation.sizes import sizes_of_broker
@@ -107,7 +107,7 @@ class BrokerProcess(Process):
         self._send(now)
         if now >= self.due_at:
             if now >= core.next_deadline():
-                core.on_timer(now)
+                self._on_timer(now)
             if now >= peering.next_deadline():
                 peering.on_timer(now)
         self.routes.flush()
@@ -121,6 +121,18 @@ class BrokerProcess(Process):
             self.world.trace.note(self.world.now, f"{self.name} has ended")
             self.end()
         return min(core.next_deadline(), peering.next_deadline())
+
+    def _on_timer(self, now: float) -> None:
+        """Let time pass for the core, and note whom it has given up for their silence."""
+        core = self.core
+        dead, sessions = core.counters["sessions_dead"], dict(core.sessions)
+        core.on_timer(now)
+        if core.counters["sessions_dead"] > dead:
+            for route, session in sessions.items():
+                if route not in core.sessions:
+                    self.world.record.partings.append(
+                        Parting(self.world.now, self.name, session.member.name, silent=True)
+                    )
 
     def _on_news(self, name: str, failure: Failure | None, now: float) -> None:
         if failure is None:
@@ -139,7 +151,7 @@ class BrokerProcess(Process):
         self.dealers.flush()
         for name in self.dealers.overflown():
             self.dealers.close(name)
-            peering.on_failed(name, Failure.CLOSED, now)
+            peering.on_failed(name, Failure.TOO_SLOW, now)
         self._send(now)
         self._drop_gone(now)
         for event in (*core.take_events(), *peering.take_events()):

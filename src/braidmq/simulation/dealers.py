@@ -115,11 +115,11 @@ class Dealers:
             if self._connections.get(name) is connection:
                 yield name, failure
 
-    def frames(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what has arrived, with the broker that it came from."""
+    def frames(self, *, all_of_it: bool = False) -> Iterator[tuple[str, bytes]]:
+        """Yield what has arrived, with the broker that it came from; some of it, or all."""
         readable, self._readable = self._readable, {}
         for connection in readable:
-            yield from self._frames_of(connection, all_of_it=False)
+            yield from self._frames_of(connection, all_of_it=all_of_it)
             if connection.inward.arrived:
                 self.on_arrival(connection)
 

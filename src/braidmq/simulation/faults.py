@@ -86,7 +86,7 @@ def roll(choose: Choose) -> Fault:
     return _befalls(choose, begin)
 
 
-def ambush(net: Net, rng: random.Random) -> Heal | None:
+def ambush(net: Net, rng: random.Random) -> Heal:
     """The next worker that a request reaches is stopped in this very moment, for as long as its client waits or longer.
 
     So the request lies in the stopped process while its client may try another one.
@@ -95,15 +95,62 @@ def ambush(net: Net, rng: random.Random) -> Heal | None:
 
     def spring(worker: Process) -> None:
         net.network.ambush = None
-        if worker.up and not worker.paused:
-            net.world.later(duration_s, _pause(net, worker))
-
-    net.network.ambush = spring
+        _stand_still(net, worker, duration_s)
 
     def end() -> None:
         net.network.ambush = None
 
+    net.network.ambush = spring
     return end
+
+
+def stall_caller(net: Net, rng: random.Random) -> Heal:
+    """The next client that sends a request stands still in this very moment, as if its caller blocked the event loop.
+
+    So the answers wait in the process that asked for them, which has heard nothing for as long when it goes on.
+    """
+    duration_s = net.plan.settings.exchange_timeout_s * rng.uniform(0.5, 3.0)
+
+    def spring(client: Process) -> None:
+        net.network.trap = None
+        net.world.later(0.0, lambda: _stand_still(net, client, duration_s))  # after all that it sends in this turn
+
+    def end() -> None:
+        net.network.trap = None
+
+    net.network.trap = spring
+    return end
+
+
+def kill_relay(net: Net, rng: random.Random) -> Heal:
+    """The next broker that passes a request on is killed while that is on its way, or when it has just come."""
+    pause_s = rng.uniform(0.0, net.plan.delay_s[1])
+    back_s = rng.uniform(0.1, 1.0)
+
+    def spring(broker: Process) -> None:
+        net.network.relay = None
+        net.world.later(pause_s, lambda: strike(broker))
+
+    def strike(broker: Process) -> None:
+        if broker.up and not broker.paused:
+            recover = _say(net, broker, "kill")
+            broker.kill()
+            net.world.later(back_s, lambda: restart(broker, recover))
+
+    def restart(broker: Process, recover: Heal) -> None:
+        if net.buried != broker.name:
+            _restart(broker, recover)
+
+    def end() -> None:
+        net.network.relay = None
+
+    net.network.relay = spring
+    return end
+
+
+def _stand_still(net: Net, process: Process, duration_s: float) -> None:
+    if process.up and not process.paused:
+        net.world.later(duration_s, _pause(net, process))
 
 
 def cut(*, both: bool) -> Fault:
@@ -149,18 +196,18 @@ def delay(net: Net, rng: random.Random) -> Heal | None:
     return _spoil(net, "delay", extra_s, pairs, lasts_s=extra_s)
 
 
-def reset(*, silent: bool) -> Fault:
-    """Some connections break: both ends learn of it at once, or, if something between forgets them, not for long."""
+def reset(kind: Literal["reset", "silence", "half-open"]) -> Fault:
+    """Some connections break: both ends learn of it at once, or not for long, or only one of them at once."""
 
     def begin(net: Net, rng: random.Random) -> None:
         connections = [each for each in net.network.connections if rng.random() < 0.3]
-        kind = "silence" if silent else "reset"
         net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
         recover = net.hamper(kind)
         for connection in connections:
-            net.network.reset(connection, silent=silent)
+            by_dealer = rng.random() < 0.5 if kind == "half-open" else None
+            net.network.reset(connection, silent=kind == "silence", by_dealer=by_dealer)
         settings = net.plan.settings
-        net.world.later(settings.dead_after_s + settings.suspicion_s if silent else 0.0, recover)
+        net.world.later(0.0 if kind == "reset" else settings.dead_after_s + settings.suspicion_s, recover)
 
     return begin
 
@@ -277,13 +324,16 @@ KINDS: Final[dict[str, Fault]] = {
     "stop-node": stop(_nodes),
     "vanish-node": vanish(_nodes),
     "ambush": ambush,
+    "stall-caller": stall_caller,
+    "kill-relay": kill_relay,
     "pause-node": pause(_running_nodes),
     "cut": cut(both=True),
     "cut-one-way": cut(both=False),
     "loss": loss,
     "delay": delay,
-    "reset": reset(silent=False),
-    "silence": reset(silent=True),
+    "reset": reset("reset"),
+    "silence": reset("silence"),
+    "half-open": reset("half-open"),
     "revoke-node": revoke_node,
     "roll-node": roll(_all_nodes),
 }

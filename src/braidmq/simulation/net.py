@@ -23,6 +23,9 @@ UNSEEN_S = 0.05
 PROMPT_S = 0.1
 """How soon a worker's death is told, and how soon its requests move on, besides what they travel."""
 
+ANSWERS_S = 1.0
+"""How soon an answer that is ready gets to its caller over a broker that runs, once they are connected."""
+
 HOPS = 12
 """How often the longest delay of a frame fits into a timeout that no sound net exceeds: there and back over a broker,
 each time after a frame that fills the pipe, and a third of the timeout until the worker's first word."""
@@ -80,6 +83,11 @@ class Net:
         )
         record.false_death_s = 0.9 * settings.suspicion_s
         record.flawless = plan.flawless
+        record.stubborn = plan.stubborn
+        if plan.patient and set(plan.kinds) <= set(SCENARIOS["long-jobs"]):
+            record.answers_s = ANSWERS_S + settings.reconnect_s_max + settings.backoff_s_max
+        elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
+            record.stalls_s = settings.dead_after_s
         if plan.kinds == ("kill-node",) and not plan.intruder:
             record.prompt_s = PROMPT_S + settings.failover_spread_s + 4 * plan.delay_s[1]
         if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.intruder:
@@ -173,6 +181,9 @@ class Net:
                 found.append(f"{node.name} holds {len(node.core.client)} calls")
             if len(node.core.worker):
                 found.append(f"{node.name} holds {len(node.core.worker)} jobs")
+            lost = sum(service.running for service in node.core.worker.services) - len(node.core.worker)
+            if lost > 0:
+                found.append(f"{node.name} has lost {lost} places")
         return found
 
     def note_views(self) -> None:

@@ -123,6 +123,8 @@ class Network:
     Attributes:
         eavesdropper: who reads everything, if somebody does.
         ambush: what is done to the next process that a request reaches from a broker, just before it can read it.
+        trap: what is done to the next process that sends a request to a broker, once it is on its way.
+        relay: what is done to the next broker that passes a request on, once it is on its way.
 
     Args:
         delay_s: the shortest and the longest time that a frame takes.
@@ -146,6 +148,8 @@ class Network:
         self.connections: dict[Connection, None] = {}
         self.eavesdropper: Eavesdropper | None = None
         self.ambush: Callable[[Process], None] | None = None
+        self.trap: Callable[[Process], None] | None = None
+        self.relay: Callable[[Process], None] | None = None
         self._rng: random.Random = world.chance("network")
         self._delay_s = delay_s
         self._frames_max = frames_max
@@ -217,15 +221,16 @@ class Network:
         return frames
 
     def journey_s(self, node: str, broker: str, *, outward: bool) -> float:
-        """Return the shortest journey so far of a frame over the newest connection of a node: 0.0 if none was read.
+        """Return the shortest journey so far of a frame over a connection of a node, of several the slowest one's.
 
-        Nobody can see a delay that all frames of a session have in common.
+        It is 0.0 if nothing was read. Nobody can see a delay that all frames of a session have in common.
         """
-        for connection in reversed(self.connections):
-            if (connection.dealers.process.name, connection.router.process.name) == (node, broker):
-                journey_s = (connection.outward if outward else connection.inward).journey_s
-                return 0.0 if journey_s == inf else journey_s
-        return 0.0
+        found = [
+            (each.outward if outward else each.inward).journey_s
+            for each in self.connections
+            if (each.dealers.process.name, each.router.process.name) == (node, broker)
+        ]
+        return max((journey_s for journey_s in found if journey_s < inf), default=0.0)
 
     # -- how connections end
 
@@ -256,20 +261,31 @@ class Network:
             at = max(mine.last_at, self.world.now + self._delay())
         self.world.at(at, lambda: self._forget(connection, by_dealer=by_dealer))
 
-    def reset(self, connection: Connection, *, silent: bool = False) -> None:
-        """Break a connection from outside: both ends learn of it, at once or only by the transport's own timeout."""
+    def reset(self, connection: Connection, *, silent: bool = False, by_dealer: bool | None = None) -> None:
+        """Break a connection from outside.
+
+        Args:
+            connection: the one to break.
+            silent: whether the ends learn of it only by the transport's own timeout, or at once.
+            by_dealer: whether only the dealer learns of it at once, or only the router; None: both alike.
+        """
         if connection.stage is not Stage.OPEN:
             return
         connection.stage = Stage.ENDED
         connection.unaware = 2
-        delay_s = self._transport_timeout_s if silent else 0.0
-        for pipe, by_dealer in ((connection.outward, True), (connection.inward, False)):
+        for pipe, outward in ((connection.outward, True), (connection.inward, False)):
             self._lose(pipe, self._rng.randint(0, len(pipe.under_way) - pipe.held))
             pipe.broken = True
-            at = max(pipe.last_at, self.world.now + self._delay()) + delay_s
-            self.world.at(at, lambda by_dealer=by_dealer: self._forget(connection, by_dealer=by_dealer))  # type: ignore[misc]
+            late = silent or by_dealer is outward
+            after_s = self._delay() + (self._transport_timeout_s if late else 0.0)
+            self.world.later(after_s, lambda pipe=pipe, outward=outward: self._break(connection, pipe, outward))  # type: ignore[misc]
 
     # -- inner
+
+    def _break(self, connection: Connection, pipe: Pipe, outward: bool) -> None:
+        """Let an end learn that its connection is broken: what has not come by then never does."""
+        self._lose(pipe, 0)
+        self._forget(connection, by_dealer=outward)
 
     def _delay(self) -> float:
         return self._rng.uniform(*self._delay_s)
@@ -281,6 +297,11 @@ class Network:
             return
         trace.frame(now, pipe.source, pipe.target, "sends", frame)
         pipe.under_way.append((frame, now))
+        if frame[5:6] == _REQUEST:
+            if self.trap is not None and pipe is connection.outward:
+                self.trap(connection.dealers.process)
+            elif self.relay is not None and pipe is connection.inward:
+                self.relay(connection.router.process)
         if connection.stage is Stage.OPENING or self.weather(pipe.source, pipe.target).cut:
             pipe.held += 1
         else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import Job
 from braidmq.errors import BraidError, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.simulation import record
@@ -22,12 +22,22 @@ if TYPE_CHECKING:
     from braidmq.simulation.net import Net
 
 
+LATE_S: Final = 0.05
+"""How late a turn may be before everything that has come is read first, as in zeromq/node_loop.py."""
+
+
 @dataclass(eq=False)
 class _Task:
-    """The handler of one job."""
+    """The handler of one job.
 
-    begun: bool = False
+    Attributes:
+        execution: what is recorded of it, once it has begun.
+        call: the call of another service that it waits for.
+    """
+
     over: bool = False
+    execution: record.Execution | None = None
+    call: bytes = b""
 
 
 class NodeProcess(Process):
@@ -55,6 +65,7 @@ class NodeProcess(Process):
         self._calls: dict[bytes, record.Call] = {}
         self._ended: dict[bytes, record.Call] = {}
         self._tasks: dict[Job, _Task] = {}
+        self._callers: dict[bytes, tuple[Job, _Task]] = {}
         self._numbers = 0
 
     # -- what happens to it
@@ -69,24 +80,10 @@ class NodeProcess(Process):
         """Make a call when it runs next."""
 
         def begin() -> None:
-            if self.stopping is not None:
-                return
-            self._numbers += 1
-            key, now, world = f"{self.name}:{self._numbers}", self.clock, self.world
-            call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
-            call.must_succeed = must_succeed
-            world.record.calls.append(call)
-            try:
-                call.id = self.core.client.request(
-                    service, payload_of(key, size_bytes), timeout_s=timeout_s, attempts=attempts, now=now
+            if self.stopping is None:
+                self._call(
+                    service, timeout_s=timeout_s, attempts=attempts, size_bytes=size_bytes, must_succeed=must_succeed
                 )
-            except BraidError as error:
-                call.ends = [(world.now, _as_recorded(error))]
-                world.trace.note(world.now, f"{self.name} may not call: {error}")
-                return
-            self._calls[call.id] = call
-            text = f"{self.name} calls {service} ({call.id.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"
-            world.trace.note(world.now, text, ids=frozenset((call.id,)))
 
         self.later(0.0, begin)
 
@@ -99,8 +96,8 @@ class NodeProcess(Process):
         """Let one caller wait no longer."""
 
         def cancel() -> None:
-            if self._calls:
-                id_ = self._rng.choice(list(self._calls))
+            if mine := [id_ for id_ in self._calls if id_ not in self._callers]:
+                id_ = self._rng.choice(mine)
                 self._calls.pop(id_).given_up_at = self.world.now
                 self.core.client.cancel(id_, self.clock)
 
@@ -108,11 +105,47 @@ class NodeProcess(Process):
 
     # -- what it does
 
+    def _call(
+        self,
+        service: str,
+        *,
+        timeout_s: float,
+        attempts: int,
+        size_bytes: int,
+        must_succeed: bool,
+        nested: bool = False,
+    ) -> bytes:
+        """Make a call now, and return its id; empty if the core refuses it."""
+        self._numbers += 1
+        key, now, world = f"{self.name}:{self._numbers}", self.clock, self.world
+        call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
+        call.must_succeed = must_succeed
+        world.record.calls.append(call)
+        try:
+            call.id = self.core.client.request(
+                service,
+                payload_of(key, size_bytes),
+                timeout_s=timeout_s,
+                attempts=attempts,
+                wait=self._net.plan.wait,
+                nested=nested,
+                now=now,
+            )
+        except BraidError as error:
+            call.ends = [(world.now, _as_recorded(error))]
+            world.trace.note(world.now, f"{self.name} may not call: {error}")
+            return b""
+        self._calls[call.id] = call
+        text = f"{self.name} calls {service} ({call.id.hex()[-6:]}): {timeout_s:.3f} s, {attempts} attempts"
+        world.trace.note(world.now, text, ids=frozenset((call.id,)))
+        return call.id
+
     def _begin(self) -> None:
         net, now = self._net, self.clock
         self._calls = {}
         self._ended = {}
         self._tasks = {}
+        self._callers = {}
         self.core = NodeCore(self.name, net.plan.settings, self._rng, verify, software="simulation", now=now)
         for service, concurrency in self.serves.items():
             self.core.worker.offer(service, concurrency)
@@ -124,20 +157,13 @@ class NodeProcess(Process):
 
     def _turn(self, now: float) -> float:
         core = self.core
-        for name, failure in self.dealers.news():
-            if failure is None:
-                core.on_connected(name, now)
-            else:
-                for _, frame in self.dealers.last_frames(name):
-                    core.on_frame(name, frame, now)
-                self._fail(name, failure, now)
-        for name, frame in self.dealers.frames():
-            core.on_frame(name, frame, now)
-            core.validate_state()
+        self._read(now)
         self.dealers.flush()
         self._hand_out()
         self._send()
         if now >= self.due_at:
+            if now - self.due_at >= LATE_S:
+                self._read(now, all_of_it=True)
             core.on_timer(now)
         self._hand_out()
         while actions := core.take_actions():
@@ -145,7 +171,7 @@ class NodeProcess(Process):
                 self._perform(action, now)
         self._send()
         for name in self.dealers.overflown():
-            self._fail(name, Failure.CLOSED, now)
+            self._fail(name, Failure.TOO_SLOW, now)
         for event in core.take_events():
             self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
         core.validate_state()
@@ -156,11 +182,28 @@ class NodeProcess(Process):
             self._end()
         return core.next_deadline()
 
+    def _read(self, now: float, *, all_of_it: bool = False) -> None:
+        """Take in what has come, and which connections have come about or ended."""
+        core = self.core
+        for name, failure in self.dealers.news():
+            if failure is None:
+                core.on_connected(name, now)
+            else:
+                for _, frame in self.dealers.last_frames(name):
+                    core.on_frame(name, frame, now)
+                self._fail(name, failure, now)
+        for name, frame in self.dealers.frames(all_of_it=all_of_it):
+            core.on_frame(name, frame, now)
+            core.validate_state()
+
     def _send(self) -> None:
         for name, messages in self.core.take_sends().items():
             self.dealers.send(name, messages)
 
     def _end(self) -> None:
+        for task in self._tasks.values():
+            if task.execution is not None:
+                task.execution.ended = self.world.now
         for call in self._calls.values():
             call.given_up_at = self.world.now
         self._calls = {}
@@ -168,16 +211,22 @@ class NodeProcess(Process):
         self.world.trace.note(self.world.now, f"{self.name} has ended")
 
     def _fail(self, name: str, failure: Failure, now: float) -> None:
+        self._note_parting(name, silent=False)
         unsent = self.dealers.close(name)
         self.core.on_failed(name, failure, unsent, now)
 
     def _perform(self, action: Action, now: float) -> None:
         if isinstance(action, Close):
+            link = self.core.links.links.get(action.name)
+            self._note_parting(action.name, silent=link is not None and link.failure is Failure.SILENT)
             self.dealers.close(action.name)
         elif isinstance(action, Resolve):
             self.core.on_resolved(action.name, list(action.endpoints), now)
         else:
             self.dealers.open(action)
+
+    def _note_parting(self, broker: str, *, silent: bool) -> None:
+        self.world.record.partings.append(record.Parting(self.world.now, self.name, broker, silent))
 
     def _hand_out(self) -> None:
         self._work()
@@ -192,6 +241,11 @@ class NodeProcess(Process):
         call.ends.append((self.world.now, _as_recorded(outcome)))
         text = f"{self.name} has the end of {id_.hex()[-6:]}: {type(outcome).__name__}"
         self.world.trace.note(self.world.now, text, ids=frozenset((id_,)))
+        caller = self._callers.pop(id_, None)
+        if caller is not None:
+            job, task = caller
+            answer = answer_to(job.request.payload)
+            self._finish(job, task, answer if isinstance(outcome, Reply) else ServiceError("UPSTREAM", str(outcome)))
 
     # -- its handlers
 
@@ -202,19 +256,23 @@ class NodeProcess(Process):
             self.later(0.0, lambda job=job, task=task: self._begin_handler(job, task))  # type: ignore[misc]
         for job in worker.take_cancels():
             found = self._tasks.get(job)
-            if found is not None and not (found.begun and self._net.plan.stubborn):
+            if found is not None and not (found.execution is not None and self._net.plan.stubborn):
+                if found.call in self._calls:
+                    self._calls.pop(found.call).given_up_at = self.world.now
+                    self.core.client.cancel(found.call, self.clock)
                 self._finish(job, found, None)
 
     def _begin_handler(self, job: Job, task: _Task) -> None:
         if task.over:
             return
+        if self.core.worker.must_look(job, self.clock):
+            self._read(self.clock, all_of_it=True)
         if not self.core.worker.begin(job, self.clock):
             del self._tasks[job]
             return
-        task.begun = True
         request, rng, world = job.request, self._work_rng, self.world
         client, broker, network = request.sender.decode("ascii", "replace"), job.link.name, self._net.network
-        execution = record.Execution(
+        task.execution = record.Execution(
             key_of(request.payload),
             self.name,
             request.id,
@@ -225,20 +283,44 @@ class NodeProcess(Process):
             client,
             network.journey_s(client, broker, outward=True) + network.journey_s(self.name, broker, outward=False),
         )
-        world.record.executions.append(execution)
+        world.record.executions.append(task.execution)
         text = f"{self.name} begins {request.id.hex()[-6:]}"
         world.trace.note(world.now, text, ids=frozenset((request.id,)))
+        work = self._net.work
         outcome: bytes | ServiceError = answer_to(request.payload)
-        if rng.random() < self._net.work.error_share:
+        if rng.random() < work.error_share:
             outcome = ServiceError("REFUSED", "as it was drawn")
-        duration_s = rng.choice(self._net.work.durations_s) * rng.uniform(0.5, 1.0)
-        self.later(duration_s, lambda: self._finish(job, task, outcome))
+        duration_s = rng.choice(work.durations_s) * rng.uniform(0.5, 1.0)
+        if work.chained_share and rng.random() < work.chained_share:
+            self.later(duration_s, lambda: self._call_another(job, task))
+        elif not (work.hanging_share and rng.random() < work.hanging_share):
+            self.later(duration_s, lambda: self._finish(job, task, outcome))
+
+    def _call_another(self, job: Job, task: _Task) -> None:
+        """Let a handler call a service, and end when that call ends."""
+        remaining_s = job.deadline - self.clock
+        if task.over or remaining_s <= 0.0:
+            self._finish(job, task, ServiceError("UPSTREAM", "no time is left"))
+            return
+        service = self._work_rng.choice(self._net.plan.services)
+        task.call = self._call(
+            service, timeout_s=remaining_s, attempts=3, size_bytes=0, must_succeed=False, nested=True
+        )
+        if task.call:
+            self._callers[task.call] = (job, task)
+        else:
+            self._finish(job, task, ServiceError("UPSTREAM", "the call was refused"))
 
     def _finish(self, job: Job, task: _Task, outcome: bytes | ServiceError | None) -> None:
-        if not task.over:
-            task.over = True
-            del self._tasks[job]
-            self.core.worker.on_done(job, outcome, self.clock)
+        if task.over:
+            return
+        task.over = True
+        del self._tasks[job]
+        self._callers.pop(task.call, None)
+        if task.execution is not None:
+            task.execution.ended = self.world.now
+            task.execution.answered = outcome is not None
+        self.core.worker.on_done(job, outcome, self.clock)
 
 
 def _as_recorded(outcome: Reply | BraidError) -> record.Reply | record.Error:

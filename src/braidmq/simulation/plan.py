@@ -17,15 +17,20 @@ T = TypeVar("T")
 SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "swarm": tuple(KINDS),
     "calm": (),
-    "brokers-die": ("kill-broker", "stop-broker", "vanish-broker"),
-    "hang": ("pause-broker", "pause-node", "ambush"),
+    "brokers-die": ("kill-broker", "kill-relay", "stop-broker", "vanish-broker"),
+    "hang": ("pause-broker", "pause-node", "ambush", "stall-caller"),
     "nodes-die": ("kill-node", "stop-node", "vanish-node", "pause-node", "ambush"),
-    "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence"),
+    "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence", "half-open"),
     "registry": ("revoke-node", "kill-broker"),
     "intruder": ("reset", "kill-node"),
     "roll": ("roll-broker",),
     "roll-nodes": ("roll-node",),
     "workers-die": ("kill-node",),
+    "saturated": ("kill-broker", "pause-broker", "pause-node", "stall-caller", "cut-one-way", "reset", "half-open"),
+    "slow-paths": ("kill-relay", "delay", "loss", "reset"),
+    "hanging": ("kill-node", "vanish-node", "kill-broker", "cut", "reset"),
+    "long-jobs": ("kill-broker", "stop-broker"),
+    "stalls": ("stall-caller", "pause-node", "pause-broker"),
 }
 """Sets of faults to draw from, by name."""
 
@@ -35,10 +40,17 @@ _ROLLING: Final = ("roll", "roll-nodes")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What handlers do: how long they take (one of these, or down to half of it), and how often they fail."""
+    """What handlers do: how long they take (one of these, or down to half of it), and how often they fail.
+
+    Attributes:
+        hanging_share: how many never end by themselves.
+        chained_share: how many call a service, perhaps their own, and end with that call.
+    """
 
     durations_s: tuple[float, ...]
     error_share: float
+    hanging_share: float = 0.0
+    chained_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,9 @@ class Plan:
         intruder: whether a registered member turns on the others.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
+        wait: what callers say of waiting for a worker.
+        patient: whether callers wait for any answer that there is: an error stands for an answer that did not get
+            through.
     """
 
     seed: int
@@ -95,6 +110,8 @@ class Plan:
     intruder: bool
     stubborn: bool
     known: int
+    wait: bool | None = None
+    patient: bool = False
 
     def __str__(self) -> str:
         return (
@@ -115,7 +132,7 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
     clients = {f"c{number}": dict[str, int]() for number in range(rng.randint(1, 3))}
     both = {"n0": dict.fromkeys(services, 4)} if rng.random() < 0.3 else {}
     brokers = tuple(f"b{number}" for number in range(rng.choice((1, 2, 2, 3, 3, 3, 4))))
-    delay_s = rng.choice(((0.0001, 0.001), (0.0005, 0.005), (0.005, 0.05)))
+    delay_s = rng.choice(((0.0001, 0.001), (0.0005, 0.005), (0.005, 0.04)))
     plan = Plan(
         seed=seed,
         settings=_settings(rng),
@@ -149,7 +166,91 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
     )
     if plan.one_stays_down:
         plan = replace(plan, known=len(brokers))  # or a node might know of nobody else
-    return _roomy(plan, scenario) if scenario in (*_ROLLING, "workers-die") else plan
+    if scenario in (*_ROLLING, "workers-die"):
+        return _roomy(plan, scenario)
+    if scenario in ("stalls", "long-jobs"):
+        return _patient(plan, scenario)
+    return _laden(plan, scenario)
+
+
+def _laden(plan: Plan, scenario: str) -> Plan:
+    """Return a plan whose workers have more to do, or have handlers that hang, or that call others.
+
+    Its draws are its own, so that those of other plans stay as they are.
+    """
+    rng = random.Random(f"load of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
+    work, stubborn = plan.work, plan.stubborn
+    if scenario == "saturated":
+        plan = _eager(plan, rng)
+    elif scenario == "slow-paths":
+        plan = replace(_eager(plan, rng), extra_s=0.3)
+        work = Work((0.02, 0.1), 0.0)
+    if scenario == "saturated" or (scenario == "swarm" and rng.random() < 0.3):
+        few = rng.choice((1, 1, 2))
+        work = replace(work, durations_s=rng.choice(((0.02, 0.1), (0.1, 0.5), (0.3, 2.0))))
+        nodes = {name: dict.fromkeys(serves, few) for name, serves in plan.nodes.items()}
+        plan = replace(plan, nodes=nodes, timeouts_s=rng.choice(((2.0, 8.0), (5.0,), (8.0,))))
+    if scenario == "hanging" or (scenario == "swarm" and rng.random() < 0.2):
+        work, stubborn = replace(work, hanging_share=rng.choice((0.02, 0.1))), False
+    if scenario in ("saturated", "swarm") and rng.random() < 0.2:
+        work = replace(work, chained_share=rng.choice((0.1, 0.5)))
+    return replace(plan, work=work, stubborn=stubborn, wait=rng.choice((None, None, True, False)))
+
+
+def _eager(plan: Plan, rng: random.Random) -> Plan:
+    """Return a plan in which nothing but the workers keeps a call from being run, and again if need be."""
+    return replace(
+        plan,
+        settings=replace(
+            plan.settings,
+            exchange_timeout_s=rng.choice((0.3, 1.0)),
+            in_flight_max=256,
+            in_flight_bytes_max=64 * KIB * KIB,
+            queue_messages_max=1_000,
+            queue_bytes_max=64 * KIB * KIB,
+            retry_budget_ratio=1.0,
+            retry_budget_max=10.0,
+            brokers_connected_max=16,
+        ),
+        brokers=plan.brokers if len(plan.brokers) > 1 else ("b0", "b1"),
+        nodes={**dict.fromkeys(("w0", "w1"), dict.fromkeys(plan.services, 8)), **plan.nodes},
+        calls=120,
+        burst=rng.choice((3, 20)),
+        timeouts_s=(8.0,),
+        attempts=(20,),
+        fault_every_s=0.3,
+        safety_s=5.0,
+        one_stays_down=False,
+    )
+
+
+def _patient(plan: Plan, scenario: str) -> Plan:
+    """Return a plan in which callers wait for long enough, and may try often enough, for any answer that there is."""
+    rng = random.Random(f"patience of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
+    long = scenario == "long-jobs"
+    return replace(
+        plan,
+        settings=Settings.test(
+            settle_s=1.0,
+            dedup_bytes_max=64 * KIB * KIB,
+            retry_budget_ratio=plan.settings.retry_budget_ratio,
+            retry_budget_max=plan.settings.retry_budget_max,
+        ),
+        brokers=plan.brokers if len(plan.brokers) > 1 else ("b0", "b1"),
+        nodes={name: dict.fromkeys(serves, 64) for name, serves in plan.nodes.items()},
+        safety_s=8.0,
+        calls=plan.calls if long else 120,
+        burst=20 if long else rng.choice((5, 20)),
+        timeouts_s=(12.0,) if long else (8.0,),
+        attempts=(20,),
+        payload_bytes=(0, 200),
+        work=Work(rng.choice(((1.5, 4.0), (3.0,))) if long else rng.choice(((0.001,), (0.01, 0.3))), 0.0),
+        frames_max=1000,
+        frames_per_turn=plan.frames_per_turn if long else rng.choice((1, 64)),
+        one_stays_down=False,
+        stubborn=False,
+        patient=True,
+    )
 
 
 def _roomy(plan: Plan, scenario: str) -> Plan:

@@ -72,6 +72,8 @@ class Execution(msgspec.Struct, gc=False):
         life: counts the worker's processes: a new one remembers nothing.
         client: who sent it, as the handler is told; empty if that is not recorded.
         unseen_s: what every frame on its way took at least in these sessions, which nobody can see as a delay.
+        ended: when the handler ended, or its process; None if it goes on, or if that is not recorded.
+        answered: whether the handler ended with an answer.
     """
 
     key: str
@@ -83,6 +85,8 @@ class Execution(msgspec.Struct, gc=False):
     life: int = 0
     client: str = ""
     unseen_s: float = 0.0
+    ended: float | None = None
+    answered: bool = False
 
 
 class Passage(msgspec.Struct, gc=False):
@@ -100,6 +104,7 @@ class Passage(msgspec.Struct, gc=False):
     code: int = 0
     service: str = ""
     tag: int = 0
+    receiver: str = ""
 
 
 class Rights(msgspec.Struct, gc=False, frozen=True):
@@ -124,6 +129,21 @@ class Verdict(msgspec.Struct, gc=False):
     at: float
     by: str
     about: str
+
+
+class Parting(msgspec.Struct, gc=False):
+    """A member's connection to a broker, or a broker's to a member, was over.
+
+    Attributes:
+        by: who took it for over.
+        about: who was at the other end.
+        silent: whether that was for its silence, and not because the connection had ended.
+    """
+
+    at: float
+    by: str
+    about: str
+    silent: bool
 
 
 class End(msgspec.Struct, gc=False):
@@ -156,6 +176,12 @@ class Record(msgspec.Struct):
         undisturbed: whether nothing goes wrong in the whole run.
         prompt_s: how soon a worker's death must be told and its requests move on; 0 if something else may delay that.
         avoided_s: how soon a silent worker must get nothing new any more; 0 if something else may delay that.
+        answers_s: how long before its end a call's answer must be ready for the call not to fail; 0 if something else
+            than the death of brokers may keep the answer from its caller.
+        stalls_s: the shortest silence for which anybody is given up, where nothing happens but that processes stand
+            still for a time; 0 elsewhere.
+        stubborn: whether handlers go on although they are told to stop.
+        partings: the connections that were over, as those who took part saw it.
         flawless: whether nothing happens that a caller may notice: no error, nothing flagged, nothing run twice.
         breaches: what somebody got that was not meant for it.
         sizes: the size that was nearest to its bound, with the bound, by owner and name.
@@ -173,7 +199,11 @@ class Record(msgspec.Struct):
     undisturbed: bool = False
     prompt_s: float = 0.0
     avoided_s: float = 0.0
+    answers_s: float = 0.0
+    stalls_s: float = 0.0
+    stubborn: bool = False
     flawless: bool = False
+    partings: list[Parting] = []
     breaches: list[End] = []
     calls: list[Call] = []
     executions: list[Execution] = []

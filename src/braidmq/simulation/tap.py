@@ -17,8 +17,11 @@ def passages(
         if message[5] >= CONTROL_FIRST or message[4] >> 4 != MAJOR or len(message) < PREFIX_BYTES:
             continue
         fields = PREFIX.unpack_from(message)
-        _, _, command, flags, retry_count, _, _, tag, id_, service_bytes, sender_bytes, _, code, _, _ = fields
+        _, _, command, flags, retry_count, _, _, tag, id_, service_bytes, sender_bytes, receiver_bytes, code, _, _ = (
+            fields
+        )
         sender_at = PREFIX_BYTES + service_bytes
+        receiver_at = sender_at + sender_bytes
         yield Passage(
             at,
             broker,
@@ -26,10 +29,11 @@ def passages(
             peer,
             command,
             id_,
-            message[sender_at : sender_at + sender_bytes].decode("ascii", "replace"),
+            message[sender_at:receiver_at].decode("ascii", "replace"),
             bool(flags & _DUPLICATE),
             retry_count,
             code,
             message[PREFIX_BYTES:sender_at].decode("ascii", "replace"),
             tag,
+            message[receiver_at : receiver_at + receiver_bytes].decode("ascii", "replace"),
         )

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from braidmq.errors import ProtocolError, ServiceError
 from braidmq.wire import gossip
-from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.envelope import COMMON, INSTANCE_BYTES, MAJOR, UINT32, VERSION, Command
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 
@@ -20,9 +20,15 @@ Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
 class Hello(Struct, frozen=True, omit_defaults=True):
-    """The first message on a connection, from the side that connected."""
+    """The first message on a connection, from the side that connected.
+
+    Attributes:
+        software: what runs there.
+        instance: a random number of the process, by which it is told apart from others with the same key.
+    """
 
     software: Text = ""
+    instance: Annotated[bytes, Meta(max_length=INSTANCE_BYTES)] = b""
 
 
 class Welcome(Struct, frozen=True, omit_defaults=True):

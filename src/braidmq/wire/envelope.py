@@ -42,6 +42,7 @@ class Command(IntEnum):
     REJECT = 4
     CANCEL = 5
     LOST = 6
+    RENEW = 7
     HELLO = 32
     WELCOME = 33
     READY = 34
@@ -69,6 +70,7 @@ WORKING: Final = int(Command.WORKING)
 REJECT: Final = int(Command.REJECT)
 CANCEL: Final = int(Command.CANCEL)
 LOST: Final = int(Command.LOST)
+RENEW: Final = int(Command.RENEW)
 CONTROL_FIRST: Final = 32
 """The first number of a control message."""
 
@@ -90,9 +92,22 @@ class Progress(IntEnum):
     """The code of a WORKING."""
 
     RUNNING = 0
-    """The worker named by the sender has the request."""
+    """The worker named by the sender runs the request."""
     QUEUED = 1
-    """The request waits in a broker's queue."""
+    """The request waits in a broker's queue, and its client is asked for RENEW."""
+    SILENT = 2
+    """The worker named by the sender was given the request, and has said nothing since. It is no sign of life."""
+
+
+class Withdrawal(IntEnum):
+    """The code of a CANCEL: how much less is expected of an attempt."""
+
+    GIVEN_UP = 0
+    """Nobody waits for the request any more."""
+    SUPERSEDED = 1
+    """Another attempt is on its way. If this one has not begun, it must not; if it has, its answer still counts."""
+    ORPHANED = 2
+    """Nobody can be answered over this path. The request may come again over another one, and join what runs."""
 
 
 class Reason(IntEnum):
@@ -108,9 +123,23 @@ class Reason(IntEnum):
 
 _REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
 
-_HEADERS: Final = 1
 _FIELD: Final = struct.Struct("!BH")
 _HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
+
+
+class Field(IntEnum):
+    """The types of the fields of an extension block."""
+
+    HEADERS = 1
+    """A MessagePack map of strings to strings: the caller's."""
+    INSTANCE = 2
+    """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
+    AVOID = 3
+    """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
+
+
+INSTANCE_BYTES: Final = 8
+"""Length of the random number that tells the processes with one join file apart."""
 
 
 FIELDS: Final = (
@@ -128,13 +157,14 @@ class Envelope:
         flags: see Flag.
         retry_count: attempts before this one that may have been run.
         sent_ms: when the peer wrote it, on the peer's own clock, modulo 2**32.
-        time_ms: REQUEST: time left. REJECT: when to come back, 0 if unknown.
+        time_ms: REQUEST: time left. REJECT: when to come back, 0 if unknown. WORKING: when its writer wrote it, on the
+            writer's clock, modulo 2**32. RENEW: that number of the WORKING that it answers.
         tag: chosen by whoever sent the REQUEST over this hop, and returned with every answer to it.
         id: the id of the request.
         service: the service called.
         sender: REQUEST: the client; answers: the worker or broker. Stamped by the broker.
         receiver: REQUEST: the worker it is addressed to, or empty; answers: the client.
-        code: Outcome, Progress or Reason.
+        code: Outcome, Progress, Reason or Withdrawal.
         working_ms: REQUEST: how often the client wants to hear WORKING; 0 leaves it to the worker.
         extension: the undecoded extension block.
         payload: the user's bytes.
@@ -271,8 +301,33 @@ def decode(message: bytes) -> Envelope:
     )  # fmt: skip
 
 
+def pack_field(kind: int, body: bytes) -> bytes:
+    """Return a field of an extension block."""
+    return _FIELD.pack(kind, len(body)) + body
+
+
+def field_of(extension: bytes, kind: int) -> bytes | None:
+    """Return the body of the first field of a type in an extension block, or None.
+
+    Raises:
+        ProtocolError: the block is malformed.
+    """
+    at, end = 0, len(extension)
+    while at < end:
+        if end - at < _FIELD.size:
+            raise ProtocolError("an extension field is cut off")
+        found, size = _FIELD.unpack_from(extension, at)
+        at += _FIELD.size
+        if size > end - at:
+            raise ProtocolError("an extension field reaches beyond its block")
+        if found == kind:
+            return extension[at : at + size]
+        at += size
+    return None
+
+
 def encode_headers(headers: Mapping[Any, Any]) -> bytes:
-    """Return the extension block that carries `headers`; empty for none.
+    """Return the extension field that carries `headers`; empty for none.
 
     Raises:
         ConfigError: a header is not a string of valid Unicode, or all of them are too large.
@@ -287,7 +342,7 @@ def encode_headers(headers: Mapping[Any, Any]) -> bytes:
         raise ConfigError(f"a header is not valid Unicode: {error}") from None
     if len(body) > HEADERS_BYTES_MAX:
         raise ConfigError(f"headers of {len(body)} bytes exceed {HEADERS_BYTES_MAX}: put them into the payload")
-    return _FIELD.pack(_HEADERS, len(body)) + body
+    return pack_field(Field.HEADERS, body)
 
 
 def decode_headers(extension: bytes) -> dict[str, str]:
@@ -296,21 +351,13 @@ def decode_headers(extension: bytes) -> dict[str, str]:
     Raises:
         ProtocolError: the block is malformed.
     """
-    at, end = 0, len(extension)
-    while at < end:
-        if end - at < _FIELD.size:
-            raise ProtocolError("an extension field is cut off")
-        kind, size = _FIELD.unpack_from(extension, at)
-        at += _FIELD.size
-        if size > end - at:
-            raise ProtocolError("an extension field reaches beyond its block")
-        if kind == _HEADERS:
-            try:
-                return _HEADERS_DECODER.decode(extension[at : at + size])
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise ProtocolError(f"the headers are malformed: {error}") from None
-        at += size
-    return {}
+    body = field_of(extension, Field.HEADERS)
+    if body is None:
+        return {}
+    try:
+        return _HEADERS_DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"the headers are malformed: {error}") from None
 
 
 def reply_id(request_id: bytes) -> bytes:

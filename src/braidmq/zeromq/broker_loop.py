@@ -210,7 +210,7 @@ class BrokerLoop:
         """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
         if dealer.overflown:
             self._close_dealer(dealer.name)
-            self._peering.on_failed(dealer.name, Failure.CLOSED, now)
+            self._peering.on_failed(dealer.name, Failure.TOO_SLOW, now)
             return
         if dealer.blocked:
             self._blocked[dealer.name] = dealer

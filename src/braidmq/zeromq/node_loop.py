@@ -15,20 +15,24 @@ from typing import Any, Final
 import zmq
 
 from braidmq import __version__
+from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.lookups import Lookups
-from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.sockets import FRAMES_MAX, new_context
 from braidmq.zeromq.trusted import address_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
+
+LATE_S: Final = 0.05
+"""How late a turn may be before everything that has come is read first: who has stood still must not take that for the
+silence of others."""
 
 TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
@@ -106,13 +110,23 @@ class NodeLoop:
         attempts: int | None,
         via: str | None,
         headers: Mapping[Any, Any] | None,
+        wait: bool | None = None,
+        nested: bool = False,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self._closed:
             raise NodeClosed("the node is closed")
         client = self.core.client
         id_ = client.request(
-            service, payload, timeout_s=timeout_s, attempts=attempts, via=via, headers=headers, now=self.clock()
+            service,
+            payload,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            via=via,
+            headers=headers,
+            wait=wait,
+            nested=nested,
+            now=self.clock(),
         )
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
@@ -141,7 +155,12 @@ class NodeLoop:
 
     def begin(self, job: Job) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended."""
-        may_begin = self.core.worker.begin(job, self.clock())
+        worker = self.core.worker
+        if worker.must_look(job, self.clock()):
+            dealer = self._dealers.get(job.link.name)
+            if dealer is not None:
+                self._look_at(dealer)
+        may_begin = worker.begin(job, self.clock())
         if not may_begin:
             self.schedule()
         return may_begin
@@ -214,6 +233,9 @@ class NodeLoop:
         self._send()  # before the rest of the turn: whoever waits for it goes on meanwhile
         if now >= self._timer_due:
             self._cancel_timer()  # it may come as much as TIMER_SLACK_S after this turn
+            if now - self._timer_due >= LATE_S:
+                for dealer in list(self._dealers.values()):
+                    self._look_at(dealer)
             core.on_timer(now)
         self._hand_out()
         self._act(now)
@@ -263,7 +285,7 @@ class NodeLoop:
         if self._dealers.get(dealer.name) is not dealer:
             return
         if dealer.overflown:
-            self._fail(dealer, Failure.CLOSED)
+            self._fail(dealer, Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer)
         elif dealer.blocked:
@@ -376,9 +398,19 @@ class NodeLoop:
                 self._fail(dealer, failure)
                 return
 
+    def _look_at(self, dealer: Dealer) -> None:
+        """Take in all that has come over a connection, and whether it has ended: something is judged by it next."""
+        if self._dealers.get(dealer.name) is dealer:
+            self._drain_frames(dealer)
+            self._on_events(dealer)
+            self._used[dealer.name] = dealer
+            self.schedule()
+
     def _drain_frames(self, dealer: Dealer) -> None:
-        """Take what arrived before the connection ended: an answer in it spares its request a retry."""
+        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry."""
         now = self.clock()
-        while dealer.has_more():
+        frames = 0
+        while frames < FRAMES_MAX and dealer.has_more():
             for frame in dealer.receive():
+                frames += 1
                 self.core.on_frame(dealer.name, frame, now)

@@ -140,7 +140,7 @@ class TestAbout:
         worker = rig.worker(credit=3)
         for _ in range(5):
             client.request()
-        rig.advance(ABOUT_S + TICK_S)
+        rig.advance(ABOUT_S + TICK_S, heartbeats=True)
         (about,) = peer.of(About)
         assert about == About(BROKER, 2, endpoints, 2, 3, 2, settled=True, services=[ServiceAbout("echo", 1, 0)])
         worker.goodbye()
@@ -207,7 +207,7 @@ class TestAbout:
         workers = [rig.worker(f"w{number}", f"s{number}") for number in range(8)]
         rig.advance(1.0, heartbeats=True)
         peer.take()
-        for step in range(200):
+        for step in range(round(10.0 / TICK_S)):
             workers[0].ready("s0", 1 + step)
             rig.advance(TICK_S, heartbeats=True)
         versions = [about.version for about in peer.of(About)]

@@ -75,7 +75,7 @@ class TestGarbage:
         client.frame(patched(encode(client.envelope()), SERVICE_BYTES_AT, 255) + encode(client.envelope()))
         assert len(worker.requests()) == 1
 
-    @pytest.mark.parametrize("command", [0, 7, 31, 51, 99, 255])
+    @pytest.mark.parametrize("command", [0, 8, 31, 51, 99, 255])
     def test_unknown_command_is_skipped(self, command: int) -> None:
         rig = Rig()
         client = rig.client()

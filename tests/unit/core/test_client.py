@@ -15,8 +15,8 @@ from braidmq.errors import (
 )
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, REPLY, Envelope, decode_headers
-from rigs.calls import error_of, flagged, reply_of
+from braidmq.wire.envelope import REPLY, Envelope, decode_headers
+from rigs.calls import called_back, error_of, flagged, reply_of
 from rigs.node_rig import START, answer_to
 
 
@@ -307,7 +307,7 @@ class TestDeadline:
         attempts += rig.sent()
         rig.advance(0.5)
         for broker, request in attempts:
-            (cancel,) = broker.take(CANCEL)
+            (cancel,) = called_back(broker)
             assert (cancel.id, cancel.tag) == (request.id, request.tag)
 
     def test_call_that_is_over_is_not_sent_when_a_broker_comes_up(self, make: Any) -> None:
@@ -405,7 +405,7 @@ class TestCancel:
         attempts += rig.sent()
         rig.cancel(id_)
         for broker, request in attempts:
-            (cancel,) = broker.take(CANCEL)
+            (cancel,) = called_back(broker)
             assert (cancel.id, cancel.tag) == (id_, request.tag)
         assert not len(rig.client)
 
@@ -418,7 +418,7 @@ class TestCancel:
         rig.advance(0.3)
         assert first.connected
         rig.cancel(id_)
-        assert not first.take(CANCEL)
+        assert not called_back(first)
 
     def test_ends_without_a_result(self, make: Any) -> None:
         rig = make("a")

@@ -19,8 +19,8 @@ from braidmq.errors import (
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, Envelope, Progress, Reason, encode
-from rigs.calls import UNPAID, error_of, flagged, reply_of, spend_budget
+from braidmq.wire.envelope import Envelope, Progress, Reason, encode
+from rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
 from rigs.node_rig import WORKER, Broker
 
 
@@ -148,6 +148,7 @@ class TestRejected:
         id_ = rig.call(attempts=3)
         broker, request = rig.attempt()
         broker.lose(request)
+        rig.advance(HOLD_S)
         broker, request = rig.attempt()
         broker.reject(request, Reason.BUSY)
         rig.advance(0.2)
@@ -224,7 +225,7 @@ class TestUnknown:
         rig.call()
         first, request = rig.attempt()
         first.crash()
-        rig.advance(0.06)
+        rig.advance(HOLD_S)
         second, retry = rig.attempt()
         assert second is not first
         assert flagged(retry)
@@ -242,11 +243,13 @@ class TestUnknown:
         assert flagged(retry)
         assert (retry.id, retry.retry_count) == (request.id, 1)
 
-    def test_lost_sends_a_flagged_copy_at_once(self, make: Any) -> None:
+    def test_lost_sends_a_flagged_copy_once_the_lost_one_cannot_begin_any_more(self, make: Any) -> None:
         rig = make("a", "b")
         rig.call()
         first, request = rig.attempt()
         first.lose(request)
+        assert not rig.sent()
+        rig.advance(HOLD_S)
         second, retry = rig.attempt()
         assert second is not first
         assert flagged(retry)
@@ -257,6 +260,7 @@ class TestUnknown:
         id_ = rig.call()
         broker, request = rig.attempt()
         broker.lose(request)
+        rig.advance(HOLD_S)
         broker, request = rig.attempt()
         broker.reply(request)
         assert reply_of(rig, id_).possible_duplicate
@@ -276,8 +280,10 @@ class TestUnknown:
         broker.reject(request, Reason.DRAINING)
         broker, request = rig.attempt()
         broker.lose(request)
+        rig.advance(HOLD_S)
         broker, request = rig.attempt()
         broker.lose(request)
+        rig.advance(HOLD_S)
         assert rig.attempt()[1].retry_count == 2
 
     def test_first_failover_is_free(self, make: Any) -> None:
@@ -286,6 +292,7 @@ class TestUnknown:
         rig.call()
         broker, request = rig.attempt()
         broker.lose(request)
+        rig.advance(HOLD_S)
         assert rig.attempt()
 
     def test_further_failovers_wait_for_the_budget(self, make: Any) -> None:
@@ -295,7 +302,8 @@ class TestUnknown:
         for _ in range(2):
             broker, request = rig.attempt()
             broker.lose(request)
-        rig.advance(59.0)
+            rig.advance(HOLD_S)
+        rig.advance(59.0 - 2 * HOLD_S)
         assert not rig.sent()
         rig.advance(1.1)
         error_of(rig, id_, DeadlineExceeded, attempts=2, maybe_executed=True)
@@ -307,7 +315,8 @@ class TestUnknown:
         for _ in range(2):
             broker, request = rig.attempt()
             broker.lose(request)
-        rig.advance(1.9)
+            rig.advance(HOLD_S)
+        rig.advance(1.9 - HOLD_S)
         assert not rig.sent()
         rig.advance(3.0)
         assert rig.sent()
@@ -318,6 +327,7 @@ class TestUnknown:
             rig.call()
         rig["b"].requests()
         moved = len(rig["a"].requests())
+        rig.advance(HOLD_S)
         rig["a"].crash()
         waves = []
         for _ in range(7):
@@ -328,13 +338,22 @@ class TestUnknown:
         assert sum(wave > 0 for wave in waves) >= 4
         assert max(waves) < moved / 2
 
-    def test_single_failover_is_hardly_delayed(self, make: Any) -> None:
+    def test_single_failover_of_a_call_that_is_not_young_is_hardly_delayed(self, make: Any) -> None:
         rig = make("a", "b")
         rig.call()
         broker, _ = rig.attempt()
+        rig.advance(HOLD_S)
         broker.crash()
         rig.advance(0.02)
         assert rig.sent()
+
+    def test_what_is_known_to_run_goes_on_at_once(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig.call()
+        broker, request = rig.attempt()
+        broker.working(request)
+        broker.lose(request)
+        assert rig.attempt()
 
 
 class TestBudget:
@@ -436,12 +455,14 @@ class TestAttempts:
             broker, request = rig.attempt()
             tried.append(broker.name)
             broker.lose(request)
+            rig.advance(HOLD_S)
         assert sorted(tried) == ["a", "b", "c"]
 
     def test_tried_broker_is_tried_again_if_there_is_no_other(self, make: Any) -> None:
         rig = make("a")
         rig.call()
         rig["a"].lose(rig["a"].request())
+        rig.advance(HOLD_S)
         assert flagged(rig["a"].request())
 
     def test_late_answer_to_an_earlier_attempt_ends_the_call(self, make: Any) -> None:
@@ -461,8 +482,8 @@ class TestAttempts:
         rig.advance(1.05)
         second, retry = rig.attempt()
         first.reply(request)
-        assert not first.take(CANCEL)
-        (cancel,) = second.take(CANCEL)
+        assert not called_back(first)
+        (cancel,) = called_back(second)
         assert cancel.tag == retry.tag
 
     def test_after_the_last_attempt_a_late_answer_still_counts(self, make: Any) -> None:
@@ -591,6 +612,7 @@ def test_all_attempts_carry_the_same_id_service_payload_and_headers(make: Any) -
     rig.call(payload=b"same", headers={"k": "v"})
     broker, first = rig.attempt()
     broker.lose(first)
+    rig.advance(HOLD_S)
     _, second = rig.attempt()
     assert (first.id, first.service, first.payload, first.extension) == (
         second.id, second.service, second.payload, second.extension,

@@ -10,11 +10,19 @@ totals = st.integers(1, 10_000)
 
 
 @given(totals, demands)
-def test_shares_sum_up_to_the_total_and_each_broker_gets_one(total: int, demand: dict[str, int]) -> None:
+def test_those_with_a_demand_share_it_all_and_the_others_get_one_on_top(total: int, demand: dict[str, int]) -> None:
     shares = spread(total, demand)
     assert shares.keys() == demand.keys()
     assert min(shares.values()) >= 1
-    assert sum(shares.values()) == max(total, len(demand))
+    active = [name for name, wanted in demand.items() if wanted] or list(demand)
+    assert sum(shares[name] for name in active) == max(total, len(active))
+    assert all(shares[name] == 1 for name in demand if name not in active)
+
+
+@given(totals, st.integers(1, 2**32), st.integers(0, 30))
+def test_a_single_busy_broker_may_fill_the_worker(total: int, wanted: int, idle: int) -> None:
+    demand = {"busy": wanted, **{f"idle{number}": 0 for number in range(idle)}}
+    assert spread(total, demand)["busy"] == total
 
 
 @given(totals, demands)

@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.core.exchange import Account, Exchange, Service, Session, SessionState, Slot
+from braidmq.core.exchange import PROBE_EVERY, Account, Exchange, Service, Session, SessionState, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.envelope import VERSION
@@ -12,18 +12,19 @@ def session(name: str = "w") -> Session:
 
 def slot(service: Service, worker: Session, credit: int = 1) -> Slot:
     made = worker.slots[service.name] = service.slots[worker] = Slot(service, worker)
-    made.credit = made.outstanding_max = credit
+    made.credit = credit
     service.offer(made)
     return made
 
 
-def exchange(service: Service) -> Exchange:
+def exchange(service: Service, client: str = "c") -> Exchange:
     return Exchange(
-        session("c"),
+        session(client),
         1,
         bytes(16),
         service,
         deadline=1.0,
+        sure_until=1.0,
         size_bytes=100,
         version=VERSION,
         flags=0,
@@ -57,6 +58,35 @@ class TestService:
         assert service.balancer.pick() is made
         assert service.available()
 
+    def test_worker_that_has_no_place_is_not_offered_but_counts(self) -> None:
+        service = Service(b"echo", Settings())
+        made = slot(service, session())
+        made.full = True
+        service.offer(made)
+        assert service.pick() is None
+        assert service.available()
+        assert service.free_credit() == 0
+        service.validate_state(Settings())
+
+    def test_avoided_workers_are_picked_only_if_there_is_no_other(self) -> None:
+        service = Service(b"echo", Settings())
+        first, second = slot(service, session("w1")), slot(service, session("w2"))
+        assert service.pick_other([first]) is second
+        assert service.pick_other([second]) is first
+        assert service.pick_other([first, second]) in (first, second)
+        service.validate_state(Settings())
+
+    def test_slower_worker_is_probed_now_and_then(self) -> None:
+        service = Service(b"echo", Settings())
+        fast, slow = slot(service, session("fast")), slot(service, session("slow"))
+        for _ in range(4):
+            service.balancer.observe(fast, 0.01)
+            service.balancer.observe(slow, 0.1)
+        service.offer(slow)
+        picks = [service.pick() for _ in range(4 * PROBE_EVERY)]
+        assert picks.count(slow) == 4
+        assert picks.count(fast) == 4 * PROBE_EVERY - 4
+
     def test_service_is_available_while_its_workers_are_busy(self) -> None:
         service = Service(b"echo", Settings())
         made = slot(service, session())
@@ -78,11 +108,6 @@ class TestValidateState:
         with pytest.raises(AssertionError):
             service.validate_state(Settings())
 
-    def test_sees_a_worker_above_its_credit(self) -> None:
-        service = Service(b"echo", Settings())
-        slot(service, session()).outstanding = 2
-        self.broken(service)
-
     def test_sees_a_worker_that_is_not_offered(self) -> None:
         service = Service(b"echo", Settings())
         service.balancer.remove(slot(service, session()))
@@ -95,15 +120,15 @@ class TestValidateState:
         worker.state = SessionState.SUSPECT
         self.broken(service)
 
-    def test_sees_a_wrong_count(self) -> None:
+    def test_sees_a_request_of_another_service(self) -> None:
         service = Service(b"echo", Settings())
-        slot(service, session())
-        service.queued = 1
+        other = exchange(Service(b"other", Settings()))
+        service.queue.add(other.account, other)
         self.broken(service)
 
     def test_sees_a_request_that_waits_beside_free_credit(self) -> None:
         service = Service(b"echo", Settings())
         slot(service, session())
-        service.queue[exchange(service)] = None
-        service.queued = 1
+        waiting = exchange(service)
+        service.queue.add(waiting.account, waiting)
         self.broken(service)

@@ -7,6 +7,7 @@ from braidmq.core.links import TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
+from braidmq.wire.envelope import INSTANCE_BYTES
 from rigs.node_rig import NODE, START, NodeRig, address
 
 
@@ -17,7 +18,10 @@ class TestConnect:
         rig.advance(0.1)
         assert not rig["a"].inbox
         rig["a"].handshake()
-        assert rig["a"].inbox == [control.Hello("rig")]
+        (hello,) = rig["a"].inbox
+        assert isinstance(hello, control.Hello)
+        assert hello.software == "rig"
+        assert len(hello.instance) == INSTANCE_BYTES
 
     def test_welcome_opens_the_session(self, make: Any) -> None:
         rig = make("a", connect=False)

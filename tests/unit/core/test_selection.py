@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from braidmq.core.client import SEEK_PAUSE_S
 from braidmq.core.link import LinkState
 from braidmq.core.selection import (
@@ -424,36 +422,27 @@ class TestEnd:
         broker = found(rig)
         broker.ask(1, service=b"work", time_ms=600_000)
         broker.ask(2, service=b"work", time_ms=600_000)
-        broker.ask(3, service=b"work", time_ms=600_000)
         rig.advance(SOUGHT_S + 1.0)
         assert broker.link.state is LinkState.DRAINING
         broker.say(control.Goodbye("noted"))
         rig.finish(rig.jobs[0])
         rig.advance(1.0)
-        assert broker.connected
+        assert broker.connected, "one was still under way"
         rig.finish(rig.jobs[1])
-        rig.advance(1.0)
-        assert broker.connected, "one was still waiting for a place"
-        rig.finish(rig.jobs[2])
         rig.advance(3 * REVIEW_S)
         assert not broker.connected
-        assert len(broker.take(REPLY)) == 3
+        assert len(broker.take(REPLY)) == 2
 
-    @pytest.mark.parametrize(
-        "copy", [False, True], ids=["that waits for a place", "that came over another broker, too"]
-    )
-    def test_job_is_finished_first(self, make: Any, copy: bool) -> None:
+    def test_job_that_came_over_another_broker_too_is_finished_first(self, make: Any) -> None:
         rig = net(make, serves={"work": 1})
         broker, other = found(rig), rig[min(chosen(rig))]
         other.ask(1, service=b"work", time_ms=600_000)
-        broker.ask(1 if copy else 2, service=b"work", time_ms=600_000)
+        broker.ask(1, service=b"work", time_ms=600_000)
         rig.advance(SOUGHT_S + 1.0)
         broker.say(control.Goodbye("noted"))
         rig.advance(1.0)
         assert broker.connected
         rig.finish(rig.jobs[0])
-        if not copy:
-            rig.finish(rig.jobs[1])
         assert len(broker.take(REPLY)) == 1
         rig.advance(3 * REVIEW_S)
         assert not broker.connected

@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker import ARRIVALS_MAX, CONCURRENCY_MAX, Job
-from braidmq.core.working import WORKING_S
+from braidmq.core.job import Job
+from braidmq.core.patience import HOLD_UNITS
+from braidmq.core.worker import ARRIVALS_MAX, CONCURRENCY_MAX, INVITE_S, LOOK_S, OVERDUE_S, STOP_S, WAIT_S_MAX
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -16,11 +17,14 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
+    Field,
     Flag,
     Outcome,
     Progress,
     Reason,
+    Withdrawal,
     encode,
+    field_of,
 )
 from rigs.node_rig import Broker, NodeRig, request_id
 
@@ -204,38 +208,110 @@ class TestDuplicates:
         assert len(rig["a"].answers()) == 2
         assert len(rig["b"].answers()) == 1
 
+    def test_of_a_request_that_has_not_begun_hands_its_flag_on(self, make: Any) -> None:
+        """An attempt that the copy knows of may have run elsewhere."""
+        rig = make("a", "b", serves={"echo": 1})
+        rig.begins = False
+        rig["a"].ask(1)
+        rig["b"].ask(1, retry_count=2, flags=Flag.POSSIBLE_DUPLICATE)
+        assert rig.begin(rig.jobs[0])
+        assert rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE
+        assert not rig["b"].take(WORKING)
 
-class TestExpiry:
+
+class TestBegin:
     def test_job_whose_deadline_passed_before_it_began_is_refused_and_makes_room(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
+        rig.begins = False
         late, waiting = rig["a"].ask(1, time_ms=4000), rig["a"].ask(2, time_ms=60_000)
         (job,) = rig.jobs
         rig.now += 4.001
-        assert not rig.worker.begin(job, rig.now)
-        rig.pump()
+        assert not rig.begin(job)
         answer = answer_of(rig["a"], late)
         assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
+        assert rig.begin(rig.jobs[1])
         rig.finish(rig.jobs[1])
         assert answer_of(rig["a"], waiting).payload == b"pong"
         assert rig.worker.executed == 1
 
-    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.5, 0), (0.61, Flag.POSSIBLE_DUPLICATE)])
-    def test_job_that_begins_after_a_silence_is_flagged(self, make: Any, stopped_s: float, flags: int) -> None:
+    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.29, 0), (0.31, Flag.POSSIBLE_DUPLICATE)])
+    def test_job_that_could_not_begin_for_an_interval_is_flagged(self, make: Any, stopped_s: float, flags: int) -> None:
         rig = make("a", serves={"echo": 1})
+        rig.begins = False
         rig["a"].ask(1, working_ms=300)
         rig.now += stopped_s
-        assert rig.worker.begin(rig.jobs[0], rig.now)
+        assert rig.begin(rig.jobs[0])
         assert rig.jobs[0].request.flags == flags
 
-    def test_job_that_waited_while_its_caller_was_told_so_is_not_flagged(self, make: Any) -> None:
+    def test_standstill_of_the_process_counts_though_a_timer_came_first(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1)
-        rig["a"].ask(2, working_ms=300, time_ms=60_000)
-        rig.advance(5.0)
-        rig.finish(rig.jobs[0])
-        assert rig.worker.begin(rig.jobs[1], rig.now)
-        assert not rig.jobs[1].request.flags
+        rig.begins = False
+        rig["a"].ask(1, working_ms=300)
+        rig.jump(2.5)
+        assert rig.begin(rig.jobs[0])
+        assert rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE
 
+    @pytest.mark.parametrize("how", list(Withdrawal))
+    def test_job_that_nobody_counts_on_does_not_begin(self, make: Any, how: Withdrawal) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig.begins = False
+        tag = rig["a"].ask(1)
+        rig["a"].cancel(1, tag, how)
+        assert not rig.begin(rig.jobs[0])
+        answer = answer_of(rig["a"], tag)
+        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
+        assert len(rig.worker) == 0
+        assert not rig.stopped
+
+    def test_job_whose_broker_is_dead_does_not_begin(self, make: Any) -> None:
+        rig = make("a", "b", serves={"echo": 1})
+        rig.begins = False
+        rig["a"].ask(1)
+        rig["a"].crash()
+        assert not rig.begin(rig.jobs[0])
+        rig["b"].ask(1, retry_count=1, flags=Flag.POSSIBLE_DUPLICATE)
+        assert rig.begin(rig.jobs[1])
+        assert rig.jobs[1].request.flags & Flag.POSSIBLE_DUPLICATE
+
+    def test_job_begins_for_a_copy_that_is_counted_on(self, make: Any) -> None:
+        rig = make("a", "b", serves={"echo": 1})
+        rig.begins = False
+        first = rig["a"].ask(1)
+        rig["b"].ask(1, retry_count=1, flags=Flag.POSSIBLE_DUPLICATE)
+        rig["a"].cancel(1, first, Withdrawal.SUPERSEDED)
+        assert rig.begin(rig.jobs[0])
+
+    def test_news_is_looked_for_before_a_job_that_was_handed_out_some_time_ago(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig.begins = False
+        rig["a"].ask(1)
+        (job,) = rig.jobs
+        assert not rig.worker.must_look(job, rig.now)
+        assert rig.worker.must_look(job, rig.now + 2 * LOOK_S)
+
+    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.03, False), (0.05, True)])
+    def test_request_that_was_late_by_half_of_its_hold_is_flagged(
+        self, make: Any, delay_s: float, flagged: bool
+    ) -> None:
+        rig = make("a", serves={"echo": 4})
+        rig["a"].ask(1, working_ms=333, sent_at=rig.now - delay_s)
+        assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
+
+    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.15, False), (0.18, True)])
+    def test_client_may_have_told_a_longer_hold(self, make: Any, delay_s: float, flagged: bool) -> None:
+        rig = make("a", serves={"echo": 4})
+        rig["a"].ask(1, working_ms=333, code=HOLD_UNITS, sent_at=rig.now - delay_s)
+        assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
+
+    def test_own_standstill_makes_no_request_late(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 4})
+        sent_at = rig.now
+        rig.now += 0.2
+        rig["a"].ask(1, working_ms=333, sent_at=sent_at)
+        assert not rig.jobs[0].request.flags
+
+
+class TestExpiry:
     def test_expired_request_is_not_started(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
         answer = answer_of(rig["a"], rig["a"].ask(1, time_ms=0))
@@ -259,19 +335,11 @@ class TestExpiry:
         rig["a"].say_bytes(old + encode(request))
         assert rig.jobs[0].deadline == pytest.approx(rig.now + 1.0, abs=0.01)
 
-    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.2, False), (0.4, True)])
-    def test_request_that_its_client_may_have_given_up_is_flagged(
-        self, make: Any, delay_s: float, flagged: bool
-    ) -> None:
-        rig = make("a", serves={"echo": 4})
-        rig["a"].ask(1, working_ms=300, sent_at=rig.now - delay_s)
-        assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
-
     def test_request_that_expires_while_it_waits_is_not_started(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
         rig["a"].ask(1)
-        tag = rig["a"].ask(2, time_ms=100)
-        rig.advance(0.11)
+        tag = rig["a"].ask(2, time_ms=10)
+        rig.now += 0.011
         rig.finish(rig.jobs[0])
         assert len(rig.jobs) == 1
         answers = {answer.tag: answer for answer in rig["a"].answers()}
@@ -280,10 +348,50 @@ class TestExpiry:
     def test_request_that_expires_while_it_waits_is_refused_even_if_nothing_ends(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
         rig["a"].ask(1)
-        tag = rig["a"].ask(2, time_ms=100)
-        rig.advance(WORKING_S + 0.02)
+        tag = rig["a"].ask(2, time_ms=5)
+        rig.advance(0.02)
         assert answer_of(rig["a"], tag).code == Reason.EXPIRED
         assert len(rig.worker) == 1
+
+
+class TestOverdue:
+    def test_handler_is_stopped_soon_after_its_deadline(self, make: Any) -> None:
+        """Whoever could have called it off may be dead."""
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=1_000)
+        rig["a"].crash()
+        rig.advance(1.0)
+        assert not rig.stopped
+        rig.advance(STOP_S + 0.02)
+        assert rig.stopped == rig.jobs
+        rig.finish(rig.jobs[0], None)
+        assert len(rig.worker) == 0
+        rig.advance(5.0)
+        assert rig.stopped == rig.jobs, "it is told once"
+        assert not any("goes on" in line for line in rig.log)
+
+    def test_handler_that_does_not_stop_keeps_its_place_and_that_is_told_once(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=1_000)
+        rig.advance(1.0 + STOP_S + 0.02)
+        assert rig.worker.unstopped == 1
+        rig.advance(OVERDUE_S + 0.02)
+        assert sum("goes on after the deadline" in line for line in rig.log) == 1
+        rig.advance(150.0)
+        assert sum("goes on after the deadline" in line for line in rig.log) == 1
+        tag = rig["a"].ask(2)
+        rig.advance(2 * WAIT_S_MAX)
+        assert answer_of(rig["a"], tag).code == Reason.BUSY
+        rig.finish(rig.jobs[0])
+        assert rig.worker.unstopped == 0
+        rig["a"].ask(3)
+        assert len(rig.jobs) == 2
+
+    def test_working_is_said_until_then(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=1_000, working_ms=300)
+        rig.advance(3.0)
+        assert len(rig["a"].take(WORKING)) == 3
 
 
 class TestQueue:
@@ -301,6 +409,57 @@ class TestQueue:
             rig["a"].ask(number)
         assert not rig["a"].answers()
         assert answer_of(rig["a"], rig["a"].ask(99)).code == Reason.BUSY
+
+    def test_request_that_waits_for_long_goes_back(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1)
+        tag = rig["a"].ask(2)
+        rig.advance(WAIT_S_MAX - 0.01)
+        assert not rig["a"].answers()
+        rig.advance(0.03)
+        answer = answer_of(rig["a"], tag)
+        assert (answer.command, answer.code) == (REJECT, Reason.BUSY)
+        rig.finish(rig.jobs[0])
+        assert len(rig.jobs) == 1
+
+    @pytest.mark.parametrize(("run_s", "waits"), [(0.001, True), (0.1, False)])
+    def test_request_waits_only_where_places_are_soon_free(self, make: Any, run_s: float, waits: bool) -> None:
+        rig = make("a", serves={"echo": 1})
+        for number in range(4):
+            rig["a"].ask(number)
+            rig.now += run_s
+            rig.finish(rig.jobs[number])
+        rig["a"].answers()
+        rig["a"].ask(10)
+        rig["a"].ask(11)
+        assert (rig["a"].answers() == []) is waits
+
+    def test_broker_that_was_turned_away_is_told_of_the_first_free_place(self, make: Any) -> None:
+        rig = make("a", "b", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=60_000)
+        tag = rig["b"].ask(2, time_ms=60_000)
+        rig.advance(2.0)
+        assert answer_of(rig["b"], tag).code == Reason.BUSY
+        rig["a"].credit()
+        rig["b"].credit()
+        rig.advance(2.0)
+        assert rig["b"].credit() is None
+        rig.finish(rig.jobs[0])
+        assert rig["b"].credit() == 1
+        assert rig["a"].credit() is None, "it knows by the answer"
+
+    def test_more_brokers_are_told_while_the_place_stays_free(self, make: Any) -> None:
+        rig = make("a", "b", "c", "d", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=60_000)
+        for number, name in enumerate("bcd"):
+            rig[name].ask(2 + number, time_ms=60_000)
+        rig.advance(2.0)
+        for broker in rig.brokers.values():
+            broker.credit()
+        rig.finish(rig.jobs[0])
+        assert [rig[name].credit() for name in "bcd"].count(1) == 2
+        rig.advance(INVITE_S + 0.02)
+        assert [rig[name].credit() for name in "bcd"].count(1) == 1
 
     def test_services_do_not_share_places(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1, "other": 1})
@@ -330,12 +489,28 @@ class TestWorking:
         rig.advance(1.0)
         assert len(rig["a"].take(WORKING)) <= 100
 
-    def test_is_said_for_a_request_that_waits_for_a_place(self, make: Any) -> None:
+    def test_is_not_said_before_the_handler_has_begun(self, make: Any) -> None:
+        """Its client takes it for a promise that no later attempt can overtake this one."""
         rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1)
-        tag = rig["a"].ask(2, working_ms=100)
-        rig.advance(0.15)
-        assert tag in {message.tag for message in rig["a"].take(WORKING)}
+        rig.begins = False
+        tag = rig["a"].ask(1, working_ms=100)
+        rig.advance(0.3)
+        assert not rig["a"].take(WORKING)
+        assert rig.begin(rig.jobs[0])
+        rig.advance(0.11)
+        (said,) = rig["a"].take(WORKING)
+        assert (said.tag, said.code) == (tag, Progress.RUNNING)
+
+    def test_says_which_process_it_is(self, make: Any) -> None:
+        rigs = [make("a", serves={"echo": 1}, seed=seed) for seed in (1, 2)]
+        instances = set()
+        for rig in rigs:
+            rig["a"].ask(1)
+            rig.advance(0.5)
+            instance = field_of(rig["a"].take(WORKING)[0].extension, Field.INSTANCE)
+            assert instance == rig["a"].take(control.Hello)[0].instance
+            instances.add(instance)
+        assert len(instances) == 2
 
     def test_is_said_along_every_path_that_waits(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 1})
@@ -367,6 +542,18 @@ class TestCancel:
         assert not rig.stopped
         rig["b"].cancel(1, second)
         assert rig.stopped == rig.jobs
+
+    @pytest.mark.parametrize("how", [Withdrawal.SUPERSEDED, Withdrawal.ORPHANED])
+    def test_what_has_begun_goes_on_if_it_may_come_again(self, make: Any, how: Withdrawal) -> None:
+        rig = make("a", "b", serves={"echo": 1})
+        first = rig["a"].ask(1)
+        rig["a"].cancel(1, first, how)
+        assert not rig.stopped
+        second = rig["b"].ask(1, retry_count=1)
+        rig["b"].cancel(1, second)
+        assert bool(rig.stopped) is (how is Withdrawal.ORPHANED), "nobody waits any more, but for a superseded copy"
+        rig.finish(rig.jobs[0])
+        assert answer_of(rig["a"], first).command == REPLY
 
     def test_is_told_once(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
@@ -496,9 +683,19 @@ class TestDrain:
 
 
 class TestCredit:
-    def test_sums_up_to_concurrency(self, make: Any) -> None:
+    def test_of_idle_brokers_sums_up_to_concurrency(self, make: Any) -> None:
         rig = make("a", "b", "c", serves={"echo": 10})
         assert sum(broker.credit() for broker in rig.brokers.values()) == 10
+
+    @pytest.mark.parametrize("concurrency", [1, 2, 4, 8, 16, 32, 64])
+    def test_of_the_only_busy_broker_is_all_and_the_idle_ones_can_begin_at_once(
+        self, make: Any, concurrency: int
+    ) -> None:
+        rig = make("a", "b", "c", serves={"echo": concurrency})
+        rig["a"].ask(1)
+        rig["a"].say(control.Demand("echo", 3))
+        rig.advance(0.05)
+        assert [rig[name].credit() for name in "abc"] == [concurrency, 1, 1]
 
     def test_every_broker_gets_at_least_one(self, make: Any) -> None:
         rig = make("a", "b", "c", serves={"echo": 1})
@@ -515,16 +712,6 @@ class TestCredit:
         granted = rig["a"].credit()
         assert granted is not None
         assert granted >= 18
-
-    def test_of_idle_places_goes_to_a_broker_with_a_backlog(self, make: Any) -> None:
-        rig = make("a", "b", serves={"echo": 2})
-        rig["a"].ask(1)
-        rig["a"].credit()
-        rig["a"].say(control.Demand("echo", 5))
-        rig.advance(0.05)
-        assert rig["a"].credit() == 2, "the one that runs, and the place that is idle"
-        rig.advance(15.0)
-        assert rig["a"].credit() == 1
 
     def test_returns_when_the_demand_is_over(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 20})

@@ -5,7 +5,19 @@ from collections.abc import Callable
 import pytest
 
 from braidmq.simulation.checkers import CHECKERS, violations
-from braidmq.simulation.record import Call, End, Error, Execution, Outage, Passage, Record, Reply, Rights, Verdict
+from braidmq.simulation.record import (
+    Call,
+    End,
+    Error,
+    Execution,
+    Outage,
+    Parting,
+    Passage,
+    Record,
+    Reply,
+    Rights,
+    Verdict,
+)
 from braidmq.wire.envelope import LOST, REPLY, REQUEST
 
 
@@ -68,6 +80,41 @@ def given_to_a_stopped_worker(record: Record) -> None:
     record.outages.append(Outage("w1", "pause", 1.0, 1.8))
 
 
+def overtaken(record: Record) -> None:
+    """The first attempt waits somewhere, and begins after the second one, which was flagged."""
+    first, second = record.executions
+    first.started, second.started = second.started, first.started
+
+
+def stood_still(record: Record, process: str, start: float, stop: float) -> None:
+    """Nothing happened but that processes stood still."""
+    record.stalls_s = 1.0
+    record.outages = [Outage(process, "pause", start, stop)]
+    record.calls.pop()
+
+
+def run_again_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "c1", 1.1, 1.5)
+
+
+def failed_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "c1", 1.1, 1.5)
+    record.executions.pop()
+    end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 6.0)
+
+
+def given_up_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "b1", 1.0, 5.0)
+    record.partings.append(Parting(5.0, "b1", "w1", silent=True))
+
+
+def failed_with_its_answer_ready(record: Record) -> None:
+    record.answers_s = 1.0
+    record.brokers = ["b1", "b2"]
+    record.executions[1].ended, record.executions[1].answered = 1.9, True
+    end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 6.0)
+
+
 def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
     record.calls[0].ends = [(when, outcome)]
 
@@ -91,6 +138,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a reply of who had not begun": ("I2", lambda record: setattr(record.passages[4], "at", 1.05)),
     "two runs unflagged": ("I3", lambda record: setattr(record.executions[1], "possible_duplicate", False)),
     "a retry without a flag": ("I3", lambda record: setattr(record.executions[0], "retry_count", 1)),
+    "an unflagged run after another one": ("I3", overtaken),
     "twice on one worker": ("I3", lambda record: setattr(record.executions[1], "worker", "w1")),
     "a reply that hides it": ("I3", lambda record: end(record, Reply("a", "w1", b"1", False, 1))),
     "a flag forgotten on its way": ("I3", lambda record: setattr(record.passages[2], "possible_duplicate", False)),
@@ -119,6 +167,11 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a false death": ("false death", lambda record: record.outages.clear()),
     "a start of what was given up": ("given up", begun_in_vain),
     "a request to a silent worker": ("silent", given_to_a_stopped_worker),
+    "a handler that goes on": ("deadlines", lambda record: setattr(record.executions[1], "ended", 6.7)),
+    "a call that fails with its answer ready": ("answers ready", failed_with_its_answer_ready),
+    "a second run for one's own standstill": ("own stalls", run_again_for_its_own_stall),
+    "a call that fails for one's own standstill": ("own stalls", failed_for_its_own_stall),
+    "a peer given up for one's own standstill": ("own stalls", given_up_for_its_own_stall),
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
@@ -139,6 +192,31 @@ def test_a_doctored_record_is_seen(name: str) -> None:
 
 def test_every_checker_is_seen_to_fail() -> None:
     assert {rule for rule, _doctor in DOCTORED.values()} == set(CHECKERS)
+
+
+@pytest.mark.parametrize(
+    ("process", "start", "stop"),
+    [("b1", 1.1, 1.5), ("w1", 1.1, 1.5), ("c1", 1.1, 2.5)],
+    ids=["broker", "worker", "long"],
+)
+def test_standstills_of_others_and_long_ones_explain_a_second_run(process: str, start: float, stop: float) -> None:
+    record = good()
+    stood_still(record, process, start, stop)
+    assert CHECKERS["own stalls"](record) == []
+
+
+def test_handler_of_a_worker_that_stood_still_may_go_on() -> None:
+    record = good()
+    record.executions[1].ended = 6.7
+    record.outages.append(Outage("w2", "pause", 5.5, 6.6))
+    assert violations(record) == []
+
+
+def test_call_may_fail_with_its_answer_ready_while_no_broker_is_there() -> None:
+    record = good()
+    failed_with_its_answer_ready(record)
+    record.outages += [Outage("b1", "stop", 1.0, 7.0), Outage("b2", "kill", 2.0, 5.5)]
+    assert CHECKERS["answers ready"](record) == []
 
 
 def test_a_worker_that_was_started_anew_may_run_a_request_again() -> None:

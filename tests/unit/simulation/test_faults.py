@@ -26,18 +26,25 @@ BEFALLS = {
     "roll-node": ("stop", "cnw"),
     "vanish-node": ("vanish", "cnw"),
     "ambush": ("pause", "nw"),
+    "stall-caller": ("pause", "cn"),
+    "kill-relay": ("kill", "b"),
     "cut": ("cut", "bcnw"),
     "cut-one-way": ("cut", "bcnw"),
     "loss": ("loss", ALL),
     "delay": ("delay", ALL),
     "reset": ("reset", ALL),
     "silence": ("silence", ALL),
+    "half-open": ("half-open", ALL),
     "revoke-node": ("revoke", "cnw"),
 }
 """What is noted of each kind, and whom it may befall, by the first letter of a name."""
 
-BY_THEMSELVES = {"reset", "silence", "roll-broker", "roll-node"}
+BY_THEMSELVES = {"reset", "silence", "half-open", "roll-broker", "roll-node"}
 """What ends by itself."""
+
+
+AT_A_CALL = {"ambush", "stall-caller", "kill-relay"}
+"""What waits for the next call, and ends by itself."""
 
 
 def begun(seed=SEED):
@@ -88,7 +95,7 @@ def test_every_fault_begins_and_heals_and_so_again_and_leaves_a_net_that_becomes
         net.world.trace.lines.clear()
         heal = KINDS[kind](net, rng)
         assert (heal is None) == (kind in BY_THEMSELVES)
-        if kind == "ambush":
+        if kind in AT_A_CALL:
             assert calls_succeed(net)
         assert any(line.fault for line in net.world.trace.lines)
         new = record.outages[outages:]
@@ -100,7 +107,7 @@ def test_every_fault_begins_and_heals_and_so_again_and_leaves_a_net_that_becomes
             assert {each.process[0] for each in new} <= set(befalls)
         pass_time(net, 1.0)
         if heal is not None:
-            assert kind == "ambush" or {each.end for each in new} == {float("inf")}
+            assert kind in AT_A_CALL or {each.end for each in new} == {float("inf")}
             heal()
         until_whole(net)
         pass_time(net, 3.0)

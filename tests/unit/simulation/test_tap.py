@@ -22,7 +22,7 @@ def test_every_exchange_message_is_noted_as_it_is(command):
         receiver=b"w0", code=int(Reason.BUSY), extension=b"xy", payload=b"p",
     )  # fmt: skip
     assert tapped(encode(envelope)) == [
-        Passage(1.5, "b0", "in", "w0", command, ID, "c0", True, 3, Reason.BUSY, "echo", 5)
+        Passage(1.5, "b0", "in", "w0", command, ID, "c0", True, 3, Reason.BUSY, "echo", 5, "w0")
     ]
 
 

@@ -54,7 +54,7 @@ class TestLayout:
         assert COMMON.unpack_from(message) == PREFIX.unpack_from(message)[:6]
 
     def test_exchange_commands_are_below_control_commands(self) -> None:
-        exchange = {"REQUEST", "REPLY", "WORKING", "REJECT", "CANCEL", "LOST"}
+        exchange = {"REQUEST", "REPLY", "WORKING", "REJECT", "CANCEL", "LOST", "RENEW"}
         assert {command.name for command in Command if command < CONTROL_FIRST} == exchange
 
 

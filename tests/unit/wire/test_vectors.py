@@ -72,6 +72,8 @@ def with_certificate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def control_of(vector: dict[str, Any]) -> control.Control:
     fields = dict(vector["fields"])
+    if vector["command"] == "HELLO":
+        fields["instance"] = bytes.fromhex(fields["instance"])
     if vector["command"] == "PEERS":
         fields["brokers"] = [control.Peer(**with_certificate(broker)) for broker in fields["brokers"]]
     for rumors in fields.keys() & {"rumors", "members"}:

@@ -5,8 +5,10 @@ from typing import Final
 
 from braidmq.simulation.checkers import (
     answered_once,
+    answers_arrive,
     attempts_bounded,
     brokers_agree,
+    deadlines_kept,
     duplicates_flagged,
     ends_once,
     flawless,
@@ -16,6 +18,7 @@ from braidmq.simulation.checkers import (
     nothing_late,
     nothing_left,
     nothing_needless,
+    own_stalls,
     processes_live,
     right_answer,
     rights_kept,
@@ -45,6 +48,9 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "leak": nothing_left.check,
     "given up": given_up.check,
     "silent": silent_avoided.check,
+    "deadlines": deadlines_kept.check,
+    "answers ready": answers_arrive.check,
+    "own stalls": own_stalls.check,
 }
 """All checkers, by the rule that their violations name."""
 

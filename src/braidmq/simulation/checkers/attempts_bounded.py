@@ -1,5 +1,6 @@
 """I4: no request is attempted more often than its caller allows, and retries stay within the budget."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Final
 
@@ -15,6 +16,8 @@ def check(record: Record) -> list[Violation]:
     """Return the calls with too many attempts, and the clients with too many retries."""
     found, executions = [], record.executions_by_key()
     attempts: Counter[bytes] = Counter()
+    moved: Counter[bytes] = Counter()
+    partings = _partings(record)
     refused: Counter[bytes] = Counter()
     unknown: dict[bytes, int] = defaultdict(int)
     last: dict[bytes, float] = {}
@@ -24,6 +27,9 @@ def check(record: Record) -> list[Violation]:
             continue
         if passage.command == REQUEST and passage.way == "in":
             attempts[passage.id] += 1
+            before = last.get(passage.id)
+            if before is not None and (passage.receiver or _parted(partings[passage.peer], before, passage.at)):
+                moved[passage.id] += 1
             last[passage.id] = passage.at
             unknown[passage.id] = max(unknown[passage.id], passage.retry_count)
         elif passage.command == REJECT and passage.way == "out" and passage.code in FREE:
@@ -41,14 +47,16 @@ def check(record: Record) -> list[Violation]:
             what = f"reached brokers {attempts[call.id]} times"
         if what:
             found.append(Violation("I4", f"{call.key} {what} with {most} attempts", call.started, call.id))
-    paid = {id_: count - 1 - min(1, unknown[id_]) - refused[id_] for id_, count in attempts.items()}
+    paid = {id_: count - 1 - min(1, unknown[id_]) - refused[id_] - moved[id_] for id_, count in attempts.items()}
     return found + _overspent(record, {id_: count for id_, count in paid.items() if count > 0}, last)
 
 
 def _overspent(record: Record, paid: dict[bytes, int], last: dict[bytes, float]) -> list[Violation]:
-    """The first move after a death or silence is free, as are those after refusals in FREE; the rest is paid.
+    """Return the clients that retried more often than they could pay for.
 
-    What was earned counts until the last paid retry has reached a broker.
+    The first move after a loss or silence is free, as are those after refusals in FREE, those after a connection of
+    the client was over, and those to the worker that has the request; the rest is paid. What was earned counts until
+    the last paid retry has reached a broker.
     """
     found, budget = [], record.budget
     calls: dict[tuple[str, int], list[Call]] = defaultdict(list)
@@ -65,3 +73,17 @@ def _overspent(record: Record, paid: dict[bytes, int], last: dict[bytes, float])
             text = f"{client} paid for {spent} retries of {len(made)} calls and has {earned:.1f}"
             found.append(Violation("I4", text, until))
     return found
+
+
+def _partings(record: Record) -> dict[str, list[float]]:
+    """Return when connections of each member were over, in the order of time."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for each in record.partings:
+        found[each.by].append(each.at)
+    return found
+
+
+def _parted(times: list[float], start: float, end: float) -> bool:
+    """Whether one of the sorted times lies between two others."""
+    at = bisect_left(times, start)
+    return at < len(times) and times[at] <= end

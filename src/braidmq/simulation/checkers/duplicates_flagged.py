@@ -40,6 +40,12 @@ def _unsaid(runs: list[Execution]) -> list[str]:
         found.append(f"ran {unflagged} times without possible_duplicate")
     if any(each.retry_count > 0 and not each.possible_duplicate for each in runs):
         found.append("ran again without possible_duplicate")
+    first = min(runs, key=lambda each: each.started)
+    found += [
+        f"began without possible_duplicate {each.started - first.started:.3f} s after another run"
+        for each in runs
+        if each.started - each.unseen_s > first.started and not each.possible_duplicate
+    ]
     for (worker, _life), count in Counter((each.worker, each.life) for each in runs).items():
         if count > 1:
             found.append(f"ran {count} times on {worker}")

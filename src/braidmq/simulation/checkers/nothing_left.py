@@ -1,4 +1,4 @@
-"""Nothing is left behind: when every call has ended, no process holds anything of any."""
+"""Nothing is left behind: when every call has ended, no process holds anything of any, and no place is lost."""
 
 from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Record

@@ -1,7 +1,7 @@
 import pytest
 
+from braidmq.core.patience import WORKING_S, WORKING_S_MIN, interval_s
 from braidmq.core.timers import GRAIN_S
-from braidmq.core.working import WORKING_S, WORKING_S_MIN, interval_s
 from braidmq.settings import Settings
 
 

@@ -1,0 +1,141 @@
+"""What a worker keeps of the requests that it has, and of the services that it provides."""
+
+from collections import OrderedDict
+from typing import Final
+
+from braidmq.core.dedup import Key
+from braidmq.core.link import Link
+from braidmq.core.patience import interval_s
+from braidmq.wire.envelope import Envelope
+
+RUN_WEIGHT: Final = 1 / 8
+"""What one more request counts in the mean time that a service's requests run: the last ten or so decide."""
+
+
+class Arrival:
+    """One copy of a request: the session it came through and its tag there.
+
+    Attributes:
+        cancelled: nobody waits for its answer.
+        superseded: its client has sent the request again, or is about to.
+    """
+
+    __slots__ = ("cancelled", "epoch", "link", "retry_count", "superseded", "tag")
+
+    def __init__(self, link: Link, request: Envelope) -> None:
+        self.link = link
+        self.epoch = link.epoch
+        self.tag = request.tag
+        self.retry_count = request.retry_count
+        self.cancelled = False
+        self.superseded = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the session that it came through still stands."""
+        return self.link.open and self.link.epoch == self.epoch
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its answer."""
+        return self.open and not self.cancelled
+
+    @property
+    def counted_on(self) -> bool:
+        """Whether its client waits for this copy, and for no other one instead."""
+        return self.open and not self.cancelled and not self.superseded
+
+
+class Job:
+    """One request that runs or waits to be run.
+
+    Attributes:
+        request: its first copy.
+        arrivals: every copy; all are answered.
+        deadline: when the caller stops waiting.
+        came_at: when its first copy would have come, had it not been delayed.
+        running: whether it has one of the service's places.
+        begun: whether its handler has begun.
+        begun_at: when, if it has.
+        cancelled: whether the handler was asked to stop.
+        working_s: how often its client wants to hear of it.
+    """
+
+    __slots__ = (
+        "arrivals",
+        "begun",
+        "begun_at",
+        "came_at",
+        "cancelled",
+        "deadline",
+        "key",
+        "link",
+        "request",
+        "running",
+        "service",
+        "timer",
+        "working_s",
+    )
+
+    def __init__(
+        self, key: Key, service: "Offered", request: Envelope, link: Link, *, deadline: float, came_at: float
+    ) -> None:
+        self.key = key
+        self.service = service
+        self.request = request
+        self.link = link
+        self.deadline = deadline
+        self.came_at = came_at
+        self.working_s = interval_s(request.working_ms)
+        self.arrivals = [Arrival(link, request)]
+        self.running = False
+        self.begun = False
+        self.begun_at = 0.0
+        self.cancelled = False
+        self.timer = 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its answer."""
+        return any(arrival.awaited for arrival in self.arrivals)
+
+    @property
+    def counted_on(self) -> bool:
+        """Whether a client waits for one of its copies, and for no other attempt instead."""
+        return any(arrival.counted_on for arrival in self.arrivals)
+
+
+class Offered:
+    """A service of this node.
+
+    Attributes:
+        concurrency: how many requests run at once.
+        running: how many run.
+        run_s: how long a request runs, on average; 0 while nothing is known.
+        queue: requests that wait for a place, for a moment.
+        held: how many requests each broker has here.
+        backlog: how many more each broker wished to send.
+        granted: the credit that each broker was told, with the session that it was told in.
+        turned_away: the brokers whose last request found no place, with the session that it came in.
+    """
+
+    __slots__ = ("backlog", "concurrency", "granted", "held", "name", "queue", "run_s", "running", "turned_away")
+
+    def __init__(self, name: bytes, concurrency: int) -> None:
+        self.name = name
+        self.concurrency = concurrency
+        self.running = 0
+        self.run_s = 0.0
+        self.queue: OrderedDict[Job, None] = OrderedDict()
+        self.held: dict[str, int] = {}
+        self.backlog: dict[str, int] = {}
+        self.granted: dict[str, tuple[int, int]] = {}
+        self.turned_away: dict[str, int] = {}
+
+    def note_run(self, seconds: float) -> None:
+        """Learn from a request that has run for a time."""
+        self.run_s += (seconds - self.run_s) * (RUN_WEIGHT if self.run_s else 1.0)
+
+    def wait_s(self) -> float:
+        """Return how long one more request would wait for a place, as far as that is known."""
+        return self.run_s * (len(self.queue) + 1) / self.concurrency
