@@ -1,9 +1,10 @@
 """Whoever can make a call: a node of BraidMQ, or a client of a rival, under the same load."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
+import braidmq
 from braidmq import Node, RequestError, ServiceError
 from braidmq.settings import Settings
 from braidmq.simulation.payload import key_of_answer
@@ -31,19 +32,29 @@ class NodeCaller:
 
     async def call(self, key: str, payload: bytes, timeout_s: float) -> Reply | Error:
         """See Caller."""
-        try:
-            reply = await self._node.request(SERVICE, payload, timeout=timeout_s)
-        except RequestError as error:
-            kind = error.code if isinstance(error, ServiceError) else type(error).__name__
-            return Error(kind, error.attempts, error.maybe_executed, str(error), id=error.request_id)
-        return Reply(
-            key_of_answer(reply.payload),
-            reply.sender,
-            reply.original_id,
-            reply.possible_duplicate,
-            reply.retry_count,
-            reply.broker,
-        )
+        return await outcome_of(self._node.request(SERVICE, payload, timeout=timeout_s), key_of_answer)
+
+
+async def outcome_of(request: Awaitable[braidmq.Reply], key_of: Callable[[bytes], str]) -> Reply | Error:
+    """Return how a request of a node ended.
+
+    Args:
+        request: what `Node.request` returns.
+        key_of: returns the key of the call that a reply's payload answers.
+    """
+    try:
+        reply = await request
+    except RequestError as error:
+        kind = error.code if isinstance(error, ServiceError) else type(error).__name__
+        return Error(kind, error.attempts, error.maybe_executed, str(error), id=error.request_id)
+    return Reply(
+        key_of(reply.payload),
+        reply.sender,
+        reply.original_id,
+        reply.possible_duplicate,
+        reply.retry_count,
+        reply.broker,
+    )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ import msgspec
 
 from braidmq.simulation.record import Call, Execution, Outage, Passage, Record, Verdict
 
-Entry = TypeVar("Entry", Call, Execution, Passage, Verdict, Outage)
+Entry = TypeVar("Entry", bound=msgspec.Struct)
 
 BUFFER_BYTES: Final = 64 * 1024
 """A journal that is not flushed by its owner is written when it holds so much."""

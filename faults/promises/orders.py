@@ -1,0 +1,96 @@
+"""What the process of a caller is told to do, a line of JSON each."""
+
+import msgspec
+
+
+class Plan(msgspec.Struct):
+    """What a caller is: its name, its join file, and the directory of its journal."""
+
+    process: str
+    join: str
+    directory: str
+
+
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What each call asks for, and how.
+
+    Attributes:
+        work_s, gated: see jobs.Job.
+        attempts: the default of Settings, if it is None.
+        via: the only broker to use.
+    """
+
+    service: str = "work"
+    work_s: float = 0.0
+    gated: bool = False
+    timeout_s: float = 20.0
+    attempts: int | None = None
+    via: str | None = None
+
+
+class Begin(msgspec.Struct, tag=True, omit_defaults=True):
+    """Begin `count` calls at once, with keys `prefix`0 and so on; then block the event loop, if that is asked for.
+
+    Attributes:
+        stall_s: for how long the event loop is blocked.
+        turns: how many turns of the event loop pass before: after one the calls are made, after two their requests have
+            left the node.
+    """
+
+    prefix: str
+    ask: Ask
+    count: int = 1
+    stall_s: float = 0.0
+    turns: int = 1
+
+
+class Drive(msgspec.Struct, tag=True, omit_defaults=True):
+    """Keep `in_flight` calls under way, until `count` of them have begun or `for_s` are over."""
+
+    prefix: str
+    ask: Ask
+    in_flight: int
+    for_s: float
+    count: int = 1_000_000_000
+
+
+class Pace(msgspec.Struct, tag=True, omit_defaults=True):
+    """Begin `rate` calls each second, evenly spread, for `for_s`."""
+
+    prefix: str
+    ask: Ask
+    rate: float
+    for_s: float
+
+
+class Block(msgspec.Struct, tag=True):
+    """Block the event loop."""
+
+    for_s: float
+
+
+class Cancel(msgspec.Struct, tag=True):
+    """Cancel the tasks of the calls whose keys begin with `prefix`."""
+
+    prefix: str
+
+
+class Wait(msgspec.Struct, tag=True):
+    """Wait until no call is under way and none is to begin, at most `for_s`."""
+
+    for_s: float
+
+
+Order = Begin | Drive | Pace | Block | Cancel | Wait
+
+
+class Answer(msgspec.Struct):
+    """What there is when an order is done.
+
+    Attributes:
+        begun: how many calls have begun so far.
+        pending: how many of them have not ended.
+    """
+
+    begun: int = 0
+    pending: int = 0
