@@ -5,6 +5,7 @@ anything follows from it.
 """
 
 import asyncio
+import random
 import sys
 from time import monotonic, sleep
 from typing import Final
@@ -65,7 +66,8 @@ class CallingNode:
     async def _call(self, key: str, ask: Ask) -> None:
         now = monotonic()
         call = Call(key, self._plan.process, now, now + ask.timeout_s, ask.attempts or self._node.settings.attempts)
-        payload = jobs.encode(Job(key, ask.work_s, ask.gated))
+        work_s = ask.work_s + random.Random(key).uniform(0.0, ask.spread_s)
+        payload = jobs.encode(Job(key, work_s, ask.gated))
         try:
             outcome = await outcome_of(
                 self._node.request(ask.service, payload, timeout=ask.timeout_s, attempts=ask.attempts, via=ask.via),

@@ -16,12 +16,14 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         work_s, gated: see jobs.Job.
+        spread_s: how much longer a job may take; how much, is drawn from its key.
         attempts: the default of Settings, if it is None.
         via: the only broker to use.
     """
 
     service: str = "work"
     work_s: float = 0.0
+    spread_s: float = 0.0
     gated: bool = False
     timeout_s: float = 20.0
     attempts: int | None = None

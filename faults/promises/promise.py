@@ -103,7 +103,7 @@ class Bound:
 
     def _limit(self, bound: float) -> str:
         if self.at is not None:
-            return f"{bound:g} {self.unit}".rstrip()
+            return f"{bound:.3g} {self.unit}".rstrip()
         return f"{100 * bound:g} %" if self.of else f"{bound:g}"
 
 

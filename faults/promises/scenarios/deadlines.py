@@ -1,0 +1,124 @@
+"""A handler does not outlive its deadline: its place is free for the next request, whatever became of its caller."""
+
+from functools import partial
+from time import monotonic, sleep
+from typing import Final, Literal
+
+from faults.child import wait_until
+from faults.promises.jobs import THREAD, WORK
+from faults.promises.judge import places_held
+from faults.promises.orders import Ask
+from faults.promises.promise import Bound, Promise
+from faults.promises.stage import Stage
+
+Fate = Literal["none", "kill-caller", "reset-caller", "kill-brokers", "cancel-after-reset", "kill-broker"]
+
+PLACES: Final = 4
+
+DEADLINE_S: Final = 3.0
+
+HANGS_S: Final = 3600.0
+
+WATCHED_S: Final = 6.0
+"""How long after the deadline it is watched. What has not ended by then counts as this late."""
+
+FREE_S_MAX: Final = 0.5
+
+PROBE_S: Final = WATCHED_S + DEADLINE_S
+"""How long a request runs that shows that a place is free: as long as all is watched, so that each takes its own."""
+
+BACK_S: Final = 0.3
+"""How long killed brokers are down, and how long a caller that was cut off waits before it cancels."""
+
+
+def run(fate: Fate, stage: Stage) -> None:
+    """Let handlers hang, let their caller suffer its fate, and see when their places are free."""
+    net, evidence = stage.net, stage.evidence
+    net.open(2, ["w1", "caller", "probe"], proxied=fate in ("reset-caller", "cancel-after-reset"))
+    net.start_worker("w1", PLACES)
+    net.ready(1)
+    caller, probe = net.start_caller("caller"), net.start_caller("probe")
+    caller.begin("hang", Ask(work_s=HANGS_S, timeout_s=DEADLINE_S), count=PLACES)
+    deadline = max(each.deadline for each in net.wait_for_runs("hang", PLACES))
+    probe.begin("probe", Ask(work_s=PROBE_S, timeout_s=2 * PROBE_S, attempts=20), count=PLACES)
+    if fate == "kill-caller":
+        net.kill("caller")
+    elif fate in ("kill-brokers", "kill-broker"):
+        victims = net.brokers[: 1 if fate == "kill-broker" else None]
+        for broker in victims:
+            net.kill(broker)
+        sleep(BACK_S)
+        for broker in victims:
+            net.start_broker(broker)
+    elif fate != "none":
+        for proxy in net.proxies.values():
+            proxy.reset("caller")
+        if fate == "cancel-after-reset":
+            sleep(BACK_S)
+            caller.cancel("hang")
+    net.has_run("probe", PLACES, max(0.0, deadline + WATCHED_S - monotonic()))
+    until = max(monotonic(), deadline)
+    begun = [each.started for each in net.runs("probe")]
+    begun += [deadline + WATCHED_S] * (PLACES - len(begun))
+    evidence.sample("a place is free after", *(max(0.0, each - deadline) for each in begun))
+    until = until if len(net.runs("probe")) == PLACES else deadline + WATCHED_S
+    over = [each for each in net.over if each.key.startswith("hang")]
+    evidence.sample("a handler outlives its deadline by", *places_held(net.runs("hang"), over, until))
+
+
+def run_thread(stage: Stage) -> None:
+    """Let handlers in threads outlive their deadline, and see what the worker says of it."""
+    net, evidence = stage.net, stage.evidence
+    net.open(2, ["w1", "caller"])
+    net.start_worker("w1", PLACES, service=THREAD)
+    net.ready(1, service=THREAD)
+    caller = net.start_caller("caller")
+    caller.begin("hang", Ask(THREAD, work_s=DEADLINE_S + WATCHED_S, timeout_s=DEADLINE_S), count=PLACES)
+    deadline = max(each.deadline for each in net.wait_for_runs("hang", PLACES))
+    said_before = net.children["w1"].log
+    evidence.count({"lost": caller.wait(2 * DEADLINE_S)})
+    net.judge(evidence)
+    wait_until(lambda: monotonic() > deadline + FREE_S_MAX, "the deadline is over")
+    taken = sum(outstanding for outstanding, _queued in net.held(THREAD).values())
+    wait_until(lambda: len(net.over) == PLACES, "the threads have ended")
+    said = [line for line in net.children["w1"].log.removeprefix(said_before).splitlines() if THREAD in line]
+    evidence.count({"runs": 1, "told": bool(said), "shown as taken by a broker": taken, "places": PLACES})
+    for line in said:
+        evidence.note(line)
+
+
+FATES: Final[dict[Fate, str]] = {
+    "none": "and its caller waits for it",
+    "kill-caller": "and its caller is killed",
+    "reset-caller": "and its caller's connections are reset",
+    "kill-broker": "and one of the brokers is killed",
+    "kill-brokers": "and all brokers are killed",
+    "cancel-after-reset": "and its caller's connections are reset, and its task is cancelled",
+}
+
+PROMISES: Final = (
+    *(
+        Promise(
+            f"deadline-{fate}",
+            f"no handler outlives its deadline: it hangs, {what}",
+            partial(run, fate),
+            (
+                Bound("a place is free after", most=FREE_S_MAX, at=1.0),
+                Bound("a handler outlives its deadline by", most=FREE_S_MAX, at=1.0),
+            ),
+            runs=3,
+        )
+        for fate, what in FATES.items()
+    ),
+    Promise(
+        "deadline-thread",
+        f"a handler of {WORK} in a thread cannot be stopped: its place is told as taken once its deadline is over",
+        run_thread,
+        (
+            Bound("told", least=1, of="runs"),
+            Bound("lost", most=0, of="calls"),
+            Bound("shown as taken by a broker", of="places"),
+            Bound("failed", of="calls"),
+        ),
+    ),
+)
