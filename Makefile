@@ -16,7 +16,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults docs format clean
+.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises docs format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -57,6 +57,9 @@ bench-guard: $(STAMP) ## instructions that the cores take for each exchange, aga
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
 	$(BIN)/python -m faults $(FAULTS)
+
+promises: $(STAMP) ## what is promised, tried on real processes; about an hour. PROMISES="--runs 1 second-run-kill-broker" for less
+	$(BIN)/python -m faults.promises $(PROMISES)
 
 docs: .venv/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict

@@ -18,7 +18,10 @@ from faults.caller import outcome_of
 from faults.journal import Journal
 from faults.promises import jobs
 from faults.promises.jobs import Job
-from faults.promises.orders import Answer, Ask, Begin, Block, Cancel, Drive, Order, Pace, Plan
+from faults.promises.orders import Answer, Ask, Begin, Block, Cancel, Drive, Order, Pace, Plan, When
+
+TURNS: Final[dict[When, int]] = {"made": 1, "sent": 2}
+"""How many turns of the event loop a call takes until it is made, and until its request has left the node."""
 
 LINE_BYTES_MAX: Final = 64 * 1024
 
@@ -33,15 +36,19 @@ class CallingNode:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._drivers: set[asyncio.Task[None]] = set()
         self._begun = 0
+        self._stall_s = 0.0
 
     async def obey(self, order: Order) -> Answer:
         """Do what is told."""
         if isinstance(order, Begin):
             for number in range(order.count):
                 self._begin(f"{order.prefix}{number}", order.ask)
-            for _turn in range(order.turns):
-                await asyncio.sleep(0)
-            sleep(order.stall_s)  # noqa: ASYNC251 - a program that computes
+            if order.when == "answered":
+                self._stall_s = order.stall_s
+            else:
+                for _turn in range(TURNS[order.when]):
+                    await asyncio.sleep(0)
+                sleep(order.stall_s)  # noqa: ASYNC251 - a program that computes
         elif isinstance(order, Drive):
             for lane in range(order.in_flight):
                 self._drivers.add(asyncio.create_task(self._drive(order, lane, monotonic() + order.for_s)))
@@ -80,6 +87,8 @@ class CallingNode:
             call.ends = [(monotonic(), Error(type(error).__name__, 0, maybe_executed=False, text=str(error)))]
         self._journal.add(call)
         self._journal.flush()
+        stall_s, self._stall_s = self._stall_s, 0.0
+        sleep(stall_s)  # noqa: ASYNC251 - a program that computes with the first answer
 
     async def _drive(self, order: Drive, lane: int, until: float) -> None:
         for number in range(lane, order.count, order.in_flight):

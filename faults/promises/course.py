@@ -16,7 +16,6 @@ from faults.child import wait_until
 from faults.promises.jobs import IDLE
 from faults.promises.net import PromiseNet
 from faults.promises.orders import Ask
-from faults.promises.proxy import FROM, TO
 from faults.promises.stage import Stage
 from faults.promises.ways import Way, Ways
 
@@ -27,6 +26,9 @@ AFTERWARDS_S: Final = 1.0
 """How long a copy may take to begin once its place is free."""
 
 TIMEOUT_S: Final = 20.0
+
+FIRST, SECOND = "b1", "b2"
+"""The brokers. Where a worker's queue is meant, its place is taken over the first."""
 
 FILLER_TIMEOUT_S: Final = 60.0
 
@@ -40,12 +42,21 @@ def run(way: Way, stage: Stage) -> None:
     """See the module."""
     net, evidence = stage.net, stage.evidence
     net.open(2, ["w1", "w2", "filler", "caller"], proxied=way.proxied)
-    holder, own, other = (_waits_at_broker if way.queue == "broker" else _waits_at_worker)(net, way)
+    (_fill_both if way.queue == "broker" else _fill_one)(net)
+    if way.early:
+        holder = SECOND
+        began = _begin_fault(way, net, holder)
+        _call_x(net, way)
+    else:
+        holder = _call_x_and_find_it(net, way)
     if way.queue == "worker":
-        net.start_worker(other)
-    sleep(FIRST_S)
-    began = monotonic()
-    _do(way, net, holder, own)
+        net.start_worker("w2")
+    if not way.early:
+        sleep(FIRST_S)
+        began = _begin_fault(way, net, holder)
+    sleep(max(0.0, began + way.stall_s - monotonic()))
+    _end_fault(way, net, holder)
+    own, other = _workers(way, holder)
     if way.queue == "broker":
         sleep(max(0.0, began + way.release_s - monotonic()))
         net.open_gate(other)
@@ -56,57 +67,37 @@ def run(way: Way, stage: Stage) -> None:
     net.has_run("x", 2, AFTERWARDS_S)
     net.judge(evidence, "x")
     evidence.count({"runs": 1})
-    story = ", ".join(
-        f"{each.worker} {'flagged' if each.possible_duplicate else 'unflagged'} at {each.started - began:+.2f} s"
-        for each in sorted(net.runs("x"), key=lambda each: each.started)
-    )
-    evidence.note(f"{way.fault}, X in the {way.queue}'s queue, {way.stall_s:.1f} s, job {way.job_s:.1f} s: {story}")
+    evidence.note(f"{way}: {_story(net, began)}")
 
 
-def _waits_at_broker(net: PromiseNet, way: Way) -> tuple[str, str, str]:
-    """Let X wait at a broker; return that, the worker that it waits for, and the other worker."""
-    near = {"b1": "w1", "b2": "w2"}
-    for broker, worker in (("b1", "w2"), ("b2", "w1")):
-        net.proxies[broker].refuse(worker)
-    for worker in near.values():
+def _workers(way: Way, holder: str) -> tuple[str, str]:
+    """Return the worker that X waits for, and the other one."""
+    return ("w1", "w2") if way.queue == "worker" or holder == FIRST else ("w2", "w1")
+
+
+def _fill_both(net: PromiseNet) -> None:
+    """Let each of two workers reach one broker only, and be busy."""
+    for broker, stranger in ((FIRST, "w2"), (SECOND, "w1")):
+        net.proxies[broker].refuse(stranger)
+    for worker in ("w1", "w2"):
         net.start_worker(worker)
     net.ready(1)
+    net.start_caller("caller")
     filler = net.start_caller("filler")
-    for broker in near:
+    for broker in (FIRST, SECOND):
         filler.begin(f"fill-{broker}-", _filler(broker))
     net.wait_for_runs("fill", 2)
-    holder = _call_x(net, way)
-    own = near.pop(holder)
-    return holder, own, next(iter(near.values()))
 
 
-def _waits_at_worker(net: PromiseNet, way: Way) -> tuple[str, str, str]:
-    """Let X wait in w1, if it takes what it has no place for; return as `_waits_at_broker` does."""
+def _fill_one(net: PromiseNet) -> None:
+    """Let the only place of the only worker be taken over one broker.
+
+    The caller does it itself, as it then tends to take the other broker for its next call.
+    """
     net.start_worker("w1")
     net.ready(1)
-    return _call_x(net, way, filled_via="b1"), "w1", "w2"
-
-
-def _call_x(net: PromiseNet, way: Way, filled_via: str = "") -> str:
-    """Call X, and return the broker that has it.
-
-    Where the caller's own call fills the place over one broker, it tends to take the other one for the next.
-    """
-    caller = net.start_caller("caller")
-    if filled_via:
-        caller.begin("fill", _filler(filled_via))
-        net.wait_for_runs("fill")
-    before = {name: sum(each) for name, each in net.held().items()}
-    if way.fault == "delay-and-kill":
-        for proxy in net.proxies.values():
-            for member in ("caller", "w1"):
-                proxy.delay(member, way.delay_s, *way.paths)
-    caller.begin("x", Ask(work_s=way.job_s, timeout_s=TIMEOUT_S))
-
-    def taken() -> str:
-        return next((name for name, each in net.held().items() if sum(each) > before[name]), "")
-
-    return wait_until(taken, "X is at a broker")
+    net.start_caller("caller").begin("fill", _filler(FIRST))
+    net.wait_for_runs("fill")
 
 
 def _filler(via: str) -> Ask:
@@ -114,29 +105,55 @@ def _filler(via: str) -> Ask:
     return Ask(gated=True, timeout_s=FILLER_TIMEOUT_S, attempts=1, via=via)
 
 
-def _do(way: Way, net: PromiseNet, holder: str, own: str) -> None:
-    """Let the fault happen, and end, if it does not last."""
-    if way.fault in ("kill-broker", "delay-and-kill"):
+def _call_x(net: PromiseNet, way: Way) -> None:
+    net.callers["caller"].begin("x", Ask(work_s=way.job_s, timeout_s=TIMEOUT_S))
+
+
+def _call_x_and_find_it(net: PromiseNet, way: Way) -> str:
+    """Call X, and return the broker that has it."""
+    before = {name: sum(each) for name, each in net.held().items()}
+    if way.fault == "delay-and-kill":
+        for proxy in net.proxies.values():
+            for member in ("caller", "w1"):
+                proxy.delay(member, way.delay_s, *way.paths)
+    _call_x(net, way)
+
+    def taken() -> str:
+        return next((name for name, each in net.held().items() if sum(each) > before[name]), "")
+
+    return wait_until(taken, "X is at a broker")
+
+
+def _begin_fault(way: Way, net: PromiseNet, holder: str) -> float:
+    """Let the fault begin; return when."""
+    now, fault, (own, _other) = monotonic(), way.fault, _workers(way, holder)
+    if fault in ("kill-broker", "delay-and-kill"):
         net.kill(holder)
-    elif way.fault == "stop-broker":
-        _stop(net, holder, way.stall_s)
-    elif way.fault == "stop-worker":
-        _stop(net, own, way.stall_s)
-    elif way.fault == "block-caller":
+    elif fault in ("stop-broker", "stop-worker"):
+        net.stop(holder if fault == "stop-broker" else own)
+    elif fault == "block-caller":
         net.callers["caller"].block(way.stall_s)
-        sleep(way.stall_s)
-    elif way.fault == "block-calling":
+    elif fault == "block-calling":
         net.callers["caller"].begin("other", Ask(service=IDLE), stall_s=way.stall_s)
-    elif way.fault in ("hold-caller", "hold-worker"):
-        member = "caller" if way.fault == "hold-caller" else own
-        net.proxies[holder].hold(member, *way.paths)
-        sleep(way.stall_s)
-        net.proxies[holder].release(member, TO, FROM)
-    elif way.fault in ("reset-caller", "reset-worker"):
-        net.proxies[holder].reset("caller" if way.fault == "reset-caller" else own)
+    elif fault in ("hold-caller", "hold-worker"):
+        net.proxies[holder].hold("caller" if fault == "hold-caller" else own, *way.paths)
+    elif fault in ("reset-caller", "reset-worker"):
+        net.proxies[holder].reset("caller" if fault == "reset-caller" else own)
+    return now
 
 
-def _stop(net: PromiseNet, name: str, for_s: float) -> None:
-    net.stop(name)
-    sleep(for_s)
-    net.go_on(name)
+def _end_fault(way: Way, net: PromiseNet, holder: str) -> None:
+    """Let the fault end, if it lasts."""
+    fault, (own, _other) = way.fault, _workers(way, holder)
+    if fault in ("stop-broker", "stop-worker"):
+        net.go_on(holder if fault == "stop-broker" else own)
+    elif fault in ("hold-caller", "hold-worker"):
+        net.proxies[holder].release("caller" if fault == "hold-caller" else own, *way.paths)
+
+
+def _story(net: PromiseNet, began: float) -> str:
+    """Return in words where and when X has run, counted from the beginning of the fault."""
+    return ", ".join(
+        f"{each.worker} {'flagged' if each.possible_duplicate else 'unflagged'} at {each.started - began:+.2f} s"
+        for each in sorted(net.runs("x"), key=lambda each: each.started)
+    )

@@ -19,7 +19,7 @@ from faults.loaded import MODULE, ROOT
 from faults.promises import worker
 from faults.promises.jobs import WORK, Begun, Over
 from faults.promises.judge import merged, tally
-from faults.promises.orders import Answer, Ask, Begin, Block, Cancel, Drive, Order, Pace, Plan, Wait
+from faults.promises.orders import Answer, Ask, Begin, Block, Cancel, Drive, Order, Pace, Plan, Wait, When
 from faults.promises.promise import Evidence
 from faults.promises.proxy import Proxy
 
@@ -43,9 +43,9 @@ class CallerProcess:
         self._owed = 0
         self._answer = msgspec.json.decode(child.hear(), type=Answer)
 
-    def begin(self, prefix: str, ask: Ask, count: int = 1, *, stall_s: float = 0.0, turns: int = 1) -> None:
-        """See orders.Begin. It waits for the end of the stall."""
-        self._obey(Begin(prefix, ask, count, stall_s, turns), stall_s)
+    def begin(self, prefix: str, ask: Ask, count: int = 1, *, stall_s: float = 0.0, when: When = "made") -> None:
+        """See orders.Begin. It waits for the end of the stall, unless that begins with an answer."""
+        self._obey(Begin(prefix, ask, count, stall_s, when), stall_s)
 
     def drive(self, prefix: str, ask: Ask, *, in_flight: int, for_s: float, count: int = 1_000_000_000) -> None:
         """See orders.Drive."""
@@ -127,7 +127,7 @@ class PromiseNet:
             behind = [port for port in free_ports(2 * brokers) if port not in fronts]
             for name, front, port in zip(self.brokers, fronts, behind, strict=False):
                 self._ports[name] = port
-                self.proxies[name] = Proxy(front, port, lambda: self._pids)
+                self.proxies[name] = Proxy(front, port, lambda: dict(self._pids))
         for name in self.brokers:
             self.start_broker(name)
 

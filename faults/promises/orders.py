@@ -1,5 +1,7 @@
 """What the process of a caller is told to do, a line of JSON each."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -30,20 +32,24 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     via: str | None = None
 
 
+When = Literal["made", "sent", "answered"]
+"""When a caller's event loop is blocked: when its calls are made but have not left the node, when they have left it, or
+when the first of them is answered, by whoever waited for that answer."""
+
+
 class Begin(msgspec.Struct, tag=True, omit_defaults=True):
-    """Begin `count` calls at once, with keys `prefix`0 and so on; then block the event loop, if that is asked for.
+    """Begin `count` calls at once, with keys `prefix`0 and so on, and block the event loop, if that is asked for.
 
     Attributes:
         stall_s: for how long the event loop is blocked.
-        turns: how many turns of the event loop pass before: after one the calls are made, after two their requests have
-            left the node.
+        when: see When.
     """
 
     prefix: str
     ask: Ask
     count: int = 1
     stall_s: float = 0.0
-    turns: int = 1
+    when: When = "made"
 
 
 class Drive(msgspec.Struct, tag=True, omit_defaults=True):

@@ -143,9 +143,11 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Return `met`, `missed` or, if it could not be tried, `not tried`."""
+        """Return `met` or `missed`; `told`, if it has no target; `not tried`, if it could not be tried."""
         if self.why:
             return "not tried"
+        if not any(bound.decides for bound in self.promise.bounds):
+            return "told"
         return "met" if all(bound.kept(self.evidence) for bound in self.promise.bounds) else "missed"
 
 

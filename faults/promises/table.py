@@ -17,7 +17,7 @@ def text(rows: Sequence[Row]) -> str:
             lines.append((*head, bound.shown(row.evidence), bound.target, verdict))
             head, verdict = ("", ""), ""
         if row.why:
-            lines.append(("", "", row.why, "", ""))
+            lines.append(("", "", row.why.partition("\n")[0], "", ""))
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -19,6 +19,11 @@ Queue = Literal["broker", "worker"]
 AT_WORKERS: tuple[Fault, ...] = ("stop-worker", "hold-worker", "reset-worker", "delay-and-kill")
 """Faults of a worker. They say something of a call only while it waits there."""
 
+LASTING: tuple[Fault, ...] = (
+    "stop-broker", "stop-worker", "block-caller", "block-calling", "hold-caller", "hold-worker",
+)  # fmt: skip
+"""Faults that last for a time."""
+
 PROXIED: tuple[Fault, ...] = ("hold-caller", "hold-worker", "delay-and-kill", "reset-caller", "reset-worker")
 
 
@@ -35,6 +40,7 @@ class Way:
         gap_s: how long after the second run has begun the place becomes free that the first copy waits for.
         delay_s: how much everything is delayed before the broker is killed.
         paths: which directions are held up.
+        early: whether it begins before the call is made, which then travels, or waits in pipes, while it lasts.
     """
 
     fault: Fault
@@ -45,6 +51,14 @@ class Way:
     gap_s: float
     delay_s: float
     paths: tuple[str, ...]
+    early: bool = False
+
+    def __str__(self) -> str:
+        where = f"{'from before ' if self.early else ''}X in the {self.queue}'s queue"
+        lasts = f" for {self.stall_s:.1f} s" if self.fault in LASTING else ""
+        lasts += f" ({' and '.join(self.paths)} the broker)" if self.fault in ("hold-caller", "hold-worker") else ""
+        delay = f" after {self.delay_s:.1f} s of delay" if self.fault == "delay-and-kill" else ""
+        return f"{self.fault}{lasts}{delay}, {where}, job of {self.job_s:.1f} s"
 
     @property
     def proxied(self) -> bool:
@@ -64,11 +78,12 @@ class Ways:
     gap_s: tuple[float, float] = (0.1, 3.0)
     delay_s: tuple[float, float] = (0.1, 0.9)
     paths: Sequence[tuple[str, ...]] = ((FROM,), (TO,), (TO, FROM))
+    early: bool = False
 
     def draw(self, rng: random.Random) -> Way:
         """Return one of them."""
         fault = rng.choice(self.faults)
-        queue: Queue = "worker" if fault in AT_WORKERS else rng.choice(self.queues)
+        queue: Queue = "worker" if fault in AT_WORKERS or self.early else rng.choice(self.queues)
         return Way(
             fault,
             queue,
@@ -78,6 +93,7 @@ class Ways:
             gap_s=rng.uniform(*self.gap_s),
             delay_s=rng.uniform(*self.delay_s),
             paths=rng.choice(self.paths),
+            early=self.early,
         )
 
 

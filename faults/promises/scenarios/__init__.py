@@ -9,6 +9,7 @@ from faults.promises.scenarios import (
     failovers,
     fair,
     middle_worker,
+    newcomer,
     one_of_many,
     saturated,
     second_run,
@@ -21,7 +22,7 @@ PROMISES: Final[dict[str, Promise]] = {
     promise.name: promise
     for module in (
         second_run, second_run_variants, saturated, deadlines, middle_worker, failovers, stalled_caller, slow_worker,
-        capacity, fair, one_of_many,
+        capacity, fair, one_of_many, newcomer,
     )
     for promise in module.PROMISES
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from faults.promises.orders import Ask
+from faults.promises.orders import Ask, When
 from faults.promises.promise import Bound, Promise
 from faults.promises.stage import Stage
 
@@ -11,27 +11,30 @@ CALLS: Final = 100
 TIMEOUT_S: Final = 10.0
 STALLS_S: Final = (1.3, 2.5, 3.5)
 
-TURNS: Final = {"before": 1, "after": 2}
-"""How many turns of the event loop pass before the stall: the requests have not left after one, and have after two."""
+PLACEMENTS: Final[dict[When, str]] = {
+    "made": "before they leave",
+    "sent": "once they have left",
+    "answered": "with the first answer",
+}
 
 
-def run(stall_s: float, turns: int, stage: Stage) -> None:
+def run(stall_s: float, when: When, stage: Stage) -> None:
     """Begin calls of no length, and block the event loop."""
     net = stage.net
     net.open(2, ["w1", "w2", "caller"])
     for worker in ("w1", "w2"):
         net.start_worker(worker, 64)
     net.ready(2)
-    net.start_caller("caller").begin("e", Ask(timeout_s=TIMEOUT_S), CALLS, stall_s=stall_s, turns=turns)
-    net.end(stage.evidence, TIMEOUT_S)
+    net.start_caller("caller").begin("e", Ask(timeout_s=TIMEOUT_S), CALLS, stall_s=stall_s, when=when)
+    net.end(stage.evidence, stall_s + TIMEOUT_S)
     net.judge(stage.evidence)
 
 
 PROMISES: Final = tuple(
     Promise(
         f"stalled-caller-{stall_s:g}-{when}",
-        f"100 calls, their caller is blocked for {stall_s:g} s {when} they leave: none fails, few run twice",
-        partial(run, stall_s, turns),
+        f"100 calls, their caller is blocked for {stall_s:g} s {words}: none fails, few run twice",
+        partial(run, stall_s, when),
         (
             Bound("failed", most=0, of="calls"),
             Bound("lost", most=0, of="calls"),
@@ -41,5 +44,5 @@ PROMISES: Final = tuple(
         runs=3,
     )
     for stall_s in STALLS_S
-    for when, turns in TURNS.items()
+    for when, words in PLACEMENTS.items()
 )

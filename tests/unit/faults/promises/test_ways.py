@@ -33,3 +33,9 @@ def test_a_connection_that_is_held_up_or_reset_needs_a_proxy():
     assert exactly("hold-caller", "worker").draw(random.Random(1)).proxied
     assert not exactly("kill-broker", "worker").draw(random.Random(1)).proxied
     assert Ways(("stop-broker",), ("broker",)).draw(random.Random(1)).proxied
+
+
+def test_a_fault_that_begins_early_is_for_a_call_that_goes_to_a_worker():
+    ways, rng = VARIANTS["early"][2], random.Random(1)
+    drawn = [ways.draw(rng) for _ in range(20)]
+    assert {(way.early, way.queue) for way in drawn} == {(True, "worker")}
