@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         row = try_promise(promise, options.runs or promise.runs, seed, say)
         say(f"  {row.verdict}{f': {row.why}' if row.why else ''}")
         rows.append(row)
-    print(json.dumps(table.as_json(rows), indent=1) if options.json else table.text(rows))
+    print(json.dumps({"seed": seed, "promises": table.as_json(rows)}, indent=1) if options.json else table.text(rows))
     return 0 if all(row.verdict in ("met", "told") for row in rows) else 1
 
 

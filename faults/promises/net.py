@@ -108,9 +108,11 @@ class PromiseNet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.live.close()
-        for proxy in self.proxies.values():
-            proxy.close()
+        try:
+            self.live.close()
+        finally:
+            for proxy in self.proxies.values():
+                proxy.close()
 
     # -- processes
 
@@ -178,8 +180,15 @@ class PromiseNet:
     # -- what is to be seen
 
     def ready(self, workers: int, *brokers: str, service: str = WORK) -> None:
-        """Wait until each of these brokers (all, if none is named) has so many workers of a service."""
-        self.live.wait_for_workers(service, *brokers, workers=workers)
+        """Wait until each of these brokers (all, if none is named) has so many workers of a service.
+
+        How much each may send them is not asked for: a worker of one place may share that out as it likes.
+        """
+
+        def known() -> bool:
+            return all(self.live.service(name, service).workers == workers for name in brokers or self.brokers)
+
+        wait_until(known, f"{workers} workers for {service} at {', '.join(brokers or self.brokers)}")
 
     def held(self, service: str = WORK) -> dict[str, tuple[int, int]]:
         """Return for each broker how many requests are with its workers, and how many wait at it."""

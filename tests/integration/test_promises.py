@@ -22,7 +22,7 @@ def net(tmp_path):
 
 def test_a_call_to_which_nothing_happens_runs_once(capsys):
     assert main(["second-run-none", "--runs", "1", "--json"]) == 0
-    [row] = json.loads(capsys.readouterr().out)
+    [row] = json.loads(capsys.readouterr().out)["promises"]
     assert (row["verdict"], row["runs"], row["why"]) == ("met", 1, "")
     assert row["counts"] == {
         "calls": 1, "runs": 1, "failed": 0, "lost": 0, "wrong": 0, "unflagged": 0, "untold": 0, "run twice": 0,

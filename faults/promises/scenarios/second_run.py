@@ -17,7 +17,7 @@ BOUNDS: Final = (
 
 WAYS: Final = {
     "kill-broker": ("the broker that it came through is killed", exactly("kill-broker", "worker", job_s=0.2)),
-    "stop-worker": ("its worker is stopped for 2.5 s", exactly("stop-worker", "worker", stall_s=2.5)),
+    "stop-worker": ("its worker is stopped for 2.5 s", exactly("stop-worker", "worker", stall_s=2.5, job_s=5.0)),
     "stop-broker": ("its broker is stopped for 1.4 s", exactly("stop-broker", "broker", stall_s=1.4)),
     "block-caller": ("its caller's event loop is blocked for 1.4 s", exactly("block-calling", "broker", stall_s=1.4)),
     "hold-caller": (
