@@ -14,7 +14,7 @@ from typing import Final
 
 from faults.child import wait_until
 from faults.promises.jobs import IDLE
-from faults.promises.net import PromiseNet
+from faults.promises.net import END_S, PromiseNet
 from faults.promises.orders import Ask
 from faults.promises.stage import Stage
 from faults.promises.ways import Way, Ways
@@ -63,10 +63,10 @@ def run(way: Way, stage: Stage) -> None:
     if net.has_run("x", 1, max(0.0, began + way.release_s - monotonic()) + AFTERWARDS_S):
         sleep(way.gap_s)
     net.open_gate(own)
-    net.callers["caller"].wait(TIMEOUT_S)
+    lost = not net.has_ended("x", 1, TIMEOUT_S + END_S)
     net.has_run("x", 2, AFTERWARDS_S)
     net.judge(evidence, "x")
-    evidence.count({"runs": 1})
+    evidence.count({"runs": 1, "lost": lost, "calls": lost})
     evidence.note(f"{way}: {_story(net, began)}")
 
 

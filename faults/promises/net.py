@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Final, Self
 
 import msgspec
@@ -155,11 +154,9 @@ class PromiseNet:
         caller = self.callers[name] = CallerProcess(name, child)
         return caller
 
-    def kill(self, name: str) -> float:
-        """End a process with SIGKILL; return when."""
-        now = monotonic()
+    def kill(self, name: str) -> None:
+        """End a process with SIGKILL."""
         self.children[name].end(signal.SIGKILL)
-        return now
 
     def terminate(self, name: str) -> None:
         """Let a process end with SIGTERM; do not wait for it."""
@@ -228,8 +225,18 @@ class PromiseNet:
             self.wait_for_runs(prefix, count, within_s)
         return len(self.runs(prefix)) >= count
 
+    def has_ended(self, prefix: str, count: int, within_s: float) -> bool:
+        """Wait until so many calls have ended, at most `within_s`; return whether they have."""
+
+        def ended() -> bool:
+            return sum(call.key.startswith(prefix) for call in self.calls) >= count
+
+        with suppress(AssertionError):
+            wait_until(ended, f"{count} calls of {prefix} have ended", within_s)
+        return ended()
+
     def judge(self, evidence: Evidence, prefix: str = "") -> None:
-        """Count what has become of the calls whose keys begin with `prefix`."""
+        """Count what has become of the calls whose keys begin with `prefix`, as far as they have ended."""
         calls = merged(each for each in self.calls if each.key.startswith(prefix))
         evidence.count(tally(calls, self.runs(prefix)))
 
