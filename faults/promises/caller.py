@@ -73,8 +73,7 @@ class CallingNode:
     async def _call(self, key: str, ask: Ask) -> None:
         now = monotonic()
         call = Call(key, self._plan.process, now, now + ask.timeout_s, ask.attempts or self._node.settings.attempts)
-        work_s = ask.work_s + random.Random(key).uniform(0.0, ask.spread_s)
-        payload = jobs.encode(Job(key, work_s, ask.gated))
+        payload = jobs.encode(Job(key, length_s(ask, key), ask.gated))
         try:
             outcome = await outcome_of(
                 self._node.request(ask.service, payload, timeout=ask.timeout_s, attempts=ask.attempts, via=ask.via),
@@ -107,6 +106,13 @@ class CallingNode:
         while (tasks := [*self._drivers, *self._calls.values()]) and monotonic() < until:
             await asyncio.wait(tasks, timeout=until - monotonic())
             self._drivers = {each for each in self._drivers if not each.done()}
+
+
+def length_s(ask: Ask, key: str) -> float:
+    """Return how long the job of a call takes."""
+    rng = random.Random(key)
+    long = rng.random() < ask.long_share
+    return ask.work_s + rng.uniform(0.0, ask.spread_s) + (ask.long_s if long else 0.0)
 
 
 async def serve(plan: Plan) -> None:

@@ -19,6 +19,8 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         work_s, gated: see jobs.Job.
         spread_s: how much longer a job may take; how much, is drawn from its key.
+        long_s: how much longer still some jobs take.
+        long_share: the share of these, from 0 to 1.
         attempts: the default of Settings, if it is None.
         via: the only broker to use.
     """
@@ -26,6 +28,8 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     service: str = "work"
     work_s: float = 0.0
     spread_s: float = 0.0
+    long_s: float = 0.0
+    long_share: float = 0.0
     gated: bool = False
     timeout_s: float = 20.0
     attempts: int | None = None

@@ -7,11 +7,14 @@ from typing import Final, Literal
 from faults.child import wait_until
 from faults.promises.jobs import THREAD, WORK
 from faults.promises.judge import places_held
+from faults.promises.net import PromiseNet
 from faults.promises.orders import Ask
 from faults.promises.promise import Bound, Promise
 from faults.promises.stage import Stage
 
-Fate = Literal["none", "kill-caller", "reset-caller", "kill-brokers", "cancel-after-reset", "kill-broker"]
+Fate = Literal[
+    "none", "kill-caller", "reset-caller", "cancel-after-reset", "kill-broker", "kill-brokers", "lose-brokers"
+]
 
 PLACES: Final = 4
 
@@ -41,29 +44,35 @@ def run(fate: Fate, stage: Stage) -> None:
     caller.begin("hang", Ask(work_s=HANGS_S, timeout_s=DEADLINE_S), count=PLACES)
     deadline = max(each.deadline for each in net.wait_for_runs("hang", PLACES))
     probe.begin("probe", Ask(work_s=PROBE_S, timeout_s=2 * PROBE_S, attempts=20), count=PLACES)
+    _suffer(fate, net)
+    until = deadline + WATCHED_S
+    net.has_run("probe", PLACES, max(0.0, until - monotonic()))
+    if fate != "lose-brokers":  # no request can come then
+        begun = [each.started for each in net.runs("probe")]
+        begun += [until] * (PLACES - len(begun))
+        evidence.sample("a place is free after", *(max(0.0, each - deadline) for each in begun))
+    over = [each for each in net.over if each.key.startswith("hang")]
+    evidence.sample("a handler outlives its deadline by", *places_held(net.runs("hang"), over, until))
+
+
+def _suffer(fate: Fate, net: PromiseNet) -> None:
+    """Let it happen to the caller of what hangs."""
     if fate == "kill-caller":
         net.kill("caller")
-    elif fate in ("kill-brokers", "kill-broker"):
-        victims = net.brokers[: 1 if fate == "kill-broker" else None]
+    elif fate in ("kill-broker", "kill-brokers", "lose-brokers"):
+        victims = net.brokers[:1] if fate == "kill-broker" else net.brokers
         for broker in victims:
             net.kill(broker)
-        sleep(BACK_S)
-        for broker in victims:
-            net.start_broker(broker)
-    elif fate != "none":
+        if fate != "lose-brokers":
+            sleep(BACK_S)
+            for broker in victims:
+                net.start_broker(broker)
+    elif fate in ("reset-caller", "cancel-after-reset"):
         for proxy in net.proxies.values():
             proxy.reset("caller")
         if fate == "cancel-after-reset":
             sleep(BACK_S)
-            caller.cancel("hang")
-    net.has_run("probe", PLACES, max(0.0, deadline + WATCHED_S - monotonic()))
-    until = max(monotonic(), deadline)
-    begun = [each.started for each in net.runs("probe")]
-    begun += [deadline + WATCHED_S] * (PLACES - len(begun))
-    evidence.sample("a place is free after", *(max(0.0, each - deadline) for each in begun))
-    until = until if len(net.runs("probe")) == PLACES else deadline + WATCHED_S
-    over = [each for each in net.over if each.key.startswith("hang")]
-    evidence.sample("a handler outlives its deadline by", *places_held(net.runs("hang"), over, until))
+            net.callers["caller"].cancel("hang")
 
 
 def run_thread(stage: Stage) -> None:
@@ -87,12 +96,16 @@ def run_thread(stage: Stage) -> None:
         evidence.note(line)
 
 
+HANDLERS: Final = Bound("a handler outlives its deadline by", most=FREE_S_MAX, at=1.0)
+PLACES_FREE: Final = Bound("a place is free after", most=FREE_S_MAX, at=1.0)
+
 FATES: Final[dict[Fate, str]] = {
     "none": "and its caller waits for it",
     "kill-caller": "and its caller is killed",
     "reset-caller": "and its caller's connections are reset",
     "kill-broker": "and one of the brokers is killed",
-    "kill-brokers": "and all brokers are killed",
+    "kill-brokers": "and all brokers are killed, and come back",
+    "lose-brokers": "and all brokers are killed, and stay down",
     "cancel-after-reset": "and its caller's connections are reset, and its task is cancelled",
 }
 
@@ -102,10 +115,7 @@ PROMISES: Final = (
             f"deadline-{fate}",
             f"no handler outlives its deadline: it hangs, {what}",
             partial(run, fate),
-            (
-                Bound("a place is free after", most=FREE_S_MAX, at=1.0),
-                Bound("a handler outlives its deadline by", most=FREE_S_MAX, at=1.0),
-            ),
+            (HANDLERS,) if fate == "lose-brokers" else (HANDLERS, PLACES_FREE),
             runs=3,
         )
         for fate, what in FATES.items()

@@ -18,6 +18,11 @@ TIMEOUT_S: Final = 20.0
 LASTS_S_MAX: Final = 900.0
 """How long all calls may take together."""
 
+SHORT: Final = Ask(work_s=0.001, spread_s=0.004, long_s=0.3, long_share=0.02, timeout_s=TIMEOUT_S)
+SLOW: Final = Ask(work_s=0.05, spread_s=1.45, timeout_s=TIMEOUT_S)
+"""Jobs of some milliseconds, one of fifty of which takes long: what waits behind it is overtaken elsewhere. As many
+calls are under way as keep all places busy, and not many more: else no second copy finds a place before the first."""
+
 
 def run(calls: int, in_flight: int, ask: Ask, stage: Stage) -> None:
     """Make so many calls, two or three brokers in turn."""
@@ -62,14 +67,14 @@ BOUNDS: Final = (
 PROMISES: Final = (
     Promise(
         "saturated",
-        "100,000 calls of 1 to 5 ms over 4 places, a broker killed every 5 s: none lost, none run again unsaid",
-        partial(run, 100_000, 3, Ask(work_s=0.001, spread_s=0.004, timeout_s=TIMEOUT_S)),
+        "100,000 calls over 4 places, a broker killed every 5 s: none lost, none run again unsaid",
+        partial(run, 100_000, 3, SHORT),
         BOUNDS,
     ),
     Promise(
         "saturated-slow",
-        "the same with 600 calls of 50 ms to 1.5 s, 6 under way: a second copy may find a free place before the first",
-        partial(run, 600, 2, Ask(work_s=0.05, spread_s=1.45, timeout_s=TIMEOUT_S)),
+        "the same with 600 calls of 50 ms to 1.5 s",
+        partial(run, 600, 2, SLOW),
         BOUNDS,
     ),
 )

@@ -17,10 +17,10 @@ VARIANTS: Final = {
         "nothing gets from its caller to the broker for 0.3 to 6 s", 6, Ways(("hold-caller",), paths=((TO,),)),
     ),
     "hold-from-worker": (
-        "nothing gets from its worker to the broker for 0.3 to 6 s", 6, Ways(("hold-worker",), paths=((FROM,),)),
+        "nothing gets from its worker to the broker for 0.3 to 6 s", 6, Ways(("hold-worker",), paths=((TO,),)),
     ),
     "hold-to-worker": (
-        "nothing gets from the broker to its worker for 0.3 to 6 s", 6, Ways(("hold-worker",), paths=((TO,),)),
+        "nothing gets from the broker to its worker for 0.3 to 6 s", 6, Ways(("hold-worker",), paths=((FROM,),)),
     ),
     "delay-and-kill": ("all is delayed by 0.1 to 0.9 s, and its broker is killed", 6, Ways(("delay-and-kill",))),
     "reset-caller": ("its caller's connection is reset", 6, Ways(("reset-caller",))),
