@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import Final
 
@@ -58,6 +59,7 @@ class Worker:
     def __init__(self, plan: Plan, node: Node) -> None:
         self._plan = plan
         self._node = node
+        self._writing = Lock()  # of handlers that run in threads
         self._gate = gate_of(plan.directory, plan.process)
         life = os.getpid()
         self._begun = Journal(plan.directory, Begun, plan.process, life)
@@ -92,20 +94,21 @@ class Worker:
     def _running(self, request: Request) -> Iterator[Job]:
         """Write down the beginning and the end of a handler."""
         job, now = jobs.decode(request.payload), monotonic()
-        self._begun.add(
-            Begun(
-                job.key, self._plan.process, request.id, now, request.possible_duplicate, request.retry_count,
-                client=request.sender, deadline=now + request.remaining,
-            )
+        begun = Begun(
+            job.key, self._plan.process, request.id, now, request.possible_duplicate, request.retry_count,
+            client=request.sender, deadline=now + request.remaining,
         )  # fmt: skip
-        self._begun.flush()
+        with self._writing:
+            self._begun.add(begun)
+            self._begun.flush()
         stopped = True
         try:
             yield job
             stopped = False
         finally:
-            self._over.add(Over(job.key, self._plan.process, monotonic(), stopped))
-            self._over.flush()
+            with self._writing:
+                self._over.add(Over(job.key, self._plan.process, monotonic(), stopped))
+                self._over.flush()
 
 
 if VARIABLE in os.environ:

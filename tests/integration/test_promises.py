@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from faults.promises.__main__ import main
+from faults.promises.jobs import THREAD
 from faults.promises.net import PromiseNet
 from faults.promises.orders import Ask
 from faults.promises.promise import Evidence
@@ -93,6 +94,18 @@ def test_a_worker_tells_whether_its_handler_was_stopped(net):
     assert {each.key: each.stopped for each in net.over} == {"late0": True, "short0": False}
     [late] = net.runs("late")
     assert 0.0 < late.deadline - late.started <= 0.5
+
+
+def test_handlers_in_threads_write_down_all_that_they_run(net):
+    net.start_worker("w1", 16, service=THREAD)
+    net.ready(1, service=THREAD)
+    caller = net.start_caller("caller")
+    caller.begin("t", Ask(THREAD), count=200)
+    assert caller.wait(20.0) == 0
+    assert {each.key for each in net.begun} == {each.key for each in net.over} == {f"t{n}" for n in range(200)}
+    evidence = Evidence()
+    net.judge(evidence)
+    assert (evidence.counts["calls"], evidence.counts["failed"]) == (200, 0)
 
 
 def test_an_unknown_promise_is_named(capsys):

@@ -25,10 +25,12 @@ def run_hung(stage: Stage) -> None:
         net.start_worker(worker, PLACES)
     net.ready(len(workers))
     caller = net.start_caller("caller")
-    net.stop("w1")
+    caller.begin("warm", Ask(timeout_s=TIMEOUT_S), count=CALLS)
+    caller.wait(TIMEOUT_S)
+    net.stop("w1")  # just heard by every broker, so that none has a reason to avoid it yet
     caller.begin("c", Ask(work_s=JOB_S, timeout_s=TIMEOUT_S, attempts=2), count=CALLS)
     net.end(stage.evidence, TIMEOUT_S)
-    net.judge(stage.evidence)
+    net.judge(stage.evidence, "c")
 
 
 def run_shared_name(stage: Stage) -> None:
