@@ -25,6 +25,9 @@ CHUNKS_MAX: Final = 256
 ANSWER_S_MAX: Final = 10.0
 """How long the thread of the proxies may take to do something."""
 
+END_POLL_S: Final = 0.05
+"""How often what has not ended yet is cancelled again when a proxy ends."""
+
 TO, FROM = "to", "from"
 """The directions: to the broker, and from it."""
 
@@ -120,10 +123,10 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
-        tasks = list(self._connections)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection may just have been accepted
+            for task in self._connections:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=END_POLL_S)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         member = owner(writer.get_extra_info("peername")[1], self.port, self._members())
