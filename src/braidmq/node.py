@@ -157,7 +157,7 @@ class Node:
             return []
         links = self._loop.core.links.links
         return [
-            BrokerInfo(name, link.address.endpoints, link.state.value, link.failure and link.failure.value)
+            BrokerInfo(name, link.address.endpoints, link.state.value, link.problem)
             for name, link in sorted(links.items())
         ]
 

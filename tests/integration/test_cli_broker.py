@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from braidmq.children.ports import free_ports
-from processes import complaint
+from namespaces import apart, in_network
+from processes import BRAIDMQ, complaint
 
 
 @pytest.fixture
@@ -112,6 +113,27 @@ def test_it_listens_where_it_is_told_to(net, host):
     net.broker("b1", "--bind", f"tcp://{host}:{port}")
     serve_echo(net)
     assert net.call("echo", "hello").stdout == b"hello"
+
+
+@apart
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "ip link set lo up; sysctl -qw net.ipv6.conf.all.disable_ipv6=1; sysctl -qw net.ipv6.conf.lo.disable_ipv6=1",
+        "ip link set lo up; ip addr del 127.0.0.1/8 dev lo",
+        "true",
+    ],
+    ids=["without IPv6", "without IPv4", "without loopback"],
+)
+@pytest.mark.parametrize("hosts", [["*"], ["[::]"], ["0.0.0.0"], ["localhost"], ["[::]", "0.0.0.0"]], ids=" ".join)
+def test_it_starts_in_networks_of_all_kinds(net, setup, hosts):
+    if hosts == ["localhost"] and "disable_ipv6" not in setup:
+        pytest.skip("that name may have the other address only")
+    binds = [f"--bind=tcp://{host}:{5550 + number}" for number, host in enumerate(hosts)]
+    broker = net.launch(in_network(setup, [*BRAIDMQ, "broker", "--join", net.join("b1"), *binds]))
+    for _ in hosts:
+        broker.wait_for_line("b1 listens at")
+    assert broker.end() == 0
 
 
 def test_it_listens_at_several_addresses(net):

@@ -224,9 +224,8 @@ def test_a_broker_with_another_key_is_shown_with_the_reason(net, tmp_path):
     net.start("broker", "--join", impostor).wait_for_line("listens at")
     result = status(net)
     assert result.returncode == 5
-    assert "b1 at " + net.endpoints["b1"] + ": what answers there does not hold this broker's key" in (
-        result.stderr.decode()
-    )
+    why = "what answers there ended the handshake: it does not hold this broker's key"
+    assert f"b1 at {net.endpoints['b1']}: {why}" in result.stderr.decode()
 
 
 def test_a_node_that_may_not_observe_is_exit_code_6_and_is_told_how(net):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from braidmq.core.events import WARNING
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
@@ -290,6 +291,7 @@ class NodeRig:
         begins: whether handlers begin at once; otherwise a test lets them.
         stopped: what it was told to stop.
         log: the events.
+        warnings: those that are warnings.
         found: what a lookup of a broker's endpoints finds, by its name, if not the endpoints; None: it takes forever.
         lookups: whose endpoints were looked up, in order.
     """
@@ -315,6 +317,7 @@ class NodeRig:
         self.jobs: list[Job] = []
         self.stopped: list[Job] = []
         self.log: list[str] = []
+        self.warnings: list[str] = []
         self.brokers: dict[str, Broker] = {}
         self.found: dict[str, list[str] | None] = {}
         self.lookups: list[str] = []
@@ -357,7 +360,9 @@ class NodeRig:
         for name, messages in core.take_sends().items():
             for message in messages:
                 self.brokers[name].accept_message(message)
-        self.log += [event.text for event in core.take_events()]
+        events = core.take_events()
+        self.log += [event.text for event in events]
+        self.warnings += [event.text for event in events if event.level >= WARNING]
         core.validate_state()
         for action in actions:
             if isinstance(action, Open):

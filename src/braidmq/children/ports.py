@@ -3,10 +3,10 @@
 import random
 import socket
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from braidmq.errors import BraidError
+from braidmq.ports import ephemeral_range
 
 HOST: Final = "127.0.0.1"
 
@@ -22,7 +22,8 @@ def free_ports(count: int) -> list[int]:
     connection could hold a killed broker's port, and a node that connects to it could even meet itself.
     """
     ports: set[int] = set()
-    highest = _ephemeral_low() - 1
+    low, _high = ephemeral_range()
+    highest = low - 1 if low > PORT_MIN + PORT_DRAWS_MAX else 65_535
     for _ in range(PORT_DRAWS_MAX):
         port = random.SystemRandom().randint(PORT_MIN, highest)
         with closing(socket.socket()) as probe:
@@ -34,11 +35,3 @@ def free_ports(count: int) -> list[int]:
         if len(ports) == count:
             return sorted(ports)
     raise BraidError(f"{HOST} has no {count} free ports between {PORT_MIN} and {highest}")
-
-
-def _ephemeral_low() -> int:
-    try:
-        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        low = 32_768
-    return low if low > PORT_MIN + PORT_DRAWS_MAX else 65_536

@@ -15,6 +15,7 @@ from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.settings import Settings
 from braidmq.trust.endpoint import check_bind
 from braidmq.zeromq.broker_loop import BrokerLoop
+from braidmq.zeromq.room import take_all_descriptors
 
 _LOG = logging.getLogger("braidmq.broker")
 
@@ -71,6 +72,7 @@ def broker(
     bind = tuple(check_bind(endpoint) for endpoint in binds)
     loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments], preset), bind=bind)
     log_to_stderr(log_level)
+    take_all_descriptors()
     loop.open()
     _stop_at_signals(loop)
     for endpoint in loop.endpoints:

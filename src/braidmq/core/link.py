@@ -31,13 +31,28 @@ class Failure(StrEnum):
 
     CLOSED = "the connection was closed"
     UNREACHABLE = "nothing answers there"
+    NO_ANSWER = "no answer of any kind: the host is down, or packets are dropped on the way (a firewall?)"
     UNRESOLVED = "its host name has no address"
+    MUTE = "it takes connections but says nothing: it is no broker, or one that hangs"
+    HUNG_UP = "what answers there ended the handshake: it does not hold this broker's key, or is about to stop"
+    RESET = "it resets every connection: a proxy or firewall without a broker behind it, or another program"
+    FOREIGN = "what answers there is no broker: it speaks another protocol"
     NOT_REGISTERED = "the broker refuses this key: it is not registered"
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
     TURNED_AWAY = "the broker ended the session"
     DRAINING = "the broker is about to stop"
+    NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
+
+
+class Step(Enum):
+    """How far a connection has come that is being made."""
+
+    REACHED = "reached"
+    """Something takes connections there."""
+    GREETED = "greeted"
+    """The handshake is complete: it is the broker."""
 
 
 ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW))
@@ -123,6 +138,8 @@ class Link:
         resolving: whether the addresses are being looked up.
         target: the address that is in use, or was tried last.
         targets: addresses that are left to try in this round.
+        met: whether something takes connections at the address that is being tried.
+        slow: whether that attempt has lasted for a while.
         last_good: the address that worked last.
         leaving: whether this node is about to end the session, because it is no longer wanted.
         peers: the brokers that this broker listed last, without the dead.
@@ -131,6 +148,7 @@ class Link:
         unlisted_at: since when this broker cannot be reached, and no other one lists it.
         told: the failures that were told since a session began; each is told once.
         failures: rounds that failed since a connection has lasted for reconnect_s_max.
+        refusal: why the broker has refused a session, in its own words; empty if it has not.
         welcomed_at: when the session began.
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
@@ -159,14 +177,17 @@ class Link:
         "journey",
         "last_good",
         "leaving",
+        "met",
         "name",
         "noted",
         "payload_bytes_max",
         "peers",
         "reached",
+        "refusal",
         "resolving",
         "services",
         "since",
+        "slow",
         "spoke",
         "staleness",
         "state",
@@ -192,6 +213,8 @@ class Link:
         self.resolving = False
         self.target = ""
         self.targets: list[str] = []
+        self.met = False
+        self.slow = False
         self.last_good = ""
         self.leaving = False
         self.peers: frozenset[str] = frozenset()
@@ -200,6 +223,7 @@ class Link:
         self.unlisted_at: float | None = None
         self.told: set[Failure | None] = set()
         self.failures = 0
+        self.refusal = ""
         self.welcomed_at = now
         self.hello_at = now
         self.failure: Failure | None = None
@@ -223,3 +247,18 @@ class Link:
     def open(self) -> bool:
         """Whether there is a session with the broker."""
         return self.state in OPEN
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no session, as far as that can be told; None if there is one, or nothing is known yet."""
+        if self.failure is Failure.TURNED_AWAY and self.refusal:
+            return f"the broker refuses the session: {self.refusal}"
+        if self.failure is not None:
+            return self.failure.value
+        if self.state is not LinkState.CONNECTING or not self.slow:
+            return None
+        if self.resolving:
+            return "no connection yet: its name is being looked up"
+        if self.met:
+            return "no connection yet: it takes connections, but has not said anything; is it a broker?"
+        return "no connection yet: no answer of any kind so far; are packets dropped on the way (a firewall)?"

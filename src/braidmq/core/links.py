@@ -1,8 +1,9 @@
 """A member's connections to brokers: who is known, who is up, who is heard, and when to try again.
 
 A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `learn`, `forget`, `leave`, `close`,
-`on_resolved`, `on_connected`, `on_failed`, `on_heard`, `on_control`, `on_timer`. Outputs: `take_actions` (addresses to
-look up, sockets to open and close), `take_sends`, `take_changes` (for the core that owns the links), `events`.
+`on_resolved`, `on_reached`, `on_connected`, `on_failed`, `on_heard`, `on_control`, `on_timer`. Outputs: `take_actions`
+(addresses to look up, sockets to open and close), `take_sends`, `take_changes` (for the core that owns the links),
+`events`.
 """
 
 import random
@@ -37,6 +38,10 @@ HASTE_S_MAX: Final = 1.0
 REFUSED_MAX: Final = 64
 """Certificates of one list that may turn out to be false before no more of it are looked at: each costs a check of its
 signature."""
+
+SLOW_S: Final = 1.0
+"""After this time of an attempt it is told how far it has come: far longer than it usually takes, and well below the
+time that a caller waits."""
 
 TARGET_S_MAX: Final = 1.5
 """How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
@@ -132,7 +137,7 @@ class Links:
         """Return one line on every broker that is not up, or on `only` one: its address and why."""
         return "; ".join(
             f"{link.name} at {' '.join(link.address.endpoints)}: "
-            f"{link.failure or (f'it is {link.state}' if link.open else 'no connection yet')}"
+            f"{link.problem or (f'it is {link.state}' if link.open else 'no connection yet')}"
             for link in self.links.values()
             if link.state is not LinkState.UP and (link.wanted if only is None else link.name == only)
         )
@@ -240,9 +245,14 @@ class Links:
         else:
             self._give_up(link, Failure.UNRESOLVED, now)
 
+    def on_reached(self, name: str) -> None:
+        """Take in that something takes connections at the address that is being tried."""
+        self.links[name].met = True
+
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
         link = self.links[name]
+        link.met = True
         link.hello_at = now
         self.send_control(link, self._hello, now)
 
@@ -273,7 +283,8 @@ class Links:
             elif received.reason == "noted":
                 link.noted = True
             else:
-                if received.reason == "refused":
+                link.refusal = received.text if received.reason == "refused" else ""
+                if link.refusal:
                     level = DEBUG if Failure.TURNED_AWAY in link.told else WARNING
                     self.events.add(level, f"{link.name} refuses the session: {received.text}")
                 ended = received.reason == "ended"
@@ -324,11 +335,12 @@ class Links:
                 if link.wanted and now >= link.wake_at:
                     self._connect(link, now)
             elif link.state is LinkState.CONNECTING:
+                link.slow = now - link.since > SLOW_S
                 if now - link.since > (TARGET_S_MAX if link.targets else settings.handshake_s_max):
                     if link.resolving and link.last_good:
                         self.on_resolved(link.name, (), now)
                     else:
-                        self._give_up(link, Failure.UNRESOLVED if link.resolving else Failure.UNREACHABLE, now)
+                        self._give_up(link, _why_late(link), now)
             else:
                 link.heard_at = min(now, link.heard_at + self.stalled_s)
                 self._watch(link, now)
@@ -376,6 +388,7 @@ class Links:
         link.state = LinkState.CONNECTING
         link.since = now
         link.resolving = not link.targets
+        link.met = False
         if link.targets:
             self._open_next(link)
         else:
@@ -383,6 +396,7 @@ class Links:
 
     def _open_next(self, link: Link) -> None:
         link.target = link.targets.pop(0)
+        link.met = False
         self._actions.append(Open(link.name, link.target, link.address.key))
 
     def _on_welcome(self, link: Link, welcome: control.Welcome, now: float) -> None:
@@ -392,6 +406,7 @@ class Links:
         link.since = now
         link.epoch += 1
         link.failure = None
+        link.refusal = ""
         link.welcomed_at = now
         link.heartbeat_s = min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0)
         link.heartbeat_at = now + link.heartbeat_s / 2
@@ -446,7 +461,9 @@ class Links:
         """A connection has failed, or has ended; without a `failure` it was left on purpose."""
         settings = self._settings
         was_open = link.open
-        planned = failure in (None, Failure.DRAINING)
+        if failure in (Failure.HUNG_UP, Failure.RESET):
+            failure = _why_cut_off(failure, again=Failure.HUNG_UP in link.told)
+        harmless = failure in (None, Failure.DRAINING, Failure.HUNG_UP)
         first = failure not in link.told
         link.told.add(failure)
         link.failure = failure
@@ -455,7 +472,7 @@ class Links:
         link.services = frozenset()
         link.peers = link.reached = link.dropped = frozenset()
         link.staleness = Staleness()
-        if was_open and (planned or now - link.welcomed_at >= settings.reconnect_s_max):
+        if was_open and (harmless or now - link.welcomed_at >= settings.reconnect_s_max):
             link.failures = 0
         if link.targets:
             link.wake_at = now
@@ -463,6 +480,24 @@ class Links:
             link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
             link.failures += 1
         link.unsent = self._outbox.drop(link.name)
-        level = DEBUG if not first else INFO if planned else WARNING
-        self.events.add(level, f"no connection to {link.name}: {failure or 'it is not needed any more'}")
+        level = DEBUG if not first else INFO if harmless else WARNING
+        self.events.add(level, f"no connection to {link.name}: {link.problem or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
+
+
+def _why_late(link: Link) -> Failure:
+    """Return why an attempt to connect has outlasted its time."""
+    if link.resolving:
+        return Failure.UNRESOLVED
+    return Failure.MUTE if link.met else Failure.NO_ANSWER
+
+
+def _why_cut_off(failure: Failure, *, again: bool) -> Failure:
+    """Return why a connection was ended before its handshake was complete.
+
+    Once that may happen to a broker that is being stopped, or is at a limit. When it does `again`, it is told for
+    what it most likely is: a broker ends a handshake that was not made with its key in order.
+    """
+    if not again:
+        return Failure.HUNG_UP
+    return Failure.NOT_THIS_BROKER if failure is Failure.HUNG_UP else failure

@@ -123,6 +123,10 @@ class NodeCore:
         self.links.on_resolved(name, addresses, now)
         self._pass_changes(now)
 
+    def on_reached(self, name: str) -> None:
+        """Take in that something takes connections at a broker's address."""
+        self.links.on_reached(name)
+
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a broker is complete."""
         self.links.on_connected(name, now)

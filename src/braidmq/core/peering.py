@@ -164,6 +164,10 @@ class PeeringCore:
         self._links.on_resolved(name, addresses, now)
         self._follow_up(now)
 
+    def on_reached(self, name: str) -> None:
+        """Take in that something takes connections at a broker's address."""
+        self._links.on_reached(name)
+
     def on_connected(self, name: str, now: float) -> None:
         """Take in that the transport's handshake with a peer is complete."""
         self._links.on_connected(name, now)
@@ -287,7 +291,7 @@ def _row(link: Link, now: float, member: Member | None, about: About | None) -> 
         link.name,
         member.state if member is not None else "unknown",
         link.state,
-        link.failure or "",
+        link.problem or "",
         member.incarnation if member is not None else 0,
         int((now - member.since) * 1000) if member is not None else 0,
         about.nodes,

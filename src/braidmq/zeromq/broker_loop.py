@@ -3,7 +3,6 @@
 The simulator's broker, simulation/broker.py, follows the order of its turn.
 """
 
-import errno
 import logging
 import random
 import socket as sockets
@@ -14,22 +13,22 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-import zmq
-
 from braidmq import __version__
 from braidmq.core.broker import BrokerCore
-from braidmq.core.link import Action, BrokerAddress, Close, Failure, Open, Resolve
+from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve, Step
 from braidmq.core.peering import PeeringCore
-from braidmq.errors import BraidError, ConfigError, ProtocolError
+from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
-from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.dealer import ConnectError, Dealer
+from braidmq.zeromq.listening import listen
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.poller import Poller
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.strangers import prove_refused
 from braidmq.zeromq.trusted import address_of, verifier
 from braidmq.zeromq.zap import ZapHandler
 
@@ -38,8 +37,9 @@ _LOG = logging.getLogger("braidmq.broker")
 REGISTRY_S: Final = 1.0
 """How often the join file is looked at for a newer manifest."""
 
-PROOF_S_MAX: Final = 5.0
-"""Time in which a broker must have refused an unregistered key before it starts."""
+START_DESCRIPTORS: Final = 10
+"""Descriptors that a broker needs at its start besides its context and where it listens: its socket, the monitor, the
+one that decides who gets in, and a stranger's connection."""
 
 GONE_S_MAX: Final = 0.25
 """How long a broker that has always something to read keeps who is gone, to read what they have said before."""
@@ -96,13 +96,21 @@ class BrokerLoop:
         """
         now = monotonic()
         rng = random.SystemRandom()
-        self._context = new_context()
+        self._context = new_context("a broker", descriptors=START_DESCRIPTORS + len(self._bind))
         self._poller = Poller()
         self._zap = ZapHandler(self._context, self)
         self._router = self._new_router()
         try:
-            self.endpoints = tuple(self._bind_to(endpoint) for endpoint in self._bind)
-            self._prove_closed()
+            self.endpoints = tuple(listen(self._router, endpoint, self.name) for endpoint in self._bind)
+            prove_refused(
+                self._context,
+                self.settings,
+                self._router,
+                self._zap,
+                name=self.name,
+                key=self.identity.public_key,
+                endpoints=self.endpoints,
+            )
         except BaseException:
             self.close()
             raise
@@ -337,9 +345,9 @@ class BrokerLoop:
             return
         try:
             dealer = Dealer(self._context, self.settings, self.identity, action)
-        except zmq.ZMQError as error:
-            _LOG.warning("%s at %s: %s", action.name, action.endpoint, error)
-            self._peering.on_failed(action.name, Failure.UNREACHABLE, now)
+        except ConnectError as error:
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
+            self._peering.on_failed(action.name, error.failure, now)
             return
         self._dealers[action.name] = dealer
         for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
@@ -357,71 +365,12 @@ class BrokerLoop:
             dealer.close()
 
     def _on_dealer_events(self, dealer: Dealer, now: float) -> None:
-        for failure in dealer.events():
-            if failure is None:
-                self._peering.on_connected(dealer.name, now)
-            else:
+        for event in dealer.events():
+            if isinstance(event, Failure):
                 self._close_dealer(dealer.name)
-                self._peering.on_failed(dealer.name, failure, now)
+                self._peering.on_failed(dealer.name, event, now)
                 return
-
-    # -- starting
-
-    def _bind_to(self, endpoint: str) -> str:
-        try:
-            return self._router.bind(_resolve(endpoint))
-        except zmq.ZMQError as error:
-            if error.errno == errno.EADDRINUSE:
-                why = "the port is in use: end the program that holds it, or choose another port"
-            elif error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV):
-                why = "it is not an address of this machine: name one with --bind, e.g. --bind tcp://*:5555"
+            if event is Step.REACHED:
+                self._peering.on_reached(dealer.name)
             else:
-                why = str(error)
-            raise BraidError(f"{self.name} cannot listen at {endpoint}: {why}") from None
-
-    def _prove_closed(self) -> None:
-        """Refuse to start unless a key that nobody registered is refused: libzmq lets everyone in by default."""
-        public, secret = zmq.curve_keypair()
-        endpoint = self.endpoints[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        stranger = Dealer(
-            self._context,
-            self.settings,
-            _Stranger(public, secret),
-            Open("stranger", endpoint, self.identity.public_key),
-        )
-        poller = zmq.Poller()
-        poller.register(self._zap.socket, zmq.POLLIN)
-        poller.register(stranger.monitor.socket, zmq.POLLIN)
-        give_up_at = monotonic() + PROOF_S_MAX
-        try:
-            while monotonic() < give_up_at:
-                poller.poll(50)
-                self._zap.answer()
-                for outcome in stranger.events():
-                    if outcome is Failure.NOT_REGISTERED:
-                        return
-                    raise BraidError(f"{self.name} does not start: an unregistered key met {outcome or 'no refusal'}")
-        finally:
-            stranger.close()
-        raise BraidError(f"{self.name} does not start: an unregistered key was not refused in {PROOF_S_MAX:g} s")
-
-
-class _Stranger:
-    """The keys of nobody."""
-
-    def __init__(self, public_key: bytes, secret_key: bytes) -> None:
-        self.public_key = public_key
-        self.secret_key = secret_key
-
-
-def _resolve(endpoint: str) -> str:
-    """Return `endpoint` with an address in place of a host name: libzmq binds to addresses only."""
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    if host == "*" or host.startswith("[") or host.replace(".", "").isdigit():
-        return endpoint
-    try:
-        family, _type, _proto, _name, address = sockets.getaddrinfo(host, int(port), type=sockets.SOCK_STREAM)[0]
-    except OSError as error:
-        why = f"{host} has no address ({error.strerror}): check the name, or name an address with --bind"
-        raise BraidError(f"cannot listen at {endpoint}: {why}") from None
-    return f"tcp://[{address[0]}]:{port}" if family == sockets.AF_INET6 else f"tcp://{address[0]}:{port}"
+                self._peering.on_connected(dealer.name, now)

@@ -1,16 +1,19 @@
 """One connection to one broker: a disposable DEALER, its monitor, and what waits to be sent."""
 
+import errno
 from collections.abc import Iterator
 from typing import Final, Protocol
 
 import zmq
 
 from braidmq.core.backlog import Backlog
-from braidmq.core.link import Failure, Open
+from braidmq.core.link import Failure, Open, Step
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.zeromq.monitor import Monitor
-from braidmq.zeromq.sockets import new_dealer, readable, sending
+from braidmq.zeromq.port_guard import guard_port
+from braidmq.zeromq.room import NoRoom, room
+from braidmq.zeromq.sockets import CONNECTION_DESCRIPTORS, connect, new_dealer, readable, sending
 
 FRAMES_PER_TURN: Final = 64
 """Frames read from one connection before others, timers and the callers of what has come have their turn."""
@@ -22,20 +25,44 @@ process of many nodes would be late with its deadlines."""
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 
 _EVENTS: Final = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_CLOSED
     | zmq.EVENT_DISCONNECTED
 )
+_CUT_OFF: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_MISFIT: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_STEPS: Final = {
+    int(zmq.EVENT_CONNECTED): Step.REACHED,
+    int(zmq.EVENT_HANDSHAKE_SUCCEEDED): Step.GREETED,
+}
 _FAILURES: Final = {
     int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): Failure.NOT_REGISTERED,
-    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): Failure.NOT_THIS_BROKER,
-    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): Failure.NOT_THIS_BROKER,
     int(zmq.EVENT_CLOSED): Failure.UNREACHABLE,
     int(zmq.EVENT_DISCONNECTED): Failure.CLOSED,
 }
+_CUT_OFF_BY: Final = {
+    errno.EAGAIN: Failure.MUTE,
+    errno.ECONNRESET: Failure.RESET,
+}
+"""Why a handshake was not completed, by the error number that libzmq tells: it has waited in vain, or was cut off."""
+
+_OTHER_MECHANISM: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+
+
+class ConnectError(Exception):
+    """A connection could not even be begun.
+
+    Attributes:
+        failure: why, for the core.
+    """
+
+    def __init__(self, message: str, failure: Failure) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class Identity(Protocol):
@@ -51,30 +78,39 @@ class Identity(Protocol):
 
 
 class Dealer:
-    """One attempt at a connection, from its first packet to its end; never used again afterwards."""
+    """One attempt at a connection, from its first packet to its end; never used again afterwards.
+
+    Raises:
+        ConnectError: this process has no descriptors for it, or libzmq cannot use the address.
+    """
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, identity: Identity, target: Open
     ) -> None:
         self.name = target.name
-        self.socket = new_dealer(
-            context,
-            settings,
-            public_key=identity.public_key,
-            secret_key=identity.secret_key,
-            broker_key=target.key,
-        )
-        self.monitor = Monitor(self.socket, int(_EVENTS))
+        try:
+            with room(f"a connection to {target.name}", descriptors=CONNECTION_DESCRIPTORS):
+                self.socket = new_dealer(
+                    context,
+                    settings,
+                    public_key=identity.public_key,
+                    secret_key=identity.secret_key,
+                    broker_key=target.key,
+                )
+                self.monitor = Monitor(self.socket, int(_EVENTS))
+        except (NoRoom, zmq.ZMQError) as error:
+            raise ConnectError(str(error), Failure.NO_ROOM) from None
         self._send_frame = sending(self.socket)
         self._greeted = False
         self._crowded = False
         self._backlog = Backlog()
         self._backlog_bytes_max = settings.outbox_bytes_max
+        self._guard = guard_port(target.endpoint)
         try:
-            self.socket.connect(target.endpoint)
-        except zmq.ZMQError:
+            connect(self.socket, target.endpoint)
+        except zmq.ZMQError as error:
             self.close()
-            raise
+            raise ConnectError(str(error), Failure.UNREACHABLE) from None
 
     def has_more(self) -> bool:
         """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
@@ -137,18 +173,31 @@ class Dealer:
             self.send(self._backlog.take())
         return not self._backlog
 
-    def events(self) -> Iterator[Failure | None]:
-        """Yield what happened to the connection: None for a completed handshake, else why it ended."""
-        for event, _value in self.monitor.read():
-            failure = _FAILURES.get(event)
-            if failure is None:
-                self._greeted = True
-            elif failure is Failure.CLOSED and not self._greeted:  # libzmq hangs up on who does not speak ZMTP 3
-                failure = Failure.NOT_THIS_BROKER
-            yield failure
+    def events(self) -> Iterator[Step | Failure]:
+        """Yield what happened to the connection: how far it has come, or why it ended."""
+        for event, value in self.monitor.read():
+            self._drop_guard()  # the connection has its port by now
+            step = _STEPS.get(event)
+            if step is not None:
+                self._greeted = self._greeted or step is Step.GREETED
+                yield step
+            elif event == _CUT_OFF:
+                yield _CUT_OFF_BY.get(value, Failure.HUNG_UP)
+            elif event == _MISFIT:
+                yield Failure.FOREIGN if value == _OTHER_MECHANISM else Failure.NOT_THIS_BROKER
+            elif event == zmq.EVENT_DISCONNECTED and not self._greeted:  # libzmq hangs up on what is not ZMTP 3
+                yield Failure.FOREIGN
+            else:
+                yield _FAILURES[event]
 
     def close(self, linger_s: float = 0.0) -> list[bytes]:
         """Close the connection, and return the messages that certainly never left."""
+        self._drop_guard()
         self.monitor.close()
         self.socket.close(int(linger_s * 1000))
         return self._backlog.take()
+
+    def _drop_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None

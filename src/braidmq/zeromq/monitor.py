@@ -14,11 +14,19 @@ _BATCH: Final = 1_000
 
 
 class Monitor:
-    """The monitor of one socket. It must be read all the time: one that nobody reads freezes the socket."""
+    """The monitor of one socket. It must be read all the time: one that nobody reads freezes the socket.
+
+    Raises:
+        zmq.ZMQError: there is no room for it; the watched socket is closed.
+    """
 
     def __init__(self, socket: zmq.Socket[bytes], events: int) -> None:
         self._watched = socket
-        self.socket: zmq.Socket[bytes] = socket.get_monitor_socket(events)
+        try:
+            self.socket: zmq.Socket[bytes] = socket.get_monitor_socket(events)
+        except zmq.ZMQError:
+            socket.close(0)
+            raise
         self.socket.setsockopt(zmq.LINGER, 0)
 
     def fileno(self) -> int:

@@ -12,17 +12,15 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import zmq
-
 from braidmq import __version__
 from braidmq.core.job import Job
-from braidmq.core.link import Action, Close, Failure, Resolve
+from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
-from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX, new_context
 from braidmq.zeromq.trusted import address_of, verifier
@@ -349,9 +347,9 @@ class NodeLoop:
             return
         try:
             dealer = Dealer(self._context, self._settings, self._identity, action)
-        except zmq.ZMQError as error:
-            _LOG.warning("%s at %s: %s", action.name, action.endpoint, error)
-            self.core.on_failed(action.name, Failure.UNREACHABLE, [], now)
+        except ConnectError as error:
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
+            self.core.on_failed(action.name, error.failure, [], now)
             self.schedule()
             return
         self._dealers[action.name] = dealer
@@ -389,14 +387,16 @@ class NodeLoop:
     def _on_events(self, dealer: Dealer) -> None:
         if self._dealers.get(dealer.name) is not dealer:
             return
-        for failure in dealer.events():
-            if failure is None:
+        for event in dealer.events():
+            if isinstance(event, Failure):
+                self._drain_frames(dealer)
+                self._fail(dealer, event)
+                return
+            if event is Step.REACHED:
+                self.core.on_reached(dealer.name)
+            else:
                 self.core.on_connected(dealer.name, self.clock())
                 self.schedule()
-            else:
-                self._drain_frames(dealer)
-                self._fail(dealer, failure)
-                return
 
     def _look_at(self, dealer: Dealer) -> None:
         """Take in all that has come over a connection, and whether it has ended: something is judged by it next."""

@@ -1,6 +1,10 @@
 """A broker's ROUTER: frames in, bundles out, and who is gone."""
 
 import errno
+import logging
+import resource
+import socket as sockets
+from contextlib import suppress
 from typing import Final
 
 import zmq
@@ -22,6 +26,19 @@ BYTES_PER_TURN: Final = 1024 * 1024
 BLOCKED_S: Final = 0.002
 """How soon a peer whose pipe was full is tried again."""
 
+RESERVE_DESCRIPTORS: Final = 32
+"""Descriptors that no member gets: for links to other brokers, the join file and lookups. And libzmq's I/O thread spins
+when it finds none for a connection."""
+
+RESERVE_SHARE_MAX: Final = 4
+"""The reserve is at most a fourth of all descriptors, so that a low limit leaves room for members."""
+
+CROWDED_S: Final = 60.0
+"""How often it is told that connections are turned away."""
+
+_LOG = logging.getLogger("braidmq.broker")
+
+_ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
@@ -34,11 +51,14 @@ class Router:
 
     A peer is gone when a send to it fails with EHOSTUNREACH. The monitor only says which descriptor was closed,
     and descriptors are reused at once; so its word leads to a test by sending, not to a verdict.
+
+    The kernel gives the lowest descriptor that is free. A connection with one of the highest is one too many: it is
+    closed at once.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, secret_key: bytes) -> None:
         self.socket = new_router(context, settings, secret_key)
-        self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED))
+        self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED | zmq.EVENT_ACCEPTED))
         self.malformed = 0
         self._send_frame = sending(self.socket)
         self._outbox_bytes_max = settings.outbox_bytes_max
@@ -49,13 +69,23 @@ class Router:
         self._route_at: dict[int, bytes] = {}
         self._fd_of: dict[bytes, int] = {}
         self._doubts: dict[bytes, tuple[float, int]] = {}
+        self._descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._crowded_at = 0.0
+        self._ports: set[int] = set()
 
     def bind(self, endpoint: str) -> str:
         """Bind, and return the endpoint with its real port. Raises zmq.ZMQError."""
         self.socket.bind(endpoint)
-        bound = self.socket.getsockopt(zmq.LAST_ENDPOINT)
-        assert isinstance(bound, bytes)
-        return bound.rstrip(b"\0").decode()
+        last = self.socket.getsockopt(zmq.LAST_ENDPOINT)
+        assert isinstance(last, bytes)
+        bound = last.rstrip(b"\0").decode()
+        if bound.startswith("tcp://"):
+            self._ports.add(int(bound.rpartition(":")[2]))
+        return bound
+
+    def unbind(self, endpoint: str) -> None:
+        """Stop to listen at an endpoint that `bind` has returned, and end the connections that came there."""
+        self.socket.unbind(endpoint)
 
     def fileno(self) -> int:
         """Return the descriptor that tells of frames."""
@@ -123,7 +153,11 @@ class Router:
 
     def on_monitor(self, now: float) -> bool:
         """Read the monitor; return whether there is more."""
-        for _event, fd in self.monitor.read():
+        for event, fd in self.monitor.read():
+            if event == _ACCEPTED:
+                if self._is_too_many(fd):
+                    self._turn_away(fd, now)
+                continue
             route = self._route_at.pop(fd, None)
             if route is not None:
                 self._doubts[route] = (now, 0)
@@ -170,6 +204,28 @@ class Router:
                 self._lose(route, messages[sent:])
                 return
             sent += count
+
+    def _is_too_many(self, fd: int) -> bool:
+        most = self._descriptors_max
+        return most != resource.RLIM_INFINITY and fd >= most - min(RESERVE_DESCRIPTORS, most // RESERVE_SHARE_MAX)
+
+    def _turn_away(self, fd: int, now: float) -> None:
+        """End a connection that has just been accepted; libzmq closes its descriptor then."""
+        with suppress(OSError):  # it has ended already
+            connection = sockets.socket(fileno=fd)
+            try:
+                near_end = connection.getsockname()
+                if near_end[1:2] and near_end[1] in self._ports:  # else the descriptor is another one's by now
+                    connection.shutdown(sockets.SHUT_RDWR)
+            finally:
+                connection.detach()
+        if now >= self._crowded_at:
+            self._crowded_at = now + CROWDED_S
+            _LOG.warning(
+                "connections are turned away: this broker may open %d files, and all but its reserve are in use; "
+                "raise the limit (`ulimit -n`, LimitNOFILE=), or add brokers",
+                self._descriptors_max,
+            )
 
     def _meet(self, route: bytes, fd: int, now: float) -> None:
         before = self._route_at.get(fd)

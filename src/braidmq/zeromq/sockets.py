@@ -2,7 +2,9 @@
 
 import ctypes
 import secrets
+import socket as sockets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 
 import zmq
@@ -10,6 +12,7 @@ import zmq
 from braidmq.settings import Settings
 from braidmq.wire.bundle import bundle_bytes_max
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
+from braidmq.zeromq.room import room
 
 _POLLIN: Final = int(zmq.POLLIN)
 
@@ -25,19 +28,40 @@ BACKLOG: Final = 1_024
 SOCKETS_MAX: Final = 4_096
 """Sockets of a context: each link to a broker takes three, and BROKERS_MAX links are allowed."""
 
+CONTEXT_DESCRIPTORS: Final = 6
+"""Descriptors of a context with one I/O thread, and of the socket with which it is started."""
+
+CONTEXT_THREADS: Final = 2
+"""Threads of such a context: one for I/O, one that ends sockets."""
+
+CONNECTION_DESCRIPTORS: Final = 4
+"""Descriptors of a connection to a broker: its socket, the two ends of its monitor, and TCP's."""
+
+CONNECT_SLACK_MS: Final = 1_000
+"""How much longer than handshake_s_max libzmq tries to connect: the core gives up first, and knows how far it came."""
+
 ENVELOPE_BYTES_MAX: Final = 128 * 1024
 """Room for the envelope of a message: prefix, three names and the extension block."""
 
 
-def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+def new_context(what: str = "a node", *, descriptors: int = CONNECTION_DESCRIPTORS) -> zmq.Context[zmq.Socket[bytes]]:
     """Return a context with one I/O thread.
 
     libzmq draws routing ids of its own from `rand()`, which it never seeds; a peer that guesses the next one
     could end the process. So the C library's generator is seeded first.
+
+    Args:
+        what: whoever needs it, for the message.
+        descriptors: how many more it needs to be of any use.
+
+    Raises:
+        NoRoom: this process may not have the descriptors or the threads.
     """
     ctypes.CDLL(None).srand(secrets.randbits(32))
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-    context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+    with room(what, descriptors=CONTEXT_DESCRIPTORS + descriptors, threads=CONTEXT_THREADS):
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+        context.socket(zmq.PAIR).close(0)  # the first socket starts the threads: now, while there is room for them
     return context
 
 
@@ -73,12 +97,29 @@ def new_dealer(
     _common(socket, settings)
     socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES_MAX)
     socket.setsockopt(zmq.RECONNECT_IVL, -1)
-    socket.setsockopt(zmq.CONNECT_TIMEOUT, int(settings.handshake_s_max * 1000))
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, int(settings.handshake_s_max * 1000) + CONNECT_SLACK_MS)
     socket.setsockopt(zmq.ROUTING_ID, new_route())
     socket.setsockopt(zmq.CURVE_PUBLICKEY, public_key)
     socket.setsockopt(zmq.CURVE_SECRETKEY, secret_key)
     socket.setsockopt(zmq.CURVE_SERVERKEY, broker_key)
     return socket
+
+
+def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Connect a new socket to ``tcp://ADDRESS:PORT``, written the way in which libzmq writes it.
+
+    When a connection has ended, libzmq looks for its endpoint. If it finds none that is spelt as it would spell it, it
+    asks the system for its network interfaces, and ends the process when it has no descriptor left for that.
+    """
+    if endpoint.startswith("tcp://["):
+        host, _, port = endpoint.removeprefix("tcp://[").rpartition("]:")
+        with suppress(OSError):  # it is no address, and libzmq will say so
+            found = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_NUMERICHOST)
+            host, _ = sockets.getnameinfo(found[0][4], sockets.NI_NUMERICHOST | sockets.NI_NUMERICSERV)
+        endpoint = f"tcp://[{host}]:{port}"
+    else:
+        socket.setsockopt(zmq.IPV6, 0)  # else it would be spelt as an address of IPv6
+    socket.connect(endpoint)
 
 
 def new_route() -> bytes:

@@ -46,8 +46,62 @@ class TestConnect:
         rig.advance(1.9)
         assert len(rig["a"].opened) == 1
         rig.advance(0.4)
-        assert rig["a"].link.failure is Failure.UNREACHABLE
+        assert rig["a"].link.failure is Failure.NO_ANSWER
         assert len(rig["a"].opened) == 2
+
+    def test_how_far_a_connection_has_come_is_told_before_it_has_failed(self, make: Any) -> None:
+        rig = make("a", connect=False, settings=Settings(handshake_s_max=2.0))
+        rig["a"].accepts = False
+        rig.advance(0.5)
+        assert rig["a"].link.problem is None
+        rig.advance(0.7)
+        assert "no answer of any kind so far" in rig["a"].link.problem
+        rig.core.on_reached("a")
+        assert "it takes connections, but has not said anything" in rig.core.links.diagnosis()
+        rig.advance(1.1)
+        assert rig["a"].link.failure is Failure.MUTE
+        rig["a"].accepts = True
+        rig.advance(2.2)
+        assert rig["a"].link.problem is None
+
+    def test_attempt_knows_nothing_of_the_one_before(self, make: Any) -> None:
+        rig = make("a", connect=False, settings=Settings(handshake_s_max=2.0))
+        rig["a"].accepts = False
+        rig.advance(0.1)
+        rig.core.on_reached("a")
+        rig.advance(2.2)
+        assert rig["a"].link.state is LinkState.CONNECTING
+        rig.advance(2.2)
+        assert rig["a"].link.failure is Failure.NO_ANSWER
+
+    @pytest.mark.parametrize(
+        ("failure", "likely"), [(Failure.HUNG_UP, Failure.NOT_THIS_BROKER), (Failure.RESET, Failure.RESET)]
+    )
+    def test_handshake_that_is_cut_off_is_no_warning_before_it_happens_again(
+        self, make: Any, failure: Failure, likely: Failure
+    ) -> None:
+        rig = make("a", connect=False)
+        rig["a"].refusal = failure
+        rig.advance(0.01)
+        assert rig["a"].link.failure is Failure.HUNG_UP
+        assert not rig.warnings
+        rig.advance(1.0)
+        assert rig["a"].link.failure is likely
+        assert rig.warnings == [f"no connection to a: {likely}"]
+        rig["a"].refusal = None
+        rig.advance(5.0)
+        rig["a"].refusal = failure
+        rig["a"].die(failure)
+        assert rig["a"].link.failure is Failure.HUNG_UP, "a session in between begins anew"
+
+    def test_broker_that_refuses_the_session_is_quoted(self, make: Any) -> None:
+        rig = make("a", connect=False)
+        rig["a"].accepts = False
+        rig.advance(0.1)
+        rig["a"].handshake()
+        rig["a"].say(control.Goodbye("refused", "no more of you"))
+        assert rig["a"].link.problem == "the broker refuses the session: no more of you"
+        assert "no more of you" in rig.core.links.diagnosis()
 
     def test_own_name_is_ignored(self, links: Links) -> None:
         links.learn(address(NODE), START)

@@ -107,7 +107,7 @@ class TestAddresses:
         assert broker.link.state is LinkState.CONNECTING, "the last one has all the time"
         assert broker.opened == [ONE, TWO]
         rig.advance(0.3)
-        assert broker.link.failure is Failure.UNREACHABLE
+        assert broker.link.failure is Failure.NO_ANSWER
 
     def test_time_of_the_lookup_is_not_taken_from_the_first_one(self, make: Any) -> None:
         rig = make(connect=False)

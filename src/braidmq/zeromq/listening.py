@@ -1,0 +1,108 @@
+"""Lets a broker listen: at every kind of address, and after a wait where a port will soon be free."""
+
+import errno
+import logging
+import os
+import socket
+from time import monotonic, sleep
+from typing import Final
+
+import zmq
+
+from braidmq.errors import BraidError
+from braidmq.ports import ephemeral_range, is_ephemeral
+from braidmq.zeromq.port_holder import PortHolder, port_holder
+from braidmq.zeromq.router import Router
+
+_LOG = logging.getLogger("braidmq.broker")
+
+SUCCESSION_S_MAX: Final = 1.0
+"""How long another server at the port is waited for: this broker's predecessor may be about to end."""
+
+MEMORY_S_MAX: Final = 65.0
+"""How long a connection from the port is waited for: the system remembers one for 60 s after its end."""
+
+_RETRY_S: Final = 0.1
+
+
+def listen(router: Router, endpoint: str, name: str) -> str:
+    """Let the broker `name` listen at `endpoint`, and return where it does.
+
+    Args:
+        router: its socket.
+        endpoint: ``tcp://HOST:PORT``, as `braidmq.trust.endpoint.check_bind` accepts it. Of a host name's addresses
+            the first one counts that is of this machine.
+        name: for messages.
+
+    Raises:
+        BraidError: it cannot, for a reason that does not pass; one line says which.
+    """
+    port = int(endpoint.rpartition(":")[2])
+    began, told = monotonic(), False
+    while True:
+        try:
+            return _bind(router, _addresses(endpoint))
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise BraidError(f"{name} cannot listen at {endpoint}: {_why(error)}") from None
+        holder = port_holder(port)
+        if monotonic() - began >= _patience_s(holder):
+            why = f"{holder.text}{_advice(port, holder)}" if holder is not None else "choose another one"
+            raise BraidError(f"{name} cannot listen at {endpoint}: the port is in use: {why}")
+        if holder is not None and not holder.listens and not told:
+            told = True
+            _LOG.warning("%s waits for %s: %s%s", name, endpoint, holder.text, _advice(port, holder))
+        sleep(_RETRY_S)
+
+
+def _bind(router: Router, addresses: list[str]) -> str:
+    """Listen at the first of these addresses that is of this machine."""
+    for address in addresses[:-1]:
+        try:
+            return router.bind(address)
+        except zmq.ZMQError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+    return router.bind(addresses[-1])
+
+
+def _addresses(endpoint: str) -> list[str]:
+    """Return `endpoint` with addresses in place of a host name: libzmq binds to addresses only."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    if host == "[::]":
+        return [endpoint, f"tcp://*:{port}"]  # a system without IPv6 has no such wildcard
+    if host == "*" or host.startswith("[") or host.replace(".", "").isdigit():
+        return [endpoint]
+    try:
+        infos = socket.getaddrinfo(host.removesuffix("."), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        why = f"{host} has no address ({reason}): check the name, or name an address with --bind"
+        raise BraidError(f"cannot listen at {endpoint}: {why}") from None
+    found = [
+        f"tcp://[{where[0]}]:{port}" if family == socket.AF_INET6 else f"tcp://{where[0]}:{port}"
+        for family, _type, _proto, _name, where in infos
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _patience_s(holder: PortHolder | None) -> float:
+    """Return how long to wait for a port."""
+    if holder is None or (holder.listens and holder.pid != os.getpid()):
+        return SUCCESSION_S_MAX
+    return 0.0 if holder.listens else MEMORY_S_MAX
+
+
+def _advice(port: int, holder: PortHolder) -> str:
+    if holder.listens or not is_ephemeral(port):
+        return ""
+    low, high = ephemeral_range()
+    return f" (those from {low} to {high} are given to connections; better choose one below)"
+
+
+def _why(error: zmq.ZMQError) -> str:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, errno.EINVAL, errno.EAFNOSUPPORT):
+        return "it is not an address of this machine: name one with --bind, e.g. --bind tcp://*:5555"
+    if error.errno == errno.EACCES:
+        return "the system does not allow it: choose a port above 1023, or give it CAP_NET_BIND_SERVICE"
+    return str(error)
