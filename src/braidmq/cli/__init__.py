@@ -1,16 +1,20 @@
 """The command line. A command's module is imported when the command runs, so that `--help` answers at once."""
 
+import errno
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
+from braidmq import stderr
 from braidmq.build import cores
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
+from braidmq.printable import printable
 
 
 class _Command(NamedTuple):
@@ -96,7 +100,15 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command that `sys.argv` names, and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    _open_closed_streams()
+    try:
+        code = run(sys.argv[1:])
+    except Exception:  # noqa: BLE001 - a bug, which is shown as it is, and must not hang on a stderr that nobody reads
+        for line in traceback.format_exc().splitlines():
+            stderr.say(printable(line))
+        code = ExitCode.FAILURE
+    stderr.flush()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -115,31 +127,48 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        _complain(f"{error.format_message().rstrip('.')}{hint}")
+        complain(f"{error.format_message().rstrip('.')}{hint}")
         return error.exit_code
     except EXPECTED as error:
-        _complain(_line(error))
+        complain(_line(error))
         _drop_unwritten_output()
         return exit_code(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def printable(text: str) -> str:
-    """Return `text` with escapes in place of control characters: a peer's text must not reach the terminal raw."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+def complain(message: str) -> None:
+    """Say in one line on stderr what is wrong."""
+    stderr.say(f"braidmq: {printable(' '.join(message.split()))}")
+    stderr.flush()
 
 
 def _line(error: Exception) -> str:
     """Return the message of `error`; for the operating system's errors without their number."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    if error.errno == errno.EMFILE:
+        return f"{error.strerror}: raise the limit of this process (`ulimit -n`, LimitNOFILE=)"
+    if error.errno == errno.EBADF and not error.filename:
+        return "stdout is closed: what was to be written there is lost"
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
-def _complain(message: str) -> None:
-    click.echo(f"braidmq: {printable(' '.join(message.split()))}", err=True)
+def _open_closed_streams() -> None:
+    """Put something in the place of standard streams that are closed, lest their numbers are given to other files.
+
+    stdout becomes a file that cannot be written to, so that a command whose output is lost fails; stderr becomes one
+    that forgets. stdin stays None for Python: whoever needs it has to say so.
+    """
+    for descriptor, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # it takes the lowest number that is free
+            os.set_inheritable(descriptor, True)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _drop_unwritten_output() -> None:

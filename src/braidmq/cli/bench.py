@@ -8,7 +8,7 @@ from typing import Final
 import click
 import msgspec
 
-from braidmq import __version__
+from braidmq import __version__, stderr
 from braidmq.bench.cells import CELLS, IN_FLIGHT, PAYLOADS_BYTES, QUICK, Cell, Shape
 from braidmq.bench.machine import machine_class
 from braidmq.bench.run import run
@@ -114,4 +114,4 @@ def _chosen(against: str) -> list[System]:
 
 
 def _progress(line: str) -> None:
-    click.echo(line, err=True)
+    stderr.say(line)

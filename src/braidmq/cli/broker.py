@@ -1,18 +1,20 @@
 """``broker``: run a broker until SIGTERM or SIGINT."""
 
 import logging
+import os
 import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal
+from typing import Literal
 
 import click
 
 from braidmq.cli import join_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.settings import Settings
+from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
 from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.room import take_all_descriptors
@@ -21,8 +23,6 @@ _LOG = logging.getLogger("braidmq.broker")
 
 _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 """How a socket for both families spells an IPv4 address."""
-
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command("broker")
@@ -73,6 +73,7 @@ def broker(
     loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments], preset), bind=bind)
     log_to_stderr(log_level)
     take_all_descriptors()
+    _end_at_signals()
     loop.open()
     _stop_at_signals(loop)
     for endpoint in loop.endpoints:
@@ -84,10 +85,21 @@ def broker(
 def _stop_at_signals(loop: BrokerLoop) -> None:
     """Let the first signal drain `loop`, and give the next one its usual effect."""
 
+    def end(number: int, _frame: FrameType | None) -> None:
+        end_by_signal(number)
+
     def stop(_number: int, _frame: FrameType | None) -> None:
+        # Process 1 of a container gets no signal without a handler; any other is best ended by the system itself.
+        usual = end if os.getpid() == 1 else signal.SIG_DFL
         for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, usual)
         loop.stop()
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
+
+
+def _end_at_signals() -> None:
+    """Let a signal end process 1 of a container, too, while it is not a broker yet."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _frame: end_by_signal(number))

@@ -7,6 +7,7 @@ from typing import Final
 import click
 import msgspec
 
+from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.demo.plan import Plan
 from braidmq.demo.run import Interrupted, run
@@ -58,7 +59,7 @@ def demo(
     try:
         summary = asyncio.run(run(plan, choose_view(as_json), logs))
     except Interrupted as interrupted:
-        click.echo("braidmq: interrupted; all processes have ended and all files are removed", err=True)
+        stderr.say("braidmq: interrupted; all processes have ended and all files are removed")
         return 128 + interrupted.number
     if as_json:
         click.echo(msgspec.json.encode(summary))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from braidmq.cli import printable
+from braidmq.stderr import StderrHandler
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -15,18 +15,10 @@ log_level_option: Final[Callable[[Any], Any]] = click.option(
 )
 
 
-class _Formatter(logging.Formatter):
-    """Keeps what a peer said in one line, and its control characters away from the terminal."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return printable(super().formatMessage(record))
-
-
 def log_to_stderr(level: str) -> None:
-    """Log what BraidMQ and the user's own code have to say, from `level` on."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    """Log what BraidMQ and the user's own code have to say, from `level` on. It never blocks: lines may be lost."""
+    logging.basicConfig(handlers=[StderrHandler()], level=level.upper(), force=True)
+    logging.captureWarnings(capture=True)
     if level != "debug":
         logging.getLogger("asyncio").setLevel(logging.WARNING)  # it tells which selector it uses
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from braidmq import stderr
 from braidmq.members import Role
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
@@ -114,7 +115,7 @@ def list_members(directory: Path, as_json: bool) -> None:
 def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
     """Say what was made and what to do next; data to stdout, warnings to stderr."""
     for line in authority.stale:
-        click.echo(f"braidmq: warning: {line}", err=True)
+        stderr.say(f"braidmq: warning: {line}")
     shown = click.format_filename(path)
     manifest = authority.manifest()
     others = [each.name for each in manifest.brokers if each.name != name]

@@ -9,6 +9,7 @@ from typing import Final
 import click
 import msgspec
 
+from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.simulation.batch import Outcome, outcomes
 from braidmq.simulation.plan import SCENARIOS
@@ -67,7 +68,7 @@ def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: 
             _tell_failure(outcome, scenario, whole=len(failed) <= TOLD_MAX)
         if perf_counter() - told_at > PROGRESS_S:
             told_at = perf_counter()
-            click.echo(f"{len(done)} of {seeds} seeds, {len(failed)} failed", err=True)
+            stderr.say(f"{len(done)} of {seeds} seeds, {len(failed)} failed")
     seconds = perf_counter() - began
     if as_json:
         click.echo(msgspec.json.encode(_summary(first, scenario, done, failed, seconds)))
@@ -103,23 +104,23 @@ def _summary(
 
 def _tell_failure(outcome: Outcome, scenario: str, *, whole: bool) -> None:
     again = f"braidmq simulate --seed {outcome.seed}" + ("" if scenario == "swarm" else f" --scenario {scenario}")
-    click.echo(f"seed {outcome.seed} of version {version()} failed; `{again} --trace` shows all of it", err=True)
+    stderr.say(f"seed {outcome.seed} of version {version()} failed; `{again} --trace` shows all of it")
     for line in outcome.violations[:VIOLATIONS_MAX]:
-        click.echo(f"  {line}", err=True)
+        stderr.say(f"  {line}")
     if len(outcome.violations) > VIOLATIONS_MAX:
-        click.echo(f"  and {len(outcome.violations) - VIOLATIONS_MAX} more", err=True)
+        stderr.say(f"  and {len(outcome.violations) - VIOLATIONS_MAX} more")
     if whole:
         found = run(outcome.seed, scenario, keep_trace=True)
-        click.echo(f"  {found.plan}", err=True)
+        stderr.say(f"  {found.plan}")
         for violation in found.violations[:1]:
             for event in found.trace.around(violation.at, violation.id):
-                click.echo(f"  {event}", err=True)
+                stderr.say(f"  {event}")
 
 
 def _show(found: Run, seed: int, scenario: str) -> int:
     for line in found.trace.lines:
         click.echo(line)
     for violation in found.violations:
-        click.echo(f"seed {seed}: {violation}", err=True)
-    click.echo(f"seed {seed}, {scenario}, version {version()}: {found.plan}; digest {found.digest}", err=True)
+        stderr.say(f"seed {seed}: {violation}")
+    stderr.say(f"seed {seed}, {scenario}, version {version()}: {found.plan}; digest {found.digest}")
     return ExitCode.FAILURE if found.violations else ExitCode.OK

@@ -18,8 +18,10 @@ from braidmq.cli.status_net import View, agree, complete, disagreements
 from braidmq.cli.status_text import fit, show
 from braidmq.core.link import Failure
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
-from braidmq.node import STOP_SIGNALS, Node
+from braidmq.node import Node
 from braidmq.settings import Settings
+from braidmq.signals import STOP_SIGNALS
+from braidmq.writer import Writer
 
 SETTLE_S_MAX: Final = 2.0
 """How long a broker may take to be connected or to fail."""
@@ -34,6 +36,10 @@ take to answer it, so that one that hangs does not hold up the others."""
 ASKED_MAX: Final = 100
 """Brokers that are asked: well below the 1,024 files that a process may usually open, of which a connection takes
 several. A net has a handful; of further ones the others tell."""
+
+
+_CLEAR: Final = "\x1b[2J\x1b[1;1H"
+"""Clears a terminal, and goes to its first line."""
 
 
 @click.command("status")
@@ -51,11 +57,13 @@ def status(join: Path, *, as_json: bool, watch: bool) -> None:
     log_nothing()
     node = Node(join, settings=Settings(brokers_connected_max=ASKED_MAX))
     if watch:
-        asyncio.run(_watch(node, _show_json if as_json else _show_anew))
+        screen = _Screen(as_json=as_json)
+        asyncio.run(_watch(node, screen.show))
+        screen.flush()
         return
     views = asyncio.run(_ask_once(node))
     if as_json:
-        _show_json(node.name, views)
+        click.echo(encode(node.name, views))
     elif views:
         click.echo(show(views))
     problem = judge(node.name, views)
@@ -99,19 +107,35 @@ async def _watch(node: Node, tell: Callable[[str, list[View]], None]) -> None:
                 await asyncio.sleep(due - loop.time())
 
 
-def _show_json(name: str, views: Sequence[View]) -> None:
-    click.echo(encode(name, views))
+class _Screen:
+    """Where --watch shows the net. If nobody reads there, it skips what is too old, and can still be ended."""
 
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._writer = Writer(sys.stdout.fileno(), bytes_max=0)
 
-def _show_anew(_name: str, views: Sequence[View]) -> None:
-    """Show it in place of what the terminal shows; where there is none, below an empty line."""
-    text = f"{time.strftime('%H:%M:%S')}  {show(views)}"
-    if sys.stdout.isatty():
-        size = shutil.get_terminal_size()
-        click.clear()
-        click.echo(fit(text, size.columns, size.lines - 1))  # the cursor stands in the last line
-    else:
-        click.echo(f"{text}\n")
+    def show(self, name: str, views: list[View]) -> None:
+        """Show the net as a line of JSON; as text in place of what the terminal shows; else below an empty line.
+
+        Raises:
+            OSError: it cannot be shown any more.
+        """
+        if self._writer.error is not None:
+            raise self._writer.error
+        if self._as_json:
+            self._writer.write(encode(name, views) + b"\n")
+            return
+        text = f"{time.strftime('%H:%M:%S')}  {show(views)}"
+        if sys.stdout.isatty():
+            size = shutil.get_terminal_size()
+            shown = f"{_CLEAR}{fit(text, size.columns, size.lines - 1)}\n"  # the cursor stands in the last line
+        else:
+            shown = f"{text}\n\n"
+        self._writer.write(shown.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        """Wait, for a short time, until all of it is shown."""
+        self._writer.flush()
 
 
 def judge(name: str, views: Sequence[View]) -> BraidError | None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-from braidmq.cli import printable
 from braidmq.cli.status_net import (
     ABSENT,
     STATES,
@@ -25,6 +24,7 @@ from braidmq.cli.status_net import (
     unlinked,
 )
 from braidmq.core.link import OPEN
+from braidmq.printable import printable
 from braidmq.wire.control import PeerStatus
 
 COLUMNS_MAX: Final = 8

@@ -2,13 +2,18 @@
 
 import importlib.util
 import sys
-from typing import Final, Protocol, Self, TextIO
+from collections.abc import Callable
+from typing import Final, Protocol, Self
 
+from braidmq import stderr
 from braidmq.demo.board import Board, BrokerState
 from braidmq.demo.summary import Summary
+from braidmq.writer import Writer
 
 LINE_S: Final = 1.0
 """From one line of the plain view to the next."""
+
+LIVE_HINT: Final = "A live picture of this needs rich: pip install 'braidmq[tui]'"
 
 
 class View(Protocol):
@@ -25,18 +30,30 @@ class View(Protocol):
 
 
 class PlainView:
-    """A line per second, and one for whatever happens."""
+    """A line per second, and one for whatever happens.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        write: takes a line.
+        flush: waits, for a short time, until all lines are written.
+        hint: the first line, if there is one.
+    """
+
+    def __init__(self, write: Callable[[str], None], flush: Callable[[], object], hint: str = "") -> None:
+        self._write = write
+        self._flush = flush
+        self._hint = hint
         self._told = 0
         self._line_at = 0.0
+        self._starting = True
 
     def __enter__(self) -> Self:
+        if self._hint:
+            self._write(self._hint)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing was changed."""
+        """Nothing was changed; what follows comes after the lines."""
+        self._flush()
 
     def show(self, board: Board, now: float) -> None:
         """Write what is new."""
@@ -44,24 +61,31 @@ class PlainView:
         for at, text in list(board.events)[len(board.events) - fresh :]:
             self._write(f"{at:6.1f} s  {text}")
         self._told = board.told
-        if now >= self._line_at and board.stopped_at is None:
+        if board.started_at is None:
+            if self._starting:
+                self._starting = False
+                self._write(_start_line(board))
+        elif now >= self._line_at and board.stopped_at is None:
             self._line_at = now + LINE_S
             self._write(_line(board, now))
-
-    def _write(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
 
 
 def choose_view(as_json: bool) -> View:
     """Return the live view where it can be shown, else plain lines; on stderr if stdout is for JSON."""
     if as_json:
-        return PlainView(sys.stderr)
-    drawable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    if sys.stdout.isatty() and drawable and importlib.util.find_spec("rich") is not None:
+        return PlainView(stderr.say, stderr.flush)
+    drawable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" and sys.stdout.isatty()
+    if drawable and importlib.util.find_spec("rich") is not None:
         from braidmq.demo.live import LiveView  # noqa: PLC0415 - rich is an extra
 
         return LiveView()
-    return PlainView(sys.stdout)
+    writer = Writer(sys.stdout.fileno())
+    encoding = sys.stdout.encoding or "utf-8"
+
+    def write(line: str) -> None:
+        writer.write(f"{line}\n".encode(encoding, "backslashreplace"))
+
+    return PlainView(write, writer.flush, LIVE_HINT if drawable else "")
 
 
 def headline(summary: Summary) -> str:
@@ -115,11 +139,12 @@ def _latencies(name: str, **latencies_ms: float) -> str:
     return f"  {name:<11}{'   '.join(f'{key} {value:,.1f} ms' for key, value in latencies_ms.items())}"
 
 
+def _start_line(board: Board) -> str:
+    plan = board.plan
+    return f"{'':8} starting {plan.brokers} brokers, {plan.workers} workers, {plan.clients} clients"
+
+
 def _line(board: Board, now: float) -> str:
-    if board.started_at is None:
-        return (
-            f"{'':8} starting {board.plan.brokers} brokers, {board.plan.workers} workers, {board.plan.clients} clients"
-        )
     latency = board.latency()
     states = "  ".join(
         f"{row.name} {row.state.upper() if row.state is BrokerState.DOWN else row.state}"

@@ -1,5 +1,3 @@
-import io
-
 import pytest
 
 from braidmq.demo.board import SILENT_S, WINDOW, Board, BrokerState
@@ -79,13 +77,12 @@ def test_clients_are_counted_by_their_stage(board):
 
 
 def test_the_plain_view_tells_each_event_once_and_a_line_per_second(board):
-    stream = io.StringIO()
-    view = PlainView(stream)
+    lines = []
+    view = PlainView(lines.append, lambda: None)
     board.started_at = 10.0
     board.on_killed("b1", 10.5)
     for now in (10.5, 10.7, 11.4, 11.6):
         view.show(board, now)
-    lines = stream.getvalue().splitlines()
     assert sum("kill -9 b1 (pid 101)" in line for line in lines) == 1
     assert sum("lost 0" in line for line in lines) == 2
     assert "b1 KILLED" in lines[-1]

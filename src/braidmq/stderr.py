@@ -1,0 +1,85 @@
+"""A process's stderr: the one way to write to it that never blocks, and how log records look there."""
+
+import logging
+import os
+import sys
+from typing import Final
+
+from braidmq.printable import printable
+from braidmq.writer import Writer
+
+RECORD_BYTES_MAX: Final = 64 * 1024
+"""Longest record, traceback included: an exception's text may hold a whole payload."""
+
+MARK: Final = "  | "
+"""How the further lines of a record begin: no text of others can pass for a record of its own."""
+
+
+def _lost(count: int) -> bytes:
+    return f"... {count:,} lines were lost here: stderr was not read in time\n".encode()
+
+
+_WRITER: Final = Writer(2, _lost)
+os.register_at_fork(after_in_child=_WRITER.after_fork)
+
+
+def say(line: str) -> None:
+    """Write a line to stderr. It may be lost if nobody reads there."""
+    _WRITER.write(_encode(f"{line}\n"))
+
+
+def flush() -> None:
+    """Wait until all of it is written, for a short time."""
+    _WRITER.flush()
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level and text; what others said, in a record or in a traceback, can forge neither records nor escapes."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the record's first line."""
+        return printable(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return all lines of a record."""
+        first, *rest = super().format(record).split("\n")
+        return "\n".join([first, *(f"{MARK}{printable(line)}" for line in rest)])
+
+
+class StderrHandler(logging.Handler):
+    """Logs to stderr, and never blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Let a record be written."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - whatever a record's arguments do, their owner must go on
+            self.handleError(record)
+            return
+        encoded = _encode(line)
+        if len(encoded) > RECORD_BYTES_MAX:
+            more = len(encoded) - RECORD_BYTES_MAX
+            encoded = encoded[:RECORD_BYTES_MAX] + f"\n{MARK}... and {more:,} bytes more".encode()
+        _WRITER.write(encoded + b"\n")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say that a record could not be formatted: the log must show that something is missing."""
+        kind = sys.exc_info()[0]
+        why = kind.__name__ if kind is not None else "error"
+        say(printable(f"a record of {record.name} ({record.filename}:{record.lineno}) cannot be formatted: {why}"))
+
+    def flush(self) -> None:
+        """Wait until all of it is written, for a short time."""
+        flush()
+
+
+def _encode(text: str) -> bytes:
+    encoding = (sys.stderr.encoding if sys.stderr is not None else None) or "utf-8"
+    return text.encode(encoding, "backslashreplace")
