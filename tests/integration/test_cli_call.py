@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 
 import pytest
 
+from braidmq.blocking import Node
 from braidmq.members import Role
 from braidmq.trust import certificate
 from braidmq.trust.authority import Authority
@@ -107,6 +109,18 @@ def test_the_largest_payload_comes_back_whole(net):
     payload = os.urandom(1024 * 1024)
     result = net.call("echo", "-", stdin=payload)
     assert (result.returncode, result.stdout) == (0, payload)
+
+
+@pytest.mark.parametrize("payload", ["-5", "-5.25", "-.5", "-1e9", "-5 and more", "-0"])
+def test_a_payload_like_a_negative_number_is_no_option(net, payload):
+    assert net.call("echo", payload).stdout == payload.encode()
+    assert net.call("echo", "--", payload).stdout == payload.encode()
+    assert net.call("--timeout", "5", "echo", payload, "--attempts", "2").stdout == payload.encode()
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--attempts"])
+def test_a_negative_number_behind_an_option_is_its_value(net, option):
+    assert "-5" in complaint(net.call("echo", "x", option, "-5"), 2)
 
 
 def test_without_a_payload_it_is_empty(net):
@@ -280,6 +294,72 @@ def test_a_payload_above_the_limit_is_exit_code_1(net, tmp_path):
     (tmp_path / "payload").write_bytes(payload)
     assert "exceeds the limit of 1048576 bytes" in complaint(net.call("echo", "-", stdin=payload), 1)
     assert "exceeds the limit of 1048576 bytes" in complaint(net.call("echo", f"@{tmp_path / 'payload'}"), 1)
+
+
+def test_a_payload_above_the_usual_limit_can_be_sent_where_all_allow_it(live, tmp_path):
+    live.add_members("b1")
+    more = ["--set", "payload_bytes_max=3000000"]
+    live.broker("b1", *more)
+    (tmp_path / "app.py").write_text(
+        "import os\nfrom braidmq import Node, Settings\n"
+        "node = Node(os.environ['BRAIDMQ_JOIN'], settings=Settings(payload_bytes_max=3_000_000))\n"
+        "@node.service('size')\nasync def size(request):\n    return str(len(request.payload)).encode()\n"
+    )
+    live.serve("app:node", cwd=tmp_path)
+    live.wait_for_workers("size")
+    payload = bytes(2_000_000)
+    assert "raise payload_bytes_max here (--set)" in complaint(live.call("size", "-", stdin=payload), 1)
+    assert live.call("size", "-", *more, stdin=payload).stdout == b"2000000"
+
+
+def test_a_preset_and_settings_are_checked(net):
+    assert net.call("echo", "x", "--preset", "wan", "--set", "attempts=5").stdout == b"x"
+    assert "attempts" in complaint(net.call("echo", "x", "--set", "attempts=99"), 2)
+    assert "--help" in complaint(net.call("echo", "x", "--preset", "moon"), 2)
+
+
+def test_one_process_too_many_for_a_join_file_is_told_so(live):
+    live.add_members("b1")
+    live.broker("b1", "--set", "connections_per_key_max=2")
+    nodes = [Node(live.join("client")) for _ in range(2)]
+    try:
+        for node in nodes:
+            node.start()
+            node.connected()
+        line = complaint(live.call("echo", "x", "--timeout", "0.5"), 5)
+        assert "connections_per_key_max=2 is reached: give each process a join file of its own" in line
+    finally:
+        for node in nodes:
+            node.close()
+
+
+def on_terminal(net, *arguments):
+    """Run `braidmq call` on a terminal; return its exit code, and what it wrote there and to stderr."""
+    ours, theirs = pty.openpty()
+    command = [*BRAIDMQ, "call", "--join", str(net.join("client")), *arguments]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment()) as child:
+        os.close(theirs)
+        _, complaint = child.communicate(timeout=60)
+        try:
+            shown = os.read(ours, 100_000)
+        except OSError:  # nothing was written, and nobody holds the other end
+            shown = b""
+        os.close(ours)
+        return child.returncode, shown, complaint.decode()
+
+
+@pytest.mark.parametrize("text", ["gr\u00fc\u00df", "two\nlines\twith tabs\n", ""])
+def test_a_reply_that_is_text_is_shown_on_a_terminal(net, text):
+    assert on_terminal(net, "echo", text) == (0, text.replace("\n", "\r\n").encode(), "")
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xfe", b"a\x1b[31mb", b"x\x07", b"over\rwritten"])
+def test_a_reply_that_is_no_text_is_kept_from_a_terminal(net, tmp_path, payload):
+    (tmp_path / "payload").write_bytes(payload)
+    code, shown, said = on_terminal(net, "echo", f"@{tmp_path / 'payload'}")
+    assert (code, shown) == (0, b"")
+    assert f"the reply is {len(payload)} bytes that are no text" in said
+    assert "--json" in said
 
 
 @pytest.mark.parametrize(

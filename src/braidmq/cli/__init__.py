@@ -14,6 +14,7 @@ import click
 from braidmq import stderr
 from braidmq.build import cores
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
+from braidmq.errors import RequestError, ServiceError
 from braidmq.printable import printable
 
 
@@ -144,6 +145,8 @@ def complain(message: str) -> None:
 
 def _line(error: Exception) -> str:
     """Return the message of `error`; for the operating system's errors without their number."""
+    if isinstance(error, RequestError) and not isinstance(error, ServiceError) and error.maybe_executed:
+        return f"{error}; it may have been run"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) or type(error).__name__
     if error.errno == errno.EMFILE:

@@ -13,6 +13,7 @@ import click
 
 from braidmq.cli import join_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.settings_options import settings_options
 from braidmq.settings import Settings
 from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
@@ -41,20 +42,7 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     show_default=True,
     help="How to choose among the workers of a service.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["lan", "wan", "test"]),
-    default="lan",
-    show_default=True,
-    help="Timers for one data centre, for brokers far apart, or for tests on one machine.",
-)
-@click.option(
-    "--set",
-    "assignments",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A setting, as in payload_bytes_max=4194304; docs/guide.md lists them. May be repeated.",
-)
+@settings_options
 @log_level_option
 def broker(
     join: Path,

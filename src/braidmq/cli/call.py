@@ -3,24 +3,54 @@
 import asyncio
 import base64
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Final, Literal
 
 import click
 import msgspec
 
-from braidmq.cli import join_option, state_option
+from braidmq.cli import complain, join_option, state_option
 from braidmq.cli.logs import log_nothing
+from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.node import Node
 from braidmq.settings import Settings
 
+_NUMBER: Final = re.compile(r"-\.?[0-9]")
 
-@click.command("call")
+_PLAIN: Final = "\0"
+"""Marks an argument as no option; no argument of a process can hold it."""
+
+_LAYOUT: Final = re.compile(r"\r?\n|\t")
+
+
+class _Call(click.Command):
+    """Takes a payload like -5 for what it is: no option begins with a digit."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click.Command.parse_args."""
+        takers = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and not option.is_flag
+            for name in option.opts
+        }
+        before = ""
+        for at, arg in enumerate(args):
+            if before == "--":
+                break
+            if _NUMBER.match(arg) and before not in takers:
+                args[at] = f"{_PLAIN}{arg}"
+            before = arg
+        return super().parse_args(ctx, args)
+
+
+@click.command("call", cls=_Call)
 @click.argument("service")
 @click.argument("payload", metavar="[PAYLOAD | @FILE | -]", default="")
 @join_option()
@@ -28,6 +58,7 @@ from braidmq.settings import Settings
 @click.option("--attempts", metavar="N", type=int, help="How often the request may be sent.")
 @click.option("--via", metavar="BROKER", help="The name of the only broker to use.")
 @click.option("--header", "headers", metavar="K=V", multiple=True, help="A header for the handler. May be repeated.")
+@settings_options
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the reply and what is known of it.")
 def call(
@@ -39,18 +70,20 @@ def call(
     attempts: int | None,
     via: str | None,
     headers: Sequence[str],
+    preset: Literal["lan", "wan", "test"],
+    assignments: Sequence[str],
     state: Path | None,
     as_json: bool,
 ) -> None:
     """Call SERVICE and write the reply's bytes to stdout as they are.
 
     The payload is the argument's text, the content of FILE, or (with -) what stdin holds; it is empty if none is
-    named.
+    named. A reply that is no text is not written to a terminal: redirect it, or use --json.
     """
     log_nothing()
-    settings = Settings()
+    settings = Settings.parse(assignments, preset)
     node = Node(join, settings=settings, state=state)
-    sent = read_payload(payload, settings.payload_bytes_max)
+    sent = read_payload(payload.removeprefix(_PLAIN), settings.payload_bytes_max)
     named = parse_headers(headers)
 
     async def request() -> Reply:
@@ -68,8 +101,22 @@ def call(
         raise
     if as_json:
         click.echo(encode_reply(reply, monotonic() - began))
+    elif sys.stdout.isatty() and not is_text(reply.payload):
+        complain(
+            f"the reply is {len(reply.payload):,} bytes that are no text, and stdout is a terminal: "
+            "write them to a file (> FILE), or see them with --json"
+        )
     else:
         sys.stdout.buffer.write(reply.payload)
+
+
+def is_text(payload: bytes) -> bool:
+    """Whether a terminal can show it: UTF-8 without control characters but the ends of lines and tabs."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return _LAYOUT.sub("", text).isprintable()
 
 
 def read_payload(argument: str, bytes_max: int) -> bytes:
@@ -80,6 +127,8 @@ def read_payload(argument: str, bytes_max: int) -> bytes:
         PayloadTooLarge: it is longer than `bytes_max`; no more than that is read.
     """
     if argument == "-":
+        if sys.stdin is None:
+            raise ConfigError("stdin is closed: name a payload, or a file as @FILE")
         payload = sys.stdin.buffer.read(bytes_max + 1)
     elif argument.startswith("@"):
         try:
@@ -91,7 +140,10 @@ def read_payload(argument: str, bytes_max: int) -> bytes:
     else:
         payload = os.fsencode(argument)
     if len(payload) > bytes_max:
-        raise PayloadTooLarge(f"the payload exceeds the limit of {bytes_max} bytes: split it")
+        raise PayloadTooLarge(
+            f"the payload exceeds the limit of {bytes_max} bytes: split it, or raise payload_bytes_max here (--set), "
+            "at the brokers and at the workers"
+        )
     return payload
 
 

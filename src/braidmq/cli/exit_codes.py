@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     DEADLINE = 4
     UNAVAILABLE = 5
     DENIED = 6
+    LOST = 7
+    """The request was lost with its worker or broker: it may have been run."""
     INTERRUPTED = 130
     """As a shell reports a command that SIGINT ended: 128 + 2."""
 
@@ -36,7 +38,7 @@ _CODES: Final[dict[type[Exception], ExitCode]] = {
     DeadlineExceeded: ExitCode.DEADLINE,
     NoBroker: ExitCode.UNAVAILABLE,
     NoWorker: ExitCode.UNAVAILABLE,
-    AttemptsExhausted: ExitCode.UNAVAILABLE,
+    AttemptsExhausted: ExitCode.LOST,
     NotRegistered: ExitCode.DENIED,
     AccessDenied: ExitCode.DENIED,
     BraidError: ExitCode.FAILURE,

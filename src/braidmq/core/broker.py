@@ -257,9 +257,12 @@ class BrokerCore:
         if len(route) != ROUTE_BYTES or not route[0]:
             return f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
         if len(self.sessions) >= settings.nodes_max:
-            return f"nodes_max={settings.nodes_max} is reached"
+            return f"nodes_max={settings.nodes_max} is reached: add brokers, or raise it here"
         if account.sessions >= settings.connections_per_key_max:
-            return f"connections_per_key_max={settings.connections_per_key_max} is reached"
+            most = settings.connections_per_key_max
+            return (
+                f"connections_per_key_max={most} is reached: give each process a join file of its own, or raise it here"
+            )
         return ""
 
     def _turn_away(

@@ -12,7 +12,7 @@ from braidmq.cli.exit_codes import exit_code
         (errors.DeadlineExceeded("x"), 4),
         (errors.NoBroker("x"), 5),
         (errors.NoWorker("x"), 5),
-        (errors.AttemptsExhausted("x"), 5),
+        (errors.AttemptsExhausted("x"), 7),
         (errors.NotRegistered("x"), 6),
         (errors.AccessDenied("x"), 6),
         (errors.Overloaded("x"), 1),
