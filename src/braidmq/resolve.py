@@ -7,7 +7,7 @@ says is a hint, never trusted. The functions block; call them in a thread.
 import socket
 from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from braidmq.errors import BraidError
 
@@ -128,13 +128,23 @@ def _targets(endpoint: str) -> list[_Target]:
 def _addresses(host: str, port: int | str) -> dict[str, None]:
     """Return the endpoints of `host` as the keys of a dict, which keeps their order and each only once."""
     try:
-        # Without a port, lest the system look for a service of that name.
-        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        infos = _look_up(host)
     except OSError as error:
         raise ResolveError(f"{host} has no address ({error.strerror}): check the name") from None
     except UnicodeError:  # a label that is empty or too long
         raise ResolveError(f"{host!r} is no name of a host") from None
     return {f"tcp://{_literal(family, sockaddr)}:{port}": None for family, _type, _proto, _name, sockaddr in infos}
+
+
+def _look_up(host: str) -> list[Any]:
+    """Return what the system knows of a host. /etc/hosts has its names without the final dot."""
+    # Without a port, lest the system look for a service of that name.
+    try:
+        return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        if not host.endswith("."):
+            raise
+        return socket.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)
 
 
 def _literal(family: int, sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:

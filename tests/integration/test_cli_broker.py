@@ -2,15 +2,22 @@
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from braidmq.children.ports import free_ports
+from faults.child import wait_until
 from namespaces import apart, in_network
 from processes import BRAIDMQ, complaint
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -150,6 +157,37 @@ def test_it_listens_at_several_addresses(net):
 def test_the_join_file_may_be_named_by_the_environment(net):
     broker = net.start("broker", env={"BRAIDMQ_JOIN": str(net.join("b1"))})
     broker.wait_for_line("b1 listens at")
+
+
+@pytest.mark.parametrize(
+    "way", ["<(cat {})", "/dev/stdin < {}", "/dev/fd/7 7< {}"], ids=["pipe", "stdin", "descriptor"]
+)
+def test_the_join_file_may_be_handed_over_open(net, way):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    handed = way.format(shlex.quote(str(net.join("b1"))))
+    broker = net.launch([bash, "-c", f'exec "$@" --join {handed}', "bash", *BRAIDMQ, "broker", "--log-level", "debug"])
+    broker.wait_for_line("b1 listens at")
+    serve_echo(net)
+    net.add_node("late", calls=["*"])  # a newer file; the broker looks for one each second, and finds none in a pipe
+    assert net.call("echo", "hello").stdout == b"hello"
+    if way.startswith("<"):
+        wait_until(lambda: "refuses this key" in net.call("echo", name="late").stderr.decode(), "it is not known there")
+    assert "the old registry stays in force" not in broker.log
+    assert broker.end() == 0
+
+
+@root
+def test_the_join_file_may_be_handed_over_to_another_user_by_a_pipe(net):
+    script = f"cat {shlex.quote(str(net.join('b1')))} | (trap '' PIPE; \"$@\")"
+    probe = (
+        "import os, sys; from braidmq.trust.joinfile import load; "  # all of it is imported as root
+        "os.setuid(12345); print(load(sys.argv[1]).name)"
+    )
+    command = ["sh", "-c", script, "sh", sys.executable, "-c", probe, "/dev/stdin"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "b1\n"), result.stderr
 
 
 def test_it_logs_no_less_than_it_is_told_to(net):

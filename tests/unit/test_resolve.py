@@ -58,6 +58,14 @@ def refusal(endpoint):
 # -- tcp://
 
 
+def test_a_name_with_its_final_dot_is_looked_up_as_it_is_and_then_without(hosts):
+    hosts["b1.example"] = [("10.0.0.1", 0)]
+    assert resolve("tcp://b1.example.:5551") == ("tcp://10.0.0.1:5551",)
+    hosts["b1.example."] = [("10.0.0.2", 0)]
+    assert resolve("tcp://b1.example.:5551") == ("tcp://10.0.0.2:5551",)
+    assert "b2.example. has no address" in refusal("tcp://b2.example.:5551")
+
+
 @pytest.mark.parametrize(
     "endpoint", ["tcp://127.0.0.1:5550", "tcp://[::1]:5550", "tcp://[2001:db8::5]:1", "tcp://[fe80::1%eth0]:1"]
 )

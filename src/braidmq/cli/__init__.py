@@ -42,7 +42,7 @@ def join_option(*, required: bool = True) -> Callable[[Any], Any]:
     return click.option(
         "--join",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # a descriptor may be readable that cannot be opened anew
         envvar="BRAIDMQ_JOIN",
         show_envvar=True,
         required=required,

@@ -165,13 +165,13 @@ class JoinFile:
 
 
 def load(path: Path | str) -> JoinFile:
-    """Return the join file at `path`. Nothing in the file is trusted before it is verified.
+    """Return the join file at `path`, which may be a pipe. Nothing in it is trusted before it is verified.
 
     Raises:
-        ConfigError: it is missing, unreadable, readable by others than its owner, damaged, or of a newer format. One
-            line says what is wrong and what to do.
+        ConfigError: it is missing, unreadable, readable by others than its owner and this process's group, damaged, or
+            of a newer format. One line says what is wrong and what to do.
     """
-    data = private_file.read(Path(path), JOIN_FILE_BYTES_MAX)
+    data = private_file.read(Path(path), JOIN_FILE_BYTES_MAX, handed_over=True)
     try:
         return JoinFile._decode(data)  # noqa: SLF001 - the same module
     except ConfigError as error:

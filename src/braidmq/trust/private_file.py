@@ -1,9 +1,13 @@
 """Files that hold secrets: only their owner can read them, and they are replaced as a whole or not at all."""
 
+import errno
 import os
+import re
 import secrets
+import select
 import stat
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from braidmq.errors import ConfigError
@@ -13,18 +17,32 @@ MODE: Final = 0o600
 TEMPORARY_SUFFIX: Final = ".braid-tmp"
 """How the names of unfinished files end; a crash may leave one behind."""
 
+PIPE_S_MAX: Final = 10.0
+"""How long a pipe may take to give all that it holds: whatever fetches a secret takes some seconds at most."""
+
 _READ_BYTES: Final = 1024 * 1024
 
+_OWN_DESCRIPTOR: Final = re.compile(r"/(?:dev/fd|proc/self/fd)/([0-9]+)\Z")
 
-def read(path: Path, bytes_max: int) -> bytes:
+_ACL: Final = "system.posix_acl_access"
+"""Where Linux keeps the access control list of a file. With one, the mode's group stands for everybody in it."""
+
+
+def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
     """Return the content of a private file.
+
+    Args:
+        path: of the file; also ``/dev/stdin`` and ``/dev/fd/N``.
+        bytes_max: longest content.
+        handed_over: whether somebody else may have put it there for this process: in a file of root or this user that
+            this process's group can read, as orchestrators mount secrets, or in a pipe.
 
     Raises:
         ConfigError: it is missing, unreadable, not a regular file, longer than `bytes_max` bytes, or readable by
-            anyone but its owner. One line says what to do.
+            others. One line says what to do.
     """
     try:
-        data = _read(path, bytes_max)
+        data = _read(path, bytes_max, handed_over=handed_over)
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist: check the path") from None
     except ConfigError:
@@ -74,26 +92,78 @@ def remove_unfinished(directory: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read(path: Path, bytes_max: int) -> bytes:
+def _read(path: Path, bytes_max: int, *, handed_over: bool) -> bytes:
     """Return the content of a private file, but at most one byte more than `bytes_max`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
+    descriptor = _open(path)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
             raise ConfigError(f"{path} is a directory: name a file")
-        if not stat.S_ISREG(mode):
+        is_pipe = handed_over and stat.S_ISFIFO(found.st_mode)
+        if not stat.S_ISREG(found.st_mode) and not is_pipe:
             raise ConfigError(f"{path} is not a regular file: copy its content to a file with mode 0600")
-        if mode & 0o077:
+        if not _is_private(descriptor, found, handed_over=handed_over):
+            elsewhere = f"; where modes cannot be changed, hand it over: --join <(cat {path})" if handed_over else ""
             raise ConfigError(
                 f"{path} holds a secret that others may read or change: run `chmod 600 {path}` "
-                "(and replace it if they might have read it)"
+                f"(and replace it if they might have read it){elsewhere}"
             )
+        if not is_pipe:
+            os.lseek(descriptor, 0, os.SEEK_SET)  # one that was open already may have been read
+        give_up_at = monotonic() + PIPE_S_MAX
         data = bytearray()
-        while len(data) <= bytes_max and (part := os.read(descriptor, min(_READ_BYTES, bytes_max + 1 - len(data)))):
+        while len(data) <= bytes_max:
+            if is_pipe:
+                _wait_for_more(path, descriptor, give_up_at)
+            part = os.read(descriptor, min(_READ_BYTES, bytes_max + 1 - len(data)))
+            if not part:
+                break
             data += part
         return bytes(data)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open a file to read. One that is open already is not opened anew, which would need its owner's rights."""
+    own = _OWN_DESCRIPTOR.match(str(path))
+    if own or str(path) == "/dev/stdin":
+        return os.dup(int(own[1]) if own else 0)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block
+
+
+def _is_private(descriptor: int, found: os.stat_result, *, handed_over: bool) -> bool:
+    """Whether nobody but this user and root can read a file or change it.
+
+    One that was handed over may be read by the group of this process as well, if root owns it, or if it is this user's
+    and nobody may write it: that is what orchestrators make. Whoever may write a file of his own can run chmod.
+    """
+    if not found.st_mode & 0o077:
+        return True
+    if not handed_over or found.st_mode & 0o037:
+        return False
+    user = os.geteuid()
+    by_root = found.st_uid == 0 != user
+    own = found.st_uid == user and not found.st_mode & 0o200
+    return (by_root or own) and found.st_gid in (os.getegid(), *os.getgroups()) and not _has_acl(descriptor)
+
+
+def _has_acl(descriptor: int) -> bool:
+    """Whether a file has an access control list: its mode does not say then who can read it."""
+    if not hasattr(os, "getxattr"):
+        return False
+    try:
+        return bool(os.getxattr(descriptor, _ACL))
+    except OSError as error:
+        return error.errno not in (errno.ENODATA, errno.EOPNOTSUPP)
+
+
+def _wait_for_more(path: Path, descriptor: int, give_up_at: float) -> None:
+    """Wait until a pipe has more, or its writer has closed it; one of the file system also until there is a writer."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(max(0, int((give_up_at - monotonic()) * 1000))):
+        raise ConfigError(f"{path} is a pipe that has not given all of its content within {PIPE_S_MAX:g} s")
 
 
 def _keep_owner(path: Path, descriptor: int) -> None:

@@ -6,6 +6,7 @@ The simulator's broker, simulation/broker.py, follows the order of its turn.
 import logging
 import random
 import socket as sockets
+import stat
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -297,6 +298,8 @@ class BrokerLoop:
             found = self._path.stat()
         except OSError:
             return ()
+        if not stat.S_ISREG(found.st_mode):
+            return ()  # a pipe: it says all that it has to say once
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _reread_registry(self, now: float) -> None:

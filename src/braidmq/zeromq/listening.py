@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import socket
 from time import monotonic, sleep
 from typing import Final
 
@@ -11,6 +10,7 @@ import zmq
 
 from braidmq.errors import BraidError
 from braidmq.ports import ephemeral_range, is_ephemeral
+from braidmq.resolve import ResolveError, resolve
 from braidmq.zeromq.port_holder import PortHolder, port_holder
 from braidmq.zeromq.router import Router
 
@@ -55,7 +55,7 @@ def listen(router: Router, endpoint: str, name: str) -> str:
         sleep(_RETRY_S)
 
 
-def _bind(router: Router, addresses: list[str]) -> str:
+def _bind(router: Router, addresses: tuple[str, ...]) -> str:
     """Listen at the first of these addresses that is of this machine."""
     for address in addresses[:-1]:
         try:
@@ -66,24 +66,17 @@ def _bind(router: Router, addresses: list[str]) -> str:
     return router.bind(addresses[-1])
 
 
-def _addresses(endpoint: str) -> list[str]:
+def _addresses(endpoint: str) -> tuple[str, ...]:
     """Return `endpoint` with addresses in place of a host name: libzmq binds to addresses only."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     if host == "[::]":
-        return [endpoint, f"tcp://*:{port}"]  # a system without IPv6 has no such wildcard
-    if host == "*" or host.startswith("[") or host.replace(".", "").isdigit():
-        return [endpoint]
+        return endpoint, f"tcp://*:{port}"  # a system without IPv6 has no such wildcard
+    if host == "*":
+        return (endpoint,)
     try:
-        infos = socket.getaddrinfo(host.removesuffix("."), int(port), type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        why = f"{host} has no address ({reason}): check the name, or name an address with --bind"
-        raise BraidError(f"cannot listen at {endpoint}: {why}") from None
-    found = [
-        f"tcp://[{where[0]}]:{port}" if family == socket.AF_INET6 else f"tcp://{where[0]}:{port}"
-        for family, _type, _proto, _name, where in infos
-    ]
-    return list(dict.fromkeys(found))
+        return resolve(endpoint)
+    except ResolveError as error:
+        raise BraidError(f"cannot listen at {endpoint}: {error}, or name an address with --bind") from None
 
 
 def _patience_s(holder: PortHolder | None) -> float:
