@@ -216,3 +216,35 @@ def test_it_balances_as_it_is_told_to(net, lifeline, tmp_path, balance, turns):
         lifeline.wait_for_end()
     busy = (tmp_path / "busy").read_text()
     assert Counter("busy" if name == busy else "idle" for name in answers) == turns
+
+
+def test_two_processes_with_one_join_file_say_so_both(net):
+    first = net.broker("b1")
+    second = net.broker("b1", "--bind", f"tcp://127.0.0.1:{free_ports(1)[0]}")
+    for one, other in ((first, second), (second, first)):
+        line = one.wait_for_line("another process runs as b1", timeout=10)
+        assert "WARNING" in line
+        assert f"process {other.pid} of " in line
+        assert "stop one of the two" in line
+    assert (
+        "another process runs with its join file" in net.run("status", "--join", net.join("observer")).stdout.decode()
+    )
+    assert second.end() == first.end() == 0
+
+
+def test_a_broker_alone_warns_of_nobody(net):
+    broker = net.broker("b1", "--log-level", "debug")
+    serve_echo(net)
+    net.call("echo", "x")
+    assert broker.end() == 0
+    assert "WARNING" not in broker.log
+
+
+def test_calls_of_the_command_line_leave_no_lines_in_the_log(net):
+    broker = net.broker("b1")
+    serve_echo(net)
+    for _ in range(3):
+        assert net.call("echo", "x").returncode == 0
+    assert broker.end() == 0
+    assert "client" not in broker.log
+    assert sum("worker connected" in line for line in broker.log.splitlines()) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from braidmq.ports import ephemeral_range
 from braidmq.trust.joinfile import load
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -43,6 +44,16 @@ def refused(*arguments):
 def net(tmp_path):
     done("init", tmp_path / "net")
     return tmp_path / "net"
+
+
+def test_a_port_that_connections_may_hold_is_warned_of(net):
+    low, _high = ephemeral_range()
+    result = braidmq("add", "broker", "b1", "--net", net, "--endpoint", f"tcp://h:{low}", "--endpoint", "tcp://h:5551")
+    assert result.returncode == 0
+    assert result.stderr.count("\n") == 1
+    assert f"warning: port {low} of tcp://h:{low} is one of those" in result.stderr
+    assert "ip_local_reserved_ports" in result.stderr
+    assert load(net / "b1.braid").certificate.endpoints == (f"tcp://h:{low}", "tcp://h:5551")
 
 
 def test_a_net_is_made_filled_and_listed(net):

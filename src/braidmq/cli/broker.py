@@ -19,6 +19,7 @@ from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
 from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.room import take_all_descriptors
+from braidmq.zeromq.twins import TwinWatch
 
 _LOG = logging.getLogger("braidmq.broker")
 
@@ -66,7 +67,11 @@ def broker(
     _stop_at_signals(loop)
     for endpoint in loop.endpoints:
         _LOG.info("%s listens at %s", loop.name, _IPV4_IN_IPV6.sub(r"\1", endpoint))
-    loop.run()
+    twins = TwinWatch(loop.identity, loop.settings, loop.process)
+    try:
+        loop.run()
+    finally:
+        twins.close()
     _LOG.info("%s has ended", loop.name)
 
 

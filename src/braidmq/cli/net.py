@@ -9,6 +9,8 @@ import msgspec
 
 from braidmq import stderr
 from braidmq.members import Role
+from braidmq.ports import ephemeral_range, is_ephemeral
+from braidmq.printable import printable
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
 
@@ -58,7 +60,10 @@ def add() -> None:
 def add_broker(name: str, directory: Path, endpoints: Sequence[str], as_json: bool) -> None:
     """Register the broker NAME."""
     authority = Authority.open(directory)
-    _report(authority, Role.BROKER, name, authority.add_broker(name, endpoints), as_json)
+    path = authority.add_broker(name, endpoints)
+    for endpoint in endpoints:
+        _warn_of_port(endpoint)
+    _report(authority, Role.BROKER, name, path, as_json)
 
 
 @add.command("node")
@@ -115,7 +120,7 @@ def list_members(directory: Path, as_json: bool) -> None:
 def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
     """Say what was made and what to do next; data to stdout, warnings to stderr."""
     for line in authority.stale:
-        stderr.say(f"braidmq: warning: {line}")
+        _warn(line)
     shown = click.format_filename(path)
     manifest = authority.manifest()
     others = [each.name for each in manifest.brokers if each.name != name]
@@ -132,6 +137,22 @@ def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bo
         click.echo(
             f"The join files of these brokers have changed; copy them again to other machines: {', '.join(others)}"
         )
+
+
+def _warn_of_port(endpoint: str) -> None:
+    """Say so if a connection of the broker's machine could hold the port when the broker starts."""
+    port = endpoint.rpartition(":")[2]
+    if port.isdigit() and is_ephemeral(int(port)):
+        low, high = ephemeral_range()
+        _warn(
+            f"port {port} of {endpoint} is one of those that systems give to outgoing connections ({low} to {high} "
+            f"here): one of them may hold it when the broker starts. Better take one below {low}, or reserve it on the "
+            f"broker's machine: sysctl net.ipv4.ip_local_reserved_ports={port}"
+        )
+
+
+def _warn(text: str) -> None:
+    stderr.say(f"braidmq: warning: {printable(text)}")
 
 
 def _as_dict(certificate: Certificate) -> dict[str, Any]:

@@ -80,11 +80,16 @@ def _who(told: int, known: int) -> str:
 
 
 def troubles(views: Sequence[View], seen: Seen) -> list[str]:
-    """Return a line for each broker that told nothing, and for each connection between brokers that is not up."""
+    """Return a line for each broker that told nothing or has a twin, and for each connection that is not up."""
     found = [
         f"{' at '.join(filter(None, (view.info.name, ' '.join(view.info.endpoints))))}: {view.problem}"
         for view in views
         if not view.told
+    ]
+    found += [
+        f"{view.info.name}: another process runs with its join file; stop one of the two"
+        for view in views
+        if view.report is not None and view.report.counters.get("twins")
     ]
     found += unlinked(seen)
     lines = [f"  {printable(line)}" for line in found[:TROUBLES_MAX]]

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
-from braidmq.core.events import INFO, WARNING, Event, EventLog
+from braidmq.core.events import DEBUG, INFO, WARNING, Event, EventLog
 from braidmq.core.exchange import Account, Session, SessionState
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
@@ -50,6 +50,13 @@ percent of a core on heartbeats."""
 STRANGERS_MAX: Final = 1_024
 """Routes without a session that were told so; they are told once."""
 
+GUEST_S_MAX: Final = 3.0
+"""The log has nodes that provide no service only once they have stayed for so long: a call from the command line is
+nothing that anybody wants to read of."""
+
+TWIN_S_MAX: Final = 90.0
+"""How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
+
 ENDED_PER_TICK: Final = 50
 """Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
 one instant."""
@@ -58,10 +65,26 @@ _HELLO = int(Command.HELLO)
 
 
 class BrokerCore:
-    """See the module."""
+    """See the module.
+
+    Args:
+        settings: see Settings.
+        directory: who is registered.
+        peering: the broker among the others.
+        software: what it says it runs.
+        now: the time.
+        process: tells this process from another one that runs with the same key.
+    """
 
     def __init__(
-        self, settings: Settings, directory: Directory, peering: PeeringCore, *, software: str, now: float
+        self,
+        settings: Settings,
+        directory: Directory,
+        peering: PeeringCore,
+        *,
+        software: str,
+        now: float,
+        process: str = "",
     ) -> None:
         self.name = name = peering.own.name
         self.settings = settings
@@ -69,12 +92,15 @@ class BrokerCore:
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
-                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused",
+                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins",
             ),
             0,
         )  # fmt: skip
         self.sessions: dict[bytes, Session] = {}
         self._software = software
+        self._process = process
+        self._twin = ""
+        self._twin_at = now
         self._directory = directory
         self._started_at = now
         self._accounts: dict[str, Account] = {}
@@ -143,6 +169,10 @@ class BrokerCore:
             if not messages or messages[0][5] != _HELLO or messages[0][4] >> 4 != MAJOR:
                 self._turn_away(route, "no-session", "say HELLO first", now)
                 return
+            member = self._directory.member(principal)
+            if member is not None and member.name == self.name:
+                self._meet_itself(route, messages[0], now)
+                return
             session = self._welcome(route, principal, now)
             if session is None:
                 return
@@ -178,7 +208,7 @@ class BrokerCore:
         session = self.sessions.get(route)
         if session is not None:
             self._end(session, now)
-            self._events.add(INFO, f"{session.member.name} disconnected")
+            self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
 
     def on_registry(self, now: float) -> None:
         """Take in that the directory changed: members that are gone are cut off, rights are looked up anew."""
@@ -240,7 +270,10 @@ class BrokerCore:
         account.sessions += 1
         self._strangers.pop(route, None)
         self.counters["sessions"] += 1
-        self._events.add(INFO, f"{member.name} connected")
+        if member.role is Role.BROKER:
+            self._tell_of(session)
+        else:
+            self._events.add(DEBUG, f"hello from {member.name}")
         welcome = control.Welcome(
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
@@ -249,6 +282,22 @@ class BrokerCore:
         if member.role is Role.BROKER:
             self.peering.on_session(member.name, up=True, now=now)
         return session
+
+    def _meet_itself(self, route: bytes, hello: bytes, now: float) -> None:
+        """Refuse this broker's own key, and say who is here: perhaps another process runs with its join file."""
+        try:
+            received = control.decode_control(hello)
+        except ProtocolError:
+            received = None
+        other = received.software if isinstance(received, control.Hello) else "an unknown one"
+        if other != self._process:
+            self.counters["twins"] = 1
+            self._twin_at = now
+            if other != self._twin:
+                self._twin = other
+                text = f"another process runs as {self.name}, with the same join file: {other}; stop one of the two"
+                self._events.add(WARNING, text)
+        self._turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, account: Account, member: Member | None) -> str:
         settings = self.settings
@@ -298,8 +347,16 @@ class BrokerCore:
         if session.state is state or session.state is SessionState.LEAVING:
             return
         session.state = state
-        self._events.add(INFO, f"{session.member.name} is {state}")
+        if state is not SessionState.LEAVING:
+            self._tell_of(session)
+        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} is {state}")
         self.dispatcher.on_state(session, now)
+
+    def _tell_of(self, session: Session) -> None:
+        """Let the log have a session, once."""
+        if not session.told:
+            session.told = True
+            self._events.add(INFO, f"{session.member.name} connected")
 
     def _malformed(self, session: Session, what: str) -> None:
         self.counters["malformed"] += 1
@@ -330,6 +387,7 @@ class BrokerCore:
 
     def _on_control(self, session: Session, received: control.Control | None, now: float) -> None:
         if isinstance(received, control.Ready):
+            self._tell_of(session)
             self.dispatcher.on_ready(session, received, now)
         elif isinstance(received, control.Hello):
             session.instance = received.instance
@@ -371,6 +429,9 @@ class BrokerCore:
         self._tick_at = now + TICK_S
 
     def _tick(self, now: float) -> None:
+        if self._twin and now - self._twin_at > TWIN_S_MAX:
+            self._twin = ""
+            self.counters["twins"] = 0
         self._watch_sessions(now)
         self.dispatcher.forget_kept(now)
         if self._observers:
@@ -392,6 +453,8 @@ class BrokerCore:
         heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, int(now * 1000) & UINT32) + b"\x80"
         dead = []
         for session in self.sessions.values():
+            if not session.told and now - session.began_at >= GUEST_S_MAX:
+                self._tell_of(session)
             silent_s = (now - session.heard_at) * (self.settings.heartbeat_s / session.heartbeat_s)
             if silent_s > self.settings.suspect_after_s:
                 if silent_s > self.settings.dead_after_s:

@@ -46,6 +46,8 @@ class Session:
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
+        began_at: when it began.
+        told: whether the log has it.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -54,6 +56,7 @@ class Session:
     __slots__ = (
         "account",
         "assigned",
+        "began_at",
         "callable",
         "heard_at",
         "heartbeat_s",
@@ -69,6 +72,7 @@ class Session:
         "spoke",
         "staleness",
         "state",
+        "told",
         "warned",
     )
 
@@ -80,6 +84,8 @@ class Session:
         self.instance = b""
         self.heartbeat_s = heartbeat_s
         self.heard_at = now
+        self.began_at = now
+        self.told = False
         self.staleness = Staleness()
         self.state = SessionState.OPEN
         self.callable: dict[bytes, bool] = {}

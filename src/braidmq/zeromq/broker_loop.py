@@ -4,7 +4,9 @@ The simulator's broker, simulation/broker.py, follows the order of its turn.
 """
 
 import logging
+import os
 import random
+import secrets
 import socket as sockets
 import stat
 from collections import deque
@@ -52,6 +54,13 @@ FLUSH_S_MAX: Final = 1.0
 class BrokerLoop:
     """One broker. `open` binds and proves that strangers are refused, `run` serves until `stop`.
 
+    Attributes:
+        name: its registered name.
+        settings: see Settings.
+        identity: its join file.
+        process: tells its process from another one that runs with the same file.
+        endpoints: where it listens, once it does.
+
     Args:
         join: the broker's join file; its manifest is read again whenever the file changes.
         settings: see Settings.
@@ -69,6 +78,7 @@ class BrokerLoop:
         if self.identity.manifest is None or self.identity.certificate.role is not Role.BROKER:
             raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
         self.name = self.identity.name
+        self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
         self.endpoints: tuple[str, ...] = ()
         endpoints = self.identity.certificate.endpoints
         self._bind = bind or tuple(endpoint for endpoint in endpoints if endpoint.startswith("tcp://"))
@@ -118,7 +128,7 @@ class BrokerLoop:
         self._verify = verifier(self.identity.authority_key, self.identity.net)
         own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
         self._peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
-        self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now)
+        self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now, process=self.process)
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
         self._due = now

@@ -2,7 +2,8 @@
 
 import pytest
 
-from braidmq.core.broker import STRANGERS_MAX, TICK_S
+from braidmq.core.broker import GUEST_S_MAX, STRANGERS_MAX, TICK_S, TWIN_S_MAX
+from braidmq.core.events import INFO
 from braidmq.members import Member, Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Peer, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Command, Envelope, Reason, encode
@@ -10,6 +11,81 @@ from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
 
 OWN = Peer(BROKER.encode(), connected=True)
 """What a broker says of itself to its members: the certificate of the rig's broker is its name."""
+
+
+class TestLog:
+    def test_a_node_that_stays_for_a_moment_leaves_no_trace(self) -> None:
+        rig = Rig()
+        client = rig.client("guest")
+        rig.advance(1.0, heartbeats=True)
+        client.goodbye()
+        client.disconnect()
+        assert rig.logged("guest") == 0
+
+    def test_a_node_that_stays_is_told_once_and_so_is_its_end(self) -> None:
+        rig = Rig()
+        client = rig.client("stayer")
+        rig.advance(GUEST_S_MAX + 1.0, heartbeats=True)
+        assert rig.logged("stayer connected") == 1
+        client.goodbye()
+        client.disconnect()
+        assert [event.text for event in rig.events if event.level >= INFO] == [
+            "stayer connected", "stayer is leaving", "stayer disconnected",
+        ]  # fmt: skip
+
+    def test_a_worker_is_told_at_once(self) -> None:
+        rig = Rig()
+        worker = rig.worker("w")
+        assert rig.logged("w connected") == 1
+        rig.advance(GUEST_S_MAX + 1.0, heartbeats=True)
+        worker.disconnect()
+        assert (rig.logged("w connected"), rig.logged("w disconnected")) == (1, 1)
+
+    def test_a_node_that_falls_silent_is_told_however_short_it_was(self) -> None:
+        rig = Rig()
+        rig.client("mute")
+        rig.advance(2.0)
+        assert (rig.logged("mute connected"), rig.logged("mute is suspect")) == (1, 1)
+
+
+class TestTwin:
+    def twin(self, rig: Rig, process: str) -> FakeMember:
+        rig.register(BROKER, role=Role.BROKER)
+        twin = rig.stranger(BROKER)
+        twin.control(Hello(process))
+        return twin
+
+    def test_another_process_with_this_brokers_key_is_refused_and_told_of_by_both(self) -> None:
+        rig = Rig()
+        twin = self.twin(rig, "another one")
+        assert twin.take() == [Goodbye("refused", "this one")]
+        assert rig.logged(f"another process runs as {BROKER}, with the same join file: another one") == 1
+        assert rig.counters["twins"] == 1
+        assert rig.counters["sessions"] == 0
+        self.twin(rig, "another one")
+        assert rig.logged("another process") == 1, "it is told once"
+        self.twin(rig, "a third one")
+        assert rig.logged("another process") == 2
+
+    def test_this_process_meets_itself_and_says_nothing(self) -> None:
+        rig = Rig()
+        assert self.twin(rig, "this one").take() == [Goodbye("refused", "this one")]
+        assert rig.logged("another process") == rig.counters["twins"] == 0
+
+    def test_one_that_has_ended_is_forgotten(self) -> None:
+        rig = Rig()
+        self.twin(rig, "another one")
+        rig.advance(TWIN_S_MAX + 1.0)
+        assert rig.counters["twins"] == 0
+        self.twin(rig, "another one")
+        assert rig.logged("another process") == 2
+
+    def test_garbage_for_a_hello_is_another_process(self) -> None:
+        rig = Rig()
+        rig.register(BROKER, role=Role.BROKER)
+        hello = encode_control(Hello("x"), 0)
+        rig.stranger(BROKER).frame(hello[:-1] + b"\xc1")
+        assert rig.logged("an unknown one") == 1
 
 
 class TestHello:
