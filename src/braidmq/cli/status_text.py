@@ -36,6 +36,10 @@ TROUBLES_MAX: Final = 10
 NAMED_MAX: Final = 3
 """Disagreements that fit into the headline."""
 
+CREDIT_NOTE: Final = (
+    "CREDIT: what workers let a broker give them at once; in all their concurrency, but at least 1 for each broker"
+)
+
 _NOTHING: Final = "-"
 
 
@@ -141,7 +145,8 @@ def service_table(found: Sequence[ServiceSum], cut: int) -> list[str]:
                 ("", broker, part.workers, part.credit, part.outstanding, part.queued)
                 for broker, part in service.parts.items()
             ]
-    return table(("SERVICE", "BROKER", "WORKERS", "CREDIT", "OUTSTANDING", "QUEUED"), rows, cut)
+    lines = table(("SERVICE", "BROKER", "WORKERS", "CREDIT", "OUTSTANDING", "QUEUED"), rows, cut)
+    return [*lines, CREDIT_NOTE] if lines else []
 
 
 def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 
 from braidmq.cli.status import encode, judge
 from braidmq.cli.status_net import View, agree, complete, disagreements, listed, nodes, services
-from braidmq.cli.status_text import duration, fit, headline, show, table
+from braidmq.cli.status_text import CREDIT_NOTE, duration, fit, headline, show, table
 from braidmq.core.link import Failure
 from braidmq.errors import AccessDenied, NoBroker, NotRegistered
 from braidmq.node import BrokerInfo
@@ -141,6 +141,7 @@ def test_a_net_is_shown_on_one_screen():
         "",
         "SERVICE  BROKER  WORKERS  CREDIT  OUTSTANDING  QUEUED",
         "a        b1      1        64      2            5",
+        CREDIT_NOTE,
         "",
         "NODE    STATE  BROKERS  IN FLIGHT  SILENT  SERVES",
         "client  open   b1       0          0 ms    -",
