@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -239,6 +241,35 @@ def test_something_that_never_says_a_word_is_named(live):
     with socket.create_server(("127.0.0.1", int(endpoint.rpartition(":")[2]))):
         line = complaint(live.call("echo", "--timeout", "0.5"), 5)
     assert f"b1 at {endpoint}: no connection yet" in line
+
+
+def test_something_that_never_says_a_word_is_told_within_the_usual_time(live):
+    """As an HTTP server, which waits for the rest of a request."""
+    endpoint = live.add_broker("b1")
+    live.add_node("client", calls=["*"])
+    with socket.create_server(("127.0.0.1", int(endpoint.rpartition(":")[2]))):
+        line = complaint(live.call("echo", "--timeout", "2"), 5)
+    assert f"b1 at {endpoint}: no connection yet: it takes connections, but has not said anything" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog is answered")
+def test_packets_that_are_dropped_are_told_within_the_usual_time(live):
+    """A listener whose backlog is full drops what comes, as a firewall does."""
+    endpoint = live.add_broker("b1")
+    live.add_node("client", calls=["*"])
+    address = ("127.0.0.1", int(endpoint.rpartition(":")[2]))
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(address)
+        server.listen(0)
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address)
+        line = complaint(live.call("echo", "--timeout", "2"), 5)
+    assert f"b1 at {endpoint}: no connection yet: no answer of any kind so far" in line
+    assert "firewall" in line
 
 
 def test_a_broker_whose_key_is_not_the_one_in_the_certificate_is_said_to_be_so(live, tmp_path):

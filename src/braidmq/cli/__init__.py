@@ -130,6 +130,9 @@ def run(arguments: Sequence[str]) -> int:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
         complain(f"{error.format_message().rstrip('.')}{hint}")
         return error.exit_code
+    except MemoryError:
+        complain("there is not enough memory: raise the limit of this process, or free some of the machine's")
+        return ExitCode.FAILURE
     except EXPECTED as error:
         complain(_line(error))
         _drop_unwritten_output()

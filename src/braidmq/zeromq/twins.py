@@ -49,13 +49,18 @@ class TwinWatch:
         self._process = process
         self._told = ""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="braidmq-twins", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = threading.Thread(target=self._run, name="braidmq-twins", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # a limit of the machine, and no reason to end a broker
+            self._thread = None
+            _LOG.warning("%s does not look for others of its name: %s", identity.name, error)
 
     def close(self) -> None:
         """End it."""
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -45,6 +45,11 @@ def command_that(monkeypatch, ending):
         (OSError(28, "No space left on device", "f"), 1, "braidmq: f: No space left on device\n"),
         (OSError(28, "No space left on device"), 1, "braidmq: No space left on device\n"),
         (OSError("odd"), 1, "braidmq: odd\n"),
+        (
+            MemoryError(),
+            1,
+            "braidmq: there is not enough memory: raise the limit of this process, or free some of the machine's\n",
+        ),
         (click.UsageError("Missing thing."), 2, "braidmq: Missing thing (see `braidmq list --help`)\n"),
         (click.ClickException("broken"), 1, "braidmq: broken\n"),
     ],
