@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,22 @@ def test_a_second_signal_ends_it_at_once(net, number):
     broker.wait_for_line("b1 is draining")
     assert broker.end(number) == -number
     assert "has ended" not in broker.log
+
+
+@root
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_second_signal_ends_it_at_once_as_process_1_of_a_container_too(net):
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    container = net.launch([*unshare, *BRAIDMQ, "broker", "--join", net.join("b1")])
+    container.wait_for_line("b1 listens at")
+    worker = serve_echo(net)
+    worker.send_signal(signal.SIGSTOP)  # it will not note that the broker drains
+    broker = int(Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text())
+    os.kill(broker, signal.SIGTERM)
+    container.wait_for_line("b1 is draining")
+    os.kill(broker, signal.SIGTERM)
+    assert container.wait() == 128 + signal.SIGTERM
+    assert "has ended" not in container.log
 
 
 def test_a_port_in_use_is_exit_code_1(net):

@@ -19,6 +19,7 @@ from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.node import Node
+from braidmq.printable import printable_json
 from braidmq.settings import Settings
 
 _NUMBER: Final = re.compile(r"-\.?[0-9]")
@@ -97,10 +98,10 @@ def call(
         reply = asyncio.run(request())
     except RequestError as error:
         if as_json:
-            click.echo(encode_error(error))
+            click.echo(printable_json(encode_error(error)))
         raise
     if as_json:
-        click.echo(encode_reply(reply, monotonic() - began))
+        click.echo(printable_json(encode_reply(reply, monotonic() - began)))
     elif sys.stdout.isatty() and not is_text(reply.payload):
         complain(
             f"the reply is {len(reply.payload):,} bytes that are no text, and stdout is a terminal: "

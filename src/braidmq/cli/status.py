@@ -19,6 +19,7 @@ from braidmq.cli.status_text import fit, show
 from braidmq.core.link import Failure
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
 from braidmq.node import Node
+from braidmq.printable import printable_json
 from braidmq.settings import Settings
 from braidmq.signals import STOP_SIGNALS
 from braidmq.writer import Writer
@@ -63,7 +64,7 @@ def status(join: Path, *, as_json: bool, watch: bool) -> None:
         return
     views = asyncio.run(_ask_once(node))
     if as_json:
-        click.echo(encode(node.name, views))
+        click.echo(printable_json(encode(node.name, views)))
     elif views:
         click.echo(show(views))
     problem = judge(node.name, views)
@@ -123,7 +124,7 @@ class _Screen:
         if self._writer.error is not None:
             raise self._writer.error
         if self._as_json:
-            self._writer.write(encode(name, views) + b"\n")
+            self._writer.write(printable_json(encode(name, views)) + b"\n")
             return
         text = f"{time.strftime('%H:%M:%S')}  {show(views)}"
         if sys.stdout.isatty():

@@ -284,9 +284,6 @@ class Links:
                 link.noted = True
             else:
                 link.refusal = received.text if received.reason == "refused" else ""
-                if link.refusal:
-                    level = DEBUG if Failure.TURNED_AWAY in link.told else WARNING
-                    self.events.add(level, f"{link.name} refuses the session: {received.text}")
                 ended = received.reason == "ended"
                 self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):

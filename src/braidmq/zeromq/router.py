@@ -215,7 +215,7 @@ class Router:
             connection = sockets.socket(fileno=fd)
             try:
                 near_end = connection.getsockname()
-                if near_end[1:2] and near_end[1] in self._ports:  # else the descriptor is another one's by now
+                if isinstance(near_end, tuple) and near_end[1] in self._ports:  # else it is another one's by now
                     connection.shutdown(sockets.SHUT_RDWR)
             finally:
                 connection.detach()

@@ -1,13 +1,11 @@
 import logging
 import re
-import sys
 import warnings
 
 import pytest
 
 from braidmq import stderr
 from braidmq.cli.logs import log_nothing, log_to_stderr
-from braidmq.printable import printable
 
 
 @pytest.fixture(autouse=True)
@@ -112,17 +110,3 @@ def test_a_command_with_a_result_logs_nothing(capfd):
     log_nothing()
     logging.getLogger("braidmq.node").warning("text")
     assert read(capfd) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("gr\u00fc\u00df", "gr\u00fc\u00df"),
-        ("", ""),
-        ("a\x1b[31mb\n", "a\\x1b[31mb\\n"),
-        ("\u202eright to left", "\\u202eright to left"),
-        (b"\xff".decode(sys.getfilesystemencoding(), "surrogateescape"), "\\udcff"),
-    ],
-)
-def test_control_characters_become_escapes(text, shown):
-    assert printable(text) == shown

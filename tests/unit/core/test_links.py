@@ -267,7 +267,7 @@ class TestGoodbye:
         rig["a"].say(control.Goodbye(reason, "because"))
         assert not rig["a"].connected
         assert rig["a"].link.failure is Failure.TURNED_AWAY
-        assert ("a refuses the session: because" in rig.log) == (reason == "refused")
+        assert ("no connection to a: the broker refuses the session: because" in rig.log) == (reason == "refused")
         rig.advance(0.3)
         assert rig["a"].link.state is LinkState.UP
         assert rig["a"].link.epoch == 2
