@@ -39,6 +39,9 @@ REFUSED_MAX: Final = 64
 """Certificates of one list that may turn out to be false before no more of it are looked at: each costs a check of its
 signature."""
 
+REFUSAL_CHARS_MAX: Final = 200
+"""How much of a broker's reason is kept: with some words in front it fits the text that observers get."""
+
 SLOW_S: Final = 1.0
 """After this time of an attempt it is told how far it has come: far longer than it usually takes, and well below the
 time that a caller waits."""
@@ -283,7 +286,7 @@ class Links:
             elif received.reason == "noted":
                 link.noted = True
             else:
-                link.refusal = received.text if received.reason == "refused" else ""
+                link.refusal = received.text[:REFUSAL_CHARS_MAX] if received.reason == "refused" else ""
                 ended = received.reason == "ended"
                 self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):

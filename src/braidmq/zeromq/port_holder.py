@@ -31,8 +31,8 @@ class PortHolder:
 
 
 def port_holder(port: int) -> PortHolder | None:
-    """Return who holds `port`: a server before a connection; None if nobody can be seen there."""
-    rows = sorted(_rows(port), key=lambda row: row[3] != _LISTEN)
+    """Return who holds `port`: a server before a connection, and that before what is remembered; None if nobody."""
+    rows = sorted(_rows(port), key=lambda row: (row[3] != _LISTEN, row[3] == _TIME_WAIT))
     for row in rows[:1]:
         if row[3] == _TIME_WAIT:
             left_s = int(row[5].partition(":")[2], 16) / _JIFFIES_PER_S

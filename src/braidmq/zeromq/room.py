@@ -16,6 +16,8 @@ SPARE_DESCRIPTORS: Final = 4
 _LOCK = threading.Lock()
 """Held from the look until libzmq has what was looked for, so that two nodes of a process do not count on the same."""
 
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
 
 class NoRoom(BraidError):  # noqa: N818 - named like the other errors of BraidMQ
     """A limit of the machine is reached; the message names it and says how to raise it."""

@@ -103,6 +103,13 @@ class TestConnect:
         assert rig["a"].link.problem == "the broker refuses the session: no more of you"
         assert "no more of you" in rig.core.links.diagnosis()
 
+    def test_what_a_broker_says_of_it_fits_a_report(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(control.Goodbye("refused", "x" * 255))
+        row = control.PeerStatus("a", "alive", "waiting", rig["a"].link.problem)
+        report = control.Report(broker="b", brokers=[row])
+        assert control.decode_control(encode_control(report, 0)) == report
+
     def test_own_name_is_ignored(self, links: Links) -> None:
         links.learn(address(NODE), START)
         assert not links.links

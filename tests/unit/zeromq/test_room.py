@@ -1,5 +1,6 @@
 """Limits of the machine are met with an error before libzmq meets them and ends the process."""
 
+import os
 import threading
 
 import pytest
@@ -29,3 +30,13 @@ def test_threads_are_counted_and_end(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(NoRoom, match="a test needs 2 threads more, and the system gives none"):
         room("a test", descriptors=1, threads=2).__enter__()
+
+
+def test_a_child_process_can_make_room_whoever_was_at_it():
+    with room("a test", descriptors=1):
+        pass
+    pid = os.fork()
+    if pid == 0:
+        with room("a child", descriptors=1):
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
