@@ -406,6 +406,8 @@ def test_a_reply_that_is_no_text_is_kept_from_a_terminal(net, tmp_path, payload)
         (["--header", "=value"], "'=value' is not a header"),
         (["--header", "big=" + "x" * 17_000], "exceed 16384"),
         (["payload", "and another"], "--help"),
+        (["payload", "-5"], "(-5)"),
+        (["--timeout"], "requires an argument"),
         (["@/does/not/exist"], "/does/not/exist cannot be read: No such file or directory"),
         (["@/"], "/ cannot be read: Is a directory"),
         (["@"], "cannot be read"),

@@ -24,9 +24,6 @@ from braidmq.settings import Settings
 
 _NUMBER: Final = re.compile(r"-\.?[0-9]")
 
-_PLAIN: Final = "\0"
-"""Marks an argument as no option; no argument of a process can hold it."""
-
 _LAYOUT: Final = re.compile(r"\r?\n|\t")
 
 
@@ -41,13 +38,13 @@ class _Call(click.Command):
             if isinstance(option, click.Option) and not option.is_flag
             for name in option.opts
         }
-        before = ""
-        for at, arg in enumerate(args):
-            if before == "--":
-                break
-            if _NUMBER.match(arg) and before not in takers:
-                args[at] = f"{_PLAIN}{arg}"
-            before = arg
+        own = args.index("--") if "--" in args else len(args)
+        options: list[str] = []
+        numbers: list[str] = []
+        for before, arg in zip(["", *args], args[:own], strict=False):
+            (numbers if _NUMBER.match(arg) and before not in takers else options).append(arg)
+        if numbers:
+            args = [*options, "--", *numbers, *args[own + 1 :]]
         return super().parse_args(ctx, args)
 
 
@@ -84,7 +81,7 @@ def call(
     log_nothing()
     settings = Settings.parse(assignments, preset)
     node = Node(join, settings=settings, state=state)
-    sent = read_payload(payload.removeprefix(_PLAIN), settings.payload_bytes_max)
+    sent = read_payload(payload, settings.payload_bytes_max)
     named = parse_headers(headers)
 
     async def request() -> Reply:
