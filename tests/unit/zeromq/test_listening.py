@@ -99,7 +99,8 @@ def test_a_connection_in_the_way_is_named(router, hurried):
 
 
 @linux
-def test_a_connection_that_the_system_remembers_is_waited_for(router, hurried, caplog):
+def test_a_connection_that_the_system_remembers_is_waited_for(router, caplog, monkeypatch):
+    monkeypatch.setattr(listening, "MEMORY_S_MAX", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = socket.create_connection(server.getsockname())
         port = connection.getsockname()[1]

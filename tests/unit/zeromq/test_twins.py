@@ -27,10 +27,10 @@ def test_another_process_is_told_of_once_with_what_it_says_of_itself(net, caplog
     looked = []
     monkeypatch.setattr(TwinWatch, "_ask", lambda *args, ask=TwinWatch._ask: looked.append(ask(*args)) or looked[-1])
     one = watch(net, "process 1 of here")
-    wait_until(lambda: len(looked) > 3, "it has looked again and again")
+    wait_until(lambda: len([each for each in looked if each]) > 3, "it has looked again and again")
     one.close()
     own = net.brokers["b1"]._loop.process
-    assert set(looked) == {own}
+    assert set(looked) - {""} == {own}, "on a busy machine one may be without an answer"
     told = [line for line in caplog.messages if "another process runs as b1 at" in line]
     assert len(told) == 1
     assert own in told[0]
