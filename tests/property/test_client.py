@@ -33,12 +33,14 @@ class Attempt:
     Attributes:
         epoch: the session that it came over.
         rejected: whether the broker has said, over that session, that it was not run.
+        lost: whether the broker has said that it may have been run.
     """
 
     broker: Broker
     request: Envelope
     epoch: int
     rejected: bool = False
+    lost: bool = False
 
     @property
     def reachable(self) -> bool:
@@ -160,6 +162,7 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(pick=picks, by_worker=st.booleans())
     def lose(self, pick: int, by_worker: bool) -> None:
         attempt = self.any_attempt(pick)
+        attempt.lost = True
         attempt.broker.lose(attempt.request, **({"sender": b"w1"} if by_worker else {}))
 
     @precondition(was_asked)
@@ -220,6 +223,7 @@ class ClientMachine(RuleBasedStateMachine):
         attempt = self.any_attempt(pick)
         if command == REJECT and attempt.reachable:
             attempt.rejected = True
+        attempt.lost |= command == LOST
         attempt.broker.say(control.Goodbye(reason), answer_to(attempt.request, command, code=Reason.BUSY))
 
     # -- the network
@@ -274,7 +278,7 @@ class ClientMachine(RuleBasedStateMachine):
             attempt
             for asked in self.asked.values()
             for attempt in asked.attempts
-            if self.rig.now - attempt.request.sent_ms / 1000.0 >= timeout_s or not attempt.reachable
+            if attempt.lost or self.rig.now - attempt.request.sent_ms / 1000.0 >= timeout_s or not attempt.reachable
         ]
 
     @invariant()
