@@ -75,6 +75,10 @@ ATTEMPTS_MAX: Final = 20
 TIMEOUT_S_MAX: Final = 86_400.0
 """Longest time that a call may take: a day."""
 
+SETTLED_S: Final = 1.5
+"""Age of a session from which on the workers, too, have had their time to come back to that broker: members that wait
+to connect anew try within a second of hearing that it is there."""
+
 AWAITED_S: Final = 1.0
 """How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
 
@@ -610,6 +614,8 @@ class ClientCore:
             return None
         if call.tried:
             candidates = self._untried(call) or candidates
+        if call.worker:
+            candidates = [link for link in candidates if now - link.welcomed_at >= SETTLED_S] or candidates
         return cheaper_of_two(candidates, self._rng, now)
 
     def _candidates_for(self, service: bytes) -> list[Link]:

@@ -37,8 +37,8 @@ from braidmq.zeromq.zap import ZapHandler
 
 _LOG = logging.getLogger("braidmq.broker")
 
-REGISTRY_S: Final = 1.0
-"""How often the join file is looked at for a newer manifest."""
+REGISTRY_S: Final = 0.25
+"""How often the join file is looked at for a newer manifest: a node may be started right after it was registered."""
 
 START_DESCRIPTORS: Final = 10
 """Descriptors that a broker needs at its start besides its context and where it listens: its socket, the monitor, the

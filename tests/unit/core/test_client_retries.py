@@ -568,6 +568,25 @@ class TestWorking:
         rig.advance(0.05)
         assert rig.attempt()[1].receiver == b"worker-7"
 
+    def test_retry_for_a_worker_goes_where_that_one_has_had_time_to_come(self, make: Any) -> None:
+        """A broker that has just started may know other workers only, and they would run it a second time."""
+        rig = make("a", "b", "c", settings=Settings(reconnect_s=0.01, reconnect_s_max=0.01, failover_spread_s=0.0))
+        rig.advance(2.0)
+        for _ in range(20):
+            rig.call(timeout_s=30.0)
+            broker, request = rig.attempt()
+            fresh, settled = (each for each in rig.brokers.values() if each is not broker)
+            fresh.die()
+            rig.advance(0.1)
+            assert fresh.connected
+            broker.working(request, sender=b"worker-7")
+            broker.die()
+            again = settled.request()
+            assert (again.receiver, again.retry_count) == (b"worker-7", 1)
+            rig.advance(0.2)
+            settled.reply(again)
+            rig.advance(2.0)
+
     def test_second_silence_drops_the_worker(self, make: Any) -> None:
         rig = make("a", "b", "c")
         rig.call()
