@@ -29,6 +29,8 @@ class Call:
         untold: the last attempt, if its broker does not know yet that another one follows.
         waits: whether it waits for a worker where there is none; None leaves it to the settings.
         nested: whether a handler of this node makes it.
+        careful_until: until when the next attempt waits for a path that passes it on (passage.py); 0 if it does not.
+        risky: whether the current attempt may make its path deaf.
         flagged: whether an attempt may have been run.
         failed_over: whether the free first failover was used.
         owes: whether the next attempt waits until the budget allows it.
@@ -37,6 +39,7 @@ class Call:
 
     __slots__ = (
         "attempts_max",
+        "careful_until",
         "deadline",
         "earlier",
         "epoch",
@@ -53,6 +56,7 @@ class Call:
         "payload",
         "rejection",
         "retry_count",
+        "risky",
         "round",
         "running",
         "sends",
@@ -111,6 +115,8 @@ class Call:
         self.running = False
         self.silent = b""
         self.held_until = 0.0
+        self.careful_until = 0.0
+        self.risky = False
         self.untold: tuple[Link, int, int] | None = None
         self.tried: list[Link] = []
         self.earlier: list[tuple[Link, int, int]] = []

@@ -12,6 +12,7 @@ from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
+from braidmq.core.passage import PATIENCE, PATIENCE_SHARE, PAUSE_S, Passage
 from braidmq.core.patience import hold_s, hold_units, interval_s, promise_s
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget, full_jitter
@@ -120,6 +121,7 @@ class ClientCore:
         self._parked: dict[Call, None] = {}
         self._awaiting: dict[Call, None] = {}
         self._seen: set[bytes] = set()
+        self._passage = Passage(settings.dead_after_s)
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self._candidates: dict[bytes, list[Link]] = {}
@@ -275,6 +277,8 @@ class ClientCore:
         if not current and (link, link.epoch, answer.tag) not in call.earlier:
             self.late += 1
             return
+        if current:
+            self._passage.on_word(link, len(call.payload), call.sent_at)
         if answer.command in (REJECT, LOST) and answer.sender == call.worker:
             call.worker = b""
         if answer.command == REPLY:
@@ -303,6 +307,7 @@ class ClientCore:
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Take in that a link changed."""
         if change is Change.DOWN:
+            self._passage.on_end(link)
             self.on_unsent(link, link.unsent)
             link.unsent = []
             self._on_path_died(link, now)
@@ -351,6 +356,7 @@ class ClientCore:
         assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
         assert len(self._seen) <= settings.services_max
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
+        self._passage.validate_state(self._links.links.values())
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
         self._timers.validate_state({call: call.timer for call in calls.values()})
@@ -483,6 +489,7 @@ class ClientCore:
         path.ewma.observe(now - call.sent_at, now)
         if path.heard_at < call.heard_at:
             self._links.suspect(path, now)
+        self._passage.on_silence(path, len(call.payload), call.sent_at)
         self._detach(call)
         call.earlier.append((path, call.epoch, call.tag))
         del call.earlier[:-ATTEMPTS_MAX]
@@ -590,6 +597,9 @@ class ClientCore:
             self._timers.cancel(call, call.timer)
             call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
             return
+        if self._must_be_careful(call, now):
+            self._pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
+            return
         path = self._choose(call, now)
         if path is not None and len(call.payload) > path.payload_bytes_max:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
@@ -612,11 +622,35 @@ class ClientCore:
         candidates = self._candidates_for(call.service)
         if not candidates:
             return None
+        if self._passage.suspects(len(call.payload), now):
+            candidates = self._passage.safe(candidates, len(call.payload), now) or candidates
+        else:
+            candidates = self._passage.hearing(candidates, now) or candidates
         if call.tried:
-            candidates = self._untried(call) or candidates
+            candidates = [link for link in candidates if link not in call.tried] or candidates
         if call.worker:
             candidates = [link for link in candidates if now - link.welcomed_at >= SETTLED_S] or candidates
         return cheaper_of_two(candidates, self._rng, now)
+
+    def _must_be_careful(self, call: Call, now: float) -> bool:
+        """Whether a call has to wait for a path that passes requests on, and is not made deaf by it."""
+        payload_bytes, passage = len(call.payload), self._passage
+        suspected = passage.suspects(payload_bytes, now)
+        if call.via is not None or not (suspected or call.sends):
+            return False
+        paths = self._candidates_for(call.service)
+        if not paths:
+            return False
+        if suspected:
+            possible = bool(passage.safe(paths, payload_bytes, now))
+        else:
+            possible = bool(passage.hearing(paths, now)) and not passage.is_unsure(payload_bytes)
+        if possible:
+            return False
+        if not call.careful_until:
+            most_s = PATIENCE_SHARE * (call.deadline - now)
+            call.careful_until = now + min(most_s, PATIENCE * self._settings.dead_after_s)
+        return now < call.careful_until
 
     def _candidates_for(self, service: bytes) -> list[Link]:
         """Return the brokers that report a worker, or all that are up if none does."""
@@ -652,6 +686,7 @@ class ClientCore:
         call.stage = Stage.SENT
         call.unsent = False
         call.running = False
+        call.careful_until = 0.0
         hold = hold_units(self._interval_s, path.journey.estimate(now))
         call.held_until = now + hold_s(self._interval_s, hold)
         self.retries += call.sends > 0
@@ -661,6 +696,9 @@ class ClientCore:
             call.tried.append(path)
         path.in_flight += 1
         path.calls[call] = None
+        if self._passage.suspects(len(call.payload), now) and len(call.payload) > path.proven_bytes:
+            call.risky = True
+            path.risked += 1
         extension = call.extension
         if call.flagged:
             extension += self._say_who(call)
@@ -704,6 +742,8 @@ class ClientCore:
         path = call.path
         assert path is not None
         path.in_flight -= 1
+        path.risked -= call.risky
+        call.risky = False
         del path.calls[call]
         call.path = None
 

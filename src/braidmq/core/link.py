@@ -1,5 +1,6 @@
 """One connection to one broker: how it stands, why it failed, and what its owner keeps of it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -153,6 +154,9 @@ class Link:
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
+        proven_bytes: the largest payload that the broker is known to have got in this session.
+        risked: how many calls are on it whose payloads may make it deaf (passage.py).
+        passed_at: when the newest attempt was sent that the broker is known to have.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
@@ -180,11 +184,14 @@ class Link:
         "met",
         "name",
         "noted",
+        "passed_at",
         "payload_bytes_max",
         "peers",
+        "proven_bytes",
         "reached",
         "refusal",
         "resolving",
+        "risked",
         "services",
         "since",
         "slow",
@@ -236,6 +243,9 @@ class Link:
         self.staleness = Staleness()
         self.ewma = PeakEwma(now)
         self.journey = PeakEwma(now)
+        self.passed_at = -math.inf
+        self.proven_bytes = 0
+        self.risked = 0
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
         self.spoke = False

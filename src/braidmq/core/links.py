@@ -6,6 +6,7 @@ A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `l
 `events`.
 """
 
+import math
 import random
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -415,6 +416,8 @@ class Links:
         link.ewma = PeakEwma(now)
         link.journey = PeakEwma(now)
         link.journey.observe(now - link.hello_at, now)
+        link.passed_at = -math.inf
+        link.proven_bytes = 0
         link.warned = False
         link.noted = False
         link.leaving = False
