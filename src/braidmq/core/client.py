@@ -132,6 +132,8 @@ class ClientCore:
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
         self._interval_s = interval_s(self._working_ms)
         self._promise_s = promise_s(self._interval_s)
+        self._hold_min = hold_units(self._interval_s, 0.0)
+        self._hold_s_min = hold_s(self._interval_s, self._hold_min)
 
     def __len__(self) -> int:
         """Calls that have not ended."""
@@ -597,7 +599,7 @@ class ClientCore:
             self._timers.cancel(call, call.timer)
             call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
             return
-        if self._must_be_careful(call, now):
+        if self._passage.alert and self._must_be_careful(call, now):
             self._pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
             return
         path = self._choose(call, now)
@@ -622,10 +624,8 @@ class ClientCore:
         candidates = self._candidates_for(call.service)
         if not candidates:
             return None
-        if self._passage.suspects(len(call.payload), now):
-            candidates = self._passage.safe(candidates, len(call.payload), now) or candidates
-        else:
-            candidates = self._passage.hearing(candidates, now) or candidates
+        if self._passage.alert:
+            candidates = self._allowed(candidates, len(call.payload), now) or candidates
         if call.tried:
             candidates = [link for link in candidates if link not in call.tried] or candidates
         if call.worker:
@@ -639,18 +639,19 @@ class ClientCore:
         if call.via is not None or not (suspected or call.sends):
             return False
         paths = self._candidates_for(call.service)
-        if not paths:
-            return False
-        if suspected:
-            possible = bool(passage.safe(paths, payload_bytes, now))
-        else:
-            possible = bool(passage.hearing(paths, now)) and not passage.is_unsure(payload_bytes)
-        if possible:
+        unsure = not suspected and passage.is_unsure(payload_bytes)
+        if not paths or (self._allowed(paths, payload_bytes, now) and not unsure):
             return False
         if not call.careful_until:
             most_s = PATIENCE_SHARE * (call.deadline - now)
             call.careful_until = now + min(most_s, PATIENCE * self._settings.dead_after_s)
         return now < call.careful_until
+
+    def _allowed(self, paths: list[Link], payload_bytes: int, now: float) -> list[Link]:
+        """Return the paths that pass requests on, and that a payload does not put at risk."""
+        if self._passage.suspects(payload_bytes, now):
+            return self._passage.safe(paths, payload_bytes, now)
+        return self._passage.hearing(paths, now)
 
     def _candidates_for(self, service: bytes) -> list[Link]:
         """Return the brokers that report a worker, or all that are up if none does."""
@@ -687,8 +688,12 @@ class ClientCore:
         call.unsent = False
         call.running = False
         call.careful_until = 0.0
-        hold = hold_units(self._interval_s, path.journey.estimate(now))
-        call.held_until = now + hold_s(self._interval_s, hold)
+        if path.journey.latency_s <= self._hold_s_min:
+            hold = self._hold_min
+            call.held_until = now + self._hold_s_min
+        else:
+            hold = hold_units(self._interval_s, path.journey.estimate(now))
+            call.held_until = now + hold_s(self._interval_s, hold)
         self.retries += call.sends > 0
         call.sends += 1
         call.sent_at = call.heard_at = now
@@ -696,9 +701,9 @@ class ClientCore:
             call.tried.append(path)
         path.in_flight += 1
         path.calls[call] = None
-        if self._passage.suspects(len(call.payload), now) and len(call.payload) > path.proven_bytes:
-            call.risky = True
-            path.risked += 1
+        if self._passage.alert and len(call.payload) > path.proven_bytes:
+            call.risky = self._passage.suspects(len(call.payload), now)
+            path.risked += call.risky
         extension = call.extension
         if call.flagged:
             extension += self._say_who(call)

@@ -206,7 +206,7 @@ class Dispatcher:
         exchange = Exchange(
             session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + interval,
             size_bytes=len(message), version=version, flags=flags, retry_count=retry_count, code=code,
-            extension_bytes=extension_bytes, working_ms=working_ms,
+            extension_bytes=extension_bytes, working_ms=working_ms, interval_s=interval,
         )  # fmt: skip
         session.requests[tag] = exchange
         session.account.in_flight += 1
@@ -312,7 +312,7 @@ class Dispatcher:
             exchange.rest = rest
             self.queued_bytes += size_bytes
             account.queued_bytes += size_bytes
-            ask_at = now + ask_s(interval_s(exchange.working_ms))
+            ask_at = now + ask_s(exchange.interval_s)
             exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
             self._demand(service, now)
 
@@ -354,7 +354,7 @@ class Dispatcher:
         worker.assigned[tag] = exchange
         slot.outstanding += 1
         slot.service.offer(slot)
-        silent_at = now + SILENT_INTERVALS * interval_s(exchange.working_ms)
+        silent_at = now + SILENT_INTERVALS * exchange.interval_s
         exchange.timer = self._timers.add(exchange, min(exchange.deadline, silent_at))
         self._send(worker, head + names + rest)
 
@@ -441,7 +441,7 @@ class Dispatcher:
         exchange = session.requests.get(tag)
         if exchange is not None and exchange.id == id_ and exchange.waits:
             age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
-            sure_until = now - age_s + promise_s(interval_s(exchange.working_ms))
+            sure_until = now - age_s + promise_s(exchange.interval_s)
             exchange.sure_until = max(exchange.sure_until, sure_until)
 
     def on_cancel(self, session: Session, message: bytes, now: float) -> None:
@@ -634,7 +634,7 @@ class Dispatcher:
                 self._give_up(exchange, now)
         elif exchange.waits:
             self._send(exchange.client, self._progress(exchange, Progress.QUEUED, now))
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + interval_s(exchange.working_ms)))
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.interval_s))
             self._demand(exchange.service, now)
         else:
             self._doubt_worker(exchange, now)

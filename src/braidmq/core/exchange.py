@@ -207,6 +207,7 @@ class Exchange:
             went to a worker, who may give it back.
         version: of its message, and what its worker is to be told likewise: flags, retry_count, code,
             extension_bytes (the size of that block), working_ms.
+        interval_s: what working_ms stands for.
         sure_until: until when no other attempt can have overtaken it (patience.py).
         has_waited: whether it has waited.
         dispatched_at: when it went to its worker.
@@ -226,6 +227,7 @@ class Exchange:
         "flags",
         "has_waited",
         "id",
+        "interval_s",
         "kept",
         "rest",
         "retry_count",
@@ -258,6 +260,7 @@ class Exchange:
         code: int,
         extension_bytes: int,
         working_ms: int,
+        interval_s: float,
     ) -> None:
         self.client: Session | None = client
         self.account = client.account
@@ -273,6 +276,7 @@ class Exchange:
         self.code = code
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
+        self.interval_s = interval_s
         self.slot: Slot | None = None
         self.tag = 0
         self.waits = False

@@ -41,11 +41,15 @@ class Passage:
 
     Args:
         deaf_s: how long a path counts as deaf at most. By then its broker, which hears nothing, has ended the session.
+
+    Attributes:
+        alert: whether there is any reason to look at paths and payloads; seldom.
     """
 
-    __slots__ = ("_deaf", "_deaf_s", "_suspected_bytes", "_suspected_until", "_unsure")
+    __slots__ = ("_deaf", "_deaf_s", "_suspected_bytes", "_suspected_until", "_unsure", "alert")
 
     def __init__(self, deaf_s: float) -> None:
+        self.alert = False
         self._deaf_s = deaf_s
         self._deaf: dict[Link, tuple[float, float]] = {}
         self._unsure: dict[Link, tuple[float, int]] = {}
@@ -61,6 +65,7 @@ class Passage:
 
     def on_silence(self, link: Link, payload_bytes: int, sent_at: float) -> None:
         """Take in that nothing was heard of an attempt for too long."""
+        self.alert = True
         first_at, largest = self._unsure.get(link, (sent_at, 0))
         self._unsure[link] = (min(first_at, sent_at), max(largest, payload_bytes))
 
@@ -71,8 +76,7 @@ class Passage:
 
     def suspects(self, payload_bytes: int, now: float) -> bool:
         """Whether a payload may be what makes paths deaf."""
-        if self._unsure:
-            self._judge(now)
+        self._judge(now)
         return now < self._suspected_until and payload_bytes >= self._suspected_bytes
 
     def is_unsure(self, payload_bytes: int) -> bool:
@@ -81,9 +85,7 @@ class Passage:
 
     def hearing(self, paths: list[Link], now: float) -> list[Link]:
         """Return those of the paths that are not deaf."""
-        if not self._deaf:
-            return paths
-        self._deaf = {link: deaf for link, deaf in self._deaf.items() if now < deaf[0]}
+        self._judge(now)
         return [link for link in paths if link not in self._deaf]
 
     def safe(self, paths: list[Link], payload_bytes: int, now: float) -> list[Link]:
@@ -111,10 +113,13 @@ class Passage:
                     suspected = now < self._suspected_until
                     self._suspected_bytes = min(self._suspected_bytes, payload_bytes) if suspected else payload_bytes
                     self._suspected_until = now + SUSPECT_S
+        self._deaf = {link: deaf for link, deaf in self._deaf.items() if now < deaf[0]}
+        self.alert = bool(self._unsure or self._deaf or now < self._suspected_until)
 
     def validate_state(self, links: Collection[Link]) -> None:
         """Assert what always holds between two inputs. For tests."""
         assert all(link.open for link in (*self._deaf, *self._unsure))
+        assert self.alert or not (self._deaf or self._unsure)
         for link in links:
             assert link.risked == sum(call.risky for call in link.calls)
 

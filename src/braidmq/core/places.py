@@ -37,8 +37,10 @@ class Places:
         """Whether a new call of a service, with so large a payload, can have a place before those that wait."""
         if not (self._fits(payload_bytes) and self._may_have_one(service)):
             return False
+        if not self._waiting:
+            return True
         first = self._waiting.first()
-        return first is None or not (self._waiting.holds(service) or not self._fits(len(first.payload)))
+        return first is None or (self._fits(len(first.payload)) and not self._waiting.holds(service))
 
     def take(self, call: Call) -> None:
         """Give a call a place."""

@@ -299,6 +299,8 @@ class TestStall:
     def test_real_silence_counts_afterwards(self, make: Any) -> None:
         rig, sent = self.call_and_stall(make, 5.0)
         rig.jump(0.0)
+        for broker, request in sent:
+            broker.working(request, Progress.SILENT)
         rig.advance(0.9)
         assert not rig.sent()
         rig.advance(0.2)

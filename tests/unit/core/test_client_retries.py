@@ -67,6 +67,7 @@ class TestUnsent:
         rig = make("a")
         id_ = rig.call()
         request = rig["a"].request()
+        rig["a"].working(request, Progress.SILENT)
         rig.advance(1.1)
         rig["a"].request()
         rig["a"].refusal = Failure.UNREACHABLE

@@ -32,6 +32,7 @@ def exchange(service: Service, client: str = "c") -> Exchange:
         code=0,
         extension_bytes=0,
         working_ms=1000,
+        interval_s=1000 / 1000.0,
     )
 
 
