@@ -236,7 +236,7 @@ class ClientCore:
         self._calls[call.id] = call
         self._budget.on_request()
         if admitted:
-            self._take_place(call, now)
+            self._take_place(call, places, now)
         else:
             places.wait(call)
             call.timer = self._timers.add(call, call.deadline)
@@ -551,15 +551,12 @@ class ClientCore:
         setting = self._settings.wait_for_worker
         return setting == "always" or (setting == "known" and call.service in self._seen)
 
-    def _must_await(self, call: Call) -> bool:
+    def _must_await(self, call: Call, candidates: list[Link]) -> bool:
         """Whether a call has to wait, as no broker that it could be sent to reports a worker."""
-        if call.via is None:
-            if not self._candidates_for(call.service) or call.service not in self._unserved:
-                return False
-        else:
-            link = self._links.links.get(call.via)
-            if link is None or link.state is not LinkState.UP or call.service in link.services:
-                return False
+        if call.via is None and call.service not in self._unserved:
+            return False
+        if not candidates or call.service in candidates[0].services:
+            return False
         return self._waits_for_worker(call)
 
     def _on_services(self, link: Link, now: float) -> None:
@@ -574,12 +571,9 @@ class ClientCore:
 
     # -- sending
 
-    def _places_of(self, call: Call) -> Places:
-        return self._nested if call.nested else self._own
-
-    def _take_place(self, call: Call, now: float) -> None:
+    def _take_place(self, call: Call, places: Places, now: float) -> None:
         call.stage = Stage.PARKED
-        self._places_of(call).take(call)
+        places.take(call)
         self._try_send(call, now)
 
     def _try_send(self, call: Call, now: float) -> None:
@@ -593,16 +587,17 @@ class ClientCore:
         elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
             self._pause(call, SEEK_PAUSE_S, now)
             return
-        if self._must_await(call):
+        candidates = self._candidates_for(call.service) if call.via is None else self._pinned(call.via)
+        if self._must_await(call, candidates):
             call.stage = Stage.AWAITING
             self._awaiting[call] = None
             self._timers.cancel(call, call.timer)
             call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
             return
-        if self._passage.alert and self._must_be_careful(call, now):
+        if self._passage.alert and self._must_be_careful(call, candidates, now):
             self._pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
             return
-        path = self._choose(call, now)
+        path = self._choose(call, candidates, now) if candidates else None
         if path is not None and len(call.payload) > path.payload_bytes_max:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
         elif path is not None:
@@ -617,13 +612,8 @@ class ClientCore:
             self._parked[call] = None
             self._set_timer(call)
 
-    def _choose(self, call: Call, now: float) -> Link | None:
-        if call.via is not None:
-            link = self._links.links.get(call.via)
-            return link if link is not None and link.state is LinkState.UP else None
-        candidates = self._candidates_for(call.service)
-        if not candidates:
-            return None
+    def _choose(self, call: Call, candidates: list[Link], now: float) -> Link:
+        """Return the best one of the links that a call may take."""
         if self._passage.alert:
             candidates = self._allowed(candidates, len(call.payload), now) or candidates
         if call.tried:
@@ -632,13 +622,12 @@ class ClientCore:
             candidates = [link for link in candidates if now - link.welcomed_at >= SETTLED_S] or candidates
         return cheaper_of_two(candidates, self._rng, now)
 
-    def _must_be_careful(self, call: Call, now: float) -> bool:
+    def _must_be_careful(self, call: Call, paths: list[Link], now: float) -> bool:
         """Whether a call has to wait for a path that passes requests on, and is not made deaf by it."""
         payload_bytes, passage = len(call.payload), self._passage
         suspected = passage.suspects(payload_bytes, now)
         if call.via is not None or not (suspected or call.sends):
             return False
-        paths = self._candidates_for(call.service)
         unsure = not suspected and passage.is_unsure(payload_bytes)
         if not paths or (self._allowed(paths, payload_bytes, now) and not unsure):
             return False
@@ -672,6 +661,11 @@ class ClientCore:
             self._unserved.add(service)
         self._candidates[service] = found
         return found
+
+    def _pinned(self, broker: str) -> list[Link]:
+        """Return the link to the broker that a call names, if that one is up."""
+        link = self._links.links.get(broker)
+        return [link] if link is not None and link.state is LinkState.UP else []
 
     def _untried(self, call: Call) -> list[Link]:
         """Return the candidates that the call has not been sent to."""
@@ -837,12 +831,13 @@ class ClientCore:
         self._awaiting.pop(call, None)
         if call.path is not None:
             self._detach(call)
-        places = self._places_of(call)
+        places = self._nested if call.nested else self._own
         if call.stage is Stage.QUEUED:
             places.leave(call, for_place=False)
+            others_wait = bool(places.waiting)
         else:
-            places.release(call)
-        if places.waiting and not self._admitting:
+            others_wait = places.release(call)
+        if others_wait and not self._admitting:
             self._admit(places, now)
 
     def _admit(self, places: Places, now: float) -> None:
@@ -853,7 +848,7 @@ class ClientCore:
                 self._on_deadline(call, now)
             else:
                 places.leave(call, for_place=True)
-                self._take_place(call, now)
+                self._take_place(call, places, now)
         self._admitting = False
 
 

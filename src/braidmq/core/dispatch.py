@@ -391,7 +391,7 @@ class Dispatcher:
                 slot = exchange.slot
                 assert slot is not None
                 service.balancer.observe(slot, now - exchange.dispatched_at)
-                if service.queued:
+                if service.queue.count:
                     service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
             self._finish(exchange, now)
         if client is None:
@@ -414,7 +414,7 @@ class Dispatcher:
         slot.outstanding -= 1
         if slot.service.slots.get(slot.session) is slot:
             slot.service.offer(slot)
-            if slot.service.queued:
+            if slot.service.queue.count:
                 self._feed(slot, now)
 
     def _take_back(self, exchange: Exchange, now: float) -> bool:

@@ -144,11 +144,11 @@ class Service:
     @property
     def queued(self) -> int:
         """How many requests wait."""
-        return len(self.queue)
+        return self.queue.count
 
     def offer(self, slot: Slot) -> None:
         """Let the balancer see `slot` as it is now."""
-        if slot.ready:
+        if slot.session.state is SessionState.OPEN and not slot.full:
             self.balancer.put(slot)
         else:
             self.balancer.remove(slot)

@@ -12,16 +12,19 @@ class FairQueue(Generic[K, T]):
     """Items that wait, each for an owner. The owners have their turns one after the other; of each the oldest is first.
 
     Adding, removing and taking are O(1).
+
+    Attributes:
+        count: how many items wait.
     """
 
-    __slots__ = ("_count", "_turns")
+    __slots__ = ("_turns", "count")
 
     def __init__(self) -> None:
         self._turns: OrderedDict[K, OrderedDict[T, None]] = OrderedDict()
-        self._count = 0
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def __iter__(self) -> Iterator[T]:
         for items in self._turns.values():
@@ -42,7 +45,7 @@ class FairQueue(Generic[K, T]):
         if items is None:
             items = self._turns[owner] = OrderedDict()
         items[item] = None
-        self._count += 1
+        self.count += 1
 
     def put_back(self, owner: K, item: T) -> None:
         """Let an item that was taken be the next one."""
@@ -56,7 +59,7 @@ class FairQueue(Generic[K, T]):
         del items[item]
         if not items:
             del self._turns[owner]
-        self._count -= 1
+        self.count -= 1
 
     def first(self) -> T | None:
         """Return the item whose turn it is, or None."""
@@ -78,9 +81,9 @@ class FairQueue(Generic[K, T]):
         """Return how many items would be taken before one that `owner` adds now; an upper bound."""
         mine = len(self._turns.get(owner, ()))
         others = len(self._turns) - (1 if mine else 0)
-        return min(self._count, mine + others * (mine + 1))
+        return min(self.count, mine + others * (mine + 1))
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs."""
-        assert self._count == sum(map(len, self._turns.values()))
+        assert self.count == sum(map(len, self._turns.values()))
         assert all(self._turns.values())

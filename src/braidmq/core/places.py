@@ -35,9 +35,12 @@ class Places:
 
     def admits(self, service: bytes, payload_bytes: int) -> bool:
         """Whether a new call of a service, with so large a payload, can have a place before those that wait."""
-        if not (self._fits(payload_bytes) and self._may_have_one(service)):
+        left = self._places_max - self._taken
+        if (self._taken and self._bytes + payload_bytes > self._bytes_max) or self._held.get(
+            service, 0
+        ) >= SHARE * left:
             return False
-        if not self._waiting:
+        if not self._waiting.count:
             return True
         first = self._waiting.first()
         return first is None or (self._fits(len(first.payload)) and not self._waiting.holds(service))
@@ -48,8 +51,8 @@ class Places:
         self._bytes += len(call.payload)
         self._held[call.service] = self._held.get(call.service, 0) + 1
 
-    def release(self, call: Call) -> None:
-        """Take the place of a call back."""
+    def release(self, call: Call) -> bool:
+        """Take the place of a call back; return whether others wait for one."""
         self._taken -= 1
         self._bytes -= len(call.payload)
         held = self._held[call.service] - 1
@@ -57,6 +60,7 @@ class Places:
             self._held[call.service] = held
         else:
             del self._held[call.service]
+        return bool(self._waiting.count)
 
     def check_waiting(self, service: str, payload_bytes: int) -> None:
         """Raise Overloaded if one more call cannot even wait."""
