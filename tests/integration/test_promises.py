@@ -31,6 +31,13 @@ def test_a_call_to_which_nothing_happens_runs_once(capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["second-run-kill-broker", "second-run-hold-caller", "deadline-kill-caller"])
+def test_promise_is_kept(capsys, name):
+    assert main([name, "--runs", "1", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["promises"]
+    assert (row["verdict"], row["runs"]) == ("met", 1)
+
+
 def test_what_a_killed_worker_has_begun_is_known(net):
     net.start_worker("w1", 4)
     net.ready(1)
