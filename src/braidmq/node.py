@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
+from braidmq.handler import H, Handler, Kind, kind_of
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
 from braidmq.settings import Settings
@@ -25,11 +26,6 @@ from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = logging.getLogger("braidmq.node")
-
-Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
-"""Runs a request: `async def` on the event loop, `def` in a thread."""
-
-H = TypeVar("H", bound=Handler)
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
@@ -124,7 +120,8 @@ class Node:
                 `def`. It is also the credit that the brokers are granted together.
 
         Raises:
-            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running.
+            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
+                what is decorated cannot be a handler.
         """
         check_service(name)
         if not 1 <= concurrency <= CONCURRENCY_MAX:
@@ -140,7 +137,7 @@ class Node:
             raise ConfigError("declare services before the node is started")
 
         def decorate(handler: H) -> H:
-            self._services[key] = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
+            self._services[key] = _Service(name, handler, concurrency, kind_of(handler) is Kind.IN_THREAD)
             return handler
 
         return decorate
