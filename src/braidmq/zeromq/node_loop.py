@@ -7,9 +7,11 @@ the socket is asked again. The simulator's node, simulation/node.py, follows the
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from braidmq import __version__
@@ -65,6 +67,7 @@ class NodeLoop:
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
+        self._home = contextvars.copy_context()  # callbacks run in it, and not in that of whoever called last
         self._identity = identity
         self._settings = settings
         self._run_job = run_job
@@ -169,11 +172,17 @@ class NodeLoop:
             self.core.worker.on_late(job, self.clock())
             self.schedule()
 
+    def give_back(self, job: Job) -> None:
+        """Take the end of a job that cannot be run here, as no thread can be started for it."""
+        if not self._closed:
+            self.core.worker.on_unable(job, self.clock())
+            self.schedule()
+
     def schedule(self) -> None:
         """Let what the core has to do be done at the end of this turn of the event loop."""
         if not self._turn_scheduled and not self._closed:
             self._turn_scheduled = True
-            self._loop.call_soon(self._on_scheduled)
+            self._loop.call_soon(self._on_scheduled, context=self._home)
 
     async def changed(self) -> None:
         """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
@@ -285,14 +294,14 @@ class NodeLoop:
         if dealer.overflown:
             self._fail(dealer, Failure.TOO_SLOW)
         elif dealer.has_more():
-            self._loop.call_soon(self._on_frames, dealer)
+            self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:
             self._retry_soon(dealer)
 
     def _retry_soon(self, dealer: Dealer) -> None:
         """Look at a connection again whose pipe was full; once, however often this is asked for."""
         if dealer.name not in self._retries:
-            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer)
+            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer, context=self._home)
 
     def _retry(self, dealer: Dealer) -> None:
         del self._retries[dealer.name]
@@ -309,12 +318,12 @@ class NodeLoop:
             return
         self._cancel_timer()
         self._timer_due = due
-        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time)
+        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time, context=self._home)
 
     def _on_lookup(self) -> None:
         """Called from another thread: addresses are known."""
         with contextlib.suppress(RuntimeError):  # the event loop has ended
-            self._loop.call_soon_threadsafe(self.schedule)
+            self._loop.call_soon_threadsafe(self.schedule, context=self._home)
 
     def _on_scheduled(self) -> None:
         if self._turn_scheduled:  # else there was a turn meanwhile
@@ -353,9 +362,15 @@ class NodeLoop:
             self.schedule()
             return
         self._dealers[action.name] = dealer
-        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
-        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
-        self._loop.call_soon(self._on_events, dealer)
+        self._watch(dealer.socket.fileno(), partial(self._on_frames, dealer))
+        self._watch(dealer.monitor.socket.fileno(), partial(self._on_events, dealer))
+        self._loop.call_soon(self._on_events, dealer, context=self._home)
+
+    def _watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        def watch() -> None:
+            self._loop.add_reader(descriptor, on_readable)
+
+        self._home.copy().run(watch)  # a copy: this may be a callback that runs in it already
 
     def _close_dealer(self, name: str, linger_s: float = 0.0) -> list[bytes]:
         dealer = self._dealers.pop(name, None)
