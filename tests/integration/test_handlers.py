@@ -183,14 +183,20 @@ async def test_an_error_that_cannot_travel_whole_still_arrives(error):
     assert caught.value.attempts == 1
 
 
-async def test_a_code_that_is_no_text_still_ends_the_call():
+@pytest.mark.parametrize("code", ["", " ", "\ud800", "\x1b[31m", "x" * 256, 5, None, b"BAD"])
+@pytest.mark.parametrize("set_afterwards", [False, True])
+async def test_a_code_that_is_none_still_ends_the_call(code, set_afterwards):
     async def handler(_request):
-        raise ServiceError("\ud800")
+        error = ServiceError("CODE" if set_afterwards else code)
+        error.code = code
+        raise error
 
     async with one_service(handler) as (_net, client):
         with pytest.raises(ServiceError) as caught:
             await client.request("s")
     assert caught.value.attempts == 1
+    assert caught.value.code.isprintable()
+    assert caught.value.code.strip()
 
 
 async def test_details_nested_without_end_still_arrive():

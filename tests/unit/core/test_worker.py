@@ -81,7 +81,7 @@ class TestRun:
             ServiceError("CODE", "text", object()),
             ServiceError("CODE", "text", bytes(3000)),
             ServiceError("CODE", "x" * 3000),
-            ServiceError("CODE\ud800", "text\udfff"),
+            ServiceError("CODE", "text\udfff"),
             ServiceError("CODE", {"not": "text"}, object()),  # type: ignore[arg-type]
             ServiceError("CODE", "text", 2**70),
         ],
@@ -98,6 +98,10 @@ class TestRun:
         rig = make("a", serves={"echo": 4}, settings=Settings(payload_bytes_max=2048))
         answer = run(rig, rig["a"], 1, bytes(2049))
         assert decode_failure(answer.payload).code == "RESULT_TOO_LARGE"
+        (line,) = [line for line in rig.log if "result" in line]
+        assert line.endswith(
+            f"echo, request {answer.id.hex()} of client: the result of 2049 bytes exceeds the limit of 2048"
+        )
 
     def test_service_that_is_not_offered_has_no_worker(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
