@@ -1,6 +1,7 @@
 """What a handler sees of its program: the context in which its node was started, under any event loop."""
 
 import asyncio
+import inspect
 import logging
 from contextvars import ContextVar
 
@@ -8,14 +9,18 @@ import pytest
 import uvloop
 
 from async_tests import until
+from braidmq import DeadlineExceeded
 from braidmq.testing import TestNet
 from services import async_echo, one_service
 
 trace = ContextVar("trace", default="nobody's")
 
+CALLS = 50
+"""Of each caller: enough that turns of all kinds begin handlers."""
 
-async def ask_many(node, service, calls=40):
-    for _ in range(calls):
+
+async def ask_many(node, service):
+    for _ in range(CALLS):
         await node.request(service)
 
 
@@ -30,7 +35,9 @@ async def test_a_handler_starts_in_the_context_in_which_its_node_was_started(kin
         return b""
 
     async def async_note(request):
-        return note(request)
+        answer = note(request)
+        await asyncio.sleep(0.001)  # so that its end begins a turn, and that one the next request
+        return answer
 
     handler = {"async def": async_note, "def": note, "awaited for a def": lambda request: async_note(request)}[kind]  # noqa: PLW0108
     async with TestNet(1) as net:
@@ -47,7 +54,8 @@ async def test_a_handler_starts_in_the_context_in_which_its_node_was_started(kin
                 trace.set("an unrelated call's")
                 await ask_many(both, "theirs")
 
-            await asyncio.gather(caller(), caller(), ask_many(other, "mine"), ask_many(other, "mine"))
+            foreign = (ask_many(other, "mine") for _ in range(4))
+            await asyncio.gather(*(caller() for _ in range(4)), *foreign)
     assert set(seen) == {"the starter's"}
 
 
@@ -63,26 +71,30 @@ async def test_what_a_def_sets_is_seen_by_what_it_returns_to_be_awaited():
         assert (await client.request("s")).payload == b"the wrapper's"
 
 
-async def test_what_the_log_is_told_later_is_told_in_the_context_of_the_start():
+async def test_what_the_log_is_told_later_is_told_in_the_context_of_the_start(caplog):
+    caplog.set_level(logging.DEBUG, "braidmq.node")
     seen = set()
 
     def note(record):
-        seen.add((record.levelname, trace.get()))
+        seen.add((record.getMessage(), trace.get()))
         return True
 
     logging.getLogger("braidmq.node").addFilter(note)
     try:
         trace.set("the starter's")
         async with one_service(async_echo) as (net, client):
-            trace.set("a caller's")
             await client.request("s")
             seen.clear()
-            net.brokers["b1"].kill()
+            net.brokers["b1"].pause()
+            trace.set("a caller's")
+            await until(lambda: not client._loop._turn_scheduled)  # the call begins one of its own
+            with pytest.raises(DeadlineExceeded):
+                await client.request("s", timeout=0.01)  # its timer is the next one, and sets the one after it
             await until(lambda: client.brokers[0].problem is not None)
     finally:
         logging.getLogger("braidmq.node").removeFilter(note)
     assert seen
-    assert {context for _level, context in seen} == {"the starter's"}
+    assert {context for _message, context in seen} == {"the starter's"}
 
 
 # -- kinds of tasks and event loops
@@ -122,6 +134,7 @@ async def answer_and_stop():
     seen, gate = [], asyncio.Event()
 
     async def at_once(_request):
+        assert not any(frame.function == "_hand_out" for frame in inspect.stack()), "in the middle of the node's turn"
         seen.append(trace.get())
         return b"ok"
 

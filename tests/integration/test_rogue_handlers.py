@@ -103,6 +103,13 @@ async def test_whatever_a_handler_raises_the_caller_is_told_and_the_place_is_fre
             assert (await client.request("s", b"x")).payload == b"fine"
 
 
+async def test_an_error_that_pretends_to_be_of_another_class_is_told_by_its_own(caplog):
+    async with one_service(handler_that(lambda: fail_with(PretenderError()), blocking=False)) as (_net, client):
+        with pytest.raises(ServiceError, match="failed with PretenderError"):
+            await client.request("s")
+    assert "AttributeError" not in caplog.text
+
+
 @pytest.mark.parametrize("blocking", [False, True])
 async def test_an_error_derived_from_service_error_reaches_the_caller_as_one(blocking):
     async with one_service(handler_that(lambda: fail_with(OwnError(7)), blocking)) as (_net, client):

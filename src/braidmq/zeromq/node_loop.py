@@ -11,7 +11,6 @@ import contextvars
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from braidmq import __version__
@@ -67,7 +66,7 @@ class NodeLoop:
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
-        self._home = contextvars.copy_context()  # callbacks run in it, and not in that of whoever called last
+        self._home = contextvars.copy_context()  # turns that are due later are not those of who called last
         self._identity = identity
         self._settings = settings
         self._run_job = run_job
@@ -362,15 +361,9 @@ class NodeLoop:
             self.schedule()
             return
         self._dealers[action.name] = dealer
-        self._watch(dealer.socket.fileno(), partial(self._on_frames, dealer))
-        self._watch(dealer.monitor.socket.fileno(), partial(self._on_events, dealer))
+        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
+        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
         self._loop.call_soon(self._on_events, dealer, context=self._home)
-
-    def _watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
-        def watch() -> None:
-            self._loop.add_reader(descriptor, on_readable)
-
-        self._home.copy().run(watch)  # a copy: this may be a callback that runs in it already
 
     def _close_dealer(self, name: str, linger_s: float = 0.0) -> list[bytes]:
         dealer = self._dealers.pop(name, None)
