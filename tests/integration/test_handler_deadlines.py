@@ -17,15 +17,23 @@ class Hanging:
     """Handlers that hang where they are asked to, until they are released."""
 
     def __init__(self):
+        self.begun = 0
         self.ended = 0
         self._released = asyncio.Event()
         self._thread_released = threading.Event()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.release()  # a loop waits for its tasks, whatever has failed
 
     def release(self):
         self._released.set()
         self._thread_released.set()
 
     async def swallows(self, request):
+        self.begun += 1
         while request.payload and not self._released.is_set():
             with suppress(asyncio.CancelledError):
                 await self._released.wait()
@@ -49,6 +57,7 @@ class Hanging:
         return b"fine"
 
     def in_thread(self, request):
+        self.begun += 1
         if request.payload:
             assert self._thread_released.wait(20)
         self.ended += 1
@@ -60,54 +69,58 @@ class Hanging:
 
 @pytest.mark.parametrize("kind", ["swallows", "shields", "fails_to_stop", "in_thread", "awaited_for_a_def"])
 async def test_a_handler_that_outlives_its_deadline_leaves_its_place_to_the_next_request(kind, caplog):
-    hanging = Hanging()
-    async with one_service(getattr(hanging, kind), concurrency=1) as (_net, client):
-        with pytest.raises(DeadlineExceeded):
-            await client.request("s", b"hang", timeout=0.3)
-        for _ in range(3):
-            assert (await client.request("s")).payload == b"fine"
-        hanging.release()
-        for _ in range(3):
-            assert (await client.request("s")).payload == b"fine"
+    with Hanging() as hanging:
+        async with one_service(getattr(hanging, kind), concurrency=1) as (_net, client):
+            with pytest.raises(DeadlineExceeded):
+                await client.request("s", b"hang", timeout=1.0)
+            for _ in range(3):
+                assert (await client.request("s")).payload == b"fine"
+            hanging.release()
+            for _ in range(3):
+                assert (await client.request("s")).payload == b"fine"
     lines = [record.message for record in caplog.records if "goes on after the deadline" in record.message]
     assert len(lines) == (kind != "shields"), "what is shielded is no part of the handler"
 
 
 @pytest.mark.parametrize("kind", ["swallows", "in_thread"])
 async def test_as_many_may_hang_as_there_are_places_before_any_is_lost(kind, caplog):
-    hanging = Hanging()
-    async with one_service(getattr(hanging, kind), concurrency=2) as (net, client):
+    with Hanging() as hanging:
+        async with one_service(getattr(hanging, kind), concurrency=2) as (net, client):
 
-        async def hang(count):
-            calls = (client.request("s", b"hang", timeout=0.3) for _ in range(count))
-            assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {DeadlineExceeded}
+            async def hang(count):
+                expected = hanging.begun + count
+                calls = [asyncio.ensure_future(client.request("s", b"hang", timeout=1.0)) for _ in range(count)]
+                await until(lambda: hanging.begun == expected)
+                assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {
+                    DeadlineExceeded
+                }
 
-        await hang(2)
-        assert (await client.request("s")).payload == b"fine"
-        await hang(1)
-        assert (await client.request("s")).payload == b"fine", "one place is left"
-        await hang(1)
-        with pytest.raises(RequestError) as caught:
-            await client.request("s", timeout=0.3)
-        assert not caught.value.maybe_executed
-        await until(lambda: caplog.text.count("its place stays taken, as 2 others go on, too") == 2)
-        hanging.release()
-        assert (await client.request("s")).payload == b"fine"
-        await until(lambda: net.brokers["b1"].report().services[0].outstanding == 0)
+            await hang(2)
+            assert (await client.request("s")).payload == b"fine"
+            await hang(1)
+            assert (await client.request("s")).payload == b"fine", "one place is left"
+            await hang(1)
+            begun = hanging.begun
+            with pytest.raises(RequestError):
+                await client.request("s", timeout=0.3)
+            assert hanging.begun == begun, "no place is left"
+            await until(lambda: caplog.text.count("its place stays taken, as 2 others go on, too") == 2)
+            hanging.release()
+            assert (await client.request("s")).payload == b"fine"
+            await until(lambda: net.brokers["b1"].report().services[0].outstanding == 0)
 
 
 async def test_a_node_ends_although_handlers_go_on():
-    hanging = Hanging()
-    async with TestNet(1) as net:
-        worker = net.node("worker")
-        worker.service("thread")(hanging.in_thread)
-        async with net.node("client") as client, worker:
-            await net.served("thread")
-            with pytest.raises(DeadlineExceeded):
-                await client.request("thread", b"hang", timeout=0.2)
-            await until(lambda: worker._loop.core.worker.unstopped == 1 and len(worker._loop.core.worker) == 0)
-    assert hanging.ended == 0, "it did not wait for it"
-    hanging.release()
+    with Hanging() as hanging:
+        async with TestNet(1) as net:
+            worker = net.node("worker")
+            worker.service("thread")(hanging.in_thread)
+            async with net.node("client") as client, worker:
+                await net.served("thread")
+                with pytest.raises(DeadlineExceeded):
+                    await client.request("thread", b"hang", timeout=1.0)
+                await until(lambda: worker._loop.core.worker.unstopped == 1 and len(worker._loop.core.worker) == 0)
+        assert hanging.ended == 0, "it did not wait for it"
 
 
 # -- threads that cannot be had
@@ -141,10 +154,8 @@ async def test_a_request_that_no_thread_can_be_started_for_was_not_run_and_never
         return b"ok"
 
     async with one_service(handler) as (net, client):
-        with no_thread():
-            with pytest.raises(RequestError) as caught:
-                await client.request("s", b"lost", timeout=0.5)
-            assert not caught.value.maybe_executed
+        with no_thread(), pytest.raises(RequestError):
+            await client.request("s", b"lost", timeout=0.5)
         assert (await client.request("s", b"later")).payload == b"ok"
         await until(lambda: net.brokers["b1"].report().services[0].outstanding == 0)
     assert ran == [b"later"]
