@@ -119,8 +119,8 @@ class Running:
                 self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
                 return
         run = self._runs[job] = _Run()
-        # Not `create_task(context=...)`: a task factory of the program may not know it.
-        run.task = self._context_of(job).run(self._events.create_task, self._run(job, run, headers))
+        # A fresh copy of the context of the start, and no `create_task(context=...)`: a task factory may not know that.
+        run.task = self._context.copy().run(self._events.create_task, self._run(job, run, headers))
 
     def stop(self, job: Job) -> None:
         """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
@@ -144,10 +144,6 @@ class Running:
         tasks = [run.task for run in self._runs.values() if run.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
-
-    def _context_of(self, job: Job) -> contextvars.Context:
-        """Return the context of a job's handler: a copy of the one that the node was started in."""
-        return self._context.copy()
 
     async def _run(self, job: Job, run: _Run, headers: Mapping[str, str]) -> None:
         if run.task is None:  # an eager task factory begins it while it is made, in the middle of the loop's turn
