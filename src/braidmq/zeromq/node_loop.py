@@ -66,7 +66,7 @@ class NodeLoop:
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
-        self._home = contextvars.copy_context()  # turns that are due later are not those of who called last
+        self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
         self._identity = identity
         self._settings = settings
         self._run_job = run_job
@@ -131,7 +131,7 @@ class NodeLoop:
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
         if len(client) == 1 and not self._turn_scheduled:
-            self._turn()  # alone, it waits for no others to share its frame
+            self._turn_at_once()  # alone, it waits for no others to share its frame
         else:
             self.schedule()
         return id_, future
@@ -149,7 +149,7 @@ class NodeLoop:
         worker = self.core.worker
         worker.on_done(job, outcome, self.clock())
         if len(worker) == 0 and not self._turn_scheduled:
-            self._turn()  # no other reply is to come that could share its frame
+            self._turn_at_once()  # no other reply is to come that could share its frame
         else:
             self.schedule()
 
@@ -229,6 +229,9 @@ class NodeLoop:
         self._context.term()
 
     # -- one turn
+
+    def _turn_at_once(self) -> None:
+        self._home.copy().run(self._turn)  # a copy: eager tasks may call in the middle of a turn
 
     def _turn(self) -> None:
         """Do what the core asks for."""
