@@ -1,11 +1,15 @@
-"""A process with few descriptors left."""
+"""A process with few descriptors left, or without room for a thread."""
 
 import os
 import resource
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+STACK_BYTES = 1 << 30
+"""Address space that a thread asks for in vain; half of it is left for all else."""
 
 descriptors = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc tells which descriptors are open")
 
@@ -24,3 +28,17 @@ def only(spare):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for gap in gaps:
             os.close(gap)
+
+
+@contextmanager
+def no_thread():
+    """Let this process start no further thread: there is no room for their stacks."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    stack_bytes = threading.stack_size(STACK_BYTES)
+    used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + STACK_BYTES // 2, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        threading.stack_size(stack_bytes)

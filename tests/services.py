@@ -59,3 +59,15 @@ async def async_echo(request):
 
 def def_echo(request):
     return request.payload
+
+
+def handler_that(act, blocking):
+    """A handler, `def` or `async def`, that returns what `act` returns."""
+
+    def handler(_request):
+        return act()
+
+    async def async_handler(_request):
+        return act()
+
+    return handler if blocking else async_handler

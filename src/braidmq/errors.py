@@ -16,7 +16,20 @@ BraidError
     └── ServiceError                the handler answered with an error
 """
 
-from typing import Any
+from typing import Any, Final
+
+CODE_BYTES_MAX: Final = 255
+"""Longest code of a ServiceError, in UTF-8: one octet counts it."""
+
+
+def is_code(code: object) -> bool:
+    """Whether `code` can be the code of a ServiceError: 1 to 255 bytes of UTF-8 that can be printed, not all blank."""
+    return (
+        isinstance(code, str)
+        and code.isprintable()
+        and not code.isspace()
+        and 1 <= len(code.encode()) <= CODE_BYTES_MAX
+    )
 
 
 class BraidError(Exception):
@@ -64,6 +77,16 @@ class RequestError(BraidError):
         self.attempts = attempts
         self.maybe_executed = maybe_executed
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle and copy take over what it holds; `__init__`, which derived classes may change, is not called."""
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[RequestError], args: tuple[Any, ...]) -> RequestError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
 
 class DeadlineExceeded(RequestError, TimeoutError):
     """No answer within the request's timeout."""
@@ -98,10 +121,13 @@ class ServiceError(RequestError):
 
     Args:
         code: a short constant for programs, e.g. ``INVALID_ARGUMENT``. ``INTERNAL`` stands for an exception
-            that the handler did not mean to raise. At most 255 bytes of UTF-8.
+            that the handler did not mean to raise. 1 to 255 bytes of UTF-8, printable, not only blanks.
         message: one line for people.
         details: anything MessagePack can carry, for programs. Code, message and details together are limited
             like a payload.
+
+    Raises:
+        ConfigError: the code cannot be one.
     """
 
     def __init__(
@@ -115,6 +141,11 @@ class ServiceError(RequestError):
         attempts: int = 0,
         maybe_executed: bool = True,
     ) -> None:
+        if not is_code(code):
+            raise ConfigError(
+                f"a ServiceError needs a code such as 'OUT_OF_STOCK', printable text of 1 to {CODE_BYTES_MAX} bytes, "
+                f"not {code!r:.100}"
+            )
         super().__init__(
             f"{code}: {message}" if message else code,
             request_id=request_id,

@@ -16,6 +16,9 @@ class Clock(Protocol):
 class Request(msgspec.Struct, eq=False):
     """One request, as its handler receives it.
 
+    It can be pickled and copied. Its time goes on in other processes of the same machine, e.g. those of a process
+    pool; on another machine, and after a restart of this one, `deadline` and `remaining` mean nothing.
+
     Attributes:
         payload: the caller's bytes, untouched.
         sender: the caller's registered name, stamped by the broker from the caller's key.
@@ -24,7 +27,7 @@ class Request(msgspec.Struct, eq=False):
         id: 16 bytes that name the request; the same for every attempt.
         possible_duplicate: an earlier attempt may have been run, here or by another worker.
         retry_count: how many earlier attempts may have been run.
-        deadline: when the caller stops waiting, on this process's monotonic clock.
+        deadline: when the caller stops waiting, as `time.monotonic` counts.
         headers: the caller's headers, e.g. ``traceparent``.
         broker: the broker that the request came through.
     """

@@ -2,36 +2,28 @@
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX
-from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
+from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
+from braidmq.handler import H, kind_of
 from braidmq.members import Role, check_service
-from braidmq.messages import Reply, Request
+from braidmq.messages import Reply
+from braidmq.running import Running, Service
 from braidmq.settings import Settings
-from braidmq.threads import DaemonThreads
 from braidmq.trust import joinfile, statefile
 from braidmq.wire.control import Report
-from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = logging.getLogger("braidmq.node")
-
-Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
-"""Runs a request: `async def` on the event loop, `def` in a thread."""
-
-H = TypeVar("H", bound=Handler)
-
-_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,23 +49,6 @@ class BrokerInfo:
     endpoints: tuple[str, ...]
     state: str
     problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    name: str
-    handler: Handler
-    concurrency: int
-    blocking: bool
-
-    def run_in_thread(self, request: Request) -> object:
-        if request.remaining <= 0.0:
-            raise _LateError
-        return self.handler(request)
-
-
-class _LateError(Exception):
-    """The caller had given up before a thread came to its request."""
 
 
 class Node:
@@ -108,11 +83,10 @@ class Node:
         self._state = None if state is None else Path(state)
         self._saved: tuple[bytes, ...] = ()
         self._state_complained = False
-        self._services: dict[bytes, _Service] = {}
+        self._services: dict[bytes, Service] = {}
         self._loop: NodeLoop | None = None
-        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._tasks: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._threads: DaemonThreads[Request, object] | None = None
         self._draining = False
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
@@ -124,7 +98,8 @@ class Node:
                 `def`. It is also the credit that the brokers are granted together.
 
         Raises:
-            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running.
+            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
+                what is decorated cannot be a handler.
         """
         check_service(name)
         if not 1 <= concurrency <= CONCURRENCY_MAX:
@@ -140,7 +115,7 @@ class Node:
             raise ConfigError("declare services before the node is started")
 
         def decorate(handler: H) -> H:
-            self._services[key] = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
+            self._services[key] = Service(name, handler, kind_of(handler), concurrency)
             return handler
 
         return decorate
@@ -166,9 +141,7 @@ class Node:
         if self._loop is not None:
             raise NodeClosed("a node is started once")
         self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
-        threads = sum(service.concurrency for service in self._services.values() if service.blocking)
-        if threads:
-            self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
+        self._tasks = Running(self.name, self._services, self._loop, self.settings.payload_bytes_max)
         for service in self._services.values():
             self._loop.core.worker.offer(service.name, service.concurrency)
         self._saved = self._recall()
@@ -184,16 +157,12 @@ class Node:
         try:
             await self._loop.drain()
         finally:
-            for task in list(self._tasks.values()):
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
+            if self._tasks is not None:
+                await self._tasks.end(FLUSH_S_MAX)
             if self._keeper is not None and self._state is not None:
                 self._keeper.cancel()
                 self._save_state(self._state, self._loop.core)
             self._loop.close(FLUSH_S_MAX)
-            if self._threads is not None:
-                self._threads.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -352,87 +321,10 @@ class Node:
                 self._state_complained = True
                 _LOG.warning("the brokers that are known cannot be remembered: %s", error)
 
-    # -- running jobs
-
     def _run_job(self, job: Job) -> None:
-        loop = self._loop
-        assert loop is not None
-        headers: Mapping[str, str] = {}
-        if job.request.extension:
-            try:
-                headers = decode_headers(job.request.extension)
-            except BraidError as error:
-                loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
-                return
-        self._tasks[job] = loop.create_task(self._run_handler(job, headers))
+        assert self._tasks is not None
+        self._tasks.run(job)
 
     def _stop_job(self, job: Job) -> None:
-        loop, task = self._loop, self._tasks.get(job)
-        assert loop is not None
-        if task is None or self._services[job.service.name].blocking:
-            return
-        task.cancel()
-        if not self._begun(task):  # then nothing of `_run_handler` will ever run
-            del self._tasks[job]
-            loop.finish(job, None)
-
-    @staticmethod
-    def _begun(task: asyncio.Task[None]) -> bool:
-        work = task.get_coro()
-        return not inspect.iscoroutine(work) or inspect.getcoroutinestate(work) != inspect.CORO_CREATED
-
-    async def _run_handler(self, job: Job, headers: Mapping[str, str]) -> None:
-        loop = self._loop
-        assert loop is not None
-        if not loop.begin(job):
-            del self._tasks[job]
-            return
-        sent = job.request
-        service = self._services[sent.service]
-        request = Request(
-            sent.payload,
-            sent.sender.decode("ascii", "replace"),
-            self.name,
-            service.name,
-            sent.id,
-            sent.flags & _DUPLICATE != 0,
-            sent.retry_count,
-            job.deadline,
-            headers,
-            job.link.name,
-            loop.clock,
-        )
-        outcome: bytes | ServiceError | None = None
-        late = False
-        try:
-            if service.blocking:
-                assert self._threads is not None
-                result = await asyncio.wrap_future(self._threads.submit(service.run_in_thread, request))
-            else:
-                result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
-            outcome = result if type(result) is bytes else _checked(result, service.name)
-        except ServiceError as error:
-            outcome = error
-        except _LateError:
-            late = True
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
-            if isinstance(error, asyncio.CancelledError) and (job.cancelled or self._draining):
-                return
-            _LOG.exception("the handler of %s failed for a request of %s", request.service, request.sender)
-            outcome = ServiceError("INTERNAL", f"the handler failed with {type(error).__name__}")
-        finally:
-            del self._tasks[job]
-            if late:
-                loop.refuse(job)
-            else:
-                loop.finish(job, outcome)
-
-
-def _checked(result: object, service: str) -> bytes:
-    if isinstance(result, bytes):
-        return result
-    if isinstance(result, bytearray | memoryview):
-        return bytes(result)
-    raise TypeError(f"the handler of {service} must return bytes, not {type(result).__name__}")
+        assert self._tasks is not None
+        self._tasks.stop(job)

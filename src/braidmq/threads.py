@@ -1,16 +1,20 @@
-"""Threads for handlers that block."""
+"""Threads for what blocks."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
-A = TypeVar("A")
 R = TypeVar("R")
 
+_Work = tuple[Callable[[], Any], Callable[[Any], None]]
 
-class DaemonThreads(Generic[A, R]):
+
+class NoThreadError(Exception):
+    """The system lets this process have no further thread."""
+
+
+class DaemonThreads:
     """Runs functions in up to `threads_max` threads, which are made when they are needed.
 
     Unlike those of `concurrent.futures`, the threads never keep a process from ending: a handler that hangs must
@@ -22,30 +26,37 @@ class DaemonThreads(Generic[A, R]):
         self._name = name
         self._threads = 0
         self._idle = threading.Semaphore(0)
-        self._work: SimpleQueue[tuple[Future[R], Callable[[A], R], A] | None] = SimpleQueue()
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
 
-    def submit(self, function: Callable[[A], R], argument: A) -> Future[R]:
-        """Run `function(argument)` as soon as a thread is free. Call it from one thread only."""
-        future: Future[R] = Future()
-        self._work.put((future, function, argument))
+    def submit(self, function: Callable[[], R], done: Callable[[R], None]) -> None:
+        """Run `function` as soon as a thread is free, and then give what it returns to `done`, in that thread.
+
+        Neither may raise. When `done` is called, the thread counts as free. Call it from one thread only.
+
+        Raises:
+            NoThreadError: no thread is free, and none can be started; `function` will not run.
+        """
         if not self._idle.acquire(blocking=False) and self._threads < self._threads_max:
-            self._threads += 1
-            threading.Thread(target=self._serve, name=f"{self._name}-{self._threads}", daemon=True).start()
-        return future
+            self._start()
+        self._work.put((function, done))
 
     def close(self) -> None:
         """Let the threads end once they have run what was submitted."""
         for _ in range(self._threads):
             self._work.put(None)
 
+    def _start(self) -> None:
+        name = f"{self._name}-{self._threads + 1}"
+        try:
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            raise NoThreadError(str(error)) from None
+        self._threads += 1
+
     def _serve(self) -> None:
-        while (item := self._work.get()) is not None:
-            future, function, argument = item
-            if future.set_running_or_notify_cancel():
-                try:
-                    result = function(argument)
-                except BaseException as error:  # noqa: BLE001 - it is raised again where the future is awaited
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
+        while (work := self._work.get()) is not None:
+            function, done = work
+            result = function()
             self._idle.release()
+            done(result)
+            del work, function, done, result  # an idle thread keeps no request alive

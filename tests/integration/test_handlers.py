@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import threading
+from array import array
 
 import pytest
 
 from async_tests import until
-from braidmq import ServiceError, Settings
+from braidmq import ConfigError, ServiceError, Settings
 from braidmq.testing import TestNet
-from services import Gate, async_echo, def_echo, one_service
+from services import Gate, async_echo, def_echo, handler_that, one_service
 
 # -- runs
 
@@ -120,6 +121,13 @@ async def test_a_node_calls_a_service_of_its_own():
 # -- errors and results
 
 
+class Text(bytes):
+    """Bytes of a program's own, which pretend to be others."""
+
+    def __bytes__(self):
+        return b"others"
+
+
 @pytest.mark.parametrize("details", [None, {"field": "qty", "least": 1}, [b"\0", 1.5, "é"]])
 async def test_a_service_error_reaches_the_caller_as_it_is(details):
     async def handler(_request):
@@ -183,14 +191,20 @@ async def test_an_error_that_cannot_travel_whole_still_arrives(error):
     assert caught.value.attempts == 1
 
 
-async def test_a_code_that_is_no_text_still_ends_the_call():
+@pytest.mark.parametrize("code", ["", " ", "\ud800", "\x1b[31m", "x" * 256, 5, None, b"BAD"])
+@pytest.mark.parametrize("set_afterwards", [False, True])
+async def test_a_code_that_is_none_still_ends_the_call(code, set_afterwards):
     async def handler(_request):
-        raise ServiceError("\ud800")
+        error = ServiceError("CODE" if set_afterwards else code)
+        error.code = code
+        raise error
 
     async with one_service(handler) as (_net, client):
         with pytest.raises(ServiceError) as caught:
             await client.request("s")
     assert caught.value.attempts == 1
+    assert caught.value.code.isprintable()
+    assert caught.value.code.strip()
 
 
 async def test_details_nested_without_end_still_arrive():
@@ -226,30 +240,71 @@ async def test_a_result_that_is_not_bytes_is_internal(result):
         with pytest.raises(ServiceError) as caught:
             await client.request("s")
     assert caught.value.code == "INTERNAL"
-    assert "TypeError" in caught.value.message
+    assert caught.value.message == f"the handler of s returned {type(result).__name__}, not bytes"
 
 
-@pytest.mark.parametrize("result", [bytearray(b"abc"), memoryview(b"abc")])
-async def test_other_kinds_of_bytes_are_results_too(result):
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize(
+    "result",
+    [
+        bytearray(b"abc"),
+        memoryview(b"abc"),
+        memoryview(b"a-b-c-")[::2],
+        memoryview(array("H", [0x6261, 0x63])).cast("B")[:3],
+        Text(b"abc"),
+    ],
+    ids=["bytearray", "memoryview", "not contiguous", "cast", "derived from bytes"],
+)
+async def test_other_kinds_of_bytes_are_results_too(result, blocking):
+    async with one_service(handler_that(lambda: result, blocking)) as (_net, client):
+        reply = await client.request("s")
+    assert reply.payload == b"abc"
+    assert type(reply.payload) is bytes
+
+
+async def test_a_view_of_larger_items_is_a_result_too():
+    numbers = array("H", [1, 2, 3])
+    async with one_service(handler_that(lambda: memoryview(numbers), blocking=False)) as (_net, client):
+        assert (await client.request("s")).payload == numbers.tobytes()
+
+
+async def test_what_becomes_of_a_result_afterwards_does_not_matter():
+    result = bytearray(b"abc")
+
     async def handler(_request):
+        asyncio.get_running_loop().call_soon(result.extend, b"def")
         return result
 
     async with one_service(handler) as (_net, client):
         assert (await client.request("s")).payload == b"abc"
+    assert result == b"abcdef"
 
 
-@pytest.mark.parametrize("blocking", [False, True])
-@pytest.mark.parametrize("error", [SystemExit(2), asyncio.CancelledError()], ids=["sys.exit", "cancelled"])
-async def test_a_handler_cannot_end_its_node(blocking, error, caplog):
-    def fails(_request):
-        raise error
+async def test_a_view_that_was_released_is_internal(caplog):
+    view = memoryview(b"abc")
+    view.release()
+    async with one_service(handler_that(lambda: view, blocking=True)) as (_net, client):
+        with pytest.raises(ServiceError, match="INTERNAL: the handler failed with ValueError"):
+            await client.request("s")
+    assert "released" in caplog.text
 
-    async def fails_too(request):
-        fails(request)
 
-    async with one_service(fails if blocking else fails_too) as (_net, client):
-        for _ in range(2):
+async def test_the_log_tells_which_request_it_was(caplog):
+    async def fails(request):
+        if request.payload:
+            raise KeyError("why")
+
+    async with one_service(fails) as (_net, client):
+        for payload in (b"", b"fail"):
             with pytest.raises(ServiceError) as caught:
-                await client.request("s")
-            assert caught.value.code == "INTERNAL"
-    assert "Traceback" in caplog.text
+                await client.request("s", payload)
+            assert f"request {caught.value.request_id.hex()} of client" in caplog.text
+
+
+async def test_what_cannot_be_a_handler_is_refused_at_once():
+    async with TestNet(1) as net:
+        worker = net.node("worker")
+        with pytest.raises(ConfigError, match=r"test_handlers\..*takes \(\)"):
+            worker.service("s")(lambda: b"")
+        worker.service("s")(async_echo)
+        assert worker.services == ("s",)

@@ -1,5 +1,9 @@
+import copy
 import inspect
+import pickle
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -99,3 +103,39 @@ class TestServiceError:
     def test_carries_the_request(self) -> None:
         error = ServiceError("INTERNAL", request_id=b"id", service="echo", attempts=1)
         assert (error.request_id, error.service, error.attempts) == (b"id", "echo", 1)
+
+    @pytest.mark.parametrize("code", ["INTERNAL", "not found", "läuft", "x" * 255, "404"])
+    def test_has_a_code_that_can_be_shown(self, code: str) -> None:
+        assert ServiceError(code).code == code
+
+    @pytest.mark.parametrize("code", ["", " ", "a\nb", "\x1b[31m", "\ud800", "x" * 256, "€" * 86, None, 5, b"BAD"])
+    def test_is_refused_without_one(self, code: Any) -> None:
+        with pytest.raises(ConfigError, match="needs a code such as 'OUT_OF_STOCK'"):
+            ServiceError(code, "text")
+
+
+class OutOfStockError(ServiceError):
+    """One of a handler's own, with arguments of its own."""
+
+    def __init__(self, sku: int) -> None:
+        super().__init__("OUT_OF_STOCK", f"{sku} is out of stock", {"sku": sku})
+        self.sku = sku
+
+
+COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))]
+
+
+class TestCopies:
+    @pytest.mark.parametrize("twin_of", COPIES)
+    @pytest.mark.parametrize("kind", REQUEST_ERRORS)
+    def test_say_the_same(self, kind: type[RequestError], twin_of: Callable[[Any], Any]) -> None:
+        error = kind("why", request_id=b"id", service="echo", attempts=2, maybe_executed=True)
+        error.add_note("a note")
+        twin = twin_of(error)
+        assert (type(twin), str(twin), twin.__dict__) == (kind, "why", error.__dict__)
+
+    @pytest.mark.parametrize("twin_of", COPIES)
+    @pytest.mark.parametrize("error", [ServiceError("X" * 255, "none left", [1], attempts=3), OutOfStockError(7)])
+    def test_of_a_service_error_say_the_same(self, error: ServiceError, twin_of: Callable[[Any], Any]) -> None:
+        twin = twin_of(error)
+        assert (type(twin), str(twin), twin.__dict__) == (type(error), str(error), error.__dict__)

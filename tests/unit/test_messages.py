@@ -1,3 +1,10 @@
+import copy
+import pickle
+import time
+from collections.abc import Callable
+
+import pytest
+
 from braidmq.messages import Reply, Request
 
 
@@ -9,7 +16,7 @@ class Clock:
         return self.now
 
 
-def request(deadline: float, clock: Clock) -> Request:
+def request(deadline: float, clock: Callable[[], float]) -> Request:
     return Request(
         payload=b"payload",
         sender="shop",
@@ -49,6 +56,13 @@ class TestRequest:
 
     def test_repr_does_not_show_the_clock(self) -> None:
         assert "clock" not in repr(request(1.0, Clock(0.0))).lower()
+
+    @pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+    def test_can_be_copied_and_pickled(self, twin_of: Callable[[Request], Request]) -> None:
+        received = request(time.monotonic() + 5.0, time.monotonic)
+        twin = twin_of(received)
+        assert repr(twin) == repr(received)
+        assert 4.0 < twin.remaining <= received.remaining + 1.0
 
 
 class TestReply:

@@ -1,8 +1,11 @@
 import threading
+import weakref
+from queue import SimpleQueue
 
 import pytest
 
-from braidmq.threads import DaemonThreads
+from braidmq.threads import DaemonThreads, NoThreadError
+from scarcity import no_thread
 
 
 @pytest.fixture
@@ -18,48 +21,120 @@ def threads(name):
     pool.close()
 
 
-def test_functions_run_side_by_side_up_to_the_limit(threads, name):
+class Results:
+    """What functions have returned, in the order in which they did."""
+
+    def __init__(self, threads):
+        self._threads = threads
+        self._returned = SimpleQueue()
+
+    def submit(self, function):
+        self._threads.submit(function, self._returned.put)
+
+    def next(self):
+        return self._returned.get(timeout=10)
+
+    def of(self, function):
+        self.submit(function)
+        return self.next()
+
+
+@pytest.fixture
+def results(threads):
+    return Results(threads)
+
+
+def test_functions_run_side_by_side_up_to_the_limit(results, name):
     both, running = threading.Barrier(2), []
 
-    def meet(number):
-        running.append(number)
+    def meet():
+        running.append(threading.current_thread())
         both.wait(10)
-        return number
+        return len(running)
 
-    futures = [threads.submit(meet, number) for number in range(4)]
-    assert [future.result(10) for future in futures] == [0, 1, 2, 3]
-    assert len(_of(name)) == 2
+    for _ in range(4):
+        results.submit(meet)
+    assert len([results.next() for _ in range(4)]) == 4
+    assert len(set(running)) == len(_of(name)) == 2
 
 
-def test_a_thread_that_is_free_is_used_again(threads, name):
+def test_a_thread_that_is_free_is_used_again(results, name):
     for number in range(10):
-        assert threads.submit(str, number).result(10) == str(number)
-    assert len(_of(name)) <= 2
+        assert results.of(lambda number=number: number) == number
+    assert len(_of(name)) == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
-def test_an_error_is_the_futures_and_not_the_threads(threads, error):
-    def fail(_argument):
-        raise error
+def test_a_thread_is_free_when_its_result_is_there(threads, name):
+    """Who submits the next function as soon as it has the result of the last one needs no second thread."""
+    ended, left = threading.Event(), iter(range(100))
 
-    assert threads.submit(fail, None).exception(10) is error
-    assert threads.submit(str, 1).result(10) == "1"
+    def go_on(_result):
+        if next(left, None) is None:
+            ended.set()
+        else:
+            threads.submit(lambda: None, go_on)
 
-
-def test_what_was_cancelled_before_its_turn_never_runs(threads):
-    release, ran = threading.Event(), []
-    held = [threads.submit(lambda _: release.wait(10), None) for _ in range(2)]
-    late = threads.submit(ran.append, 1)
-    assert late.cancel()
-    release.set()
-    assert all(future.result(10) for future in held)
-    assert threads.submit(str, 1).result(10) == "1"
-    assert ran == []
+    go_on(None)
+    assert ended.wait(10)
+    assert len(_of(name)) == 1
 
 
-def test_threads_do_not_keep_the_process(threads, name):
-    threads.submit(str, 1).result(10)
+def test_threads_do_not_keep_the_process(results, name):
+    results.of(lambda: None)
     assert [thread.daemon for thread in _of(name)] == [True]
+
+
+def test_threads_end_when_they_have_run_what_was_submitted(threads, results, name):
+    release = threading.Event()
+    for _ in range(3):
+        results.submit(lambda: release.wait(10))
+    threads.close()
+    ending = _of(name)
+    release.set()
+    assert [results.next() for _ in range(3)] == [True] * 3
+    for thread in ending:
+        thread.join(10)
+    assert not _of(name)
+
+
+def test_what_no_thread_can_be_started_for_is_refused_and_never_runs(results, name):
+    ran = []
+    with no_thread(), pytest.raises(NoThreadError, match="can't start new thread"):
+        results.submit(lambda: ran.append("refused"))
+    assert not _of(name)
+    assert results.of(lambda: ran.append("taken")) is None
+    assert ran == ["taken"]
+
+
+def test_a_thread_that_is_free_serves_while_no_other_can_be_started(results):
+    release, begun = threading.Event(), threading.Event()
+    assert results.of(lambda: 1) == 1
+
+    def hold():
+        begun.set()
+        return release.wait(10)
+
+    with no_thread():
+        assert results.of(lambda: 2) == 2
+        results.submit(hold)
+        assert begun.wait(10)
+        with pytest.raises(NoThreadError):
+            results.submit(lambda: 3)
+        release.set()
+        assert results.next() is True
+        assert results.of(lambda: 4) == 4
+
+
+def test_a_thread_without_work_keeps_nothing_alive(results):
+    class Payload:
+        pass
+
+    payload = Payload()
+    gone = threading.Event()
+    weakref.finalize(payload, gone.set)
+    results.of(lambda payload=payload: payload)
+    del payload
+    assert gone.wait(10)
 
 
 def _of(name):

@@ -31,11 +31,13 @@ from braidmq.errors import (
     ProtocolError,
     RequestError,
     ServiceError,
+    is_code,
 )
 from braidmq.members import check_service
 from braidmq.messages import Reply
+from braidmq.printable import printable
 from braidmq.settings import Settings
-from braidmq.wire.control import decode_failure
+from braidmq.wire.control import Failure, decode_failure
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -444,7 +446,7 @@ class ClientCore:
             self._links.on_malformed(link, str(error))
             self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
             return
-        self._fail(call, ServiceError(failure.code, failure.message, failure.details), now)
+        self._fail(call, _as_error(failure, sender), now)
 
     def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
         """The attempt was certainly not run: no flag."""
@@ -856,6 +858,14 @@ def _check_number(name: str, value: object, kinds: type | tuple[type, ...]) -> N
     """Raise ConfigError if `value` is no number of these kinds; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise ConfigError(f"{name} must be a {'whole ' if kinds is int else ''}number, not {value!r}")
+
+
+def _as_error(failure: Failure, sender: str) -> ServiceError:
+    """Return a handler's error as its caller gets it; other implementations may send codes that are none."""
+    if is_code(failure.code):
+        return ServiceError(failure.code, failure.message, failure.details)
+    text = f"{sender} answered with an error whose code is {printable(failure.code)!r:.50}: {failure.message}"
+    return ServiceError("INTERNAL", text, failure.details)
 
 
 def _instance_of(answer: Envelope) -> bytes:

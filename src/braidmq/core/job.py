@@ -11,6 +11,10 @@ from braidmq.wire.envelope import Envelope
 RUN_WEIGHT: Final = 1 / 8
 """What one more request counts in the mean time that a service's requests run: the last ten or so decide."""
 
+RUNS_PER_PLACE: Final = 2
+"""Handlers for each place of a service: the one that has it, and one more that goes on after its deadline. So that many
+handlers may hang before the service has fewer places; more than that keep theirs."""
+
 
 class Arrival:
     """One copy of a request: the session it came through and its tag there.
@@ -58,6 +62,8 @@ class Job:
         begun: whether its handler has begun.
         begun_at: when, if it has.
         cancelled: whether the handler was asked to stop.
+        overdue: how often its handler was found to go on after its deadline.
+        let_go: whether it has lost its place to others while its handler goes on.
         working_s: how often its client wants to hear of it.
     """
 
@@ -69,7 +75,9 @@ class Job:
         "cancelled",
         "deadline",
         "key",
+        "let_go",
         "link",
+        "overdue",
         "request",
         "running",
         "service",
@@ -92,6 +100,8 @@ class Job:
         self.begun = False
         self.begun_at = 0.0
         self.cancelled = False
+        self.overdue = 0
+        self.let_go = False
         self.timer = 0
 
     @property
@@ -111,6 +121,7 @@ class Offered:
     Attributes:
         concurrency: how many requests run at once.
         running: how many run.
+        strays: how many more go on although they have lost their places.
         run_s: how long a request runs, on average; 0 while nothing is known.
         queue: requests that wait for a place, for a moment.
         held: how many requests each broker has here.
@@ -119,18 +130,26 @@ class Offered:
         turned_away: the brokers whose last request found no place, with the session that it came in.
     """
 
-    __slots__ = ("backlog", "concurrency", "granted", "held", "name", "queue", "run_s", "running", "turned_away")
+    __slots__ = (
+        "backlog", "concurrency", "granted", "held", "name", "queue", "run_s", "running", "strays", "turned_away",
+    )  # fmt: skip
 
     def __init__(self, name: bytes, concurrency: int) -> None:
         self.name = name
         self.concurrency = concurrency
         self.running = 0
+        self.strays = 0
         self.run_s = 0.0
         self.queue: OrderedDict[Job, None] = OrderedDict()
         self.held: dict[str, int] = {}
         self.backlog: dict[str, int] = {}
         self.granted: dict[str, tuple[int, int]] = {}
         self.turned_away: dict[str, int] = {}
+
+    @property
+    def strays_max(self) -> int:
+        """How many handlers may lose their places and go on."""
+        return (RUNS_PER_PLACE - 1) * self.concurrency
 
     def note_run(self, seconds: float) -> None:
         """Learn from a request that has run for a time."""

@@ -1,7 +1,7 @@
 """The worker: runs a request once, says that it is at it, and answers along the path on which it came.
 
-Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_done`, `on_change`, `on_demand`, `drain`,
-`on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop).
+Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_unable`, `on_done`, `on_change`, `on_demand`,
+`drain`, `on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop).
 
 A request waits here for a moment only. Where no place is about to be free it goes back to its broker, which may know
 of an idle worker, and can tell its client that it waits.
@@ -66,11 +66,11 @@ STOP_S: Final = 0.1
 """How long after its deadline a handler is stopped, if nobody has called it off before: its caller knows the deadline
 better, by what the request took on its way, and must not be told of a loss before it gives up itself."""
 
-OVERDUE_S: Final = 1.0
-"""How long a handler may take to stop after that, before the log says that it does not."""
+STRAY_S: Final = 0.25
+"""How long a handler may take to stop after that, before it loses its place. Then the log says that it goes on."""
 
-OVERDUE_AGAIN_S: Final = 60.0
-"""How often such a handler is looked at."""
+STRAY_AGAIN_S: Final = 1.0
+"""How often a handler is looked at that keeps its place, as too many others go on already."""
 
 DEMAND_S: Final = 0.02
 """How soon a broker's wish for credit is met, so that the wishes of several brokers are met together."""
@@ -126,7 +126,10 @@ class WorkerCore:
     # -- outputs
 
     def take_jobs(self) -> list[Job]:
-        """Return the jobs to run now. `begin` is called right before each handler; `on_done` or `on_late` ends it."""
+        """Return the jobs to run now.
+
+        `begin` is called right before each handler; `on_done`, `on_late` or `on_unable` ends it.
+        """
         starts, self._starts = self._starts, []
         return starts
 
@@ -241,21 +244,32 @@ class WorkerCore:
 
     def on_late(self, job: Job, now: float) -> None:
         """Take in that a job was over before its handler began."""
-        job.service.running -= 1
+        if not self._was_let_go(job):
+            self._leave_place(job)
+            self.executed -= 1
+            self._refuse(job, Reason.EXPIRED, now)
+            self._start_waiting(job.service, now)
+
+    def on_unable(self, job: Job, now: float) -> None:
+        """Take in that a job's handler cannot begin here: it goes back to its broker, and so does what waits here."""
+        service = job.service
+        self._leave_place(job)
         self.executed -= 1
-        self._refuse(job, Reason.EXPIRED, now)
-        self._start_waiting(job.service, now)
+        waiting = list(service.queue)
+        service.queue.clear()
+        for each in (job, *waiting):
+            self._give_back(each, now)
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
-        self._drop(job)
+        if self._was_let_go(job):
+            return
         service = job.service
-        service.running -= 1
         if outcome is None:
-            self._cache.put(job.key, None, now)
-            for arrival in job.arrivals:
-                self._answer(LOST, 0, job.request.id, arrival, now)
+            self._lose(job, now)
         else:
+            self._drop(job)
+            self._leave_place(job)
             if job.begun:
                 service.note_run(now - job.begun_at)
             reply = self._make_reply(job, outcome, now)
@@ -297,16 +311,15 @@ class WorkerCore:
             if job.deadline <= now:
                 self._refuse(job, Reason.EXPIRED, now)
             else:
-                self._drop(job)
-                for arrival in job.arrivals:
-                    self._turn_away(job.service, arrival, job.request.id, now)
+                self._give_back(job, now)
         if now >= self._review_at:
             self._review(now)
 
     @property
     def unstopped(self) -> int:
-        """How many handlers were asked to stop and go on: they keep their places."""
-        return sum(job.cancelled and job.begun for job in self._jobs.values())
+        """How many handlers were asked to stop and go on, with their places or without."""
+        strays = sum(service.strays for service in self._services.values())
+        return strays + sum(job.cancelled and job.begun for job in self._jobs.values())
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -320,9 +333,11 @@ class WorkerCore:
             assert job.service is self._services[job.request.service]
             assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
             assert job.running or not (job.cancelled or job.begun)
+            assert not job.let_go
         for service in self._services.values():
             jobs = [job for job in self._jobs.values() if job.service is service]
             assert service.running == sum(job.running for job in jobs) <= service.concurrency
+            assert 0 <= service.strays <= service.strays_max
             assert set(service.queue) == {job for job in jobs if not job.running}
             assert len(service.queue) <= service.concurrency + len(links)
             assert not service.queue or service.running == service.concurrency
@@ -423,25 +438,57 @@ class WorkerCore:
         job.timer = self._timers.add(job, min(job.deadline + STOP_S, now + job.working_s))
 
     def _on_overdue(self, job: Job, now: float) -> None:
-        """Nobody waits for a handler any more: it has to stop, and is watched until it does."""
-        overdue_s = now - job.deadline - STOP_S
-        if overdue_s < OVERDUE_S:
-            job.timer = self._timers.add(job, now + OVERDUE_S)
+        """Nobody waits for a handler any more: it has to stop, or it loses its place."""
+        job.overdue += 1
+        if job.overdue == 1:
+            self._stop(job)
+            job.timer = self._timers.add(job, now + STRAY_S)
+            return
+        may_go = job.begun and job.service.strays < job.service.strays_max
+        if job.overdue == 2:
+            sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
+            service, strays_max = job.service.name.decode(), job.service.strays_max
+            text = f"a handler of {service} goes on after the deadline of request {id_} of {sender}"
+            place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
+            self._links.events.add(WARNING, f"{text}: {place}")
+        if may_go:
+            job.let_go = True
+            job.service.strays += 1
+            self._lose(job, now)
+            self._start_waiting(job.service, now)
         else:
-            job.timer = self._timers.add(job, now + OVERDUE_AGAIN_S)
-            if overdue_s < OVERDUE_AGAIN_S:
-                sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-                text = (
-                    f"a handler of {job.service.name.decode()} goes on after the deadline of request {id_} of {sender}"
-                )
-                self._links.events.add(WARNING, f"{text}: its place stays taken until it ends")
-        self._stop(job)
+            job.timer = self._timers.add(job, now + STRAY_AGAIN_S)
+
+    def _was_let_go(self, job: Job) -> bool:
+        """Whether a handler that has ended had lost its place before."""
+        if job.let_go:
+            job.service.strays -= 1
+        return job.let_go
+
+    def _lose(self, job: Job, now: float) -> None:
+        """A job whose handler has begun is over without an outcome."""
+        self._drop(job)
+        self._leave_place(job)
+        self._cache.put(job.key, None, now)
+        for arrival in job.arrivals:
+            self._answer(LOST, 0, job.request.id, arrival, now)
+
+    @staticmethod
+    def _leave_place(job: Job) -> None:
+        job.running = False
+        job.service.running -= 1
 
     def _refuse(self, job: Job, reason: Reason, now: float) -> None:
         """A job that was never started is over."""
         self._drop(job)
         for arrival in job.arrivals:
             self._answer(REJECT, reason, job.request.id, arrival, now)
+
+    def _give_back(self, job: Job, now: float) -> None:
+        """A job for which there is no place goes back."""
+        self._drop(job)
+        for arrival in job.arrivals:
+            self._turn_away(job.service, arrival, job.request.id, now)
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
@@ -457,6 +504,8 @@ class WorkerCore:
         if len(payload) > limit:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
+            sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
+            self._links.events.add(WARNING, f"{job.service.name.decode()}, request {id_} of {sender}: {text}")
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32

@@ -38,15 +38,12 @@ class TestNode(Node):
         Handlers that are `async def` are cancelled; a `def` handler runs on in its thread, and its result is dropped.
         Call it in the node's own event loop.
         """
-        if self._loop is None or self.home is None:
+        if self._loop is None or self._tasks is None or self.home is None:
             return
         self.home = None
         self._draining = True
         self._loop.abort()
-        for task in self._tasks.values():
-            task.cancel()
-        if self._threads is not None:
-            self._threads.close()
+        self._tasks.cancel()
 
 
 class BlockingTestNode(blocking.Node):

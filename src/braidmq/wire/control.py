@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from braidmq.errors import ProtocolError, ServiceError
+from braidmq.errors import CODE_BYTES_MAX, ProtocolError, ServiceError
 from braidmq.wire import gossip
 from braidmq.wire.envelope import COMMON, INSTANCE_BYTES, MAJOR, UINT32, VERSION, Command
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
@@ -247,21 +247,21 @@ def encode_failure(error: ServiceError, bytes_max: int) -> bytes:
     with a shorter message, and says so.
     """
     try:
-        payload = _encoded(error)
+        payload = _encoded(error.code, error.message, error.details)
         if len(payload) <= bytes_max:
             return payload
         why = f"it has {len(payload)} bytes, and the limit is {bytes_max}"
     except TypeError as unfit:
         why = str(unfit)
     code, message = (str(part).encode(errors="replace").decode()[:200] for part in (error.code, error.message))
-    return _encoded(ServiceError(code, f"{message} (the whole error could not be sent: {why[:200]})"))
+    return _encoded(code, f"{message} (the whole error could not be sent: {why[:200]})", None)
 
 
-def _encoded(error: ServiceError) -> bytes:
+def _encoded(code: object, message: object, details: object) -> bytes:
     """Raises TypeError if it holds something that MessagePack cannot carry."""
     try:
-        code = str(error.code).encode()[:255].decode(errors="ignore")
-        return _ENCODER.encode(Failure(code, str(error.message), error.details))
+        fitting = str(code).encode()[:CODE_BYTES_MAX].decode(errors="ignore")
+        return _ENCODER.encode(Failure(fitting, str(message), details))
     except (ValueError, OverflowError, RecursionError) as unfit:
         raise TypeError(f"MessagePack cannot carry the error: {unfit}") from None
 

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
 from typing import Final
 
 from braidmq.resolve import ResolveError, is_address, resolve
-from braidmq.threads import DaemonThreads
+from braidmq.threads import DaemonThreads, NoThreadError
 
 THREADS_MAX: Final = 32
 """Lookups at one time. Those of dead names wait for the system's timeout, and must not keep all others waiting. The
@@ -26,7 +25,7 @@ class Lookups:
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._threads: DaemonThreads[tuple[str, ...], list[str]] = DaemonThreads(THREADS_MAX, "braidmq-dns")
+        self._threads = DaemonThreads(THREADS_MAX, "braidmq-dns")
         self._done: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._pending: set[str] = set()
         self._problems: dict[str, str] = {}
@@ -37,8 +36,12 @@ class Lookups:
             self._done.put((name, list(endpoints)))
         elif name not in self._pending:
             self._pending.add(name)
-            future = self._threads.submit(partial(self._look_up, name), endpoints)
-            future.add_done_callback(partial(self._finish, name))
+            look_up, finish = partial(self._look_up, name, endpoints), partial(self._finish, name)
+            try:
+                self._threads.submit(look_up, finish)
+            except NoThreadError as error:
+                self._complain(name, f"its addresses cannot be looked up: {error}")
+                self._done.put((name, []))
 
     def take(self) -> list[tuple[str, list[str]]]:
         """Return the brokers whose addresses are known now, each with those; none if there are none."""
@@ -64,12 +67,15 @@ class Lookups:
             except Exception as error:  # noqa: BLE001 - whatever it is, the broker must be looked up again later
                 _LOG.exception("%s: looking up %s failed", name, endpoint)
                 problems.append(repr(error))
-        problem = "; ".join(problems)
+        self._complain(name, "; ".join(problems))
+        return addresses
+
+    def _complain(self, name: str, problem: str) -> None:
+        """Tell the log what is wrong, once; nothing is if `problem` is empty."""
         if problem and problem != self._problems.get(name):
             _LOG.warning("%s: %s", name, problem)
         self._problems[name] = problem
-        return addresses
 
-    def _finish(self, name: str, future: Future[list[str]]) -> None:
-        self._done.put((name, future.result()))
+    def _finish(self, name: str, addresses: list[str]) -> None:
+        self._done.put((name, addresses))
         self._notify()

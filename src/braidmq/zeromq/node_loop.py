@@ -7,6 +7,7 @@ the socket is asked again. The simulator's node, simulation/node.py, follows the
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -65,6 +66,7 @@ class NodeLoop:
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
+        self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
         self._identity = identity
         self._settings = settings
         self._run_job = run_job
@@ -129,7 +131,7 @@ class NodeLoop:
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
         if len(client) == 1 and not self._turn_scheduled:
-            self._turn()  # alone, it waits for no others to share its frame
+            self._turn_at_once()  # alone, it waits for no others to share its frame
         else:
             self.schedule()
         return id_, future
@@ -147,7 +149,7 @@ class NodeLoop:
         worker = self.core.worker
         worker.on_done(job, outcome, self.clock())
         if len(worker) == 0 and not self._turn_scheduled:
-            self._turn()  # no other reply is to come that could share its frame
+            self._turn_at_once()  # no other reply is to come that could share its frame
         else:
             self.schedule()
 
@@ -169,11 +171,17 @@ class NodeLoop:
             self.core.worker.on_late(job, self.clock())
             self.schedule()
 
+    def give_back(self, job: Job) -> None:
+        """Take the end of a job that cannot be run here, as no thread can be started for it."""
+        if not self._closed:
+            self.core.worker.on_unable(job, self.clock())
+            self.schedule()
+
     def schedule(self) -> None:
         """Let what the core has to do be done at the end of this turn of the event loop."""
         if not self._turn_scheduled and not self._closed:
             self._turn_scheduled = True
-            self._loop.call_soon(self._on_scheduled)
+            self._loop.call_soon(self._on_scheduled, context=self._home)
 
     async def changed(self) -> None:
         """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
@@ -221,6 +229,9 @@ class NodeLoop:
         self._context.term()
 
     # -- one turn
+
+    def _turn_at_once(self) -> None:
+        self._home.copy().run(self._turn)  # a copy: eager tasks may call in the middle of a turn
 
     def _turn(self) -> None:
         """Do what the core asks for."""
@@ -285,14 +296,14 @@ class NodeLoop:
         if dealer.overflown:
             self._fail(dealer, Failure.TOO_SLOW)
         elif dealer.has_more():
-            self._loop.call_soon(self._on_frames, dealer)
+            self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:
             self._retry_soon(dealer)
 
     def _retry_soon(self, dealer: Dealer) -> None:
         """Look at a connection again whose pipe was full; once, however often this is asked for."""
         if dealer.name not in self._retries:
-            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer)
+            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer, context=self._home)
 
     def _retry(self, dealer: Dealer) -> None:
         del self._retries[dealer.name]
@@ -309,12 +320,12 @@ class NodeLoop:
             return
         self._cancel_timer()
         self._timer_due = due
-        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time)
+        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time, context=self._home)
 
     def _on_lookup(self) -> None:
         """Called from another thread: addresses are known."""
         with contextlib.suppress(RuntimeError):  # the event loop has ended
-            self._loop.call_soon_threadsafe(self.schedule)
+            self._loop.call_soon_threadsafe(self.schedule, context=self._home)
 
     def _on_scheduled(self) -> None:
         if self._turn_scheduled:  # else there was a turn meanwhile
@@ -355,7 +366,7 @@ class NodeLoop:
         self._dealers[action.name] = dealer
         self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
         self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
-        self._loop.call_soon(self._on_events, dealer)
+        self._loop.call_soon(self._on_events, dealer, context=self._home)
 
     def _close_dealer(self, name: str, linger_s: float = 0.0) -> list[bytes]:
         dealer = self._dealers.pop(name, None)

@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from braidmq.core.link import Failure
@@ -75,6 +76,20 @@ class TestFirstAttempt:
         assert isinstance(error, ServiceError)
         assert error.code == "INTERNAL"
         assert any("not BRAID/1" in line for line in rig.log)
+
+    @pytest.mark.parametrize("code", ["", " ", "\x1b[31m", "€" * 100])
+    def test_error_with_a_code_that_is_none_is_an_internal_error_that_shows_it(self, make: Any, code: str) -> None:
+        rig = make("a")
+        id_ = rig.call()
+        payload = msgspec.msgpack.encode({"code": code, "message": "none left", "details": 7})
+        rig["a"].reply(rig["a"].request(), payload, code=1)
+        error = error_of(rig, id_, ServiceError, attempts=1, maybe_executed=True)
+        assert isinstance(error, ServiceError)
+        assert (error.code, error.details) == ("INTERNAL", 7)
+        assert error.message.startswith("worker answered with an error whose code is '")
+        assert error.message.endswith(": none left")
+        assert error.message.isprintable()
+        assert not any("not BRAID/1" in line for line in rig.log), "its broker is not to blame"
 
     def test_unknown_outcome_of_a_reply_is_an_error_and_no_result(self, make: Any) -> None:
         rig = make("a")

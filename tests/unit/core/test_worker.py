@@ -4,7 +4,16 @@ import pytest
 
 from braidmq.core.job import Job
 from braidmq.core.patience import HOLD_UNITS
-from braidmq.core.worker import ARRIVALS_MAX, CONCURRENCY_MAX, INVITE_S, LOOK_S, OVERDUE_S, STOP_S, WAIT_S_MAX
+from braidmq.core.worker import (
+    ARRIVALS_MAX,
+    CONCURRENCY_MAX,
+    INVITE_S,
+    LOOK_S,
+    STOP_S,
+    STRAY_AGAIN_S,
+    STRAY_S,
+    WAIT_S_MAX,
+)
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -72,7 +81,7 @@ class TestRun:
             ServiceError("CODE", "text", object()),
             ServiceError("CODE", "text", bytes(3000)),
             ServiceError("CODE", "x" * 3000),
-            ServiceError("CODE\ud800", "text\udfff"),
+            ServiceError("CODE", "text\udfff"),
             ServiceError("CODE", {"not": "text"}, object()),  # type: ignore[arg-type]
             ServiceError("CODE", "text", 2**70),
         ],
@@ -89,6 +98,10 @@ class TestRun:
         rig = make("a", serves={"echo": 4}, settings=Settings(payload_bytes_max=2048))
         answer = run(rig, rig["a"], 1, bytes(2049))
         assert decode_failure(answer.payload).code == "RESULT_TOO_LARGE"
+        (line,) = [line for line in rig.log if "result" in line]
+        assert line.endswith(
+            f"echo, request {answer.id.hex()} of client: the result of 2049 bytes exceeds the limit of 2048"
+        )
 
     def test_service_that_is_not_offered_has_no_worker(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
@@ -370,28 +383,94 @@ class TestOverdue:
         assert rig.stopped == rig.jobs, "it is told once"
         assert not any("goes on" in line for line in rig.log)
 
-    def test_handler_that_does_not_stop_keeps_its_place_and_that_is_told_once(self, make: Any) -> None:
+    def test_handler_that_does_not_stop_loses_its_place_and_that_is_told_once(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1, time_ms=1_000)
+        tag = rig["a"].ask(1, time_ms=1_000)
         rig.advance(1.0 + STOP_S + 0.02)
         assert rig.worker.unstopped == 1
-        rig.advance(OVERDUE_S + 0.02)
-        assert sum("goes on after the deadline" in line for line in rig.log) == 1
+        assert not rig["a"].answers()
+        rig.advance(STRAY_S)
+        assert answer_of(rig["a"], tag).command == LOST
         rig.advance(150.0)
         assert sum("goes on after the deadline" in line for line in rig.log) == 1
-        tag = rig["a"].ask(2)
+        assert rig.worker.unstopped == 1
+        rig["a"].ask(2)
+        assert len(rig.jobs) == 2, "its place is free"
+        rig.finish(rig.jobs[0])
+        assert rig.worker.unstopped == 0
+        assert len(rig.worker) == 1, "its end is nobody else's"
+
+    def test_copy_of_what_goes_on_without_a_place_is_lost(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=1_000)
+        rig.advance(1.0 + STOP_S + STRAY_S + 0.02)
+        rig["a"].answers()
+        tag = rig["a"].ask(1)
+        assert answer_of(rig["a"], tag).command == LOST
+        assert len(rig.jobs) == 1
+
+    def test_as_many_go_on_without_a_place_as_there_are_places_and_more_keep_theirs(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 2})
+        for number in range(2):
+            rig["a"].ask(number, time_ms=1_000)
+        rig.advance(2.0)
+        for number in range(2, 4):
+            rig["a"].ask(number, time_ms=1_000)
+        rig.advance(3.0)
+        assert len(rig.jobs) == rig.worker.unstopped == 4
+        assert sum("another one may begin" in line for line in rig.log) == 2
+        assert sum("its place stays taken, as 2 others go on, too" in line for line in rig.log) == 2
+        rig["a"].answers()
+        tag = rig["a"].ask(4)
         rig.advance(2 * WAIT_S_MAX)
         assert answer_of(rig["a"], tag).code == Reason.BUSY
         rig.finish(rig.jobs[0])
+        rig.advance(STRAY_AGAIN_S + 0.02)
+        rig["a"].ask(5)
+        assert len(rig.jobs) == 5, "another one goes on in its stead"
+        rig.finish(rig.jobs[2])
+        rig.finish(rig.jobs[1])
+        rig.finish(rig.jobs[3])
         assert rig.worker.unstopped == 0
-        rig["a"].ask(3)
-        assert len(rig.jobs) == 2
+
+    def test_handler_that_was_called_off_early_keeps_its_place_until_its_deadline(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        tag = rig["a"].ask(1, time_ms=5_000)
+        rig["a"].cancel(1, tag)
+        rig.advance(4.0)
+        assert rig.stopped == rig.jobs
+        assert len(rig.worker) == 1
+        rig.advance(1.0 + STOP_S + STRAY_S + 0.02)
+        assert len(rig.worker) == 0
+
+    def test_that_it_was_too_late_when_a_thread_came_to_it_may_be_told_even_then(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1, time_ms=1_000)
+        rig.advance(2.0)
+        rig.worker.on_late(rig.jobs[0], rig.now)
+        assert rig.worker.unstopped == 0
+        rig.worker.validate_state()
 
     def test_working_is_said_until_then(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
         rig["a"].ask(1, time_ms=1_000, working_ms=300)
         rig.advance(3.0)
         assert len(rig["a"].take(WORKING)) == 3
+
+
+class TestUnable:
+    def test_what_cannot_begin_here_goes_back_and_so_does_what_waits(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1})
+        tags = [rig["a"].ask(number) for number in range(2)]
+        rig.worker.on_unable(rig.jobs[0], rig.now)
+        rig.advance(0.0)
+        assert [(answer.tag, answer.command, answer.code) for answer in rig["a"].answers()] == [
+            (tag, REJECT, Reason.BUSY) for tag in tags
+        ]
+        assert len(rig.worker) == rig.worker.executed == 0
+        rig.worker.validate_state()
+        rig["a"].ask(0)
+        assert len(rig.jobs) == 2, "it was not run, and may be"
 
 
 class TestQueue:

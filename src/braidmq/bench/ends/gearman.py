@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from threading import local
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ async def serve(address: str, ready: Callable[[], None]) -> None:
     worker = python3_gearman.GearmanWorker([address])
     worker.register_task(_TASK, _echo)
     ready()
-    DaemonThreads[float, Any](1, "gearman").submit(worker.work, 1.0)
+    DaemonThreads(1, "gearman").submit(partial(worker.work, 1.0), lambda _ended: None)
     await until_told_to_stop()
 
 

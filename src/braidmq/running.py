@@ -1,0 +1,260 @@
+"""Runs the jobs of a node: on its event loop, or in a thread for what blocks. Whatever a handler does, its job ends."""
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+from braidmq.core.job import RUNS_PER_PLACE, Job
+from braidmq.errors import BraidError, ServiceError
+from braidmq.handler import Handler, Kind
+from braidmq.messages import Request
+from braidmq.outcome import Answer, of_error, of_result
+from braidmq.threads import DaemonThreads, NoThreadError
+from braidmq.wire.envelope import Flag, decode_headers
+from braidmq.zeromq.node_loop import NodeLoop
+
+_LOG = logging.getLogger("braidmq.node")
+
+AWAITS_MAX: Final = 8
+"""How often what a handler returns may turn out to be one more thing to await: wrappers around wrappers."""
+
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of a node.
+
+    Attributes:
+        name: what callers call.
+        handler: runs its requests.
+        kind: where.
+        concurrency: how many run at once.
+    """
+
+    name: str
+    handler: Handler
+    kind: Kind
+    concurrency: int
+
+
+class _NotRun(Enum):
+    LATE = "its deadline was over when a thread came to it"
+    NO_THREAD = "no thread could be started for it"
+
+
+class _Returned:
+    """Something to await that a handler in a thread has returned."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def discard(self) -> None:
+        """Let it never run: nobody awaits it any more."""
+        if inspect.iscoroutine(self.value):
+            self.value.close()
+
+
+class _Run:
+    """One job that runs.
+
+    Attributes:
+        task: its task; None while that is made.
+        begun: its handler has begun, or is about to in a thread.
+        stopped: it was asked to stop.
+        stoppable: its handler is awaited on the event loop, where it can be cancelled.
+    """
+
+    __slots__ = ("begun", "stoppable", "stopped", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.begun = False
+        self.stopped = False
+        self.stoppable = False
+
+
+class Running:
+    """The jobs of one node that run. All methods belong to the event loop in which it was made.
+
+    Args:
+        node: the node's name.
+        services: its services, by their names on the wire.
+        loop: where jobs come from and their outcomes go.
+        error_bytes_max: how large a ServiceError may be.
+    """
+
+    def __init__(self, node: str, services: Mapping[bytes, Service], loop: NodeLoop, error_bytes_max: int) -> None:
+        self._node = node
+        self._services = services
+        self._loop = loop
+        self._error_bytes_max = error_bytes_max
+        self._events = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._runs: dict[Job, _Run] = {}
+        blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
+        self._threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{node}")
+        self._threads_lack = False
+
+    def __len__(self) -> int:
+        """How many jobs run, those that go on after their deadline included."""
+        return len(self._runs)
+
+    def run(self, job: Job) -> None:
+        """Start a job."""
+        headers: Mapping[str, str] = {}
+        if job.request.extension:
+            try:
+                headers = decode_headers(job.request.extension)
+            except BraidError as error:
+                self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
+                return
+        run = self._runs[job] = _Run()
+        # A fresh copy of the context of the start, and no `create_task(context=...)`: a task factory may not know that.
+        run.task = self._context.copy().run(self._events.create_task, self._run(job, run, headers))
+
+    def stop(self, job: Job) -> None:
+        """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
+        run = self._runs.get(job)
+        if run is not None:
+            run.stopped = True
+            if run.stoppable and run.task is not None:
+                run.task.cancel()
+
+    def cancel(self) -> None:
+        """Ask all jobs to stop, and wait for none of them; handlers in threads run on."""
+        for run in self._runs.values():
+            run.stopped = True
+            if run.begun and run.task is not None:
+                run.task.cancel()
+        self._threads.close()
+
+    async def end(self, timeout_s: float) -> None:
+        """Ask all jobs to stop, and wait until those have that can, at most `timeout_s`."""
+        self.cancel()
+        tasks = [run.task for run in self._runs.values() if run.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    async def _run(self, job: Job, run: _Run, headers: Mapping[str, str]) -> None:
+        if run.task is None:  # an eager task factory begins it while it is made, in the middle of the loop's turn
+            await asyncio.sleep(0)
+        if run.stopped or not self._loop.begin(job):
+            del self._runs[job]
+            if run.stopped:
+                self._loop.give_back(job)
+            return
+        run.begun = True
+        service = self._services[job.request.service]
+        request = self._request_of(job, service, headers)
+        outcome: Answer | _NotRun | None
+        if service.kind is Kind.ON_LOOP:
+            outcome = await self._await(run, request, service.handler)
+        else:
+            outcome = await self._in_thread(run, request, service.handler)
+        del self._runs[job]
+        if outcome is _NotRun.LATE:
+            self._loop.refuse(job)
+        elif outcome is _NotRun.NO_THREAD:
+            self._loop.give_back(job)
+        else:
+            self._loop.finish(job, outcome)
+
+    def _request_of(self, job: Job, service: Service, headers: Mapping[str, str]) -> Request:
+        sent = job.request
+        return Request(
+            sent.payload,
+            sent.sender.decode("ascii", "replace"),
+            self._node,
+            service.name,
+            sent.id,
+            sent.flags & _DUPLICATE != 0,
+            sent.retry_count,
+            monotonic() + job.deadline - self._loop.clock(),
+            headers,
+            job.link.name,
+            monotonic,
+        )
+
+    async def _await(self, run: _Run, request: Request, handler: Callable[[Request], object]) -> Answer | None:
+        """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
+        run.stoppable = True
+        try:
+            result = handler(request)
+            for _ in range(AWAITS_MAX):
+                if type(result) is bytes or not inspect.isawaitable(result):
+                    break
+                result = await result
+            return of_result(result, request)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
+            if run.stopped and isinstance(error, asyncio.CancelledError):
+                return None
+            return of_error(error, request, self._error_bytes_max)
+
+    async def _in_thread(
+        self, run: _Run, request: Request, handler: Callable[[Request], object]
+    ) -> Answer | _NotRun | None:
+        """Call a handler in a thread; what it returns to be awaited is awaited here."""
+        context = contextvars.copy_context()  # the task's own may be entered at any time
+        done: asyncio.Future[Answer | _NotRun | _Returned] = self._events.create_future()
+        try:
+            self._threads.submit(
+                partial(context.run, self._block, run, request, handler), partial(self._arrive_soon, done)
+            )
+            self._threads_lack = False
+            returned = await done
+            if not isinstance(returned, _Returned):
+                return returned
+            if run.stopped:
+                returned.discard()
+                return None
+            awaiting = self._await(run, request, lambda _request: returned.value)
+            return await context.run(self._events.create_task, awaiting)
+        except NoThreadError as error:
+            self._complain(request.service, str(error))
+            return _NotRun.NO_THREAD
+        except asyncio.CancelledError as error:
+            return None if run.stopped else of_error(error, request, self._error_bytes_max)
+
+    def _complain(self, service: str, why: str) -> None:
+        """Tell the log that threads are lacking, once until one has started."""
+        if not self._threads_lack:
+            self._threads_lack = True
+            _LOG.warning("%s has no thread for requests of %s, and gives them back: %s", self._node, service, why)
+
+    def _block(
+        self, run: _Run, request: Request, handler: Callable[[Request], object]
+    ) -> "Answer | _NotRun | _Returned":
+        """Call a handler in this thread. Raises nothing."""
+        if run.stopped or request.remaining <= 0.0:
+            return _NotRun.LATE
+        try:
+            result = handler(request)
+            if type(result) is not bytes and inspect.isawaitable(result):
+                return _Returned(result)
+            return of_result(result, request)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
+            return of_error(error, request, self._error_bytes_max)
+
+    def _arrive_soon(self, done: "asyncio.Future[Any]", returned: object) -> None:
+        """Called in a thread: its handler has returned."""
+        try:
+            self._events.call_soon_threadsafe(self._arrive, done, returned)
+        except RuntimeError:  # the event loop has ended, and whoever waited with it
+            self._arrive(None, returned)
+
+    @staticmethod
+    def _arrive(done: "asyncio.Future[Any] | None", returned: object) -> None:
+        if done is not None and not done.done():
+            done.set_result(returned)
+        elif isinstance(returned, _Returned):
+            returned.discard()
