@@ -342,10 +342,11 @@ class NodeRig:
     def pump(self) -> None:
         """Do what the core asks for."""
         core = self.core
-        for job in core.worker.take_jobs():
-            assert job.deadline > self.now, "a start after the end"
-            if not self.begins or core.worker.begin(job, self.now):
-                self.jobs.append(job)
+        while jobs := core.worker.take_jobs():  # one that may not begin gives its place to the next
+            for job in jobs:
+                assert job.deadline > self.now, "a start after the end"
+                if not self.begins or core.worker.begin(job, self.now):
+                    self.jobs.append(job)
         self.stopped += core.worker.take_cancels()
         for id_, outcome in core.client.take_results():
             assert id_ in self.begun, "a result for no call"

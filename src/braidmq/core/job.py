@@ -44,11 +44,6 @@ class Arrival:
         """Whether somebody waits for its answer."""
         return self.open and not self.cancelled
 
-    @property
-    def counted_on(self) -> bool:
-        """Whether its client waits for this copy, and for no other one instead."""
-        return self.open and not self.cancelled and not self.superseded
-
 
 class Job:
     """One request that runs or waits to be run.
@@ -63,7 +58,6 @@ class Job:
         begun_at: when, if it has.
         cancelled: whether the handler was asked to stop.
         overdue: how often its handler was found to go on after its deadline.
-        let_go: whether it has lost its place to others while its handler goes on.
         working_s: how often its client wants to hear of it.
     """
 
@@ -75,7 +69,6 @@ class Job:
         "cancelled",
         "deadline",
         "key",
-        "let_go",
         "link",
         "overdue",
         "request",
@@ -101,7 +94,6 @@ class Job:
         self.begun_at = 0.0
         self.cancelled = False
         self.overdue = 0
-        self.let_go = False
         self.timer = 0
 
     @property
@@ -112,7 +104,7 @@ class Job:
     @property
     def counted_on(self) -> bool:
         """Whether a client waits for one of its copies, and for no other attempt instead."""
-        return any(arrival.counted_on for arrival in self.arrivals)
+        return any(not each.cancelled and not each.superseded and each.open for each in self.arrivals)
 
 
 class Offered:

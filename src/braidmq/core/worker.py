@@ -59,6 +59,9 @@ another worker. Waits are worth it where requests are short: the next one is the
 WAIT_S_MAX: Final = 0.025
 """How long it waits before it goes back, when places are not as soon free as they were."""
 
+PROMPT_S: Final = 0.01
+"""No hold is so short that half of it is over after this time: what comes so soon is in doubt by nothing."""
+
 LOOK_S: Final = 0.01
 """After how long a request that was handed out may have been overtaken by news that this process has not read."""
 
@@ -97,6 +100,7 @@ class WorkerCore:
         self._links = links
         self._services: dict[bytes, Offered] = {}
         self._jobs: dict[Key, Job] = {}
+        self._strays: dict[Key, Job] = {}
         self._cache = ReplyCache(settings)
         self._timers: Timers[Job] = Timers()
         self._starts: list[Job] = []
@@ -183,6 +187,10 @@ class WorkerCore:
             self._join(job, request, Arrival(link, request), now)
             return
         arrival = Arrival(link, request)
+        if key in self._strays:
+            self.duplicates += 1
+            self._answer(LOST, 0, request.id, arrival, now)
+            return
         if key in self._cache:
             self.duplicates += 1
             reply = self._cache.get(key)
@@ -203,7 +211,7 @@ class WorkerCore:
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, came_at=now - age_s)
-            if age_s - self._links.late_s(now) > late_s(job.working_s, request.code):
+            if age_s > PROMPT_S and age_s - self._links.late_s(now) > late_s(job.working_s, request.code):
                 request.flags |= _DUPLICATE
             service.held[link.name] = service.held.get(link.name, 0) + 1
             if service.running < service.concurrency:
@@ -244,7 +252,7 @@ class WorkerCore:
 
     def on_late(self, job: Job, now: float) -> None:
         """Take in that a job was over before its handler began."""
-        if not self._was_let_go(job):
+        if not self._end_stray(job, now):
             self._leave_place(job)
             self.executed -= 1
             self._refuse(job, Reason.EXPIRED, now)
@@ -262,11 +270,12 @@ class WorkerCore:
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
-        if self._was_let_go(job):
+        if self._end_stray(job, now):
             return
         service = job.service
         if outcome is None:
             self._lose(job, now)
+            self._cache.put(job.key, None, now)
         else:
             self._drop(job)
             self._leave_place(job)
@@ -318,8 +327,7 @@ class WorkerCore:
     @property
     def unstopped(self) -> int:
         """How many handlers were asked to stop and go on, with their places or without."""
-        strays = sum(service.strays for service in self._services.values())
-        return strays + sum(job.cancelled and job.begun for job in self._jobs.values())
+        return len(self._strays) + sum(job.cancelled and job.begun for job in self._jobs.values())
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -327,17 +335,18 @@ class WorkerCore:
         self._cache.validate_state()
         self._timers.validate_state({job: job.timer for job in self._jobs.values()})
         assert set(self._starts) <= set(self._jobs.values())
+        assert not self._strays.keys() & self._jobs.keys()
+        assert not any(key in self._cache for key in self._strays)
         for key, job in self._jobs.items():
             assert job.key == key == key_of(job.request.sender, job.request.id)
             assert key not in self._cache
             assert job.service is self._services[job.request.service]
             assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
             assert job.running or not (job.cancelled or job.begun)
-            assert not job.let_go
         for service in self._services.values():
             jobs = [job for job in self._jobs.values() if job.service is service]
             assert service.running == sum(job.running for job in jobs) <= service.concurrency
-            assert 0 <= service.strays <= service.strays_max
+            assert service.strays == sum(job.service is service for job in self._strays.values()) <= service.strays_max
             assert set(service.queue) == {job for job in jobs if not job.running}
             assert len(service.queue) <= service.concurrency + len(links)
             assert not service.queue or service.running == service.concurrency
@@ -452,24 +461,25 @@ class WorkerCore:
             place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
             self._links.events.add(WARNING, f"{text}: {place}")
         if may_go:
-            job.let_go = True
+            self._strays[job.key] = job
             job.service.strays += 1
             self._lose(job, now)
             self._start_waiting(job.service, now)
         else:
             job.timer = self._timers.add(job, now + STRAY_AGAIN_S)
 
-    def _was_let_go(self, job: Job) -> bool:
-        """Whether a handler that has ended had lost its place before."""
-        if job.let_go:
-            job.service.strays -= 1
-        return job.let_go
+    def _end_stray(self, job: Job, now: float) -> bool:
+        """Whether a handler that has ended had lost its place before; then all are told already."""
+        if self._strays.pop(job.key, None) is None:
+            return False
+        job.service.strays -= 1
+        self._cache.put(job.key, None, now)
+        return True
 
     def _lose(self, job: Job, now: float) -> None:
         """A job whose handler has begun is over without an outcome."""
         self._drop(job)
         self._leave_place(job)
-        self._cache.put(job.key, None, now)
         for arrival in job.arrivals:
             self._answer(LOST, 0, job.request.id, arrival, now)
 

@@ -409,6 +409,20 @@ class TestOverdue:
         assert answer_of(rig["a"], tag).command == LOST
         assert len(rig.jobs) == 1
 
+    def test_it_is_remembered_from_its_end_on(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 1}, settings=Settings(dedup_s=2.0))
+        rig["a"].ask(1, time_ms=1_000)
+        for _ in range(3):
+            rig.advance(5.0)
+            rig["a"].answers()
+            tag = rig["a"].ask(1)
+            assert answer_of(rig["a"], tag).command == LOST
+        rig.finish(rig.jobs[0])
+        rig.advance(1.5)
+        tag = rig["a"].ask(1)
+        assert answer_of(rig["a"], tag).command == LOST
+        assert len(rig.jobs) == 1
+
     def test_as_many_go_on_without_a_place_as_there_are_places_and_more_keep_theirs(self, make: Any) -> None:
         rig = make("a", serves={"echo": 2})
         for number in range(2):
