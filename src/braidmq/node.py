@@ -233,8 +233,6 @@ class Node:
         """
         if self._loop is None or self._draining:
             raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
-        if isinstance(payload, bytearray | memoryview):
-            payload = bytes(payload)
         loop = self._loop
         id_, end = loop.request(service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers)
         try:

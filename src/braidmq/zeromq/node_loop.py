@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from braidmq import __version__
 from braidmq.core.job import Job
@@ -101,14 +101,14 @@ class NodeLoop:
 
     def request(
         self,
-        service: str,
+        service: object,
         payload: object,
         *,
-        timeout_s: float | None,
-        attempts: int | None,
-        via: str | None,
-        headers: Mapping[Any, Any] | None,
-        wait: bool | None = None,
+        timeout_s: object = None,
+        attempts: object = None,
+        via: object = None,
+        headers: object = None,
+        wait: object = None,
         nested: bool = False,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
