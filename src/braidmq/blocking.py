@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from braidmq.errors import NodeClosed
+from braidmq.handler import H
 from braidmq.messages import Reply
-from braidmq.node import BrokerInfo, H
+from braidmq.node import BrokerInfo
 from braidmq.node import Node as AsyncNode
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile

@@ -10,12 +10,13 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
+from braidmq.handler import H, Handler, Kind, kind_of
 from braidmq.inside import Run, inside
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
@@ -27,11 +28,6 @@ from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = logging.getLogger("braidmq.node")
-
-Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
-"""Runs a request: `async def` on the event loop, `def` in a thread."""
-
-H = TypeVar("H", bound=Handler)
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
@@ -126,7 +122,8 @@ class Node:
                 `def`. It is also the credit that the brokers are granted together.
 
         Raises:
-            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running.
+            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
+                what is decorated cannot be a handler.
         """
         check_service(name)
         if not 1 <= concurrency <= CONCURRENCY_MAX:
@@ -142,7 +139,7 @@ class Node:
             raise ConfigError("declare services before the node is started")
 
         def decorate(handler: H) -> H:
-            self._services[key] = _Service(name, handler, concurrency, not inspect.iscoroutinefunction(handler))
+            self._services[key] = _Service(name, handler, concurrency, kind_of(handler) is Kind.IN_THREAD)
             return handler
 
         return decorate
