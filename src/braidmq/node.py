@@ -9,17 +9,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Final, Self
 
+from braidmq.checks import check_kind, check_wait_s
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
-from braidmq.handler import H, Handler, Kind, kind_of
+from braidmq.handler import H, Handler, Kind
 from braidmq.inside import Run, inside
-from braidmq.members import Role, check_service
+from braidmq.members import Role
 from braidmq.messages import Reply, Request
+from braidmq.services import Service, Services
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
 from braidmq.trust import joinfile, statefile
@@ -57,19 +58,6 @@ class BrokerInfo:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Service:
-    name: str
-    handler: Handler
-    concurrency: int
-    blocking: bool
-
-    def run_in_thread(self, request: Request) -> object:
-        if request.remaining <= 0.0:
-            raise _LateError
-        return self.handler(request)
-
-
 class _LateError(Exception):
     """The caller had given up before a thread came to its request."""
 
@@ -80,11 +68,13 @@ class Node:
     Args:
         join: the node's join file, or its path.
         settings: see Settings.
+        services: what the node provides, besides what is declared with its own `service`.
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it.
 
     Raises:
-        ConfigError: the join file is wrong, or a broker's.
+        ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
+            provide one of the services.
 
     Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the event loop
     in which it was started; `braidmq.blocking.Node` is for programs without one.
@@ -95,8 +85,13 @@ class Node:
         join: joinfile.JoinFile | Path | str,
         *,
         settings: Settings | None = None,
+        services: Services | None = None,
         state: Path | str | None = None,
     ) -> None:
+        check_kind("join", join, (joinfile.JoinFile, Path, str), "the path of a join file")
+        check_kind("settings", settings, (Settings, NoneType), "a braidmq.Settings")
+        check_kind("services", services, (Services, NoneType), "a braidmq.Services")
+        check_kind("state", state, (Path, str, NoneType), "the path of a file")
         self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
@@ -106,7 +101,9 @@ class Node:
         self._state = None if state is None else Path(state)
         self._saved: tuple[bytes, ...] = ()
         self._state_complained = False
-        self._services: dict[bytes, _Service] = {}
+        self._shared = Services() if services is None else services
+        self._own = Services()
+        self._services: dict[bytes, Service] = self._offered()
         self._loop: NodeLoop | None = None
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -125,29 +122,35 @@ class Node:
             ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
                 what is decorated cannot be a handler.
         """
-        check_service(name)
-        if not 1 <= concurrency <= CONCURRENCY_MAX:
-            raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
-        key = name.encode()
-        if key in self._services:
-            raise ConfigError(f"{name} has a handler already")
-        if not self._identity.certificate.member.may_serve(name):
-            raise ConfigError(
-                f"{self.name} may not serve {name}: make a join file with --serve {name} or a pattern that covers it"
-            )
+        declare = self._own.service(name, concurrency=concurrency)
+        self._shared.check_free(name)
+        self._check_right(name)
         if self._loop is not None:
             raise ConfigError("declare services before the node is started")
+        return declare
 
-        def decorate(handler: H) -> H:
-            self._services[key] = _Service(name, handler, concurrency, kind_of(handler) is Kind.IN_THREAD)
-            return handler
+    def _offered(self) -> dict[bytes, Service]:
+        """Return what has been declared for this node so far."""
+        offered: dict[bytes, Service] = {}
+        for service in (*self._shared, *self._own):
+            self._check_right(service.name)
+            if service.name.encode() in offered:
+                raise ConfigError(f"{service.name} has a handler already")
+            offered[service.name.encode()] = service
+        return offered
 
-        return decorate
+    def _check_right(self, service: str) -> None:
+        if not self._identity.certificate.member.may_serve(service):
+            raise ConfigError(
+                f"{self.name} may not serve {service}: "
+                f"make a join file with --serve {service} or a pattern that covers it"
+            )
 
     @property
     def services(self) -> tuple[str, ...]:
         """The services that this node provides."""
-        return tuple(service.name for service in self._services.values())
+        offered = self._offered() if self._loop is None else self._services
+        return tuple(service.name for service in offered.values())
 
     @property
     def brokers(self) -> list[BrokerInfo]:
@@ -164,8 +167,9 @@ class Node:
         """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection."""
         if self._loop is not None:
             raise NodeClosed("a node is started once")
+        self._services = self._offered()
         self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
-        threads = sum(service.concurrency for service in self._services.values() if service.blocking)
+        threads = sum(service.concurrency for service in self._services.values() if service.kind is Kind.IN_THREAD)
         if threads:
             self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
         for service in self._services.values():
@@ -206,12 +210,13 @@ class Node:
     async def request(
         self,
         service: str,
-        payload: bytes = b"",
+        payload: bytes | bytearray | memoryview = b"",
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - it also bounds the request on its way, not only this wait
         attempts: int | None = None,
         via: str | None = None,
         headers: Mapping[str, str] | None = None,
+        wait: bool | None = None,
     ) -> Reply:
         """Call a service and return its reply. Cancelling the call cancels it at the worker, too.
 
@@ -222,6 +227,8 @@ class Node:
             attempts: how often the request may be sent, from 1 to 20.
             via: the name of the only broker to use.
             headers: strings that reach the handler, 16 KiB at most.
+            wait: whether to wait, within the timeout, where there is no worker for the service; else the call ends
+                as NoWorker at once. None: as the setting `wait_for_worker` says.
 
         Raises:
             ServiceError: the handler answered with an error.
@@ -235,7 +242,14 @@ class Node:
         loop = self._loop
         nested = inside(self)
         id_, end = loop.request(
-            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, nested=nested
+            service,
+            payload,
+            timeout_s=timeout,
+            attempts=attempts,
+            via=via,
+            headers=headers,
+            wait=wait,
+            nested=nested,
         )
         try:
             return await end
@@ -262,27 +276,29 @@ class Node:
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
         """Wait until every broker that is known is up or has failed once, at most `timeout` seconds."""
+        wait_s = check_wait_s(timeout)
         if self._loop is None:
             raise NodeClosed("the node is not running")
         links = self._loop.core.links.links
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(wait_s):
                 while not all(link.open or link.failure or not link.wanted for link in links.values()):
                     await self._loop.changed()
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
         """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
+        wait_s = check_wait_s(timeout)
         if self._loop is None:
             raise NodeClosed("the node is not running")
         core = self._loop.core
         asked = core.observe(self._loop.clock())
         self._loop.schedule()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(wait_s):
                 while any(link.open and link.name not in core.reports for link in asked):
                     await self._loop.changed()
         except TimeoutError:
-            _LOG.info("not every broker answered within %g s", timeout)
+            _LOG.info("not every broker answered within %g s", wait_s)
         return dict(core.reports)
 
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -369,7 +385,7 @@ class Node:
     def _stop_job(self, job: Job) -> None:
         loop, task = self._loop, self._tasks.get(job)
         assert loop is not None
-        if task is None or self._services[job.service.name].blocking:
+        if task is None or self._services[job.service.name].kind is Kind.IN_THREAD:
             return
         task.cancel()
         if not self._begun(task):  # then nothing of `_run_handler` will ever run
@@ -406,7 +422,7 @@ class Node:
         late = False
         try:
             with Run(self):
-                if service.blocking:
+                if service.kind is Kind.IN_THREAD:
                     assert self._threads is not None
                     result = await asyncio.wrap_future(self._threads.submit(_here(service), request))
                 else:
@@ -431,10 +447,16 @@ class Node:
                 loop.finish(job, outcome)
 
 
-def _here(service: _Service) -> Callable[[Request], object]:
+def _here(service: Service) -> Callable[[Request], object]:
     """Return what runs the handler of a service in a thread, in a copy of this context."""
     run = copy_context().run
-    return lambda request: run(service.run_in_thread, request)
+    return lambda request: run(_run_in_time, service.handler, request)
+
+
+def _run_in_time(handler: Handler, request: Request) -> object:
+    if request.remaining <= 0.0:
+        raise _LateError
+    return handler(request)
 
 
 def _checked(result: object, service: str) -> bytes:

@@ -7,6 +7,7 @@ the argument.
 from collections.abc import Mapping
 from typing import Final
 
+from braidmq.checks import check_number, check_whole
 from braidmq.errors import ConfigError
 from braidmq.wire.envelope import encode_headers
 
@@ -31,20 +32,15 @@ def payload_of(value: object) -> bytes:
 
 def timeout_of(value: object) -> float:
     """Return a call's time in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"timeout must be a number, not {value!r}")
-    if not 0.0 < value <= TIMEOUT_S_MAX:
+    seconds = check_number("timeout", value)
+    if not 0.0 < seconds <= TIMEOUT_S_MAX:
         raise ConfigError(f"timeout must be above 0 and at most {TIMEOUT_S_MAX:.0f} seconds, not {value!r}")
-    return float(value)
+    return float(seconds)
 
 
 def attempts_of(value: object) -> int:
     """Return how often a call may be sent."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"attempts must be a whole number, not {value!r}")
-    if not 1 <= value <= ATTEMPTS_MAX:
-        raise ConfigError(f"attempts must be between 1 and {ATTEMPTS_MAX}, not {value!r}")
-    return value
+    return check_whole("attempts", value, 1, ATTEMPTS_MAX)
 
 
 def via_of(value: object) -> str:
