@@ -1,6 +1,7 @@
 """The whole net: its authority, its brokers and its nodes."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import socket
@@ -8,6 +9,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import wait
 from pathlib import Path
 from time import monotonic
 from types import NoneType, TracebackType
@@ -84,6 +86,8 @@ class TestNet:
                 broker.launch()
             for broker in self.brokers.values():
                 broker.wait_started()
+            for broker in self.brokers.values():
+                broker.resume()  # now that all of them listen, they find each other at once
         except BaseException:
             self._end()
             raise
@@ -301,6 +305,11 @@ class TestNet:
 
     def _end(self) -> None:
         self._kill_nodes()
+        halts = []
+        for broker in self._reachable():
+            with contextlib.suppress(BraidError):  # it has ended by itself
+                halts.append(broker.begin_pause())
+        wait(halts, ANSWER_S_MAX)  # so that none of them sees another one end
         for broker in self.brokers.values():
             broker.dispose()
         if self._authority is not None:
