@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, Literal
 
 import click
@@ -16,6 +15,7 @@ import msgspec
 from braidmq.cli import complain, join_option, state_option
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.settings_options import settings_options
+from braidmq.clock import monotonic
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.node import Node

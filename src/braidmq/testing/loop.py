@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
+from braidmq.clock import monotonic
 from braidmq.core.exchange import SessionState
 from braidmq.errors import BraidError
 from braidmq.settings import Settings

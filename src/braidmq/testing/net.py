@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import wait
 from pathlib import Path
-from time import monotonic
 from types import NoneType, TracebackType
 from typing import Final, Self
 
 from braidmq.checks import check_kind, check_wait_s, check_whole
+from braidmq.clock import monotonic
 from braidmq.errors import BraidError, ConfigError
 from braidmq.members import check_name, check_pattern, check_service
 from braidmq.services import Services
@@ -244,7 +244,7 @@ class TestNet:
         give_up_at = monotonic() + check_wait_s(timeout)
         while missing := self._not_serving(service, workers, brokers):
             _check_time(give_up_at, service, missing)
-            await asyncio.sleep(POLL_S)
+            await asyncio.to_thread(threading.Event().wait, POLL_S)  # not `sleep`: asyncio's clock may be frozen
 
     def wait_served(
         self, service: str, *, workers: int = 1, brokers: Iterable[str] = (), timeout: float = ANSWER_S_MAX

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from braidmq import __version__
+from braidmq.clock import monotonic
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
@@ -62,7 +63,7 @@ class NodeLoop:
         run_job: Callable[[Job], None],
         stop_job: Callable[[Job], None],
     ) -> None:
-        self.clock = asyncio.get_running_loop().time
+        self.clock = monotonic
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
         self._identity = identity
@@ -309,7 +310,7 @@ class NodeLoop:
             return
         self._cancel_timer()
         self._timer_due = due
-        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time)
+        self._timer = self._loop.call_later(max(0.0, due - self.clock()) + TIMER_SLACK_S, self._on_time)
 
     def _on_lookup(self) -> None:
         """Called from another thread: addresses are known."""
