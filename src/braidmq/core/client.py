@@ -77,6 +77,7 @@ _RUNNING: Final = int(Progress.RUNNING)
 _QUEUED: Final = int(Progress.QUEUED)
 _SILENT: Final = int(Progress.SILENT)
 _RESULT: Final = int(Outcome.RESULT)
+_NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
 _LOST: Final = "was lost with its worker or broker, and may have been run"
 
 
@@ -432,6 +433,8 @@ class ClientCore:
         if answer.code == Reason.TOO_LARGE:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
             return
+        if answer.code in _NOBODY_THERE and self._waits_for_worker(call):
+            call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
         elif not self._is_free(call, answer.code) and not self._budget.spend(now):
@@ -518,6 +521,12 @@ class ClientCore:
             return call.waits
         setting = self._settings.wait_for_worker
         return setting == "always" or (setting == "known" and call.service in self._seen)
+
+    def _awaits_worker(self, call: Call) -> bool:
+        """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""
+        return call.stage is Stage.AWAITING or (
+            call.stage is Stage.PAUSED and call.rejection == Reason.NO_WORKER and self._waits_for_worker(call)
+        )
 
     def _must_await(self, call: Call) -> bool:
         """Whether a call has to wait, as no broker that it could be sent to reports a worker."""
@@ -742,9 +751,9 @@ class ClientCore:
             error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
         elif call.stage is Stage.QUEUED:
             error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
-        elif call.stage is Stage.AWAITING and call.flagged:
+        elif self._awaits_worker(call) and call.flagged:
             error = AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
-        elif call.stage is Stage.AWAITING:
+        elif self._awaits_worker(call):
             error = NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")
         else:
             error = DeadlineExceeded(f"{service} gave no answer in time")
