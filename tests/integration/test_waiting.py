@@ -68,7 +68,7 @@ async def test_no_call_fails_while_the_only_worker_is_restarted(how, options):
     async with TestNet(brokers=2) as net, net.node("client") as client:
         worker = net.node("worker", services=services)
         await worker.start()
-        await net.served("echo")
+        await client.request("echo", wait=True)  # now the client knows of the service
         callers = Callers(client, 10, timeout=10.0, **options)
         for _ in range(3):
             await callers.more()
@@ -76,7 +76,8 @@ async def test_no_call_fails_while_the_only_worker_is_restarted(how, options):
                 await worker.close()
             else:
                 worker.kill()
-            await asyncio.sleep(0.3)  # calls come meanwhile, and nobody is there for them
+            while any(broker.workers("echo") for broker in net.brokers.values()):
+                await asyncio.sleep(0.005)
             worker = net.node("worker", services=services)
             await worker.start()
         await callers.more()
