@@ -5,6 +5,7 @@ from time import monotonic
 
 import pytest
 
+from async_tests import until
 from braidmq import Node, NoWorker, Services, Settings
 from braidmq.testing import TestNet
 from processes import LiveNet, complaint
@@ -76,8 +77,7 @@ async def test_no_call_fails_while_the_only_worker_is_restarted(how, options):
                 await worker.close()
             else:
                 worker.kill()
-            while any(broker.workers("echo") for broker in net.brokers.values()):
-                await asyncio.sleep(0.005)
+            await until(lambda: not any(broker.workers("echo") for broker in net.brokers.values()))
             worker = net.node("worker", services=services)
             await worker.start()
         await callers.more()
