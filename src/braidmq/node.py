@@ -22,6 +22,7 @@ from braidmq.members import Role
 from braidmq.messages import Reply, Request
 from braidmq.services import Service, Services
 from braidmq.settings import Settings
+from braidmq.stderr import StderrHandler
 from braidmq.threads import DaemonThreads
 from braidmq.trust import joinfile, statefile
 from braidmq.wire.control import Report
@@ -336,7 +337,12 @@ class Node:
         _LOG.info("%s has ended", self.name)
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
+        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.
+
+        A program that has not configured `logging` gets the log on stderr, from INFO on, as `braidmq serve` writes it.
+        """
+        if not _LOG.hasHandlers():
+            logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
         asyncio.run(self.run_until_signal())
 
     # -- what is remembered between two runs
