@@ -117,7 +117,7 @@ class Node:
         Args:
             name: the service; this node's certificate must allow it to serve it.
             concurrency: how many requests run at once, from 1 to 10,000: tasks for `async def`, threads for
-                `def`. It is also the credit that the brokers are granted together.
+                `def`. It is also the credit that the brokers with requests share.
 
         Raises:
             ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or

@@ -51,7 +51,7 @@ class Services:
         Args:
             name: of the service: 1 to 127 letters, digits, '.', '_', '-', '/' or ':'.
             concurrency: how many requests run at once at each node, from 1 to 10,000: tasks for `async def`, threads
-                for `def`. It is also the credit that the brokers are granted together.
+                for `def`. It is also the credit that the brokers with requests share.
 
         Raises:
             ConfigError: the name or the number is wrong, the service has a handler already, or what is decorated
