@@ -17,14 +17,14 @@ class Service:
     Attributes:
         name: what callers call it.
         handler: what handles a request.
-        concurrency: how many requests run at once.
         kind: where the handler is called.
+        concurrency: how many requests run at once.
     """
 
     name: str
     handler: Handler
-    concurrency: int
     kind: Kind
+    concurrency: int
 
 
 class Services:
@@ -65,7 +65,7 @@ class Services:
 
         def decorate(handler: H) -> H:
             self.check_free(name)
-            self._declared[name] = Service(name, handler, concurrency, kind_of(handler))
+            self._declared[name] = Service(name, handler, kind_of(handler), concurrency)
             return handler
 
         return decorate

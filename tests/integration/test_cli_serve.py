@@ -86,6 +86,25 @@ def test_services_of_a_module_are_served_by_the_node_of_the_join_file(net, app):
     assert net.call("echo", "hello").stdout == b"hello"
 
 
+def test_settings_may_be_given_for_services_and_for_a_command(live, app, tmp_path):
+    """One byte more than the usual limit of 1 MiB comes back, where brokers and callers allow it, too."""
+    (app / "app.py").write_text(SERVICES)
+    large = ("--set", "payload_bytes_max=1048577")
+    live.add_members("b1")
+    live.broker("b1", *large)
+    live.serve("app:services", *large, cwd=app)
+    live.serve("--service", "cat", "--exec", "cat", *large)
+    (tmp_path / "payload").write_bytes(bytes(1_048_577))
+    for service in ("echo", "cat"):
+        live.wait_for_workers(service)
+        result = live.call(service, f"@{tmp_path / 'payload'}", *large)
+        assert (result.returncode, len(result.stdout)) == (0, 1_048_577)
+
+
+def test_a_setting_that_is_none_is_exit_code_2(net, app):
+    assert "sets nothing" in complaint(net.run("serve", "app:services", "--set", "x=1"), 2)
+
+
 def test_services_need_a_join_file_that_allows_them(net, app, monkeypatch):
     monkeypatch.chdir(app)
     (app / "app.py").write_text(SERVICES)
@@ -98,6 +117,8 @@ def test_services_remember_brokers_and_a_node_has_a_state_file_of_its_own(net, a
     monkeypatch.chdir(app)
     said = complaint(net.run("serve", "app:node", "--join", net.join("worker"), "--state", app / "state"), 2)
     assert "write Node(..., state=FILE) there" in said
+    said = complaint(net.run("serve", "app:node", "--join", net.join("worker"), "--set", "dedup_s=1"), 2)
+    assert "which knows its settings" in said
     (app / "app.py").write_text(SERVICES)
     net.serve("app:services", "--state", app / "state", cwd=app)
     wait_until((app / "state").exists, "a state file")

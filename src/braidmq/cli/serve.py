@@ -4,17 +4,20 @@ import asyncio
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import click
 
 from braidmq.cli import join_option, state_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
 from braidmq.exec_handler import ExecHandler
 from braidmq.node import Node
 from braidmq.services import Services
+from braidmq.settings import Settings
 
 _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 
@@ -30,12 +33,15 @@ _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
     type=int,
     help="How many such commands run at once.  [default: the number of CPUs]",
 )
+@settings_options
 @state_option
 @log_level_option
 def serve(
     target: str | None,
     join: Path | None,
     *,
+    preset: Literal["lan", "wan", "test"],
+    assignments: Sequence[str],
     state: Path | None,
     service: str | None,
     command: str | None,
@@ -59,33 +65,37 @@ def serve(
     """
     if target is not None and (service or command or concurrency is not None):
         raise click.UsageError("MODULE:NAME goes without --service, --exec and --concurrency")
+    settings = Settings.parse(assignments, preset)
     log_to_stderr(log_level)
     if target is not None:
-        _node_of(target, join, state).run()
+        _node_of(target, join, settings, state).run()
         return
     if service is None or command is None:
         raise click.UsageError("Name MODULE:NAME, or --service and --exec")
     if join is None:
         raise click.UsageError(_NO_JOIN)
-    node = Node(join, state=state)
+    node = Node(join, settings=settings, state=state)
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)
     asyncio.run(node.run_until_signal(handler.kill_all))
 
 
-def _node_of(target: str, join: Path | None, state: Path | None) -> Node:
+def _node_of(target: str, join: Path | None, settings: Settings, state: Path | None) -> Node:
     """Return the node that MODULE:NAME names, or one that provides the services that it names."""
     if join is not None:
         os.environ["BRAIDMQ_JOIN"] = str(join)
     named = load(target)
     if isinstance(named, Node):
-        if state is not None:
-            raise click.UsageError(f"{target} is a node, which knows its state file: write Node(..., state=FILE) there")
+        if state is not None or settings != Settings():
+            raise click.UsageError(
+                f"{target} is a node, which knows its settings and state file: write Node(..., state=FILE) there, or "
+                "name a braidmq.Services"
+            )
         return named
     if join is None:
         raise click.UsageError(_NO_JOIN)
-    return Node(join, services=named, state=state)
+    return Node(join, settings=settings, services=named, state=state)
 
 
 def load(target: str) -> Node | Services:
