@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from braidmq.messages import Reply, Request
     from braidmq.node import BrokerInfo, Node
+    from braidmq.services import Services
     from braidmq.settings import Settings
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Request",
     "RequestError",
     "ServiceError",
+    "Services",
     "Settings",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "Node": "braidmq.node",
     "Reply": "braidmq.messages",
     "Request": "braidmq.messages",
+    "Services": "braidmq.services",
     "Settings": "braidmq.settings",
 }
 

@@ -13,6 +13,7 @@ from braidmq.handler import H
 from braidmq.messages import Reply
 from braidmq.node import BrokerInfo
 from braidmq.node import Node as AsyncNode
+from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire.control import Report
@@ -28,9 +29,14 @@ class Node:
     """
 
     def __init__(
-        self, join: JoinFile | Path | str, *, settings: Settings | None = None, state: Path | str | None = None
+        self,
+        join: JoinFile | Path | str,
+        *,
+        settings: Settings | None = None,
+        services: Services | None = None,
+        state: Path | str | None = None,
     ) -> None:
-        self._node = AsyncNode(join, settings=settings, state=state)
+        self._node = AsyncNode(join, settings=settings, services=services, state=state)
         self.name = self._node.name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -85,16 +91,19 @@ class Node:
     def request(
         self,
         service: str,
-        payload: bytes = b"",
+        payload: bytes | bytearray | memoryview = b"",
         *,
         timeout: float | None = None,
         attempts: int | None = None,
         via: str | None = None,
         headers: Mapping[str, str] | None = None,
+        wait: bool | None = None,
     ) -> Reply:
         """See `braidmq.Node.request`."""
         return self._run(
-            self._node.request(service, payload, timeout=timeout, attempts=attempts, via=via, headers=headers)
+            self._node.request(
+                service, payload, timeout=timeout, attempts=attempts, via=via, headers=headers, wait=wait
+            )
         )
 
     def connected(self) -> None:

@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 def check_name(name: str) -> str:
     """Return `name` if it can name a member, else raise ConfigError."""
-    if not _NAME.match(name):
+    if not isinstance(name, str) or not _NAME.match(name):
         raise ConfigError(
             f"{name!r} cannot name a member: use 1 to {NAME_BYTES_MAX} letters, digits, '.', '_' or '-', "
             "beginning with a letter or digit"
@@ -37,7 +37,7 @@ def check_name(name: str) -> str:
 
 def check_service(service: str) -> str:
     """Return `service` if it can name a service, else raise ConfigError."""
-    if not is_service(service):
+    if not isinstance(service, str) or not is_service(service):
         raise ConfigError(
             f"{service!r} cannot name a service: use 1 to {SERVICE_BYTES_MAX} letters, digits, '.', '_', '-', "
             "'/' or ':', beginning with a letter or digit"
@@ -52,7 +52,7 @@ def is_service(service: str) -> bool:
 
 def check_pattern(pattern: str) -> str:
     """Return `pattern` if it is a service name, a prefix ending in `*`, or `*`; else raise ConfigError."""
-    if not _PATTERN.match(pattern):
+    if not isinstance(pattern, str) or not _PATTERN.match(pattern):
         raise ConfigError(
             f"{pattern!r} is not a pattern: write a service name, a prefix with '*' at its end (orders.*), or '*'"
         )

@@ -7,18 +7,21 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Final, Self
 
+from braidmq.checks import check_kind, check_wait_s
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
-from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
-from braidmq.handler import H, kind_of
-from braidmq.members import Role, check_service
+from braidmq.handler import H
+from braidmq.inside import inside
+from braidmq.members import Role
 from braidmq.messages import Reply
-from braidmq.running import Running, Service
+from braidmq.running import Running
+from braidmq.services import Service, Services
 from braidmq.settings import Settings
+from braidmq.stderr import StderrHandler
 from braidmq.trust import joinfile, statefile
 from braidmq.wire.control import Report
 from braidmq.zeromq.node_loop import NodeLoop
@@ -57,11 +60,13 @@ class Node:
     Args:
         join: the node's join file, or its path.
         settings: see Settings.
+        services: what the node provides, besides what is declared with its own `service`.
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it.
 
     Raises:
-        ConfigError: the join file is wrong, or a broker's.
+        ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
+            provide one of the services.
 
     Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the event loop
     in which it was started; `braidmq.blocking.Node` is for programs without one.
@@ -72,8 +77,13 @@ class Node:
         join: joinfile.JoinFile | Path | str,
         *,
         settings: Settings | None = None,
+        services: Services | None = None,
         state: Path | str | None = None,
     ) -> None:
+        check_kind("join", join, (joinfile.JoinFile, Path, str), "the path of a join file")
+        check_kind("settings", settings, (Settings, NoneType), "a braidmq.Settings")
+        check_kind("services", services, (Services, NoneType), "a braidmq.Services")
+        check_kind("state", state, (Path, str, NoneType), "the path of a file")
         self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
@@ -83,7 +93,9 @@ class Node:
         self._state = None if state is None else Path(state)
         self._saved: tuple[bytes, ...] = ()
         self._state_complained = False
-        self._services: dict[bytes, Service] = {}
+        self._shared = Services() if services is None else services
+        self._own = Services()
+        self._services: dict[bytes, Service] = self._offered()
         self._loop: NodeLoop | None = None
         self._tasks: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -95,35 +107,41 @@ class Node:
         Args:
             name: the service; this node's certificate must allow it to serve it.
             concurrency: how many requests run at once, from 1 to 10,000: tasks for `async def`, threads for
-                `def`. It is also the credit that the brokers are granted together.
+                `def`. It is also the credit that the brokers with requests share.
 
         Raises:
             ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
                 what is decorated cannot be a handler.
         """
-        check_service(name)
-        if not 1 <= concurrency <= CONCURRENCY_MAX:
-            raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
-        key = name.encode()
-        if key in self._services:
-            raise ConfigError(f"{name} has a handler already")
-        if not self._identity.certificate.member.may_serve(name):
-            raise ConfigError(
-                f"{self.name} may not serve {name}: make a join file with --serve {name} or a pattern that covers it"
-            )
+        declare = self._own.service(name, concurrency=concurrency)
+        self._shared.check_free(name)
+        self._check_right(name)
         if self._loop is not None:
             raise ConfigError("declare services before the node is started")
+        return declare
 
-        def decorate(handler: H) -> H:
-            self._services[key] = Service(name, handler, kind_of(handler), concurrency)
-            return handler
+    def _offered(self) -> dict[bytes, Service]:
+        """Return what has been declared for this node so far."""
+        offered: dict[bytes, Service] = {}
+        for service in (*self._shared, *self._own):
+            self._check_right(service.name)
+            if service.name.encode() in offered:
+                raise ConfigError(f"{service.name} has a handler already")
+            offered[service.name.encode()] = service
+        return offered
 
-        return decorate
+    def _check_right(self, service: str) -> None:
+        if not self._identity.certificate.member.may_serve(service):
+            raise ConfigError(
+                f"{self.name} may not serve {service}: "
+                f"make a join file with --serve {service} or a pattern that covers it"
+            )
 
     @property
     def services(self) -> tuple[str, ...]:
         """The services that this node provides."""
-        return tuple(service.name for service in self._services.values())
+        offered = self._offered() if self._loop is None else self._services
+        return tuple(service.name for service in offered.values())
 
     @property
     def brokers(self) -> list[BrokerInfo]:
@@ -140,8 +158,9 @@ class Node:
         """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection."""
         if self._loop is not None:
             raise NodeClosed("a node is started once")
+        self._services = self._offered()
         self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
-        self._tasks = Running(self.name, self._services, self._loop, self.settings.payload_bytes_max)
+        self._tasks = Running(self, self.name, self._services, self._loop, self.settings.payload_bytes_max)
         for service in self._services.values():
             self._loop.core.worker.offer(service.name, service.concurrency)
         self._saved = self._recall()
@@ -176,12 +195,13 @@ class Node:
     async def request(
         self,
         service: str,
-        payload: bytes = b"",
+        payload: bytes | bytearray | memoryview = b"",
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - it also bounds the request on its way, not only this wait
         attempts: int | None = None,
         via: str | None = None,
         headers: Mapping[str, str] | None = None,
+        wait: bool | None = None,
     ) -> Reply:
         """Call a service and return its reply. Cancelling the call cancels it at the worker, too.
 
@@ -192,6 +212,8 @@ class Node:
             attempts: how often the request may be sent, from 1 to 20.
             via: the name of the only broker to use.
             headers: strings that reach the handler, 16 KiB at most.
+            wait: whether to wait, within the timeout, where there is no worker for the service; else the call ends
+                as NoWorker at once. None: as the setting `wait_for_worker` says.
 
         Raises:
             ServiceError: the handler answered with an error.
@@ -202,10 +224,18 @@ class Node:
         """
         if self._loop is None or self._draining:
             raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
-        if isinstance(payload, bytearray | memoryview):
-            payload = bytes(payload)
         loop = self._loop
-        id_, end = loop.request(service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers)
+        nested = inside(self)
+        id_, end = loop.request(
+            service,
+            payload,
+            timeout_s=timeout,
+            attempts=attempts,
+            via=via,
+            headers=headers,
+            wait=wait,
+            nested=nested,
+        )
         try:
             return await end
         except BaseException:
@@ -231,27 +261,29 @@ class Node:
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
         """Wait until every broker that is known is up or has failed once, at most `timeout` seconds."""
+        wait_s = check_wait_s(timeout)
         if self._loop is None:
             raise NodeClosed("the node is not running")
         links = self._loop.core.links.links
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(wait_s):
                 while not all(link.open or link.failure or not link.wanted for link in links.values()):
                     await self._loop.changed()
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
         """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
+        wait_s = check_wait_s(timeout)
         if self._loop is None:
             raise NodeClosed("the node is not running")
         core = self._loop.core
         asked = core.observe(self._loop.clock())
         self._loop.schedule()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(wait_s):
                 while any(link.open and link.name not in core.reports for link in asked):
                     await self._loop.changed()
         except TimeoutError:
-            _LOG.info("not every broker answered within %g s", timeout)
+            _LOG.info("not every broker answered within %g s", wait_s)
         return dict(core.reports)
 
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -289,7 +321,12 @@ class Node:
         _LOG.info("%s has ended", self.name)
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
+        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.
+
+        A program that has not configured `logging` gets the log on stderr, from INFO on, as `braidmq serve` writes it.
+        """
+        if not _LOG.hasHandlers():
+            logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
         asyncio.run(self.run_until_signal())
 
     # -- what is remembered between two runs

@@ -6,9 +6,9 @@ says is a hint, never trusted. The functions block; call them in a thread.
 
 import socket
 from ipaddress import IPv4Address, IPv6Address
-from time import monotonic
 from typing import Any, Final, NamedTuple
 
+from braidmq.clock import monotonic
 from braidmq.errors import BraidError
 
 ADDRESSES_MAX: Final = 16

@@ -5,17 +5,18 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from time import monotonic
 from typing import Any, Final
 
+from braidmq.clock import monotonic
 from braidmq.core.job import RUNS_PER_PLACE, Job
 from braidmq.errors import BraidError, ServiceError
-from braidmq.handler import Handler, Kind
+from braidmq.handler import Kind
+from braidmq.inside import Run
 from braidmq.messages import Request
 from braidmq.outcome import Answer, of_error, of_result
+from braidmq.services import Service
 from braidmq.threads import DaemonThreads, NoThreadError
 from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
@@ -26,23 +27,6 @@ AWAITS_MAX: Final = 8
 """How often what a handler returns may turn out to be one more thing to await: wrappers around wrappers."""
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service of a node.
-
-    Attributes:
-        name: what callers call.
-        handler: runs its requests.
-        kind: where.
-        concurrency: how many run at once.
-    """
-
-    name: str
-    handler: Handler
-    kind: Kind
-    concurrency: int
 
 
 class _NotRun(Enum):
@@ -87,14 +71,18 @@ class Running:
     """The jobs of one node that run. All methods belong to the event loop in which it was made.
 
     Args:
-        node: the node's name.
+        node: whose jobs they are.
+        name: the node's name.
         services: its services, by their names on the wire.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
     """
 
-    def __init__(self, node: str, services: Mapping[bytes, Service], loop: NodeLoop, error_bytes_max: int) -> None:
+    def __init__(
+        self, node: object, name: str, services: Mapping[bytes, Service], loop: NodeLoop, error_bytes_max: int
+    ) -> None:
         self._node = node
+        self._name = name
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
@@ -102,7 +90,7 @@ class Running:
         self._context = contextvars.copy_context()
         self._runs: dict[Job, _Run] = {}
         blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
-        self._threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{node}")
+        self._threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
         self._threads_lack = False
 
     def __len__(self) -> int:
@@ -157,10 +145,11 @@ class Running:
         service = self._services[job.request.service]
         request = self._request_of(job, service, headers)
         outcome: Answer | _NotRun | None
-        if service.kind is Kind.ON_LOOP:
-            outcome = await self._await(run, request, service.handler)
-        else:
-            outcome = await self._in_thread(run, request, service.handler)
+        with Run(self._node):
+            if service.kind is Kind.ON_LOOP:
+                outcome = await self._await(run, request, service.handler)
+            else:
+                outcome = await self._in_thread(run, request, service.handler)
         del self._runs[job]
         if outcome is _NotRun.LATE:
             self._loop.refuse(job)
@@ -174,7 +163,7 @@ class Running:
         return Request(
             sent.payload,
             sent.sender.decode("ascii", "replace"),
-            self._node,
+            self._name,
             service.name,
             sent.id,
             sent.flags & _DUPLICATE != 0,
@@ -229,7 +218,7 @@ class Running:
         """Tell the log that threads are lacking, once until one has started."""
         if not self._threads_lack:
             self._threads_lack = True
-            _LOG.warning("%s has no thread for requests of %s, and gives them back: %s", self._node, service, why)
+            _LOG.warning("%s has no thread for requests of %s, and gives them back: %s", self._name, service, why)
 
     def _block(
         self, run: _Run, request: Request, handler: Callable[[Request], object]

@@ -37,7 +37,8 @@ class Settings:
     dead one. At least three round trips."""
 
     attempts: int = _knob(3, 1, 20)
-    """How often a request may leave this node, the first time included."""
+    """How often a request may leave this node, the first time included. What was refused for want of a worker does not
+    count for a call that waits for one."""
 
     wait_for_worker: Literal["known", "always", "never"] = "known"
     """Whether a call waits within its deadline where there is no worker for its service, or ends as NoWorker at once.

@@ -9,8 +9,9 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
+
+from braidmq.clock import monotonic
 
 BYTES_MAX: Final = 1024 * 1024
 """What waits to be written: some thousand lines, a burst of them while a disk or a terminal is slow."""

@@ -23,6 +23,18 @@ async def echo(request):
 """
 
 
+SERVICES = """
+from braidmq import Services
+
+services = Services()
+
+
+@services.service("echo")
+async def echo(request):
+    return request.payload
+"""
+
+
 @pytest.fixture
 def net(live):
     live.add_members("b1")
@@ -66,6 +78,52 @@ def test_a_node_of_a_package_is_served(net, app):
     net.wait_for_workers("echo")
 
 
+def test_services_of_a_module_are_served_by_the_node_of_the_join_file(net, app):
+    (app / "app.py").write_text(SERVICES)
+    worker = net.serve("app:services", cwd=app)
+    worker.wait_for_line("worker serves echo")
+    net.wait_for_workers("echo")
+    assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_settings_may_be_given_for_services_and_for_a_command(live, app, tmp_path):
+    """One byte more than the usual limit of 1 MiB comes back, where brokers and callers allow it, too."""
+    (app / "app.py").write_text(SERVICES)
+    large = ("--set", "payload_bytes_max=1048577")
+    live.add_members("b1")
+    live.broker("b1", *large)
+    live.serve("app:services", *large, cwd=app)
+    live.serve("--service", "cat", "--exec", "cat", *large)
+    (tmp_path / "payload").write_bytes(bytes(1_048_577))
+    for service in ("echo", "cat"):
+        live.wait_for_workers(service)
+        result = live.call(service, f"@{tmp_path / 'payload'}", *large)
+        assert (result.returncode, len(result.stdout)) == (0, 1_048_577)
+
+
+def test_a_setting_that_is_none_is_exit_code_2(net, app):
+    assert "sets nothing" in complaint(net.run("serve", "app:services", "--set", "x=1"), 2)
+
+
+def test_services_need_a_join_file_that_allows_them(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    (app / "app.py").write_text(SERVICES)
+    assert "Missing option '--join'" in complaint(net.run("serve", "app:services"), 2)
+    said = complaint(net.run("serve", "app:services", "--join", net.join("client")), 2)
+    assert "client may not serve echo: make a join file with --serve echo" in said
+
+
+def test_services_remember_brokers_and_a_node_has_a_state_file_of_its_own(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    said = complaint(net.run("serve", "app:node", "--join", net.join("worker"), "--state", app / "state"), 2)
+    assert "write Node(..., state=FILE) there" in said
+    said = complaint(net.run("serve", "app:node", "--join", net.join("worker"), "--set", "dedup_s=1"), 2)
+    assert "which knows its settings" in said
+    (app / "app.py").write_text(SERVICES)
+    net.serve("app:services", "--state", app / "state", cwd=app)
+    wait_until((app / "state").exists, "a state file")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_exit_code_0(net, app, number):
     worker = net.serve("app:node", cwd=app)
@@ -79,10 +137,10 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("app", "write MODULE:NODE"),
-        ("app:", "write MODULE:NODE"),
-        (":node", "write MODULE:NODE"),
-        ("a-b:node", "write MODULE:NODE"),
+        ("app", "write MODULE:NAME"),
+        ("app:", "write MODULE:NAME"),
+        (":node", "write MODULE:NAME"),
+        ("a-b:node", "write MODULE:NAME"),
         ("app.py:node", "there is no module 'app.py'"),
         ("nothing:node", "there is no module 'nothing'"),
         ("nothing.below:node", "there is no module 'nothing'"),
@@ -224,9 +282,9 @@ def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number
         (["--service", "a b", "--exec", "cat"], "cannot name a service"),
         (["--service", "run", "--exec", "cat", "--concurrency", "0"], "concurrency must be between 1 and 10000"),
         (["--service", "run", "--exec", "cat", "--concurrency", "many"], "--help"),
-        (["--service", "run"], "Name MODULE:NODE, or --service and --exec"),
-        (["--exec", "cat"], "Name MODULE:NODE, or --service and --exec"),
-        ([], "Name MODULE:NODE, or --service and --exec"),
+        (["--service", "run"], "Name MODULE:NAME, or --service and --exec"),
+        (["--exec", "cat"], "Name MODULE:NAME, or --service and --exec"),
+        ([], "Name MODULE:NAME, or --service and --exec"),
         (["app:node", "--exec", "cat"], "goes without --service, --exec and --concurrency"),
         (["app:node", "other:node"], "--help"),
     ],

@@ -34,6 +34,7 @@ class Attempt:
         epoch: the session that it came over.
         rejected: whether the broker has said, over that session, that it was not run.
         lost: whether the broker has said that it may have been run.
+        uncounted: whether it has said so because no worker was there.
     """
 
     broker: Broker
@@ -41,6 +42,7 @@ class Attempt:
     epoch: int
     rejected: bool = False
     lost: bool = False
+    uncounted: bool = False
 
     @property
     def reachable(self) -> bool:
@@ -55,6 +57,11 @@ class Asked:
     attempts_max: int
     attempts: list[Attempt] = field(default_factory=list)
     cancelled: bool = False
+
+    @property
+    def counted(self) -> int:
+        """How many attempts count, at least."""
+        return sum(not attempt.uncounted for attempt in self.attempts)
 
 
 class ClientMachine(RuleBasedStateMachine):
@@ -155,7 +162,8 @@ class ClientMachine(RuleBasedStateMachine):
         attempt = self.any_attempt(pick)
         if attempt.reachable:
             attempt.rejected = True
-            self.free += reason == Reason.DRAINING
+            attempt.uncounted |= reason in (Reason.NO_WORKER, Reason.DRAINING)
+            self.free += attempt.uncounted
         attempt.broker.reject(attempt.request, reason, retry_after_ms=after_ms)
 
     @precondition(was_asked)
@@ -269,7 +277,7 @@ class ClientMachine(RuleBasedStateMachine):
             if self.everything_read and asked.attempts and not open_before and len(asked.attempts) == 1:
                 assert flagged <= (asked.attempts[0] in self.silent()), "a flag without a reason"
             asked.attempts.append(Attempt(broker, request, broker.epochs[request.tag]))
-            assert len(asked.attempts) <= asked.attempts_max, "I4: attempts"
+            assert asked.counted <= asked.attempts_max, "I4: attempts"
 
     def silent(self) -> list[Attempt]:
         """Return the attempts that may have counted as unknown before they were rejected."""
@@ -299,7 +307,7 @@ class ClientMachine(RuleBasedStateMachine):
                 assert outcome.payload == outcome.original_id == id_, "I2"
             elif isinstance(outcome, RequestError):
                 assert outcome.request_id == id_
-                assert len(asked.attempts) <= outcome.attempts <= asked.attempts_max
+                assert asked.counted <= outcome.attempts <= asked.attempts_max
                 if not outcome.maybe_executed:
                     assert all(attempt.rejected for attempt in asked.attempts), "a broken promise"
             latest = asked.deadline + LATENESS_S

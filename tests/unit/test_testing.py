@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import threading
@@ -83,6 +84,13 @@ def test_twenty_nets_leave_no_thread_descriptor_or_file_behind():
     assert threading.active_count() == threads
     assert descriptors() == files
     assert not any(place.exists() for place in places)
+
+
+def test_a_healthy_net_warns_of_nothing(caplog):
+    for _ in range(5):
+        with TestNet(brokers=5) as net:
+            use(net)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_nodes_that_were_left_running_are_ended():

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, Literal
 
 import click
@@ -16,6 +15,7 @@ import msgspec
 from braidmq.cli import complain, join_option, state_option
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.settings_options import settings_options
+from braidmq.clock import monotonic
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.node import Node
@@ -55,6 +55,11 @@ class _Call(click.Command):
 @click.option("--timeout", metavar="S", type=float, help="Seconds until the call gives up, over all attempts.")
 @click.option("--attempts", metavar="N", type=int, help="How often the request may be sent.")
 @click.option("--via", metavar="BROKER", help="The name of the only broker to use.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Whether to wait, within the timeout, where there is no worker.  [default: as wait_for_worker says]",
+)
 @click.option("--header", "headers", metavar="K=V", multiple=True, help="A header for the handler. May be repeated.")
 @settings_options
 @state_option
@@ -67,6 +72,7 @@ def call(
     timeout: float | None,
     attempts: int | None,
     via: str | None,
+    wait: bool | None,
     headers: Sequence[str],
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
@@ -88,7 +94,9 @@ def call(
         async with node:
             if not node.brokers:
                 raise NoBroker(f"{join} names no broker: add one with `braidmq add broker`, and copy the file again")
-            return await node.request(service, sent, timeout=timeout, attempts=attempts, via=via, headers=named)
+            return await node.request(
+                service, sent, timeout=timeout, attempts=attempts, via=via, headers=named, wait=wait
+            )
 
     began = monotonic()
     try:

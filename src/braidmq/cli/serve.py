@@ -1,29 +1,29 @@
-"""``serve``: run the services of a Node object, or a command as a service, until SIGTERM or SIGINT."""
+"""``serve``: run the services of a Services or Node object, or a command as a service, until SIGTERM or SIGINT."""
 
 import asyncio
 import importlib
-import logging
 import os
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import click
 
 from braidmq.cli import join_option, state_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
 from braidmq.exec_handler import ExecHandler
 from braidmq.node import Node
+from braidmq.services import Services
+from braidmq.settings import Settings
 
-_LOG = logging.getLogger("braidmq.serve")
-
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 
 
 @click.command("serve")
-@click.argument("target", metavar="[MODULE:NODE]", required=False)
+@click.argument("target", metavar="[MODULE:NAME]", required=False)
 @join_option(required=False)
 @click.option("--service", metavar="NAME", help="The service that --exec provides.")
 @click.option("--exec", "command", metavar="CMD", help="A command to run per request. No shell runs it.")
@@ -33,23 +33,28 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
     type=int,
     help="How many such commands run at once.  [default: the number of CPUs]",
 )
+@settings_options
 @state_option
 @log_level_option
 def serve(
     target: str | None,
     join: Path | None,
     *,
+    preset: Literal["lan", "wan", "test"],
+    assignments: Sequence[str],
     state: Path | None,
     service: str | None,
     command: str | None,
     concurrency: int | None,
     log_level: str,
 ) -> None:
-    """Run the services of a node.
+    """Run services.
 
-    MODULE:NODE is a module, looked for in the current directory first, and a braidmq.Node in it. --join sets
-    $BRAIDMQ_JOIN before the module is imported, so that it can say Node(os.environ["BRAIDMQ_JOIN"]); a module that
-    knows its join file needs no --join.
+    MODULE:NAME is a module, looked for in the current directory first, and a braidmq.Services in it, which a node of
+    the --join file then provides.
+
+    It may be a braidmq.Node as well. --join sets $BRAIDMQ_JOIN before the module is imported, so that it can say
+    Node(os.environ["BRAIDMQ_JOIN"]); a module that knows its join file needs no --join.
 
     With --service and --exec, a command runs for each request: it gets the payload on stdin, and what it writes to
     stdout is the reply. An exit status other than 0 is an error for the caller, with the last lines of stderr. Its
@@ -59,35 +64,49 @@ def serve(
     SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
     """
     if target is not None and (service or command or concurrency is not None):
-        raise click.UsageError("MODULE:NODE goes without --service, --exec and --concurrency")
-    if target is not None and state is not None:
-        raise click.UsageError("MODULE:NODE goes without --state: write Node(..., state=FILE) in the module")
+        raise click.UsageError("MODULE:NAME goes without --service, --exec and --concurrency")
+    settings = Settings.parse(assignments, preset)
     log_to_stderr(log_level)
     if target is not None:
-        if join is not None:
-            os.environ["BRAIDMQ_JOIN"] = str(join)
-        load_node(target).run()
+        _node_of(target, join, settings, state).run()
         return
     if service is None or command is None:
-        raise click.UsageError("Name MODULE:NODE, or --service and --exec")
+        raise click.UsageError("Name MODULE:NAME, or --service and --exec")
     if join is None:
-        raise click.UsageError("Missing option '--join' (env var: 'BRAIDMQ_JOIN')")
-    node = Node(join, state=state)
+        raise click.UsageError(_NO_JOIN)
+    node = Node(join, settings=settings, state=state)
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)
     asyncio.run(node.run_until_signal(handler.kill_all))
 
 
-def load_node(target: str) -> Node:
-    """Return the node that MODULE:NODE names.
+def _node_of(target: str, join: Path | None, settings: Settings, state: Path | None) -> Node:
+    """Return the node that MODULE:NAME names, or one that provides the services that it names."""
+    if join is not None:
+        os.environ["BRAIDMQ_JOIN"] = str(join)
+    named = load(target)
+    if isinstance(named, Node):
+        if state is not None or settings != Settings():
+            raise click.UsageError(
+                f"{target} is a node, which knows its settings and state file: write Node(..., state=FILE) there, or "
+                "name a braidmq.Services"
+            )
+        return named
+    if join is None:
+        raise click.UsageError(_NO_JOIN)
+    return Node(join, settings=settings, services=named, state=state)
+
+
+def load(target: str) -> Node | Services:
+    """Return the node or the services that MODULE:NAME names.
 
     Raises:
-        ConfigError: there is no such module or no such node in it, or it provides no service.
+        ConfigError: there is no such module or nothing of that kind in it, or it provides no service.
     """
     name, colon, attribute = target.partition(":")
     if not colon or not attribute or not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigError(f"{target!r} does not name a node: write MODULE:NODE, as in app:node")
+        raise ConfigError(f"{target!r} does not name services: write MODULE:NAME, as in app:services")
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(name)
@@ -97,10 +116,13 @@ def load_node(target: str) -> Node:
         raise ConfigError(f"there is no module {error.name!r} here or among the installed ones") from None
     if not hasattr(module, attribute):
         raise ConfigError(f"{attribute!r} in {name} does not exist")
-    node = getattr(module, attribute)
-    if not isinstance(node, Node):
-        kind = type(node)
-        raise ConfigError(f"{attribute!r} in {name} is a {kind.__module__}.{kind.__qualname__}, no braidmq.Node")
-    if not node.services:
+    named = getattr(module, attribute)
+    if not isinstance(named, (Node, Services)):
+        kind = type(named)
+        raise ConfigError(
+            f"{attribute!r} in {name} is a {kind.__module__}.{kind.__qualname__}, "
+            "no braidmq.Services and no braidmq.Node"
+        )
+    if not (named.services if isinstance(named, Node) else named):
         raise ConfigError(f"{target} provides no service: decorate its handlers with @{attribute}.service(NAME)")
-    return node
+    return named

@@ -5,9 +5,10 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 """
 
 import random
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from braidmq.core import arguments
+from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
@@ -56,7 +57,6 @@ from braidmq.wire.envelope import (
     Reason,
     Withdrawal,
     decode,
-    encode_headers,
     field_of,
     pack,
     pack_field,
@@ -72,12 +72,6 @@ SEEK_SPARE_S: Final = 0.5
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
-ATTEMPTS_MAX: Final = 20
-"""Most attempts that a call may have."""
-
-TIMEOUT_S_MAX: Final = 86_400.0
-"""Longest time that a call may take: a day."""
-
 SETTLED_S: Final = 1.5
 """Age of a session from which on the workers, too, have had their time to come back to that broker: members that wait
 to connect anew try within a second of hearing that it is there."""
@@ -90,6 +84,7 @@ _RUNNING: Final = int(Progress.RUNNING)
 _QUEUED: Final = int(Progress.QUEUED)
 _SILENT: Final = int(Progress.SILENT)
 _RESULT: Final = int(Outcome.RESULT)
+_NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
 _LOST: Final = "was lost with its worker or broker, and may have been run"
 
 
@@ -161,26 +156,26 @@ class ClientCore:
 
     def request(
         self,
-        service: str,
+        service: object,
         payload: object,
         *,
-        timeout_s: float | None = None,
-        attempts: int | None = None,
-        via: str | None = None,
-        headers: Mapping[Any, Any] | None = None,
-        wait: bool | None = None,
+        timeout_s: object = None,
+        attempts: object = None,
+        via: object = None,
+        headers: object = None,
+        wait: object = None,
         nested: bool = False,
         now: float,
     ) -> bytes:
-        """Begin a call and return its id.
+        """Begin a call and return its id. What a user may get wrong is an object here: see `core.arguments`.
 
         Args:
             service: its name.
-            payload: bytes.
-            timeout_s: over all attempts.
-            attempts: how often it may be sent.
-            via: the only broker to use.
-            headers: strings for the handler.
+            payload: bytes, bytearray or memoryview.
+            timeout_s: over all attempts; a number, or None for the setting.
+            attempts: how often it may be sent; a whole number, or None for the setting.
+            via: the name of the only broker to use, or None.
+            headers: a mapping of strings to strings for the handler, or None.
             wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
             nested: whether a handler of this node makes it. Such calls have places of their own: they must not wait for
                 the calls that wait for them.
@@ -191,48 +186,37 @@ class ClientCore:
             PayloadTooLarge: the payload exceeds this node's limit or that of a broker.
             Overloaded: too many calls wait already.
         """
-        timeout = self._settings.timeout_s if timeout_s is None else timeout_s
-        attempts_max = self._settings.attempts if attempts is None else attempts
-        if not isinstance(payload, bytes):
-            raise ConfigError(f"payload must be bytes, not {type(payload).__name__}")
-        if timeout_s is not None:
-            _check_number("timeout", timeout_s, (int, float))
-        if not 0.0 < timeout <= TIMEOUT_S_MAX:
-            raise ConfigError(f"timeout must be above 0 and at most 86400 seconds, not {timeout!r}")
-        if attempts is not None:
-            _check_number("attempts", attempts, int)
-        if not 1 <= attempts_max <= ATTEMPTS_MAX:
-            raise ConfigError(f"attempts must be between 1 and {ATTEMPTS_MAX}, not {attempts_max!r}")
-        if via is not None and not isinstance(via, str):
-            raise ConfigError(f"via must be the name of a broker, not {via!r}")
-        if wait is not None and not isinstance(wait, bool):
-            raise ConfigError(f"wait must be True, False or None, not {wait!r}")
-        if headers is not None and not isinstance(headers, Mapping):
-            raise ConfigError(f"headers must map strings to strings, not {headers!r}")
-        name = self._names.get(service) if isinstance(service, str) else None
+        sent = payload if type(payload) is bytes else arguments.payload_of(payload)
+        timeout = self._settings.timeout_s if timeout_s is None else arguments.timeout_of(timeout_s)
+        attempts_max = self._settings.attempts if attempts is None else arguments.attempts_of(attempts)
+        broker = None if via is None else arguments.via_of(via)
+        waits = None if wait is None else arguments.wait_of(wait)
+        extension = b"" if headers is None else arguments.headers_of(headers)
+        if not isinstance(service, str):
+            raise ConfigError(f"service must be the name of a service, not {service!r}")
+        name = self._names.get(service)
         if name is None:
             name = self._name_of(service)
-        extension = encode_headers(headers) if headers else b""
         limit = self._links.payload_bytes_max
-        if len(payload) > limit:
+        if len(sent) > limit:
             raise PayloadTooLarge(
-                f"a payload of {len(payload)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
+                f"a payload of {len(sent)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
         places = self._nested if nested else self._own
-        admitted = places.admits(name, len(payload))
+        admitted = places.admits(name, len(sent))
         if not admitted:
-            places.check_waiting(service, len(payload))
+            places.check_waiting(service, len(sent))
         self._number += 1
         call = Call(
             self._prefix + self._number.to_bytes(8),
             name,
-            payload,
+            sent,
             extension=extension,
             deadline=now + timeout,
             attempts_max=attempts_max,
-            via=via,
-            waits=wait,
+            via=broker,
+            waits=waits,
             nested=nested,
         )
         self._calls[call.id] = call
@@ -245,8 +229,6 @@ class ClientCore:
         return call.id
 
     def _name_of(self, service: str) -> bytes:
-        if not isinstance(service, str):
-            raise ConfigError(f"service must be the name of a service, not {service!r}")
         name = check_service(service).encode()
         if len(self._names) >= self._settings.services_max:
             self._names.clear()
@@ -465,6 +447,8 @@ class ClientCore:
         if answer.code == Reason.TOO_LARGE:
             self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
             return
+        if answer.code in _NOBODY_THERE and self._waits_for_worker(call):
+            call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
         elif not self._is_free(call, answer.code) and not self._budget.spend(now):
@@ -552,6 +536,12 @@ class ClientCore:
             return call.waits
         setting = self._settings.wait_for_worker
         return setting == "always" or (setting == "known" and call.service in self._seen)
+
+    def _awaits_worker(self, call: Call) -> bool:
+        """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""
+        return call.stage is Stage.AWAITING or (
+            call.stage is Stage.PAUSED and call.rejection == Reason.NO_WORKER and self._waits_for_worker(call)
+        )
 
     def _must_await(self, call: Call, candidates: list[Link]) -> bool:
         """Whether a call has to wait, as no broker that it could be sent to reports a worker."""
@@ -808,9 +798,9 @@ class ClientCore:
             error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
         elif call.stage is Stage.QUEUED:
             error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
-        elif call.stage is Stage.AWAITING and call.flagged:
+        elif self._awaits_worker(call) and call.flagged:
             error = AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
-        elif call.stage is Stage.AWAITING:
+        elif self._awaits_worker(call):
             error = NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")
         else:
             error = DeadlineExceeded(f"{service} gave no answer in time")
@@ -852,12 +842,6 @@ class ClientCore:
                 places.leave(call, for_place=True)
                 self._take_place(call, places, now)
         self._admitting = False
-
-
-def _check_number(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
-    """Raise ConfigError if `value` is no number of these kinds; a bool is none."""
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise ConfigError(f"{name} must be a {'whole ' if kinds is int else ''}number, not {value!r}")
 
 
 def _as_error(failure: Failure, sender: str) -> ServiceError:

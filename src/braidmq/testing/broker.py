@@ -111,6 +111,7 @@ class TestBroker:
         self.kill()
         self.launch()
         self.wait_started()
+        self.resume()
 
     def pause(self) -> None:
         """Stop its thread in the middle of its work, as SIGSTOP does; its transport still takes frames in.
@@ -118,9 +119,7 @@ class TestBroker:
         Raises:
             BraidError: it is down or paused.
         """
-        reached: Future[None] = Future()
-        self._ask(lambda loop, _now: loop.halt(reached))
-        reached.result(ANSWER_S_MAX)
+        self.begin_pause().result(ANSWER_S_MAX)
 
     def resume(self) -> None:
         """Let a paused broker go on; do nothing for another one."""
@@ -130,7 +129,7 @@ class TestBroker:
     # -- for TestNet
 
     def launch(self) -> None:
-        """Begin to start it; for TestNet, which calls `wait_started` next."""
+        """Begin to start it; for TestNet, which calls `wait_started` and `resume` next."""
         self.error = None
         self._opened = Future()
         loop = self._loop = TestLoop(self.join, self._settings, self._cuts)
@@ -140,8 +139,20 @@ class TestBroker:
         self._thread.start()
 
     def wait_started(self) -> None:
-        """Wait until it listens. Raises what kept it from that."""
+        """Wait until it listens. Raises what kept it from that. It serves once `resume` is called."""
         self._opened.result(ANSWER_S_MAX)
+
+    def begin_pause(self) -> Future[None]:
+        """Let it pause; the future ends when it has, or with a BraidError if it ends before."""
+        reached: Future[None] = Future()
+
+        def end(asked: Future[None]) -> None:
+            error = asked.exception()
+            if error is not None:
+                reached.set_exception(error)
+
+        self._ask(lambda loop, _now: loop.halt(reached)).add_done_callback(end)
+        return reached
 
     def reread_registry(self) -> Future[None]:
         """Let it look at its join file now."""

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
+from braidmq.clock import monotonic
 from braidmq.core.exchange import SessionState
 from braidmq.errors import BraidError
 from braidmq.settings import Settings
@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 class TestLoop(BrokerLoop):
-    """A broker's loop that answers other threads.
+    """A broker's loop that answers other threads. Once opened, it waits for `go_on`.
 
     Attributes:
         counters: those of its core; after its end what they were.
@@ -40,7 +40,6 @@ class TestLoop(BrokerLoop):
         self._open = True
         self._killed = False
         self._going = threading.Event()
-        self._going.set()
 
     @property
     def state(self) -> str:
@@ -118,6 +117,11 @@ class TestLoop(BrokerLoop):
         """See BrokerLoop.open."""
         super().open()
         self.counters = self._core.counters
+
+    def run(self) -> None:
+        """See BrokerLoop.run."""
+        self._going.wait()
+        super().run()
 
     def close(self, linger_s: float = 0.0) -> None:
         """See BrokerLoop.close. Whoever has asked for something and got no answer is told so."""

@@ -1,6 +1,7 @@
 """The whole net: its authority, its brokers and its nodes."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import socket
@@ -8,12 +9,16 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import wait
 from pathlib import Path
-from time import monotonic
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Final, Self
 
+from braidmq.checks import check_kind, check_wait_s, check_whole
+from braidmq.clock import monotonic
 from braidmq.errors import BraidError, ConfigError
+from braidmq.members import check_name, check_pattern, check_service
+from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.testing.broker import ANSWER_S_MAX, TestBroker
 from braidmq.testing.node import BlockingTestNode, TestNode
@@ -24,6 +29,9 @@ _LOG = logging.getLogger("braidmq.testing")
 
 BROKERS_MAX: Final = 50
 """Most brokers of one net: each is a thread, and a connection to each other broker."""
+
+WORKERS_MAX: Final = 10_000
+"""Most workers that can be waited for: a broker's `nodes_max`."""
 
 POLL_S: Final = 0.005
 """How often a condition is looked at that others wait for."""
@@ -44,15 +52,15 @@ class TestNet:
         settings: see above.
 
     Raises:
-        ConfigError: the number of brokers is not between 1 and 50.
+        ConfigError: the number of brokers is not between 1 and 50, or `settings` are none.
         BraidError: a broker did not start; or, when the block is left, one had ended by an error of its own.
     """
 
     __test__ = False
 
     def __init__(self, brokers: int = 2, *, settings: Settings | None = None) -> None:
-        if not 1 <= brokers <= BROKERS_MAX:
-            raise ConfigError(f"brokers must be between 1 and {BROKERS_MAX}, not {brokers!r}")
+        check_whole("brokers", brokers, 1, BROKERS_MAX)
+        check_kind("settings", settings, (Settings, NoneType), "a braidmq.Settings")
         self.settings = settings or Settings.test()
         self.brokers: dict[str, TestBroker] = {}
         self._count = brokers
@@ -78,6 +86,8 @@ class TestNet:
                 broker.launch()
             for broker in self.brokers.values():
                 broker.wait_started()
+            for broker in self.brokers.values():
+                broker.resume()  # now that all of them listen, they find each other at once
         except BaseException:
             self._end()
             raise
@@ -122,6 +132,7 @@ class TestNet:
         serve: Iterable[str] = ("*",),
         observe: bool = False,
         settings: Settings | None = None,
+        services: Services | None = None,
     ) -> TestNode:
         """Return a node that is not started yet. The first call for a name registers it at all running brokers.
 
@@ -132,11 +143,13 @@ class TestNet:
             serve: patterns of the services it may provide.
             observe: whether it may read the status of brokers.
             settings: those of the net if None.
+            services: what it provides, besides what is declared with its own `service`.
 
         Raises:
-            ConfigError: the name is taken with other rights, or the name or a pattern is not valid.
+            ConfigError: the name is taken with other rights, or an argument is not valid.
         """
-        node = TestNode(self._register(name, call, serve, observe), settings=settings or self.settings)
+        join = self._register(name, call, serve, observe)
+        node = TestNode(join, settings=self.settings if settings is None else settings, services=services)
         self._nodes.append(node)
         return node
 
@@ -148,9 +161,11 @@ class TestNet:
         serve: Iterable[str] = ("*",),
         observe: bool = False,
         settings: Settings | None = None,
+        services: Services | None = None,
     ) -> BlockingTestNode:
         """Return a node for programs without asyncio, not started yet; see `node`."""
-        node = BlockingTestNode(self._register(name, call, serve, observe), settings=settings or self.settings)
+        join = self._register(name, call, serve, observe)
+        node = BlockingTestNode(join, settings=self.settings if settings is None else settings, services=services)
         self._nodes.append(node)
         return node
 
@@ -222,17 +237,22 @@ class TestNet:
 
         Raises:
             TimeoutError: it has not come to that in time.
+            ConfigError: an argument is wrong.
         """
-        give_up_at = monotonic() + timeout
+        check_service(service)
+        check_whole("workers", workers, 1, WORKERS_MAX)
+        give_up_at = monotonic() + check_wait_s(timeout)
         while missing := self._not_serving(service, workers, brokers):
             _check_time(give_up_at, service, missing)
-            await asyncio.sleep(POLL_S)
+            await asyncio.to_thread(threading.Event().wait, POLL_S)  # not `sleep`: asyncio's clock may be frozen
 
     def wait_served(
         self, service: str, *, workers: int = 1, brokers: Iterable[str] = (), timeout: float = ANSWER_S_MAX
     ) -> None:  # fmt: skip
         """Do what `served` does, without asyncio; the workers must not need the calling thread."""
-        give_up_at = monotonic() + timeout
+        check_service(service)
+        check_whole("workers", workers, 1, WORKERS_MAX)
+        give_up_at = monotonic() + check_wait_s(timeout)
         while missing := self._not_serving(service, workers, brokers):
             _check_time(give_up_at, service, missing)
             threading.Event().wait(POLL_S)
@@ -240,7 +260,9 @@ class TestNet:
     # -- inner
 
     def _register(self, name: str, call: Iterable[str], serve: Iterable[str], observe: bool) -> Path:
-        rights = (tuple(call), tuple(serve), observe)
+        check_name(name)
+        rights = (_patterns("call", call), _patterns("serve", serve), observe)
+        check_kind("observe", observe, bool, "True or False")
         known = self._rights.get(name)
         if known is None:
             self.authority.add_node(name, *rights)
@@ -255,8 +277,13 @@ class TestNet:
         return [broker for broker in self.brokers.values() if broker.state in ("up", "draining")]
 
     def _not_serving(self, service: str, workers: int, brokers: Iterable[str]) -> list[str]:
-        chosen = [self.brokers[name] for name in brokers] or self._reachable()
+        chosen = [self._broker(name) for name in brokers] or self._reachable()
         return [broker.name for broker in chosen if broker.workers(service) < workers]
+
+    def _broker(self, name: str) -> TestBroker:
+        if name not in self.brokers:
+            raise ConfigError(f"there is no broker {name!r}: this net has {', '.join(self.brokers) or 'none yet'}")
+        return self.brokers[name]
 
     def _kill_nodes(self) -> None:
         try:
@@ -278,6 +305,11 @@ class TestNet:
 
     def _end(self) -> None:
         self._kill_nodes()
+        halts = []
+        for broker in self._reachable():
+            with contextlib.suppress(BraidError):  # it has ended by itself
+                halts.append(broker.begin_pause())
+        wait(halts, ANSWER_S_MAX)  # so that none of them sees another one end
         for broker in self.brokers.values():
             broker.dispose()
         if self._authority is not None:
@@ -290,6 +322,12 @@ def _reserve_port() -> socket.socket:
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
     return reserved
+
+
+def _patterns(name: str, patterns: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        raise ConfigError(f"{name} must be a list of services or patterns, as in ['stock.*'], not {patterns!r}")
+    return tuple(check_pattern(pattern) for pattern in patterns)
 
 
 def _check_time(give_up_at: float, service: str, missing: list[str]) -> None:

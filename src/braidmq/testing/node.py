@@ -5,6 +5,7 @@ from pathlib import Path
 
 from braidmq import blocking
 from braidmq.node import Node
+from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
@@ -18,8 +19,10 @@ class TestNode(Node):
 
     __test__ = False
 
-    def __init__(self, join: JoinFile | Path | str, *, settings: Settings | None = None) -> None:
-        super().__init__(join, settings=settings)
+    def __init__(
+        self, join: JoinFile | Path | str, *, settings: Settings | None = None, services: Services | None = None
+    ) -> None:
+        super().__init__(join, settings=settings, services=services)
         self.home: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -51,9 +54,11 @@ class BlockingTestNode(blocking.Node):
 
     __test__ = False
 
-    def __init__(self, join: JoinFile | Path | str, *, settings: Settings | None = None) -> None:
-        super().__init__(join, settings=settings)
-        self._node: TestNode = TestNode(join, settings=settings)
+    def __init__(
+        self, join: JoinFile | Path | str, *, settings: Settings | None = None, services: Services | None = None
+    ) -> None:
+        super().__init__(join, settings=settings, services=services)
+        self._node: TestNode = TestNode(join, settings=settings, services=services)
 
     def kill(self) -> None:
         """End it as `kill -9` does; see `TestNode.kill`. Call it from any thread but the node's own."""

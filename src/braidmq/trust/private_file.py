@@ -7,9 +7,9 @@ import secrets
 import select
 import stat
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
+from braidmq.clock import monotonic
 from braidmq.errors import ConfigError
 
 MODE: Final = 0o600

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 from braidmq import __version__
+from braidmq.clock import monotonic
 from braidmq.core.broker import BrokerCore
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve, Step
 from braidmq.core.peering import PeeringCore

@@ -3,11 +3,12 @@
 import errno
 import logging
 import os
-from time import monotonic, sleep
+from time import sleep
 from typing import Final
 
 import zmq
 
+from braidmq.clock import monotonic
 from braidmq.errors import BraidError
 from braidmq.ports import ephemeral_range, is_ephemeral
 from braidmq.resolve import ResolveError, resolve

@@ -10,10 +10,11 @@ import contextlib
 import contextvars
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from braidmq import __version__
+from braidmq.clock import monotonic
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
@@ -63,7 +64,7 @@ class NodeLoop:
         run_job: Callable[[Job], None],
         stop_job: Callable[[Job], None],
     ) -> None:
-        self.clock = asyncio.get_running_loop().time
+        self.clock = monotonic
         self._loop = asyncio.get_running_loop()
         self.create_task = self._loop.create_task
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
@@ -103,14 +104,14 @@ class NodeLoop:
 
     def request(
         self,
-        service: str,
+        service: object,
         payload: object,
         *,
-        timeout_s: float | None,
-        attempts: int | None,
-        via: str | None,
-        headers: Mapping[Any, Any] | None,
-        wait: bool | None = None,
+        timeout_s: object = None,
+        attempts: object = None,
+        via: object = None,
+        headers: object = None,
+        wait: object = None,
         nested: bool = False,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
@@ -320,7 +321,8 @@ class NodeLoop:
             return
         self._cancel_timer()
         self._timer_due = due
-        self._timer = self._loop.call_at(due + TIMER_SLACK_S, self._on_time, context=self._home)
+        delay_s = max(0.0, due - self.clock()) + TIMER_SLACK_S
+        self._timer = self._loop.call_later(delay_s, self._on_time, context=self._home)
 
     def _on_lookup(self) -> None:
         """Called from another thread: addresses are known."""

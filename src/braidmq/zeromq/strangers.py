@@ -3,11 +3,11 @@
 import secrets
 import sys
 from collections.abc import Iterator
-from time import monotonic
 from typing import Final
 
 import zmq
 
+from braidmq.clock import monotonic
 from braidmq.core.link import Failure, Open, Step
 from braidmq.errors import BraidError
 from braidmq.settings import Settings

@@ -7,11 +7,11 @@ so. The broker that answers knows its own process by what HELLO says, and says i
 import logging
 import threading
 from collections.abc import Iterator
-from time import monotonic
 from typing import Final
 
 import zmq
 
+from braidmq.clock import monotonic
 from braidmq.core.link import Failure, Open, Step
 from braidmq.errors import BraidError, ProtocolError
 from braidmq.resolve import ResolveError, resolve

@@ -115,7 +115,7 @@ class TestRejected:
         self, make: Any, reason: int, kind: type[RequestError]
     ) -> None:
         rig = make("a", "b")
-        id_ = rig.call(attempts=2)
+        id_ = rig.call(attempts=2, wait=False)
         for _ in range(2):
             broker, request = rig.attempt()
             broker.reject(request, reason)
@@ -138,7 +138,7 @@ class TestRejected:
 
     def test_no_worker_is_told_only_if_every_broker_says_so(self, make: Any) -> None:
         rig = make("a", "b")
-        id_ = rig.call(attempts=2)
+        id_ = rig.call(attempts=2, wait=False)
         for reason in (Reason.BUSY, Reason.NO_WORKER):
             broker, request = rig.attempt()
             broker.reject(request, reason)

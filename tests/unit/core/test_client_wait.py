@@ -122,6 +122,31 @@ class TestWait:
         rig.advance(3.1)
         error_of(rig, id_, AttemptsExhausted, attempts=1, maybe_executed=True)
 
+    @pytest.mark.parametrize("reason", [Reason.NO_WORKER, Reason.DRAINING])
+    @pytest.mark.parametrize("attempts", [1, 3])
+    def test_what_met_no_worker_is_no_attempt(self, make: Any, reason: Reason, attempts: int) -> None:
+        """A broker says so at once, and tells only later that the service has no worker any more."""
+        rig = make("a", "b")
+        id_ = rig.call(timeout_s=30.0, attempts=attempts)
+        for _ in range(30):
+            for broker, request in rig.sent():
+                broker.reject(request, reason)
+            rig.advance(0.5)
+        assert id_ not in rig.results
+        broker, request = rig.attempt()
+        broker.reply(request)
+        assert not reply_of(rig, id_).possible_duplicate
+
+    def test_call_whose_broker_never_tells_that_it_has_no_worker_ends_as_one_that_waited(self, make: Any) -> None:
+        rig = make("a")
+        id_ = rig.call(timeout_s=3.0)
+        for _ in range(80):
+            for broker, request in rig.sent():
+                broker.reject(request, Reason.NO_WORKER)
+            rig.advance(0.04)
+        error = error_of(rig, id_, NoWorker, attempts=0, maybe_executed=False)
+        assert "in time" in str(error)
+
     def test_cancelled_call_waits_no_longer(self, make: Any) -> None:
         rig = make("a", provides=())
         rig.advance(0.1)

@@ -9,7 +9,8 @@ from braidmq.simulation.record import Call, Error, Record
 from braidmq.wire.envelope import REJECT, REQUEST, Reason
 
 FREE: Final = frozenset((Reason.NO_WORKER, Reason.DRAINING))
-"""Refusals after which a call may move on to another broker without the budget."""
+"""Refusals after which a call may move on to another broker without the budget. A call that waits for a worker does not
+count what was refused like that."""
 
 
 def check(record: Record) -> list[Violation]:
@@ -43,8 +44,8 @@ def check(record: Record) -> list[Violation]:
             what = f"ran with a retry count of {max(each.retry_count for each in runs)}"
         elif isinstance(call.outcome, Error) and call.outcome.attempts > most:
             what = f"was sent {call.outcome.attempts} times, by its own account,"
-        elif attempts[call.id] > most and call.id:
-            what = f"reached brokers {attempts[call.id]} times"
+        elif attempts[call.id] - refused[call.id] > most and call.id:
+            what = f"reached brokers {attempts[call.id]} times, and was refused {refused[call.id]} times,"
         if what:
             found.append(Violation("I4", f"{call.key} {what} with {most} attempts", call.started, call.id))
     paid = {id_: count - 1 - min(1, unknown[id_]) - refused[id_] - moved[id_] for id_, count in attempts.items()}

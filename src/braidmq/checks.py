@@ -1,0 +1,38 @@
+"""Whether an argument is what it must be. Each check raises a ConfigError that names the argument."""
+
+from typing import Final
+
+from braidmq.errors import ConfigError
+
+WAIT_S_MAX: Final = 86_400.0
+"""Longest wait, a day: longer ones end then. An event loop cannot count to infinity."""
+
+
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:
+    """Raise ConfigError if `value` is of none of the `kinds`; `what` tells what would be right."""
+    if not isinstance(value, kinds):
+        raise ConfigError(f"{name} must be {what}, not {value!r}")
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> int:
+    """Return `value` if it is a whole number between the bounds, else raise ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be a whole number, not {value!r}")
+    if not low <= value <= high:
+        raise ConfigError(f"{name} must be between {low} and {high}, not {value!r}")
+    return value
+
+
+def check_number(name: str, value: object) -> int | float:
+    """Return `value` if it is a number, else raise ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
+    return value
+
+
+def check_wait_s(value: object) -> float:
+    """Return a wait's `timeout`, in seconds, if it is a number of at least 0, else raise ConfigError."""
+    seconds = check_number("timeout", value)
+    if not seconds >= 0.0:
+        raise ConfigError(f"timeout must be at least 0 seconds, not {value!r}")
+    return min(seconds, WAIT_S_MAX)

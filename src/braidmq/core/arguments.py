@@ -1,0 +1,64 @@
+"""The arguments of a call: each function returns what it was given, checked, or raises ConfigError.
+
+They take any object: compiled code checks the types that it declares by itself, and raises TypeErrors that do not name
+the argument.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from braidmq.checks import check_number, check_whole
+from braidmq.errors import ConfigError
+from braidmq.wire.envelope import encode_headers
+
+ATTEMPTS_MAX: Final = 20
+"""Most attempts that a call may have."""
+
+TIMEOUT_S_MAX: Final = 86_400.0
+"""Longest time that a call may take: a day."""
+
+
+def payload_of(value: object) -> bytes:
+    """Return the bytes of a payload: those of a bytearray or memoryview are copied."""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, (bytearray, memoryview)):
+        raise ConfigError(f"payload must be bytes, bytearray or memoryview, not {type(value).__name__}")
+    try:
+        return bytes(value)
+    except ValueError:
+        raise ConfigError("payload is a memoryview that has been released") from None
+
+
+def timeout_of(value: object) -> float:
+    """Return a call's time in seconds."""
+    seconds = check_number("timeout", value)
+    if not 0.0 < seconds <= TIMEOUT_S_MAX:
+        raise ConfigError(f"timeout must be above 0 and at most {TIMEOUT_S_MAX:.0f} seconds, not {value!r}")
+    return float(seconds)
+
+
+def attempts_of(value: object) -> int:
+    """Return how often a call may be sent."""
+    return check_whole("attempts", value, 1, ATTEMPTS_MAX)
+
+
+def via_of(value: object) -> str:
+    """Return the name of the only broker that a call may take."""
+    if not isinstance(value, str):
+        raise ConfigError(f"via must be the name of a broker, not {value!r}")
+    return value
+
+
+def wait_of(value: object) -> bool:
+    """Return whether a call waits for a worker."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"wait must be True, False or None, not {value!r}")
+    return value
+
+
+def headers_of(value: object) -> bytes:
+    """Return the extension that carries a call's headers."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"headers must map strings to strings, not {value!r}")
+    return encode_headers(value)

@@ -1,0 +1,84 @@
+"""Services apart from a node: which there are, and what handles their requests."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from braidmq.checks import check_whole
+from braidmq.core.worker import CONCURRENCY_MAX
+from braidmq.errors import ConfigError
+from braidmq.handler import H, Handler, Kind, kind_of
+from braidmq.members import check_service
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service and what handles its requests.
+
+    Attributes:
+        name: what callers call it.
+        handler: what handles a request.
+        kind: where the handler is called.
+        concurrency: how many requests run at once.
+    """
+
+    name: str
+    handler: Handler
+    kind: Kind
+    concurrency: int
+
+
+class Services:
+    """Services that any number of nodes may provide: a module declares them, and needs no join file for it.
+
+    ::
+
+        services = Services()
+
+        @services.service("pricing", concurrency=64)
+        async def pricing(request: Request) -> bytes:
+            return b"42"
+
+    `Node(join, services=services)`, `braidmq.blocking.Node`, `TestNet.node` and `braidmq serve` take them. A node
+    provides what has been declared until it starts; what is declared later is for nodes that start later.
+    """
+
+    def __init__(self) -> None:
+        self._declared: dict[str, Service] = {}
+
+    def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
+        """Declare a service: decorates its handler.
+
+        Args:
+            name: of the service: 1 to 127 letters, digits, '.', '_', '-', '/' or ':'.
+            concurrency: how many requests run at once at each node, from 1 to 10,000: tasks for `async def`, threads
+                for `def`. It is also the credit that the brokers with requests share.
+
+        Raises:
+            ConfigError: the name or the number is wrong, the service has a handler already, or what is decorated
+                cannot be a handler.
+        """
+        if callable(name):
+            raise ConfigError("a service needs a name: write .service(NAME) above its handler, with parentheses")
+        check_service(name)
+        check_whole("concurrency", concurrency, 1, CONCURRENCY_MAX)
+        self.check_free(name)
+
+        def decorate(handler: H) -> H:
+            self.check_free(name)
+            self._declared[name] = Service(name, handler, kind_of(handler), concurrency)
+            return handler
+
+        return decorate
+
+    def check_free(self, name: str) -> None:
+        """Raise ConfigError if the service has a handler."""
+        if name in self._declared:
+            raise ConfigError(f"{name} has a handler already")
+
+    def __iter__(self) -> Iterator[Service]:
+        """The services, in the order of their declaration."""
+        return iter(self._declared.values())
+
+    def __len__(self) -> int:
+        """How many services are declared."""
+        return len(self._declared)

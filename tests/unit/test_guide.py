@@ -1,0 +1,47 @@
+"""The examples of the documents are what they say: they run, under plain pytest, in the order in which they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_SECTION = re.compile(r"^## ", re.MULTILINE)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def examples(document, section):
+    for text in _SECTION.split((ROOT / document).read_text()):
+        if text.startswith(f"{section}\n"):
+            return _PYTHON.findall(text)
+    raise AssertionError(f"{document} has no section {section}")
+
+
+def test_the_tests_of_the_guide_pass_under_pytest_without_plugins(tmp_path):
+    (tmp_path / "worker.py").write_text(examples("docs/guide.md", "A worker")[0])
+    tests = examples("docs/guide.md", "Testing")
+    for number, test in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(test)
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert f"{len(tests)} passed" in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("document", "section"), [("README.md", "Two minutes to a net of your own"), ("docs/guide.md", "A worker")]
+)
+def test_the_worker_of_the_documents_can_be_imported_without_a_join_file(document, section):
+    [example, *_] = examples(document, section)
+    namespace = {"__name__": "worker"}
+    exec(example, namespace)
+    assert [service.name for service in namespace["services"]] == ["pricing"]
