@@ -6,6 +6,7 @@ import inspect
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
+from braidmq.inside import Run, inside
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
 from braidmq.settings import Settings
@@ -236,7 +238,10 @@ class Node:
         if isinstance(payload, bytearray | memoryview):
             payload = bytes(payload)
         loop = self._loop
-        id_, end = loop.request(service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers)
+        nested = inside(self)
+        id_, end = loop.request(
+            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, nested=nested
+        )
         try:
             return await end
         except BaseException:
@@ -405,11 +410,12 @@ class Node:
         outcome: bytes | ServiceError | None = None
         late = False
         try:
-            if service.blocking:
-                assert self._threads is not None
-                result = await asyncio.wrap_future(self._threads.submit(service.run_in_thread, request))
-            else:
-                result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
+            with Run(self):
+                if service.blocking:
+                    assert self._threads is not None
+                    result = await asyncio.wrap_future(self._threads.submit(_here(service), request))
+                else:
+                    result = await service.handler(request)  # type: ignore[misc]  # it is the other kind of handler
             outcome = result if type(result) is bytes else _checked(result, service.name)
         except ServiceError as error:
             outcome = error
@@ -428,6 +434,12 @@ class Node:
                 loop.refuse(job)
             else:
                 loop.finish(job, outcome)
+
+
+def _here(service: _Service) -> Callable[[Request], object]:
+    """Return what runs the handler of a service in a thread, in a copy of this context."""
+    run = copy_context().run
+    return lambda request: run(service.run_in_thread, request)
 
 
 def _checked(result: object, service: str) -> bytes:

@@ -1,0 +1,58 @@
+"""Whether code runs inside a handler of a node."""
+
+import asyncio
+import gc
+from contextvars import copy_context
+from weakref import ref
+
+from braidmq.inside import Run, inside
+
+
+class Member:
+    """Stands for a node."""
+
+
+def test_only_a_run_of_that_node_is_inside():
+    one, other = Member(), Member()
+    assert not inside(one)
+    with Run(one):
+        assert (inside(one), inside(other)) == (True, False)
+        with Run(other):
+            assert (inside(one), inside(other)) == (False, True)
+        assert inside(one)
+    assert not inside(one)
+
+
+def test_what_a_run_has_made_is_inside_until_the_run_ends():
+    node = Member()
+    with Run(node):
+        context = copy_context()
+        assert context.run(inside, node)
+    assert not context.run(inside, node)
+
+
+def test_tasks_of_a_handler_are_inside():
+    node = Member()
+
+    async def ask():
+        return inside(node)
+
+    async def handler():
+        with Run(node):
+            return await asyncio.create_task(ask())
+
+    async def main():
+        return await asyncio.create_task(handler()), await asyncio.create_task(ask())
+
+    assert asyncio.run(main()) == (True, False)
+
+
+def test_a_context_does_not_keep_the_node():
+    node = Member()
+    with Run(node):
+        context = copy_context()
+    gone = ref(node)
+    del node
+    gc.collect()
+    assert gone() is None
+    assert len(context) >= 1
