@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RequestError,
         ServiceError,
+        WrongLoop,
     )
     from braidmq.messages import Reply, Request
     from braidmq.node import BrokerInfo, Node
@@ -49,6 +50,7 @@ __all__ = [
     "RequestError",
     "ServiceError",
     "Settings",
+    "WrongLoop",
 ]
 
 _HOMES = {

@@ -4,26 +4,32 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from braidmq.core.job import Job
-from braidmq.core.node import NodeCore
 from braidmq.core.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError, ConfigError, NoBroker, NodeClosed, NotRegistered, ServiceError
+from braidmq.forgotten import Guard
+from braidmq.forked import FORKED, tell_child
+from braidmq.home import Home, check_main_thread
 from braidmq.inside import Run, inside
 from braidmq.members import Role, check_service
 from braidmq.messages import Reply, Request
+from braidmq.remembered import Remembered
 from braidmq.settings import Settings
+from braidmq.signals import STOP_SIGNALS, end_by_signal
+from braidmq.stalls import Stalls
 from braidmq.threads import DaemonThreads
-from braidmq.trust import joinfile, statefile
+from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 from braidmq.wire.envelope import Flag, decode_headers
+from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = logging.getLogger("braidmq.node")
@@ -34,11 +40,6 @@ Handler = Callable[[Request], Awaitable[bytes]] | Callable[[Request], bytes]
 H = TypeVar("H", bound=Handler)
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
-
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-STATE_S: Final = 0.5
-"""How often a node with a state file looks whether the brokers that it knows have changed."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a node ends."""
@@ -107,15 +108,20 @@ class Node:
             raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
         self.name = self._identity.name
         self.settings = settings or Settings()
-        self._state = None if state is None else Path(state)
-        self._saved: tuple[bytes, ...] = ()
-        self._state_complained = False
+        self._remembered = None if state is None else Remembered(Path(state))
         self._services: dict[bytes, _Service] = {}
         self._loop: NodeLoop | None = None
+        self._home: Home | None = None
+        self._guard: Guard | None = None
+        self._forked = False
+        self._failure = ""
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._threads: DaemonThreads[Request, object] | None = None
-        self._draining = False
+        self._stalls = Stalls(self.name)
+        self._context = copy_context()
+        self._leaving = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
         """Provide a service: decorates its handler. Declare services before `start`.
@@ -154,8 +160,8 @@ class Node:
 
     @property
     def brokers(self) -> list[BrokerInfo]:
-        """What this node knows of the net's brokers, by name; empty before `start`."""
-        if self._loop is None:
+        """What this node knows of the net's brokers, by name; empty before `start` and after `close`."""
+        if self._loop is None or self._loop.closed or self._forked:
             return []
         links = self._loop.core.links.links
         return [
@@ -164,38 +170,162 @@ class Node:
         ]
 
     async def start(self) -> None:
-        """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection."""
+        """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection.
+
+        A node is started once. One whose start has failed has nothing left of it, and may be started again.
+
+        Raises:
+            NodeClosed: it was started before.
+            WrongLoop: no event loop of asyncio runs.
+            BraidError: this process may not have the descriptors or the threads that it needs.
+        """
+        if self._forked:
+            raise NodeClosed(FORKED)
         if self._loop is not None:
-            raise NodeClosed("a node is started once")
-        self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
+            raise NodeClosed("a node is started once: make another one")
+        self._home = Home(self.name)
+        self._context = copy_context()
+        try:
+            self._begin()
+        except BaseException as error:
+            self._failure = f"{error}" or repr(error)
+            if self._loop is not None:
+                self._release(self._loop.abort)
+            self._loop = self._threads = None
+            raise
+
+    def _begin(self) -> None:
+        loop = self._loop = NodeLoop(
+            self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job, on_stall=self._on_stall
+        )
+        pools: list[DaemonThreads[Any, Any]] = [loop.lookup_threads]
         threads = sum(service.concurrency for service in self._services.values() if service.blocking)
         if threads:
             self._threads = DaemonThreads(threads, f"braidmq-{self.name}")
+            pools.append(self._threads)
         for service in self._services.values():
-            self._loop.core.worker.offer(service.name, service.concurrency)
-        self._saved = self._recall()
-        self._loop.start(self._saved)
-        if self._state is not None:
-            self._keeper = asyncio.get_running_loop().create_task(self._keep_state(self._state, self._loop))
+            loop.core.worker.offer(service.name, service.concurrency)
+        loop.start(self._remembered.recall() if self._remembered is not None else ())
+        if self._remembered is not None:
+            self._keeper = loop.create_task(self._remembered.keep(loop.core))
+        assert self._home is not None
+        self._guard = Guard(self, f"the node {self.name}", partial(_give_back, self._home, loop.connections, pools))
+        tell_child(self)
 
     async def close(self) -> None:
-        """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect."""
-        if self._loop is None or self._draining:
+        """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect.
+
+        What does not end in that time is cancelled, and given back for other workers. The end comes by itself once it
+        has begun: whoever is cancelled in here, and whoever calls it again, may wait for it with another `close`.
+
+        In a handler of this node it only begins the end, and returns at once: the drain waits for the handler, whose
+        reply still leaves. So it does in a process that was forked from the node's, where there is nothing to end.
+
+        Raises:
+            WrongLoop: the node belongs to another event loop, which has not ended.
+        """
+        if self._loop is None or self._forked:
             return
-        self._draining = True
+        assert self._home is not None
+        if self._home.ended:
+            self._leaving.set()
+            self._release(self._loop.dispose)
+            return
+        closing = self.begin_closing()
+        if closing is not None and not inside(self):
+            await asyncio.wait((closing,))
+            if not closing.cancelled():
+                closing.result()
+
+    def begin_closing(self) -> asyncio.Task[None] | None:
+        """Let the node drain and end by itself, as in `close`, e.g. from a callback of its event loop.
+
+        Returns:
+            What ends it; None if the node was never started.
+
+        Raises:
+            WrongLoop: the node belongs to another event loop.
+        """
+        if self._loop is None or self._home is None:
+            return None
+        self._home.check()
+        self._leaving.set()
+        if self._closing is None:
+            run = asyncio.get_running_loop().create_task
+            self._closing = run(self._drain_and_end(), context=self._context)
+        return self._closing
+
+    async def wait_closed(self) -> None:
+        """Wait until the node has been closed, by whoever."""
+        await self._leaving.wait()
+        await self.close()
+
+    async def _drain_and_end(self) -> None:
+        """Drain, and give back all that the node has, also when this is cancelled: its event loop is about to end."""
+        loop = self._loop
+        assert loop is not None
         try:
-            await self._loop.drain()
+            with contextlib.suppress(NodeClosed):  # it was ended at once meanwhile
+                await loop.drain()
         finally:
-            for task in list(self._tasks.values()):
+            try:
+                await self._stop_handlers()
+            finally:
+                if self._remembered is not None:
+                    self._remembered.save(loop.core)
+                self._release(partial(loop.close, FLUSH_S_MAX))
+
+    async def _stop_handlers(self) -> None:
+        """Cancel the handlers that are left, and give them FLUSH_S_MAX to take it in."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
+        if self._tasks:
+            names = ", ".join(sorted({job.service.name.decode() for job in self._tasks}))
+            _LOG.warning("%s ends, though handlers do not stop: %s", self.name, names)
+
+    def end_now(self) -> None:
+        """End without a drain: calls raise NodeClosed, handlers are cancelled, and their requests go elsewhere.
+
+        Call it in the node's own event loop.
+        """
+        if self._loop is not None:
+            self._leaving.set()
+            self._release(self._loop.abort)
+            for task in self._tasks.values():
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
-            if self._keeper is not None and self._state is not None:
-                self._keeper.cancel()
-                self._save_state(self._state, self._loop.core)
-            self._loop.close(FLUSH_S_MAX)
-            if self._threads is not None:
-                self._threads.close()
+
+    def _release(self, end_loop: Callable[[], None]) -> None:
+        """Give back what the node has."""
+        if self._guard is not None:
+            self._guard.dismiss()
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._threads is not None:
+            self._threads.close()
+        end_loop()
+
+    def on_forked(self) -> None:
+        """Take in that this is a forked child: what the node has is its parent's."""
+        if self._loop is not None and self._guard is not None and not self._loop.closed:
+            self._forked = True
+            self._guard.dismiss()
+            self._loop.connections.let_go()
+
+    def _running(self) -> NodeLoop:
+        """Return the loop of a node that is used where it may be. Raises NodeClosed and WrongLoop."""
+        loop = self._loop
+        if self._forked:
+            raise NodeClosed(FORKED)
+        if loop is None:
+            why = f"its start failed: {self._failure}" if self._failure else "use 'async with node', or 'node.start()'"
+            raise NodeClosed(f"the node is not running: {why}")
+        if loop.closed:
+            raise NodeClosed("the node was closed")
+        assert self._home is not None
+        self._home.check()
+        return loop
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -230,15 +360,15 @@ class Node:
             ServiceError: the handler answered with an error.
             RequestError: another subclass says why there is no answer, and whether the request may have been run.
             NotRegistered: every broker refuses this node's key.
-            NodeClosed: the node is not running.
+            NodeClosed: the node is not running. While it drains, only its handlers may call.
+            WrongLoop: the node belongs to another event loop.
             ConfigError: an argument is wrong.
         """
-        if self._loop is None or self._draining:
-            raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
+        loop, nested = self._running(), inside(self)
+        if self._draining and not nested:
+            raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         if isinstance(payload, bytearray | memoryview):
             payload = bytes(payload)
-        loop = self._loop
-        nested = inside(self)
         id_, end = loop.request(
             service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, nested=nested
         )
@@ -248,68 +378,82 @@ class Node:
             loop.give_up(id_)
             raise
 
-    async def connected(self) -> None:
-        """Wait until a broker is up.
+    async def connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - it is the wait's bound
+        """Wait until a broker is up, at most `timeout` seconds; None waits without end.
 
         Raises:
             NotRegistered: every broker refuses this node's key.
-            NoBroker: the join file names no broker.
+            NoBroker: the join file names no broker, or the time is over; the text says why for each broker.
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
         """
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        links = self._loop.core.links
+        loop = self._running()
+        links = loop.core.links
         if not links.links:
             raise NoBroker(f"the join file of {self.name} names no broker: add one, and copy the file again")
-        while not any(link.open for link in links.links.values()):
-            if links.refused:
-                raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
-            await self._loop.changed()
+        try:
+            async with asyncio.timeout(timeout):
+                while not any(link.open for link in links.links.values()):
+                    if links.refused:
+                        raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
+                    await loop.changed()
+        except TimeoutError:
+            raise NoBroker(f"no broker could be reached within {timeout:g} s: {links.diagnosis()}") from None
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
-        """Wait until every broker that is known is up or has failed once, at most `timeout` seconds."""
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        links = self._loop.core.links.links
+        """Wait until every broker that is known is up or has failed once, at most `timeout` seconds.
+
+        Raises:
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
+        """
+        loop = self._running()
+        links = loop.core.links.links
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while not all(link.open or link.failure or not link.wanted for link in links.values()):
-                    await self._loop.changed()
+                    await loop.changed()
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
-        """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        core = self._loop.core
-        asked = core.observe(self._loop.clock())
-        self._loop.schedule()
+        """Ask every broker that is up for its state; return what came within `timeout` seconds, by name.
+
+        Raises:
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
+        """
+        loop = self._running()
+        core = loop.core
+        asked = core.observe(loop.clock())
+        loop.schedule()
         try:
             async with asyncio.timeout(timeout):
                 while any(link.open and link.name not in core.reports for link in asked):
-                    await self._loop.changed()
+                    await loop.changed()
         except TimeoutError:
             _LOG.info("not every broker answered within %g s", timeout)
         return dict(core.reports)
 
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Serve until SIGINT or SIGTERM comes, then drain and end. A second signal ends the process at once.
+        """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
+
+        A second signal ends the process at once.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
-        loop, stop, endings = asyncio.get_running_loop(), asyncio.Event(), []
+        loop, endings = asyncio.get_running_loop(), []
 
         async def end(number: int) -> None:
             if before_the_end is not None:
                 await before_the_end()
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            end_by_signal(number)
 
         def on_signal(number: int) -> None:
-            if stop.is_set():
+            if self._draining:
                 endings.append(loop.create_task(end(number)))
             else:
                 _LOG.info("%s is draining", self.name)
-                stop.set()
+                self._leaving.set()
 
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
@@ -318,44 +462,30 @@ class Node:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
                 if not self.brokers:
                     _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
-                await stop.wait()
+                await self._leaving.wait()
         finally:
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
         _LOG.info("%s has ended", self.name)
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else."""
+        """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.
+
+        Raises:
+            WrongLoop: it is not the main thread, or an event loop runs in it.
+        """
+        check_main_thread(f"'await node.run_until_signal()' or 'async with node' serves for {self.name} here")
         asyncio.run(self.run_until_signal())
 
-    # -- what is remembered between two runs
+    @property
+    def _draining(self) -> bool:
+        return self._leaving.is_set()
 
-    def _recall(self) -> tuple[bytes, ...]:
-        if self._state is None:
-            return ()
-        try:
-            return statefile.load(self._state)
-        except (OSError, ValueError) as error:  # a ConfigError is a ValueError
-            _LOG.warning("nothing is remembered of the net: %s", error)
-            return ()
-
-    async def _keep_state(self, path: Path, loop: NodeLoop) -> None:
-        """Write down the brokers that are known whenever that changes, until cancelled."""
-        while True:
-            await asyncio.sleep(STATE_S)
-            self._save_state(path, loop.core)  # some KiB, and seldom: a thread would need a copy of the list
-
-    def _save_state(self, path: Path, core: NodeCore) -> None:
-        known = core.known
-        if set(known) == set(self._saved):
-            return
-        try:
-            statefile.save(path, known)
-            self._saved = known
-        except (OSError, ValueError) as error:
-            if not self._state_complained:
-                self._state_complained = True
-                _LOG.warning("the brokers that are known cannot be remembered: %s", error)
+    def _on_stall(self, stalled_s: float) -> None:
+        assert self._loop is not None
+        running = [job.service.name for job in self._tasks]
+        names = [self._services[name].name for name in running if not self._services[name].blocking]
+        self._stalls.on_stall(stalled_s, names, self._loop.clock())
 
     # -- running jobs
 
@@ -426,14 +556,28 @@ class Node:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
             if isinstance(error, asyncio.CancelledError) and (job.cancelled or self._draining):
                 return
+            if isinstance(error, NodeClosed) and self._draining:  # another worker can do what it could not
+                return
             _LOG.exception("the handler of %s failed for a request of %s", request.service, request.sender)
             outcome = ServiceError("INTERNAL", f"the handler failed with {type(error).__name__}")
         finally:
             del self._tasks[job]
+            if not service.blocking:
+                self._stalls.on_end(service.name, loop.clock())
             if late:
                 loop.refuse(job)
             else:
                 loop.finish(job, outcome)
+
+
+def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads[Any, Any]]) -> bool:
+    """Close what a forgotten node had, unless another thread is at work with it, at the end of the program."""
+    if home.busy:
+        return False
+    for pool in pools:
+        pool.close()
+    connections.close()
+    return True
 
 
 def _here(service: _Service) -> Callable[[Request], object]:

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from braidmq import ConfigError, DeadlineExceeded, NodeClosed, NoWorker, ServiceError, Settings
+from braidmq import ConfigError, DeadlineExceeded, NodeClosed, NoWorker, ServiceError, Settings, WrongLoop
 from braidmq.blocking import Node
 from braidmq.testing import TestNet
 
@@ -151,20 +151,19 @@ def test_a_node_that_is_not_running_says_so(net):
 
 
 def test_a_call_in_the_nodes_own_thread_is_refused_and_not_a_deadlock(net):
-    node, seen = net.blocking_node("n"), []
+    node = net.blocking_node("n")
 
     @node.service("s")
     async def handler(_request):
-        for use in (lambda: node.request("s"), node.close):
-            with pytest.raises(RuntimeError, match="own thread"):
+        assert [broker.name for broker in node.brokers] == ["b1", "b2"]
+        for use in (lambda: node.request("s"), node.connected, node.settled, node.observe):
+            with pytest.raises(WrongLoop, match="own thread"):
                 use()
-            seen.append(1)
-        return b""
+        return b"refused"
 
     with node:
         net.wait_served("s")
-        node.request("s")
-    assert len(seen) == 2
+        assert node.request("s").payload == b"refused"
 
 
 def test_a_def_handler_calls_through_its_own_node(net):

@@ -22,11 +22,14 @@ class Lookups:
 
     Args:
         notify: tells that `take` has something.
+
+    Attributes:
+        threads: those that it runs in, made when they are needed.
     """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._threads: DaemonThreads[tuple[str, ...], list[str]] = DaemonThreads(THREADS_MAX, "braidmq-dns")
+        self.threads: DaemonThreads[tuple[str, ...], list[str]] = DaemonThreads(THREADS_MAX, "braidmq-dns")
         self._done: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._pending: set[str] = set()
         self._problems: dict[str, str] = {}
@@ -37,7 +40,7 @@ class Lookups:
             self._done.put((name, list(endpoints)))
         elif name not in self._pending:
             self._pending.add(name)
-            future = self._threads.submit(partial(self._look_up, name), endpoints)
+            future = self.threads.submit(partial(self._look_up, name), endpoints)
             future.add_done_callback(partial(self._finish, name))
 
     def take(self) -> list[tuple[str, list[str]]]:
@@ -51,7 +54,7 @@ class Lookups:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.close()
+        self.threads.close()
 
     def _look_up(self, name: str, endpoints: tuple[str, ...]) -> list[str]:
         addresses: list[str] = []
