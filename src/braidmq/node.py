@@ -253,7 +253,12 @@ class Node:
         if self._closing is None:
             run = asyncio.get_running_loop().create_task
             self._closing = run(self._drain_and_end(), context=self._context)
+            self._closing.add_done_callback(self._on_closed)
         return self._closing
+
+    def _on_closed(self, _closing: asyncio.Task[None]) -> None:
+        if self._loop is not None and not self._loop.closed:  # it was cancelled before its first step
+            self.end_now()
 
     async def wait_closed(self) -> None:
         """Wait until the node has been closed, by whoever."""
