@@ -35,7 +35,8 @@ class Guard:
 
     def forget(self) -> None:
         """Do now what is done when the owner is collected, unless it is done."""
-        self._finalizer()
+        if self._finalizer.detach() is not None:  # to call it would do nothing at the end of the program
+            self._forget()
 
     def _forget(self) -> None:
         _GUARDS.discard(self)

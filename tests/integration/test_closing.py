@@ -10,11 +10,11 @@ from time import monotonic
 
 import pytest
 
-from async_tests import until
+from async_tests import until, wait_until
 from braidmq import AttemptsExhausted, NodeClosed, RequestError, Settings
 from braidmq.node import FLUSH_S_MAX
 from braidmq.testing import TestNet
-from resources import counted, held
+from resources import counted, held, nothing_left
 from services import Gate, async_echo
 
 pytestmark = counted
@@ -37,7 +37,7 @@ async def started(net, *, handler=async_echo, settings=None, name="worker"):
     await net.served("s")
     yield worker
     assert worker.brokers == []
-    await until(lambda: held() == before)
+    await until(lambda: nothing_left(before))
 
 
 @contextlib.asynccontextmanager
@@ -189,10 +189,11 @@ async def test_an_event_loop_that_ends_in_a_drain_ends_its_node():
         return worker, running
 
     async with TestNet(1) as net:
+        await asyncio.to_thread(int)
         before = held()
         worker, _ = await asyncio.to_thread(asyncio.run, run_short(net))
         assert worker.brokers == []
-        await until(lambda: held()[0] == before[0])
+        await until(lambda: nothing_left(before))
 
 
 async def test_a_node_whose_event_loop_has_ended_can_be_closed_anywhere():
@@ -210,7 +211,7 @@ async def test_a_node_whose_event_loop_has_ended_can_be_closed_anywhere():
         await node.close()
         with pytest.raises(NodeClosed):
             await node.request("s")
-        await until(lambda: held() == before)
+        await until(lambda: nothing_left(before))
 
 
 async def test_a_call_back_of_the_event_loop_may_begin_the_end():
@@ -246,13 +247,6 @@ def net():
         yield net
 
 
-def wait_for(condition):
-    give_up_at = monotonic() + 10.0
-    while not condition():
-        assert monotonic() < give_up_at
-        threading.Event().wait(0.005)
-
-
 @contextlib.contextmanager
 def blocking(net, handler=None, settings=None, name="worker"):
     """Yield a running node without asyncio; fail if anything of it is left afterwards."""
@@ -265,7 +259,7 @@ def blocking(net, handler=None, settings=None, name="worker"):
     yield node
     node.close()
     assert node.brokers == []
-    wait_for(lambda: held() == before)
+    wait_until(lambda: nothing_left(before))
 
 
 def test_many_threads_may_close_a_node_at_once(net):
@@ -290,7 +284,7 @@ def test_a_handler_of_a_node_without_asyncio_may_end_it(net, kind):
         with blocking(net, in_a_thread if kind == "def" else in_the_loop) as node:
             net.wait_served("s")
             assert client.request("s").payload == b"bye"
-            wait_for(lambda: node.brokers == [])
+            wait_until(lambda: node.brokers == [])
 
 
 def test_a_def_handler_that_hangs_does_not_hold_up_the_end(net):
