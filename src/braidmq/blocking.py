@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from braidmq.errors import NodeClosed
+from braidmq.errors import BraidError, NodeClosed
 from braidmq.forgotten import Guard
 from braidmq.forked import FORKED, tell_child
 from braidmq.home import check_main_thread
@@ -155,7 +155,11 @@ class Node:
                 raise NodeClosed("a node is started once: make another one")
             if self._why_not == FORKED:
                 raise NodeClosed(FORKED)
-            thread = self._thread = LoopThread()
+            try:
+                thread = self._thread = LoopThread()
+            except BraidError as error:
+                self._why_not = f"its start failed: {error}"
+                raise
         self._guard = Guard(self, f"the node {self.name}", partial(_forget, self._node, thread))
         tell_child(self)
         return thread
