@@ -12,6 +12,9 @@ from braidmq.testing import TestNet
 
 PROGRAM_S_MAX = 30
 
+PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c"]
+"""Python warns of every fork in a process with threads."""
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 HEAD = """
@@ -53,7 +56,7 @@ BLOCKING = {
 
 def run(net, program):
     done = subprocess.run(
-        [sys.executable, "-c", HEAD + program, str(net.join("c"))],
+        [*PYTHON, HEAD + program, str(net.join("c"))],
         capture_output=True,
         text=True,
         timeout=PROGRAM_S_MAX,
@@ -210,7 +213,7 @@ time.sleep(60)
 """
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", HEAD + program, str(patient_net.join("c"))],
+        [*PYTHON, HEAD + program, str(patient_net.join("c"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
