@@ -295,10 +295,11 @@ def test_a_def_handler_that_hangs_does_not_hold_up_the_end(net):
         release.wait(30)
         return b""
 
-    with net.blocking_node("client") as client, ThreadPoolExecutor(1) as pool:
+    with net.blocking_node("client") as client:
         client.settled()
-        call = pool.submit(client.request, "s", attempts=1)
-        with blocking(net, hang, settings=SHORT) as node:
+        with blocking(net, hang, settings=SHORT) as node, ThreadPoolExecutor(1) as pool:
+            net.wait_served("s")
+            call = pool.submit(client.request, "s", attempts=1)
             assert going.wait(10)
             began = monotonic()
             node.close()
@@ -317,10 +318,11 @@ def test_a_handler_that_blocks_the_event_loop_for_ever_is_left_behind(net, caplo
         release.wait(30)
         return b""
 
-    with net.blocking_node("client") as client, ThreadPoolExecutor(1) as pool:
+    with net.blocking_node("client") as client:
         client.settled()
-        call = pool.submit(client.request, "s", attempts=1, timeout=3.0)
-        with blocking(net, block, settings=SHORT) as node:
+        with blocking(net, block, settings=SHORT) as node, ThreadPoolExecutor(1) as pool:
+            net.wait_served("s")
+            call = pool.submit(client.request, "s", attempts=1, timeout=3.0)
             assert going.wait(10)
             node.close()
             assert "left behind" in caplog.text
@@ -340,10 +342,11 @@ def test_an_interrupted_close_goes_on_by_itself(net):
     def interrupt(_number, _frame):
         raise KeyboardInterrupt
 
-    with net.blocking_node("client") as client, ThreadPoolExecutor(1) as pool:
+    with net.blocking_node("client") as client:
         client.settled()
-        call = pool.submit(client.request, "s")
-        with blocking(net, handler) as node:
+        with blocking(net, handler) as node, ThreadPoolExecutor(1) as pool:
+            net.wait_served("s")
+            call = pool.submit(client.request, "s")
             assert going.wait(10)
             before = signal.signal(signal.SIGALRM, interrupt)
             signal.setitimer(signal.ITIMER_REAL, 0.1)
