@@ -9,7 +9,7 @@ SEEDS ?= 20000
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
 PURE_COMPILED := $(PURE)
 NETS_COMPILED := tests/security tests/unit/zeromq \
-    $(addprefix tests/integration/test_,blocking.py failover.py handlers.py node.py node_life.py reach.py)
+    $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py handlers.py node.py node_life.py reach.py)
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)

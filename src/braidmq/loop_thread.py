@@ -51,7 +51,7 @@ class LoopThread:
                 self._thread.start()
         except BaseException:
             main.close()
-            self._loop.close()
+            self._end()
             raise
 
     def serve(self, main: Coroutine[Any, Any, None]) -> None:
@@ -64,10 +64,16 @@ class LoopThread:
         finally:
             with self._gate:
                 self._open = False
-            loop.run_until_complete(_end_tasks())
-            asyncio.set_event_loop(None)
-            loop.close()
-            self._over.set()
+            try:
+                loop.run_until_complete(_end_tasks())
+            finally:
+                asyncio.set_event_loop(None)
+                self._end()
+
+    def _end(self) -> None:
+        self._open = False
+        self._loop.close()
+        self._over.set()
 
     @property
     def here(self) -> bool:
@@ -107,10 +113,9 @@ class LoopThread:
     def join(self, timeout_s: float) -> bool:
         """Wait until all has ended; return whether it has. In the thread of the event loop there is no waiting."""
         if not self.here:
-            if self._thread is None:
-                self._over.wait(timeout_s)
-            else:
-                self._thread.join(timeout_s)
+            self._over.wait(timeout_s)
+            if self._over.is_set() and self._thread is not None and self._thread.ident is not None:
+                self._thread.join()
         return self._over.is_set()
 
 

@@ -282,13 +282,14 @@ class Node:
 
     async def _stop_handlers(self) -> None:
         """Cancel the handlers that are left, and give them FLUSH_S_MAX to take it in."""
-        for task in self._tasks.values():
+        tasks = {task: job.service.name.decode() for job, task in self._tasks.items()}
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=FLUSH_S_MAX)
-        if self._tasks:
-            names = ", ".join(sorted({job.service.name.decode() for job in self._tasks}))
-            _LOG.warning("%s ends, though handlers do not stop: %s", self.name, names)
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=FLUSH_S_MAX)
+            if left:
+                names = ", ".join(sorted({tasks[task] for task in left}))
+                _LOG.warning("%s ends, though handlers do not stop: %s", self.name, names)
 
     def end_now(self) -> None:
         """End without a drain: calls raise NodeClosed, handlers are cancelled, and their requests go elsewhere.

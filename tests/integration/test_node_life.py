@@ -1,6 +1,7 @@
 """The life of a node, over real brokers and sockets: before its start, in its drain, after its end."""
 
 import asyncio
+import threading
 import time
 from time import monotonic
 
@@ -305,6 +306,28 @@ def test_a_start_without_asyncio_that_fails_leaves_nothing_and_may_be_tried_agai
                     node.request("s")
         with node:
             node.connected()
+
+
+@pytest.mark.parametrize("kind", ["async", "blocking"])
+async def test_a_start_without_threads_leaves_nothing_and_may_be_tried_again(kind):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    async def start():
+        started = node.start()
+        if started is not None:
+            await started
+
+    async with TestNet(1) as net:
+        node = net.node("n") if kind == "async" else net.blocking_node("n")
+        before = held()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(BraidError, match="threads more"):
+                await start()
+        assert nothing_left(before)
+        await start()
+        await node.close() if kind == "async" else node.close()
 
 
 async def test_a_start_that_fails_in_its_midst_gives_back_what_it_had(patch_cores):
