@@ -175,6 +175,14 @@ async def test_an_end_that_is_cancelled_itself_gives_everything_back(steps):
         await until(lambda: gate.cancelled == 1)
 
 
+@contextlib.asynccontextmanager
+async def one_thread():
+    """Yield what runs a coroutine in an event loop of its own, in a thread that is there already."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        yield lambda work: asyncio.get_running_loop().run_in_executor(pool, asyncio.run, work)
+
+
 async def test_an_event_loop_that_ends_in_a_drain_ends_its_node():
     gate = Gate()
 
@@ -188,10 +196,9 @@ async def test_an_event_loop_that_ends_in_a_drain_ends_its_node():
         worker.begin_closing()
         return worker, running
 
-    async with TestNet(1) as net:
-        await asyncio.to_thread(int)
+    async with TestNet(1) as net, one_thread() as run:
         before = held()
-        worker, _ = await asyncio.to_thread(asyncio.run, run_short(net))
+        worker, _ = await run(run_short(net))
         assert worker.brokers == []
         await until(lambda: nothing_left(before))
 
@@ -203,10 +210,9 @@ async def test_a_node_whose_event_loop_has_ended_can_be_closed_anywhere():
         await node.connected()
         return node
 
-    async with TestNet(1) as net:
-        await asyncio.to_thread(int)
+    async with TestNet(1) as net, one_thread() as run:
         before = held()
-        node = await asyncio.to_thread(asyncio.run, leave(net))
+        node = await run(leave(net))
         await node.close()
         await node.close()
         with pytest.raises(NodeClosed):
