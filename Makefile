@@ -9,7 +9,7 @@ SEEDS ?= 20000
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
 PURE_COMPILED := $(PURE)
 NETS_COMPILED := tests/security tests/unit/zeromq \
-    $(addprefix tests/integration/test_,blocking.py failover.py handler_contexts.py handler_deadlines.py \
+    $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py handler_contexts.py handler_deadlines.py \
     handlers.py node.py node_life.py reach.py rogue_handlers.py)
 
 # With a C compiler, benchmarks are run on compiled code.

@@ -5,6 +5,7 @@ An error that the event loop would only log, such as one in a callback of the pr
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable
 from time import monotonic
 
@@ -29,6 +30,14 @@ async def _run(test, arguments):
     async with asyncio.timeout(TEST_S_MAX):
         await test(**arguments)
     assert not unhandled
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    """Do what `until` does, without asyncio."""
+    give_up_at = monotonic() + timeout
+    while not condition():
+        assert monotonic() < give_up_at, f"it did not come to this in {timeout:g} s: {inspect.getsource(condition)}"
+        threading.Event().wait(POLL_S)
 
 
 async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:

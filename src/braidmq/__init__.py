@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RequestError,
         ServiceError,
+        WrongLoop,
     )
     from braidmq.messages import Reply, Request
     from braidmq.node import BrokerInfo, Node
@@ -51,6 +52,7 @@ __all__ = [
     "ServiceError",
     "Services",
     "Settings",
+    "WrongLoop",
 ]
 
 _HOMES = {

@@ -1,24 +1,41 @@
 """The node without asyncio: the same calls, from any thread."""
 
-import asyncio
+import contextlib
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from braidmq.errors import NodeClosed
+from braidmq.clock import monotonic
+from braidmq.errors import BraidError, NodeClosed
+from braidmq.forgotten import Guard
+from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
+from braidmq.home import check_main_thread
+from braidmq.inside import inside
+from braidmq.loop_thread import TASKS_END_S_MAX, LoopThread
 from braidmq.messages import Reply
-from braidmq.node import BrokerInfo
+from braidmq.node import FLUSH_S_MAX, BrokerInfo
 from braidmq.node import Node as AsyncNode
 from braidmq.services import Services
 from braidmq.settings import Settings
+from braidmq.stderr import log_unless_configured
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire.control import Report
 
 T = TypeVar("T")
+
+END_S_MAX: Final = 2 * FLUSH_S_MAX + 2 * TASKS_END_S_MAX
+"""Time that the thread of a node has to end, beyond drain_s: to cancel handlers and to let the last answers leave."""
+
+FORGET_S_MAX: Final = 1.0
+"""Time that the thread of a forgotten node has to end."""
+
+_LOG = logging.getLogger("braidmq.node")
 
 
 class Node:
@@ -38,9 +55,10 @@ class Node:
     ) -> None:
         self._node = AsyncNode(join, settings=settings, services=services, state=state)
         self.name = self._node.name
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._gate = threading.Lock()
+        self._thread: LoopThread | None = None
+        self._guard: Guard | None = None
+        self._why_not = "use 'with node', or 'node.start()'"
+        self._starting = threading.Lock()
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
         """See `braidmq.Node.service`."""
@@ -53,31 +71,56 @@ class Node:
         async def brokers() -> list[BrokerInfo]:
             return self._node.brokers
 
-        return [] if self._loop is None else self._run(brokers())
+        if self._thread is not None and self._thread.here:
+            return self._node.brokers
+        try:
+            return self._run(brokers())
+        except NodeClosed:
+            return []
 
     def start(self) -> None:
-        """See `braidmq.Node.start`."""
-        if self._thread is not None:
-            raise NodeClosed("a node is started once")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name=f"braidmq-{self.name}", daemon=True)
-        self._thread.start()
+        """See `braidmq.Node.start`. A start that is interrupted ends the node."""
+        started: Future[None] = Future()
+        thread = self._new_thread()
         try:
-            self._run(self._node.start())
-        except BaseException:
+            thread.start(_live(self._node, started), f"braidmq-{self.name}")
+            started.result()
+        except BaseException as error:
             self.close()
+            self._thread = None
+            self._why_not = f"its start failed: {error}"
             raise
 
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
+
+        For the main thread of a program that does nothing else; handlers that are `async def` run in it. A second
+        signal ends the process at once.
+
+        Raises:
+            WrongLoop: it is not the main thread, or an event loop runs in it.
+        """
+        check_main_thread(f"'with node' serves for {self.name} here")
+        log_unless_configured()
+        self._new_thread().serve(self._node.run_until_signal())
+
     def close(self) -> None:
-        """See `braidmq.Node.close`."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        """Drain and end, as `braidmq.Node.close` does.
+
+        In a handler of this node, and in the node's own thread, it only begins the end, and returns at once. A handler
+        that blocks the event loop is left behind when drain_s and some seconds more are over.
+        """
+        thread = self._thread
+        if thread is None:
             return
-        self._run(self._node.close())
-        with self._gate:
-            self._loop = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if thread.here:
+            self._node.begin_closing()
+            return
+        give_up_at = monotonic() + self._node.settings.drain_s + END_S_MAX
+        with contextlib.suppress(NodeClosed, TimeoutError):  # it has ended; it cannot
+            thread.run(self._node.close(), give_up_at - monotonic())
+        if not inside(self._node) and not thread.join(max(0.0, give_up_at - monotonic())):
+            _LOG.warning("%s is left behind: a handler blocks its event loop", self.name)
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,46 +149,66 @@ class Node:
             )
         )
 
-    def connected(self) -> None:
+    def connected(self, timeout: float | None = None) -> None:
         """See `braidmq.Node.connected`."""
-        self._run(self._node.connected())
+        self._run(self._node.connected(timeout))
+
+    def settled(self, timeout: float = 2.0) -> None:
+        """See `braidmq.Node.settled`."""
+        self._run(self._node.settled(timeout))
 
     def observe(self, timeout: float = 2.0) -> dict[str, Report]:
         """See `braidmq.Node.observe`."""
         return self._run(self._node.observe(timeout))
 
-    def _serve(self) -> None:
-        loop = self._loop
-        assert loop is not None
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-        finally:
-            loop.run_until_complete(_end_tasks())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+    def _new_thread(self) -> LoopThread:
+        with self._starting:
+            if self._thread is not None:
+                raise NodeClosed("a node is started once: make another one")
+            if self._why_not == FORKED:
+                raise NodeClosed(FORKED)
+            try:
+                thread = self._thread = LoopThread()
+            except BraidError as error:
+                self._why_not = f"its start failed: {error}"
+                raise
+        self._guard = Guard(self, f"the node {self.name}", partial(_forget, self._node, thread))
+        tell_child(self)
+        return thread
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if threading.current_thread() is self._thread:
+        thread = self._thread
+        if thread is None:
             work.close()
-            raise RuntimeError("a blocking call in the node's own thread would wait for itself: use a 'def' handler")
-        with self._gate:  # what is handed in before the loop is told to stop comes to an end in `_end_tasks`
-            if self._loop is None:
-                work.close()
-                raise NodeClosed("the node is not running: use 'with node', or 'node.start()'")
-            future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except CancelledError:
-            raise NodeClosed("the node was closed before the answer came") from None
-        except BaseException:
-            future.cancel()
-            raise
+            raise NodeClosed(f"the node is not running: {self._why_not}")
+        return thread.run(work)
+
+    def on_forked(self) -> None:
+        """Take in that this is a forked child: its parent has the thread."""
+        self._starting = threading.Lock()
+        if self._thread is not None and self._guard is not None:
+            self._guard.dismiss()
+            self._thread = None
+            self._why_not = FORKED
 
 
-async def _end_tasks() -> None:
-    """End the calls that came when the node had been closed: nobody else would ever run them."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+async def _live(node: AsyncNode, started: Future[None]) -> None:
+    """Be the life of a node in its own thread, until it has been closed."""
+    try:
+        await node.start()
+    except BaseException as error:  # noqa: BLE001 - it is raised again by whoever starts the node
+        started.set_exception(error)
+        return
+    started.set_result(None)
+    try:
+        await node.wait_closed()
+    finally:
+        node.end_now()
+
+
+def _forget(node: AsyncNode, thread: LoopThread) -> bool:
+    if thread.join(0.0):
+        return False
+    thread.call(node.end_now)
+    thread.join(FORGET_S_MAX)
+    return True

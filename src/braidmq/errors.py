@@ -5,6 +5,7 @@ BraidError
 ├── NodeClosed                      the node is not running
 ├── NotRegistered                   every broker refuses this node's key
 ├── ProtocolError                   bytes that are not BRAID/1
+├── WrongLoop (RuntimeError)        a node is used in a thread or an event loop that is not its own
 └── RequestError                    a request ended without a result
     ├── DeadlineExceeded (TimeoutError)
     ├── NoBroker                    no broker could be reached in time
@@ -50,6 +51,13 @@ class NotRegistered(BraidError):
 
 class ProtocolError(BraidError):
     """Bytes that are not a valid BRAID/1 message."""
+
+
+class WrongLoop(BraidError, RuntimeError):
+    """A node is used in a thread or an event loop that is not its own; the message names the right one.
+
+    Nothing was done, and nothing was sent.
+    """
 
 
 class RequestError(BraidError):

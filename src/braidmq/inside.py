@@ -3,37 +3,34 @@
 Such code is part of a request that the node has taken: the node must not wait for it and let it wait at the same time.
 """
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from weakref import ref
 
 
 class Run:
-    """One run of a handler of `node`, from `with` to its end. Tasks and copied contexts inherit it.
+    """One run of a handler of `node`: use it as a context manager, in a task of its own.
 
-    It does not keep the node alive: a context may outlive all else.
+    Tasks and copied contexts inherit it. It does not keep the node alive: a context may outlive all else.
     """
 
-    __slots__ = ("_node", "_over", "_token")
+    __slots__ = ("_node", "_over")
 
     def __init__(self, node: object) -> None:
         self._node = ref(node)
         self._over = False
-        self._token: Token[Run | None] | None = None
 
     def of(self, node: object) -> bool:
         """Whether it is a run of a handler of `node`, and goes on."""
         return not self._over and self._node() is node
 
     def __enter__(self) -> None:
-        self._token = _RUN.set(self)
+        _RUN.set(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._over = True
-        assert self._token is not None
-        _RUN.reset(self._token)
 
 
 _RUN: ContextVar[Run | None] = ContextVar("braidmq-run", default=None)

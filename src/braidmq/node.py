@@ -3,35 +3,38 @@
 import asyncio
 import contextlib
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Final, Self
 
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.core.job import Job
-from braidmq.core.node import NodeCore
 from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
+from braidmq.forgotten import Guard
+from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
+from braidmq.home import Home, check_main_thread
 from braidmq.inside import inside
 from braidmq.members import Role
 from braidmq.messages import Reply
+from braidmq.remembered import Remembered
 from braidmq.running import Running
 from braidmq.services import Service, Services
 from braidmq.settings import Settings
-from braidmq.stderr import StderrHandler
-from braidmq.trust import joinfile, statefile
+from braidmq.signals import STOP_SIGNALS, end_by_signal
+from braidmq.stalls import Stalls
+from braidmq.stderr import log_unless_configured
+from braidmq.threads import DaemonThreads
+from braidmq.trust import joinfile
 from braidmq.wire.control import Report
+from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = logging.getLogger("braidmq.node")
-
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-STATE_S: Final = 0.5
-"""How often a node with a state file looks whether the brokers that it knows have changed."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a node ends."""
@@ -90,16 +93,21 @@ class Node:
             raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
         self.name = self._identity.name
         self.settings = settings or Settings()
-        self._state = None if state is None else Path(state)
-        self._saved: tuple[bytes, ...] = ()
-        self._state_complained = False
+        self._remembered = None if state is None else Remembered(Path(state))
         self._shared = Services() if services is None else services
         self._own = Services()
         self._services: dict[bytes, Service] = self._offered()
         self._loop: NodeLoop | None = None
-        self._tasks: Running | None = None
+        self._home: Home | None = None
+        self._guard: Guard | None = None
+        self._forked = False
+        self._failure = ""
+        self._jobs: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._draining = False
+        self._stalls = Stalls(self.name)
+        self._context = copy_context()
+        self._leaving = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
 
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
         """Provide a service: decorates its handler. Declare services before `start`.
@@ -145,8 +153,8 @@ class Node:
 
     @property
     def brokers(self) -> list[BrokerInfo]:
-        """What this node knows of the net's brokers, by name; empty before `start`."""
-        if self._loop is None:
+        """What this node knows of the net's brokers, by name; empty before `start` and after `close`."""
+        if self._loop is None or self._loop.closed or self._forked:
             return []
         links = self._loop.core.links.links
         return [
@@ -155,33 +163,164 @@ class Node:
         ]
 
     async def start(self) -> None:
-        """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection."""
+        """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection.
+
+        A node is started once. One whose start has failed has nothing left of it, and may be started again.
+
+        Raises:
+            NodeClosed: it was started before.
+            WrongLoop: no event loop of asyncio runs.
+            BraidError: this process may not have the descriptors or the threads that it needs.
+        """
+        if self._forked:
+            raise NodeClosed(FORKED)
         if self._loop is not None:
-            raise NodeClosed("a node is started once")
+            raise NodeClosed("a node is started once: make another one")
         self._services = self._offered()
-        self._loop = NodeLoop(self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job)
-        self._tasks = Running(self, self.name, self._services, self._loop, self.settings.payload_bytes_max)
+        self._home = Home(self.name)
+        self._context = copy_context()
+        try:
+            self._begin()
+        except BaseException as error:
+            self._failure = f"{error}" or repr(error)
+            if self._loop is not None:
+                self._release(self._loop.abort)
+            self._loop = self._jobs = None
+            raise
+
+    def _begin(self) -> None:
+        loop = self._loop = NodeLoop(
+            self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job, on_stall=self._on_stall
+        )
+        limit = self.settings.payload_bytes_max
+        jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
+        self._jobs = jobs
         for service in self._services.values():
-            self._loop.core.worker.offer(service.name, service.concurrency)
-        self._saved = self._recall()
-        self._loop.start(self._saved)
-        if self._state is not None:
-            self._keeper = asyncio.get_running_loop().create_task(self._keep_state(self._state, self._loop))
+            loop.core.worker.offer(service.name, service.concurrency)
+        loop.start(self._remembered.recall() if self._remembered is not None else ())
+        if self._remembered is not None:
+            self._keeper = loop.create_task(self._remembered.keep(loop.core))
+        assert self._home is not None
+        give_back = partial(_give_back, self._home, loop.connections, (loop.lookup_threads, jobs.threads))
+        self._guard = Guard(self, f"the node {self.name}", give_back)
+        tell_child(self)
 
     async def close(self) -> None:
-        """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect."""
-        if self._loop is None or self._draining:
+        """Drain and end: take no new requests, finish what is under way within drain_s, and disconnect.
+
+        What does not end in that time is cancelled, and given back for other workers. The end comes by itself once it
+        has begun: whoever is cancelled in here, and whoever calls it again, may wait for it with another `close`.
+
+        In a handler of this node it only begins the end, and returns at once: the drain waits for the handler, whose
+        reply still leaves. So it does in a process that was forked from the node's, where there is nothing to end.
+
+        Raises:
+            WrongLoop: the node belongs to another event loop, which has not ended.
+        """
+        if self._loop is None or self._forked:
             return
-        self._draining = True
+        assert self._home is not None
+        if self._home.ended:
+            self._leaving.set()
+            self._release(self._loop.dispose)
+            return
+        closing = self.begin_closing()
+        if closing is not None and not inside(self):
+            await asyncio.wait((closing,))
+            if not closing.cancelled():
+                closing.result()
+
+    def begin_closing(self) -> asyncio.Task[None] | None:
+        """Let the node drain and end by itself, as in `close`, e.g. from a callback of its event loop.
+
+        Returns:
+            What ends it; None if the node was never started.
+
+        Raises:
+            WrongLoop: the node belongs to another event loop.
+        """
+        if self._loop is None or self._home is None:
+            return None
+        self._home.check()
+        self._leaving.set()
+        if self._closing is None:
+            run = asyncio.get_running_loop().create_task
+            self._closing = run(self._drain_and_end(), context=self._context)
+            self._closing.add_done_callback(self._on_closed)
+        return self._closing
+
+    def _on_closed(self, _closing: asyncio.Task[None]) -> None:
+        if self._loop is not None and not self._loop.closed:  # it was cancelled before its first step
+            self.end_now()
+
+    async def wait_closed(self) -> None:
+        """Wait until the node has been closed, by whoever."""
+        await self._leaving.wait()
+        await self.close()
+
+    async def _drain_and_end(self) -> None:
+        """Drain, and give back all that the node has, also when this is cancelled: its event loop is about to end."""
+        loop = self._loop
+        assert loop is not None
         try:
-            await self._loop.drain()
+            with contextlib.suppress(NodeClosed):  # it was ended at once meanwhile
+                await loop.drain()
         finally:
-            if self._tasks is not None:
-                await self._tasks.end(FLUSH_S_MAX)
-            if self._keeper is not None and self._state is not None:
-                self._keeper.cancel()
-                self._save_state(self._state, self._loop.core)
-            self._loop.close(FLUSH_S_MAX)
+            try:
+                await self._stop_handlers()
+            finally:
+                if self._remembered is not None:
+                    self._remembered.save(loop.core)
+                self._release(partial(loop.close, FLUSH_S_MAX))
+
+    async def _stop_handlers(self) -> None:
+        """Cancel the handlers that are left, and give them FLUSH_S_MAX to take it in."""
+        if self._jobs is not None:
+            left = await self._jobs.end(FLUSH_S_MAX)
+            if left:
+                _LOG.warning("%s ends, though handlers do not stop: %s", self.name, ", ".join(left))
+
+    def end_now(self) -> None:
+        """End without a drain: calls raise NodeClosed, handlers are cancelled, and their requests go elsewhere.
+
+        Call it in the node's own event loop.
+        """
+        if self._loop is not None:
+            self._leaving.set()
+            self._release(self._loop.abort)
+            if self._jobs is not None:
+                self._jobs.cancel()
+
+    def _release(self, end_loop: Callable[[], None]) -> None:
+        """Give back what the node has."""
+        if self._guard is not None:
+            self._guard.dismiss()
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._jobs is not None:
+            self._jobs.threads.close()
+        end_loop()
+
+    def on_forked(self) -> None:
+        """Take in that this is a forked child: what the node has is its parent's."""
+        if self._loop is not None and self._guard is not None and not self._loop.closed:
+            self._forked = True
+            self._guard.dismiss()
+            self._loop.connections.let_go()
+
+    def _running(self) -> NodeLoop:
+        """Return the loop of a node that is used where it may be. Raises NodeClosed and WrongLoop."""
+        loop = self._loop
+        if self._forked:
+            raise NodeClosed(FORKED)
+        if loop is None:
+            why = f"its start failed: {self._failure}" if self._failure else "use 'async with node', or 'node.start()'"
+            raise NodeClosed(f"the node is not running: {why}")
+        if loop.closed:
+            raise NodeClosed("the node was closed")
+        assert self._home is not None
+        self._home.check()
+        return loop
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -219,22 +358,15 @@ class Node:
             ServiceError: the handler answered with an error.
             RequestError: another subclass says why there is no answer, and whether the request may have been run.
             NotRegistered: every broker refuses this node's key.
-            NodeClosed: the node is not running.
+            NodeClosed: the node is not running. While it drains, only its handlers may call.
+            WrongLoop: the node belongs to another event loop.
             ConfigError: an argument is wrong.
         """
-        if self._loop is None or self._draining:
-            raise NodeClosed("the node is not running: use 'async with node', or 'await node.start()'")
-        loop = self._loop
-        nested = inside(self)
+        loop, nested = self._running(), inside(self)
+        if self._draining and not nested:
+            raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         id_, end = loop.request(
-            service,
-            payload,
-            timeout_s=timeout,
-            attempts=attempts,
-            via=via,
-            headers=headers,
-            wait=wait,
-            nested=nested,
+            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, wait=wait, nested=nested
         )
         try:
             return await end
@@ -242,70 +374,88 @@ class Node:
             loop.give_up(id_)
             raise
 
-    async def connected(self) -> None:
-        """Wait until a broker is up.
+    async def connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - it is the wait's bound
+        """Wait until a broker is up, at most `timeout` seconds; None waits without end.
 
         Raises:
             NotRegistered: every broker refuses this node's key.
-            NoBroker: the join file names no broker.
+            NoBroker: the join file names no broker, or the time is over; the text says why for each broker.
+            ConfigError: `timeout` is no number of at least 0.
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
         """
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        links = self._loop.core.links
+        wait_s = None if timeout is None else check_wait_s(timeout)
+        loop = self._running()
+        links = loop.core.links
         if not links.links:
             raise NoBroker(f"the join file of {self.name} names no broker: add one, and copy the file again")
-        while not any(link.open for link in links.links.values()):
-            if links.refused:
-                raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
-            await self._loop.changed()
+        try:
+            async with asyncio.timeout(wait_s):
+                while not any(link.open for link in links.links.values()):
+                    if links.refused:
+                        raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
+                    await loop.changed()
+        except TimeoutError:
+            raise NoBroker(f"no broker could be reached within {timeout:g} s: {links.diagnosis()}") from None
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
-        """Wait until every broker that is known is up or has failed once, at most `timeout` seconds."""
+        """Wait until every broker that is known is up or has failed once, at most `timeout` seconds.
+
+        Raises:
+            ConfigError: `timeout` is no number of at least 0.
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
+        """
         wait_s = check_wait_s(timeout)
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        links = self._loop.core.links.links
+        loop = self._running()
+        links = loop.core.links.links
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while not all(link.open or link.failure or not link.wanted for link in links.values()):
-                    await self._loop.changed()
+                    await loop.changed()
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
-        """Ask every broker that is up for its state; return what came within `timeout` seconds, by name."""
+        """Ask every broker that is up for its state; return what came within `timeout` seconds, by name.
+
+        Raises:
+            ConfigError: `timeout` is no number of at least 0.
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
+        """
         wait_s = check_wait_s(timeout)
-        if self._loop is None:
-            raise NodeClosed("the node is not running")
-        core = self._loop.core
-        asked = core.observe(self._loop.clock())
-        self._loop.schedule()
+        loop = self._running()
+        core = loop.core
+        asked = core.observe(loop.clock())
+        loop.schedule()
         try:
             async with asyncio.timeout(wait_s):
                 while any(link.open and link.name not in core.reports for link in asked):
-                    await self._loop.changed()
+                    await loop.changed()
         except TimeoutError:
-            _LOG.info("not every broker answered within %g s", wait_s)
+            _LOG.info("not every broker answered within %g s", timeout)
         return dict(core.reports)
 
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Serve until SIGINT or SIGTERM comes, then drain and end. A second signal ends the process at once.
+        """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
+
+        A second signal ends the process at once.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
-        loop, stop, endings = asyncio.get_running_loop(), asyncio.Event(), []
+        loop, endings = asyncio.get_running_loop(), []
 
         async def end(number: int) -> None:
             if before_the_end is not None:
                 await before_the_end()
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            end_by_signal(number)
 
         def on_signal(number: int) -> None:
-            if stop.is_set():
+            if self._draining:
                 endings.append(loop.create_task(end(number)))
             else:
                 _LOG.info("%s is draining", self.name)
-                stop.set()
+                self._leaving.set()
 
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
@@ -314,7 +464,7 @@ class Node:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
                 if not self.brokers:
                     _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
-                await stop.wait()
+                await self._leaving.wait()
         finally:
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
@@ -324,44 +474,37 @@ class Node:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.
 
         A program that has not configured `logging` gets the log on stderr, from INFO on, as `braidmq serve` writes it.
+
+        Raises:
+            WrongLoop: it is not the main thread, or an event loop runs in it.
         """
-        if not _LOG.hasHandlers():
-            logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
+        check_main_thread(f"'await node.run_until_signal()' or 'async with node' serves for {self.name} here")
+        log_unless_configured()
         asyncio.run(self.run_until_signal())
 
-    # -- what is remembered between two runs
+    @property
+    def _draining(self) -> bool:
+        return self._leaving.is_set()
 
-    def _recall(self) -> tuple[bytes, ...]:
-        if self._state is None:
-            return ()
-        try:
-            return statefile.load(self._state)
-        except (OSError, ValueError) as error:  # a ConfigError is a ValueError
-            _LOG.warning("nothing is remembered of the net: %s", error)
-            return ()
-
-    async def _keep_state(self, path: Path, loop: NodeLoop) -> None:
-        """Write down the brokers that are known whenever that changes, until cancelled."""
-        while True:
-            await asyncio.sleep(STATE_S)
-            self._save_state(path, loop.core)  # some KiB, and seldom: a thread would need a copy of the list
-
-    def _save_state(self, path: Path, core: NodeCore) -> None:
-        known = core.known
-        if set(known) == set(self._saved):
-            return
-        try:
-            statefile.save(path, known)
-            self._saved = known
-        except (OSError, ValueError) as error:
-            if not self._state_complained:
-                self._state_complained = True
-                _LOG.warning("the brokers that are known cannot be remembered: %s", error)
+    def _on_stall(self, stalled_s: float) -> None:
+        assert self._loop is not None
+        names = self._jobs.on_the_loop if self._jobs is not None else ()
+        self._stalls.on_stall(stalled_s, names, self._loop.clock())
 
     def _run_job(self, job: Job) -> None:
-        assert self._tasks is not None
-        self._tasks.run(job)
+        assert self._jobs is not None
+        self._jobs.run(job)
 
     def _stop_job(self, job: Job) -> None:
-        assert self._tasks is not None
-        self._tasks.stop(job)
+        assert self._jobs is not None
+        self._jobs.stop(job)
+
+
+def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:
+    """Close what a forgotten node had, unless another thread is at work with it, at the end of the program."""
+    if home.busy:
+        return False
+    for pool in pools:
+        pool.close()
+    connections.close()
+    return True

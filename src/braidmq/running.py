@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from braidmq.clock import monotonic
 from braidmq.core.job import RUNS_PER_PLACE, Job
-from braidmq.errors import BraidError, ServiceError
+from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.handler import Kind
 from braidmq.inside import Run
 from braidmq.messages import Request
 from braidmq.outcome import Answer, of_error, of_result
 from braidmq.services import Service
+from braidmq.stalls import Stalls
 from braidmq.threads import DaemonThreads, NoThreadError
 from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
@@ -76,26 +77,44 @@ class Running:
         services: its services, by their names on the wire.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
+        stalls: is told which handlers have had the event loop.
+
+    Attributes:
+        threads: where handlers run that block.
     """
 
     def __init__(
-        self, node: object, name: str, services: Mapping[bytes, Service], loop: NodeLoop, error_bytes_max: int
+        self,
+        node: object,
+        name: str,
+        services: Mapping[bytes, Service],
+        loop: NodeLoop,
+        *,
+        error_bytes_max: int,
+        stalls: Stalls,
     ) -> None:
         self._node = node
         self._name = name
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
+        self._stalls = stalls
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._runs: dict[Job, _Run] = {}
         blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
-        self._threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
+        self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
         self._threads_lack = False
 
     def __len__(self) -> int:
         """How many jobs run, those that go on after their deadline included."""
         return len(self._runs)
+
+    @property
+    def on_the_loop(self) -> list[str]:
+        """The services of the handlers that run on the event loop."""
+        services = [self._services[job.request.service] for job, run in self._runs.items() if run.stoppable]
+        return [service.name for service in services]
 
     def run(self, job: Job) -> None:
         """Start a job."""
@@ -124,14 +143,19 @@ class Running:
             run.stopped = True
             if run.begun and run.task is not None:
                 run.task.cancel()
-        self._threads.close()
+        self.threads.close()
 
-    async def end(self, timeout_s: float) -> None:
-        """Ask all jobs to stop, and wait until those have that can, at most `timeout_s`."""
+    async def end(self, timeout_s: float) -> list[str]:
+        """Ask all jobs to stop, and wait until those have that can, at most `timeout_s`.
+
+        Returns:
+            The services whose handlers go on.
+        """
         self.cancel()
         tasks = [run.task for run in self._runs.values() if run.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
+        return sorted({self._services[job.request.service].name for job in self._runs})
 
     async def _run(self, job: Job, run: _Run, headers: Mapping[str, str]) -> None:
         if run.task is None:  # an eager task factory begins it while it is made, in the middle of the loop's turn
@@ -150,6 +174,8 @@ class Running:
                 outcome = await self._await(run, request, service.handler)
             else:
                 outcome = await self._in_thread(run, request, service.handler)
+        if run.stoppable:
+            self._stalls.on_end(service.name, self._loop.clock())
         del self._runs[job]
         if outcome is _NotRun.LATE:
             self._loop.refuse(job)
@@ -187,16 +213,16 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
             if run.stopped and isinstance(error, asyncio.CancelledError):
                 return None
-            return of_error(error, request, self._error_bytes_max)
+            return self._of_error(error, request)
 
     async def _in_thread(
         self, run: _Run, request: Request, handler: Callable[[Request], object]
     ) -> Answer | _NotRun | None:
         """Call a handler in a thread; what it returns to be awaited is awaited here."""
         context = contextvars.copy_context()  # the task's own may be entered at any time
-        done: asyncio.Future[Answer | _NotRun | _Returned] = self._events.create_future()
+        done: asyncio.Future[Answer | _NotRun | _Returned | None] = self._events.create_future()
         try:
-            self._threads.submit(
+            self.threads.submit(
                 partial(context.run, self._block, run, request, handler), partial(self._arrive_soon, done)
             )
             self._threads_lack = False
@@ -212,7 +238,7 @@ class Running:
             self._complain(request.service, str(error))
             return _NotRun.NO_THREAD
         except asyncio.CancelledError as error:
-            return None if run.stopped else of_error(error, request, self._error_bytes_max)
+            return None if run.stopped else self._of_error(error, request)
 
     def _complain(self, service: str, why: str) -> None:
         """Tell the log that threads are lacking, once until one has started."""
@@ -222,7 +248,7 @@ class Running:
 
     def _block(
         self, run: _Run, request: Request, handler: Callable[[Request], object]
-    ) -> "Answer | _NotRun | _Returned":
+    ) -> "Answer | _NotRun | _Returned | None":
         """Call a handler in this thread. Raises nothing."""
         if run.stopped or request.remaining <= 0.0:
             return _NotRun.LATE
@@ -232,7 +258,13 @@ class Running:
                 return _Returned(result)
             return of_result(result, request)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
-            return of_error(error, request, self._error_bytes_max)
+            return self._of_error(error, request)
+
+    def _of_error(self, error: BaseException, request: Request) -> Answer | None:
+        """Return the answer to a handler's error; None if it is this node's end, and another worker does better."""
+        if type(error) is NodeClosed and self._loop.core.worker.draining:
+            return None
+        return of_error(error, request, self._error_bytes_max)
 
     def _arrive_soon(self, done: "asyncio.Future[Any]", returned: object) -> None:
         """Called in a thread: its handler has returned."""

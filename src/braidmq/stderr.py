@@ -80,6 +80,12 @@ class StderrHandler(logging.Handler):
         flush()
 
 
+def log_unless_configured() -> None:
+    """Let a program that has not configured `logging` log to stderr, from INFO on."""
+    if not logging.getLogger("braidmq").hasHandlers():
+        logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
+
+
 def _encode(text: str) -> bytes:
     encoding = (sys.stderr.encoding if sys.stderr is not None else None) or "utf-8"
     return text.encode(encoding, "backslashreplace")

@@ -1,13 +1,26 @@
 """The node without asyncio."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
 
-from braidmq import ConfigError, DeadlineExceeded, NodeClosed, NoWorker, ServiceError, Settings
+from braidmq import (
+    AttemptsExhausted,
+    ConfigError,
+    DeadlineExceeded,
+    NoBroker,
+    NodeClosed,
+    NoWorker,
+    ServiceError,
+    Settings,
+    WrongLoop,
+)
 from braidmq.blocking import Node
 from braidmq.testing import TestNet
 
@@ -151,20 +164,19 @@ def test_a_node_that_is_not_running_says_so(net):
 
 
 def test_a_call_in_the_nodes_own_thread_is_refused_and_not_a_deadlock(net):
-    node, seen = net.blocking_node("n"), []
+    node = net.blocking_node("n")
 
     @node.service("s")
     async def handler(_request):
-        for use in (lambda: node.request("s"), node.close):
-            with pytest.raises(RuntimeError, match="own thread"):
+        assert [broker.name for broker in node.brokers] == ["b1", "b2"]
+        for use in (lambda: node.request("s"), node.connected, node.settled, node.observe):
+            with pytest.raises(WrongLoop, match="own thread"):
                 use()
-            seen.append(1)
-        return b""
+        return b"refused"
 
     with node:
         net.wait_served("s")
-        node.request("s")
-    assert len(seen) == 2
+        assert node.request("s").payload == b"refused"
 
 
 def test_a_def_handler_calls_through_its_own_node(net):
@@ -270,6 +282,100 @@ def test_callers_that_race_with_close_all_get_an_end(net):
             for caller in callers:
                 caller.join(10)
             assert len(ends) == 8
+
+
+def test_who_waits_for_a_connection_is_told_why_there_is_none_in_time(net):
+    for broker in net.brokers.values():
+        broker.kill()
+    with net.blocking_node("n") as node:
+        node.settled()
+        with pytest.raises(NoBroker, match=r"b1 at tcp://.*nothing answers there; b2 at"):
+            node.connected(0.05)
+
+
+SERVING = """
+import sys, threading
+from braidmq.blocking import Node
+
+node = Node(sys.argv[1])
+
+@node.service("thread")
+def thread(request):
+    return node.request("loop", request.payload).payload
+
+@node.service("loop")
+async def loop(request):
+    return threading.current_thread().name.encode() + request.payload
+
+@node.service("shutdown")
+def shutdown(request):
+    node.close()
+    return b"bye"
+
+@node.service("slow")
+def slow(request):
+    print("begun", flush=True)
+    threading.Event().wait(float(request.payload))
+    return b"done"
+
+node.run()
+print("ended", flush=True)
+"""
+
+
+@pytest.fixture
+def serving(net):
+    """Yield a program whose main thread serves in a node without asyncio."""
+    net.node("worker")
+    command = [sys.executable, "-c", SERVING, str(net.join("worker"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        net.wait_served("slow")
+        yield program
+        program.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_runs_in_the_main_thread_serves_until_a_signal_and_drains(net, serving, number):
+    with net.blocking_node("client") as client, ThreadPoolExecutor(1) as pool:
+        assert client.request("thread", b"!").payload == b"MainThread!"
+        call = pool.submit(client.request, "slow", b"0.3")
+        assert serving.stdout.readline() == "begun\n"
+        serving.send_signal(number)
+        assert call.result(10).payload == b"done"
+        assert serving.wait(10) == 0
+        assert serving.stdout.read() == "ended\n"
+        log = serving.stderr.read()
+        assert log.endswith("worker has ended\n")
+        assert not any(level in log for level in ("WARNING", "ERROR", "Traceback"))
+
+
+def test_a_second_signal_ends_it_at_once(net, serving):
+    with net.blocking_node("client") as client, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.request, "slow", b"20", attempts=1)
+        assert serving.stdout.readline() == "begun\n"
+        serving.send_signal(signal.SIGTERM)
+        until(lambda: all(broker.workers("slow") == 0 for broker in net.brokers.values()))
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(10) == -signal.SIGTERM
+        assert isinstance(call.exception(10), AttemptsExhausted)
+
+
+def test_a_handler_may_end_the_program_that_serves(net, serving):
+    with net.blocking_node("client") as client:
+        assert client.request("shutdown").payload == b"bye"
+        assert serving.wait(10) == 0
+        assert serving.stdout.read() == "ended\n"
+        log = serving.stderr.read()
+        assert log.endswith("worker has ended\n")
+        assert not any(level in log for level in ("WARNING", "ERROR", "Traceback"))
+
+
+def test_serving_is_for_the_main_thread(net):
+    node = net.blocking_node("n")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(WrongLoop, match="main thread"):
+        pool.submit(node.run).result(10)
+    with node:
+        node.connected()
 
 
 def test_who_waits_for_a_connection_is_told_that_the_node_was_closed(net):

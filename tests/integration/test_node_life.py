@@ -1,17 +1,32 @@
 """The life of a node, over real brokers and sockets: before its start, in its drain, after its end."""
 
 import asyncio
+import threading
+import time
 from time import monotonic
 
 import pytest
 import uvloop
 
-from async_tests import until
-from braidmq import AttemptsExhausted, ConfigError, NoBroker, Node, NodeClosed, NoWorker, RequestError, Settings
+from async_tests import until, wait_until
+from braidmq import (
+    AttemptsExhausted,
+    BraidError,
+    ConfigError,
+    NoBroker,
+    Node,
+    NodeClosed,
+    NoWorker,
+    RequestError,
+    Settings,
+    WrongLoop,
+)
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
 from braidmq.zeromq.node_loop import NodeLoop
-from services import Gate, async_echo, one_service
+from resources import held, nothing_left
+from scarcity import descriptors, only
+from services import Gate, async_echo, def_echo, one_service
 
 
 async def test_a_node_that_is_not_running_says_so():
@@ -186,6 +201,164 @@ async def test_a_node_whose_join_file_names_no_broker_says_no_broker(tmp_path):
             await node.request("s", timeout=0.2)
         assert isinstance(caught.value, RequestError)
         assert (caught.value.attempts, caught.value.maybe_executed) == (0, False)
+
+
+async def test_who_waits_for_a_connection_is_told_why_there_is_none_in_time():
+    async with TestNet(1) as net:
+        net.brokers["b1"].kill()
+        async with net.node("n") as node:
+            await until(lambda: node.brokers[0].problem is not None)
+            with pytest.raises(NoBroker, match=r"within 0\.05 s: b1 at tcp://.*nothing answers there"):
+                await node.connected(0.05)
+
+
+async def test_a_node_that_was_closed_knows_no_brokers():
+    async with TestNet(1) as net:
+        async with net.node("n") as node:
+            await node.connected()
+            assert len(node.brokers) == 1
+        assert node.brokers == []
+
+
+def uses_of(node):
+    return [node.request("s"), node.connected(), node.settled(), node.observe(), node.close()]
+
+
+@pytest.mark.parametrize("kind", ["another thread", "without a loop"])
+async def test_a_node_that_is_used_elsewhere_refuses_before_anything_is_sent(kind):
+    async def expect(use):
+        with pytest.raises(WrongLoop, match=r"n was started in another event loop.*braidmq\.blocking\.Node"):
+            await use
+
+    def by_hand(use):
+        with pytest.raises(WrongLoop, match=r"braidmq\.blocking\.Node"):
+            use.send(None)
+
+    gate = Gate()
+    async with one_service(gate) as (net, _), net.node("n") as node:
+        for use in uses_of(node):
+            if kind == "another thread":
+                await asyncio.to_thread(asyncio.run, expect(use))
+            else:
+                await asyncio.to_thread(by_hand, use)
+        assert (gate.started, node._loop.core.client._number) == ([], 0)
+        gate.opened.set()
+        assert (await node.request("s")).payload == b"done"
+
+
+def test_a_node_is_used_in_the_event_loop_of_its_start_only():
+    async def start():
+        await node.start()
+        await node.connected()
+
+    async def use():
+        *uses, close = uses_of(node)
+        for each in uses:
+            with pytest.raises(WrongLoop, match="has ended"):
+                await each
+        await close
+        assert node.brokers == []
+        with pytest.raises(NodeClosed, match="closed"):
+            await node.request("s")
+
+    with TestNet(1) as net:
+        node = net.node("n")
+        asyncio.run(start())
+        asyncio.run(use())
+
+
+def test_a_node_that_is_started_without_an_event_loop_says_so():
+    with TestNet(1) as net:
+        node = net.node("n")
+        with pytest.raises(WrongLoop, match=r"event loop of asyncio; braidmq\.blocking\.Node"):
+            node.start().send(None)
+
+
+@descriptors
+@pytest.mark.parametrize("spare", [0, 5])
+async def test_a_start_that_fails_leaves_nothing_and_may_be_tried_again(spare):
+    async with TestNet(1) as net:
+        node = net.node("n")
+        node.service("s")(def_echo)
+        with only(spare):
+            before = held()
+            with pytest.raises(BraidError, match="file descriptors"):
+                await node.start()
+            assert nothing_left(before)
+            with pytest.raises(NodeClosed, match=r"its start failed: .*file descriptors"):
+                await node.request("s")
+        async with node:
+            await net.served("s")
+            assert (await node.request("s", b"x")).payload == b"x"
+
+
+@descriptors
+def test_a_start_without_asyncio_that_fails_leaves_nothing_and_may_be_tried_again():
+    with TestNet(1) as net:
+        node = net.blocking_node("n")
+        for spare in (0, 4, 8, 14):
+            with only(spare):
+                before = held()
+                with pytest.raises(BraidError, match="file descriptors"):
+                    node.start()
+                wait_until(lambda before=before: nothing_left(before))
+                with pytest.raises(NodeClosed, match=r"its start failed: .*file descriptors"):
+                    node.request("s")
+        with node:
+            node.connected()
+
+
+@pytest.mark.parametrize("kind", ["async", "blocking"])
+async def test_a_start_without_threads_leaves_nothing_and_may_be_tried_again(kind):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    async def start():
+        started = node.start()
+        if started is not None:
+            await started
+
+    async with TestNet(1) as net:
+        node = net.node("n") if kind == "async" else net.blocking_node("n")
+        before = held()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(BraidError, match="threads more"):
+                await start()
+        assert nothing_left(before)
+        await start()
+        await node.close() if kind == "async" else node.close()
+
+
+async def test_a_start_that_fails_in_its_midst_gives_back_what_it_had(patch_cores):
+    def fail(self, remembered=()):
+        raise OSError("no such luck")
+
+    async with TestNet(1) as net:
+        node = net.node("n")
+        node.service("s")(def_echo)
+        before = held()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(NodeLoop, "start", fail)
+            with pytest.raises(OSError, match="no such luck"):
+                await node.start()
+        assert nothing_left(before)
+        with pytest.raises(NodeClosed, match="its start failed: no such luck"):
+            await node.connected()
+        async with node:
+            await node.connected()
+
+
+async def test_a_handler_that_blocks_the_event_loop_is_named(caplog):
+    async def blocks(_request):
+        time.sleep(0.7)  # noqa: ASYNC251 - that is what it is about
+        return b""
+
+    async with one_service(blocks) as (_net, client):
+        await client.request("s")
+        await until(lambda: "stood still" in caplog.text)
+    stalls = [text for text in caplog.messages if "stood still" in text]
+    assert len([text for text in stalls if text.startswith("worker: ") and "in a handler of s:" in text]) == 1
 
 
 def test_the_join_file_of_a_broker_makes_no_node():

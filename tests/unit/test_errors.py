@@ -23,6 +23,7 @@ from braidmq.errors import (
     ProtocolError,
     RequestError,
     ServiceError,
+    WrongLoop,
 )
 
 REQUEST_ERRORS = [
@@ -37,7 +38,7 @@ REQUEST_ERRORS = [
 
 
 class TestTree:
-    @pytest.mark.parametrize("kind", [ConfigError, NodeClosed, NotRegistered, ProtocolError, RequestError])
+    @pytest.mark.parametrize("kind", [ConfigError, NodeClosed, NotRegistered, ProtocolError, RequestError, WrongLoop])
     def test_everything_is_a_braid_error(self, kind: type[BraidError]) -> None:
         assert kind.__bases__[0] is BraidError
 
@@ -51,9 +52,12 @@ class TestTree:
     def test_config_error_is_a_value_error(self) -> None:
         assert issubclass(ConfigError, ValueError)
 
-    def test_only_these_two_have_a_second_base(self) -> None:
+    def test_wrong_loop_is_a_runtime_error(self) -> None:
+        assert issubclass(WrongLoop, RuntimeError)
+
+    def test_only_these_have_a_second_base(self) -> None:
         defined = {kind for _name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BraidError)}
-        assert {kind for kind in defined if len(kind.__bases__) > 1} == {DeadlineExceeded, ConfigError}
+        assert {kind for kind in defined if len(kind.__bases__) > 1} == {DeadlineExceeded, ConfigError, WrongLoop}
 
     def test_docstring_draws_every_exception_with_its_second_base(self) -> None:
         assert errors.__doc__ is not None

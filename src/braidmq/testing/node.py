@@ -41,12 +41,9 @@ class TestNode(Node):
         Handlers that are `async def` are cancelled; a `def` handler runs on in its thread, and its result is dropped.
         Call it in the node's own event loop.
         """
-        if self._loop is None or self._tasks is None or self.home is None:
-            return
-        self.home = None
-        self._draining = True
-        self._loop.abort()
-        self._tasks.cancel()
+        if self.home is not None:
+            self.home = None
+            self.end_now()
 
 
 class BlockingTestNode(blocking.Node):
@@ -62,10 +59,6 @@ class BlockingTestNode(blocking.Node):
 
     def kill(self) -> None:
         """End it as `kill -9` does; see `TestNode.kill`. Call it from any thread but the node's own."""
-
-        async def kill() -> None:
-            self._node.kill()
-
-        if self._loop is not None:
-            self._run(kill())
+        if self._thread is not None:
+            self._thread.call(self._node.kill)
             self.close()

@@ -10,6 +10,7 @@ from braidmq.core.backlog import Backlog
 from braidmq.core.link import Failure, Open, Step
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
+from braidmq.zeromq.inherited import close_copy
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.port_guard import guard_port
 from braidmq.zeromq.room import NoRoom, room
@@ -101,6 +102,8 @@ class Dealer:
         except (NoRoom, zmq.ZMQError) as error:
             raise ConnectError(str(error), Failure.NO_ROOM) from None
         self._send_frame = sending(self.socket)
+        self._endpoint = target.endpoint
+        self._descriptor = -1
         self._greeted = False
         self._crowded = False
         self._backlog = Backlog()
@@ -178,6 +181,8 @@ class Dealer:
         for event, value in self.monitor.read():
             self._drop_guard()  # the connection has its port by now
             step = _STEPS.get(event)
+            if event == zmq.EVENT_CONNECTED:
+                self._descriptor = value
             if step is not None:
                 self._greeted = self._greeted or step is Step.GREETED
                 yield step
@@ -196,6 +201,15 @@ class Dealer:
         self.monitor.close()
         self.socket.close(int(linger_s * 1000))
         return self._backlog.take()
+
+    def let_go(self) -> None:
+        """In a forked child: close this process's copy of the connection, which says nothing to the broker.
+
+        The broker could not notice the end of the parent otherwise while the child lives.
+        """
+        if self._descriptor >= 0:
+            close_copy(self._descriptor, self._endpoint)
+        self._drop_guard()
 
     def _drop_guard(self) -> None:
         if self._guard is not None:

@@ -21,11 +21,14 @@ class Lookups:
 
     Args:
         notify: tells that `take` has something.
+
+    Attributes:
+        threads: those that it runs in, made when they are needed.
     """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._threads = DaemonThreads(THREADS_MAX, "braidmq-dns")
+        self.threads = DaemonThreads(THREADS_MAX, "braidmq-dns")
         self._done: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._pending: set[str] = set()
         self._problems: dict[str, str] = {}
@@ -38,7 +41,7 @@ class Lookups:
             self._pending.add(name)
             look_up, finish = partial(self._look_up, name, endpoints), partial(self._finish, name)
             try:
-                self._threads.submit(look_up, finish)
+                self.threads.submit(look_up, finish)
             except NoThreadError as error:
                 self._complain(name, f"its addresses cannot be looked up: {error}")
                 self._done.put((name, []))
@@ -54,7 +57,7 @@ class Lookups:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.close()
+        self.threads.close()
 
     def _look_up(self, name: str, endpoints: tuple[str, ...]) -> list[str]:
         addresses: list[str] = []

@@ -21,10 +21,12 @@ from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings
+from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
+from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
-from braidmq.zeromq.sockets import FRAMES_MAX, new_context
+from braidmq.zeromq.sockets import FRAMES_MAX
 from braidmq.zeromq.trusted import address_of, verifier
 
 BLOCKED_S: Final = 0.002
@@ -33,6 +35,10 @@ BLOCKED_S: Final = 0.002
 LATE_S: Final = 0.05
 """How late a turn may be before everything that has come is read first: who has stood still must not take that for the
 silence of others."""
+
+STALL_S: Final = 0.5
+"""How long the event loop must have stood still for that to be told: a third of the silence after which a broker gives
+a node no new work, and more than a busy machine causes all the time."""
 
 TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
@@ -48,12 +54,17 @@ class NodeLoop:
         clock: returns the time, in seconds.
         create_task: of the event loop.
         core: the node itself.
+        connections: its sockets, for whoever gives them back when this is not closed.
 
     Args:
         identity: the node's join file.
         settings: see Settings.
         run_job: starts a job; whoever runs it calls `finish` once.
         stop_job: asks a running job to stop; it still ends in `finish`.
+        on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
+
+    Raises:
+        NoRoom: this process may not have the descriptors or the threads for it.
     """
 
     def __init__(
@@ -63,6 +74,7 @@ class NodeLoop:
         *,
         run_job: Callable[[Job], None],
         stop_job: Callable[[Job], None],
+        on_stall: Callable[[float], None],
     ) -> None:
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
@@ -72,9 +84,10 @@ class NodeLoop:
         self._settings = settings
         self._run_job = run_job
         self._stop_job = stop_job
-        self._context = new_context()
+        self._on_stall = on_stall
+        self.connections = Connections()
         self._lookups = Lookups(self._on_lookup)
-        self._dealers: dict[str, Dealer] = {}
+        self._dealers: dict[str, Dealer] = self.connections.dealers
         self._retries: dict[str, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._used: dict[str, Dealer] = {}
@@ -92,6 +105,16 @@ class NodeLoop:
             software=f"braidmq {__version__}",
             now=now,
         )
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
+    @property
+    def lookup_threads(self) -> DaemonThreads:
+        """The threads that look up addresses, for whoever ends them when this is not closed."""
+        return self._lookups.threads
 
     def start(self, remembered: Iterable[bytes] = ()) -> None:
         """Begin to connect to the brokers of the join file, and to those of the certificates that are `remembered`."""
@@ -214,6 +237,8 @@ class NodeLoop:
 
     def abort(self, linger_s: float = 0.0) -> None:
         """End as `close` does, but leave undone what the core still asks for."""
+        if self._closed:
+            return
         self._closed = True
         self._cancel_timer()
         for name in list(self._dealers):
@@ -227,7 +252,14 @@ class NodeLoop:
             if not waker.done():
                 waker.set_exception(NodeClosed("the node was closed"))
         self._lookups.close()
-        self._context.term()
+        self.connections.close()
+
+    def dispose(self) -> None:
+        """End where the event loop has ended: nobody waits for anything any more."""
+        if not self._closed:
+            self._closed = True
+            self._lookups.close()
+            self.connections.close()
 
     # -- one turn
 
@@ -247,6 +279,8 @@ class NodeLoop:
                 for dealer in list(self._dealers.values()):
                     self._look_at(dealer)
             core.on_timer(now)
+            if core.links.stalled_s >= STALL_S:
+                self._on_stall(core.links.stalled_s)
         self._hand_out()
         self._act(now)
         self._send()
@@ -359,7 +393,7 @@ class NodeLoop:
             self._lookups.begin(action.name, action.endpoints)
             return
         try:
-            dealer = Dealer(self._context, self._settings, self._identity, action)
+            dealer = Dealer(self.connections.context, self._settings, self._identity, action)
         except ConnectError as error:
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
             self.core.on_failed(action.name, error.failure, [], now)

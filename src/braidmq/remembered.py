@@ -1,0 +1,50 @@
+"""The state file: the brokers that a node knows, for its next run."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from braidmq.core.node import NodeCore
+from braidmq.trust import statefile
+
+STATE_S: Final = 0.5
+"""How often a node with a state file looks whether the brokers that it knows have changed."""
+
+_LOG = logging.getLogger("braidmq.node")
+
+
+class Remembered:
+    """The brokers that one node has written down. Nothing is lost with the file, so that no error of it ends a node."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved: tuple[bytes, ...] = ()
+        self._complained = False
+
+    def recall(self) -> tuple[bytes, ...]:
+        """Return the certificates of the brokers that an earlier run has known."""
+        try:
+            self._saved = statefile.load(self._path)
+        except (OSError, ValueError) as error:  # a ConfigError is a ValueError
+            _LOG.warning("nothing is remembered of the net: %s", error)
+        return self._saved
+
+    async def keep(self, core: NodeCore) -> None:
+        """Write down the brokers that are known whenever that changes, until cancelled."""
+        while True:
+            await asyncio.sleep(STATE_S)
+            self.save(core)  # some KiB, and seldom: a thread would need a copy of the list
+
+    def save(self, core: NodeCore) -> None:
+        """Write down the brokers that are known, if they have changed."""
+        known = core.known
+        if set(known) == set(self._saved):
+            return
+        try:
+            statefile.save(self._path, known)
+            self._saved = known
+        except (OSError, ValueError) as error:
+            if not self._complained:
+                self._complained = True
+                _LOG.warning("the brokers that are known cannot be remembered: %s", error)
