@@ -37,7 +37,7 @@ NAMED_MAX: Final = 3
 """Disagreements that fit into the headline."""
 
 CREDIT_NOTE: Final = (
-    "CREDIT: what workers let a broker give them at once; in all their concurrency, but at least 1 for each broker"
+    "CREDIT: what workers let a broker give them at once; those with requests share their concurrency, others get 1"
 )
 
 _NOTHING: Final = "-"

@@ -204,7 +204,7 @@ class ClientCore:
                 service=service,
             )
         places = self._nested if nested else self._own
-        admitted = places.admits(name, len(sent))
+        admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
         self._number += 1
@@ -222,7 +222,8 @@ class ClientCore:
         self._calls[call.id] = call
         self._budget.on_request()
         if admitted:
-            self._take_place(call, places, now)
+            call.stage = Stage.PARKED
+            self._try_send(call, now)
         else:
             places.wait(call)
             call.timer = self._timers.add(call, call.deadline)
@@ -401,9 +402,10 @@ class ClientCore:
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
-            link.ewma.observe(now - call.sent_at, now)
-            if not call.running:
-                link.journey.observe(now - call.sent_at, now)
+            took_s = now - call.sent_at
+            link.ewma.observe(took_s, now)
+            if not call.running and max(took_s, link.journey.latency_s) > self._hold_s_min:  # else it decides nothing
+                link.journey.observe(took_s, now)
         if call.earlier:
             self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
@@ -563,11 +565,6 @@ class ClientCore:
 
     # -- sending
 
-    def _take_place(self, call: Call, places: Places, now: float) -> None:
-        call.stage = Stage.PARKED
-        places.take(call)
-        self._try_send(call, now)
-
     def _try_send(self, call: Call, now: float) -> None:
         self._parked.pop(call, None)
         self._awaiting.pop(call, None)
@@ -703,7 +700,9 @@ class ClientCore:
                 extension, call.payload,
             ),
         )  # fmt: skip
-        self._set_timer(call)
+        if call.timer:
+            self._timers.cancel(call, call.timer)
+        call.timer = self._timers.add(call, min(call.deadline, now + self._settings.exchange_timeout_s))
 
     def _say_who(self, call: Call) -> bytes:
         """Return the fields that say which process a further attempt is for, or which worker it is not for."""
@@ -840,7 +839,9 @@ class ClientCore:
                 self._on_deadline(call, now)
             else:
                 places.leave(call, for_place=True)
-                self._take_place(call, places, now)
+                places.take(call.service, len(call.payload))
+                call.stage = Stage.PARKED
+                self._try_send(call, now)
         self._admitting = False
 
 

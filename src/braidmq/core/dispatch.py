@@ -390,7 +390,8 @@ class Dispatcher:
                 self.counters["replies"] += 1
                 slot = exchange.slot
                 assert slot is not None
-                service.balancer.observe(slot, now - exchange.dispatched_at)
+                if len(service.slots) > 1:
+                    service.balancer.observe(slot, now - exchange.dispatched_at)
                 if service.queue.count:
                     service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
             self._finish(exchange, now)

@@ -33,23 +33,27 @@ class Places:
         """Calls that wait for a place."""
         return len(self._waiting)
 
-    def admits(self, service: bytes, payload_bytes: int) -> bool:
-        """Whether a new call of a service, with so large a payload, can have a place before those that wait."""
+    def enter(self, service: bytes, payload_bytes: int) -> bool:
+        """Give a new call of a service, with so large a payload, a place before those that wait, if it can have one."""
         left = self._places_max - self._taken
         if (self._taken and self._bytes + payload_bytes > self._bytes_max) or self._held.get(
             service, 0
         ) >= SHARE * left:
             return False
-        if not self._waiting.count:
-            return True
-        first = self._waiting.first()
-        return first is None or (self._fits(len(first.payload)) and not self._waiting.holds(service))
-
-    def take(self, call: Call) -> None:
-        """Give a call a place."""
+        if self._waiting.count:
+            first = self._waiting.first()
+            if first is not None and (self._waiting.holds(service) or not self._fits(len(first.payload))):
+                return False
         self._taken += 1
-        self._bytes += len(call.payload)
-        self._held[call.service] = self._held.get(call.service, 0) + 1
+        self._bytes += payload_bytes
+        self._held[service] = self._held.get(service, 0) + 1
+        return True
+
+    def take(self, service: bytes, payload_bytes: int) -> None:
+        """Give a call of a service a place."""
+        self._taken += 1
+        self._bytes += payload_bytes
+        self._held[service] = self._held.get(service, 0) + 1
 
     def release(self, call: Call) -> bool:
         """Take the place of a call back; return whether others wait for one."""

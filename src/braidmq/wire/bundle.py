@@ -1,9 +1,13 @@
 """Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
 
+from struct import Struct
+from typing import Final
+
 from braidmq.wire.envelope import COMMON
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
-_COMMON_BYTES = COMMON.size
+_COMMON_BYTES: Final = COMMON.size
+_LENGTH: Final = Struct("!I")
 
 
 def split(frame: bytes) -> tuple[list[bytes], bool]:
@@ -13,19 +17,23 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
     message may exceed BUNDLE_BYTES, which also bounds how many messages one frame can hold.
     """
     size = len(frame)
+    if size < _COMMON_BYTES:
+        return [], False
+    unpack_from = _LENGTH.unpack_from
+    if unpack_from(frame)[0] == size:
+        return [frame], True
     messages: list[bytes] = []
-    at = 0
-    while at < size:
-        if size - at < _COMMON_BYTES:
+    if size > BUNDLE_BYTES:
+        return messages, False
+    at, last = 0, size - _COMMON_BYTES
+    while at <= last:
+        (length,) = unpack_from(frame, at)
+        end = at + length
+        if end > size or length < _COMMON_BYTES:
             return messages, False
-        length = frame[at] << 24 | frame[at + 1] << 16 | frame[at + 2] << 8 | frame[at + 3]
-        if length == size and not at:
-            return [frame], True
-        if length > size - at or length < _COMMON_BYTES or size > BUNDLE_BYTES:
-            return messages, False
-        messages.append(frame[at : at + length])
-        at += length
-    return messages, at > 0
+        messages.append(frame[at:end])
+        at = end
+    return messages, at == size
 
 
 def join(messages: list[bytes]) -> list[tuple[bytes, int]]:

@@ -5,7 +5,7 @@ are plain functions over `struct`, without validation beyond what keeps a reader
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
@@ -27,6 +27,9 @@ receiver, code, the length of the extension block, and the WORKING interval."""
 
 Prefix = tuple[int, int, int, int, int, int, int, int, bytes, int, int, int, int, int, int]
 """The fields of PREFIX."""
+
+unpack: Final[Callable[[bytes], Prefix]] = PREFIX.unpack_from
+"""Returns the fields of PREFIX from a message that is not shorter than that."""
 
 PREFIX_BYTES: Final = PREFIX.size
 UINT32: Final = 0xFFFFFFFF
@@ -253,12 +256,6 @@ def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> 
     fields = list(PREFIX.unpack_from(message))
     fields[4:6], fields[7] = (retry_count, sent_ms), tag
     return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
-
-
-def unpack(message: bytes) -> Prefix:
-    """Return the fields of PREFIX from a message that is not shorter than that."""
-    fields: Prefix = PREFIX.unpack_from(message)
-    return fields
 
 
 def decode(message: bytes) -> Envelope:
