@@ -112,7 +112,7 @@ async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path,
             calls = [asyncio.ensure_future(load.call(via="b1", timeout=2.5, attempts=1)) for _ in range(30)]
             while not await suspected(client, observer, stopped):
                 assert not all(call.done() for call in calls), "they did not meet the stopped process"
-            client._loop.abort()
+            client.end_now()
             await asyncio.gather(*calls, return_exceptions=True)
             await until(lambda: monotonic() >= max(call.deadline for call in load.record.calls) + 0.1)
             broken.children[stopped].send_signal(signal.SIGCONT)
