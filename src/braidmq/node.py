@@ -363,7 +363,7 @@ class Node:
             ConfigError: an argument is wrong.
         """
         loop, nested = self._running(), inside(self)
-        if self._draining and not nested:
+        if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         id_, end = loop.request(
             service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, wait=wait, nested=nested

@@ -194,7 +194,7 @@ class Running:
             sent.id,
             sent.flags & _DUPLICATE != 0,
             sent.retry_count,
-            monotonic() + job.deadline - self._loop.clock(),
+            job.deadline,
             headers,
             job.link.name,
             monotonic,

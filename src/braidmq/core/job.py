@@ -104,6 +104,9 @@ class Job:
     @property
     def counted_on(self) -> bool:
         """Whether a client waits for one of its copies, and for no other attempt instead."""
+        first = self.arrivals[0]
+        if not first.cancelled and not first.superseded and first.open:
+            return True
         return any(not each.cancelled and not each.superseded and each.open for each in self.arrivals)
 
 

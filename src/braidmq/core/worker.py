@@ -252,7 +252,7 @@ class WorkerCore:
 
     def on_late(self, job: Job, now: float) -> None:
         """Take in that a job was over before its handler began."""
-        if not self._end_stray(job, now):
+        if not (self._strays and self._end_stray(job, now)):
             self._leave_place(job)
             self.executed -= 1
             self._refuse(job, Reason.EXPIRED, now)
@@ -270,7 +270,7 @@ class WorkerCore:
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
-        if self._end_stray(job, now):
+        if self._strays and self._end_stray(job, now):
             return
         service = job.service
         if outcome is None:
