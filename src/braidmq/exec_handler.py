@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.messages import Request
+from braidmq.orphans import Orphans
 
 STDERR_BYTES_MAX: Final = 4 * 1024
 """How much of the end of stderr is kept."""
@@ -50,9 +51,12 @@ class ExecHandler:
         self.arguments = _split(command)
         self._output_bytes_max = output_bytes_max
         self._starts: set[asyncio.Task[_Process]] = set()
+        self._orphans: Orphans | None = None
 
     async def run(self, request: Request) -> bytes:
         """Run the command for `request` and return what it wrote to stdout."""
+        if self._orphans is None and os.getpid() == 1:
+            self._orphans = Orphans(self._processes)
         start = asyncio.create_task(self._start(request))
         self._starts.add(start)
         try:
@@ -67,6 +71,12 @@ class ExecHandler:
         for start in list(self._starts):
             with contextlib.suppress(ServiceError):
                 (await start).kill()
+
+    def _processes(self) -> list[int] | None:
+        """Return the ids of the processes that run; None while one is being started."""
+        if not all(start.done() for start in self._starts):
+            return None
+        return [start.result().id for start in self._starts if start.exception() is None]
 
     async def _start(self, request: Request) -> "_Process":
         environment = {**os.environ, **_metadata(request)}
@@ -121,6 +131,11 @@ class _Process(asyncio.SubprocessProtocol):
         self._exited = asyncio.Event()
 
     @property
+    def id(self) -> int:
+        """Its process id."""
+        return self._transport.get_pid()
+
+    @property
     def status(self) -> int:
         """Its exit status, negative if a signal ended it; once `run` has returned."""
         status = self._transport.get_returncode()
@@ -144,7 +159,7 @@ class _Process(asyncio.SubprocessProtocol):
         """Kill it and what it has started, unless all of it has ended already."""
         if self._open or not self._exited.is_set():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._transport.get_pid(), signal.SIGKILL)
+                os.killpg(self.id, signal.SIGKILL)
 
     def complaint(self) -> str:
         """Return the last lines that it wrote to stderr, ready to follow a sentence."""

@@ -102,7 +102,7 @@ class Node:
         self._guard: Guard | None = None
         self._forked = False
         self._failure = ""
-        self._jobs: Running | None = None
+        self._tasks: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stalls = Stalls(self.name)
         self._context = copy_context()
@@ -185,7 +185,7 @@ class Node:
             self._failure = f"{error}" or repr(error)
             if self._loop is not None:
                 self._release(self._loop.abort)
-            self._loop = self._jobs = None
+            self._loop = self._tasks = None
             raise
 
     def _begin(self) -> None:
@@ -194,7 +194,7 @@ class Node:
         )
         limit = self.settings.payload_bytes_max
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
-        self._jobs = jobs
+        self._tasks = jobs
         for service in self._services.values():
             loop.core.worker.offer(service.name, service.concurrency)
         loop.start(self._remembered.recall() if self._remembered is not None else ())
@@ -275,8 +275,8 @@ class Node:
 
     async def _stop_handlers(self) -> None:
         """Cancel the handlers that are left, and give them FLUSH_S_MAX to take it in."""
-        if self._jobs is not None:
-            left = await self._jobs.end(FLUSH_S_MAX)
+        if self._tasks is not None:
+            left = await self._tasks.end(FLUSH_S_MAX)
             if left:
                 _LOG.warning("%s ends, though handlers do not stop: %s", self.name, ", ".join(left))
 
@@ -288,8 +288,8 @@ class Node:
         if self._loop is not None:
             self._leaving.set()
             self._release(self._loop.abort)
-            if self._jobs is not None:
-                self._jobs.cancel()
+            if self._tasks is not None:
+                self._tasks.cancel()
 
     def _release(self, end_loop: Callable[[], None]) -> None:
         """Give back what the node has."""
@@ -297,8 +297,8 @@ class Node:
             self._guard.dismiss()
         if self._keeper is not None:
             self._keeper.cancel()
-        if self._jobs is not None:
-            self._jobs.threads.close()
+        if self._tasks is not None:
+            self._tasks.threads.close()
         end_loop()
 
     def on_forked(self) -> None:
@@ -488,16 +488,16 @@ class Node:
 
     def _on_stall(self, stalled_s: float) -> None:
         assert self._loop is not None
-        names = self._jobs.on_the_loop if self._jobs is not None else ()
+        names = self._tasks.on_the_loop if self._tasks is not None else ()
         self._stalls.on_stall(stalled_s, names, self._loop.clock())
 
     def _run_job(self, job: Job) -> None:
-        assert self._jobs is not None
-        self._jobs.run(job)
+        assert self._tasks is not None
+        self._tasks.run(job)
 
     def _stop_job(self, job: Job) -> None:
-        assert self._jobs is not None
-        self._jobs.stop(job)
+        assert self._tasks is not None
+        self._tasks.stop(job)
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

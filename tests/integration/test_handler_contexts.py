@@ -174,5 +174,5 @@ async def answer_and_stop():
                 await asyncio.sleep(0)
                 call.cancel()
             assert (await client.request("later")).payload == b"ok"
-            await until(lambda: len(worker._jobs) == 0)
+            await until(lambda: len(worker._tasks) == 0)
     assert set(seen) == {"the starter's"}
