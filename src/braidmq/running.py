@@ -57,11 +57,15 @@ class _Run:
         begun: its handler has begun, or is about to in a thread.
         stopped: it was asked to stop.
         stoppable: its handler is awaited on the event loop, where it can be cancelled.
+        sure_until: until when no other attempt can have overtaken it.
+        doubted: a thread came to it later than that.
     """
 
-    __slots__ = ("begun", "stoppable", "stopped", "task")
+    __slots__ = ("begun", "doubted", "stoppable", "stopped", "sure_until", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, sure_until: float) -> None:
+        self.sure_until = sure_until
+        self.doubted = False
         self.task: asyncio.Task[None] | None = None
         self.begun = False
         self.stopped = False
@@ -125,7 +129,7 @@ class Running:
             except BraidError as error:
                 self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
                 return
-        run = self._runs[job] = _Run()
+        run = self._runs[job] = _Run(job.sure_until)
         # A fresh copy of the context of the start, and no `create_task(context=...)`: a task factory may not know that.
         run.task = self._context.copy().run(self._events.create_task, self._run(job, run, headers))
 
@@ -177,6 +181,8 @@ class Running:
         if run.stoppable:
             self._stalls.on_end(service.name, self._loop.clock())
         del self._runs[job]
+        if run.doubted:
+            job.request.flags |= _DUPLICATE
         if outcome is _NotRun.LATE:
             self._loop.refuse(job)
         elif outcome is _NotRun.NO_THREAD:
@@ -252,6 +258,8 @@ class Running:
         """Call a handler in this thread. Raises nothing."""
         if run.stopped or request.remaining <= 0.0:
             return _NotRun.LATE
+        if self._loop.clock() > run.sure_until:  # it has waited for this thread since it was allowed to begin
+            request.possible_duplicate = run.doubted = True
         try:
             result = handler(request)
             if type(result) is not bytes and inspect.isawaitable(result):

@@ -5,7 +5,7 @@ from braidmq.messages import Reply
 from braidmq.wire.envelope import CANCEL, Envelope, Flag, Reason, Withdrawal
 from rigs.node_rig import Broker, NodeRig
 
-HOLD_S = 0.11
+HOLD_S = 0.22
 """Longer than a young call waits after a loss before it goes on (core/patience.py)."""
 
 UNPAID = {"retry_budget_max": 1.0, "retry_budget_ratio": 0.0, "retry_budget_per_s": 0.0}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.core import client, worker
+from braidmq.core import client
 from braidmq.core.broker import BrokerCore
 from braidmq.core.client import ClientCore
 from braidmq.core.dedup import ReplyCache
@@ -176,7 +176,6 @@ def with_workers_that_do_not_doubt(patch):
         return True
 
     patch.setattr(WorkerCore, "begin", begin)
-    patch.setattr(worker, "late_s", lambda interval, units: float("inf"))
 
 
 def with_brokers_that_do_not_doubt(patch):

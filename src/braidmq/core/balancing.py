@@ -122,7 +122,10 @@ class Balancer(ABC, Generic[C]):
         return None
 
     def observe(self, candidate: C, work_s: float) -> None:
-        """Take in how long a candidate took for a request; call it before `put`."""
+        """Take in how long a candidate took for a result; call it before `put`."""
+
+    def observe_unfinished(self, candidate: C, work_s: float) -> None:
+        """Take in for how long a candidate had a request that its client has given up."""
 
     @abstractmethod
     def validate_state(self, offered: Collection[C]) -> None:
@@ -211,6 +214,12 @@ class LeastOutstanding(Balancer[C]):
         else:
             candidate.weight = min(WEIGHT_MAX, int(ratio))
             self._slow[candidate] = None
+
+    def observe_unfinished(self, candidate: C, work_s: float) -> None:
+        """See Balancer."""
+        known = candidate.samples >= WORK_SAMPLES_MIN
+        if not known or work_s > candidate.work_s:  # less says nothing: who gave up may have been in a hurry
+            self.observe(candidate, work_s)
 
     def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""

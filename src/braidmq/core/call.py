@@ -24,6 +24,7 @@ class Call:
         earlier: attempts before the current one that may still be answered.
         worker: the worker that has said that it runs this request, and `instance` the process of it.
         running: whether it has said so of the current attempt.
+        waited: whether its broker has said that it waits.
         silent: the worker that was given an attempt and has said nothing, as its name behind its process.
         held_until: when the next attempt may be sent, unless the current one runs (patience.py).
         untold: the last attempt, if its broker does not know yet that another one follows.
@@ -70,6 +71,7 @@ class Call:
         "unsent",
         "untold",
         "via",
+        "waited",
         "waits",
         "worker",
     )
@@ -113,6 +115,7 @@ class Call:
         self.worker = b""
         self.instance = b""
         self.running = False
+        self.waited = False
         self.silent = b""
         self.held_until = 0.0
         self.careful_until = 0.0

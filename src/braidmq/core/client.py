@@ -14,7 +14,7 @@ from braidmq.core.call import Call, Stage
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PATIENCE, PATIENCE_SHARE, PAUSE_S, Passage
-from braidmq.core.patience import hold_s, hold_units, interval_s, promise_s
+from braidmq.core.patience import hold_s, hold_units, interval_s, journey_s_max, promise_s
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
@@ -129,6 +129,7 @@ class ClientCore:
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
         self._interval_s = interval_s(self._working_ms)
         self._promise_s = promise_s(self._interval_s)
+        self._journey_s_max = journey_s_max(self._interval_s)
         self._hold_min = hold_units(self._interval_s, 0.0)
         self._hold_s_min = hold_s(self._interval_s, self._hold_min)
 
@@ -390,11 +391,12 @@ class ClientCore:
             return
         call.heard_at = now
         if answer.code == _RUNNING:
-            if not call.running:  # it says so for the first time, an interval after it has begun
+            if not (call.running or call.waited):  # it says so for the first time, an interval after it has begun
                 link.journey.observe(max(0.0, now - call.sent_at - self._interval_s), now)
             call.running = True
         elif answer.code == _QUEUED:
             call.held_until = now + self._promise_s
+            call.waited = True
             sent_ms = int(now * 1000) & UINT32
             self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))
 
@@ -404,7 +406,8 @@ class ClientCore:
         if current:
             took_s = now - call.sent_at
             link.ewma.observe(took_s, now)
-            if not call.running and max(took_s, link.journey.latency_s) > self._hold_s_min:  # else it decides nothing
+            slow = max(took_s, link.journey.latency_s) > self._journey_s_max  # else it decides nothing
+            if slow and not (call.running or call.waited):
                 link.journey.observe(took_s, now)
         if call.earlier:
             self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
@@ -669,9 +672,9 @@ class ClientCore:
         call.epoch = path.epoch
         call.stage = Stage.SENT
         call.unsent = False
-        call.running = False
+        call.running = call.waited = False
         call.careful_until = 0.0
-        if path.journey.latency_s <= self._hold_s_min:
+        if path.journey.latency_s <= self._journey_s_max:
             hold = self._hold_min
             call.held_until = now + self._hold_s_min
         else:

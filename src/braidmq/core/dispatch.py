@@ -10,7 +10,7 @@ from typing import Final
 from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
 from braidmq.core.outbox import Outbox
-from braidmq.core.patience import ask_s, interval_s, promise_s
+from braidmq.core.patience import ask_again_s, ask_s, interval_s, promise_s, sure_s
 from braidmq.core.timers import Timers
 from braidmq.errors import ProtocolError
 from braidmq.members import is_service
@@ -30,6 +30,7 @@ from braidmq.wire.envelope import (
     WORKING,
     Field,
     Flag,
+    Outcome,
     Progress,
     Reason,
     Withdrawal,
@@ -39,6 +40,7 @@ from braidmq.wire.envelope import (
 )
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+_RESULT: Final = int(Outcome.RESULT)
 
 DEMAND_S: Final = 0.05
 """How often a service with a queue asks its workers for more credit: some round trips of a data centre."""
@@ -147,7 +149,9 @@ class Dispatcher:
                     exchange.slot.outstanding -= 1
                     exchange.slot = None
                     self._timers.cancel(exchange, exchange.timer)
-                    if exchange.client is not None:
+                    if exchange.client is not None and exchange.superseded:
+                        self._refuse_exchange(exchange, Reason.EXPIRED, now)
+                    elif exchange.client is not None:
                         exchange.service = self.services.get(exchange.service.name, exchange.service)
                         self._route(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
 
@@ -204,7 +208,7 @@ class Dispatcher:
             )
         interval = interval_s(working_ms)
         exchange = Exchange(
-            session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + interval,
+            session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + sure_s(interval, code),
             size_bytes=len(message), version=version, flags=flags, retry_count=retry_count, code=code,
             extension_bytes=extension_bytes, working_ms=working_ms, interval_s=interval,
         )  # fmt: skip
@@ -390,7 +394,7 @@ class Dispatcher:
                 self.counters["replies"] += 1
                 slot = exchange.slot
                 assert slot is not None
-                if len(service.slots) > 1:
+                if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count:
                     service.balancer.observe(slot, now - exchange.dispatched_at)
                 if service.queue.count:
                     service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
@@ -411,6 +415,8 @@ class Dispatcher:
         assert slot is not None
         del slot.session.assigned[exchange.tag]
         exchange.slot = None
+        exchange.rest = b""
+        exchange.kept = False
         self._forget_client(exchange)
         slot.outstanding -= 1
         if slot.service.slots.get(slot.session) is slot:
@@ -442,7 +448,8 @@ class Dispatcher:
         exchange = session.requests.get(tag)
         if exchange is not None and exchange.id == id_ and exchange.waits:
             age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
-            sure_until = now - age_s + promise_s(exchange.interval_s)
+            promised_s = promise_s(exchange.interval_s) - sure_s(exchange.interval_s, exchange.code)
+            sure_until = now - age_s + promised_s
             exchange.sure_until = max(exchange.sure_until, sure_until)
 
     def on_cancel(self, session: Session, message: bytes, now: float) -> None:
@@ -466,6 +473,9 @@ class Dispatcher:
 
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
+        slot = exchange.slot
+        if slot is not None:
+            slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
         self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
         self._forget_client(exchange)
 
@@ -635,7 +645,8 @@ class Dispatcher:
                 self._give_up(exchange, now)
         elif exchange.waits:
             self._send(exchange.client, self._progress(exchange, Progress.QUEUED, now))
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, now + exchange.interval_s))
+            ask_at = now + ask_again_s(exchange.interval_s, exchange.code)
+            exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
             self._demand(exchange.service, now)
         else:
             self._doubt_worker(exchange, now)

@@ -5,7 +5,7 @@ from typing import Final
 
 from braidmq.core.dedup import Key
 from braidmq.core.link import Link
-from braidmq.core.patience import interval_s
+from braidmq.core.patience import interval_s, sure_s
 from braidmq.wire.envelope import Envelope
 
 RUN_WEIGHT: Final = 1 / 8
@@ -53,6 +53,7 @@ class Job:
         arrivals: every copy; all are answered.
         deadline: when the caller stops waiting.
         came_at: when its first copy would have come, had it not been delayed.
+        sure_until: until when no other attempt can have overtaken that (patience.py).
         running: whether it has one of the service's places.
         begun: whether its handler has begun.
         begun_at: when, if it has.
@@ -74,6 +75,7 @@ class Job:
         "request",
         "running",
         "service",
+        "sure_until",
         "timer",
         "working_s",
     )
@@ -88,6 +90,7 @@ class Job:
         self.deadline = deadline
         self.came_at = came_at
         self.working_s = interval_s(request.working_ms)
+        self.sure_until = came_at + sure_s(self.working_s, request.code)
         self.arrivals = [Arrival(link, request)]
         self.running = False
         self.begun = False

@@ -112,10 +112,6 @@ class Links:
         """Return when `on_timer` is due."""
         return self._tick_at
 
-    def late_s(self, now: float) -> float:
-        """Return for how long this process has not run as it should: what has come meanwhile was not late by that."""
-        return max(0.0, now - self._tick_at)
-
     @property
     def payload_bytes_max(self) -> int:
         """The smallest payload limit of the brokers that are up and of this member."""

@@ -8,10 +8,10 @@ that the client asks for, which is a third of its exchange timeout:
 - The client sends no further attempt before a hold is over since it sent the last one (`hold_s`, which it tells in the
   request; an interval, if it has given up the connection itself), and not before `promise_s` are over since it answered
   the last QUEUED with RENEW.
-- A broker sets the flag when a request has taken more than an interval to come and to be dispatched without a RENEW, or
-  when `promise_s` are over since the QUEUED that the last RENEW has answered.
-- A worker sets the flag when a request was late on its last hop by more than half of the hold (a broker's death does
-  not take back what it has sent), or when it could not begin it within an interval.
+- A broker sets the flag when half of the hold is over since the request was sent, without a RENEW; or when
+  `promise_s` are over since the QUEUED that the last RENEW has answered, less half of the hold.
+- A worker sets the flag when it begins a request later than half of the hold after its broker has sent it: a broker's
+  death does not take back what it has sent, and a broker that stands still takes nothing back either.
 
 What runs already has begun before any later attempt can, so the client holds nothing back for that.
 """
@@ -25,9 +25,9 @@ WORKING_S: Final = 0.3
 WORKING_S_MIN: Final = 0.01
 """The shortest one, which is the grain of timers: no request of a few bytes shall cost a thousand answers a second."""
 
-HOLD_S_MIN: Final = 0.09
-"""The shortest hold. A younger call goes on over another broker no sooner; and half of it is more than a message
-takes beyond its usual time where nothing is wrong."""
+HOLD_S_MIN: Final = 0.2
+"""The shortest hold. A younger call goes on over another broker no sooner; and half of it is more than a request takes
+beyond its usual time, on each of its hops, where nothing is wrong."""
 
 HOLD_SHARE_MIN: Final = 0.27
 """The same as a share of the interval, where that is longer: a patient client is far from its brokers."""
@@ -35,6 +35,10 @@ HOLD_SHARE_MIN: Final = 0.27
 HOLD_SHARE_MAX: Final = 2.5
 """The longest hold, as a share of the interval: just below the exchange timeout, after which a client goes on in any
 case."""
+
+HOLD_JOURNEYS: Final = 4.0
+"""The hold in times of a request's journey to its worker and back, where that is long, beyond `ask_s` for each of the
+two hops: a request that waits is renewed before half of it is over, though its way takes twice as long as usual."""
 
 HOLD_UNITS: Final = 100
 """A REQUEST tells its hold in so many parts of the interval, in its code."""
@@ -55,8 +59,14 @@ def hold_units(interval: float, journey_s: float) -> int:
         interval: that of WORKING.
         journey_s: how long requests take at present over the path to their workers and back.
     """
-    share = max(HOLD_SHARE_MIN, HOLD_S_MIN / interval, journey_s / interval)
+    slow_s = HOLD_JOURNEYS * journey_s + 2.0 * ask_s(interval)
+    share = max(HOLD_SHARE_MIN, HOLD_S_MIN / interval, slow_s / interval)
     return math.ceil(HOLD_UNITS * min(HOLD_SHARE_MAX, share))
+
+
+def journey_s_max(interval: float) -> float:
+    """Return how long a journey may take without making the hold longer than the shortest one."""
+    return (hold_s(interval, 0) - 2.0 * ask_s(interval)) / HOLD_JOURNEYS
 
 
 def hold_s(interval: float, units: int) -> float:
@@ -64,14 +74,19 @@ def hold_s(interval: float, units: int) -> float:
     return interval * (units or hold_units(interval, 0.0)) / HOLD_UNITS
 
 
-def late_s(interval: float, units: int) -> float:
-    """Return the delay on its last hop from which on a request may have been overtaken."""
+def sure_s(interval: float, units: int) -> float:
+    """Return for how long a request cannot be overtaken after it was sent on one of its two hops."""
     return hold_s(interval, units) / 2.0
 
 
 def promise_s(interval: float) -> float:
     """Return for how long a RENEW holds: until the next one, with as much time again for its way."""
     return 2.0 * interval
+
+
+def ask_again_s(interval: float, units: int) -> float:
+    """Return how often a request that waits is told of: soon enough to be renewed before the last RENEW is over."""
+    return max(interval / 4.0, min(interval, promise_s(interval) - 1.5 * sure_s(interval, units)))
 
 
 def ask_s(interval: float) -> float:

@@ -17,7 +17,6 @@ from braidmq.core.events import WARNING
 from braidmq.core.job import Arrival, Job, Offered
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
-from braidmq.core.patience import late_s
 from braidmq.core.timers import Timers
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
@@ -58,9 +57,6 @@ another worker. Waits are worth it where requests are short: the next one is the
 
 WAIT_S_MAX: Final = 0.025
 """How long it waits before it goes back, when places are not as soon free as they were."""
-
-PROMPT_S: Final = 0.01
-"""No hold is so short that half of it is over after this time: what comes so soon is in doubt by nothing."""
 
 LOOK_S: Final = 0.01
 """After how long a request that was handed out may have been overtaken by news that this process has not read."""
@@ -211,8 +207,6 @@ class WorkerCore:
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, came_at=now - age_s)
-            if age_s > PROMPT_S and age_s - self._links.late_s(now) > late_s(job.working_s, request.code):
-                request.flags |= _DUPLICATE
             service.held[link.name] = service.held.get(link.name, 0) + 1
             if service.running < service.concurrency:
                 job.timer = self._timers.add(job, min(deadline + STOP_S, now + job.working_s))
@@ -244,7 +238,7 @@ class WorkerCore:
         if job.deadline <= now or not job.counted_on:
             self.on_late(job, now)
             return False
-        if now - job.came_at > job.working_s:
+        if now > job.sure_until:
             job.request.flags |= _DUPLICATE
         job.begun = True
         job.begun_at = now

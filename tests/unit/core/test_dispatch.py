@@ -117,7 +117,7 @@ class TestHop:
         client.frame(encode(old) + encode(client.envelope(time_ms=2_000)))
         assert 1_990 <= worker.one().time_ms <= 2_000
 
-    @pytest.mark.parametrize(("delay_ms", "flagged"), [(200, False), (400, True)])
+    @pytest.mark.parametrize(("delay_ms", "flagged"), [(80, False), (120, True)])
     def test_request_that_its_client_may_have_given_up_is_flagged(self, delay_ms: int, flagged: bool) -> None:
         rig = Rig()
         worker, client = rig.worker(), rig.client()

@@ -252,9 +252,9 @@ class TestDemand:
     def test_worker_is_asked_again_as_long_as_requests_wait(self) -> None:
         rig = Rig()
         client, worker = rig.client(), rig.worker(credit=0)
-        client.request(working_ms=100)
+        client.request(working_ms=300)
         worker.take()
-        rig.advance(0.25)
+        rig.advance(0.7)
         assert len(worker.of(Demand)) == 2
 
     def test_suspect_worker_is_not_asked(self) -> None:

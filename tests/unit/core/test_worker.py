@@ -247,8 +247,10 @@ class TestBegin:
         assert answer_of(rig["a"], waiting).payload == b"pong"
         assert rig.worker.executed == 1
 
-    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.29, 0), (0.31, Flag.POSSIBLE_DUPLICATE)])
-    def test_job_that_could_not_begin_for_an_interval_is_flagged(self, make: Any, stopped_s: float, flags: int) -> None:
+    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.09, 0), (0.11, Flag.POSSIBLE_DUPLICATE)])
+    def test_job_that_could_not_begin_for_half_of_its_hold_is_flagged(
+        self, make: Any, stopped_s: float, flags: int
+    ) -> None:
         rig = make("a", serves={"echo": 1})
         rig.begins = False
         rig["a"].ask(1, working_ms=300)
@@ -302,7 +304,7 @@ class TestBegin:
         assert not rig.worker.must_look(job, rig.now)
         assert rig.worker.must_look(job, rig.now + 2 * LOOK_S)
 
-    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.03, False), (0.05, True)])
+    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.08, False), (0.12, True)])
     def test_request_that_was_late_by_half_of_its_hold_is_flagged(
         self, make: Any, delay_s: float, flagged: bool
     ) -> None:
@@ -315,13 +317,6 @@ class TestBegin:
         rig = make("a", serves={"echo": 4})
         rig["a"].ask(1, working_ms=333, code=HOLD_UNITS, sent_at=rig.now - delay_s)
         assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
-
-    def test_own_standstill_makes_no_request_late(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 4})
-        sent_at = rig.now
-        rig.now += 0.2
-        rig["a"].ask(1, working_ms=333, sent_at=sent_at)
-        assert not rig.jobs[0].request.flags
 
 
 class TestExpiry:

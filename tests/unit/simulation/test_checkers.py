@@ -45,6 +45,12 @@ def good() -> Record:
     )
 
 
+def doubted(record):
+    undisturbed(record)
+    flagged = next(each for each in record.executions if each.possible_duplicate)
+    record.executions += [flagged] * 2
+
+
 def undisturbed(record: Record) -> None:
     """Nothing was wrong in the whole run."""
     record.undisturbed = True
@@ -156,7 +162,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a call given to who may not serve it": ("rights", lambda record: record.rights.pop("w1")),
     "a breach": ("rights", lambda record: record.breaches.append(End(3.0, "mallory", "got an answer"))),
     "an error where nobody should notice anything": ("flawless", flawless),
-    "a flag without a fault": ("needless", undisturbed),
+    "flags without a fault": ("needless", doubted),
     "two answers to one attempt": ("answers", lambda record: record.passages.append(record.passages[4])),
     "no answer to an attempt": ("answers", undisturbed),
     "a broker that sits on a loss": ("losses", sat_on),

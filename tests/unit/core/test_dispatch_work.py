@@ -1,0 +1,56 @@
+"""Work goes to a worker by what it takes; what says nothing of that does not count."""
+
+from collections import Counter
+
+from braidmq.wire.envelope import LOST, Outcome
+from rigs.broker_rig import FakeMember, Rig
+
+
+def served(rig: Rig, client: FakeMember, workers: dict[FakeMember, tuple[float, int]], count: int) -> Counter[str]:
+    """Make calls one after the other; each worker answers after its time, with its code. Return who had how many."""
+    had: Counter[str] = Counter()
+    for _ in range(count):
+        client.request(time_ms=60_000)
+        ((worker, request),) = [(each, request) for each in workers for request in each.requests()]
+        had[worker.name] += 1
+        seconds, code = workers[worker]
+        rig.advance(seconds)
+        for each in (*workers, client):
+            each.heartbeat()
+        worker.reply(request, code=code)
+        client.take()
+    return had
+
+
+def test_worker_that_is_slower_gets_next_to_nothing_while_a_fast_one_is_idle() -> None:
+    rig = Rig()
+    client, fast, slow = rig.client(), rig.worker("fast", credit=4), rig.worker("slow", credit=4)
+    times = {fast: (0.02, Outcome.RESULT), slow: (0.2, Outcome.RESULT)}
+    assert served(rig, client, times, 100)["slow"] <= 5
+
+
+def test_worker_that_fails_at_once_is_not_taken_for_fast() -> None:
+    rig = Rig()
+    client, good, bad = rig.client(), rig.worker("good", credit=4), rig.worker("bad", credit=4)
+    times = {good: (0.2, Outcome.RESULT), bad: (0.0, Outcome.ERROR)}
+    assert served(rig, client, times, 100)["bad"] <= 50
+
+
+def test_worker_that_never_finishes_is_taken_for_slow() -> None:
+    rig = Rig()
+    client, good, hung = rig.client(), rig.worker("good", credit=99), rig.worker("hung", credit=99)
+    had: Counter[str] = Counter()
+    for _ in range(100):
+        sent = client.request(time_ms=60_000)
+        ((worker, request),) = [(each, request) for each in (good, hung) for request in each.requests()]
+        had[worker.name] += 1
+        if worker is hung:
+            rig.advance(0.25)
+            client.cancel(sent)
+            worker.send_answer(LOST, request)
+        else:
+            rig.advance(0.01)
+            worker.reply(request)
+        for each in (good, hung, client):
+            each.heartbeat()
+    assert had["hung"] <= 5
