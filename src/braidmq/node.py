@@ -18,7 +18,7 @@ from braidmq.forgotten import Guard
 from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
 from braidmq.home import Home, check_main_thread
-from braidmq.inside import inside
+from braidmq.inside import inside, run_of
 from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.remembered import Remembered
@@ -362,7 +362,7 @@ class Node:
             WrongLoop: the node belongs to another event loop.
             ConfigError: an argument is wrong.
         """
-        loop, nested = self._running(), inside(self)
+        loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         id_, end = loop.request(

@@ -29,7 +29,7 @@ class Call:
         held_until: when the next attempt may be sent, unless the current one runs (patience.py).
         untold: the last attempt, if its broker does not know yet that another one follows.
         waits: whether it waits for a worker where there is none; None leaves it to the settings.
-        nested: whether a handler of this node makes it.
+        nested: which run of a handler of this node makes it; 0 if none does.
         careful_until: until when the next attempt waits for a path that passes it on (passage.py); 0 if it does not.
         risky: whether the current attempt may make its path deaf.
         flagged: whether an attempt may have been run.
@@ -87,7 +87,7 @@ class Call:
         attempts_max: int,
         via: str | None,
         waits: bool | None,
-        nested: bool,
+        nested: int,
     ) -> None:
         self.id = id_
         self.service = service

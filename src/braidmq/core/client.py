@@ -113,7 +113,7 @@ class ClientCore:
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
         self._own = Places(settings)
-        self._nested = Places(settings)
+        self._nested: dict[int, Places] = {}
         self._admitting = False
         self._parked: dict[Call, None] = {}
         self._awaiting: dict[Call, None] = {}
@@ -140,7 +140,7 @@ class ClientCore:
     @property
     def waiting(self) -> int:
         """Calls that wait for a place among in_flight_max."""
-        return self._own.waiting + self._nested.waiting
+        return self._own.waiting + sum(places.waiting for places in self._nested.values())
 
     # -- outputs
 
@@ -165,7 +165,7 @@ class ClientCore:
         via: object = None,
         headers: object = None,
         wait: object = None,
-        nested: bool = False,
+        nested: int = 0,
         now: float,
     ) -> bytes:
         """Begin a call and return its id. What a user may get wrong is an object here: see `core.arguments`.
@@ -178,8 +178,8 @@ class ClientCore:
             via: the name of the only broker to use, or None.
             headers: a mapping of strings to strings for the handler, or None.
             wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
-            nested: whether a handler of this node makes it. Such calls have places of their own: they must not wait for
-                the calls that wait for them.
+            nested: which run of a handler of this node makes it; 0 if none does. Each run has places of its own: its
+                calls must not wait for those that wait for them.
             now: the time.
 
         Raises:
@@ -204,7 +204,7 @@ class ClientCore:
                 f"a payload of {len(sent)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
-        places = self._nested if nested else self._own
+        places = self._own if not nested else self._places_of(nested)
         admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
@@ -338,8 +338,9 @@ class ClientCore:
         """Assert what must hold between two inputs. For tests and the simulator."""
         settings, calls = self._settings, self._calls
         assert not self._admitting
-        self._own.validate_state([call for call in calls.values() if not call.nested])
-        self._nested.validate_state([call for call in calls.values() if call.nested])
+        for run, places in ((0, self._own), *self._nested.items()):
+            places.validate_state([call for call in calls.values() if call.nested == run])
+        assert self._nested.keys() == {call.nested for call in calls.values() if call.nested}
         assert set(self._parked) == {call for call in calls.values() if call.stage is Stage.PARKED}
         assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
         assert len(self._seen) <= settings.services_max
@@ -825,24 +826,32 @@ class ClientCore:
         self._awaiting.pop(call, None)
         if call.path is not None:
             self._detach(call)
-        places = self._nested if call.nested else self._own
+        places = self._own if not call.nested else self._nested[call.nested]
         if call.stage is Stage.QUEUED:
-            places.leave(call, for_place=False)
+            places.leave(call)
             others_wait = bool(places.waiting)
         else:
             others_wait = places.release(call)
         if others_wait and not self._admitting:
-            self._admit(places, now)
+            self._admit(places, call.service, now)
+        if call.nested and places.idle:
+            self._nested.pop(call.nested, None)
 
-    def _admit(self, places: Places, now: float) -> None:
+    def _places_of(self, run: int) -> Places:
+        """Return the places of one run of a handler."""
+        places = self._nested.get(run)
+        if places is None:
+            places = self._nested[run] = Places(self._settings)
+        return places
+
+    def _admit(self, places: Places, released: bytes, now: float) -> None:
         """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
         self._admitting = True
-        while (call := places.next()) is not None:
+        while (call := places.next(released)) is not None:
             if call.deadline <= now:
                 self._on_deadline(call, now)
             else:
-                places.leave(call, for_place=True)
-                places.take(call.service, len(call.payload))
+                places.take(call)
                 call.stage = Stage.PARKED
                 self._try_send(call, now)
         self._admitting = False

@@ -66,9 +66,9 @@ endless game between a broker and a worker that invites and refuses."""
 SILENT_INTERVALS: Final = 1.5
 """Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
 
-KEY_IN_FLIGHT_FACTOR: Final = 2
-"""Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and as
-many for its handlers."""
+KEY_IN_FLIGHT_FACTOR: Final = 8
+"""Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
+more for its handlers, which may call one another to some depth."""
 
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per session; a client that tries more is asked anew."""

@@ -34,10 +34,9 @@ class FairQueue(Generic[K, T]):
         """Whether an owner has something here."""
         return owner in self._turns
 
-    @property
-    def owners(self) -> list[K]:
-        """Those who have something here, whose turn is next first."""
-        return list(self._turns)
+    def owners(self) -> Iterator[K]:
+        """Yield those who have something here, whose turn is next first."""
+        return iter(self._turns)
 
     def add(self, owner: K, item: T) -> None:
         """Let an item wait, as the last of its owner."""

@@ -7,14 +7,17 @@ from braidmq.core.fair_queue import FairQueue
 from braidmq.errors import Overloaded
 from braidmq.settings import Settings
 
-SHARE: Final = 32
-"""Calls of one service may take this many times the places that they leave free. So the calls of a slow service take
-nearly all places (248 of 256), and those of another one still find some. Source: Choudhury and Hahne, "Dynamic Queue
-Length Thresholds"."""
+SHARE: Final = 8
+"""Calls of one service may take this many times the places that they leave free. So one that is slow takes most of them
+(228 of 256), and the next one most of the rest. Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds"."""
 
 
 class Places:
-    """Places for calls, bounded in count and in bytes. The services of the calls that wait take turns."""
+    """Places for calls, bounded in count and in bytes. The services of the calls that wait take turns.
+
+    A service that has no call on its way gets a place in any case: however many other services hang, it goes on. So
+    there may be one call for each service beyond the bounds.
+    """
 
     __slots__ = ("_bytes", "_bytes_max", "_held", "_places_max", "_taken", "_waiting", "_waiting_bytes", "_waiting_max")
 
@@ -29,31 +32,35 @@ class Places:
         self._waiting_bytes = 0
 
     @property
+    def idle(self) -> bool:
+        """Whether no call has a place, or waits for one."""
+        return not self._taken and not self._waiting.count
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for a place."""
-        return len(self._waiting)
+        return self._waiting.count
 
     def enter(self, service: bytes, payload_bytes: int) -> bool:
         """Give a new call of a service, with so large a payload, a place before those that wait, if it can have one."""
-        left = self._places_max - self._taken
-        if (self._taken and self._bytes + payload_bytes > self._bytes_max) or self._held.get(
-            service, 0
-        ) >= SHARE * left:
-            return False
-        if self._waiting.count:
-            first = self._waiting.first()
-            if first is not None and (self._waiting.holds(service) or not self._fits(len(first.payload))):
+        held = self._held.get(service, 0)
+        if held:
+            if held >= SHARE * (self._places_max - self._taken) or self._bytes + payload_bytes > self._bytes_max:
+                return False
+            if self._waiting.count and (self._waiting.holds(service) or self._first() is not None):
                 return False
         self._taken += 1
         self._bytes += payload_bytes
-        self._held[service] = self._held.get(service, 0) + 1
+        self._held[service] = held + 1
         return True
 
-    def take(self, service: bytes, payload_bytes: int) -> None:
-        """Give a call of a service a place."""
+    def take(self, call: Call) -> None:
+        """Give a call that has waited a place."""
+        self._waiting.take(call.service, call)
+        self._waiting_bytes -= len(call.payload)
         self._taken += 1
-        self._bytes += payload_bytes
-        self._held[service] = self._held.get(service, 0) + 1
+        self._bytes += len(call.payload)
+        self._held[call.service] = self._held.get(call.service, 0) + 1
 
     def release(self, call: Call) -> bool:
         """Take the place of a call back; return whether others wait for one."""
@@ -68,7 +75,7 @@ class Places:
 
     def check_waiting(self, service: str, payload_bytes: int) -> None:
         """Raise Overloaded if one more call cannot even wait."""
-        if len(self._waiting) >= self._waiting_max:
+        if self._waiting.count >= self._waiting_max:
             raise Overloaded(f"waiting_max={self._waiting_max} calls wait already", service=service)
         if self._waiting_bytes + payload_bytes > self._bytes_max:
             limit = self._bytes_max
@@ -79,32 +86,39 @@ class Places:
         self._waiting.add(call.service, call)
         self._waiting_bytes += len(call.payload)
 
-    def leave(self, call: Call, *, for_place: bool) -> None:
-        """Let a call wait no longer: it gets a place, or it has ended."""
-        if for_place:
-            self._waiting.take(call.service, call)
-        else:
-            self._waiting.remove(call.service, call)
+    def leave(self, call: Call) -> None:
+        """Let a call wait no longer: it has ended."""
+        self._waiting.remove(call.service, call)
         self._waiting_bytes -= len(call.payload)
 
-    def next(self) -> Call | None:
-        """Return the waiting call whose turn it is and that can have a place, or None."""
-        if self._waiting and self._taken < self._places_max:
-            for service in self._waiting.owners:
-                call = self._waiting.first_of(service)
-                if not self._fits(len(call.payload)):
-                    return None  # it is its turn, or it would wait for ever behind small ones
-                if self._may_have_one(service):
-                    return call
+    def next(self, released: bytes = b"") -> Call | None:
+        """Return the waiting call whose turn it is and that can have a place, or None.
+
+        Args:
+            released: the service of which a call has just ended: only this one may have none on its way now.
+        """
+        if self._waiting.holds(released) and released not in self._held:
+            return self._waiting.first_of(released)
+        call = self._first()
+        return call if call is not None and self._bytes + len(call.payload) <= self._bytes_max else None
+
+    def _first(self) -> Call | None:
+        """Return the waiting call whose turn it is: if it does not fit, small ones do not go before it for ever."""
+        left = SHARE * (self._places_max - self._taken)
+        if left > 0:
+            for service in self._waiting.owners():  # few services hold so many that they may not have one more
+                if self._held.get(service, 0) < left:
+                    return self._waiting.first_of(service)
         return None
 
     def validate_state(self, calls: list[Call]) -> None:
         """Assert what must hold between two inputs, given the calls that belong here. For tests and the simulator."""
         placed = [call for call in calls if call.stage is not Stage.QUEUED]
         waiting = [call for call in calls if call.stage is Stage.QUEUED]
-        assert self._taken == len(placed) <= self._places_max
+        assert self._taken == len(placed) <= self._places_max + len(self._held)
         assert self._bytes == sum(len(call.payload) for call in placed)
-        assert self._bytes <= self._bytes_max or len(placed) == 1
+        firsts = {call.service: len(call.payload) for call in placed}
+        assert self._bytes <= self._bytes_max + sum(firsts.values()) or len(placed) == len(firsts)
         assert sum(self._held.values()) == self._taken
         assert all(self._held.values())
         self._waiting.validate_state()
@@ -112,9 +126,4 @@ class Places:
         assert len(waiting) <= self._waiting_max
         assert self._waiting_bytes == sum(len(call.payload) for call in waiting) <= self._bytes_max
         assert self.next() is None, "who waits has no place"
-
-    def _fits(self, payload_bytes: int) -> bool:
-        return self._taken < self._places_max and (self._bytes + payload_bytes <= self._bytes_max or not self._taken)
-
-    def _may_have_one(self, service: bytes) -> bool:
-        return self._held.get(service, 0) < SHARE * (self._places_max - self._taken)
+        assert all(call.service in self._held for call in waiting), "a service has one place at least"

@@ -113,7 +113,7 @@ class NodeProcess(Process):
         attempts: int,
         size_bytes: int,
         must_succeed: bool,
-        nested: bool = False,
+        nested: int = 0,
     ) -> bytes:
         """Make a call now, and return its id; empty if the core refuses it."""
         self._numbers += 1
@@ -304,7 +304,7 @@ class NodeProcess(Process):
             return
         service = self._work_rng.choice(self._net.plan.services)
         task.call = self._call(
-            service, timeout_s=remaining_s, attempts=3, size_bytes=0, must_succeed=False, nested=True
+            service, timeout_s=remaining_s, attempts=3, size_bytes=0, must_succeed=False, nested=self._numbers + 1
         )
         if task.call:
             self._callers[task.call] = (job, task)

@@ -135,7 +135,7 @@ class NodeLoop:
         via: object = None,
         headers: object = None,
         wait: object = None,
-        nested: bool = False,
+        nested: int = 0,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self._closed:

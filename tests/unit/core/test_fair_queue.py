@@ -49,7 +49,7 @@ def test_an_empty_queue_has_no_first() -> None:
     made = queue()
     assert made.first() is None
     assert len(made) == 0
-    assert not made.owners
+    assert not list(made.owners())
     assert made.ahead("a") == 0
 
 
