@@ -65,11 +65,13 @@ class Node:
         settings: see Settings.
         services: what the node provides, besides what is declared with its own `service`.
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
-            those of its join file are down. It is made and kept by the node; nothing is lost with it.
+            those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
+            ever overwritten.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
-            provide one of the services.
+            provide one of the services; or `state` names something that is no state file, or a directory that is
+            missing.
 
     Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the event loop
     in which it was started; `braidmq.blocking.Node` is for programs without one.
@@ -170,6 +172,7 @@ class Node:
         Raises:
             NodeClosed: it was started before.
             WrongLoop: no event loop of asyncio runs.
+            ConfigError: something else has taken the place of the state file.
             BraidError: this process may not have the descriptors or the threads that it needs.
         """
         if self._forked:

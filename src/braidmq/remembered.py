@@ -15,15 +15,25 @@ _LOG = logging.getLogger("braidmq.node")
 
 
 class Remembered:
-    """The brokers that one node has written down. Nothing is lost with the file, so that no error of it ends a node."""
+    """The brokers that one node has written down. Nothing is lost with the file, so that no error of it ends a node.
+
+    Raises:
+        ConfigError: the file would take the place of something else, or has none.
+    """
 
     def __init__(self, path: Path) -> None:
+        statefile.check_place(path)
         self._path = path
         self._saved: tuple[bytes, ...] = ()
         self._complained = False
 
     def recall(self) -> tuple[bytes, ...]:
-        """Return the certificates of the brokers that an earlier run has known."""
+        """Return the certificates of the brokers that an earlier run has known.
+
+        Raises:
+            ConfigError: as when this was made, if that has become so since.
+        """
+        statefile.check_place(self._path)
         try:
             self._saved = statefile.load(self._path)
         except (OSError, ValueError) as error:  # a ConfigError is a ValueError
