@@ -105,7 +105,6 @@ class Node:
         self._forked = False
         self._failure = ""
         self._tasks: Running | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._stalls = Stalls(self.name)
         self._context = copy_context()
         self._leaving = asyncio.Event()
@@ -124,11 +123,19 @@ class Node:
                 what is decorated cannot be a handler.
         """
         declare = self._own.service(name, concurrency=concurrency)
-        self._shared.check_free(name)
-        self._check_right(name)
+        self._check_open_for(name)
+
+        def decorate(handler: H) -> H:
+            self._check_open_for(name)
+            return declare(handler)
+
+        return decorate
+
+    def _check_open_for(self, service: str) -> None:
+        self._shared.check_free(service)
+        self._check_right(service)
         if self._loop is not None:
-            raise ConfigError("declare services before the node is started")
-        return declare
+            raise ConfigError(f"declare {service} before the node is started")
 
     def _offered(self) -> dict[bytes, Service]:
         """Return what has been declared for this node so far."""
@@ -202,7 +209,7 @@ class Node:
             loop.core.worker.offer(service.name, service.concurrency)
         loop.start(self._remembered.recall() if self._remembered is not None else ())
         if self._remembered is not None:
-            self._keeper = loop.create_task(self._remembered.keep(loop.core))
+            self._remembered.keep(loop.core)
         assert self._home is not None
         give_back = partial(_give_back, self._home, loop.connections, (loop.lookup_threads, jobs.threads))
         self._guard = Guard(self, f"the node {self.name}", give_back)
@@ -247,8 +254,8 @@ class Node:
         self._home.check()
         self._leaving.set()
         if self._closing is None:
-            run = asyncio.get_running_loop().create_task
-            self._closing = run(self._drain_and_end(), context=self._context)
+            create_task = asyncio.get_running_loop().create_task  # its factory may not know of a context
+            self._closing = self._context.copy().run(create_task, self._drain_and_end())
             self._closing.add_done_callback(self._on_closed)
         return self._closing
 
@@ -295,14 +302,15 @@ class Node:
                 self._tasks.cancel()
 
     def _release(self, end_loop: Callable[[], None]) -> None:
-        """Give back what the node has."""
-        if self._guard is not None:
-            self._guard.dismiss()
-        if self._keeper is not None:
-            self._keeper.cancel()
-        if self._tasks is not None:
-            self._tasks.threads.close()
-        end_loop()
+        """Give back what the node has, each part whatever becomes of the others."""
+        with contextlib.ExitStack() as parts:
+            parts.callback(end_loop)
+            if self._tasks is not None:
+                parts.callback(self._tasks.threads.close)
+            if self._remembered is not None:
+                parts.callback(self._remembered.stop)
+            if self._guard is not None:
+                parts.callback(self._guard.dismiss)
 
     def on_forked(self) -> None:
         """Take in that this is a forked child: what the node has is its parent's."""
