@@ -6,20 +6,31 @@ import signal
 import pytest
 
 from braidmq.trust.joinfile import load
-from processes import complaint, loaded, wait_until
+from processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
 import os
 from braidmq import Node
+from braidmq.blocking import Node as BlockingNode
 
 node = Node(os.environ["BRAIDMQ_JOIN"])
 text = "no node"
 empty = Node(os.environ["BRAIDMQ_JOIN"])
+blocking = BlockingNode(os.environ["BRAIDMQ_JOIN"])
 
 
 @node.service("echo")
 async def echo(request):
     return request.payload
+"""
+
+
+ONE_NODE = """
+import os
+from braidmq import Node
+
+node = Node(os.environ["BRAIDMQ_JOIN"])
+node.service("echo")(lambda request: request.payload)
 """
 
 
@@ -69,6 +80,24 @@ def test_a_node_that_knows_its_join_file_needs_no_option(net, app):
     net.start("serve", "app:node", cwd=app)
     net.wait_for_workers("echo")
     assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_a_node_that_knows_its_join_file_refuses_that_of_another_member(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    (app / "app.py").write_text(APP.replace('os.environ["BRAIDMQ_JOIN"]', repr(str(net.join("worker")))))
+    said = complaint(net.run("serve", "app:node", "--join", net.join("client")), 2)
+    assert "app:node is the node worker, and --join names the join file of client" in said
+    assert "does not exist" in complaint(net.run("serve", "app:node", "--join", app / "nothing"), 2)
+    worker = net.launch(["env", f"BRAIDMQ_JOIN={net.join('client')}", *BRAIDMQ, "serve", "app:node"], cwd=app)
+    worker.wait_for_line("worker serves echo")
+
+
+def test_a_node_may_have_read_its_join_file_from_a_pipe(net, app):
+    (app / "app.py").write_text(ONE_NODE)
+    os.mkfifo(app / "pipe", 0o600)
+    worker = net.start("serve", "app:node", "--join", app / "pipe", cwd=app)
+    (app / "pipe").write_bytes(net.join("worker").read_bytes())
+    worker.wait_for_line("worker serves echo")
 
 
 def test_a_node_of_a_package_is_served(net, app):
@@ -141,11 +170,14 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
         ("app:", "write MODULE:NAME"),
         (":node", "write MODULE:NAME"),
         ("a-b:node", "write MODULE:NAME"),
-        ("app.py:node", "there is no module 'app.py'"),
+        ("app.py:node", "write the module without .py, as in app:node"),
+        ("nothing.py:node", "write the module without .py, as in nothing:node"),
         ("nothing:node", "there is no module 'nothing'"),
         ("nothing.below:node", "there is no module 'nothing'"),
-        ("app:nothing", "'nothing' in app does not exist"),
-        ("app:text", "'text' in app is a builtins.str"),
+        ("app:nothing", "'nothing' in app does not exist: app has node, empty"),
+        ("app:text", "'text' in app is a builtins.str, no braidmq.Services and no braidmq.Node: app has node, empty"),
+        ("app:blocking", "app:blocking is a braidmq.blocking.Node: make it a braidmq.Services or a braidmq.Node"),
+        ("os:nothing", "'nothing' in os does not exist\n"),
         ("app:empty", "provides no service"),
     ],
 )
