@@ -68,9 +68,11 @@ def load(path: Path) -> tuple[bytes, ...]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{path} is not a state file, or is damaged: delete it") from None
+        raise ConfigError(f"{printable(str(path))} is not a state file, or is damaged: delete it") from None
     if text.braidmq_state_file != FORMAT_VERSION:
-        raise ConfigError(f"{path} has format {text.braidmq_state_file}, not {FORMAT_VERSION}: delete it")
+        raise ConfigError(
+            f"{printable(str(path))} has format {text.braidmq_state_file}, not {FORMAT_VERSION}: delete it"
+        )
     return text.brokers[:BROKERS_MAX]
 
 
