@@ -1,7 +1,10 @@
 """`braidmq serve`: a Node object or a command as a service, in real processes."""
 
 import os
+import shutil
 import signal
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -302,6 +305,33 @@ def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number
         assert worker.end(number) == -number
         lifeline.wait_for_end()
         call.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind(net):
+    command = "sh -c 'sleep 0.1 >/dev/null 2>&1 & read status; echo $status; exit $status'"
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    serve = ["serve", "--join", net.join("worker"), "--service", "run", "--exec", command, "--concurrency", "4"]
+    container = net.launch([*unshare, *BRAIDMQ, *serve])
+    net.wait_for_workers("run")
+    worker = children(container.pid)[0]
+    for _ in range(3):
+        with ExitStack() as stack:
+            calls = [(status, stack.enter_context(net.calling("run", status))) for status in ("0", "3", "0", "7")]
+            for status, call in calls:
+                output, complaints = call.communicate(timeout=60)
+                if status == "0":
+                    assert (call.returncode, output, complaints) == (0, b"0\n", b"")
+                else:
+                    assert (call.returncode, output) == (3, b"")
+                    assert f"sh ended with exit status {status}" in complaints.decode()
+    wait_until(lambda: not children(worker), "no child is left, not even one that has ended")
+    os.kill(worker, signal.SIGTERM)
+    assert container.wait() == 0
+
+
+def children(process):
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.mark.parametrize(
