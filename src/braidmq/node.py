@@ -259,9 +259,12 @@ class Node:
             self._closing.add_done_callback(self._on_closed)
         return self._closing
 
-    def _on_closed(self, _closing: asyncio.Task[None]) -> None:
+    def _on_closed(self, closing: asyncio.Task[None]) -> None:
         if self._loop is not None and not self._loop.closed:  # it was cancelled before its first step
             self.end_now()
+        error = None if closing.cancelled() else closing.exception()
+        if isinstance(error, Exception):  # the event loop itself raises what is none: KeyboardInterrupt, SystemExit
+            _LOG.error("%s ended with an error", self.name, exc_info=error)
 
     async def wait_closed(self) -> None:
         """Wait until the node has been closed, by whoever."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -246,6 +247,25 @@ def test_a_node_with_a_state_file_whose_event_loop_was_closed_gives_everything_b
     assert node.brokers == []
     wait_until(lambda: nothing_left(before))
     assert "destroyed" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_interrupts_the_end_of_a_node_is_told_once(net, caplog, error):
+    async def end(node):
+        def fail():
+            give_back()
+            raise error("in the end")
+
+        await node.start()
+        give_back, node._loop.connections.close = node._loop.connections.close, fail
+        await node.close()
+
+    node = net.node("n")
+    with pytest.raises(error):
+        asyncio.run(end(node))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert ("n ended with an error" in caplog.text) == (error is OSError)
 
 
 def old_factory(loop, work):
