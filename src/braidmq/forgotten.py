@@ -4,6 +4,7 @@ libzmq waits without end for sockets that nobody closes any more, so that a prog
 """
 
 import atexit
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Final
@@ -33,20 +34,37 @@ class Guard:
         _GUARDS.discard(self)
         self._finalizer.detach()
 
-    def forget(self) -> None:
-        """Do now what is done when the owner is collected, unless it is done."""
-        if self._finalizer.detach() is not None:  # to call it would do nothing at the end of the program
-            self._forget()
+    def give_back(self) -> bool:
+        """Do now what is done when the owner is collected, but for the warning; return whether there was anything."""
+        # To call the finalizer would do nothing at the end of the program.
+        return self._finalizer.detach() is not None and self._end()
+
+    def warn(self) -> None:
+        """Warn of what was given back."""
+        warnings.warn(f"{self._what} was not closed: use 'with', or call close()", ResourceWarning, stacklevel=2)
 
     def _forget(self) -> None:
+        if self._end():
+            self.warn()
+
+    def _end(self) -> bool:
         _GUARDS.discard(self)
-        if self._give_back():
-            warnings.warn(f"{self._what} was not closed: use 'with', or call close()", ResourceWarning, stacklevel=2)
+        return self._give_back()
 
 
 def _at_exit() -> None:
-    for guard in tuple(_GUARDS):
-        guard.forget()
+    """Give everything back, and warn of it then: each of it happens, though a warning may be an error."""
+    for guard in [guard for guard in tuple(_GUARDS) if _done(guard.give_back)]:
+        _done(guard.warn)
+
+
+def _done(step: Callable[[], bool | None]) -> bool | None:
+    """Return what a step returns; show its error, as those of finalizers are shown, for others are to follow."""
+    try:
+        return step()
+    except Exception:  # noqa: BLE001 - nobody else can take it in at the end of the program
+        sys.excepthook(*sys.exc_info())
+    return None
 
 
 atexit.register(_at_exit)

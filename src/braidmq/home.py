@@ -69,8 +69,20 @@ def check_main_thread(instead: str) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         raise WrongLoop(f"run() waits for signals, which come to the main thread only: {instead}")
+    check_no_loop(f"run() would keep the event loop of its thread from running: {instead}")
+
+
+def check_no_loop(why: str) -> None:
+    """Make sure that no event loop of asyncio would stand still while the caller waits.
+
+    Args:
+        why: what is wrong where one would, and what to do.
+
+    Raises:
+        WrongLoop: an event loop runs in this thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise WrongLoop(f"run() would keep the event loop of its thread from running: {instead}")
+    raise WrongLoop(why)

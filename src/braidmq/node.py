@@ -65,11 +65,13 @@ class Node:
         settings: see Settings.
         services: what the node provides, besides what is declared with its own `service`.
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
-            those of its join file are down. It is made and kept by the node; nothing is lost with it.
+            those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
+            ever overwritten.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
-            provide one of the services.
+            provide one of the services; or `state` names something that is no state file, or a directory that is
+            missing.
 
     Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the event loop
     in which it was started; `braidmq.blocking.Node` is for programs without one.
@@ -103,7 +105,6 @@ class Node:
         self._forked = False
         self._failure = ""
         self._tasks: Running | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._stalls = Stalls(self.name)
         self._context = copy_context()
         self._leaving = asyncio.Event()
@@ -122,11 +123,19 @@ class Node:
                 what is decorated cannot be a handler.
         """
         declare = self._own.service(name, concurrency=concurrency)
-        self._shared.check_free(name)
-        self._check_right(name)
+        self._check_open_for(name)
+
+        def decorate(handler: H) -> H:
+            self._check_open_for(name)
+            return declare(handler)
+
+        return decorate
+
+    def _check_open_for(self, service: str) -> None:
+        self._shared.check_free(service)
+        self._check_right(service)
         if self._loop is not None:
-            raise ConfigError("declare services before the node is started")
-        return declare
+            raise ConfigError(f"declare {service} before the node is started")
 
     def _offered(self) -> dict[bytes, Service]:
         """Return what has been declared for this node so far."""
@@ -170,6 +179,7 @@ class Node:
         Raises:
             NodeClosed: it was started before.
             WrongLoop: no event loop of asyncio runs.
+            ConfigError: something else has taken the place of the state file.
             BraidError: this process may not have the descriptors or the threads that it needs.
         """
         if self._forked:
@@ -199,7 +209,7 @@ class Node:
             loop.core.worker.offer(service.name, service.concurrency)
         loop.start(self._remembered.recall() if self._remembered is not None else ())
         if self._remembered is not None:
-            self._keeper = loop.create_task(self._remembered.keep(loop.core))
+            self._remembered.keep(loop.core)
         assert self._home is not None
         give_back = partial(_give_back, self._home, loop.connections, (loop.lookup_threads, jobs.threads))
         self._guard = Guard(self, f"the node {self.name}", give_back)
@@ -244,14 +254,17 @@ class Node:
         self._home.check()
         self._leaving.set()
         if self._closing is None:
-            run = asyncio.get_running_loop().create_task
-            self._closing = run(self._drain_and_end(), context=self._context)
+            create_task = asyncio.get_running_loop().create_task  # its factory may not know of a context
+            self._closing = self._context.copy().run(create_task, self._drain_and_end())
             self._closing.add_done_callback(self._on_closed)
         return self._closing
 
-    def _on_closed(self, _closing: asyncio.Task[None]) -> None:
+    def _on_closed(self, closing: asyncio.Task[None]) -> None:
         if self._loop is not None and not self._loop.closed:  # it was cancelled before its first step
             self.end_now()
+        error = None if closing.cancelled() else closing.exception()
+        if isinstance(error, Exception):  # the event loop itself raises what is none: KeyboardInterrupt, SystemExit
+            _LOG.error("%s ended with an error", self.name, exc_info=error)
 
     async def wait_closed(self) -> None:
         """Wait until the node has been closed, by whoever."""
@@ -292,14 +305,15 @@ class Node:
                 self._tasks.cancel()
 
     def _release(self, end_loop: Callable[[], None]) -> None:
-        """Give back what the node has."""
-        if self._guard is not None:
-            self._guard.dismiss()
-        if self._keeper is not None:
-            self._keeper.cancel()
-        if self._tasks is not None:
-            self._tasks.threads.close()
-        end_loop()
+        """Give back what the node has, each part whatever becomes of the others."""
+        with contextlib.ExitStack() as parts:
+            parts.callback(end_loop)
+            if self._tasks is not None:
+                parts.callback(self._tasks.threads.close)
+            if self._remembered is not None:
+                parts.callback(self._remembered.stop)
+            if self._guard is not None:
+                parts.callback(self._guard.dismiss)
 
     def on_forked(self) -> None:
         """Take in that this is a forked child: what the node has is its parent's."""

@@ -15,26 +15,44 @@ _LOG = logging.getLogger("braidmq.node")
 
 
 class Remembered:
-    """The brokers that one node has written down. Nothing is lost with the file, so that no error of it ends a node."""
+    """The brokers that one node has written down. Nothing is lost with the file, so that no error of it ends a node.
+
+    Raises:
+        ConfigError: the file would take the place of something else, or has none.
+    """
 
     def __init__(self, path: Path) -> None:
+        statefile.check_place(path)
         self._path = path
         self._saved: tuple[bytes, ...] = ()
         self._complained = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def recall(self) -> tuple[bytes, ...]:
-        """Return the certificates of the brokers that an earlier run has known."""
+        """Return the certificates of the brokers that an earlier run has known.
+
+        Raises:
+            ConfigError: as when this was made, if that has become so since.
+        """
+        statefile.check_place(self._path)
         try:
             self._saved = statefile.load(self._path)
         except (OSError, ValueError) as error:  # a ConfigError is a ValueError
             _LOG.warning("nothing is remembered of the net: %s", error)
         return self._saved
 
-    async def keep(self, core: NodeCore) -> None:
-        """Write down the brokers that are known whenever that changes, until cancelled."""
-        while True:
-            await asyncio.sleep(STATE_S)
-            self.save(core)  # some KiB, and seldom: a thread would need a copy of the list
+    def keep(self, core: NodeCore) -> None:
+        """Write down the brokers that are known whenever that changes, until `stop`. Call it in the event loop."""
+        self._timer = asyncio.get_running_loop().call_later(STATE_S, self._on_time, core)
+
+    def stop(self) -> None:
+        """Write down nothing more; also where the event loop has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_time(self, core: NodeCore) -> None:
+        self.save(core)  # some KiB, and seldom: a thread would need a copy of the list
+        self.keep(core)
 
     def save(self, core: NodeCore) -> None:
         """Write down the brokers that are known, if they have changed."""

@@ -72,6 +72,7 @@ def test_a_decorator_without_parentheses_is_told_what_is_missing(net, which):
         ("service", None), ("service", b"s"), ("service", ""), ("payload", "text"), ("payload", None), ("payload", [1]),
         ("timeout", "5"), ("timeout", True), ("timeout", -1), ("timeout", 0), ("timeout", 10**400),
         ("timeout", float("nan")), ("attempts", "3"), ("attempts", 1.0), ("attempts", 10**30), ("via", 5),
+        ("via", ""), ("via", "\ud800"), ("via", "b 1"), ("service", "\ud800"),
         ("headers", ["a"]), ("headers", {"a": 1}), ("headers", {"a": "\ud800"}), ("wait", "yes"), ("wait", 0),
     ],
 )  # fmt: skip
@@ -80,6 +81,7 @@ async def test_of_a_call(name, value):
         with pytest.raises(ConfigError) as caught:
             await client.request(**{"service": "s", name: value})
         named(caught, name.rstrip("s"))
+        assert str(caught.value).isprintable()
 
 
 async def test_a_released_memoryview_is_no_payload():

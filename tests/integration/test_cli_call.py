@@ -471,3 +471,17 @@ def test_a_call_survives_that_one_broker_is_not_there(down):
     down.wait_for_workers("echo", "b2")
     result = down.call("echo", "hello")
     assert (result.returncode, result.stdout, result.stderr) == (0, b"hello", b"")
+
+
+@pytest.mark.parametrize("command", [("call", "echo"), ("serve", "--service", "echo", "--exec", "cat")])
+def test_a_state_file_never_takes_the_place_of_another_file(net, tmp_path, command):
+    join = net.join("worker")
+    secret = join.read_bytes()
+    (tmp_path / "link").symlink_to(join)
+    for path in (join, tmp_path / "link"):
+        said = complaint(net.run(*command, "--join", join, "--state", path), 2)
+        assert "is no state file, and would be overwritten" in said
+    assert join.read_bytes() == secret
+    assert "is a directory" in complaint(net.run(*command, "--join", join, "--state", tmp_path), 2)
+    said = complaint(net.run(*command, "--join", join, "--state", tmp_path / "missing" / "state"), 2)
+    assert "there is no directory" in said

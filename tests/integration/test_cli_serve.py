@@ -1,25 +1,39 @@
 """`braidmq serve`: a Node object or a command as a service, in real processes."""
 
 import os
+import shutil
 import signal
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from braidmq.trust.joinfile import load
-from processes import complaint, loaded, wait_until
+from processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
 import os
 from braidmq import Node
+from braidmq.blocking import Node as BlockingNode
 
 node = Node(os.environ["BRAIDMQ_JOIN"])
 text = "no node"
 empty = Node(os.environ["BRAIDMQ_JOIN"])
+blocking = BlockingNode(os.environ["BRAIDMQ_JOIN"])
 
 
 @node.service("echo")
 async def echo(request):
     return request.payload
+"""
+
+
+ONE_NODE = """
+import os
+from braidmq import Node
+
+node = Node(os.environ["BRAIDMQ_JOIN"])
+node.service("echo")(lambda request: request.payload)
 """
 
 
@@ -69,6 +83,24 @@ def test_a_node_that_knows_its_join_file_needs_no_option(net, app):
     net.start("serve", "app:node", cwd=app)
     net.wait_for_workers("echo")
     assert net.call("echo", "hello").stdout == b"hello"
+
+
+def test_a_node_that_knows_its_join_file_refuses_that_of_another_member(net, app, monkeypatch):
+    monkeypatch.chdir(app)
+    (app / "app.py").write_text(APP.replace('os.environ["BRAIDMQ_JOIN"]', repr(str(net.join("worker")))))
+    said = complaint(net.run("serve", "app:node", "--join", net.join("client")), 2)
+    assert "app:node is the node worker, and --join names the join file of client" in said
+    assert "does not exist" in complaint(net.run("serve", "app:node", "--join", app / "nothing"), 2)
+    worker = net.launch(["env", f"BRAIDMQ_JOIN={net.join('client')}", *BRAIDMQ, "serve", "app:node"], cwd=app)
+    worker.wait_for_line("worker serves echo")
+
+
+def test_a_node_may_have_read_its_join_file_from_a_pipe(net, app):
+    (app / "app.py").write_text(ONE_NODE)
+    os.mkfifo(app / "pipe", 0o600)
+    worker = net.start("serve", "app:node", "--join", app / "pipe", cwd=app)
+    (app / "pipe").write_bytes(net.join("worker").read_bytes())
+    worker.wait_for_line("worker serves echo")
 
 
 def test_a_node_of_a_package_is_served(net, app):
@@ -141,11 +173,14 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
         ("app:", "write MODULE:NAME"),
         (":node", "write MODULE:NAME"),
         ("a-b:node", "write MODULE:NAME"),
-        ("app.py:node", "there is no module 'app.py'"),
+        ("app.py:node", "write the module without .py, as in app:node"),
+        ("nothing.py:node", "write the module without .py, as in nothing:node"),
         ("nothing:node", "there is no module 'nothing'"),
         ("nothing.below:node", "there is no module 'nothing'"),
-        ("app:nothing", "'nothing' in app does not exist"),
-        ("app:text", "'text' in app is a builtins.str"),
+        ("app:nothing", "'nothing' in app does not exist: app has node, empty"),
+        ("app:text", "'text' in app is a builtins.str, no braidmq.Services and no braidmq.Node: app has node, empty"),
+        ("app:blocking", "app:blocking is a braidmq.blocking.Node: make it a braidmq.Services or a braidmq.Node"),
+        ("os:nothing", "'nothing' in os does not exist\n"),
         ("app:empty", "provides no service"),
     ],
 )
@@ -270,6 +305,33 @@ def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number
         assert worker.end(number) == -number
         lifeline.wait_for_end()
         call.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind(net):
+    command = "sh -c 'sleep 0.1 >/dev/null 2>&1 & read status; echo $status; exit $status'"
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    serve = ["serve", "--join", net.join("worker"), "--service", "run", "--exec", command, "--concurrency", "4"]
+    container = net.launch([*unshare, *BRAIDMQ, *serve])
+    net.wait_for_workers("run")
+    worker = children(container.pid)[0]
+    for _ in range(3):
+        with ExitStack() as stack:
+            calls = [(status, stack.enter_context(net.calling("run", status))) for status in ("0", "3", "0", "7")]
+            for status, call in calls:
+                output, complaints = call.communicate(timeout=60)
+                if status == "0":
+                    assert (call.returncode, output, complaints) == (0, b"0\n", b"")
+                else:
+                    assert (call.returncode, output) == (3, b"")
+                    assert f"sh ended with exit status {status}" in complaints.decode()
+    wait_until(lambda: not children(worker), "no child is left, not even one that has ended")
+    os.kill(worker, signal.SIGTERM)
+    assert container.wait() == 0
+
+
+def children(process):
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -9,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
+import uvloop
 
 from async_tests import until, wait_until
-from braidmq import AttemptsExhausted, NodeClosed, RequestError, Settings
+from braidmq import AttemptsExhausted, Node, NodeClosed, RequestError, Settings
 from braidmq.node import FLUSH_S_MAX
 from braidmq.testing import TestNet
 from resources import counted, held, nothing_left
@@ -218,6 +220,87 @@ async def test_a_node_whose_event_loop_has_ended_can_be_closed_anywhere():
         with pytest.raises(NodeClosed):
             await node.request("s")
         await until(lambda: nothing_left(before))
+
+
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_node_with_a_state_file_whose_event_loop_was_closed_gives_everything_back(
+    net, tmp_path, caplog, failing, loop_factory
+):
+    """Also if giving back a part of it fails."""
+
+    def fail():
+        raise RuntimeError("this part fails")
+
+    net.node("n")
+    loop = loop_factory()
+    loop.run_until_complete(asyncio.sleep(0))
+    before = held()
+    node = Node(net.join("n"), state=tmp_path / "state")
+    loop.run_until_complete(node.start())
+    loop.run_until_complete(node.connected())
+    loop.close()
+    if failing:
+        node._tasks.threads.close = fail
+    with pytest.raises(RuntimeError, match="this part fails") if failing else contextlib.nullcontext():
+        asyncio.run(node.close())
+    assert node.brokers == []
+    wait_until(lambda: nothing_left(before))
+    assert "destroyed" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_interrupts_the_end_of_a_node_is_told_once(net, caplog, error):
+    async def end(node):
+        def fail():
+            give_back()
+            raise error("in the end")
+
+        await node.start()
+        give_back, node._loop.connections.close = node._loop.connections.close, fail
+        await node.close()
+
+    node = net.node("n")
+    with pytest.raises(error):
+        asyncio.run(end(node))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert ("n ended with an error" in caplog.text) == (error is OSError)
+
+
+def old_factory(loop, work):
+    """A task factory that knows of no context."""
+    return asyncio.Task(work, loop=loop)
+
+
+FACTORIES = [old_factory] + ([asyncio.eager_task_factory] if hasattr(asyncio, "eager_task_factory") else [])
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+async def test_any_kind_of_task_may_close_a_node(factory, tmp_path):
+    loop = asyncio.get_running_loop()
+    async with TestNet(1) as net, net.node("client") as client:
+        await client.connected()
+        worker = Node(net.join("client").rename(tmp_path / "worker.braid"), state=tmp_path / "state")
+
+        @worker.service("s")
+        async def shutdown(_request):
+            await worker.close()
+            return b"bye"
+
+        loop.set_task_factory(factory)
+        try:
+            await worker.start()
+            await net.served("s")
+            assert (await client.request("s")).payload == b"bye"
+            await worker.wait_closed()
+            assert worker.brokers == []
+            idle = net.node("idle")
+            await idle.start()
+            await idle.close()
+            assert idle.brokers == []
+        finally:
+            loop.set_task_factory(None)
 
 
 async def test_a_call_back_of_the_event_loop_may_begin_the_end():

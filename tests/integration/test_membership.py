@@ -7,8 +7,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
+import pytest
+
 from async_tests import until
-from braidmq import Node
+from braidmq import ConfigError, Node
+from braidmq.testing import TestNet
 from braidmq.trust import joinfile, manifest
 from broken_net import BROKERS, BrokenNet, under_load
 from load import errors, flagged
@@ -185,9 +188,26 @@ async def test_node_learns_the_net_from_one_broker_and_remembers_it_in_its_state
         async with Node(join, state=state) as client:
             reply = await client.request("s", b"1", timeout=10.0)
             assert (reply.payload, reply.broker) == (b"re:1", "b2")
-        state.write_bytes(b"garbage")
+        state.write_bytes(b'{"braidmq_state_file":1,"garbage')
         async with Node(join, state=state) as client:
             assert states(client).keys() == {"b1"}
+
+
+async def test_a_file_that_has_taken_the_place_of_the_state_file_is_not_overwritten(tmp_path, caplog):
+    state = tmp_path / "client.state"
+    async with TestNet(brokers=1) as net:
+        net.node("n")
+        early, late = (Node(net.join("n"), state=state) for _ in range(2))
+        async with early:
+            state.write_bytes(b"secret")
+            with pytest.raises(ConfigError, match="is no state file"):
+                await late.start()
+            await until(lambda: "cannot be remembered" in caplog.text)
+        assert state.read_bytes() == b"secret"
+        state.unlink()
+        async with late:
+            await late.connected()
+    assert state.read_bytes() != b""
 
 
 async def test_node_forgets_a_broker_that_has_left_and_comes_back_to_it_when_it_returns(tmp_path):

@@ -33,14 +33,18 @@ async def test_a_node_that_is_not_running_says_so():
     async with TestNet(1) as net:
         node = net.node("n")
         assert node.brokers == []
+        early = node.service("early")
         for use in (node.request("s"), node.connected(), node.observe()):
             with pytest.raises(NodeClosed):
                 await use
         async with node:
             with pytest.raises(NodeClosed, match="once"):
                 await node.start()
-            with pytest.raises(ConfigError, match="before"):
+            with pytest.raises(ConfigError, match="declare s before"):
                 node.service("s")
+            with pytest.raises(ConfigError, match="declare early before"):
+                early(async_echo)
+            assert node.services == ()
         with pytest.raises(NodeClosed):
             await node.request("s")
         with pytest.raises(NodeClosed):

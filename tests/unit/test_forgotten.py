@@ -24,7 +24,7 @@ def test_what_is_forgotten_is_given_back_once_with_a_warning():
     del owner
     with pytest.warns(ResourceWarning, match="the node n was not closed"):
         gc.collect()
-    guard.forget()
+    assert not guard.give_back()
     assert given_back == [1]
 
 
@@ -60,3 +60,25 @@ guard = Guard(owner, "the node n", give_back)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines() == ["the program's own", "given back"]
     assert done.stderr == ""
+
+
+def test_at_the_end_of_a_program_everything_is_given_back_and_warned_of_even_if_that_fails():
+    code = """
+from braidmq.forgotten import Guard
+class Owner: pass
+def give_back(number):
+    print("given back")
+    if number == 2:
+        raise OSError("a node cannot be given back")
+    return True
+owners = [Owner() for _ in range(4)]
+guards = [
+    Guard(owner, f"node {number}", lambda number=number: give_back(number)) for number, owner in enumerate(owners)
+]
+"""
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines() == ["given back"] * 4
+    for number in (0, 1, 3):
+        assert f"ResourceWarning: node {number} was not closed" in done.stderr
+    assert "a node cannot be given back" in done.stderr

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from braidmq import BraidError, ConfigError, NodeClosed, Settings, testing
+from braidmq import BraidError, ConfigError, NodeClosed, Settings, WrongLoop, testing
 from braidmq.testing import TestNet
 
 
@@ -119,15 +119,15 @@ def test_nodes_that_were_left_running_are_ended():
 def test_a_failing_block_leaves_nothing_behind_and_its_error_comes_through():
     def block():
         with TestNet() as net:
-            nets.append(net)
+            directories.append(net.authority.directory)
             net.brokers["b1"].pause()
             raise ZeroDivisionError
 
-    files, nets = descriptors(), []
+    files, directories = descriptors(), []
     with pytest.raises(ZeroDivisionError):
         block()
     assert descriptors() == files
-    assert not nets[0].authority.directory.exists()
+    assert not directories[0].exists()
 
 
 def test_it_works_inside_async_code_with_and_without_async_with():
@@ -364,3 +364,39 @@ def test_the_examples_of_the_module_run():
     namespace = {"TestNet": TestNet, "Request": object}
     exec(body, namespace)
     asyncio.run(namespace["example"]())
+
+
+def test_a_net_that_does_not_run_says_so():
+    net = TestNet(1)
+    uses = (
+        lambda: net.wait_served("s"),
+        lambda: asyncio.run(net.served("s", brokers=["b1"])),
+        lambda: net.node("n"),
+        lambda: net.blocking_node("m"),
+        lambda: net.join("b1"),
+        lambda: net.partition("n", "b1"),
+        lambda: net.authority,
+    )
+    net.close()
+    for use in uses:
+        with pytest.raises(ConfigError, match="the net is not started: use 'with net'"):
+            use()
+    with net:
+        net.node("n")
+        net.partition("n", "b1")
+    for use in uses:
+        with pytest.raises(ConfigError, match="the net has ended"):
+            use()
+
+
+async def wait_here(wait):
+    with pytest.raises(WrongLoop) as refused:
+        wait()
+    return str(refused.value)
+
+
+def test_what_blocks_is_refused_in_an_event_loop():
+    with TestNet(1) as net:
+        assert "write 'await net.served(...)'" in asyncio.run(wait_here(lambda: net.wait_served("s")))
+        net.brokers["b1"].stop()
+        assert "write 'await broker.stopped()'" in asyncio.run(wait_here(net.brokers["b1"].wait_stopped))

@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal
 
 import click
+from click.core import ParameterSource
 
+from braidmq.blocking import Node as BlockingNode
 from braidmq.cli import join_option, state_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
@@ -18,6 +21,7 @@ from braidmq.exec_handler import ExecHandler
 from braidmq.node import Node
 from braidmq.services import Services
 from braidmq.settings import Settings
+from braidmq.trust import joinfile
 
 _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 
@@ -54,7 +58,8 @@ def serve(
     the --join file then provides.
 
     It may be a braidmq.Node as well. --join sets $BRAIDMQ_JOIN before the module is imported, so that it can say
-    Node(os.environ["BRAIDMQ_JOIN"]); a module that knows its join file needs no --join.
+    Node(os.environ["BRAIDMQ_JOIN"]); a module that knows its join file needs no --join, and refuses that of another
+    member.
 
     With --service and --exec, a command runs for each request: it gets the payload on stdin, and what it writes to
     stdout is the reply. An exit status other than 0 is an error for the caller, with the last lines of stderr. Its
@@ -87,6 +92,7 @@ def _node_of(target: str, join: Path | None, settings: Settings, state: Path | N
         os.environ["BRAIDMQ_JOIN"] = str(join)
     named = load(target)
     if isinstance(named, Node):
+        _check_join(target, named, join)
         if state is not None or settings != Settings():
             raise click.UsageError(
                 f"{target} is a node, which knows its settings and state file: write Node(..., state=FILE) there, or "
@@ -96,6 +102,22 @@ def _node_of(target: str, join: Path | None, settings: Settings, state: Path | N
     if join is None:
         raise click.UsageError(_NO_JOIN)
     return Node(join, settings=settings, services=named, state=state)
+
+
+def _check_join(target: str, node: Node, join: Path | None) -> None:
+    """Make sure that --join, if it is given, names the join file of a node that knows its own, or one of that name.
+
+    The node may have read a pipe, which cannot be read again.
+    """
+    given = click.get_current_context().get_parameter_source("join") is ParameterSource.COMMANDLINE
+    if join is None or not given or join.is_fifo():
+        return
+    name = joinfile.load(join).name
+    if name != node.name:
+        raise click.UsageError(
+            f"{target} is the node {node.name}, and --join names the join file of {name}: leave it out, or write "
+            'Node(os.environ["BRAIDMQ_JOIN"]) there'
+        )
 
 
 def load(target: str) -> Node | Services:
@@ -113,16 +135,26 @@ def load(target: str) -> Node | Services:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and lacks something: its traceback says where
-        raise ConfigError(f"there is no module {error.name!r} here or among the installed ones") from None
+        module_name = name.removesuffix(".py")
+        hint = "" if name == module_name else f": write the module without .py, as in {module_name}:{attribute}"
+        raise ConfigError(f"there is no module {error.name!r} here or among the installed ones{hint}") from None
     if not hasattr(module, attribute):
-        raise ConfigError(f"{attribute!r} in {name} does not exist")
+        raise ConfigError(f"{attribute!r} in {name} does not exist{_found_in(module)}")
     named = getattr(module, attribute)
+    if isinstance(named, BlockingNode):
+        raise ConfigError(f"{target} is a braidmq.blocking.Node: make it a braidmq.Services or a braidmq.Node")
     if not isinstance(named, (Node, Services)):
         kind = type(named)
         raise ConfigError(
             f"{attribute!r} in {name} is a {kind.__module__}.{kind.__qualname__}, "
-            "no braidmq.Services and no braidmq.Node"
+            f"no braidmq.Services and no braidmq.Node{_found_in(module)}"
         )
     if not (named.services if isinstance(named, Node) else named):
         raise ConfigError(f"{target} provides no service: decorate its handlers with @{attribute}.service(NAME)")
     return named
+
+
+def _found_in(module: ModuleType) -> str:
+    """Return what a module has to be served, ready to follow a sentence."""
+    found = [name for name, value in vars(module).items() if isinstance(value, (Node, Services))]
+    return f": {module.__name__} has {', '.join(found)}" if found else ""

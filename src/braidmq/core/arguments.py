@@ -9,6 +9,7 @@ from typing import Final
 
 from braidmq.checks import check_number, check_whole
 from braidmq.errors import ConfigError
+from braidmq.members import check_name
 from braidmq.wire.envelope import encode_headers
 
 ATTEMPTS_MAX: Final = 20
@@ -47,7 +48,12 @@ def via_of(value: object) -> str:
     """Return the name of the only broker that a call may take."""
     if not isinstance(value, str):
         raise ConfigError(f"via must be the name of a broker, not {value!r}")
-    return value
+    if not value:
+        raise ConfigError("via is empty: name a broker, or leave it out to use any of them")
+    try:
+        return check_name(value)
+    except ConfigError as error:
+        raise ConfigError(f"via names no broker: {error}") from None
 
 
 def wait_of(value: object) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from braidmq.errors import BraidError
+from braidmq.home import check_no_loop
 from braidmq.settings import Settings
 from braidmq.testing.loop import Killed, TestLoop
 from braidmq.testing.partition import Cuts
@@ -103,7 +104,12 @@ class TestBroker:
         await asyncio.to_thread(self.wait_stopped, timeout)
 
     def wait_stopped(self, timeout: float = ANSWER_S_MAX) -> None:
-        """Do what `stopped` does, without asyncio; the nodes must not need the calling thread."""
+        """Do what `stopped` does, without asyncio; the nodes must not need the calling thread.
+
+        Raises:
+            WrongLoop: an event loop of asyncio runs in this thread.
+        """
+        check_no_loop("wait_stopped() would keep this event loop from running: write 'await broker.stopped()'")
         self._await_end(timeout)
 
     def restart(self) -> None:

@@ -17,6 +17,7 @@ from typing import Final, Self
 from braidmq.checks import check_kind, check_wait_s, check_whole
 from braidmq.clock import monotonic
 from braidmq.errors import BraidError, ConfigError
+from braidmq.home import check_no_loop
 from braidmq.members import check_name, check_pattern, check_service
 from braidmq.services import Services
 from braidmq.settings import Settings
@@ -65,6 +66,7 @@ class TestNet:
         self.brokers: dict[str, TestBroker] = {}
         self._count = brokers
         self._authority: Authority | None = None
+        self._ended = False
         self._nodes: list[TestNode | BlockingTestNode] = []
         self._rights: dict[str, tuple[object, ...]] = {}
         self._cuts = Cuts()
@@ -146,7 +148,7 @@ class TestNet:
             services: what it provides, besides what is declared with its own `service`.
 
         Raises:
-            ConfigError: the name is taken with other rights, or an argument is not valid.
+            ConfigError: the name is taken with other rights, an argument is not valid, or the net does not run.
         """
         join = self._register(name, call, serve, observe)
         node = TestNode(join, settings=self.settings if settings is None else settings, services=services)
@@ -173,18 +175,21 @@ class TestNet:
         """Return the path of a member's join file.
 
         Raises:
-            ConfigError: nobody has this name.
+            ConfigError: nobody has this name, or the net does not run.
         """
+        directory = self.authority.directory
         if name not in self.brokers and name not in self._rights:
             raise ConfigError(f"nobody is called {name!r}: make the node first, with net.node({name!r})")
-        return self.authority.directory / f"{name}.braid"
+        return directory / f"{name}.braid"
 
     @property
     def authority(self) -> Authority:
-        """The authority of this net. Brokers notice within a second what is changed with it."""
-        if self._authority is None:
-            raise ConfigError("the net is not started: use 'with net', or 'net.start()'")
-        return self._authority
+        """The authority of this net. Brokers notice within a second what is changed with it.
+
+        Raises:
+            ConfigError: the net does not run.
+        """
+        return self._running()
 
     # -- faults
 
@@ -199,7 +204,7 @@ class TestNet:
             one_way: only what `one` sends to `other` vanishes.
 
         Raises:
-            ConfigError: nobody has this name, or none of them is a broker.
+            ConfigError: nobody has this name, none of them is a broker, or the net does not run.
         """
         self.join(one), self.join(other)
         if one not in self.brokers and other not in self.brokers:
@@ -237,7 +242,7 @@ class TestNet:
 
         Raises:
             TimeoutError: it has not come to that in time.
-            ConfigError: an argument is wrong.
+            ConfigError: an argument is wrong, or the net does not run.
         """
         check_service(service)
         check_whole("workers", workers, 1, WORKERS_MAX)
@@ -249,7 +254,12 @@ class TestNet:
     def wait_served(
         self, service: str, *, workers: int = 1, brokers: Iterable[str] = (), timeout: float = ANSWER_S_MAX
     ) -> None:  # fmt: skip
-        """Do what `served` does, without asyncio; the workers must not need the calling thread."""
+        """Do what `served` does, without asyncio; the workers must not need the calling thread.
+
+        Raises:
+            WrongLoop: an event loop of asyncio runs in this thread.
+        """
+        check_no_loop("wait_served() would keep this event loop from running: write 'await net.served(...)'")
         check_service(service)
         check_whole("workers", workers, 1, WORKERS_MAX)
         give_up_at = monotonic() + check_wait_s(timeout)
@@ -258,6 +268,13 @@ class TestNet:
             threading.Event().wait(POLL_S)
 
     # -- inner
+
+    def _running(self) -> Authority:
+        if self._authority is None:
+            raise ConfigError("the net is not started: use 'with net', or 'net.start()'")
+        if self._ended:
+            raise ConfigError("the net has ended, and its files are gone: make another one")
+        return self._authority
 
     def _register(self, name: str, call: Iterable[str], serve: Iterable[str], observe: bool) -> Path:
         check_name(name)
@@ -277,6 +294,7 @@ class TestNet:
         return [broker for broker in self.brokers.values() if broker.state in ("up", "draining")]
 
     def _not_serving(self, service: str, workers: int, brokers: Iterable[str]) -> list[str]:
+        self._running()
         chosen = [self._broker(name) for name in brokers] or self._reachable()
         return [broker.name for broker in chosen if broker.workers(service) < workers]
 
@@ -313,6 +331,7 @@ class TestNet:
         for broker in self.brokers.values():
             broker.dispose()
         if self._authority is not None:
+            self._ended = True
             shutil.rmtree(self._authority.directory, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ from nacl.public import PrivateKey
 
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role
+from braidmq.printable import printable
 from braidmq.trust import certificate as certificates
 from braidmq.trust import manifest as manifests
 from braidmq.trust import private_file
@@ -175,4 +176,4 @@ def load(path: Path | str) -> JoinFile:
     try:
         return JoinFile._decode(data)  # noqa: SLF001 - the same module
     except ConfigError as error:
-        raise ConfigError(f"{path} {error}") from None
+        raise ConfigError(f"{printable(str(path))} {error}") from None

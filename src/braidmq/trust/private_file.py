@@ -11,6 +11,7 @@ from typing import Final
 
 from braidmq.clock import monotonic
 from braidmq.errors import ConfigError
+from braidmq.printable import printable
 
 MODE: Final = 0o600
 
@@ -44,15 +45,15 @@ def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
     try:
         data = _read(path, bytes_max, handed_over=handed_over)
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist: check the path") from None
+        raise ConfigError(f"{_shown(path)} does not exist: check the path") from None
     except ConfigError:
         raise
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ConfigError(f"{_shown(path)} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a path with a zero byte, or one that the file system cannot spell
         raise ConfigError(f"{str(path)!r} is not a path: {error}") from None
     if len(data) > bytes_max:
-        raise ConfigError(f"{path} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
+        raise ConfigError(f"{_shown(path)} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
     return data
 
 
@@ -92,20 +93,27 @@ def remove_unfinished(directory: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _shown(path: Path) -> str:
+    """Return a path as a message can contain it."""
+    return printable(str(path))
+
+
 def _read(path: Path, bytes_max: int, *, handed_over: bool) -> bytes:
     """Return the content of a private file, but at most one byte more than `bytes_max`."""
     descriptor = _open(path)
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
-            raise ConfigError(f"{path} is a directory: name a file")
+            raise ConfigError(f"{_shown(path)} is a directory: name a file")
         is_pipe = handed_over and stat.S_ISFIFO(found.st_mode)
         if not stat.S_ISREG(found.st_mode) and not is_pipe:
-            raise ConfigError(f"{path} is not a regular file: copy its content to a file with mode 0600")
+            raise ConfigError(f"{_shown(path)} is not a regular file: copy its content to a file with mode 0600")
         if not _is_private(descriptor, found, handed_over=handed_over):
-            elsewhere = f"; where modes cannot be changed, hand it over: --join <(cat {path})" if handed_over else ""
+            elsewhere = (
+                f"; where modes cannot be changed, hand it over: --join <(cat {_shown(path)})" if handed_over else ""
+            )
             raise ConfigError(
-                f"{path} holds a secret that others may read or change: run `chmod 600 {path}` "
+                f"{_shown(path)} holds a secret that others may read or change: run `chmod 600 {_shown(path)}` "
                 f"(and replace it if they might have read it){elsewhere}"
             )
         if not is_pipe:
@@ -163,7 +171,7 @@ def _wait_for_more(path: Path, descriptor: int, give_up_at: float) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     if not poll.poll(max(0, int((give_up_at - monotonic()) * 1000))):
-        raise ConfigError(f"{path} is a pipe that has not given all of its content within {PIPE_S_MAX:g} s")
+        raise ConfigError(f"{_shown(path)} is a pipe that has not given all of its content within {PIPE_S_MAX:g} s")
 
 
 def _keep_owner(path: Path, descriptor: int) -> None:

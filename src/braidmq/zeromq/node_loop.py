@@ -52,7 +52,6 @@ class NodeLoop:
 
     Attributes:
         clock: returns the time, in seconds.
-        create_task: of the event loop.
         core: the node itself.
         connections: its sockets, for whoever gives them back when this is not closed.
 
@@ -78,7 +77,6 @@ class NodeLoop:
     ) -> None:
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
-        self.create_task = self._loop.create_task
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
         self._identity = identity
         self._settings = settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from braidmq.errors import ConfigError
-from braidmq.trust import private_file
+from braidmq.trust import joinfile, private_file
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
 
@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_whole(tmp_path):
     private_file.write(path, b"old")
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "from pathlib import Path; from braidmq.trust import private_file\n"
+        "from pathlib import Path; from braidmq.trust import joinfile, private_file\n"
         "try: private_file.write(Path(sys.argv[1]), bytes(5000))\n"
         "except OSError as error: print(error.filename, end=''); sys.exit(7)"
     )
@@ -255,3 +255,20 @@ def test_a_file_that_is_open_already_is_read_from_its_beginning(tmp_path):
 def test_another_device_or_a_descriptor_that_is_closed_is_refused(path):
     with pytest.raises(ConfigError, match=r"regular file|cannot be read"):
         private_file.read(Path(path), 100, handed_over=True)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nb", os.fsdecode(b"a\xffb")])
+def test_whatever_a_path_holds_its_error_can_be_printed(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(ConfigError, match="does not exist") as missing:
+        private_file.read(path, 100)
+    path.write_bytes(b"data")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600") as public:
+        private_file.read(path, 100)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="is longer") as longer:
+        private_file.read(path, 1)
+    with pytest.raises(ConfigError, match="is not a join file") as other:
+        joinfile.load(path)
+    assert all(str(error.value).isprintable() for error in (missing, public, longer, other))
