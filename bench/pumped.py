@@ -178,7 +178,14 @@ class Pumped:
         self._pump(self._clients, 0)
 
     def _node(self, name: str) -> NodeCore:
-        core = NodeCore(name, SETTINGS, random.Random(name), self._verify, software=_SOFTWARE, now=self._now)
+        core = NodeCore(
+            Member(name, Role.NODE, calls=("*",)),
+            SETTINGS,
+            random.Random(name),
+            self._verify,
+            software=_SOFTWARE,
+            now=self._now,
+        )
         if name.startswith("w"):
             for service in self._services:
                 core.worker.offer(service, CONCURRENCY_MAX // len(self._services))

@@ -14,6 +14,7 @@ from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, ProtocolError, ServiceError
+from braidmq.members import Member, Role
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -304,10 +305,12 @@ class NodeRig:
         serves: dict[str, int] | None = None,
         provides: Iterable[str] = ("echo",),
         connect: bool = True,
+        calls: tuple[str, ...] = ("*",),
     ) -> None:
+        member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
         self.settings = settings or Settings()
-        self.core = NodeCore(NODE, self.settings, random.Random(seed), verify, software="rig", now=self.now)
+        self.core = NodeCore(member, self.settings, random.Random(seed), verify, software="rig", now=self.now)
         self.client = self.core.client
         self.worker = self.core.worker
         self.results: dict[bytes, Reply | BraidError] = {}

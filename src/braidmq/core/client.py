@@ -34,7 +34,7 @@ from braidmq.errors import (
     ServiceError,
     is_code,
 )
-from braidmq.members import check_service
+from braidmq.members import Member, check_service
 from braidmq.messages import Reply
 from braidmq.printable import printable
 from braidmq.settings import Settings
@@ -101,8 +101,11 @@ class Reach(Protocol):
 class ClientCore:
     """See the module."""
 
-    def __init__(self, settings: Settings, rng: random.Random, links: Links, reach: Reach, now: float) -> None:
+    def __init__(
+        self, settings: Settings, rng: random.Random, links: Links, reach: Reach, *, member: Member, now: float
+    ) -> None:
         self._settings = settings
+        self._member = member  # as its join file has it: brokers list no service to whoever may not call it
         self._reach = reach
         self._rng = rng
         self._links = links
@@ -555,7 +558,7 @@ class ClientCore:
             return False
         if not candidates or call.service in candidates[0].services:
             return False
-        return self._waits_for_worker(call)
+        return self._waits_for_worker(call) and self._member.may_call(call.service.decode())
 
     def _on_services(self, link: Link, now: float) -> None:
         """A broker tells which services have workers: who waits for one of them goes on."""

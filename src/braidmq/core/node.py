@@ -13,6 +13,7 @@ from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, Link
 from braidmq.core.links import Links
 from braidmq.core.selection import Selection
 from braidmq.core.worker import WorkerCore
+from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split
@@ -41,12 +42,13 @@ class NodeCore:
     """
 
     def __init__(
-        self, name: str, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self, member: Member, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
     ) -> None:
+        name = member.name
         instance = rng.getrandbits(8 * INSTANCE_BYTES).to_bytes(INSTANCE_BYTES)
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
-        self.client = ClientCore(settings, rng, self.links, self.selection, now)
+        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now)
         self.worker = WorkerCore(settings, self.links, now, instance=instance)
         self.reports: dict[str, control.Report] = {}
         self._draining = False

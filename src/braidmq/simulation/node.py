@@ -9,6 +9,7 @@ from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, RequestError, ServiceError
+from braidmq.members import Member, Role
 from braidmq.messages import Reply
 from braidmq.simulation import record
 from braidmq.simulation.dealers import Dealers
@@ -146,7 +147,8 @@ class NodeProcess(Process):
         self._ended = {}
         self._tasks = {}
         self._callers = {}
-        self.core = NodeCore(self.name, net.plan.settings, self._rng, verify, software="simulation", now=now)
+        member = net.registry.member(principal_of(self.name)) or Member(self.name, Role.NODE, calls=("*",))
+        self.core = NodeCore(member, net.plan.settings, self._rng, verify, software="simulation", now=now)
         for service, concurrency in self.serves.items():
             self.core.worker.offer(service, concurrency)
         for broker in net.first_brokers(self.name):

@@ -96,7 +96,7 @@ class NodeLoop:
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
         self.core = NodeCore(
-            identity.name,
+            identity.certificate.member,
             settings,
             random.Random(random.SystemRandom().getrandbits(128)),  # noqa: S311 - seeded from the system's
             verifier(identity.authority_key, identity.net),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.places import SHARE
-from braidmq.errors import AttemptsExhausted, ConfigError, NoBroker, NoWorker, Overloaded
+from braidmq.errors import AccessDenied, AttemptsExhausted, ConfigError, NoBroker, NoWorker, Overloaded
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
@@ -146,6 +146,14 @@ class TestWait:
             rig.advance(0.04)
         error = error_of(rig, id_, NoWorker, attempts=0, maybe_executed=False)
         assert "in time" in str(error)
+
+    def test_what_this_node_may_not_call_is_not_waited_for(self, make: Any) -> None:
+        """Brokers would never list it: the answer is worth more than the wait."""
+        rig = make("a", provides=(), calls=("other",))
+        rig.advance(0.1)
+        id_ = rig.call(wait=True)
+        rig["a"].reject(rig["a"].request(), Reason.DENIED)
+        error_of(rig, id_, AccessDenied, attempts=1, maybe_executed=False)
 
     def test_cancelled_call_waits_no_longer(self, make: Any) -> None:
         rig = make("a", provides=())
