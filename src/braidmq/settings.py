@@ -68,7 +68,7 @@ class Settings:
 
     in_flight_max: int = _knob(256, 1, 100_000)
     """Requests of this node that may await an answer at once; further callers wait for a place until their
-    deadline. On a broker: the same limit for each key."""
+    deadline. Each run of a handler has as many for its own calls. On a broker: eight times as many for each key."""
 
     waiting_max: int = _knob(10_000, 0, 1_000_000)
     """Calls of this node that may wait for such a place; more fail at once as Overloaded."""
