@@ -153,7 +153,7 @@ class Running:
         """Ask all jobs to stop, and wait until those have that can, at most `timeout_s`.
 
         Returns:
-            The services whose handlers go on.
+            The services whose handlers on the event loop go on.
         """
         self.cancel()
         tasks = [run.task for run in self._runs.values() if run.task is not None]
