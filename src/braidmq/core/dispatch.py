@@ -476,6 +476,8 @@ class Dispatcher:
         slot = exchange.slot
         if slot is not None:
             slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
+            if slot.service.slots.get(slot.session) is slot:
+                slot.service.offer(slot)
         self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
         self._forget_client(exchange)
 

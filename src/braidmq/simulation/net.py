@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import permutations
 
 from braidmq.core.link import LinkState
+from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
 from braidmq.members import Member, Role
 from braidmq.simulation.broker import BrokerProcess
 from braidmq.simulation.intruder import Intruder
@@ -89,7 +90,8 @@ class Net:
         elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
             record.stalls_s = settings.dead_after_s
         if plan.kinds == ("kill-node",) and not plan.intruder:
-            record.prompt_s = PROMPT_S + settings.failover_spread_s + 4 * plan.delay_s[1]
+            slow_s = 4 * plan.delay_s[1]
+            record.prompt_s = PROMPT_S + settings.failover_spread_s + slow_s + max(HOLD_S_MIN, HOLD_JOURNEYS * slow_s)
         if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.intruder:
             record.avoided_s = settings.suspect_after_s + PROMPT_S + 2 * plan.delay_s[1]
         record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)

@@ -1,8 +1,14 @@
 """A worker's death is told at once, and its requests move on at once: not after a timeout."""
 
+from typing import Final
+
+from braidmq.members import matches
 from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Call, Passage, Record
 from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST
+
+BACK_S: Final = 2.0
+"""How long brokers and clients may take to know of a worker that is back."""
 
 
 def check(record: Record) -> list[Violation]:
@@ -43,13 +49,20 @@ def _brokers_waiting(passages: list[Passage], worker: str, at: float) -> list[st
     return [broker for broker, _ in waiting]
 
 
+def _has_worker(record: Record, passages: list[Passage], at: float) -> bool:
+    """Whether a worker was there all the time for what was lost: without one its client may wait for one."""
+    service = next(each.service for each in passages if each.command == REQUEST and each.service)
+    away = {each.process for each in record.outages if each.start <= at + record.prompt_s and each.end + BACK_S > at}
+    return any(matches(rights.serves, service) for name, rights in record.rights.items() if name not in away)
+
+
 def _slow(record: Record, call: Call, passages: list[Passage], broker: str, at: float) -> list[Violation]:
     """Return what was slow: the broker that tells the client, or finds another worker; or the client that goes on."""
     told = [each for each in passages if each.broker == broker and each.way == "out" and each.at >= at]
     moved = next((each for each in told if each.command in (LOST, REQUEST, REJECT)), None)
     if moved is None or moved.at > at + record.prompt_s:
         return [Violation("losses", f"{broker} sat on {call.key}, whose worker was killed", at, call.id)]
-    if moved.command != LOST or call.attempts_max == 1:
+    if moved.command != LOST or call.attempts_max == 1 or not _has_worker(record, passages, moved.at):
         return []
     again = [each for each in passages if each.way == "in" and each.command == REQUEST and each.at > moved.at]
     if not again or again[0].at > moved.at + record.prompt_s:
