@@ -446,7 +446,7 @@ class Dispatcher:
             raise ProtocolError("a RENEW that is cut off")
         written_ms, tag, id_ = unpack(message)[6:9]
         exchange = session.requests.get(tag)
-        if exchange is not None and exchange.id == id_ and exchange.waits:
+        if exchange is not None and exchange.id == id_:  # also while a worker has it, which may give it back
             age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
             promised_s = promise_s(exchange.interval_s) - sure_s(exchange.interval_s, exchange.code)
             sure_until = now - age_s + promised_s

@@ -56,6 +56,19 @@ class TestFlag:
         wait(rig, client, until - rig.now, renewing=False)
         assert flagged(worker) is (late_s > 0)
 
+    def test_renewal_that_comes_while_a_worker_has_it_counts_when_it_comes_back(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=0)
+        client.request(working_ms=300, time_ms=60_000)
+        rig.advance(0.05)
+        (queued,) = client.exchanges(WORKING)
+        worker.ready(credit=1)
+        (request,) = worker.requests()
+        client.renew(queued)
+        worker.reject(request, Reason.BUSY)
+        wait(rig, client, 0.2, renewing=False)
+        assert not flagged(worker)
+
     def test_renewal_that_comes_late_does_not_count_from_its_arrival(self) -> None:
         rig = Rig()
         client, worker = rig.client(), rig.worker(credit=0)
