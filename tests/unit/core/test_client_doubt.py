@@ -57,8 +57,8 @@ class TestHold:
         rig.call()
         request = rig["a"].request()
         assert 0.4 <= hold_s(INTERVAL_S, request.code) <= 0.5
-        rig["a"].lose(request)
-        assert 0.4 <= waited_s(rig) <= 0.5
+        rig["a"].lose(request)  # a worker has had it: the first half is over
+        assert 0.2 <= waited_s(rig) <= 0.25
 
     def test_it_is_not_longer_because_requests_run_for_long(self, make: Any) -> None:
         rig = make("a")
