@@ -121,7 +121,7 @@ def without_working(patch):
 
 def without_losses(patch):
     """A broker keeps the death of a worker to itself."""
-    patch.setattr(Dispatcher, "_answer", lambda self, exchange, command, code, now: self._forget_client(exchange))
+    patch.setattr(Dispatcher, "_tell_of_loss", lambda self, exchange, now: self._forget_client(exchange))
 
 
 def without_rights(patch):

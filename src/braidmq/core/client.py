@@ -283,7 +283,8 @@ class ClientCore:
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
-            call.held_until = min(call.held_until, now + call.sure_s)  # it was with a worker already
+            left_s = call.sure_s - answer.time_ms / 1000.0  # it was with a worker already
+            call.held_until = min(call.held_until, now + max(0.0, left_s))
             self._detach(call)
             self._on_unknown(call, now, free=bool(call.worker))
 

@@ -163,7 +163,7 @@ class Dispatcher:
             exchange.slot = None
             if exchange.client is not None:
                 self.counters["lost"] += 1
-                self._answer(exchange, LOST, 0, now)
+                self._tell_of_loss(exchange, now)
         session.assigned.clear()
 
     def on_timer(self, now: float) -> None:
@@ -609,11 +609,13 @@ class Dispatcher:
         self.counters["rejected"] += 1
         self._send(session, self._short(REJECT, reason, id_, tag, now, time_ms=int(retry_after_s * 1000)))
 
-    def _answer(self, exchange: Exchange, command: int, code: int, now: float) -> None:
+    def _tell_of_loss(self, exchange: Exchange, now: float) -> None:
+        """A worker is gone with a request: its client hears so, and for how long that worker has had it."""
         client = exchange.client
         assert client is not None
+        had_ms = min(UINT32, int((now - exchange.dispatched_at) * 1000))
         self._forget_client(exchange)
-        self._send(client, self._short(command, code, exchange.id, exchange.client_tag, now))
+        self._send(client, self._short(LOST, 0, exchange.id, exchange.client_tag, now, time_ms=had_ms))
 
     def _short(
         self,

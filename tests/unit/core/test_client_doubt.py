@@ -99,6 +99,18 @@ class TestHold:
         assert waited_s(rig) < 0.02
 
 
+class TestLoss:
+    @pytest.mark.parametrize(
+        ("had_s", "waits_s"), [(0.0, HOLD_S_MIN / 2.0), (0.06, HOLD_S_MIN / 2.0 - 0.06), (1.0, 0.0)]
+    )
+    def test_what_a_worker_has_had_for_long_is_not_waited_for(self, make: Any, had_s: float, waits_s: float) -> None:
+        rig = make("a", "b", settings=Settings(failover_spread_s=0.0))
+        rig.call()
+        broker, request = rig.attempt()
+        broker.lose(request, time_ms=int(had_s * 1000))
+        assert waits_s - 0.01 <= waited_s(rig) <= waits_s + 0.03
+
+
 class TestPromise:
     def test_call_that_waits_is_renewed_each_time_it_is_told(self, make: Any) -> None:
         rig = make("a")
