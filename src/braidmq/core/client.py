@@ -7,38 +7,28 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 import random
 from typing import Final, Protocol
 
-from braidmq.core import arguments
+from braidmq.core import arguments, endings
 from braidmq.core.arguments import ATTEMPTS_MAX
-from braidmq.core.balancing import cheaper_of_two
 from braidmq.core.call import Call, Stage
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
-from braidmq.core.passage import PATIENCE, PATIENCE_SHARE, PAUSE_S, Passage
+from braidmq.core.passage import PAUSE_S
+from braidmq.core.path_choice import PathChoice
 from braidmq.core.patience import hold_s, hold_units, interval_s, journey_s_max, promise_s
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.errors import (
-    AccessDenied,
-    AttemptsExhausted,
     BraidError,
     ConfigError,
-    DeadlineExceeded,
-    NoBroker,
-    NotRegistered,
-    NoWorker,
-    Overloaded,
     PayloadTooLarge,
     ProtocolError,
-    RequestError,
     ServiceError,
-    is_code,
 )
 from braidmq.members import Member, check_service
 from braidmq.messages import Reply
-from braidmq.printable import printable
 from braidmq.settings import Settings
-from braidmq.wire.control import Failure, decode_failure
+from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -72,10 +62,6 @@ SEEK_SPARE_S: Final = 0.5
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
-SETTLED_S: Final = 1.5
-"""Age of a session from which on the workers, too, have had their time to come back to that broker: members that wait
-to connect anew try within a second of hearing that it is there."""
-
 AWAITED_S: Final = 1.0
 """How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
 
@@ -85,7 +71,6 @@ _QUEUED: Final = int(Progress.QUEUED)
 _SILENT: Final = int(Progress.SILENT)
 _RESULT: Final = int(Outcome.RESULT)
 _NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
-_LOST: Final = "was lost with its worker or broker, and may have been run"
 
 
 class Reach(Protocol):
@@ -121,12 +106,10 @@ class ClientCore:
         self._parked: dict[Call, None] = {}
         self._awaiting: dict[Call, None] = {}
         self._seen: set[bytes] = set()
-        self._passage = Passage(settings.dead_after_s)
+        self._choice = PathChoice(settings, rng, links)
+        self._passage = self._choice.passage
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
-        self._candidates: dict[bytes, list[Link]] = {}
-        self._unserved: set[bytes] = set()
-        self._candidates_version = 0
         self.retries = 0
         self.late = 0
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
@@ -311,7 +294,7 @@ class ClientCore:
                 self._try_send(call, now)
         elif self._links.refused:
             for call in list(self._parked):
-                self._fail_refused(call, now)
+                self._fail(call, endings.refused(call, self._links.diagnosis()), now)
 
     def on_stall(self, stalled_s: float, now: float) -> None:
         """Take in that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""
@@ -350,12 +333,10 @@ class ClientCore:
         assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
         assert len(self._seen) <= settings.services_max
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
-        self._passage.validate_state(self._links.links.values())
+        self._choice.validate_state()
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
         self._timers.validate_state({call: call.timer for call in calls.values()})
-        assert self._unserved <= self._candidates.keys()
-        assert len(self._candidates) <= settings.services_max
         self._budget.validate_state()
         for id_, call in calls.items():
             assert call.id == id_
@@ -439,7 +420,7 @@ class ClientCore:
             self._links.on_malformed(link, str(error))
             self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
             return
-        self._fail(call, _as_error(failure, sender), now)
+        self._fail(call, endings.handler_failed(failure, sender), now)
 
     def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
         """The attempt was certainly not run: no flag."""
@@ -449,14 +430,10 @@ class ClientCore:
         if call.rejection is None or answer.code != Reason.NO_WORKER:
             call.rejection = answer.code
         if answer.code == Reason.DENIED:
-            self._fail(
-                call,
-                AccessDenied(f"this node may not call {call.service.decode()}: its join file must be made with --call"),
-                now,
-            )
+            self._fail(call, endings.denied(call), now)
             return
         if answer.code == Reason.TOO_LARGE:
-            self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
+            self._fail(call, endings.too_large(call, path.name), now)
             return
         if answer.code in _NOBODY_THERE and self._waits_for_worker(call):
             call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
@@ -464,7 +441,7 @@ class ClientCore:
             self._listen_or_fail(call, now)
         elif not self._is_free(call, answer.code) and not self._budget.spend(now):
             self._listen_or_fail(call, now, "the retry budget is spent")
-        elif self._untried(call):
+        elif self._choice.untried(call):
             self._try_send(call, now)
         else:
             settings = self._settings
@@ -479,7 +456,8 @@ class ClientCore:
         When a broker loses its workers at once, the calls that it has come back at once, more than any budget covers.
         """
         if reason == Reason.NO_WORKER:
-            return self._waits_for_worker(call) or any(call.service in link.services for link in self._untried(call))
+            untried = self._choice.untried(call)
+            return self._waits_for_worker(call) or any(call.service in link.services for link in untried)
         return reason == Reason.DRAINING
 
     def _on_silence(self, call: Call, now: float) -> None:
@@ -548,19 +526,15 @@ class ClientCore:
         setting = self._settings.wait_for_worker
         return setting == "always" or (setting == "known" and call.service in self._seen)
 
+    def _may_wait_for_worker(self, call: Call) -> bool:
+        """Whether a call waits for a worker instead of being sent; what it may not call a broker had better tell."""
+        return self._waits_for_worker(call) and self._member.may_call(call.service.decode())
+
     def _awaits_worker(self, call: Call) -> bool:
         """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""
         return call.stage is Stage.AWAITING or (
             call.stage is Stage.PAUSED and call.rejection == Reason.NO_WORKER and self._waits_for_worker(call)
         )
-
-    def _must_await(self, call: Call, candidates: list[Link]) -> bool:
-        """Whether a call has to wait, as no broker that it could be sent to reports a worker."""
-        if call.via is None and call.service not in self._unserved:
-            return False
-        if not candidates or call.service in candidates[0].services:
-            return False
-        return self._waits_for_worker(call) and self._member.may_call(call.service.decode())
 
     def _on_services(self, link: Link, now: float) -> None:
         """A broker tells which services have workers: who waits for one of them goes on."""
@@ -585,91 +559,30 @@ class ClientCore:
         elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
             self._pause(call, SEEK_PAUSE_S, now)
             return
-        candidates = self._candidates_for(call.service) if call.via is None else self._pinned(call.via)
-        if self._must_await(call, candidates):
+        choice = self._choice
+        candidates = choice.candidates(call)
+        if choice.lacks_worker(call, candidates) and self._may_wait_for_worker(call):
             call.stage = Stage.AWAITING
             self._awaiting[call] = None
             self._timers.cancel(call, call.timer)
             call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
             return
-        if self._passage.alert and self._must_be_careful(call, candidates, now):
+        if self._passage.alert and choice.must_wait(call, candidates, now):
             self._pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
             return
-        path = self._choose(call, candidates, now) if candidates else None
+        path = choice.choose(call, candidates, now) if candidates else None
         if path is not None and len(call.payload) > path.payload_bytes_max:
-            self._fail(call, PayloadTooLarge(f"{path.name} takes no payload of {len(call.payload)} bytes"), now)
+            self._fail(call, endings.too_large(call, path.name), now)
         elif path is not None:
             self._send(call, path, now)
         elif self._links.refused:
-            self._fail_refused(call, now)
+            self._fail(call, endings.refused(call, self._links.diagnosis()), now)
         elif call.via is not None and call.via not in self._links.links and self._links.are_listed:
-            names = ", ".join(sorted(self._links.links))
-            self._fail(call, NoBroker(f"{call.via} is no broker of this net: its brokers are {names}"), now)
+            self._fail(call, endings.no_such_broker(call, sorted(self._links.links)), now)
         else:
             call.stage = Stage.PARKED
             self._parked[call] = None
             self._set_timer(call)
-
-    def _choose(self, call: Call, candidates: list[Link], now: float) -> Link:
-        """Return the best one of the links that a call may take."""
-        if self._passage.alert:
-            candidates = self._allowed(candidates, len(call.payload), now) or candidates
-        if call.tried:
-            candidates = [link for link in candidates if link not in call.tried] or candidates
-        if call.worker:
-            candidates = [link for link in candidates if now - link.welcomed_at >= SETTLED_S] or candidates
-        return cheaper_of_two(candidates, self._rng, now)
-
-    def _must_be_careful(self, call: Call, paths: list[Link], now: float) -> bool:
-        """Whether a call has to wait for a path that passes requests on, and is not made deaf by it."""
-        payload_bytes, passage = len(call.payload), self._passage
-        suspected = passage.suspects(payload_bytes, now)
-        if call.via is not None or not (suspected or call.sends):
-            return False
-        unsure = not suspected and passage.is_unsure(payload_bytes)
-        if not paths or (self._allowed(paths, payload_bytes, now) and not unsure):
-            return False
-        if not call.careful_until:
-            most_s = PATIENCE_SHARE * (call.deadline - now)
-            call.careful_until = now + min(most_s, PATIENCE * self._settings.dead_after_s)
-        return now < call.careful_until
-
-    def _allowed(self, paths: list[Link], payload_bytes: int, now: float) -> list[Link]:
-        """Return the paths that pass requests on, and that a payload does not put at risk."""
-        if self._passage.suspects(payload_bytes, now):
-            return self._passage.safe(paths, payload_bytes, now)
-        return self._passage.hearing(paths, now)
-
-    def _candidates_for(self, service: bytes) -> list[Link]:
-        """Return the brokers that report a worker, or all that are up if none does."""
-        if self._candidates_version != self._links.version:
-            self._candidates_version = self._links.version
-            self._candidates.clear()
-            self._unserved.clear()
-        found = self._candidates.get(service)
-        if found is not None:
-            return found
-        up = [link for link in self._links.links.values() if link.state is LinkState.UP]
-        if len(self._candidates) >= self._settings.services_max:
-            self._candidates.clear()
-            self._unserved.clear()
-        found = [link for link in up if service in link.services]
-        if not found:
-            found = up
-            self._unserved.add(service)
-        self._candidates[service] = found
-        return found
-
-    def _pinned(self, broker: str) -> list[Link]:
-        """Return the link to the broker that a call names, if that one is up."""
-        link = self._links.links.get(broker)
-        return [link] if link is not None and link.state is LinkState.UP else []
-
-    def _untried(self, call: Call) -> list[Link]:
-        """Return the candidates that the call has not been sent to."""
-        if call.via is not None:
-            return []
-        return [link for link in self._candidates_for(call.service) if link not in call.tried]
 
     def _send(self, call: Call, path: Link, now: float) -> None:
         self._tag = tag = (self._tag + 1) & UINT32
@@ -771,57 +684,23 @@ class ClientCore:
             call.stage = Stage.LISTENING
             self._set_timer(call)
         else:
-            self._fail_exhausted(call, now, why)
+            self._fail(call, endings.exhausted(call, why), now)
 
     def _may_be_answered(self, call: Call) -> bool:
         return any(link.open and link.epoch == epoch for link, epoch, _tag in call.earlier)
 
-    def _fail_exhausted(self, call: Call, now: float, why: str) -> None:
-        service = call.service.decode()
-        error: RequestError
-        if call.rejection == Reason.NO_WORKER and not call.flagged:
-            error = NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
-        elif call.rejection in (Reason.BUSY, Reason.DRAINING):
-            error = Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
-        elif call.rejection == Reason.EXPIRED:
-            error = DeadlineExceeded(f"{service}: the request expired on its way")
-        elif call.rejection == Reason.NO_WORKER:
-            error = AttemptsExhausted(f"{service} {_LOST}; no worker is left")
-        else:
-            error = AttemptsExhausted(f"{service} {_LOST}; {why}")
-        self._fail(call, error, now)
-
-    def _fail_refused(self, call: Call, now: float) -> None:
-        """No broker takes this node any more. NotRegistered is a promise that the request was not run."""
-        why = f"every broker refuses this node's key: {self._links.diagnosis()}"
-        if call.flagged:
-            self._fail(call, AttemptsExhausted(f"{call.service.decode()}: an earlier attempt was lost, and {why}"), now)
-        else:
-            self._fail(call, NotRegistered(why), now)
-
     def _on_deadline(self, call: Call, now: float) -> None:
-        service = call.service.decode()
-        error: RequestError
-        if call.stage is Stage.PARKED:
-            unknown = f"{call.via} is not known" if call.via else "none is known"
-            error = NoBroker(f"no broker could be reached: {self._links.diagnosis(call.via) or unknown}")
-        elif call.stage is Stage.QUEUED:
-            error = Overloaded(f"{service}: no place was free among in_flight_max={self._settings.in_flight_max}")
-        elif self._awaits_worker(call) and call.flagged:
-            error = AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
-        elif self._awaits_worker(call):
-            error = NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")
-        else:
-            error = DeadlineExceeded(f"{service} gave no answer in time")
+        error = endings.out_of_time(
+            call,
+            awaits_worker=self._awaits_worker(call),
+            diagnosis=self._links.diagnosis(call.via),
+            in_flight_max=self._settings.in_flight_max,
+        )
         self._send_cancels(call, now)
         self._fail(call, error, now)
 
     def _fail(self, call: Call, error: BraidError, now: float) -> None:
-        if isinstance(error, RequestError):
-            error.request_id = call.id
-            error.service = call.service.decode()
-            error.attempts = call.sends
-            error.maybe_executed = isinstance(error, ServiceError) or call.flagged or call.path is not None
+        endings.complete(error, call)
         self._results.append((call.id, error))
         self._end(call, now)
 
@@ -861,14 +740,6 @@ class ClientCore:
                 call.stage = Stage.PARKED
                 self._try_send(call, now)
         self._admitting = False
-
-
-def _as_error(failure: Failure, sender: str) -> ServiceError:
-    """Return a handler's error as its caller gets it; other implementations may send codes that are none."""
-    if is_code(failure.code):
-        return ServiceError(failure.code, failure.message, failure.details)
-    text = f"{sender} answered with an error whose code is {printable(failure.code)!r:.50}: {failure.message}"
-    return ServiceError("INTERNAL", text, failure.details)
 
 
 def _instance_of(answer: Envelope) -> bytes:

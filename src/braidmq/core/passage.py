@@ -83,6 +83,12 @@ class Passage:
         """Whether that is about to be known of a payload, as soon as a broker is heard."""
         return any(_may_deafen(link, size) and payload_bytes >= size for link, (_, size) in self._unsure.items())
 
+    def allowed(self, paths: list[Link], payload_bytes: int, now: float) -> list[Link]:
+        """Return the paths that pass requests on, and that a payload does not put at risk."""
+        if self.suspects(payload_bytes, now):
+            return self.safe(paths, payload_bytes, now)
+        return self.hearing(paths, now)
+
     def hearing(self, paths: list[Link], now: float) -> list[Link]:
         """Return those of the paths that are not deaf."""
         self._judge(now)
