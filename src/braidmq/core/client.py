@@ -511,7 +511,7 @@ class ClientCore:
         if not call.running:  # else it has begun already, and no later attempt can overtake it
             pause_s = max(pause_s, call.held_until - now)
         if not first and not free and not self._budget.spend(now):
-            self._pause_for_budget(call, now)
+            self._pause_for_budget(call, now, pause_s)
         elif pause_s > 0.0:
             self._pause(call, pause_s, now)
         else:
@@ -665,9 +665,10 @@ class ClientCore:
         self._timers.cancel(call, call.timer)
         call.timer = self._timers.add(call, min(call.deadline, now + pause_s))
 
-    def _pause_for_budget(self, call: Call, now: float) -> None:
+    def _pause_for_budget(self, call: Call, now: float, least_s: float = 0.0) -> None:
         call.owes = True
-        self._pause(call, self._rng.uniform(1.0, 1.5) / max(0.1, self._settings.retry_budget_per_s), now)
+        earned_s = self._rng.uniform(1.0, 1.5) / max(0.1, self._settings.retry_budget_per_s)
+        self._pause(call, max(least_s, earned_s), now)
 
     def _set_timer(self, call: Call) -> None:
         due = call.deadline

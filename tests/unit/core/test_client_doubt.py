@@ -90,6 +90,20 @@ class TestHold:
         assert INTERVAL_S - 0.02 <= waited_s(rig) <= INTERVAL_S + 0.05
         assert any("silent for too long" in line for line in rig.log)
 
+    def test_call_that_waits_for_the_budget_is_held_back_as_long_as_any(self, make: Any) -> None:
+        settings = Settings(
+            retry_budget_max=1.0, retry_budget_ratio=0.0, retry_budget_per_s=50.0, failover_spread_s=0.0
+        )
+        rig = make("a", "b", settings=settings)
+        rig.call(attempts=5)
+        broker, request = rig.attempt()
+        broker.lose(request)
+        rig.advance(HOLD_S)
+        broker, request = rig.attempt()
+        rig.client._budget.spend(rig.now)
+        broker.lose(request)
+        assert HOLD_S_MIN / 2.0 - 0.01 <= waited_s(rig) <= HOLD_S_MIN / 2.0 + 0.03
+
     def test_what_is_known_to_run_is_not_held_back(self, make: Any) -> None:
         rig = make("a", "b", settings=Settings(failover_spread_s=0.0))
         rig.call()
