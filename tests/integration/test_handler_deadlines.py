@@ -9,6 +9,7 @@ import pytest
 from async_tests import until
 from braidmq import DeadlineExceeded, RequestError
 from braidmq.testing import TestNet
+from rigs.jobs import strays
 from scarcity import no_thread
 from services import def_echo, one_service
 
@@ -119,7 +120,7 @@ async def test_a_node_ends_although_handlers_go_on():
                 await net.served("thread")
                 with pytest.raises(DeadlineExceeded):
                     await client.request("thread", b"hang", timeout=1.0)
-                await until(lambda: worker._loop.core.worker.unstopped == 1 and len(worker._loop.core.worker) == 0)
+                await until(lambda: strays(worker._loop.core.worker) == 1 and len(worker._loop.core.worker) == 0)
         assert hanging.ended == 0, "it did not wait for it"
 
 

@@ -34,7 +34,6 @@ from braidmq.wire.envelope import (
     Progress,
     Reason,
     Withdrawal,
-    field_of,
     pack_field,
     unpack,
 )
@@ -69,9 +68,6 @@ SILENT_INTERVALS: Final = 1.5
 KEY_IN_FLIGHT_FACTOR: Final = 8
 """Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
 more for its handlers, which may call one another to some depth."""
-
-CALLABLE_MAX: Final = 1_024
-"""Services whose permission is remembered per session; a client that tries more is asked anew."""
 
 
 class Dispatcher:
@@ -203,9 +199,7 @@ class Dispatcher:
             return
         again = None
         if retry_count:
-            again = self._choose_again(
-                service, message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes]
-            )
+            again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
         interval = interval_s(working_ms)
         exchange = Exchange(
             session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + sure_s(interval, code),
@@ -223,9 +217,7 @@ class Dispatcher:
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
     ) -> Reason | None:
         allowed = session.callable.get(name)
-        if allowed is None:
-            allowed = self._may_call(session, name)
-        if not allowed:
+        if not (session.may_call(name) if allowed is None else allowed):
             self.counters["denied"] += 1
             return Reason.DENIED
         if self.draining:
@@ -244,42 +236,6 @@ class Dispatcher:
     def _may_come(self, service: bytes) -> bool:
         """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
         return self.settle_at is not None and (self.elsewhere is None or service in self.elsewhere)
-
-    def _may_call(self, session: Session, name: bytes) -> bool:
-        try:
-            service = name.decode("ascii")
-        except UnicodeDecodeError:
-            return False
-        if len(session.callable) >= CALLABLE_MAX:
-            session.callable.clear()
-        allowed = session.callable[name] = is_service(service) and session.member.may_call(service)
-        return allowed
-
-    def _choose_again(self, service: Service, receiver: bytes, extension: bytes) -> Slot | None:
-        """Return the worker that a request of an earlier attempt goes to at once, if there is one.
-
-        It is the one that has it, which needs no credit, as nothing new begins there; or any but those that have been
-        silent, as far as the request names them.
-
-        Raises:
-            ProtocolError: the extension block is malformed.
-        """
-        slots = service.slots.values()
-        if receiver:
-            instance = field_of(extension, Field.INSTANCE)
-            for slot in slots:
-                session = slot.session
-                if (
-                    session.name == receiver
-                    and session.state is SessionState.OPEN
-                    and (instance is None or session.instance == instance)
-                ):
-                    return slot
-        silent = field_of(extension, Field.AVOID)
-        if silent is None:
-            return None
-        avoided = [slot for slot in slots if slot.session.instance + slot.session.name == silent]
-        return service.pick_other(avoided) if avoided else None
 
     def _route(self, exchange: Exchange, rest: bytes, now: float) -> None:
         """Send a request to a worker with credit, or let it wait, or reject it."""

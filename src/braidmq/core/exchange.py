@@ -7,12 +7,17 @@ from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundR
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
-from braidmq.members import Member
+from braidmq.members import Member, is_service
 from braidmq.settings import Settings
+from braidmq.wire.envelope import Field, field_of
 
 PROBE_EVERY: Final = 128
 """One request in so many goes to a worker that is slower than others although these are idle: it may be faster now. It
 is below one in a hundred, so that even the slowest hundredth of the calls does not feel it."""
+
+
+CALLABLE_MAX: Final = 1_024
+"""Services whose permission is remembered per session; a client that tries more is asked anew."""
 
 
 class SessionState(StrEnum):
@@ -43,6 +48,7 @@ class Session:
     Attributes:
         route: the routing id of its connection.
         instance: what tells its process from others with the same key.
+        callable: whether it may call services, as far as that was asked.
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
@@ -97,6 +103,17 @@ class Session:
         self.warned = False
         self.noted = False
         self.peers_at = now
+
+    def may_call(self, service: bytes) -> bool:
+        """Whether it may call a service; the answer is remembered in `callable`."""
+        try:
+            name = service.decode("ascii")
+        except UnicodeDecodeError:
+            return False
+        if len(self.callable) >= CALLABLE_MAX:
+            self.callable.clear()
+        allowed = self.callable[service] = is_service(name) and self.member.may_call(name)
+        return allowed
 
 
 class Slot(Candidate):
@@ -168,6 +185,29 @@ class Service:
         for slot in avoided:
             self.offer(slot)
         return found or self.balancer.pick()
+
+    def pick_again(self, receiver: bytes, extension: bytes) -> Slot | None:
+        """Return the worker that a request of an earlier attempt goes to at once, if there is one.
+
+        It is the one that has it, which needs no credit, as nothing new begins there; or any but those that have been
+        silent, as far as the request names them.
+
+        Raises:
+            ProtocolError: the extension block is malformed.
+        """
+        slots = self.slots.values()
+        if receiver:
+            instance = field_of(extension, Field.INSTANCE)
+            for slot in slots:
+                session = slot.session
+                named = session.name == receiver and (instance is None or session.instance == instance)
+                if named and session.state is SessionState.OPEN:
+                    return slot
+        silent = field_of(extension, Field.AVOID)
+        if silent is None:
+            return None
+        avoided = [slot for slot in slots if slot.session.instance + slot.session.name == silent]
+        return self.pick_other(avoided) if avoided else None
 
     def available(self) -> bool:
         """Whether a request would find a worker now, at once or after a wait."""

@@ -125,7 +125,7 @@ class Offered:
         held: how many requests each broker has here.
         backlog: how many more each broker wished to send.
         granted: the credit that each broker was told, with the session that it was told in.
-        turned_away: the brokers whose last request found no place, with the session that it came in.
+        turned_away: the brokers whose last request found no place, in the order of that.
     """
 
     __slots__ = (
@@ -142,7 +142,7 @@ class Offered:
         self.held: dict[str, int] = {}
         self.backlog: dict[str, int] = {}
         self.granted: dict[str, tuple[int, int]] = {}
-        self.turned_away: dict[str, int] = {}
+        self.turned_away: dict[str, None] = {}
 
     @property
     def strays_max(self) -> int:

@@ -318,11 +318,6 @@ class WorkerCore:
         if now >= self._review_at:
             self._review(now)
 
-    @property
-    def unstopped(self) -> int:
-        """How many handlers were asked to stop and go on, with their places or without."""
-        return len(self._strays) + sum(job.cancelled and job.begun for job in self._jobs.values())
-
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         links = self._links.links
@@ -369,7 +364,7 @@ class WorkerCore:
         """Give a request back for which there is no place; its broker is told when there is one."""
         name = arrival.link.name
         if arrival.open:
-            service.turned_away[name] = arrival.epoch
+            service.turned_away[name] = None
             service.backlog[name] = max(1, service.backlog.get(name, 0))
             self._review_at = min(self._review_at, now + DEMAND_S)
         self._answer(REJECT, Reason.BUSY, id_, arrival, now)

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from braidmq.core.dispatch import CALLABLE_MAX, CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, SLOTS_MAX, TIME_MS_MAX
+from braidmq.core.dispatch import CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, SLOTS_MAX, TIME_MS_MAX
+from braidmq.core.exchange import CALLABLE_MAX
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,

@@ -1,17 +1,14 @@
+"""The worker: what it runs, answers and grants."""
+
 from typing import Any
 
 import pytest
 
 from braidmq.core.job import Job
-from braidmq.core.patience import HOLD_UNITS
 from braidmq.core.worker import (
     ARRIVALS_MAX,
     CONCURRENCY_MAX,
     INVITE_S,
-    LOOK_S,
-    STOP_S,
-    STRAY_AGAIN_S,
-    STRAY_S,
     WAIT_S_MAX,
 )
 from braidmq.errors import ConfigError, ServiceError
@@ -22,8 +19,6 @@ from braidmq.wire.envelope import (
     LOST,
     REJECT,
     REPLY,
-    REQUEST,
-    UINT32,
     WORKING,
     Envelope,
     Field,
@@ -32,17 +27,10 @@ from braidmq.wire.envelope import (
     Progress,
     Reason,
     Withdrawal,
-    encode,
     field_of,
 )
+from rigs.jobs import answer_of
 from rigs.node_rig import Broker, NodeRig, request_id
-
-
-def answer_of(broker: Broker, tag: int) -> Envelope:
-    """Return the only final answer that the broker got; it is to that tag."""
-    (answer,) = broker.answers()
-    assert answer.tag == tag
-    return answer
 
 
 def run(rig: NodeRig, broker: Broker, number: int, outcome: bytes | ServiceError | None = b"pong") -> Envelope:
@@ -230,256 +218,6 @@ class TestDuplicates:
         assert rig.begin(rig.jobs[0])
         assert rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE
         assert not rig["b"].take(WORKING)
-
-
-class TestBegin:
-    def test_job_whose_deadline_passed_before_it_began_is_refused_and_makes_room(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig.begins = False
-        late, waiting = rig["a"].ask(1, time_ms=4000), rig["a"].ask(2, time_ms=60_000)
-        (job,) = rig.jobs
-        rig.now += 4.001
-        assert not rig.begin(job)
-        answer = answer_of(rig["a"], late)
-        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
-        assert rig.begin(rig.jobs[1])
-        rig.finish(rig.jobs[1])
-        assert answer_of(rig["a"], waiting).payload == b"pong"
-        assert rig.worker.executed == 1
-
-    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.09, 0), (0.11, Flag.POSSIBLE_DUPLICATE)])
-    def test_job_that_could_not_begin_for_half_of_its_hold_is_flagged(
-        self, make: Any, stopped_s: float, flags: int
-    ) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig.begins = False
-        rig["a"].ask(1, working_ms=300)
-        rig.now += stopped_s
-        assert rig.begin(rig.jobs[0])
-        assert rig.jobs[0].request.flags == flags
-
-    def test_standstill_of_the_process_counts_though_a_timer_came_first(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig.begins = False
-        rig["a"].ask(1, working_ms=300)
-        rig.jump(2.5)
-        assert rig.begin(rig.jobs[0])
-        assert rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE
-
-    @pytest.mark.parametrize("how", list(Withdrawal))
-    def test_job_that_nobody_counts_on_does_not_begin(self, make: Any, how: Withdrawal) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig.begins = False
-        tag = rig["a"].ask(1)
-        rig["a"].cancel(1, tag, how)
-        assert not rig.begin(rig.jobs[0])
-        answer = answer_of(rig["a"], tag)
-        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
-        assert len(rig.worker) == 0
-        assert not rig.stopped
-
-    def test_job_whose_broker_is_dead_does_not_begin(self, make: Any) -> None:
-        rig = make("a", "b", serves={"echo": 1})
-        rig.begins = False
-        rig["a"].ask(1)
-        rig["a"].crash()
-        assert not rig.begin(rig.jobs[0])
-        rig["b"].ask(1, retry_count=1, flags=Flag.POSSIBLE_DUPLICATE)
-        assert rig.begin(rig.jobs[1])
-        assert rig.jobs[1].request.flags & Flag.POSSIBLE_DUPLICATE
-
-    def test_job_begins_for_a_copy_that_is_counted_on(self, make: Any) -> None:
-        rig = make("a", "b", serves={"echo": 1})
-        rig.begins = False
-        first = rig["a"].ask(1)
-        rig["b"].ask(1, retry_count=1, flags=Flag.POSSIBLE_DUPLICATE)
-        rig["a"].cancel(1, first, Withdrawal.SUPERSEDED)
-        assert rig.begin(rig.jobs[0])
-
-    def test_news_is_looked_for_before_a_job_that_was_handed_out_some_time_ago(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig.begins = False
-        rig["a"].ask(1)
-        (job,) = rig.jobs
-        assert not rig.worker.must_look(job, rig.now)
-        assert rig.worker.must_look(job, rig.now + 2 * LOOK_S)
-
-    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.08, False), (0.12, True)])
-    def test_request_that_was_late_by_half_of_its_hold_is_flagged(
-        self, make: Any, delay_s: float, flagged: bool
-    ) -> None:
-        rig = make("a", serves={"echo": 4})
-        rig["a"].ask(1, working_ms=333, sent_at=rig.now - delay_s)
-        assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
-
-    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.15, False), (0.18, True)])
-    def test_client_may_have_told_a_longer_hold(self, make: Any, delay_s: float, flagged: bool) -> None:
-        rig = make("a", serves={"echo": 4})
-        rig["a"].ask(1, working_ms=333, code=HOLD_UNITS, sent_at=rig.now - delay_s)
-        assert bool(rig.jobs[0].request.flags & Flag.POSSIBLE_DUPLICATE) is flagged
-
-
-class TestExpiry:
-    def test_expired_request_is_not_started(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 4})
-        answer = answer_of(rig["a"], rig["a"].ask(1, time_ms=0))
-        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
-        assert not rig.jobs
-
-    def test_time_on_the_way_counts(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 4})
-        rig["a"].ask(1, time_ms=1000, sent_at=rig.now - 0.9)
-        assert len(rig.jobs) == 1
-        assert rig.jobs[0].deadline == pytest.approx(rig.now + 0.1, abs=0.01)
-        answer = answer_of(rig["a"], rig["a"].ask(2, time_ms=1000, sent_at=rig.now - 1.1))
-        assert (answer.command, answer.code) == (REJECT, Reason.EXPIRED)
-
-    def test_each_message_of_a_frame_has_its_own_age(self, make: Any) -> None:
-        """An older message has waited for a full pipe, and the request was added to it."""
-        rig = make("a", serves={"echo": 4})
-        old = control.encode_control(control.Heartbeat(), int((rig.now - 0.9) * 1000) & UINT32)
-        request = Envelope(REQUEST, bytes(16), service=b"echo", sender=b"c", time_ms=1000)
-        request.sent_ms = int(rig.now * 1000) & UINT32
-        rig["a"].say_bytes(old + encode(request))
-        assert rig.jobs[0].deadline == pytest.approx(rig.now + 1.0, abs=0.01)
-
-    def test_request_that_expires_while_it_waits_is_not_started(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1)
-        tag = rig["a"].ask(2, time_ms=10)
-        rig.now += 0.011
-        rig.finish(rig.jobs[0])
-        assert len(rig.jobs) == 1
-        answers = {answer.tag: answer for answer in rig["a"].answers()}
-        assert answers[tag].code == Reason.EXPIRED
-
-    def test_request_that_expires_while_it_waits_is_refused_even_if_nothing_ends(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1)
-        tag = rig["a"].ask(2, time_ms=5)
-        rig.advance(0.02)
-        assert answer_of(rig["a"], tag).code == Reason.EXPIRED
-        assert len(rig.worker) == 1
-
-
-class TestOverdue:
-    def test_handler_is_stopped_soon_after_its_deadline(self, make: Any) -> None:
-        """Whoever could have called it off may be dead."""
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1, time_ms=1_000)
-        rig["a"].crash()
-        rig.advance(1.0)
-        assert not rig.stopped
-        rig.advance(STOP_S + 0.02)
-        assert rig.stopped == rig.jobs
-        rig.finish(rig.jobs[0], None)
-        assert len(rig.worker) == 0
-        rig.advance(5.0)
-        assert rig.stopped == rig.jobs, "it is told once"
-        assert not any("goes on" in line for line in rig.log)
-
-    def test_handler_that_does_not_stop_loses_its_place_and_that_is_told_once(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        tag = rig["a"].ask(1, time_ms=1_000)
-        rig.advance(1.0 + STOP_S + 0.02)
-        assert rig.worker.unstopped == 1
-        assert not rig["a"].answers()
-        rig.advance(STRAY_S)
-        assert answer_of(rig["a"], tag).command == LOST
-        rig.advance(150.0)
-        assert sum("goes on after the deadline" in line for line in rig.log) == 1
-        assert rig.worker.unstopped == 1
-        rig["a"].ask(2)
-        assert len(rig.jobs) == 2, "its place is free"
-        rig.finish(rig.jobs[0])
-        assert rig.worker.unstopped == 0
-        assert len(rig.worker) == 1, "its end is nobody else's"
-
-    def test_copy_of_what_goes_on_without_a_place_is_lost(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1, time_ms=1_000)
-        rig.advance(1.0 + STOP_S + STRAY_S + 0.02)
-        rig["a"].answers()
-        tag = rig["a"].ask(1)
-        assert answer_of(rig["a"], tag).command == LOST
-        assert len(rig.jobs) == 1
-
-    def test_it_is_remembered_from_its_end_on(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1}, settings=Settings(dedup_s=2.0))
-        rig["a"].ask(1, time_ms=1_000)
-        for _ in range(3):
-            rig.advance(5.0)
-            rig["a"].answers()
-            tag = rig["a"].ask(1)
-            assert answer_of(rig["a"], tag).command == LOST
-        rig.finish(rig.jobs[0])
-        rig.advance(1.5)
-        tag = rig["a"].ask(1)
-        assert answer_of(rig["a"], tag).command == LOST
-        assert len(rig.jobs) == 1
-
-    def test_as_many_go_on_without_a_place_as_there_are_places_and_more_keep_theirs(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 2})
-        for number in range(2):
-            rig["a"].ask(number, time_ms=1_000)
-        rig.advance(2.0)
-        for number in range(2, 4):
-            rig["a"].ask(number, time_ms=1_000)
-        rig.advance(3.0)
-        assert len(rig.jobs) == rig.worker.unstopped == 4
-        assert sum("another one may begin" in line for line in rig.log) == 2
-        assert sum("its place stays taken, as 2 others go on, too" in line for line in rig.log) == 2
-        rig["a"].answers()
-        tag = rig["a"].ask(4)
-        rig.advance(2 * WAIT_S_MAX)
-        assert answer_of(rig["a"], tag).code == Reason.BUSY
-        rig.finish(rig.jobs[0])
-        rig.advance(STRAY_AGAIN_S + 0.02)
-        rig["a"].ask(5)
-        assert len(rig.jobs) == 5, "another one goes on in its stead"
-        rig.finish(rig.jobs[2])
-        rig.finish(rig.jobs[1])
-        rig.finish(rig.jobs[3])
-        assert rig.worker.unstopped == 0
-
-    def test_handler_that_was_called_off_early_keeps_its_place_until_its_deadline(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        tag = rig["a"].ask(1, time_ms=5_000)
-        rig["a"].cancel(1, tag)
-        rig.advance(4.0)
-        assert rig.stopped == rig.jobs
-        assert len(rig.worker) == 1
-        rig.advance(1.0 + STOP_S + STRAY_S + 0.02)
-        assert len(rig.worker) == 0
-
-    def test_that_it_was_too_late_when_a_thread_came_to_it_may_be_told_even_then(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1, time_ms=1_000)
-        rig.advance(2.0)
-        rig.worker.on_late(rig.jobs[0], rig.now)
-        assert rig.worker.unstopped == 0
-        rig.worker.validate_state()
-
-    def test_working_is_said_until_then(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        rig["a"].ask(1, time_ms=1_000, working_ms=300)
-        rig.advance(3.0)
-        assert len(rig["a"].take(WORKING)) == 3
-
-
-class TestUnable:
-    def test_what_cannot_begin_here_goes_back_and_so_does_what_waits(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        tags = [rig["a"].ask(number) for number in range(2)]
-        rig.worker.on_unable(rig.jobs[0], rig.now)
-        rig.advance(0.0)
-        assert [(answer.tag, answer.command, answer.code) for answer in rig["a"].answers()] == [
-            (tag, REJECT, Reason.BUSY) for tag in tags
-        ]
-        assert len(rig.worker) == rig.worker.executed == 0
-        rig.worker.validate_state()
-        rig["a"].ask(0)
-        assert len(rig.jobs) == 2, "it was not run, and may be"
 
 
 class TestQueue:
