@@ -3,9 +3,9 @@
 Such code is part of a request that the node has taken: the node must not wait for it and let it wait at the same time.
 """
 
+import asyncio
 from contextvars import ContextVar
 from itertools import count
-from types import TracebackType
 from typing import Final
 from weakref import ref
 
@@ -13,32 +13,33 @@ _NUMBERS: Final = count(1)
 
 
 class Run:
-    """One run of a handler of `node`: use it as a context manager, in a task of its own.
-
-    Tasks and copied contexts inherit it. It does not keep the node alive: a context may outlive all else.
+    """One run of a handler of `node`. It does not keep the node alive: a context may outlive all else.
 
     Attributes:
         number: tells it from other runs; above 0.
+        task: its task; None while that is made, and once the handler has ended.
+        begun: its handler has begun, or is about to in a thread.
+        stopped: it was asked to stop.
+        stoppable: its handler is awaited on the event loop, where it can be cancelled.
     """
 
-    __slots__ = ("_node", "_over", "number")
+    __slots__ = ("_node", "begun", "number", "stoppable", "stopped", "task")
 
-    def __init__(self, node: object) -> None:
+    def __init__(self, node: "ref[object]") -> None:
+        self._node = node
         self.number = next(_NUMBERS)
-        self._node = ref(node)
-        self._over = False
+        self.task: asyncio.Task[None] | None = None
+        self.begun = False
+        self.stopped = False
+        self.stoppable = False
+
+    def enter(self) -> None:
+        """Let the context of the caller be inside, and what inherits it: tasks and copied contexts."""
+        _RUN.set(self)
 
     def of(self, node: object) -> bool:
         """Whether it is a run of a handler of `node`, and goes on."""
-        return not self._over and self._node() is node
-
-    def __enter__(self) -> None:
-        _RUN.set(self)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over = True
+        return self.task is not None and self._node() is node
 
 
 _RUN: ContextVar[Run | None] = ContextVar("braidmq-run", default=None)

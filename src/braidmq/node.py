@@ -12,7 +12,6 @@ from types import NoneType, TracebackType
 from typing import Final, Self
 
 from braidmq.checks import check_kind, check_wait_s
-from braidmq.core.job import Job
 from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
 from braidmq.forgotten import Guard
 from braidmq.forked import FORKED, tell_child
@@ -199,15 +198,13 @@ class Node:
             raise
 
     def _begin(self) -> None:
-        loop = self._loop = NodeLoop(
-            self._identity, self.settings, run_job=self._run_job, stop_job=self._stop_job, on_stall=self._on_stall
-        )
+        loop = self._loop = NodeLoop(self._identity, self.settings, on_stall=self._on_stall)
         limit = self.settings.payload_bytes_max
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
         self._tasks = jobs
         for service in self._services.values():
             loop.core.worker.offer(service.name, service.concurrency)
-        loop.start(self._remembered.recall() if self._remembered is not None else ())
+        loop.start(jobs, self._remembered.recall() if self._remembered is not None else ())
         if self._remembered is not None:
             self._remembered.keep(loop.core)
         assert self._home is not None
@@ -376,12 +373,12 @@ class Node:
             WrongLoop: the node belongs to another event loop.
             ConfigError: an argument is wrong.
         """
-        loop, nested = self._running(), run_of(self)
+        loop, nested = self._loop, run_of(self)
+        if loop is None or self._forked or not loop.here:
+            loop = self._running()
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
-        id_, end = loop.request(
-            service, payload, timeout_s=timeout, attempts=attempts, via=via, headers=headers, wait=wait, nested=nested
-        )
+        id_, end = loop.request(service, payload, timeout, attempts, via, headers, wait, nested)
         try:
             return await end
         except BaseException:
@@ -504,14 +501,6 @@ class Node:
         assert self._loop is not None
         names = self._tasks.on_the_loop if self._tasks is not None else ()
         self._stalls.on_stall(stalled_s, names, self._loop.clock())
-
-    def _run_job(self, job: Job) -> None:
-        assert self._tasks is not None
-        self._tasks.run(job)
-
-    def _stop_job(self, job: Job) -> None:
-        assert self._tasks is not None
-        self._tasks.stop(job)
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
+from types import CoroutineType
 from typing import Any, Final
+from weakref import ref
 
 from braidmq.clock import monotonic
 from braidmq.core.job import RUNS_PER_PLACE, Job
@@ -28,6 +30,7 @@ AWAITS_MAX: Final = 8
 """How often what a handler returns may turn out to be one more thing to await: wrappers around wrappers."""
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+_ON_LOOP: Final = Kind.ON_LOOP
 
 
 class _NotRun(Enum):
@@ -47,29 +50,6 @@ class _Returned:
         """Let it never run: nobody awaits it any more."""
         if inspect.iscoroutine(self.value):
             self.value.close()
-
-
-class _Run:
-    """One job that runs.
-
-    Attributes:
-        task: its task; None while that is made.
-        begun: its handler has begun, or is about to in a thread.
-        stopped: it was asked to stop.
-        stoppable: its handler is awaited on the event loop, where it can be cancelled.
-        sure_until: until when no other attempt can have overtaken it.
-        doubted: a thread came to it later than that.
-    """
-
-    __slots__ = ("begun", "doubted", "stoppable", "stopped", "sure_until", "task")
-
-    def __init__(self, sure_until: float) -> None:
-        self.sure_until = sure_until
-        self.doubted = False
-        self.task: asyncio.Task[None] | None = None
-        self.begun = False
-        self.stopped = False
-        self.stoppable = False
 
 
 class Running:
@@ -97,15 +77,15 @@ class Running:
         error_bytes_max: int,
         stalls: Stalls,
     ) -> None:
-        self._node = node
+        self._node = ref(node)
         self._name = name
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
-        self._stalls = stalls
+        self._ended_at = stalls.ended_at
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._runs: dict[Job, _Run] = {}
+        self._runs: dict[Job, Run] = {}
         blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
         self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
         self._threads_lack = False
@@ -127,9 +107,9 @@ class Running:
             try:
                 headers = decode_headers(job.request.extension)
             except BraidError as error:
-                self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)))
+                self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)), self._loop.clock())
                 return
-        run = self._runs[job] = _Run(job.sure_until)
+        run = self._runs[job] = Run(self._node)
         # A fresh copy of the context of the start, and no `create_task(context=...)`: a task factory may not know that.
         run.task = self._context.copy().run(self._events.create_task, self._run(job, run, headers))
 
@@ -161,7 +141,7 @@ class Running:
             await asyncio.wait(tasks, timeout=timeout_s)
         return sorted({self._services[job.request.service].name for job in self._runs})
 
-    async def _run(self, job: Job, run: _Run, headers: Mapping[str, str]) -> None:
+    async def _run(self, job: Job, run: Run, headers: Mapping[str, str]) -> None:
         if run.task is None:  # an eager task factory begins it while it is made, in the middle of the loop's turn
             await asyncio.sleep(0)
         if run.stopped or not self._loop.begin(job):
@@ -170,29 +150,10 @@ class Running:
                 self._loop.give_back(job)
             return
         run.begun = True
-        service = self._services[job.request.service]
-        request = self._request_of(job, service, headers)
-        outcome: Answer | _NotRun | None
-        with Run(self._node):
-            if service.kind is Kind.ON_LOOP:
-                outcome = await self._await(run, request, service.handler)
-            else:
-                outcome = await self._in_thread(run, request, service.handler)
-        if run.stoppable:
-            self._stalls.on_end(service.name, self._loop.clock())
-        del self._runs[job]
-        if run.doubted:
-            job.request.flags |= _DUPLICATE
-        if outcome is _NotRun.LATE:
-            self._loop.refuse(job)
-        elif outcome is _NotRun.NO_THREAD:
-            self._loop.give_back(job)
-        else:
-            self._loop.finish(job, outcome)
-
-    def _request_of(self, job: Job, service: Service, headers: Mapping[str, str]) -> Request:
+        run.enter()
         sent = job.request
-        return Request(
+        service = self._services[sent.service]
+        request = Request(
             sent.payload,
             sent.sender.decode("ascii", "replace"),
             self._name,
@@ -205,14 +166,34 @@ class Running:
             job.link.name,
             monotonic,
         )
+        outcome: Answer | _NotRun | None
+        if service.kind is _ON_LOOP:
+            outcome = await self._await(run, request, service.handler)
+        else:
+            outcome = await self._in_thread(job, run, request, service.handler)
+        run.task = None
+        del self._runs[job]
+        now = self._loop.clock()
+        if run.stoppable:
+            self._ended_at[service.name] = now
+        if not isinstance(outcome, _NotRun):
+            self._loop.finish(job, outcome, now)
+        elif outcome is _NotRun.LATE:
+            self._loop.refuse(job)
+        else:
+            self._loop.give_back(job)
 
-    async def _await(self, run: _Run, request: Request, handler: Callable[[Request], object]) -> Answer | None:
+    async def _await(self, run: Run, request: Request, handler: Callable[[Request], object]) -> Answer | None:
         """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
         run.stoppable = True
         try:
             result = handler(request)
+            if type(result) is CoroutineType:
+                result = await result
+            if type(result) is bytes:
+                return result
             for _ in range(AWAITS_MAX):
-                if type(result) is bytes or not inspect.isawaitable(result):
+                if not inspect.isawaitable(result):
                     break
                 result = await result
             return of_result(result, request)
@@ -222,14 +203,14 @@ class Running:
             return self._of_error(error, request)
 
     async def _in_thread(
-        self, run: _Run, request: Request, handler: Callable[[Request], object]
+        self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
     ) -> Answer | _NotRun | None:
         """Call a handler in a thread; what it returns to be awaited is awaited here."""
         context = contextvars.copy_context()  # the task's own may be entered at any time
         done: asyncio.Future[Answer | _NotRun | _Returned | None] = self._events.create_future()
         try:
             self.threads.submit(
-                partial(context.run, self._block, run, request, handler), partial(self._arrive_soon, done)
+                partial(context.run, self._block, job, run, request, handler), partial(self._arrive_soon, done)
             )
             self._threads_lack = False
             returned = await done
@@ -253,13 +234,14 @@ class Running:
             _LOG.warning("%s has no thread for requests of %s, and gives them back: %s", self._name, service, why)
 
     def _block(
-        self, run: _Run, request: Request, handler: Callable[[Request], object]
+        self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
     ) -> "Answer | _NotRun | _Returned | None":
         """Call a handler in this thread. Raises nothing."""
         if run.stopped or request.remaining <= 0.0:
             return _NotRun.LATE
-        if self._loop.clock() > run.sure_until:  # it has waited for this thread since it was allowed to begin
-            request.possible_duplicate = run.doubted = True
+        if self._loop.clock() > job.sure_until:  # it has waited for this thread since it was allowed to begin
+            request.possible_duplicate = True
+            job.request.flags |= _DUPLICATE
         try:
             result = handler(request)
             if type(result) is not bytes and inspect.isawaitable(result):

@@ -11,16 +11,16 @@ _LOG = logging.getLogger("braidmq.node")
 
 
 class Stalls:
-    """Names the services whose handlers may have blocked the event loop of a node."""
+    """Names the services whose handlers may have blocked the event loop of a node.
+
+    Attributes:
+        ended_at: when a handler of each service has ended on the event loop last; kept by whoever runs them.
+    """
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._ended_at: dict[str, float] = {}
+        self.ended_at: dict[str, float] = {}
         self._told_at = float("-inf")
-
-    def on_end(self, service: str, now: float) -> None:
-        """Take in that a handler on the event loop has ended."""
-        self._ended_at[service] = now
 
     def on_stall(self, stalled_s: float, under_way: Iterable[str], now: float) -> None:
         """Log that the event loop has stood still until now, at most each TELL_S.
@@ -33,7 +33,7 @@ class Stalls:
         if now - self._told_at < TELL_S:
             return
         self._told_at = now
-        ended = {service for service, at in self._ended_at.items() if at >= now - stalled_s}
+        ended = {service for service, at in self.ended_at.items() if at >= now - stalled_s}
         suspects = sorted({*under_way, *ended})
         if suspects:
             what = f"in a handler of {' or '.join(suspects)}: what blocks belongs in a 'def' handler, or in a thread"

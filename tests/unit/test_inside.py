@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from contextlib import contextmanager
 from contextvars import copy_context
 from weakref import ref
 
@@ -12,17 +13,27 @@ class Member:
     """Stands for a node."""
 
 
+@contextmanager
+def a_run(node):
+    """One run of a handler of `node`, as its node makes it."""
+    run = Run(ref(node))
+    run.task = asyncio.current_task() if asyncio._get_running_loop() else object()
+    run.enter()
+    yield
+    run.task = None
+
+
 def test_only_a_run_of_that_node_is_inside():
     one, other = Member(), Member()
     assert not inside(one)
-    with Run(one):
+    with a_run(one):
         assert (inside(one), inside(other)) == (True, False)
     assert not inside(one)
 
 
 def test_what_a_run_has_made_is_inside_until_the_run_ends():
     node = Member()
-    with Run(node):
+    with a_run(node):
         context = copy_context()
         assert context.run(inside, node)
     assert not context.run(inside, node)
@@ -35,7 +46,7 @@ def test_tasks_of_a_handler_are_inside():
         return inside(node)
 
     async def handler():
-        with Run(node):
+        with a_run(node):
             return await asyncio.create_task(ask())
 
     async def main():
@@ -46,7 +57,7 @@ def test_tasks_of_a_handler_are_inside():
 
 def test_a_context_does_not_keep_the_node():
     node = Member()
-    with Run(node):
+    with a_run(node):
         context = copy_context()
     gone = ref(node)
     del node

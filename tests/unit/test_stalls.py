@@ -18,8 +18,7 @@ def test_a_handler_that_is_under_way_may_be_it(stalls, caplog):
 
 
 def test_a_handler_that_has_ended_meanwhile_may_be_it_and_earlier_ones_not(stalls, caplog):
-    stalls.on_end("early", 94.0)
-    stalls.on_end("pricing", 99.9)
+    stalls.ended_at.update(early=94.0, pricing=99.9)
     stalls.on_stall(5.0, [], 100.0)
     assert "in a handler of pricing:" in caplog.text
     assert "early" not in caplog.text

@@ -33,6 +33,8 @@ def payload_of(value: object) -> bytes:
 
 def timeout_of(value: object) -> float:
     """Return a call's time in seconds."""
+    if type(value) is float and 0.0 < value <= TIMEOUT_S_MAX:
+        return value
     seconds = check_number("timeout", value)
     if not 0.0 < seconds <= TIMEOUT_S_MAX:
         raise ConfigError(f"timeout must be above 0 and at most {TIMEOUT_S_MAX:.0f} seconds, not {value!r}")

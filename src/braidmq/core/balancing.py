@@ -24,6 +24,10 @@ SLOWER_FACTOR: Final = 2.5
 WEIGHT_MAX: Final = 16
 """A request at a slower worker counts as much as so many at the fastest one, at most."""
 
+PROBE_EVERY: Final = 128
+"""One request in so many goes to a worker that is slower than others although these are idle: it may be faster now. It
+is below one in a hundred, so that even the slowest hundredth of the calls does not feel it."""
+
 LEVELS_MAX: Final = 1_024
 """Levels of load that are told apart; what is beyond the last one is the same."""
 
@@ -40,7 +44,7 @@ class Candidate:
         work_s: how long it takes for a request, on average over the last ones.
         samples: how many requests that is known of, up to WORK_SAMPLES_MIN.
         weight: how many requests at the fastest worker one at this one stands for.
-        before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
+        before: the one before it in the ring that it stands in; itself if it is not offered. `after` likewise.
     """
 
     __slots__ = ("after", "before", "credit", "outstanding", "samples", "weight", "work_s")
@@ -51,47 +55,50 @@ class Candidate:
         self.work_s = 0.0
         self.samples = 0
         self.weight = 1
-        self.before: Candidate | None = None
-        self.after: Candidate | None = None
+        self.before: Candidate = self
+        self.after: Candidate = self
+
+    @property
+    def offered(self) -> bool:
+        """Whether it can be picked."""
+        return self.before is not self
 
 
 class _Ring:
-    """Candidates in a circle, the first of which is next. Each stands in one ring at most. O(1)."""
+    """Candidates in a circle behind `head`, the first of which is next. Each stands in one ring at most. O(1)."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("head",)
 
     def __init__(self) -> None:
-        self._head = Candidate()
-        self._head.before = self._head.after = self._head
+        self.head = Candidate()
 
     @property
     def first(self) -> Candidate | None:
         """The candidate that is next, if there is any."""
-        first = self._head.after
-        return None if first is self._head else first
+        first = self.head.after
+        return None if first is self.head else first
 
     def append(self, candidate: Candidate) -> None:
         """Let a candidate that stands in no ring be the last one."""
-        head = self._head
+        head = self.head
         last = head.before
-        assert last is not None
         candidate.before, candidate.after = last, head
         last.after = head.before = candidate
 
     def __iter__(self) -> Iterator[Candidate]:
-        each = self.first
-        while each is not None and each is not self._head:
+        each = self.head.after
+        while each is not self.head:
             yield each
             each = each.after
 
 
 def _leave(candidate: Candidate) -> bool:
     """Take a candidate out of its ring; return whether it stood in one."""
-    before, after = candidate.before, candidate.after
-    if before is None or after is None:
+    if not candidate.offered:
         return False
+    before, after = candidate.before, candidate.after
     before.after, after.before = after, before
-    candidate.before = candidate.after = None
+    candidate.before = candidate.after = candidate
     return True
 
 
@@ -117,10 +124,6 @@ class Balancer(ABC, Generic[C]):
     def pick(self) -> C | None:
         """Return the candidate that the next request goes to, or None if none has credit."""
 
-    def pick_slow(self) -> C | None:
-        """Return one that is seldom picked since it was slower, to see whether it still is; None if there is none."""
-        return None
-
     def observe(self, candidate: C, work_s: float) -> None:
         """Take in how long a candidate took for a result; call it before `put`."""
 
@@ -139,31 +142,41 @@ class LeastOutstanding(Balancer[C]):
     as long as the fastest one gets nothing while that one has less than ten.
     """
 
-    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_slow")
+    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_picks", "_slow")
 
     def __init__(self) -> None:
         self._levels = [_Ring()]
         self._lowest = 0
         self._count = 0
+        self._picks = 0
         self._slow: dict[C, None] = {}
         self._fastest: C | None = None
         self._fastest_s = 0.0
 
     def put(self, candidate: C) -> None:
         """See Balancer."""
-        self._count -= _leave(candidate)
-        outstanding = candidate.outstanding
-        if outstanding >= candidate.credit:
+        before, after = candidate.before, candidate.after  # two calls for each request: `_leave` and `append`, inline
+        if before is not candidate:
+            before.after, after.before = after, before
+            self._count -= 1
+        level = candidate.outstanding
+        if level >= candidate.credit:
+            candidate.before = candidate.after = candidate
             return
-        level = outstanding if candidate.weight == 1 else (outstanding + 1) * candidate.weight - 1
+        if candidate.weight != 1:
+            level = (level + 1) * candidate.weight - 1
         if level >= LEVELS_MAX:
             level = LEVELS_MAX - 1
         levels = self._levels
         while len(levels) <= level:
             levels.append(_Ring())
-        levels[level].append(candidate)
+        head = levels[level].head
+        last = head.before
+        candidate.before, candidate.after = last, head
+        last.after = head.before = candidate
         self._count += 1
-        self._lowest = min(self._lowest, level)
+        if level < self._lowest:
+            self._lowest = level
 
     def remove(self, candidate: C) -> None:
         """See Balancer."""
@@ -173,14 +186,20 @@ class LeastOutstanding(Balancer[C]):
         """See Balancer."""
         if not self._count:
             return None
-        while (first := self._levels[self._lowest].first) is None:
+        if self._slow:
+            self._picks += 1
+            if self._picks % PROBE_EVERY == 0 and (slow := self._pick_slow()) is not None:
+                return slow
+        head = self._levels[self._lowest].head
+        while (first := head.after) is head:
             self._lowest += 1
+            head = self._levels[self._lowest].head
         return cast("C", first)
 
-    def pick_slow(self) -> C | None:
-        """See Balancer."""
+    def _pick_slow(self) -> C | None:
+        """Return one that is seldom picked since it was slower, to see whether it still is; None if there is none."""
         for candidate in self._slow:
-            if candidate.before is not None:
+            if candidate.offered:
                 del self._slow[candidate]
                 self._slow[candidate] = None
                 return candidate
@@ -246,7 +265,7 @@ class RoundRobin(Balancer[C]):
         """See Balancer."""
         if candidate.outstanding >= candidate.credit:
             _leave(candidate)
-        elif candidate.before is None:
+        elif not candidate.offered:
             self._ring.append(candidate)
 
     def remove(self, candidate: C) -> None:

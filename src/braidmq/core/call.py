@@ -1,6 +1,7 @@
 """One request of a node, from its caller's wish to its end."""
 
 from enum import Enum
+from typing import Final
 
 from braidmq.core.link import Link
 
@@ -16,6 +17,9 @@ class Stage(Enum):
     LISTENING = "has no attempt left, but an answer may still come"
 
 
+_QUEUED: Final = Stage.QUEUED
+
+
 class Call:
     """One request of this node.
 
@@ -27,7 +31,8 @@ class Call:
         waited: whether its broker has said that it waits.
         silent: the worker that was given an attempt and has said nothing, as its name behind its process.
         held_until: when the next attempt may be sent, unless the current one runs (patience.py).
-        sure_s: within what time of its dispatch the current attempt begins, or begins with the flag.
+        hold_s: for how long the next attempt is held back since the current one was sent. Within half of it that one
+            begins, or begins with the flag.
         untold: the last attempt, if its broker does not know yet that another one follows.
         waits: whether it waits for a worker where there is none; None leaves it to the settings.
         nested: which run of a handler of this node makes it; 0 if none does.
@@ -50,6 +55,7 @@ class Call:
         "flagged",
         "heard_at",
         "held_until",
+        "hold_s",
         "id",
         "instance",
         "nested",
@@ -66,7 +72,6 @@ class Call:
         "service",
         "silent",
         "stage",
-        "sure_s",
         "tag",
         "timer",
         "tried",
@@ -83,7 +88,6 @@ class Call:
         id_: bytes,
         service: bytes,
         payload: bytes,
-        *,
         extension: bytes,
         deadline: float,
         attempts_max: int,
@@ -100,7 +104,7 @@ class Call:
         self.via = via
         self.waits = waits
         self.nested = nested
-        self.stage = Stage.QUEUED
+        self.stage = _QUEUED
         self.path: Link | None = None
         self.epoch = 0
         self.tag = 0
@@ -120,7 +124,7 @@ class Call:
         self.waited = False
         self.silent = b""
         self.held_until = 0.0
-        self.sure_s = 0.0
+        self.hold_s = 0.0
         self.careful_until = 0.0
         self.risky = False
         self.untold: tuple[Link, int, int] | None = None

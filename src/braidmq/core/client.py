@@ -65,6 +65,9 @@ SEEK_PAUSE_S: Final = 0.05
 AWAITED_S: Final = 1.0
 """How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
 
+_SENT: Final = Stage.SENT
+_PARKED: Final = Stage.PARKED
+_QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RUNNING: Final = int(Progress.RUNNING)
 _QUEUED: Final = int(Progress.QUEUED)
@@ -112,6 +115,7 @@ class ClientCore:
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self.retries = 0
         self.late = 0
+        self._exchange_s = settings.exchange_timeout_s
         self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
         self._interval_s = interval_s(self._working_ms)
         self._promise_s = promise_s(self._interval_s)
@@ -145,20 +149,20 @@ class ClientCore:
         self,
         service: object,
         payload: object,
-        *,
+        now: float,
         timeout_s: object = None,
         attempts: object = None,
         via: object = None,
         headers: object = None,
         wait: object = None,
         nested: int = 0,
-        now: float,
     ) -> bytes:
         """Begin a call and return its id. What a user may get wrong is an object here: see `core.arguments`.
 
         Args:
             service: its name.
             payload: bytes, bytearray or memoryview.
+            now: the time.
             timeout_s: over all attempts; a number, or None for the setting.
             attempts: how often it may be sent; a whole number, or None for the setting.
             via: the name of the only broker to use, or None.
@@ -166,7 +170,6 @@ class ClientCore:
             wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
             nested: which run of a handler of this node makes it; 0 if none does. Each run has places of its own: its
                 calls must not wait for those that wait for them.
-            now: the time.
 
         Raises:
             ConfigError: an argument is wrong.
@@ -199,17 +202,17 @@ class ClientCore:
             self._prefix + self._number.to_bytes(8),
             name,
             sent,
-            extension=extension,
-            deadline=now + timeout,
-            attempts_max=attempts_max,
-            via=broker,
-            waits=waits,
-            nested=nested,
+            extension,
+            now + timeout,
+            attempts_max,
+            broker,
+            waits,
+            nested,
         )
         self._calls[call.id] = call
         self._budget.on_request()
         if admitted:
-            call.stage = Stage.PARKED
+            call.stage = _PARKED
             self._try_send(call, now)
         else:
             places.wait(call)
@@ -247,26 +250,28 @@ class ClientCore:
         if call is None:
             self.late += 1
             return
-        current = call.stage is Stage.SENT and call.tag == answer.tag and call.path is link
+        current = call.path is link and call.tag == answer.tag
         if not current and (link, link.epoch, answer.tag) not in call.earlier:
             self.late += 1
             return
         if current:
             self._passage.on_word(link, len(call.payload), call.sent_at)
-        if answer.command in (REJECT, LOST) and answer.sender == call.worker:
-            call.worker = b""
         if answer.command == REPLY:
             self._on_reply(call, link, answer, current, now)
-        elif answer.command == WORKING:
+            return
+        if answer.command == WORKING:
             self._on_working(call, link, answer, current, now)
-        elif not current:
+            return
+        if answer.sender == call.worker:
+            call.worker = b""
+        if not current:
             call.earlier.remove((link, link.epoch, answer.tag))
             if call.stage is Stage.LISTENING:
                 self._listen_or_fail(call, now)
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
-            left_s = call.sure_s - answer.time_ms / 1000.0  # it was with a worker already
+            left_s = call.hold_s / 2.0 - answer.time_ms / 1000.0  # it was with a worker already
             call.held_until = min(call.held_until, now + max(0.0, left_s))
             self._detach(call)
             self._on_unknown(call, now, free=bool(call.worker))
@@ -317,7 +322,7 @@ class ClientCore:
                     self._try_send(call, now)
             elif call.stage is Stage.AWAITING:
                 self._try_send(call, now)
-            elif call.stage is Stage.SENT and now - call.heard_at >= self._settings.exchange_timeout_s:
+            elif call.stage is Stage.SENT and now - call.heard_at >= self._exchange_s:
                 self._on_silence(call, now)
             else:
                 self._set_timer(call)
@@ -357,7 +362,7 @@ class ClientCore:
             assert path in call.tried
             assert call.sent_at <= call.heard_at
             assert (path, call.epoch, call.tag) not in call.earlier
-            due = min(due, call.heard_at + self._settings.exchange_timeout_s)
+            due = min(due, call.heard_at + self._exchange_s)
         elif call.stage is Stage.LISTENING:
             assert self._may_be_answered(call)
         elif call.stage is Stage.QUEUED:
@@ -393,8 +398,8 @@ class ClientCore:
         if current:
             took_s = now - call.sent_at
             link.ewma.observe(took_s, now)
-            slow = max(took_s, link.journey.latency_s) > self._journey_s_max  # else it decides nothing
-            if slow and not (call.running or call.waited):
+            most_s = self._journey_s_max  # less decides nothing
+            if (took_s > most_s or link.journey.latency_s > most_s) and not (call.running or call.waited):
                 link.journey.observe(took_s, now)
         if call.earlier:
             self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
@@ -403,7 +408,7 @@ class ClientCore:
             reply = Reply(
                 answer.payload,
                 sender,
-                answer.receiver.decode("ascii", "replace"),
+                self._member.name,
                 service,
                 reply_id(call.id),
                 call.id,
@@ -549,8 +554,10 @@ class ClientCore:
     # -- sending
 
     def _try_send(self, call: Call, now: float) -> None:
-        self._parked.pop(call, None)
-        self._awaiting.pop(call, None)
+        if self._parked:
+            self._parked.pop(call, None)
+        if self._awaiting:
+            self._awaiting.pop(call, None)
         if now >= call.deadline:
             self._on_deadline(call, now)
             return
@@ -589,19 +596,18 @@ class ClientCore:
         call.tag = tag
         call.path = path
         call.epoch = path.epoch
-        call.stage = Stage.SENT
-        call.unsent = False
-        call.running = call.waited = False
+        call.stage = _SENT
+        call.unsent = call.running = call.waited = False
         call.careful_until = 0.0
+        if call.sends:
+            self.retries += 1
+        call.sends += 1
         if path.journey.latency_s <= self._journey_s_max:
-            hold, held_s = self._hold_min, self._hold_s_min
+            hold, call.hold_s = self._hold_min, self._hold_s_min
         else:
             hold = hold_units(self._interval_s, path.journey.estimate(now))
-            held_s = hold_s(self._interval_s, hold)
-        call.held_until = now + held_s
-        call.sure_s = held_s / 2.0
-        self.retries += call.sends > 0
-        call.sends += 1
+            call.hold_s = hold_s(self._interval_s, hold)
+        call.held_until = now + call.hold_s
         call.sent_at = call.heard_at = now
         if path not in call.tried:
             call.tried.append(path)
@@ -615,17 +621,19 @@ class ClientCore:
             extension += self._say_who(call)
             if call.untold is not None:
                 self._supersede(call, *call.untold, now)
+        left_ms = int((call.deadline - now) * 1000)
         self._links.send(
             path,
             pack(
                 REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
-                max(1, int((call.deadline - now) * 1000)), tag, call.service, b"", call.worker, hold, self._working_ms,
+                left_ms or 1, tag, call.service, b"", call.worker, hold, self._working_ms,
                 extension, call.payload,
             ),
         )  # fmt: skip
         if call.timer:
             self._timers.cancel(call, call.timer)
-        call.timer = self._timers.add(call, min(call.deadline, now + self._settings.exchange_timeout_s))
+        silent_at = now + self._exchange_s
+        call.timer = self._timers.add(call, silent_at if silent_at < call.deadline else call.deadline)
 
     def _say_who(self, call: Call) -> bytes:
         """Return the fields that say which process a further attempt is for, or which worker it is not for."""
@@ -655,8 +663,9 @@ class ClientCore:
         path = call.path
         assert path is not None
         path.in_flight -= 1
-        path.risked -= call.risky
-        call.risky = False
+        if call.risky:
+            path.risked -= 1
+            call.risky = False
         del path.calls[call]
         call.path = None
 
@@ -673,7 +682,7 @@ class ClientCore:
     def _set_timer(self, call: Call) -> None:
         due = call.deadline
         if call.stage is Stage.SENT:
-            due = min(due, call.heard_at + self._settings.exchange_timeout_s)
+            due = min(due, call.heard_at + self._exchange_s)
         self._timers.cancel(call, call.timer)
         call.timer = self._timers.add(call, due)
 
@@ -708,12 +717,14 @@ class ClientCore:
     def _end(self, call: Call, now: float) -> None:
         del self._calls[call.id]
         self._timers.cancel(call, call.timer)
-        self._parked.pop(call, None)
-        self._awaiting.pop(call, None)
+        if self._parked:
+            self._parked.pop(call, None)
+        if self._awaiting:
+            self._awaiting.pop(call, None)
         if call.path is not None:
             self._detach(call)
         places = self._own if not call.nested else self._nested[call.nested]
-        if call.stage is Stage.QUEUED:
+        if call.stage is _QUEUED_HERE:
             places.leave(call)
             others_wait = bool(places.waiting)
         else:

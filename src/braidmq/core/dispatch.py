@@ -100,8 +100,7 @@ class Dispatcher:
         self.counters = counters
         self._events = events
         self._timers: Timers[Exchange] = Timers()
-        self._kept: list[Exchange] = []
-        self._kept_longer: list[Exchange] = []
+        self._kept: dict[Exchange, None] = {}
         self._tag = 0
 
     def next_deadline(self) -> float | None:
@@ -143,7 +142,7 @@ class Dispatcher:
                 if exchange is not None:
                     assert exchange.slot is not None
                     exchange.slot.outstanding -= 1
-                    exchange.slot = None
+                    self._leave_worker(exchange)
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None and exchange.superseded:
                         self._refuse_exchange(exchange, Reason.EXPIRED, now)
@@ -156,7 +155,7 @@ class Dispatcher:
         self._forget_requests(session, now)
         self.remove_slots(session, now)
         for exchange in session.assigned.values():
-            exchange.slot = None
+            self._leave_worker(exchange)
             if exchange.client is not None:
                 self.counters["lost"] += 1
                 self._tell_of_loss(exchange, now)
@@ -189,7 +188,7 @@ class Dispatcher:
         if payload_bytes < 0 or tag in session.requests:
             raise ProtocolError("a REQUEST whose lengths or tag are wrong")
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
-        remaining_s = min(time_ms, TIME_MS_MAX) / 1000.0 - age_s
+        remaining_s = (time_ms if time_ms < TIME_MS_MAX else TIME_MS_MAX) / 1000.0 - age_s
         service = self.services.get(name)
         reason = self._why_not(session, name, service, payload_bytes, remaining_s)
         if service is None and reason is None:
@@ -202,9 +201,8 @@ class Dispatcher:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
         interval = interval_s(working_ms)
         exchange = Exchange(
-            session, tag, id_, service, deadline=now + remaining_s, sure_until=now - age_s + sure_s(interval, code),
-            size_bytes=len(message), version=version, flags=flags, retry_count=retry_count, code=code,
-            extension_bytes=extension_bytes, working_ms=working_ms, interval_s=interval,
+            session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
+            flags, retry_count, code, extension_bytes, working_ms, interval,
         )  # fmt: skip
         session.requests[tag] = exchange
         session.account.in_flight += 1
@@ -243,7 +241,7 @@ class Dispatcher:
             self.counters["expired"] += 1
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
             return
-        slot = exchange.service.pick()
+        slot = exchange.service.balancer.pick()
         if slot is not None:
             self._dispatch(exchange, slot, rest, now)
         else:
@@ -268,7 +266,7 @@ class Dispatcher:
                 service.queue.put_back(account, exchange)
             else:
                 service.queue.add(account, exchange)
-            exchange.waits = exchange.has_waited = exchange.kept = True
+            exchange.waits = exchange.has_waited = True
             exchange.rest = rest
             self.queued_bytes += size_bytes
             account.queued_bytes += size_bytes
@@ -277,8 +275,9 @@ class Dispatcher:
             self._demand(service, now)
 
     def _dequeue(self, exchange: Exchange, *, for_worker: bool = False) -> bytes:
-        rest, exchange.rest = exchange.rest, b""
-        exchange.waits = exchange.kept = False
+        rest, exchange.rest = exchange.rest, None
+        assert rest is not None
+        exchange.waits = False
         service, account = exchange.service, exchange.account
         if for_worker:
             service.queue.take(account, exchange)
@@ -309,22 +308,21 @@ class Dispatcher:
         exchange.slot = slot
         exchange.dispatched_at = now
         exchange.rest = rest
-        exchange.kept = True
-        self._kept.append(exchange)
+        self._kept[exchange] = None
         worker.assigned[tag] = exchange
         slot.outstanding += 1
         slot.service.offer(slot)
         silent_at = now + SILENT_INTERVALS * exchange.interval_s
-        exchange.timer = self._timers.add(exchange, min(exchange.deadline, silent_at))
+        exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
         self._send(worker, head + names + rest)
 
     def forget_kept(self, now: float) -> None:
         """Forget what workers were given some time ago and have not given back; call it each KEPT_S or so."""
-        for exchange in self._kept_longer:
-            if exchange.slot is not None and now - exchange.dispatched_at >= KEPT_S:
-                exchange.rest = b""
-                exchange.kept = False
-        self._kept, self._kept_longer = [], self._kept
+        for exchange in list(self._kept):
+            if now - exchange.dispatched_at < KEPT_S:
+                break
+            exchange.rest = None
+            del self._kept[exchange]
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
@@ -343,17 +341,18 @@ class Dispatcher:
             return
         client = exchange.client
         service = exchange.service
-        if command == REJECT and code == Reason.BUSY and self._take_back(exchange, now):
-            return
-        if command != WORKING:
-            if command == REPLY:
-                self.counters["replies"] += 1
-                slot = exchange.slot
-                assert slot is not None
-                if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count:
-                    service.balancer.observe(slot, now - exchange.dispatched_at)
-                if service.queue.count:
-                    service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
+        if command == REPLY:
+            self.counters["replies"] += 1
+            slot = exchange.slot
+            assert slot is not None
+            if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count:
+                service.balancer.observe(slot, now - exchange.dispatched_at)
+            if service.queue.count:
+                service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
+            self._finish(exchange, now)
+        elif command != WORKING:
+            if command == REJECT and code == Reason.BUSY and self._take_back(exchange, now):
+                return
             self._finish(exchange, now)
         if client is None:
             return
@@ -370,9 +369,7 @@ class Dispatcher:
         slot = exchange.slot
         assert slot is not None
         del slot.session.assigned[exchange.tag]
-        exchange.slot = None
-        exchange.rest = b""
-        exchange.kept = False
+        self._leave_worker(exchange)
         self._forget_client(exchange)
         slot.outstanding -= 1
         if slot.service.slots.get(slot.session) is slot:
@@ -380,20 +377,28 @@ class Dispatcher:
             if slot.service.queue.count:
                 self._feed(slot, now)
 
+    def _leave_worker(self, exchange: Exchange) -> None:
+        """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
+        exchange.slot = None
+        if exchange.rest is not None:
+            exchange.rest = None
+            del self._kept[exchange]
+
     def _take_back(self, exchange: Exchange, now: float) -> bool:
         """A worker has no place for a request: find another one, or let it wait; return whether that can be done."""
         slot = exchange.slot
         assert slot is not None
         slot.full = True
-        if exchange.client is None or exchange.superseded or not exchange.kept or exchange.returns >= RETURNS_MAX:
+        rest = exchange.rest
+        if exchange.client is None or exchange.superseded or rest is None or exchange.returns >= RETURNS_MAX:
             return False
         exchange.returns += 1
         del slot.session.assigned[exchange.tag]
-        exchange.slot = None
+        self._leave_worker(exchange)
         slot.outstanding -= 1
         slot.service.offer(slot)
         self._timers.cancel(exchange, exchange.timer)
-        self._route(exchange, exchange.rest, now)
+        self._route(exchange, rest, now)
         return True
 
     def on_renew(self, session: Session, message: bytes, now: float) -> None:
@@ -648,6 +653,7 @@ class Dispatcher:
         queued = [exchange for service in self.services.values() for exchange in service.queue]
         for exchange in queued:
             assert exchange.waits
+            assert exchange.rest is not None
             assert exchange.slot is None, "what waits is with no worker"
             assert exchange.client is not None, "what nobody waits for is not kept"
         assert self.queued_bytes == sum(exchange.size_bytes for exchange in queued) <= self.settings.queue_bytes_max
@@ -665,6 +671,9 @@ class Dispatcher:
                 assert exchange.client_tag == tag
                 assert exchange.account is session.account
         self._timers.validate_state({exchange: exchange.timer for exchange in asked})
+        assert set(self._kept) == {exchange for exchange in assigned if exchange.rest is not None}
+        times = [exchange.dispatched_at for exchange in self._kept]
+        assert times == sorted(times)
 
     def _validate_assigned(self, session: Session) -> None:
         held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
@@ -675,7 +684,6 @@ class Dispatcher:
             assert slot.service is exchange.service
             assert exchange.tag == tag
             assert not exchange.waits
-            assert exchange.kept or not exchange.rest, "the message is not kept for longer than a moment"
             held[slot] = held.get(slot, 0) + 1
         for slot, count in held.items():
             assert slot.outstanding == count

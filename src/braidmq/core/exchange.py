@@ -11,11 +11,6 @@ from braidmq.members import Member, is_service
 from braidmq.settings import Settings
 from braidmq.wire.envelope import Field, field_of
 
-PROBE_EVERY: Final = 128
-"""One request in so many goes to a worker that is slower than others although these are idle: it may be faster now. It
-is below one in a hundred, so that even the slowest hundredth of the calls does not feel it."""
-
-
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per session; a client that tries more is asked anew."""
 
@@ -28,6 +23,9 @@ class SessionState(StrEnum):
     """Silent for too long to get new work."""
     LEAVING = "leaving"
     """It finishes what it has and takes nothing new."""
+
+
+_OPEN: Final = SessionState.OPEN
 
 
 class Account:
@@ -147,7 +145,7 @@ class Service:
         pace: how fast it works off what waits.
     """
 
-    __slots__ = ("_picks", "balancer", "demand_at", "name", "pace", "queue", "slots")
+    __slots__ = ("balancer", "demand_at", "name", "pace", "queue", "slots")
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
@@ -156,7 +154,6 @@ class Service:
         self.queue: FairQueue[Account, Exchange] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
-        self._picks = 0
 
     @property
     def queued(self) -> int:
@@ -165,17 +162,10 @@ class Service:
 
     def offer(self, slot: Slot) -> None:
         """Let the balancer see `slot` as it is now."""
-        if slot.session.state is SessionState.OPEN and not slot.full:
+        if slot.session.state is _OPEN and not slot.full:
             self.balancer.put(slot)
         else:
             self.balancer.remove(slot)
-
-    def pick(self) -> Slot | None:
-        """Return the worker that the next request goes to, or None if none has credit."""
-        self._picks += 1
-        if self._picks % PROBE_EVERY == 0:
-            return self.balancer.pick_slow() or self.balancer.pick()
-        return self.balancer.pick()
 
     def pick_other(self, avoided: list[Slot]) -> Slot | None:
         """Return the worker that the next request goes to: none of the avoided ones, if another one has credit."""
@@ -243,8 +233,8 @@ class Exchange:
         slot: the worker that has it; None while it waits.
         tag: the tag that the broker chose towards the worker.
         waits: whether it waits for a worker; then it counts with `size_bytes`, the size of its message.
-        rest: its extension block and payload, as long as they are `kept`: while it waits, and for a moment after it
-            went to a worker, who may give it back.
+        rest: its extension block and payload: while it waits, and for a moment after it went to a worker, who may
+            give it back; then None.
         version: of its message, and what its worker is to be told likewise: flags, retry_count, code,
             extension_bytes (the size of that block), working_ms.
         interval_s: what working_ms stands for.
@@ -268,7 +258,6 @@ class Exchange:
         "has_waited",
         "id",
         "interval_s",
-        "kept",
         "rest",
         "retry_count",
         "returns",
@@ -290,7 +279,6 @@ class Exchange:
         client_tag: int,
         id_: bytes,
         service: Service,
-        *,
         deadline: float,
         sure_until: float,
         size_bytes: int,
@@ -321,8 +309,7 @@ class Exchange:
         self.tag = 0
         self.waits = False
         self.has_waited = False
-        self.kept = False
-        self.rest = b""
+        self.rest: bytes | None = None
         self.dispatched_at = 0.0
         self.returns = 0
         self.superseded = False

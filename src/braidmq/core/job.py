@@ -81,17 +81,17 @@ class Job:
     )
 
     def __init__(
-        self, key: Key, service: "Offered", request: Envelope, link: Link, *, deadline: float, came_at: float
+        self, key: Key, service: "Offered", request: Envelope, arrival: Arrival, deadline: float, came_at: float
     ) -> None:
         self.key = key
         self.service = service
         self.request = request
-        self.link = link
+        self.link = arrival.link
         self.deadline = deadline
         self.came_at = came_at
         self.working_s = interval_s(request.working_ms)
         self.sure_until = came_at + sure_s(self.working_s, request.code)
-        self.arrivals = [Arrival(link, request)]
+        self.arrivals = [arrival]
         self.running = False
         self.begun = False
         self.begun_at = 0.0

@@ -58,8 +58,10 @@ class Passage:
 
     def on_word(self, link: Link, payload_bytes: int, sent_at: float) -> None:
         """Take in that something was heard of an attempt: it has come to the broker."""
-        link.passed_at = max(link.passed_at, sent_at)
-        link.proven_bytes = max(link.proven_bytes, payload_bytes)
+        if sent_at > link.passed_at:
+            link.passed_at = sent_at
+        if payload_bytes > link.proven_bytes:
+            link.proven_bytes = payload_bytes
         if self._deaf and link in self._deaf and sent_at >= self._deaf[link][1]:
             del self._deaf[link]
 

@@ -49,7 +49,8 @@ ASK_S: Final = 0.025
 
 def interval_s(working_ms: int) -> float:
     """Return how often to say WORKING for a REQUEST whose `working` is `working_ms`; 0 stands for no wish."""
-    return max(WORKING_S_MIN, working_ms / 1000.0 or WORKING_S)
+    wished_s = working_ms / 1000.0 or WORKING_S
+    return wished_s if wished_s > WORKING_S_MIN else WORKING_S_MIN
 
 
 def hold_units(interval: float, journey_s: float) -> int:

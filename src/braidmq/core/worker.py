@@ -183,7 +183,7 @@ class WorkerCore:
             self._join(job, request, Arrival(link, request), now)
             return
         arrival = Arrival(link, request)
-        if key in self._strays:
+        if self._strays and key in self._strays:
             self.duplicates += 1
             self._answer(LOST, 0, request.id, arrival, now)
             return
@@ -206,10 +206,11 @@ class WorkerCore:
         elif service.running >= service.concurrency and not self._may_wait(service):
             self._turn_away(service, arrival, request.id, now)
         else:
-            job = self._jobs[key] = Job(key, service, request, link, deadline=deadline, came_at=now - age_s)
+            job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
             if service.running < service.concurrency:
-                job.timer = self._timers.add(job, min(deadline + STOP_S, now + job.working_s))
+                due, stop_at = now + job.working_s, deadline + STOP_S
+                job.timer = self._timers.add(job, due if due < stop_at else stop_at)
                 self._start(job)
             else:
                 job.timer = self._timers.add(job, min(deadline, now + WAIT_S_MAX))

@@ -27,7 +27,7 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
         return messages, False
     at, last = 0, size - _COMMON_BYTES
     while at <= last:
-        (length,) = unpack_from(frame, at)
+        length: int = unpack_from(frame, at)[0]
         end = at + length
         if end > size or length < _COMMON_BYTES:
             return messages, False

@@ -11,7 +11,7 @@ import contextvars
 import logging
 import random
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from braidmq import __version__
 from braidmq.clock import monotonic
@@ -47,19 +47,28 @@ when nothing is due yet."""
 _LOG = logging.getLogger("braidmq.node")
 
 
+class Jobs(Protocol):
+    """What runs the handlers of a node."""
+
+    def run(self, job: Job) -> None:
+        """Start a job; whoever runs it calls `finish` once."""
+
+    def stop(self, job: Job) -> None:
+        """Ask a running job to stop; it still ends in `finish`."""
+
+
 class NodeLoop:
     """One node. Create it inside a running event loop, and end it with `close`.
 
     Attributes:
         clock: returns the time, in seconds.
+        closed: whether it has ended.
         core: the node itself.
         connections: its sockets, for whoever gives them back when this is not closed.
 
     Args:
         identity: the node's join file.
         settings: see Settings.
-        run_job: starts a job; whoever runs it calls `finish` once.
-        stop_job: asks a running job to stop; it still ends in `finish`.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
 
     Raises:
@@ -71,8 +80,6 @@ class NodeLoop:
         identity: JoinFile,
         settings: Settings,
         *,
-        run_job: Callable[[Job], None],
-        stop_job: Callable[[Job], None],
         on_stall: Callable[[float], None],
     ) -> None:
         self.clock = monotonic
@@ -80,8 +87,7 @@ class NodeLoop:
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
         self._identity = identity
         self._settings = settings
-        self._run_job = run_job
-        self._stop_job = stop_job
+        self._jobs: Jobs | None = None
         self._on_stall = on_stall
         self.connections = Connections()
         self._lookups = Lookups(self._on_lookup)
@@ -92,7 +98,7 @@ class NodeLoop:
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._closed = False
+        self.closed = False
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
         self.core = NodeCore(
@@ -105,17 +111,26 @@ class NodeLoop:
         )
 
     @property
-    def closed(self) -> bool:
-        """Whether it has ended."""
-        return self._closed
+    def here(self) -> bool:
+        """Whether it goes on, and the caller runs in its event loop."""
+        try:
+            return not self.closed and asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # no event loop runs here
+            return False
 
     @property
     def lookup_threads(self) -> DaemonThreads:
         """The threads that look up addresses, for whoever ends them when this is not closed."""
         return self._lookups.threads
 
-    def start(self, remembered: Iterable[bytes] = ()) -> None:
-        """Begin to connect to the brokers of the join file, and to those of the certificates that are `remembered`."""
+    def start(self, jobs: Jobs, remembered: Iterable[bytes] = ()) -> None:
+        """Begin to connect to the brokers of the join file, and to those of the certificates that are `remembered`.
+
+        Args:
+            jobs: what runs the handlers of this node.
+            remembered: certificates of brokers.
+        """
+        self._jobs = jobs
         now = self.clock()
         for broker in self._identity.brokers:
             self.core.learn(address_of(broker), now)
@@ -127,7 +142,6 @@ class NodeLoop:
         self,
         service: object,
         payload: object,
-        *,
         timeout_s: object = None,
         attempts: object = None,
         via: object = None,
@@ -136,26 +150,17 @@ class NodeLoop:
         nested: int = 0,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
-        if self._closed:
+        if self.closed:
             raise NodeClosed("the node is closed")
         client = self.core.client
-        id_ = client.request(
-            service,
-            payload,
-            timeout_s=timeout_s,
-            attempts=attempts,
-            via=via,
-            headers=headers,
-            wait=wait,
-            nested=nested,
-            now=self.clock(),
-        )
+        id_ = client.request(service, payload, self.clock(), timeout_s, attempts, via, headers, wait, nested)
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
-        if len(client) == 1 and not self._turn_scheduled:
-            self._turn_at_once()  # alone, it waits for no others to share its frame
-        else:
-            self.schedule()
+        if not self._turn_scheduled:
+            if len(client) == 1:
+                self._turn_at_once()  # alone, it waits for no others to share its frame
+            else:
+                self.schedule()
         return id_, future
 
     def give_up(self, id_: bytes) -> None:
@@ -164,50 +169,52 @@ class NodeLoop:
             self.core.client.cancel(id_, self.clock())
             self.schedule()
 
-    def finish(self, job: Job, outcome: bytes | ServiceError | None) -> None:
+    def finish(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take the end of a job: its result, its error, or None if it was stopped."""
-        if self._closed:
+        if self.closed:
             return
         worker = self.core.worker
-        worker.on_done(job, outcome, self.clock())
-        if len(worker) == 0 and not self._turn_scheduled:
-            self._turn_at_once()  # no other reply is to come that could share its frame
-        else:
-            self.schedule()
+        worker.on_done(job, outcome, now)
+        if not self._turn_scheduled:
+            if len(worker) == 0:
+                self._turn_at_once()  # no other reply is to come that could share its frame
+            else:
+                self.schedule()
 
     def begin(self, job: Job) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended."""
-        worker = self.core.worker
-        if worker.must_look(job, self.clock()):
+        worker, now = self.core.worker, self.clock()
+        if worker.must_look(job, now):
             dealer = self._dealers.get(job.link.name)
             if dealer is not None:
                 self._look_at(dealer)
-        may_begin = worker.begin(job, self.clock())
+                now = self.clock()
+        may_begin = worker.begin(job, now)
         if not may_begin:
             self.schedule()
         return may_begin
 
     def refuse(self, job: Job) -> None:
         """Take the end of a job whose deadline was over before a thread could begin it."""
-        if not self._closed:
+        if not self.closed:
             self.core.worker.on_late(job, self.clock())
             self.schedule()
 
     def give_back(self, job: Job) -> None:
         """Take the end of a job that cannot be run here, as no thread can be started for it."""
-        if not self._closed:
+        if not self.closed:
             self.core.worker.on_unable(job, self.clock())
             self.schedule()
 
     def schedule(self) -> None:
         """Let what the core has to do be done at the end of this turn of the event loop."""
-        if not self._turn_scheduled and not self._closed:
+        if not self._turn_scheduled and not self.closed:
             self._turn_scheduled = True
             self._loop.call_soon(self._on_scheduled, context=self._home)
 
     async def changed(self) -> None:
         """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
-        if self._closed:
+        if self.closed:
             raise NodeClosed("the node is closed")
         waker = self._loop.create_future()
         self._wakers.add(waker)
@@ -229,15 +236,15 @@ class NodeLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """End at once: calls that are left raise NodeClosed. What was sent may leave within `linger_s`."""
-        if not self._closed:
+        if not self.closed:
             self._turn()
             self.abort(linger_s)
 
     def abort(self, linger_s: float = 0.0) -> None:
         """End as `close` does, but leave undone what the core still asks for."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._cancel_timer()
         for name in list(self._dealers):
             # A broker that has not welcomed this node was sent nothing: libzmq would linger for its handshake.
@@ -254,8 +261,8 @@ class NodeLoop:
 
     def dispose(self) -> None:
         """End where the event loop has ended: nobody waits for anything any more."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._lookups.close()
             self.connections.close()
 
@@ -267,7 +274,7 @@ class NodeLoop:
     def _turn(self) -> None:
         """Do what the core asks for."""
         self._turn_scheduled = False
-        if self._closed:
+        if self.closed:
             return
         core, now = self.core, self.clock()
         self._send()  # before the rest of the turn: whoever waits for it goes on meanwhile
@@ -302,11 +309,12 @@ class NodeLoop:
 
     def _hand_out(self) -> None:
         """Start the jobs that have come, stop those that nobody waits for, and wake whose calls have ended."""
-        core = self.core
+        core, jobs = self.core, self._jobs
+        assert jobs is not None
         for job in core.worker.take_jobs():
-            self._run_job(job)
+            jobs.run(job)
         for job in core.worker.take_cancels():
-            self._stop_job(job)
+            jobs.stop(job)
         for id_, outcome in core.client.take_results():
             self._complete(id_, outcome)
 
@@ -369,7 +377,7 @@ class NodeLoop:
         self._timer = None
         if not self._turn_scheduled:
             self._turn()
-        elif not self._closed:
+        elif not self.closed:
             self._set_timer()
 
     def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:

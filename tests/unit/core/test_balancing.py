@@ -4,6 +4,7 @@ import pytest
 
 from braidmq.core.balancing import (
     EWMA_DECAY_S,
+    PROBE_EVERY,
     Balancer,
     LeastOutstanding,
     PeakEwma,
@@ -124,6 +125,18 @@ class TestLeastOutstanding:
         b.outstanding = 0
         balancer.put(b)
         assert balancer.pick() is b
+
+    def test_slower_worker_is_probed_now_and_then(self) -> None:
+        balancer: LeastOutstanding[Slot] = LeastOutstanding()
+        fast, slow = a_worker("fast"), a_worker("slow")
+        for _ in range(4):
+            balancer.observe(fast, 0.01)
+            balancer.observe(slow, 0.1)
+        balancer.put(fast)
+        balancer.put(slow)
+        picks = [balancer.pick() for _ in range(4 * PROBE_EVERY)]
+        assert picks.count(slow) == 4
+        assert picks.count(fast) == 4 * PROBE_EVERY - 4
 
 
 class TestRoundRobin:

@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.core.exchange import PROBE_EVERY, Account, Exchange, Service, Session, SessionState, Slot
+from braidmq.core.exchange import Account, Exchange, Service, Session, SessionState, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.envelope import VERSION
@@ -64,7 +64,7 @@ class TestService:
         made = slot(service, session())
         made.full = True
         service.offer(made)
-        assert service.pick() is None
+        assert service.balancer.pick() is None
         assert service.available()
         assert service.free_credit() == 0
         service.validate_state(Settings())
@@ -76,17 +76,6 @@ class TestService:
         assert service.pick_other([second]) is first
         assert service.pick_other([first, second]) in (first, second)
         service.validate_state(Settings())
-
-    def test_slower_worker_is_probed_now_and_then(self) -> None:
-        service = Service(b"echo", Settings())
-        fast, slow = slot(service, session("fast")), slot(service, session("slow"))
-        for _ in range(4):
-            service.balancer.observe(fast, 0.01)
-            service.balancer.observe(slow, 0.1)
-        service.offer(slow)
-        picks = [service.pick() for _ in range(4 * PROBE_EVERY)]
-        assert picks.count(slow) == 4
-        assert picks.count(fast) == 4 * PROBE_EVERY - 4
 
     def test_service_is_available_while_its_workers_are_busy(self) -> None:
         service = Service(b"echo", Settings())
