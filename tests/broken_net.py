@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from async_tests import until
-from braidmq import Node
+from braidmq import Node, Settings
 from braidmq.simulation.checkers import violations
 from braidmq.simulation.record import Execution
 from faults import worker
@@ -15,6 +15,9 @@ from load import Load, errors
 
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
+
+PATIENT = Settings(exchange_timeout_s=5.0)
+"""Of a client that nothing shall happen to: what waits for long because the machine is busy must not be flagged."""
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,12 +72,12 @@ class BrokenNet:
 
 
 @asynccontextmanager
-async def under_load(directory, **options):
-    """Run the net and a load; afterwards everything must have ended, in order."""
+async def under_load(directory, *, settings=None, **options):
+    """Run the net and a load by a client with `settings`; afterwards everything must have ended, in order."""
     broken = BrokenNet(directory)
     try:
         await asyncio.to_thread(broken.start)
-        async with Node(broken.net.join("client")) as client:
+        async with Node(broken.net.join("client"), settings=settings) as client:
             await until(lambda: all(broker.state == "up" for broker in client.brokers))
             load = Load(client)
             async with load.running(**options) as outcomes:

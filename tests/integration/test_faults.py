@@ -9,7 +9,7 @@ import pytest
 from async_tests import until
 from braidmq import Node
 from braidmq.simulation.checkers import nothing_late
-from broken_net import BROKERS, WORKERS, BrokenNet, under_load
+from broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
 from load import Load, errors, flagged
 from processes import wait_until
 
@@ -39,7 +39,7 @@ async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
 
 
 async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in BROKERS:
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0
             await load.answered(outcomes)
@@ -74,7 +74,7 @@ async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
 
 
 async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in WORKERS:
             await until(broken.ran_on(name))
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0

@@ -13,7 +13,7 @@ from async_tests import until
 from braidmq import ConfigError, Node
 from braidmq.testing import TestNet
 from braidmq.trust import joinfile, manifest
-from broken_net import BROKERS, BrokenNet, under_load
+from broken_net import BROKERS, PATIENT, BrokenNet, under_load
 from load import errors, flagged
 from processes import LiveNet, wait_until
 
@@ -76,7 +76,7 @@ async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
 
 
 async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in BROKERS:
             told_at = monotonic()
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0

@@ -335,7 +335,7 @@ async def test_a_start_without_threads_leaves_nothing_and_may_be_tried_again(kin
 
 
 async def test_a_start_that_fails_in_its_midst_gives_back_what_it_had(patch_cores):
-    def fail(self, remembered=()):
+    def fail(self, jobs, remembered=()):
         raise OSError("no such luck")
 
     async with TestNet(1) as net:
