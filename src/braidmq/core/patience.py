@@ -25,7 +25,7 @@ WORKING_S: Final = 0.3
 WORKING_S_MIN: Final = 0.01
 """The shortest one, which is the grain of timers: no request of a few bytes shall cost a thousand answers a second."""
 
-HOLD_S_MIN: Final = 0.2
+HOLD_S_MIN: Final = 0.16
 """The shortest hold. A younger call goes on over another broker no sooner; and half of it is more than a request takes
 beyond its usual time, on each of its hops, where nothing is wrong."""
 

@@ -22,12 +22,20 @@ def instance(of: bytes) -> bytes:
     return pack_field(Field.INSTANCE, of)
 
 
+def next_attempt(rig: NodeRig, most: float = 3.0) -> tuple[Broker, Envelope]:
+    """Let time pass until another attempt is sent, and return it."""
+    began = rig.now
+    while not (sent := rig.sent()):
+        assert rig.now - began < most, "no further attempt"
+        rig.advance(0.01)
+    (attempt,) = sent
+    return attempt
+
+
 def waited_s(rig: NodeRig, most: float = 3.0) -> float:
     """Let time pass until another attempt is sent, and return how long that took."""
     began = rig.now
-    while not rig.sent():
-        assert rig.now - began < most, "no further attempt"
-        rig.advance(0.01)
+    next_attempt(rig, most)
     return rig.now - began
 
 
@@ -98,8 +106,7 @@ class TestHold:
         rig.call(attempts=5)
         broker, request = rig.attempt()
         broker.lose(request)
-        rig.advance(HOLD_S)
-        broker, request = rig.attempt()
+        broker, request = next_attempt(rig)
         rig.client._budget.spend(rig.now)
         broker.lose(request)
         assert HOLD_S_MIN / 2.0 - 0.01 <= waited_s(rig) <= HOLD_S_MIN / 2.0 + 0.03

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.patience import HOLD_UNITS
+from braidmq.core.patience import HOLD_S_MIN, HOLD_UNITS
 from braidmq.core.worker import LOOK_S
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -18,6 +18,8 @@ from braidmq.wire.envelope import (
     encode,
 )
 from rigs.jobs import answer_of
+
+SURE_S = HOLD_S_MIN / 2.0
 
 
 class TestBegin:
@@ -35,7 +37,7 @@ class TestBegin:
         assert answer_of(rig["a"], waiting).payload == b"pong"
         assert rig.worker.executed == 1
 
-    @pytest.mark.parametrize(("stopped_s", "flags"), [(0.09, 0), (0.11, Flag.POSSIBLE_DUPLICATE)])
+    @pytest.mark.parametrize(("stopped_s", "flags"), [(SURE_S - 0.01, 0), (SURE_S + 0.01, Flag.POSSIBLE_DUPLICATE)])
     def test_job_that_could_not_begin_for_half_of_its_hold_is_flagged(
         self, make: Any, stopped_s: float, flags: int
     ) -> None:
