@@ -7,10 +7,10 @@ SEEDS ?= 20000
 
 # These tests own no socket and no clock, so that they can share the processors.
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
-PURE_COMPILED := $(PURE)
+PURE_COMPILED := $(PURE) tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
-    $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py handler_contexts.py handler_deadlines.py \
-    handlers.py node.py node_life.py reach.py rogue_handlers.py)
+    $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
+    handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)

@@ -3,7 +3,6 @@
 Such code is part of a request that the node has taken: the node must not wait for it and let it wait at the same time.
 """
 
-import asyncio
 from contextvars import ContextVar
 from itertools import count
 from typing import Final
@@ -17,21 +16,24 @@ class Run:
 
     Attributes:
         number: tells it from other runs; above 0.
-        task: its task; None while that is made, and once the handler has ended.
         begun: its handler has begun, or is about to in a thread.
         stopped: it was asked to stop.
         stoppable: its handler is awaited on the event loop, where it can be cancelled.
+        over: the handler has ended.
+
+    Args:
+        node: a weak reference to the node.
     """
 
-    __slots__ = ("_node", "begun", "number", "stoppable", "stopped", "task")
+    __slots__ = ("_node", "begun", "number", "over", "stoppable", "stopped")
 
     def __init__(self, node: "ref[object]") -> None:
         self._node = node
         self.number = next(_NUMBERS)
-        self.task: asyncio.Task[None] | None = None
         self.begun = False
         self.stopped = False
         self.stoppable = False
+        self.over = False
 
     def enter(self) -> None:
         """Let the context of the caller be inside, and what inherits it: tasks and copied contexts."""
@@ -39,7 +41,7 @@ class Run:
 
     def of(self, node: object) -> bool:
         """Whether it is a run of a handler of `node`, and goes on."""
-        return self.task is not None and self._node() is node
+        return not self.over and self._node() is node
 
 
 _RUN: ContextVar[Run | None] = ContextVar("braidmq-run", default=None)

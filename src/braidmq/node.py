@@ -383,6 +383,7 @@ class Node:
             return await end
         except BaseException:
             loop.give_up(id_)
+            del end  # its error holds this frame
             raise
 
     async def connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - it is the wait's bound

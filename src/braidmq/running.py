@@ -86,6 +86,7 @@ class Running:
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._runs: dict[Job, Run] = {}
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
         blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
         self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
         self._threads_lack = False
@@ -110,23 +111,30 @@ class Running:
                 self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)), self._loop.clock())
                 return
         run = self._runs[job] = Run(self._node)
-        # A fresh copy of the context of the start, and no `create_task(context=...)`: a task factory may not know that.
-        run.task = self._context.copy().run(self._events.create_task, self._run(job, run, headers))
+        running = self._run(job, run, headers)
+        try:
+            # A fresh copy of the context of the start; no `create_task(context=...)`: a task factory may not know that.
+            self._tasks[job] = self._context.copy().run(self._events.create_task, running)
+        except Exception:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
+            _LOG.exception("%s gives a request back: the task factory of its event loop has failed", self._name)
+            running.close()
+            del self._runs[job]
+            self._loop.give_back(job)
 
     def stop(self, job: Job) -> None:
         """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
         run = self._runs.get(job)
         if run is not None:
             run.stopped = True
-            if run.stoppable and run.task is not None:
-                run.task.cancel()
+            if run.stoppable:
+                self._tasks[job].cancel()
 
     def cancel(self) -> None:
         """Ask all jobs to stop, and wait for none of them; handlers in threads run on."""
-        for run in self._runs.values():
+        for job, run in self._runs.items():
             run.stopped = True
-            if run.begun and run.task is not None:
-                run.task.cancel()
+            if run.begun:
+                self._tasks[job].cancel()
         self.threads.close()
 
     async def end(self, timeout_s: float) -> list[str]:
@@ -136,16 +144,15 @@ class Running:
             The services whose handlers on the event loop go on.
         """
         self.cancel()
-        tasks = [run.task for run in self._runs.values() if run.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_s)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
         return sorted({self._services[job.request.service].name for job in self._runs})
 
     async def _run(self, job: Job, run: Run, headers: Mapping[str, str]) -> None:
-        if run.task is None:  # an eager task factory begins it while it is made, in the middle of the loop's turn
+        if job not in self._tasks:  # an eager task factory begins it while it is made, in the middle of the loop's turn
             await asyncio.sleep(0)
         if run.stopped or not self._loop.begin(job):
-            del self._runs[job]
+            del self._runs[job], self._tasks[job]
             if run.stopped:
                 self._loop.give_back(job)
             return
@@ -167,12 +174,14 @@ class Running:
             monotonic,
         )
         outcome: Answer | _NotRun | None
-        if service.kind is _ON_LOOP:
-            outcome = await self._await(run, request, service.handler)
-        else:
-            outcome = await self._in_thread(job, run, request, service.handler)
-        run.task = None
-        del self._runs[job]
+        try:
+            if service.kind is _ON_LOOP:
+                outcome = await self._await(run, request, service.handler)
+            else:
+                outcome = await self._in_thread(job, run, request, service.handler)
+        finally:  # also where the event loop has ended meanwhile
+            run.over = True
+        del self._runs[job], self._tasks[job]
         now = self._loop.clock()
         if run.stoppable:
             self._ended_at[service.name] = now
@@ -192,7 +201,7 @@ class Running:
                 result = await result
             if type(result) is bytes:
                 return result
-            for _ in range(AWAITS_MAX):
+            for _ in range(AWAITS_MAX - 1):
                 if not inspect.isawaitable(result):
                     break
                 result = await result

@@ -4,12 +4,14 @@ import asyncio
 import gc
 import subprocess
 import sys
+from contextlib import suppress
+from contextvars import copy_context
 from weakref import ref
 
 import pytest
 
 from async_tests import wait_until
-from braidmq import Node, Settings
+from braidmq import Node, NoWorker, Settings
 from braidmq import blocking as without_asyncio
 from braidmq.testing import TestNet
 from resources import counted, held, nothing_left
@@ -65,6 +67,57 @@ def test_a_node_that_was_closed_is_collected_without_a_warning(net):
     gone = asyncio.run(use())
     gc.collect()
     assert gone() is None
+
+
+def test_a_context_of_a_handler_that_never_ended_does_not_keep_its_node(net):
+    contexts = []
+
+    async def use():
+        begun = asyncio.Event()
+        node = Node(net.join("n"), settings=Settings.test())
+
+        @node.service("held")
+        async def handler(_request):
+            contexts.append(copy_context())
+            begun.set()
+            await asyncio.Event().wait()
+
+        await node.start()
+        asyncio.ensure_future(node.request("held"))  # noqa: RUF006 - nobody is to hold it
+        await begun.wait()
+        return ref(node)
+
+    def forget():
+        loop = asyncio.new_event_loop()
+        gone = loop.run_until_complete(use())
+        loop.close()
+        gc.collect()
+        return gone
+
+    with pytest.warns(ResourceWarning, match="the node n was not closed"):
+        gone = forget()
+    assert contexts
+    assert gone() is None
+
+
+async def test_calls_that_fail_leave_nothing_for_the_garbage_collector(net):
+    async with Node(net.join("n"), settings=Settings.test()) as node:
+        await node.connected()
+
+        async def fail():
+            with suppress(NoWorker):
+                await node.request("nobody", wait=False)
+                pytest.fail("there is a worker")
+
+        await fail()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                await fail()
+            assert gc.collect() < 10, "each of the calls has left a cycle"
+        finally:
+            gc.enable()
 
 
 PROGRAMS = {

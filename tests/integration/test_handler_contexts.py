@@ -105,11 +105,18 @@ def plain_factory(loop, work, **_unknown):
     return asyncio.Task(work, loop=loop)
 
 
+def naming_factory(loop, work, **_unknown):
+    """It looks at what it is handed, as debuggers and tracers do."""
+    assert inspect.iscoroutine(work)
+    return asyncio.Task(work, loop=loop, name=work.__qualname__)
+
+
 KINDS = {
     "asyncio": (asyncio.new_event_loop, None),
     "uvloop": (uvloop.new_event_loop, None),
     "asyncio, plain tasks": (asyncio.new_event_loop, plain_factory),
     "uvloop, plain tasks": (uvloop.new_event_loop, plain_factory),
+    "asyncio, named tasks": (asyncio.new_event_loop, naming_factory),
 }
 if hasattr(asyncio, "eager_task_factory"):
     KINDS["asyncio, eager tasks"] = (asyncio.new_event_loop, asyncio.eager_task_factory)
@@ -176,3 +183,20 @@ async def answer_and_stop():
             assert (await client.request("later")).payload == b"ok"
             await until(lambda: len(worker._tasks) == 0)
     assert set(seen) == {"the starter's"}
+
+
+async def test_a_task_factory_that_fails_costs_a_request_no_place(caplog):
+    loop = asyncio.get_running_loop()
+
+    def failing(_loop, _work, **_unknown):
+        raise OSError("no task today")
+
+    async with one_service(async_echo, concurrency=1) as (_net, client):
+        await client.request("s")
+        asked = asyncio.ensure_future(client.request("s", b"kept", timeout=20.0))
+        await asyncio.sleep(0)
+        loop.set_task_factory(failing)
+        await until(lambda: "no task today" in caplog.text)
+        loop.set_task_factory(None)
+        assert (await asked).payload == b"kept"
+        assert (await client.request("s", b"more")).payload == b"more"

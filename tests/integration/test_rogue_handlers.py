@@ -7,11 +7,13 @@ import gc
 import logging
 import sys
 import threading
+import warnings
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from braidmq import ServiceError
+from braidmq.running import AWAITS_MAX
 from services import handler_that, one_service
 
 # -- whatever is raised
@@ -218,6 +220,24 @@ async def test_what_a_def_returns_is_awaited_on_the_loop_and_its_error_is_the_ha
     async with one_service(lambda request: inner(request)) as (_net, client):  # noqa: PLW0108
         with pytest.raises(ServiceError, match=r"^BAD$"):
             await client.request("s")
+
+
+@pytest.mark.parametrize("deep", [AWAITS_MAX, AWAITS_MAX + 1])
+async def test_so_many_things_to_await_are_awaited_and_no_more(deep):
+    async def nest(depth):
+        return nest(depth - 1) if depth else b"found"
+
+    async def handler(_request):
+        return nest(deep - 2)
+
+    with warnings.catch_warnings(action="ignore"):  # of the one that is not awaited
+        async with one_service(handler) as (_net, client):
+            if deep == AWAITS_MAX:
+                assert (await client.request("s")).payload == b"found"
+            else:
+                with pytest.raises(ServiceError, match="returned coroutine, not bytes"):
+                    await client.request("s")
+        gc.collect()
 
 
 async def test_something_to_await_without_end_is_internal():

@@ -44,7 +44,7 @@ class Candidate:
         work_s: how long it takes for a request, on average over the last ones.
         samples: how many requests that is known of, up to WORK_SAMPLES_MIN.
         weight: how many requests at the fastest worker one at this one stands for.
-        before: the one before it in the ring that it stands in; itself if it is not offered. `after` likewise.
+        before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
     """
 
     __slots__ = ("after", "before", "credit", "outstanding", "samples", "weight", "work_s")
@@ -55,13 +55,8 @@ class Candidate:
         self.work_s = 0.0
         self.samples = 0
         self.weight = 1
-        self.before: Candidate = self
-        self.after: Candidate = self
-
-    @property
-    def offered(self) -> bool:
-        """Whether it can be picked."""
-        return self.before is not self
+        self.before: Candidate | None = None
+        self.after: Candidate | None = None
 
 
 class _Ring:
@@ -71,6 +66,7 @@ class _Ring:
 
     def __init__(self) -> None:
         self.head = Candidate()
+        self.head.before = self.head.after = self.head
 
     @property
     def first(self) -> Candidate | None:
@@ -82,23 +78,24 @@ class _Ring:
         """Let a candidate that stands in no ring be the last one."""
         head = self.head
         last = head.before
+        assert last is not None
         candidate.before, candidate.after = last, head
         last.after = head.before = candidate
 
     def __iter__(self) -> Iterator[Candidate]:
         each = self.head.after
-        while each is not self.head:
+        while each is not None and each is not self.head:
             yield each
             each = each.after
 
 
 def _leave(candidate: Candidate) -> bool:
     """Take a candidate out of its ring; return whether it stood in one."""
-    if not candidate.offered:
-        return False
     before, after = candidate.before, candidate.after
+    if before is None or after is None:
+        return False
     before.after, after.before = after, before
-    candidate.before = candidate.after = candidate
+    candidate.before = candidate.after = None
     return True
 
 
@@ -106,7 +103,16 @@ C = TypeVar("C", bound=Candidate)
 
 
 class Balancer(ABC, Generic[C]):
-    """Chooses among the candidates that have credit. Whoever changes a candidate's numbers or state tells it. O(1)."""
+    """Chooses among the candidates that have credit. Whoever changes a candidate's numbers or state tells it. O(1).
+
+    Attributes:
+        slow: those that are seldom picked, because they were slower.
+    """
+
+    __slots__ = ("slow",)
+
+    def __init__(self) -> None:
+        self.slow: dict[C, None] = {}
 
     @abstractmethod
     def put(self, candidate: C) -> None:
@@ -124,8 +130,16 @@ class Balancer(ABC, Generic[C]):
     def pick(self) -> C | None:
         """Return the candidate that the next request goes to, or None if none has credit."""
 
+    def pick_slow(self) -> C | None:
+        """Return one of the `slow` ones, once in a while, to see whether it still is; else None."""
+        return None
+
+    def remembered(self) -> list[C]:
+        """Return the candidates of which something is known; those that are gone are forgotten. For tests."""
+        return []
+
     def observe(self, candidate: C, work_s: float) -> None:
-        """Take in how long a candidate took for a result; call it before `put`."""
+        """Take in how long a candidate took for a result; call it before `put`, and not for one that is gone."""
 
     def observe_unfinished(self, candidate: C, work_s: float) -> None:
         """Take in for how long a candidate had a request that its client has given up; call it before `put`."""
@@ -142,26 +156,26 @@ class LeastOutstanding(Balancer[C]):
     as long as the fastest one gets nothing while that one has less than ten.
     """
 
-    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_picks", "_slow")
+    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_picks")
 
     def __init__(self) -> None:
+        super().__init__()
         self._levels = [_Ring()]
         self._lowest = 0
         self._count = 0
         self._picks = 0
-        self._slow: dict[C, None] = {}
         self._fastest: C | None = None
         self._fastest_s = 0.0
 
     def put(self, candidate: C) -> None:
         """See Balancer."""
         before, after = candidate.before, candidate.after  # two calls for each request: `_leave` and `append`, inline
-        if before is not candidate:
+        if before is not None and after is not None:
             before.after, after.before = after, before
             self._count -= 1
         level = candidate.outstanding
         if level >= candidate.credit:
-            candidate.before = candidate.after = candidate
+            candidate.before = candidate.after = None
             return
         if candidate.weight != 1:
             level = (level + 1) * candidate.weight - 1
@@ -172,6 +186,7 @@ class LeastOutstanding(Balancer[C]):
             levels.append(_Ring())
         head = levels[level].head
         last = head.before
+        assert last is not None
         candidate.before, candidate.after = last, head
         last.after = head.before = candidate
         self._count += 1
@@ -186,31 +201,33 @@ class LeastOutstanding(Balancer[C]):
         """See Balancer."""
         if not self._count:
             return None
-        if self._slow:
-            self._picks += 1
-            if self._picks % PROBE_EVERY == 0 and (slow := self._pick_slow()) is not None:
-                return slow
         head = self._levels[self._lowest].head
         while (first := head.after) is head:
             self._lowest += 1
             head = self._levels[self._lowest].head
         return cast("C", first)
 
-    def _pick_slow(self) -> C | None:
-        """Return one that is seldom picked since it was slower, to see whether it still is; None if there is none."""
-        for candidate in self._slow:
-            if candidate.offered:
-                del self._slow[candidate]
-                self._slow[candidate] = None
-                return candidate
+    def pick_slow(self) -> C | None:
+        """See Balancer."""
+        self._picks += 1
+        if self._picks % PROBE_EVERY == 0:
+            for candidate in self.slow:
+                if candidate.before is not None:
+                    del self.slow[candidate]
+                    self.slow[candidate] = None
+                    return candidate
         return None
 
     def forget(self, candidate: C) -> None:
         """See Balancer."""
         self._count -= _leave(candidate)
-        self._slow.pop(candidate, None)
+        self.slow.pop(candidate, None)
         if candidate is self._fastest:
             self._fastest = None
+
+    def remembered(self) -> list[C]:
+        """See Balancer."""
+        return [*self.slow] if self._fastest is None else [*self.slow, self._fastest]
 
     def observe(self, candidate: C, work_s: float) -> None:
         """See Balancer."""
@@ -229,10 +246,10 @@ class LeastOutstanding(Balancer[C]):
         if ratio < SLOWER_FACTOR:
             if candidate.weight != 1:
                 candidate.weight = 1
-                self._slow.pop(candidate, None)
+                self.slow.pop(candidate, None)
         else:
             candidate.weight = min(WEIGHT_MAX, int(ratio))
-            self._slow[candidate] = None
+            self.slow[candidate] = None
 
     def observe_unfinished(self, candidate: C, work_s: float) -> None:
         """See Balancer."""
@@ -246,7 +263,7 @@ class LeastOutstanding(Balancer[C]):
         assert held.keys() == set(offered)
         assert self._count == len(held)
         assert len(self._levels) <= LEVELS_MAX
-        assert all(1 < candidate.weight <= WEIGHT_MAX for candidate in self._slow)
+        assert all(1 < candidate.weight <= WEIGHT_MAX for candidate in self.slow)
         for candidate, level in held.items():
             assert candidate.outstanding < candidate.credit
             assert level <= (candidate.outstanding + 1) * candidate.weight - 1
@@ -259,13 +276,14 @@ class RoundRobin(Balancer[C]):
     __slots__ = ("_ring",)
 
     def __init__(self) -> None:
+        super().__init__()
         self._ring = _Ring()
 
     def put(self, candidate: C) -> None:
         """See Balancer."""
         if candidate.outstanding >= candidate.credit:
             _leave(candidate)
-        elif not candidate.offered:
+        elif candidate.before is None:
             self._ring.append(candidate)
 
     def remove(self, candidate: C) -> None:

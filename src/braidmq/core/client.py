@@ -132,6 +132,16 @@ class ClientCore:
         """Calls that wait for a place among in_flight_max."""
         return self._own.waiting + sum(places.waiting for places in self._nested.values())
 
+    @property
+    def most(self) -> int:
+        """How many calls may be on their way now: see `core.places`."""
+        return self._own.most + sum(places.most for places in self._nested.values())
+
+    @property
+    def most_waiting(self) -> int:
+        """How many calls may wait for a place now."""
+        return self._settings.waiting_max * (1 + len(self._nested))
+
     # -- outputs
 
     def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:

@@ -241,7 +241,8 @@ class Dispatcher:
             self.counters["expired"] += 1
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
             return
-        slot = exchange.service.balancer.pick()
+        balancer = exchange.service.balancer
+        slot = (balancer.pick_slow() if balancer.slow else None) or balancer.pick()
         if slot is not None:
             self._dispatch(exchange, slot, rest, now)
         else:
@@ -345,7 +346,7 @@ class Dispatcher:
             self.counters["replies"] += 1
             slot = exchange.slot
             assert slot is not None
-            if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count:
+            if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count and slot.listed:
                 service.balancer.observe(slot, now - exchange.dispatched_at)
             if service.queue.count:
                 service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
@@ -372,7 +373,7 @@ class Dispatcher:
         self._leave_worker(exchange)
         self._forget_client(exchange)
         slot.outstanding -= 1
-        if slot.service.slots.get(slot.session) is slot:
+        if slot.listed:
             slot.service.offer(slot)
             if slot.service.queue.count:
                 self._feed(slot, now)
@@ -435,10 +436,9 @@ class Dispatcher:
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
         slot = exchange.slot
-        if slot is not None:
+        if slot is not None and slot.listed:
             slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
-            if slot.service.slots.get(slot.session) is slot:
-                slot.service.offer(slot)
+            slot.service.offer(slot)
         self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
         self._forget_client(exchange)
 

@@ -130,6 +130,11 @@ class Slot(Candidate):
         self.full = False
 
     @property
+    def listed(self) -> bool:
+        """Whether its worker still provides the service."""
+        return self.service.slots.get(self.session) is self
+
+    @property
     def ready(self) -> bool:
         """Whether it may be given requests as far as it has credit."""
         return self.session.state is SessionState.OPEN and not self.full
@@ -222,6 +227,7 @@ class Service:
                 offered.append(slot)
                 assert not self.queue, "what waits goes to whoever has credit"
         self.balancer.validate_state(offered)
+        assert set(self.slots.values()).issuperset(self.balancer.remembered())
 
 
 class Exchange:

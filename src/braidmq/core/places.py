@@ -37,6 +37,11 @@ class Places:
         return not self._taken and not self._waiting.count
 
     @property
+    def most(self) -> int:
+        """Calls that may have a place now: each service one in any case."""
+        return self._places_max + len(self._held)
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for a place."""
         return self._waiting.count
@@ -115,7 +120,7 @@ class Places:
         """Assert what must hold between two inputs, given the calls that belong here. For tests and the simulator."""
         placed = [call for call in calls if call.stage is not Stage.QUEUED]
         waiting = [call for call in calls if call.stage is Stage.QUEUED]
-        assert self._taken == len(placed) <= self._places_max + len(self._held)
+        assert self._taken == len(placed) <= self.most
         assert self._bytes == sum(len(call.payload) for call in placed)
         firsts = {call.service: len(call.payload) for call in placed}
         assert self._bytes <= self._bytes_max + sum(firsts.values()) or len(placed) == len(firsts)

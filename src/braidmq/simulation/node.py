@@ -283,7 +283,8 @@ class NodeProcess(Process):
             request.retry_count,
             self.life,
             client,
-            network.journey_s(client, broker, outward=True) + network.journey_s(self.name, broker, outward=False),
+            network.journey_s(client, broker, world.record.came_at(request.id, broker), outward=True)
+            + network.journey_s(self.name, broker, world.now, outward=False),
         )
         world.record.executions.append(task.execution)
         text = f"{self.name} begins {request.id.hex()[-6:]}"

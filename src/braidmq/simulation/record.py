@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from braidmq.wire.envelope import REQUEST
+
 
 class Reply(msgspec.Struct, gc=False, tag=True):
     """A reply as its caller saw it.
@@ -224,6 +226,13 @@ class Record(msgspec.Struct):
             if not execution.client or clients.get(execution.key) == execution.client:
                 found[execution.key].append(execution)
         return found
+
+    def came_at(self, id_: bytes, broker: str) -> float:
+        """Return when a request came to a broker last."""
+        for each in reversed(self.passages):
+            if each.id == id_ and each.broker == broker and each.way == "in" and each.command == REQUEST:
+                return each.at
+        raise LookupError(f"{id_.hex()} has never come to {broker}")
 
     def size(self, owner: str, what: str, value: int, bound: int) -> None:
         """Note a size, if it is the nearest to its bound, or the farthest beyond it, so far."""

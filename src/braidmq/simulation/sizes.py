@@ -1,7 +1,6 @@
 """How much the cores hold of everything that has a bound, with the bound."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from braidmq.core.broker import STRANGERS_MAX, BrokerCore
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
@@ -9,9 +8,6 @@ from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX
 from braidmq.settings import Settings
 from braidmq.wire.limits import BROKERS_MAX
-
-POOLS: Final = 2
-"""Kinds of calls that have places of their own: those of callers, and those of handlers."""
 
 Size = tuple[str, int, int]
 """What is held, how much of it, and how much may be held."""
@@ -38,8 +34,8 @@ def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:
     """Yield the sizes of a node."""
     client, worker = core.client, core.worker
     yield "brokers", len(core.links.links), BROKERS_MAX
-    yield "calls", len(client) - client.waiting, POOLS * settings.in_flight_max
-    yield "waiting calls", client.waiting, POOLS * settings.waiting_max
+    yield "calls", len(client) - client.waiting, client.most
+    yield "waiting calls", client.waiting, client.most_waiting
     yield "remembered requests", len(worker.cache), settings.dedup_entries_max
     yield "bytes of remembered replies", worker.cache.size_bytes, settings.dedup_bytes_max
     for service in worker.services:

@@ -51,10 +51,10 @@ class Jobs(Protocol):
     """What runs the handlers of a node."""
 
     def run(self, job: Job) -> None:
-        """Start a job; whoever runs it calls `finish` once."""
+        """Start a job: asks `begin` before the handler, and tells its end once: `finish`, `refuse` or `give_back`."""
 
     def stop(self, job: Job) -> None:
-        """Ask a running job to stop; it still ends in `finish`."""
+        """Ask a running job to stop; its end is still told."""
 
 
 class NodeLoop:
@@ -167,7 +167,8 @@ class NodeLoop:
         """Take in that nobody waits for the end of a call any more, if it has not ended."""
         if self._futures.pop(id_, None) is not None:
             self.core.client.cancel(id_, self.clock())
-            self.schedule()
+            if not self._loop.is_closed():  # else its caller is collected with it
+                self.schedule()
 
     def finish(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take the end of a job: its result, its error, or None if it was stopped."""

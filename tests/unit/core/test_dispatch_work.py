@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from braidmq.wire.envelope import LOST, Outcome
+from braidmq.core.balancing import PROBE_EVERY
+from braidmq.wire.envelope import LOST, Field, Outcome, pack_field
 from rigs.broker_rig import FakeMember, Rig
 
 
@@ -12,7 +13,7 @@ def served(rig: Rig, client: FakeMember, workers: dict[FakeMember, tuple[float, 
     for _ in range(count):
         client.request(time_ms=60_000)
         ((worker, request),) = [(each, request) for each in workers for request in each.requests()]
-        had[worker.name] += 1
+        had[worker.name.decode()] += 1
         seconds, code = workers[worker]
         rig.advance(seconds)
         for each in (*workers, client):
@@ -43,7 +44,7 @@ def test_worker_that_never_finishes_is_taken_for_slow() -> None:
     for _ in range(100):
         sent = client.request(time_ms=60_000)
         ((worker, request),) = [(each, request) for each in (good, hung) for request in each.requests()]
-        had[worker.name] += 1
+        had[worker.name.decode()] += 1
         if worker is hung:
             rig.advance(0.25)
             client.cancel(sent)
@@ -54,3 +55,34 @@ def test_worker_that_never_finishes_is_taken_for_slow() -> None:
         for each in (good, hung, client):
             each.heartbeat()
     assert had["hung"] <= 5
+
+
+def test_further_attempt_is_no_probe_of_a_slower_worker() -> None:
+    rig = Rig()
+    client, fast, slow = rig.client(), rig.worker("fast", credit=4), rig.worker("slow", credit=4)
+    hung = rig.worker("hung", credit=4, instance=b"process1")
+    times = {worker: (seconds, Outcome.RESULT) for worker, seconds in ((fast, 0.02), (slow, 0.2), (hung, 0.02))}
+    served(rig, client, times, 40)
+    for _ in range(2 * PROBE_EVERY):
+        client.retry(extension=pack_field(Field.AVOID, b"process1hung"))
+        (request,) = fast.requests()
+        fast.reply(request)
+    assert slow.requests() == hung.requests() == []
+
+
+def test_last_results_of_a_worker_that_leaves_say_nothing_of_those_that_stay() -> None:
+    rig = Rig()
+    client, fast = rig.client(), rig.worker("fast", credit=4)
+    one, two = rig.worker("one", credit=4), rig.worker("two", credit=4)
+    times = {fast: (0.01, Outcome.RESULT), one: (0.03, Outcome.RESULT), two: (0.04, Outcome.RESULT)}
+    served(rig, client, times, 30)
+    sent = [client.request(time_ms=60_000) for _ in range(12)]
+    held = {worker: worker.requests() for worker in times}
+    fast.goodbye()
+    for worker, requests in held.items():
+        for request in requests:
+            worker.reply(request)
+    assert sum(map(len, held.values())) == len(sent)
+    del times[fast]
+    had = served(rig, client, times, 100)
+    assert min(had["one"], had["two"]) >= 45, had

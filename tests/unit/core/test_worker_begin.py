@@ -94,7 +94,7 @@ class TestBegin:
         assert not rig.worker.must_look(job, rig.now)
         assert rig.worker.must_look(job, rig.now + 2 * LOOK_S)
 
-    @pytest.mark.parametrize(("delay_s", "flagged"), [(0.08, False), (0.12, True)])
+    @pytest.mark.parametrize(("delay_s", "flagged"), [(SURE_S - 0.01, False), (SURE_S + 0.01, True)])
     def test_request_that_was_late_by_half_of_its_hold_is_flagged(
         self, make: Any, delay_s: float, flagged: bool
     ) -> None:
