@@ -60,6 +60,7 @@ class Job:
         cancelled: whether the handler was asked to stop.
         overdue: how often its handler was found to go on after its deadline.
         working_s: how often its client wants to hear of it.
+        timer: its bucket in the worker's timers; 0 while it is in none.
     """
 
     __slots__ = (

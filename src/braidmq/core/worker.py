@@ -304,7 +304,12 @@ class WorkerCore:
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
-        for job in self._timers.take_due(now):
+        due = self._timers.take_due(now)
+        for job in due:
+            job.timer = 0
+        for job in due:
+            if job.timer or self._jobs.get(job.key) is not job:
+                continue  # it was given a place meanwhile, or it has ended
             if job.running:
                 if job.deadline + STOP_S <= now:
                     self._on_overdue(job, now)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from braidmq.core.worker import (
     STOP_S,
     STRAY_AGAIN_S,
@@ -50,6 +52,26 @@ class TestOverdue:
         rig.finish(rig.jobs[0])
         assert strays(rig.worker) == 0
         assert len(rig.worker) == 1, "its end is nobody else's"
+
+    @pytest.mark.parametrize("time_ms", [5_000, 10])
+    def test_what_waits_for_its_place_gets_it_or_ends_though_its_own_time_is_over_then(
+        self, make: Any, time_ms: int
+    ) -> None:
+        rig = make("a", serves={"echo": 1})
+        rig["a"].ask(1)
+        rig.finish(rig.jobs[0])  # so that it is known that a place is soon free
+        rig["a"].ask(2, time_ms=1_000)
+        rig.advance(1.0 + STOP_S + STRAY_S - 0.005)
+        rig["a"].ask(3, time_ms=time_ms)
+        assert len(rig.worker) == 2, "it does not wait"
+        rig.now += 2 * WAIT_S_MAX  # the timers of both are due in one turn
+        rig.advance(0.0)
+        assert strays(rig.worker) == 1
+        assert len(rig.jobs) == (3 if time_ms > 10 else 2)
+        for job in rig.jobs[1:]:
+            rig.finish(job)
+        rig.advance(10.0)
+        assert len(rig.worker) == 0
 
     def test_copy_of_what_goes_on_without_a_place_is_lost(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})
