@@ -454,6 +454,8 @@ class MembershipCore:
         if member is None:
             return
         if kind is _Kind.SUSPICION and member.suspicion is not None:
+            if self.state == "leaving":  # others take it for gone, and do not tell it any more that they live
+                member.suspicion.postpone(self._settings.suspicion_s)
             if now >= member.suspicion.deadline:
                 accusers = ", ".join(sorted(member.suspicion.accusers))
                 self._die(member, member.incarnation, now, f"it has not refuted {accusers}")

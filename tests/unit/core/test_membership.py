@@ -406,6 +406,13 @@ class TestLeave:
         five.tick(20.0)
         assert {five.state(name)[1] for name in "abcd"} == {"alive"}
 
+    def test_who_leaves_goes_no_further_with_a_suspicion_that_it_has(self, five: Solo) -> None:
+        five.tell("b", "a", 0, "suspect")
+        assert five.state("a") == (0, "suspect")
+        five.core.leave(five.now)
+        five.tick(20.0)
+        assert five.state("a") == (0, "suspect")
+
     def test_leaving_broker_that_fails_a_probe_is_dead_without_suspicion(self, five: Solo) -> None:
         five.tell("a", "a", 1, "leaving")
         five.probe_of("a")
