@@ -410,7 +410,7 @@ class TestLeave:
         five.tell("b", "a", 0, "suspect")
         assert five.state("a") == (0, "suspect")
         five.core.leave(five.now)
-        five.tick(20.0)
+        five.tick(12 * SETTINGS.suspicion_s)
         assert five.state("a") == (0, "suspect")
 
     def test_leaving_broker_that_fails_a_probe_is_dead_without_suspicion(self, five: Solo) -> None:
