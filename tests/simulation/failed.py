@@ -41,4 +41,8 @@ FAILED = [
         "a net was called whole though a broker had given up a slow reader, which did not know of it yet",
     ),
     ("swarm", 364341664, "a worker that came after a search in vain was not found for five seconds"),
+    ("swarm", 752232798, "handlers that call have places of their own, and each service one more"),
+    ("swarm", 752235695, "a delay that nobody could see when a request came, though it was seen a moment later"),
+    ("swarm", 74193240, "a request was given a place in the turn in which its own wait was over, and had two timers"),
+    ("swarm", 74195486, "a broker that was leaving took another one for dead, whom it had suspected before"),
 ]
