@@ -45,4 +45,10 @@ FAILED = [
     ("swarm", 752235695, "a delay that nobody could see when a request came, though it was seen a moment later"),
     ("swarm", 74193240, "a request was given a place in the turn in which its own wait was over, and had two timers"),
     ("swarm", 74195486, "a broker that was leaving took another one for dead, whom it had suspected before"),
+    (
+        "swarm",
+        565233320,
+        "a client that had stood still said nothing at once, as it had spoken before, and was given up",
+    ),
+    ("swarm", 565232697, "a net was called whole though a broker did not know yet that a worker had a place again"),
 ]

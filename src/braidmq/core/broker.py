@@ -425,6 +425,7 @@ class BrokerCore:
             stalled_s = now - self._ticked_at - TICK_S
             for session in self.sessions.values():
                 session.heard_at = min(now, session.heard_at + stalled_s)
+                session.spoke = False  # what was said before is as old as the standstill
         self._ticked_at = now
         self._tick_at = now + TICK_S
 

@@ -339,7 +339,9 @@ class Links:
                     else:
                         self._give_up(link, _why_late(link), now)
             else:
-                link.heard_at = min(now, link.heard_at + self.stalled_s)
+                if self.stalled_s:
+                    link.heard_at = min(now, link.heard_at + self.stalled_s)
+                    link.spoke = False  # what was said before is as old as the standstill
                 self._watch(link, now)
 
     def validate_state(self) -> None:

@@ -250,7 +250,8 @@ class Net:
             services = core.dispatcher.services
             for name in node.serves:
                 service = services.get(name.encode())
-                if service is None or not any(slot.session.member.name == node.name for slot in service.slots.values()):
+                slots = () if service is None else service.slots.values()
+                if not any(slot.ready and slot.session.member.name == node.name for slot in slots):
                     return False
             if node.calls and not link.services >= {name.encode() for name in self._served_at(link.name)}:
                 return False

@@ -367,6 +367,14 @@ class TestHeartbeat:
             rig.advance(0.1, heartbeats=True)
         assert worker.of(Heartbeat) == []
 
+    def test_who_has_stood_still_says_a_word_at_once_though_it_spoke_just_before(self) -> None:
+        rig = Rig(heartbeat_s=1.0)
+        worker, client = rig.worker(credit=1), rig.client()
+        client.request()
+        worker.take()
+        rig.stall(0.9)
+        assert worker.of(Heartbeat)
+
 
 class TestRegistry:
     def test_member_that_is_no_longer_registered_is_cut_off_and_told_why(self) -> None:

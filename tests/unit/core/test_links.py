@@ -197,6 +197,15 @@ class TestHeartbeat:
         rig.advance(1.0 + 0.1)
         assert rig["a"].take(control.Heartbeat)
 
+    def test_who_has_stood_still_says_a_word_at_once_though_it_spoke_just_before(self, make: Any) -> None:
+        rig = make("a")
+        rig.advance(3.0)
+        rig.cancel(rig.call())
+        rig["a"].inbox.clear()
+        rig.now += 2.5
+        rig.advance(0.0)
+        assert rig["a"].take(control.Heartbeat)
+
     def test_broker_tells_the_interval(self, make: Any) -> None:
         rig = make("a", connect=False)
         rig["a"].heartbeat_ms = 4_000
