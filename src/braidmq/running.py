@@ -229,7 +229,13 @@ class Running:
                 returned.discard()
                 return None
             awaiting = self._await(run, request, lambda _request: returned.value)
-            return await context.run(self._events.create_task, awaiting)
+            try:
+                task = context.run(self._events.create_task, awaiting)
+            except Exception as error:  # noqa: BLE001 - whatever a task factory raises; the handler has run already
+                awaiting.close()
+                returned.discard()
+                return self._of_error(error, request)
+            return await task
         except NoThreadError as error:
             self._complain(request.service, str(error))
             return _NotRun.NO_THREAD

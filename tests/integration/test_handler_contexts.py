@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from async_tests import until
-from braidmq import DeadlineExceeded
+from braidmq import DeadlineExceeded, ServiceError
 from braidmq.testing import TestNet
 from services import async_echo, one_service
 
@@ -199,4 +199,21 @@ async def test_a_task_factory_that_fails_costs_a_request_no_place(caplog):
         await until(lambda: "no task today" in caplog.text)
         loop.set_task_factory(None)
         assert (await asked).payload == b"kept"
+        assert (await client.request("s", b"more")).payload == b"more"
+
+
+async def test_a_task_factory_that_fails_for_what_a_thread_returns_costs_no_place():
+    loop = asyncio.get_running_loop()
+
+    def failing(_loop, work, **_unknown):
+        if work.__qualname__.endswith("._await"):
+            raise OSError("no task today")
+        return asyncio.Task(work, loop=loop)
+
+    async with one_service(lambda request: async_echo(request), concurrency=1) as (_net, client):  # noqa: PLW0108
+        loop.set_task_factory(failing)
+        for _ in range(3):
+            with pytest.raises(ServiceError, match="OSError"):
+                await client.request("s")
+        loop.set_task_factory(None)
         assert (await client.request("s", b"more")).payload == b"more"

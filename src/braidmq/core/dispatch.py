@@ -242,7 +242,10 @@ class Dispatcher:
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
             return
         balancer = exchange.service.balancer
-        slot = (balancer.pick_slow() if balancer.slow else None) or balancer.pick()
+        slot = None
+        if balancer.slow and not exchange.retry_count and not exchange.returns:  # others are late already
+            slot = balancer.pick_slow()
+        slot = slot or balancer.pick()
         if slot is not None:
             self._dispatch(exchange, slot, rest, now)
         else:

@@ -455,7 +455,7 @@ class MembershipCore:
             return
         if kind is _Kind.SUSPICION and member.suspicion is not None:
             if self.state == "leaving":  # others take it for gone, and do not tell it any more that they live
-                member.suspicion.postpone(self._settings.suspicion_s)
+                member.suspicion.postpone(max(0.0, now - member.suspicion.deadline) + self._settings.suspicion_s)
             if now >= member.suspicion.deadline:
                 accusers = ", ".join(sorted(member.suspicion.accusers))
                 self._die(member, member.incarnation, now, f"it has not refuted {accusers}")
