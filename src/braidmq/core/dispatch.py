@@ -327,6 +327,8 @@ class Dispatcher:
                 break
             exchange.rest = None
             del self._kept[exchange]
+        if not self._kept:
+            self._kept = {}  # the old one has room for as many as there ever were
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
