@@ -12,6 +12,6 @@ def test_an_idle_node_costs_a_broker_little_and_is_connected_soon(tmp_path):
 
 
 def test_a_request_costs_a_broker_little_beside_its_payload(tmp_path):
-    found = asyncio.run(under_way(tmp_path / "net", waiting=300))
+    found = asyncio.run(under_way(tmp_path / "net", waiting=1_000))
     assert found.at_work_bytes <= 2 * KIB
     assert found.in_queue_bytes <= 2 * KIB
