@@ -2,7 +2,8 @@
 
 import pytest
 
-from braidmq.core import client
+from braidmq.core import attempts
+from braidmq.core.attempts import Attempts
 from braidmq.core.broker import BrokerCore
 from braidmq.core.client import ClientCore
 from braidmq.core.dedup import ReplyCache
@@ -35,7 +36,7 @@ def without_expiry(patch):
 
 def without_flag(patch):
     """A client does not say that a request may run a second time."""
-    patch.setattr(client, "_DUPLICATE", 0)
+    patch.setattr(attempts, "_DUPLICATE", 0)
 
 
 def without_sender_check(patch):
@@ -141,7 +142,7 @@ def without_finishing_jobs(patch):
 
 def without_cancels(patch):
     """A client keeps to itself that a call was given up."""
-    patch.setattr(ClientCore, "_send_cancels", lambda self, call, now, but=None: None)
+    patch.setattr(Attempts, "call_back", lambda self, call, now, but=None: None)
 
 
 def with_deaf_brokers(patch):
@@ -181,19 +182,19 @@ def with_workers_that_do_not_doubt(patch):
 def with_brokers_that_do_not_doubt(patch):
     """A broker hands out what has waited, however long ago its client has counted on it, and withdraws nothing."""
     patch.setattr(Exchange, "sure_until", property(lambda self: float("inf"), lambda self, value: None))
-    patch.setattr(client.ClientCore, "_supersede", lambda self, call, link, epoch, tag, now: None)
+    patch.setattr(Attempts, "_supersede", lambda self, call, last, now: None)
 
 
 def without_promises(patch):
     """A client counts on what waits, and sends it again at once when its broker is gone."""
-    on_working = ClientCore._on_working
+    on_working = Attempts.on_working
 
-    def on_working_without_promise(self, call, *arguments):
+    def on_working_without_promise(self, call, *arguments, current):
         held_until = call.held_until
-        on_working(self, call, *arguments)
+        on_working(self, call, *arguments, current=current)
         call.held_until = held_until
 
-    patch.setattr(ClientCore, "_on_working", on_working_without_promise)
+    patch.setattr(Attempts, "on_working", on_working_without_promise)
 
 
 def without_deadlines(patch):

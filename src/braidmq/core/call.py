@@ -17,6 +17,9 @@ class Stage(Enum):
     LISTENING = "has no attempt left, but an answer may still come"
 
 
+Attempt = tuple[Link, int, int]
+"""Its link, its session there, and its tag."""
+
 _QUEUED: Final = Stage.QUEUED
 
 
@@ -127,7 +130,7 @@ class Call:
         self.hold_s = 0.0
         self.careful_until = 0.0
         self.risky = False
-        self.untold: tuple[Link, int, int] | None = None
+        self.untold: Attempt | None = None
         self.tried: list[Link] = []
-        self.earlier: list[tuple[Link, int, int]] = []
+        self.earlier: list[Attempt] = []
         self.timer = 0

@@ -9,15 +9,16 @@ from typing import Final, Protocol
 
 from braidmq.core import arguments, endings
 from braidmq.core.arguments import ATTEMPTS_MAX
+from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PAUSE_S
 from braidmq.core.path_choice import PathChoice
-from braidmq.core.patience import hold_s, hold_units, interval_s, journey_s_max, promise_s
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
+from braidmq.core.worker_wait import WorkerWait
 from braidmq.errors import (
     BraidError,
     ConfigError,
@@ -30,26 +31,16 @@ from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import (
-    CANCEL,
     LOST,
     REJECT,
-    RENEW,
     REPLY,
     REQUEST,
-    UINT16,
-    UINT32,
     WORKING,
     Envelope,
-    Field,
     Flag,
     Outcome,
-    Progress,
     Reason,
-    Withdrawal,
     decode,
-    field_of,
-    pack,
-    pack_field,
     reply_id,
 )
 
@@ -65,13 +56,9 @@ SEEK_PAUSE_S: Final = 0.05
 AWAITED_S: Final = 1.0
 """How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
 
-_SENT: Final = Stage.SENT
 _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
-_RUNNING: Final = int(Progress.RUNNING)
-_QUEUED: Final = int(Progress.QUEUED)
-_SILENT: Final = int(Progress.SILENT)
 _RESULT: Final = int(Outcome.RESULT)
 _NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
 
@@ -93,14 +80,13 @@ class ClientCore:
         self, settings: Settings, rng: random.Random, links: Links, reach: Reach, *, member: Member, now: float
     ) -> None:
         self._settings = settings
-        self._member = member  # as its join file has it: brokers list no service to whoever may not call it
+        self._own_name = member.name
         self._reach = reach
         self._rng = rng
         self._links = links
         self._budget = RetryBudget(settings, now)
         self._prefix = (rng.getrandbits(63)).to_bytes(8)
         self._number = 0
-        self._tag = 0
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
         self._own = Places(settings)
@@ -108,24 +94,23 @@ class ClientCore:
         self._admitting = False
         self._parked: dict[Call, None] = {}
         self._awaiting: dict[Call, None] = {}
-        self._seen: set[bytes] = set()
+        self._wait = WorkerWait(settings, member)
         self._choice = PathChoice(settings, rng, links)
         self._passage = self._choice.passage
+        self._attempts = Attempts(settings, links, self._passage)
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
-        self.retries = 0
         self.late = 0
         self._exchange_s = settings.exchange_timeout_s
-        self._working_ms = max(10, min(UINT16, int(settings.exchange_timeout_s * 1000 / 3)))
-        self._interval_s = interval_s(self._working_ms)
-        self._promise_s = promise_s(self._interval_s)
-        self._journey_s_max = journey_s_max(self._interval_s)
-        self._hold_min = hold_units(self._interval_s, 0.0)
-        self._hold_s_min = hold_s(self._interval_s, self._hold_min)
 
     def __len__(self) -> int:
         """Calls that have not ended."""
         return len(self._calls)
+
+    @property
+    def retries(self) -> int:
+        """How many attempts were further ones."""
+        return self._attempts.retries
 
     @property
     def waiting(self) -> int:
@@ -240,7 +225,7 @@ class ClientCore:
         """End a call without a result: its caller waits no longer. Tells the brokers that have it."""
         call = self._calls.get(id_)
         if call is not None:
-            self._send_cancels(call, now)
+            self._attempts.call_back(call, now)
             self._end(call, now)
 
     def awaits(self, link: Link) -> bool:
@@ -270,7 +255,7 @@ class ClientCore:
             self._on_reply(call, link, answer, current, now)
             return
         if answer.command == WORKING:
-            self._on_working(call, link, answer, current, now)
+            self._attempts.on_working(call, link, answer, now, current=current)
             return
         if answer.sender == call.worker:
             call.worker = b""
@@ -281,9 +266,7 @@ class ClientCore:
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
-            left_s = call.hold_s / 2.0 - answer.time_ms / 1000.0  # it was with a worker already
-            call.held_until = min(call.held_until, now + max(0.0, left_s))
-            self._detach(call)
+            self._attempts.on_loss(call, answer.time_ms / 1000.0, now)
             self._on_unknown(call, now, free=bool(call.worker))
 
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
@@ -303,7 +286,10 @@ class ClientCore:
             link.unsent = []
             self._on_path_died(link, now)
         if change is Change.SERVICES:
-            self._on_services(link, now)
+            self._wait.learn(link.services)
+            for call in list(self._awaiting):
+                if call.service in link.services:
+                    self._try_send(call, now)
         if link.state is LinkState.UP:
             for call in list(self._parked):
                 self._try_send(call, now)
@@ -339,15 +325,15 @@ class ClientCore:
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
-        settings, calls = self._settings, self._calls
+        calls = self._calls
         assert not self._admitting
         for run, places in ((0, self._own), *self._nested.items()):
             places.validate_state([call for call in calls.values() if call.nested == run])
         assert self._nested.keys() == {call.nested for call in calls.values() if call.nested}
         assert set(self._parked) == {call for call in calls.values() if call.stage is Stage.PARKED}
         assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
-        assert len(self._seen) <= settings.services_max
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
+        self._wait.validate_state()
         self._choice.validate_state()
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
@@ -379,46 +365,19 @@ class ClientCore:
             assert not call.sends
         assert 0 < call.timer <= int(due / GRAIN_S) + 1
 
-    # -- what is said of an attempt
-
-    def _on_working(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
-        if answer.code == _SILENT:
-            if current:
-                call.silent = _instance_of(answer) + answer.sender
-            return
-        if answer.code == _RUNNING:
-            call.worker = answer.sender
-            call.instance = _instance_of(answer)
-        if not current:
-            return
-        call.heard_at = now
-        if answer.code == _RUNNING:
-            if not (call.running or call.waited):  # it says so for the first time, an interval after it has begun
-                link.journey.observe(max(0.0, now - call.sent_at - self._interval_s), now)
-            call.running = True
-        elif answer.code == _QUEUED:
-            call.held_until = now + self._promise_s
-            call.waited = True
-            sent_ms = int(now * 1000) & UINT32
-            self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))
-
     # -- the four outcomes of an attempt
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
-            took_s = now - call.sent_at
-            link.ewma.observe(took_s, now)
-            most_s = self._journey_s_max  # less decides nothing
-            if (took_s > most_s or link.journey.latency_s > most_s) and not (call.running or call.waited):
-                link.journey.observe(took_s, now)
+            self._attempts.on_reply(call, link, now)
         if call.earlier:
-            self._send_cancels(call, now, but=(link, link.epoch, answer.tag))
+            self._attempts.call_back(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
         if answer.code == _RESULT:
             reply = Reply(
                 answer.payload,
                 sender,
-                self._member.name,
+                self._own_name,
                 service,
                 reply_id(call.id),
                 call.id,
@@ -441,7 +400,7 @@ class ClientCore:
         """The attempt was certainly not run: no flag."""
         path = call.path
         assert path is not None
-        self._detach(call)
+        self._attempts.end(call)
         if call.rejection is None or answer.code != Reason.NO_WORKER:
             call.rejection = answer.code
         if answer.code == Reason.DENIED:
@@ -450,7 +409,7 @@ class ClientCore:
         if answer.code == Reason.TOO_LARGE:
             self._fail(call, endings.too_large(call, path.name), now)
             return
-        if answer.code in _NOBODY_THERE and self._waits_for_worker(call):
+        if answer.code in _NOBODY_THERE and self._wait.waits(call):
             call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
@@ -472,20 +431,11 @@ class ClientCore:
         """
         if reason == Reason.NO_WORKER:
             untried = self._choice.untried(call)
-            return self._waits_for_worker(call) or any(call.service in link.services for link in untried)
+            return self._wait.waits(call) or any(call.service in link.services for link in untried)
         return reason == Reason.DRAINING
 
     def _on_silence(self, call: Call, now: float) -> None:
-        path = call.path
-        assert path is not None
-        path.ewma.observe(now - call.sent_at, now)
-        if path.heard_at < call.heard_at:
-            self._links.suspect(path, now)
-        self._passage.on_silence(path, len(call.payload), call.sent_at)
-        self._detach(call)
-        call.earlier.append((path, call.epoch, call.tag))
-        del call.earlier[:-ATTEMPTS_MAX]
-        call.untold = (path, call.epoch, call.tag)
+        self._attempts.on_silence(call, now)
         if call.failed_over:
             call.worker = b""
         self._on_unknown(call, now, free=bool(call.worker))
@@ -494,9 +444,7 @@ class ClientCore:
         calls = list(link.calls)
         spread_s = min(self._settings.failover_spread_s, len(calls) * FAILOVER_EACH_S)
         for call in calls:
-            if link.failure in ABANDONED:
-                call.held_until = max(call.held_until, call.sent_at + self._interval_s)
-            self._detach(call)
+            self._attempts.on_path_died(call, abandoned=link.failure in ABANDONED)
             if call.unsent:
                 call.sends -= 1
                 self._try_send(call, now)
@@ -532,35 +480,6 @@ class ClientCore:
         else:
             self._try_send(call, now)
 
-    # -- waiting for a worker
-
-    def _waits_for_worker(self, call: Call) -> bool:
-        """Whether a call waits where there is no worker, instead of being told so."""
-        if call.waits is not None:
-            return call.waits
-        setting = self._settings.wait_for_worker
-        return setting == "always" or (setting == "known" and call.service in self._seen)
-
-    def _may_wait_for_worker(self, call: Call) -> bool:
-        """Whether a call waits for a worker instead of being sent; what it may not call a broker had better tell."""
-        return self._waits_for_worker(call) and self._member.may_call(call.service.decode())
-
-    def _awaits_worker(self, call: Call) -> bool:
-        """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""
-        return call.stage is Stage.AWAITING or (
-            call.stage is Stage.PAUSED and call.rejection == Reason.NO_WORKER and self._waits_for_worker(call)
-        )
-
-    def _on_services(self, link: Link, now: float) -> None:
-        """A broker tells which services have workers: who waits for one of them goes on."""
-        if not self._seen.issuperset(link.services):
-            if len(self._seen) + len(link.services) > self._settings.services_max:
-                self._seen.clear()
-            self._seen.update(list(link.services)[: self._settings.services_max])
-        for call in list(self._awaiting):
-            if call.service in link.services:
-                self._try_send(call, now)
-
     # -- sending
 
     def _try_send(self, call: Call, now: float) -> None:
@@ -578,7 +497,7 @@ class ClientCore:
             return
         choice = self._choice
         candidates = choice.candidates(call)
-        if choice.lacks_worker(call, candidates) and self._may_wait_for_worker(call):
+        if choice.lacks_worker(call, candidates) and self._wait.may_wait(call):
             call.stage = Stage.AWAITING
             self._awaiting[call] = None
             self._timers.cancel(call, call.timer)
@@ -591,7 +510,11 @@ class ClientCore:
         if path is not None and len(call.payload) > path.payload_bytes_max:
             self._fail(call, endings.too_large(call, path.name), now)
         elif path is not None:
-            self._send(call, path, now)
+            self._attempts.begin(call, path, now)
+            if call.timer:
+                self._timers.cancel(call, call.timer)
+            silent_at = now + self._exchange_s
+            call.timer = self._timers.add(call, silent_at if silent_at < call.deadline else call.deadline)
         elif self._links.refused:
             self._fail(call, endings.refused(call, self._links.diagnosis()), now)
         elif call.via is not None and call.via not in self._links.links and self._links.are_listed:
@@ -600,84 +523,6 @@ class ClientCore:
             call.stage = Stage.PARKED
             self._parked[call] = None
             self._set_timer(call)
-
-    def _send(self, call: Call, path: Link, now: float) -> None:
-        self._tag = tag = (self._tag + 1) & UINT32
-        call.tag = tag
-        call.path = path
-        call.epoch = path.epoch
-        call.stage = _SENT
-        call.unsent = call.running = call.waited = False
-        call.careful_until = 0.0
-        if call.sends:
-            self.retries += 1
-        call.sends += 1
-        if path.journey.latency_s <= self._journey_s_max:
-            hold, call.hold_s = self._hold_min, self._hold_s_min
-        else:
-            hold = hold_units(self._interval_s, path.journey.estimate(now))
-            call.hold_s = hold_s(self._interval_s, hold)
-        call.held_until = now + call.hold_s
-        call.sent_at = call.heard_at = now
-        if path not in call.tried:
-            call.tried.append(path)
-        path.in_flight += 1
-        path.calls[call] = None
-        if self._passage.alert and len(call.payload) > path.proven_bytes:
-            call.risky = self._passage.suspects(len(call.payload), now)
-            path.risked += call.risky
-        extension = call.extension
-        if call.flagged:
-            extension += self._say_who(call)
-            if call.untold is not None:
-                self._supersede(call, *call.untold, now)
-        left_ms = int((call.deadline - now) * 1000)
-        self._links.send(
-            path,
-            pack(
-                REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
-                left_ms or 1, tag, call.service, b"", call.worker, hold, self._working_ms,
-                extension, call.payload,
-            ),
-        )  # fmt: skip
-        if call.timer:
-            self._timers.cancel(call, call.timer)
-        silent_at = now + self._exchange_s
-        call.timer = self._timers.add(call, silent_at if silent_at < call.deadline else call.deadline)
-
-    def _say_who(self, call: Call) -> bytes:
-        """Return the fields that say which process a further attempt is for, or which worker it is not for."""
-        if call.worker:
-            return pack_field(Field.INSTANCE, call.instance) if call.instance else b""
-        return pack_field(Field.AVOID, call.silent) if call.silent else b""
-
-    def _supersede(self, call: Call, link: Link, epoch: int, tag: int, now: float) -> None:
-        """Tell the broker of the last attempt that another one follows: what has not begun there must not begin."""
-        call.untold = None
-        if link.open and link.epoch == epoch:
-            sent_ms = int(now * 1000) & UINT32
-            self._links.send(link, pack(CANCEL, call.id, 0, 0, sent_ms, 0, tag, code=Withdrawal.SUPERSEDED))
-
-    def _send_cancels(self, call: Call, now: float, *, but: tuple[Link, int, int] | None = None) -> None:
-        """Call back every copy that is on its way, except one that was answered."""
-        attempts = list(call.earlier)
-        if call.path is not None:
-            attempts.append((call.path, call.epoch, call.tag))
-        for link, epoch, tag in attempts:
-            if link.open and link.epoch == epoch and (link, epoch, tag) != but:
-                sent_ms = int(now * 1000) & UINT32
-                self._links.send(link, pack(CANCEL, call.id, 0, 0, sent_ms, 0, tag))
-
-    def _detach(self, call: Call) -> None:
-        """The current attempt has ended."""
-        path = call.path
-        assert path is not None
-        path.in_flight -= 1
-        if call.risky:
-            path.risked -= 1
-            call.risky = False
-        del path.calls[call]
-        call.path = None
 
     def _pause(self, call: Call, pause_s: float, now: float) -> None:
         call.stage = Stage.PAUSED
@@ -712,11 +557,11 @@ class ClientCore:
     def _on_deadline(self, call: Call, now: float) -> None:
         error = endings.out_of_time(
             call,
-            awaits_worker=self._awaits_worker(call),
+            awaits_worker=self._wait.goes_on(call),
             diagnosis=self._links.diagnosis(call.via),
             in_flight_max=self._settings.in_flight_max,
         )
-        self._send_cancels(call, now)
+        self._attempts.call_back(call, now)
         self._fail(call, error, now)
 
     def _fail(self, call: Call, error: BraidError, now: float) -> None:
@@ -732,7 +577,7 @@ class ClientCore:
         if self._awaiting:
             self._awaiting.pop(call, None)
         if call.path is not None:
-            self._detach(call)
+            self._attempts.end(call)
         places = self._own if not call.nested else self._nested[call.nested]
         if call.stage is _QUEUED_HERE:
             places.leave(call)
@@ -762,11 +607,3 @@ class ClientCore:
                 call.stage = Stage.PARKED
                 self._try_send(call, now)
         self._admitting = False
-
-
-def _instance_of(answer: Envelope) -> bytes:
-    """Return which process of a worker speaks; empty if it does not say so, or nonsense."""
-    try:
-        return field_of(answer.extension, Field.INSTANCE) or b""
-    except ProtocolError:
-        return b""

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from braidmq import cli
-from braidmq.core import client
+from braidmq.core import attempts, client
 from braidmq.simulation.run import run
 from braidmq.simulation.version import version
 from processes import BRAIDMQ, WAIT_S_MAX, environment
@@ -27,7 +27,7 @@ def simulate(capfd, *arguments):
 @pytest.fixture
 def broken(patch_cores):
     """Break a guarantee: clients do not say that a request may run twice. Return a seed that meets it."""
-    patch_cores.setattr(client, "_DUPLICATE", 0)
+    patch_cores.setattr(attempts, "_DUPLICATE", 0)
     return next(seed for seed in range(200) if run(seed, "brokers-die").violations)
 
 

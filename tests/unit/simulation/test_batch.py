@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.core import client
+from braidmq.core import attempts
 from braidmq.simulation.batch import outcome_of, outcomes
 from braidmq.simulation.plan import plan_of
 from braidmq.simulation.run import run
@@ -29,7 +29,7 @@ def test_an_outcome_is_what_is_kept_of_a_run():
 
 
 def test_the_violations_of_a_run_are_kept(patch_cores):
-    patch_cores.setattr(client, "_DUPLICATE", 0)
+    patch_cores.setattr(attempts, "_DUPLICATE", 0)
     for outcome in outcomes(range(100), "brokers-die", 1):
         if outcome.violations:
             break
