@@ -46,10 +46,11 @@ class Home:
             WrongLoop: it does not.
         """
         try:
-            if asyncio.get_running_loop() is self._loop():
-                return
-        except RuntimeError:  # none runs here
-            pass
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is not None and here is self._loop():
+            return
         if self.ended:
             raise WrongLoop(
                 f"the event loop in which {self._name} was started has ended: make a node in each loop; {_ADVICE}"

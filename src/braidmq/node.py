@@ -322,6 +322,8 @@ class Node:
     def _running(self) -> NodeLoop:
         """Return the loop of a node that is used where it may be. Raises NodeClosed and WrongLoop."""
         loop = self._loop
+        if loop is not None and loop.here and not self._forked:
+            return loop
         if self._forked:
             raise NodeClosed(FORKED)
         if loop is None:
@@ -373,9 +375,7 @@ class Node:
             WrongLoop: the node belongs to another event loop.
             ConfigError: an argument is wrong.
         """
-        loop, nested = self._loop, run_of(self)
-        if loop is None or self._forked or not loop.here:
-            loop = self._running()
+        loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         id_, end = loop.request(service, payload, timeout, attempts, via, headers, wait, nested)

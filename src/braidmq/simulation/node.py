@@ -274,6 +274,7 @@ class NodeProcess(Process):
             return
         request, rng, world = job.request, self._work_rng, self.world
         client, broker, network = request.sender.decode("ascii", "replace"), job.link.name, self._net.network
+        came_at = world.record.came_at(request.id, broker, request.retry_count)
         task.execution = record.Execution(
             key_of(request.payload),
             self.name,
@@ -283,7 +284,7 @@ class NodeProcess(Process):
             request.retry_count,
             self.life,
             client,
-            network.journey_s(client, broker, world.record.came_at(request.id, broker), outward=True)
+            network.journey_s(client, broker, came_at, outward=True)
             + network.journey_s(self.name, broker, world.now, outward=False),
         )
         world.record.executions.append(task.execution)

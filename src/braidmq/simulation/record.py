@@ -227,10 +227,11 @@ class Record(msgspec.Struct):
                 found[execution.key].append(execution)
         return found
 
-    def came_at(self, id_: bytes, broker: str) -> float:
-        """Return when a request came to a broker last."""
+    def came_at(self, id_: bytes, broker: str, retry_count: int) -> float:
+        """Return when an attempt of a request came to a broker; if there were several with that count, the last one."""
         for each in reversed(self.passages):
-            if each.id == id_ and each.broker == broker and each.way == "in" and each.command == REQUEST:
+            came = each.broker == broker and each.way == "in" and each.command == REQUEST
+            if came and each.id == id_ and each.retry_count == retry_count:
                 return each.at
         raise LookupError(f"{id_.hex()} has never come to {broker}")
 

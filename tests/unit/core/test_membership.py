@@ -4,6 +4,7 @@ import pytest
 
 from braidmq.core.events import WARNING
 from braidmq.core.membership import INCARNATION_JUMP_MAX
+from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
 from braidmq.wire.limits import BROKERS_MAX
 from rigs.gossip_rig import GossipNet, lists
@@ -412,6 +413,16 @@ class TestLeave:
         five.core.leave(five.now)
         five.tick(12 * SETTINGS.suspicion_s)
         assert five.state("a") == (0, "suspect")
+
+    def test_who_leaves_goes_no_further_with_it_though_its_timers_are_late(self) -> None:
+        solo = Solo("a", "b", settings=Settings(suspicion_s=0.1))
+        solo.tell("b", "a", 0, "suspect")
+        solo.core.leave(solo.now)
+        for _ in range(20):
+            solo.now += 0.3
+            solo.core.on_timer(solo.now)
+            solo.core.validate_state()
+        assert solo.state("a") == (0, "suspect")
 
     def test_leaving_broker_that_fails_a_probe_is_dead_without_suspicion(self, five: Solo) -> None:
         five.tell("a", "a", 1, "leaving")
