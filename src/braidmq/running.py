@@ -89,7 +89,7 @@ class Running:
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
         self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
-        self._threads_lack = False
+        self._lacking: set[str] = set()
 
     def __len__(self) -> int:
         """How many jobs run, those that go on after their deadline included."""
@@ -115,11 +115,15 @@ class Running:
         try:
             # A fresh copy of the context of the start; no `create_task(context=...)`: a task factory may not know that.
             self._tasks[job] = self._context.copy().run(self._events.create_task, running)
-        except Exception:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
-            _LOG.exception("%s gives a request back: the task factory of its event loop has failed", self._name)
+        except Exception as error:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
+            why = f"the event loop's task factory failed with {type(error).__name__}: {error}"
+            self._complain("task", self._services[job.request.service].name, why)
             running.close()
             del self._runs[job]
             self._loop.give_back(job)
+        else:
+            if self._lacking:
+                self._lacking.discard("task")
 
     def stop(self, job: Job) -> None:
         """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
@@ -221,7 +225,7 @@ class Running:
             self.threads.submit(
                 partial(context.run, self._block, job, run, request, handler), partial(self._arrive_soon, done)
             )
-            self._threads_lack = False
+            self._lacking.discard("thread")
             returned = await done
             if not isinstance(returned, _Returned):
                 return returned
@@ -237,16 +241,16 @@ class Running:
                 return self._of_error(error, request)
             return await task
         except NoThreadError as error:
-            self._complain(request.service, str(error))
+            self._complain("thread", request.service, str(error))
             return _NotRun.NO_THREAD
         except asyncio.CancelledError as error:
             return None if run.stopped else self._of_error(error, request)
 
-    def _complain(self, service: str, why: str) -> None:
-        """Tell the log that threads are lacking, once until one has started."""
-        if not self._threads_lack:
-            self._threads_lack = True
-            _LOG.warning("%s has no thread for requests of %s, and gives them back: %s", self._name, service, why)
+    def _complain(self, what: str, service: str, why: str) -> None:
+        """Tell the log that something is lacking, once until it was there again."""
+        if what not in self._lacking:
+            self._lacking.add(what)
+            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", self._name, what, service, why)
 
     def _block(
         self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]

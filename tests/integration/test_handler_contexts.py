@@ -199,6 +199,7 @@ async def test_a_task_factory_that_fails_costs_a_request_no_place(caplog):
         await until(lambda: "no task today" in caplog.text)
         loop.set_task_factory(None)
         assert (await asked).payload == b"kept"
+        assert caplog.text.count("no task today") == 1, "it is told once"
         assert (await client.request("s", b"more")).payload == b"more"
 
 
