@@ -380,7 +380,7 @@ class TestMembership:
         peering.tick(30.0)
         assert peering.states()["b3"] == "dead"
         peering.core.on_failed("b3", Failure.UNREACHABLE, peering.now)
-        peering.tick(6.0)
+        peering.tick(Settings().reconnect_s_max)
         peering.sent.clear()
         peering.up("b3")
         (sync,) = peering.take("b3", Sync)
