@@ -374,13 +374,13 @@ class TestMembership:
         assert peering.states() == {"b2": "alive", "b3": "dead"}
 
     def test_peer_that_is_lost_and_silent_dies_and_is_listed_again_once_it_is_back(self) -> None:
-        peering = Peering("b2", "b3")
+        peering = Peering("b2", "b3", handshake_s_max=10.0)
         peering.up("b2", "b3")
         peering.lose("b3")
         peering.tick(30.0)
         assert peering.states()["b3"] == "dead"
         peering.core.on_failed("b3", Failure.UNREACHABLE, peering.now)
-        peering.tick(Settings().reconnect_s_max)
+        peering.tick(6.0)
         peering.sent.clear()
         peering.up("b3")
         (sync,) = peering.take("b3", Sync)
