@@ -92,7 +92,8 @@ class BrokerCore:
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
-                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins",
+                "unmatched", "denied", "returned", "postponed", "working_dropped", "sessions", "sessions_dead",
+                "sessions_refused", "twins",
             ),
             0,
         )  # fmt: skip
@@ -434,7 +435,7 @@ class BrokerCore:
             self._twin = ""
             self.counters["twins"] = 0
         self._watch_sessions(now)
-        self.dispatcher.forget_kept(now)
+        self.dispatcher.on_tick(now)
         if self._observers:
             self._answer_observers(now)
         self._pass_answers(now)
