@@ -41,6 +41,7 @@ class Account:
         serves: the services that it provides, with how many of its sessions do.
         granted: the credit of all of these.
         assigned: requests that its sessions have as workers.
+        seeks: how often it was answered SEEK since the last tick.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Account:
         "kept_bytes",
         "principal",
         "queued_bytes",
+        "seeks",
         "serves",
         "sessions",
     )
@@ -67,6 +69,7 @@ class Account:
         self.serves: dict[bytes, int] = {}
         self.granted = 0
         self.assigned = 0
+        self.seeks = 0
 
 
 class Session:
