@@ -10,7 +10,7 @@ import msgspec
 from braidmq import stderr
 from braidmq.members import Role
 from braidmq.ports import ephemeral_range, is_ephemeral
-from braidmq.printable import printable
+from braidmq.printable import printable, printable_json
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
 
@@ -114,14 +114,14 @@ def list_members(directory: Path, as_json: bool) -> None:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
 
 
 def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
     """Say what was made and what to do next; data to stdout, warnings to stderr."""
     for line in authority.stale:
         _warn(line)
-    shown = click.format_filename(path)
+    shown = printable(click.format_filename(path))
     manifest = authority.manifest()
     others = [each.name for each in manifest.brokers if each.name != name]
     if as_json:
@@ -169,4 +169,4 @@ def _as_dict(certificate: Certificate) -> dict[str, Any]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    click.echo(msgspec.json.encode(value))
+    click.echo(printable_json(msgspec.json.encode(value)))

@@ -179,7 +179,7 @@ class BrokerCore:
         elif session.account.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
-            self._events.add(WARNING, f"{session.member.name} is gone: another key has its routing id")
+            self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
             self._end(session, now)
             self.on_frame(route, principal, frame, now)
             return
@@ -208,7 +208,7 @@ class BrokerCore:
         session = self.sessions.get(route)
         if session is not None:
             self._end(session, now)
-            self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
+            self._events.add(INFO if session.told else DEBUG, "{} disconnected", session.member.name)
 
     def on_registry(self, now: float) -> None:
         """Take in that the directory changed: members that are gone are cut off, rights are looked up anew."""
@@ -229,6 +229,7 @@ class BrokerCore:
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
+        self._events.sum_up()
         self.dispatcher.draining = True
         self.peering.drain(now)
         if self.peering.has_company:
@@ -262,7 +263,7 @@ class BrokerCore:
             self.counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._turn_away(route, "refused", why, now):
-                self._events.add(WARNING, f"refused a session to {who}: {why}")
+                self._events.add(WARNING, "refused a session to {}: {}", who, why)
             return None
         heartbeat_s = self.settings.heartbeat_s * max(1.0, len(self.sessions) / NODES_PER_HEARTBEAT_S)
         session = self.sessions[route] = Session(route, account, member, heartbeat_s, now)
@@ -273,7 +274,7 @@ class BrokerCore:
         if member.role is Role.BROKER:
             self._tell_of(session)
         else:
-            self._events.add(DEBUG, f"hello from {member.name}")
+            self._events.add(DEBUG, "hello from {}", member.name)
         welcome = control.Welcome(
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
@@ -295,8 +296,8 @@ class BrokerCore:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                text = f"another process runs as {self.name}, with the same join file: {other}; stop one of the two"
-                self._events.add(WARNING, text)
+                form = "another process runs as {}, with the same join file: {}; stop one of the two"
+                self._events.add(WARNING, form, self.name, other)
         self._turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, account: Account, member: Member | None) -> str:
@@ -349,20 +350,20 @@ class BrokerCore:
         session.state = state
         if state is not SessionState.LEAVING:
             self._tell_of(session)
-        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} is {state}")
+        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
         self.dispatcher.on_state(session, now)
 
     def _tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
         if not session.told:
             session.told = True
-            self._events.add(INFO, f"{session.member.name} connected")
+            self._events.add(INFO, "{} connected", session.member.name)
 
     def _malformed(self, session: Session, what: str) -> None:
         self.counters["malformed"] += 1
         if not session.warned:
             session.warned = True
-            self._events.add(WARNING, f"{session.member.name} sent {what}; more of it is only counted")
+            self._events.add(WARNING, "{} sent {}; more of it is only counted", session.member.name, what)
 
     # -- messages
 
@@ -430,6 +431,7 @@ class BrokerCore:
         self._tick_at = now + TICK_S
 
     def _tick(self, now: float) -> None:
+        self._events.on_timer(now)
         if self._twin and now - self._twin_at > TWIN_S_MAX:
             self._twin = ""
             self.counters["twins"] = 0
@@ -470,7 +472,8 @@ class BrokerCore:
                     self._send(session, heartbeat)
         for session in dead:
             self.counters["sessions_dead"] += 1
-            self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
+            silence = f"{now - session.heard_at:.1f}"
+            self._events.add(WARNING, "{} was silent for {} s: given up", session.member.name, silence)
             self._end(session, now)
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
 
@@ -551,4 +554,5 @@ class BrokerCore:
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
+        self._events.validate_state()
         self.peering.validate_state()

@@ -483,8 +483,8 @@ class Dispatcher:
                 self.counters["denied"] += 1
                 if not session.warned:
                     session.warned = True
-                    text = f"{session.member.name} may not serve {ready.service!r}: its READY is ignored"
-                    self._events.add(WARNING, text)
+                    form = "{} may not serve '{}': its READY is ignored"
+                    self._events.add(WARNING, form, session.member.name, ready.service)
                 return
             crowded = len(session.slots) >= SLOTS_MAX
             service = None if crowded else self.services.get(name) or self._make_service(name)
@@ -492,10 +492,10 @@ class Dispatcher:
                 if not session.warned:
                     session.warned = True
                     limit = f"{SLOTS_MAX} services" if crowded else f"services_max={self.settings.services_max}"
-                    self._events.add(WARNING, f"{session.member.name}: {limit} is reached: its READY is ignored")
+                    self._events.add(WARNING, "{}: {} is reached: its READY is ignored", session.member.name, limit)
                 return
             slot = session.slots[name] = service.slots[session] = Slot(service, session)
-            self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
+            self._events.add(DEBUG, "{} serves {}", session.member.name, ready.service)
         self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
         slot.credit = min(ready.credit, CREDIT_MAX)
         slot.full = False

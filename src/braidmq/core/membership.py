@@ -146,6 +146,7 @@ class MembershipCore:
         """Take in that this broker drains: tell every other one at once."""
         if self.state == "leaving":
             return
+        self._events.sum_up()
         self._raise_incarnation(self.incarnation, "leaving", now)
         for name in self.others():
             self.send(name, Gossip([self._own_rumor()]))
@@ -156,7 +157,7 @@ class MembershipCore:
             del self.members[name]
             self._rumors.drop(name)
             self._changed()
-            self._events.add(INFO, f"{name} is no longer a broker of this net")
+            self._events.add(INFO, "{} is no longer a broker of this net", name)
 
     # -- inputs
 
@@ -200,6 +201,7 @@ class MembershipCore:
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
+        self._events.on_timer(now)
         late_s = now - self._next_duty()
         if late_s > self._settings.probe_timeout_s:
             self._on_stall(late_s, now)
@@ -237,6 +239,7 @@ class MembershipCore:
             assert member.state != "suspect" or (_Kind.SUSPICION, name) in self._due, "a suspicion ends"
             assert member.state != "dead" or (_Kind.TOMBSTONE, name) in self._due, "a tombstone expires"
         self.probing.validate_state()
+        self._events.validate_state()
 
     # -- for the probes (see Neighbours)
 
@@ -352,7 +355,7 @@ class MembershipCore:
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = Member(rumor.name, rumor.incarnation, state, now)
         self._changed()
-        self._events.add(INFO, f"{rumor.name} has joined")
+        self._events.add(INFO, "{} has joined", rumor.name)
         self.probing.on_joined(rumor.name)
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
@@ -370,7 +373,8 @@ class MembershipCore:
             if rumor.state in ("suspect", "dead"):
                 self._counters["refutations"] += 1
                 self.probing.worsen()
-                self._events.add(INFO, f"refuted that this broker is {rumor.state}, as {rumor.by or sender} says")
+                accuser = rumor.by or sender
+                self._events.add(INFO, "refuted that {} is {}, as {} says", self.name, rumor.state, accuser)
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
             self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
@@ -397,7 +401,7 @@ class MembershipCore:
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
         self._look_at(member.name, _Kind.SUSPICION, member.suspicion.deadline)
         self._spread(member, accuser)
-        self._events.add(INFO, f"{member.name} is suspect, says {accuser}")
+        self._events.add(INFO, "{} is suspect, says {}", member.name, accuser)
 
     def _die(self, member: Member, incarnation: int, now: float, why: str) -> None:
         was = member.state
@@ -405,12 +409,14 @@ class MembershipCore:
         self._counters["deaths"] += 1
         self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
         self._spread(member)
-        gone = "has left" if was == "leaving" else "is dead"
-        self._events.add(INFO if was == "leaving" else WARNING, f"{member.name} {gone}{f': {why}' if why else ''}")
+        if was == "leaving":
+            self._events.add(INFO, "{} has left", member.name)
+        else:
+            self._events.add(WARNING, "{} is dead: {}" if why else "{} is dead", member.name, why)
 
     def _set_state(self, member: Member, state: State, incarnation: int, now: float) -> None:
         if state == "alive" and member.state != "alive":
-            self._events.add(INFO, f"{member.name} is alive again")
+            self._events.add(INFO, "{} is alive again", member.name)
         if state in ("alive", "dead"):
             self.probing.drop(member.name)
         member.incarnation = incarnation
@@ -482,4 +488,4 @@ class MembershipCore:
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)
-            self._events.add(WARNING, f"{who} {what}; more of it is only counted")
+            self._events.add(WARNING, "{} {}; more of it is only counted", who, what)

@@ -1,7 +1,6 @@
 """A broker's ROUTER: frames in, bundles out, and who is gone."""
 
 import errno
-import logging
 import resource
 import socket as sockets
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Final
 import zmq
 
 from braidmq.core.backlog import Backlog
+from braidmq.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
@@ -36,7 +36,7 @@ RESERVE_SHARE_MAX: Final = 4
 CROWDED_S: Final = 60.0
 """How often it is told that connections are turned away."""
 
-_LOG = logging.getLogger("braidmq.broker")
+_LOG = own_logger("braidmq.broker")
 
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _NOBLOCK: Final = int(zmq.NOBLOCK)

@@ -247,7 +247,7 @@ class TestRefutation:
         assert five.news()["me"] == Rumor("me", 1, "alive", "", b"my certificate")
         assert five.core.probing.health == 1
         assert five.core.counters["refutations"] == 1
-        assert f"refuted that this broker is {state}, as c says" in five.events()
+        assert f"refuted that me is {state}, as c says" in five.events()
 
     def test_incarnation_goes_above_that_of_the_news(self, five: Solo) -> None:
         five.tell("b", "me", 41, "suspect")
