@@ -232,3 +232,16 @@ def test_an_interrupt_is_exit_code_130(net):
             _, complaint = child.communicate(timeout=60)
     assert child.returncode == 130
     assert complaint.strip() == ""
+
+
+def test_a_net_lies_where_nobody_else_may_put_another_one(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for command in (["init", shared / "net"], ["list", "--net", shared / "net"]):
+        assert f"run `chmod go-w {shared}`" in refused(*command)
+    shared.chmod(0o1777)
+    done("init", shared / "net")
+    (shared / "net").chmod(0o777)
+    for command in (["list"], ["add", "node", "n1"]):
+        assert f"run `chmod 700 {shared / 'net'}`" in refused(*command, "--net", shared / "net")

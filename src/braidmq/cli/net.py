@@ -11,6 +11,7 @@ from braidmq import stderr
 from braidmq.members import Role
 from braidmq.ports import ephemeral_range, is_ephemeral
 from braidmq.printable import printable, printable_json
+from braidmq.trust import private_directory
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
 
@@ -31,6 +32,7 @@ def init(directory: Path, as_json: bool) -> None:
 
     DIR/authority.key decides who belongs to the net. Keep it private, keep a copy, and keep it off the brokers.
     """
+    private_directory.check_way(directory)
     authority = Authority.create(directory)
     shown = click.format_filename(directory)
     if as_json:
@@ -59,6 +61,7 @@ def add() -> None:
 @_json_option
 def add_broker(name: str, directory: Path, endpoints: Sequence[str], as_json: bool) -> None:
     """Register the broker NAME."""
+    private_directory.check_way(directory)
     authority = Authority.open(directory)
     path = authority.add_broker(name, endpoints)
     for endpoint in endpoints:
@@ -85,6 +88,7 @@ def add_node(
     name: str, directory: Path, *, calls: Sequence[str], serves: Sequence[str], observe: bool, as_json: bool
 ) -> None:
     """Register the node NAME. Without --call and --serve it may do neither."""
+    private_directory.check_way(directory)
     authority = Authority.open(directory)
     _report(authority, Role.NODE, name, authority.add_node(name, calls, serves, observe), as_json)
 
@@ -94,6 +98,7 @@ def add_node(
 @_json_option
 def list_members(directory: Path, as_json: bool) -> None:
     """List the members of a net."""
+    private_directory.check_way(directory)
     manifest = Authority.open(directory).manifest()
     if as_json:
         members = [_as_dict(each) for each in manifest.certificates]
