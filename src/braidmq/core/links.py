@@ -172,7 +172,7 @@ class Links:
         except ProtocolError as error:
             if len(self._rejected) < BROKERS_MAX:
                 self._rejected.add(digest)
-                self.events.add(WARNING, "a broker's certificate is refused: {}", str(error))
+                self.events.add(WARNING, "{} is refused: {}", "a broker's certificate", str(error))
             return None
         self.learn(address, now)
         return address.name
