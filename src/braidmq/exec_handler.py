@@ -68,7 +68,7 @@ class ExecHandler:
         What commands leave behind becomes this process's child, and `close` kills it; if this process is killed, a
         warden does, which is started here. Children that this process had before are spared.
         """
-        if not inherit_orphans():
+        if os.getpid() == 1 or not inherit_orphans():  # nothing outlives process 1
             return
         self._owns_all = len(process_tree.tree(os.getpid(), process_tree.processes())) == 1
         program = [sys.executable, "-I", "-S", process_tree.__file__, self._mark]
