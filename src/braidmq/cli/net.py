@@ -38,8 +38,8 @@ def init(directory: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"net": authority.net, "directory": shown, "authority_key": authority.public_key.hex()})
         return
-    click.echo(f"Made net {authority.net} in {shown}.")
-    click.echo(f"Next: braidmq add broker NAME --net {shown} --endpoint tcp://HOST:PORT")
+    click.echo(printable(f"Made net {authority.net} in {shown}."))
+    click.echo(printable(f"Next: braidmq add broker NAME --net {shown} --endpoint tcp://HOST:PORT"))
 
 
 @click.group("add", no_args_is_help=False)
@@ -126,13 +126,13 @@ def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bo
     """Say what was made and what to do next; data to stdout, warnings to stderr."""
     for line in authority.stale:
         _warn(line)
-    shown = printable(click.format_filename(path))
+    shown = click.format_filename(path)
     manifest = authority.manifest()
     others = [each.name for each in manifest.brokers if each.name != name]
     if as_json:
         _print_json({"name": name, "role": role.value, "join_file": shown, "manifest_version": manifest.version})
         return
-    click.echo(f"Registered {role.value} {name}: {shown}")
+    click.echo(printable(f"Registered {role.value} {name}: {shown}"))
     click.echo(f"Next: copy {path.name} to its machine and keep its mode at 0600, for it holds a secret key.")
     if role is Role.BROKER:
         click.echo(f"Then run there: braidmq broker --join {path.name}")
