@@ -11,6 +11,7 @@ from braidmq.core import arguments, endings
 from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
+from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PAUSE_S
@@ -77,7 +78,15 @@ class ClientCore:
     """See the module."""
 
     def __init__(
-        self, settings: Settings, rng: random.Random, links: Links, reach: Reach, *, member: Member, now: float
+        self,
+        settings: Settings,
+        rng: random.Random,
+        links: Links,
+        reach: Reach,
+        *,
+        member: Member,
+        secret: bytes,
+        now: float,
     ) -> None:
         self._settings = settings
         self._own_name = member.name
@@ -85,8 +94,7 @@ class ClientCore:
         self._rng = rng
         self._links = links
         self._budget = RetryBudget(settings, now)
-        self._prefix = (rng.getrandbits(63)).to_bytes(8)
-        self._number = 0
+        self._ids = Ids(secret)
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
         self._own = Places(settings)
@@ -192,9 +200,8 @@ class ClientCore:
         admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
-        self._number += 1
         call = Call(
-            self._prefix + self._number.to_bytes(8),
+            self._ids.next(),
             name,
             sent,
             extension,

@@ -160,12 +160,14 @@ class Link:
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
+        asked: the jobs that have come over this link in this session, by tag; owned by the worker.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
     """
 
     __slots__ = (
         "address",
+        "asked",
         "calls",
         "configured",
         "dropped",
@@ -248,6 +250,7 @@ class Link:
         self.risked = 0
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
+        self.asked: dict[int, Any] = {}
         self.spoke = False
         self.warned = False
         self.noted = False

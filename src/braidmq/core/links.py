@@ -481,6 +481,7 @@ class Links:
             link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
             link.failures += 1
         link.unsent = self._outbox.drop(link.name)
+        link.asked.clear()
         level = DEBUG if not first else INFO if harmless else WARNING
         self.events.add(level, f"no connection to {link.name}: {link.problem or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
