@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import Any, Final
 
 from braidmq.core.balancing import PeakEwma
+from braidmq.core.health import FAIR_PRICE, Health
 from braidmq.core.staleness import Staleness
 
 
@@ -154,6 +155,8 @@ class Link:
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
+        health: what came of calls over this path, also in earlier sessions.
+        price: what its latency is multiplied with, to a client's choice (path_health.py).
         proven_bytes: the largest payload that the broker is known to have got in this session.
         risked: how many calls are on it whose payloads may make it deaf (passage.py).
         passed_at: when the newest attempt was sent that the broker is known to have.
@@ -175,6 +178,7 @@ class Link:
         "ewma",
         "failure",
         "failures",
+        "health",
         "heard_at",
         "heartbeat_at",
         "heartbeat_s",
@@ -189,6 +193,7 @@ class Link:
         "passed_at",
         "payload_bytes_max",
         "peers",
+        "price",
         "proven_bytes",
         "reached",
         "refusal",
@@ -245,6 +250,8 @@ class Link:
         self.staleness = Staleness()
         self.ewma = PeakEwma(now)
         self.journey = PeakEwma(now)
+        self.health = Health(now)
+        self.price = FAIR_PRICE
         self.passed_at = -math.inf
         self.proven_bytes = 0
         self.risked = 0

@@ -8,7 +8,7 @@ from braidmq.core.worker import STOP_S, STRAY_S
 from braidmq.settings import Settings
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason, encode_headers
 from rigs.jobs import answer_of
-from rigs.node_rig import NodeRig
+from rigs.node_rig import NodeRig, address
 
 
 def finish_all(rig: NodeRig) -> None:
@@ -93,7 +93,7 @@ class TestCancel:
 class TestLimitOfOnePath:
     def test_large_reply_is_lost_there_and_is_had_over_another_path(self, make: Any) -> None:
         rig = make("good", serves={"echo": 8}, connect=False)
-        rig.add(rig["good"].address.__class__("bad", ("tcp://bad:1",), b"bad".ljust(32), b"bad", 1))
+        rig.add(address("bad"))
         rig["bad"].payload_bytes_max = 0
         rig.advance(0.0)
         tag = rig["bad"].ask(1)
