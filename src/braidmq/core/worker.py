@@ -424,8 +424,12 @@ class WorkerCore:
         """A second copy of a request that is here: it gets the same answer."""
         self.duplicates += 1
         if len(job.arrivals) >= ARRIVALS_MAX:
-            self._answer(REJECT, Reason.BUSY, job.request.id, arrival, now)
-            return
+            dispensable = job.dispensable(arrival)
+            self._answer(REJECT, Reason.BUSY, job.request.id, dispensable, now)
+            if dispensable is arrival:
+                return
+            job.arrivals.remove(dispensable)
+            _forget(job, dispensable)
         job.arrivals.append(arrival)
         arrival.link.asked[arrival.tag] = job
         if job.begun:
@@ -515,9 +519,7 @@ class WorkerCore:
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
         for arrival in job.arrivals:
-            asked = arrival.link.asked
-            if asked.get(arrival.tag) is job:  # a liar may have used the tag again
-                del asked[arrival.tag]
+            _forget(job, arrival)
         self._timers.cancel(job, job.timer)
         job.service.held[job.link.name] -= 1
 
@@ -585,3 +587,10 @@ class WorkerCore:
             share = shares[link.name]
             if service.grant(link, share, now):
                 self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+
+
+def _forget(job: Job, arrival: Arrival) -> None:
+    """Forget which job a copy was for."""
+    asked = arrival.link.asked
+    if asked.get(arrival.tag) is job:  # a liar may have used the tag again
+        del asked[arrival.tag]
