@@ -7,10 +7,12 @@ The shell opens and closes sockets as `take_actions` says and tells the result b
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import Event
+from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
@@ -21,7 +23,6 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
-    CONTROL_FIRST,
     INSTANCE_BYTES,
     LOST,
     MAJOR,
@@ -29,12 +30,25 @@ from braidmq.wire.envelope import (
     REPLY,
     REQUEST,
     WORKING,
+    Command,
 )
 from braidmq.wire.gossip import Paths
+
+_FROM_BROKERS: Final = frozenset(
+    int(each)
+    for each in (
+        Command.WELCOME, Command.HEARTBEAT, Command.PEERS, Command.GOODBYE, Command.REPORT, Command.SERVICES,
+        Command.DEMAND, Command.PATHS,
+    )
+)  # fmt: skip
+"""The control messages that a broker has for a node. Others are none of its business, and are not even read."""
 
 
 class NodeCore:
     """See the module.
+
+    Args:
+        secret: random bytes that nobody else knows or can foresee (core/ids.py).
 
     Attributes:
         selection: which brokers it is connected to.
@@ -45,14 +59,22 @@ class NodeCore:
     """
 
     def __init__(
-        self, member: Member, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self,
+        member: Member,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        secret: bytes,
+        software: str,
+        now: float,
     ) -> None:
         name = member.name
-        instance = rng.getrandbits(8 * INSTANCE_BYTES).to_bytes(INSTANCE_BYTES)
+        instance = derived(secret, b"instance", INSTANCE_BYTES)
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
-        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now)
-        self.worker = WorkerCore(settings, self.links, now, instance=instance)
+        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, secret=secret, now=now)
+        self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance)
         self.reports: dict[str, control.Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()
@@ -114,6 +136,7 @@ class NodeCore:
         self.reports.clear()
         asked = [link for link in self.links.links.values() if link.open]
         for link in asked:
+            link.asked_report = True
             self.links.send_control(link, control.Status(), now)
         return asked
 
@@ -239,7 +262,7 @@ class NodeCore:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
-        elif command >= CONTROL_FIRST:
+        elif command in _FROM_BROKERS:
             received = self.links.on_control(link, message, now)
             if isinstance(received, control.Demand):
                 self.worker.on_demand(link, received, now)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.link import Change, Close, Failure, LinkState, Open, Resolve
-from braidmq.core.links import TICK_S, Links
+from braidmq.core.links import LASTED_S, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
@@ -290,6 +290,7 @@ class TestGoodbye:
 
     def test_ended_by_a_broker_that_stops_is_no_trouble(self, make: Any) -> None:
         rig = make("a", settings=Settings(reconnect_s=0.1, reconnect_s_max=60.0))
+        rig.advance(LASTED_S)
         rig["a"].link.failures = 5
         rig["a"].say(control.Goodbye("draining"))
         rig["a"].say(control.Goodbye("ended"))
@@ -349,12 +350,25 @@ class TestTold:
         assert rig.core.links.diagnosis("c") == "c at tcp://c:1: it is draining"
         assert rig.core.links.diagnosis("a") == ""
 
-    def test_smallest_payload_limit_counts(self, make: Any) -> None:
+    def test_payload_limits_are_those_of_each_broker(self, make: Any) -> None:
         rig = make("a", "b", connect=False)
+        links, own = rig.core.links, Settings().payload_bytes_max
         rig["a"].payload_bytes_max = 5000
-        assert rig.core.links.payload_bytes_max == Settings().payload_bytes_max
+        rig["b"].payload_bytes_max = 6000
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (own, own)
         rig.advance(0.1)
-        assert rig.core.links.payload_bytes_max == 5000
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (5000, 6000)
+        rig["b"].crash()
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (5000, 6000), "it may be back"
+
+    def test_broker_that_has_not_said_its_limit_yet_may_take_anything(self, make: Any) -> None:
+        rig = make("a", "b", connect=False)
+        rig["a"].payload_bytes_max = 0
+        rig["b"].accepts = False
+        rig.advance(0.1)
+        assert rig.core.links.payload_bytes_max == Settings().payload_bytes_max
+        rig["b"].crash()
+        assert rig.core.links.payload_bytes_max == 0, "it can not be reached"
 
     def test_malformed_message_is_told_once_per_session(self, make: Any) -> None:
         rig = make("a")
