@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from braidmq.process_tree import processes
 from braidmq.trust.joinfile import load
 from processes import BRAIDMQ, complaint, loaded, wait_until
 
@@ -342,6 +343,7 @@ def test_a_process_that_the_worker_found_as_its_child_is_spared(net, lifeline):
     assert net.call("run", "x").stdout == b"x"
     assert worker.end(signal.SIGTERM) == 0
     beside = int(worker.log.split()[0])
+    assert beside in {each.id for each in processes()}
     os.kill(beside, signal.SIGKILL)
     lifeline.wait_for_end()
 
