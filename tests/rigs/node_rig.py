@@ -13,6 +13,7 @@ from braidmq.core.events import WARNING
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
+from braidmq.core.proofs import Keyring
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import Member, Role
 from braidmq.messages import Reply
@@ -306,11 +307,13 @@ class NodeRig:
         provides: Iterable[str] = ("echo",),
         connect: bool = True,
         calls: tuple[str, ...] = ("*",),
+        keyring: Keyring | None = None,
     ) -> None:
         member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
         self.settings = settings or Settings()
-        self.core = NodeCore(member, self.settings, random.Random(seed), verify, software="rig", now=self.now)
+        rng = random.Random(seed)
+        self.core = NodeCore(member, self.settings, rng, verify, software="rig", now=self.now, keyring=keyring)
         self.client = self.core.client
         self.worker = self.core.worker
         self.results: dict[bytes, Reply | BraidError] = {}

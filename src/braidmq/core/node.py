@@ -11,8 +11,10 @@ from braidmq.core.client import ClientCore
 from braidmq.core.events import Event
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
+from braidmq.core.proofs import Checker, Keyring, Prover
 from braidmq.core.selection import Selection
 from braidmq.core.worker import WorkerCore
+from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -39,17 +41,36 @@ class NodeCore:
         client: begins and ends calls.
         worker: runs requests.
         reports: what observed brokers answered, by name.
+
+    Args:
+        keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
+
+    Raises:
+        ConfigError: proofs are asked for, and there is no keyring.
     """
 
     def __init__(
-        self, member: Member, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self,
+        member: Member,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        software: str,
+        now: float,
+        keyring: Keyring | None = None,
     ) -> None:
         name = member.name
+        checks = settings.authenticate_replies == "always"
+        if checks and keyring is None:
+            raise ConfigError("authenticate_replies='always' needs the keys of the node")
+        checker = Checker(keyring, name) if checks and keyring is not None else None
+        prover = None if keyring is None else Prover(keyring, name)
         instance = rng.getrandbits(8 * INSTANCE_BYTES).to_bytes(INSTANCE_BYTES)
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
-        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now)
-        self.worker = WorkerCore(settings, self.links, now, instance=instance)
+        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now, checker=checker)
+        self.worker = WorkerCore(settings, self.links, now, instance=instance, prover=prover)
         self.reports: dict[str, control.Report] = {}
         self._draining = False
 

@@ -27,7 +27,7 @@ from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX
-from braidmq.zeromq.trusted import address_of, verifier
+from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
@@ -108,6 +108,7 @@ class NodeLoop:
             verifier(identity.authority_key, identity.net),
             software=f"braidmq {__version__}",
             now=now,
+            keyring=keyring_of(identity),
         )
 
     @property
