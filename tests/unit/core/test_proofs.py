@@ -219,6 +219,13 @@ class TestNewKeys:
             assert self.flaw(checks, keyring) == ""
         assert net.checked == CERTIFICATES_MAX + 1 == 3
 
+    def test_knows_no_more_certificates_of_one_worker_than_it_may(self) -> None:
+        net = Authority()
+        checks = checker(net.keyring(1, b"c"))
+        for serial in (5, 4, 3, 2, 6):
+            assert self.flaw(checks, net.keyring(serial, b"a")) == ""
+            checks.validate_state()
+
 
 class TestCalls:
     def asking(self, make: Any, *names: str) -> Any:
@@ -287,6 +294,14 @@ class TestCalls:
         (warning,) = [line for line in rig.warnings if "refused" in line]
         assert "a reply of 'worker' to echo over a is refused: it has no proof" in warning
         assert rig.client.unproven == 3
+
+    def test_a_liar_that_is_forgotten_is_forgotten(self, make: Any) -> None:
+        rig = self.asking(make, "a", "b")
+        rig.call(attempts=1, via="a")
+        rig["a"].reply(rig["a"].request(), b"forged")
+        rig.core.links.forget(rig["a"].link, rig.now)
+        rig.advance(0.1)
+        assert "a" not in rig.core.links.links
 
     def test_requests_ask_for_nothing_by_default(self, make: Any) -> None:
         rig = make("a", keyring=keyring_of(NODE, NODES))
