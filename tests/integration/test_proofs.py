@@ -31,7 +31,7 @@ def unproven(node):
 
 
 @pytest.fixture
-def lie(monkeypatch):
+def lie(patch_cores):
     """Let one broker change the messages of a command with a function, in this process."""
 
     def begin(broker, command, change):
@@ -45,7 +45,7 @@ def lie(monkeypatch):
                 arguments = (*arguments[:at], encode(envelope), *arguments[at + 1 :])
             honest(self, *arguments)
 
-        monkeypatch.setattr(Dispatcher, on, lying)
+        patch_cores.setattr(Dispatcher, on, lying)
 
     return begin
 
@@ -124,8 +124,8 @@ async def test_without_it_a_lying_broker_is_believed(lie):
         assert (await client.request("s", b"a")).payload == b"FORGED"
 
 
-async def test_worker_that_proves_nothing_is_not_believed(monkeypatch):
-    monkeypatch.setattr(Prover, "prove", lambda self, request, code, payload: b"")
+async def test_worker_that_proves_nothing_is_not_believed(patch_cores):
+    patch_cores.setattr(Prover, "prove", lambda self, request, code, payload: b"")
     async with TestNet(brokers=1) as net:
         client = await net_of(net)
         with pytest.raises(AttemptsExhausted) as caught:

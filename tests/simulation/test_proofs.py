@@ -24,7 +24,7 @@ def proving(monkeypatch):
 
 
 @pytest.fixture
-def lying(monkeypatch):
+def lying(patch_cores):
     """Let the first broker of each net exchange the replies of two calls now and then."""
     on_answer, kept = Dispatcher.on_answer, {}
 
@@ -38,7 +38,7 @@ def lying(monkeypatch):
                 message = encode(envelope)
         on_answer(self, session, command, message, now)
 
-    monkeypatch.setattr(Dispatcher, "on_answer", lie)
+    patch_cores.setattr(Dispatcher, "on_answer", lie)
 
 
 def violations(scenario, seeds=EACH):

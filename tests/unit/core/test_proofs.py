@@ -167,8 +167,8 @@ class TestCaller:
         reply.extension = pack_field(Field.PROOF, proof)
         assert checker().flaw_of(call, reply)
 
-    def test_knows_no_more_workers_than_it_may(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(proofs, "WORKERS_MAX", 1)
+    def test_knows_no_more_workers_than_it_may(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr(proofs, "WORKERS_MAX", 1)
         checks, call = checker(), call_of()
         for name in ("worker", NODE, "worker"):
             assert checks.flaw_of(call, proved(call, name=name)) == ""
