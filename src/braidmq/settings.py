@@ -53,8 +53,8 @@ class Settings:
 
     authenticate_replies: Literal["never", "always"] = "never"
     """Whether a reply counts only if its worker has proved it, so that a broker in an attacker's hands cannot forge or
-    change one. `always` costs about 10 us of each call of 8 KiB and 300 bytes, and refuses workers that are too old
-    to prove anything. Workers always answer with a proof when they are asked."""
+    change one. `always` costs caller and worker about 10 us each for a call of 4 KiB, and 300 bytes more on the wire;
+    it refuses workers that are too old to prove anything. Workers always answer with a proof when they are asked."""
 
     backoff_s: float = _knob(0.1, 0.001, 60)
     """First pause before a request returns to brokers that all refused it. It doubles with each such round, with
