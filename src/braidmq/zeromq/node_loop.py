@@ -336,8 +336,8 @@ class NodeLoop:
         """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
         if self._dealers.get(dealer.name) is not dealer:
             return
-        if dealer.overflown:
-            self._fail(dealer, Failure.TOO_SLOW)
+        if dealer.overflown or dealer.flooded:
+            self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:
