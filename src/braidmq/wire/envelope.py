@@ -147,6 +147,8 @@ class Field(IntEnum):
     """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
     AVOID = 3
     """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
+    PROOF = 4
+    """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
 
 
 INSTANCE_BYTES: Final = 8

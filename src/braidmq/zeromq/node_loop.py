@@ -29,7 +29,7 @@ from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX
-from braidmq.zeromq.trusted import address_of, verifier
+from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
@@ -111,6 +111,7 @@ class NodeLoop:
             secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
+            keyring=keyring_of(identity),
         )
 
     @property
@@ -338,8 +339,8 @@ class NodeLoop:
         """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
         if self._dealers.get(dealer.name) is not dealer:
             return
-        if dealer.overflown:
-            self._fail(dealer, Failure.TOO_SLOW)
+        if dealer.overflown or dealer.flooded:
+            self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:
