@@ -578,6 +578,8 @@ class Dispatcher:
                     self._events.add(WARNING, text)
                 return
             self._catalogue.withdraw(session, name)
+            if not ready.credit:
+                return
         if not self._grant(session, name, ready.credit, now):
             self.counters["postponed"] += 1
             if not session.warned:
