@@ -601,7 +601,7 @@ class Dispatcher:
         others = account.granted - slot.credit + account.assigned - slot.outstanding
         credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
         self.announce = self.announce or bool(slot.credit) != bool(credit)
-        service.granting += bool(credit) - bool(slot.credit)
+        service.granting += int(credit > 0) - int(slot.credit > 0)
         account.granted += credit - slot.credit
         slot.credit = credit
         slot.full = False
