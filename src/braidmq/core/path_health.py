@@ -234,7 +234,7 @@ class PathHealth:
         self.alert = any(link.health.probation for link in self._links.links.values())
 
     def _note_wait(self, link: Link, now: float) -> None:
-        """Let the age of the oldest call count as latency, if nothing has come since it was sent: it takes that at least.
+        """Let the age of the oldest call count as latency, if no reply has come since it was sent.
 
         Without that a path would be the cheaper the longer nothing is heard.
         """
