@@ -493,8 +493,10 @@ class ClientCore:
 
     def _judge(self, call: Call, path: Link, reason: int, now: float) -> None:
         """Let a refusal count against its path, if it is one that another path might not have made."""
-        if reason == Reason.NO_WORKER and call.service not in path.services:
-            return  # it had said so before
+        if path.state is not LinkState.UP:
+            return  # it has said that it drains
+        if reason == Reason.NO_WORKER and not self._health.contradicts(path, call.service, now):
+            return
         if reason == Reason.EXPIRED and call.deadline - now <= EARLY_S:
             return
         if self._choice.has_another(call):
