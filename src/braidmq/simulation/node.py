@@ -17,6 +17,7 @@ from braidmq.simulation.payload import answer_to, key_of, key_of_answer, payload
 from braidmq.simulation.process import Process
 from braidmq.simulation.registry import address_of, principal_of, verify
 from braidmq.simulation.sizes import sizes_of_node
+from braidmq.wire.bundle import split
 from braidmq.wire.envelope import Flag
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class NodeProcess(Process):
         self._rng = net.world.chance(f"core of {name}")
         self._work_rng = net.world.chance(f"work of {name}")
         self.dealers = Dealers(
-            self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(name),
+            self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
         self._calls: dict[bytes, record.Call] = {}
@@ -194,7 +195,10 @@ class NodeProcess(Process):
                 for _, frame in self.dealers.last_frames(name):
                     core.on_frame(name, frame, now)
                 self._fail(name, failure, now)
+        message_s = self._net.plan.message_s
         for name, frame in self.dealers.frames(all_of_it=all_of_it):
+            if message_s:
+                self.spend(len(split(frame)[0]) * message_s)
             core.on_frame(name, frame, now)
             core.validate_state()
 
@@ -274,7 +278,9 @@ class NodeProcess(Process):
             return
         request, rng, world = job.request, self._work_rng, self.world
         client, broker, network = request.sender.decode("ascii", "replace"), job.link.name, self._net.network
-        came_at = world.record.came_at(request.id, broker, request.retry_count)
+        came_at = world.now  # who lies keeps no record
+        if broker in self._net.brokers:
+            came_at = world.record.came_at(request.id, broker, request.retry_count)
         task.execution = record.Execution(
             key_of(request.payload),
             self.name,

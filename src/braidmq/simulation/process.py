@@ -20,6 +20,7 @@ class Process(ABC):
         life: counts its starts.
         stopping: since when it drains, on its own clock; None while it does not.
         due_at: when something is due, as its last turn has said.
+        busy_until: until when its last turn takes, in the world's time.
     """
 
     def __init__(self, world: World, name: str, *, clock_rate: float = 1.0) -> None:
@@ -30,6 +31,7 @@ class Process(ABC):
         self.life = 0
         self.stopping: float | None = None
         self.due_at = float("-inf")
+        self.busy_until = 0.0
         self._clock_rate = clock_rate
         self._clock_offset = world.chance(f"clock of {name}").uniform(0.0, 1e6)
         self._errands: list[Callable[[], None]] = []
@@ -55,6 +57,7 @@ class Process(ABC):
         self.paused = False
         self.stopping = None
         self.due_at = float("-inf")
+        self.busy_until = self.world.now
         self.life += 1
         self._errands = []
         self._timer_at = float("inf")
@@ -98,6 +101,10 @@ class Process(ABC):
         self.world.record.outages.append(outage)
         return outage
 
+    def spend(self, seconds: float) -> None:
+        """Let its turn take so much longer: the next one begins after that."""
+        self.busy_until = max(self.busy_until, self.world.now) + seconds
+
     # -- its own time
 
     def later(self, delay_s: float, errand: Callable[[], None]) -> None:
@@ -120,6 +127,10 @@ class Process(ABC):
     def _run(self) -> None:
         self._waking = False
         if not self.up or self.paused:
+            return
+        if self.world.now < self.busy_until:
+            self._waking = True
+            self.world.at(self.busy_until, self._run)
             return
         errands, self._errands = self._errands, []
         for errand in errands:

@@ -11,6 +11,7 @@ from braidmq.simulation.checkers import (
     deadlines_kept,
     duplicates_flagged,
     ends_once,
+    fair_share,
     flawless,
     given_up,
     losses_told,
@@ -51,6 +52,7 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "deadlines": deadlines_kept.check,
     "answers ready": answers_arrive.check,
     "own stalls": own_stalls.check,
+    "fair share": fair_share.check,
 }
 """All checkers, by the rule that their violations name."""
 

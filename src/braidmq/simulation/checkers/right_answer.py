@@ -14,7 +14,7 @@ def _at_callers(record: Record) -> list[Violation]:
     found, executions = [], record.executions_by_key()
     for call in record.calls:
         for when, reply in call.ends:
-            if not isinstance(reply, Reply):
+            if not isinstance(reply, Reply) or reply.broker in record.liars:
                 continue
             if reply.key != call.key:
                 found.append(Violation("I2", f"{call.key} was answered with {reply.key or 'rubbish'}", when, call.id))

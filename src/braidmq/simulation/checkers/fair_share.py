@@ -1,0 +1,52 @@
+"""A hostile member takes nothing from the others but its share: honest calls to honest workers end well, and in time."""
+
+from typing import Final
+
+from braidmq.simulation.checkers.violation import Violation
+from braidmq.simulation.record import Call, Record, Reply
+from braidmq.wire.envelope import REJECT, REQUEST
+
+SLOW_S: Final = 1.0
+"""What a call takes at most."""
+
+FEW: Final = 1
+"""How many calls may fail or be slow whatever their share is: one of so many may always be the one that is unlucky."""
+
+
+def check(record: Record) -> list[Violation]:
+    """Return that too many calls failed, or took too long; only where nothing but a hostile member is wrong."""
+    if not record.fair_until_s:
+        return []
+    taken = _taken(record)
+    judged = [
+        call
+        for call in record.calls
+        if record.fair_from_s <= call.started <= record.fair_until_s and call.id not in taken and call.ends
+    ]
+    failed = [call for call in judged if not isinstance(call.outcome, Reply)]
+    slow = [call for call in judged if call not in failed and call.ends[0][0] - call.started > SLOW_S]
+    return [
+        Violation("fair share", f"{len(found)} of {len(judged)} calls {what}: {_told(found[0])}", found[0].started)
+        for what, found in (("failed", failed), ("were slow", slow))
+        if len(found) > max(FEW, record.errors_share * len(judged))
+    ]
+
+
+def _taken(record: Record) -> set[bytes]:
+    """Return the requests that a hostile worker has, or had without refusing them: it may do with them what it likes."""
+    asked: set[tuple[str, int]] = set()
+    ids: dict[tuple[str, int], bytes] = {}
+    for each in record.passages:
+        if each.peer not in record.hostile:
+            continue
+        if each.way == "out" and each.command == REQUEST:
+            asked.add((each.broker, each.tag))
+            ids[each.broker, each.tag] = each.id
+        elif each.way == "in" and each.command == REJECT:
+            asked.discard((each.broker, each.tag))
+    return {ids[each] for each in asked}
+
+
+def _told(call: Call) -> str:
+    when, end = call.ends[0]
+    return f"{call.key} after {when - call.started:.3f} s: {getattr(end, 'kind', 'a reply')} {getattr(end, 'text', '')}"
