@@ -48,6 +48,7 @@ class BrokerProcess(Process):
         )  # fmt: skip
         self._states: dict[str, str] = {}
         self._version = -1
+        self._unchecked = 0
 
     # -- what happens to it
 
@@ -126,7 +127,7 @@ class BrokerProcess(Process):
         self.spend(len(messages) * self._net.plan.message_s)
         self.world.record.passages.extend(passages(messages, self.world.now, self.name, "in", peer))
         self.core.on_frame(route, principal, frame, now)
-        self.core.validate_state()
+        self._check(len(messages))
 
     def _on_timer(self, now: float) -> None:
         """Let time pass for the core, and note whom it has given up for their silence."""
@@ -189,10 +190,18 @@ class BrokerProcess(Process):
             self.core.on_unsent(route, unsent, now)
             self.core.on_disconnect(route, now)
 
+    def _check(self, messages: int) -> None:
+        """Let the core check itself: after each frame and turn, or as often as it has handled as much as it holds."""
+        core = self.core
+        self._unchecked += messages
+        if self._unchecked >= (len(core.dispatcher.services) + sum(each.in_flight for each in core.accounts)) // 8:
+            self._unchecked = 0
+            core.validate_state()
+
     def _note(self) -> None:
         """Let the core check itself, and note how much it holds and whom it takes for dead."""
         core, world = self.core, self.world
-        core.validate_state()
+        self._check(1)
         for what, value, bound in sizes_of_broker(core):
             world.record.size(self.name, what, value, bound)
         membership = core.peering.membership

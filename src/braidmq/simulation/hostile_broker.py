@@ -42,8 +42,11 @@ EVERY_S: Final = 0.05
 SEEN: Final = 50
 """Requests that it remembers."""
 
-AHEAD: Final = 100
-"""How many ids after one that it has seen it takes for the next ones."""
+AHEAD: Final = 60
+"""How far from an id that it has seen it looks for the next ones."""
+
+AT_ONCE: Final = 10
+"""Requests that it makes up at once for one worker."""
 
 MANNERS: Final = ("refuse", "busy", "deny", "lose", "dawdle", "hush", "forge", "honest")
 """What it does with requests that come to it; one of these in each seed."""
@@ -51,7 +54,6 @@ MANNERS: Final = ("refuse", "busy", "deny", "lose", "dawdle", "hush", "forge", "
 HABITS_MAX: Final = 3
 """Further things that it does in one seed."""
 
-_REQUEST_ID: Final = slice(20, 36)
 _WELCOME = int(Command.WELCOME)
 
 
@@ -81,14 +83,17 @@ class HostileBroker(BrokerProcess):
             self.misdirect, self.boast, self.slander, self.flap,
         )  # fmt: skip
         self._habits = self.rng.sample(all_habits, self.rng.randint(1, HABITS_MAX))
-        self._asking = words.Asking(self.name, self.rng)
+        self._asking = words.Asking(self.name, self.rng, lambda: self.clock)
         self._seen: deque[tuple[bytes, bytes, bytes]] = deque(maxlen=SEEN)
         self._count = 0
 
+    def __str__(self) -> str:
+        habits = ", ".join(each.__name__ for each in self._habits)
+        return f"{self.name}: {habits}; {self.manner} {self.welcome}"
+
     def _begin(self) -> None:
         super()._begin()
-        habits = ", ".join(each.__name__ for each in self._habits)
-        self.world.trace.note(self.world.now, f"{self.name}: {self.manner}, {self.welcome}, {habits}")
+        self.world.trace.note(self.world.now, str(self))
         self.later(0.5, self._misbehave)
 
     def _note(self) -> None:
@@ -175,8 +180,8 @@ class HostileBroker(BrokerProcess):
         if not self._seen or not self._is_workers(route):
             return
         client, id_, service = self.rng.choice(self._seen)
-        count, first = int.from_bytes(id_[8:]), self.rng.randrange(2)
-        ids = [id_[:8] + ((count + ahead) % 2**64).to_bytes(8) for ahead in range(first, first + AHEAD)]
+        first = int.from_bytes(id_[8:]) + self.rng.choice((0, 1, self.rng.randrange(AHEAD)))
+        ids = [id_[:8] + ((first + ahead) % 2**64).to_bytes(8) for ahead in range(AT_ONCE)]
         self._say(route, *(self._forged(client, each, service) for each in ids))
 
     def overload(self, route: bytes) -> None:
@@ -184,7 +189,7 @@ class HostileBroker(BrokerProcess):
         if self._is_workers(route):
             services = list(self.core.sessions[route].slots)
             client = self.rng.choice(self._net.plan.clients).encode()
-            ids = [self.rng.randbytes(16) for _ in range(words.TINY // 2)]
+            ids = [self.rng.randbytes(16) for _ in range(2 * AT_ONCE)]
             self._say(route, *(self._forged(client, each, self.rng.choice(services)) for each in ids))
 
     def revoke(self, route: bytes) -> None:
@@ -246,10 +251,4 @@ class HostileBroker(BrokerProcess):
         return session is not None and bool(session.slots)
 
     def _forged(self, client: bytes, id_: bytes, service: bytes) -> bytes:
-        self._count += 1
-        return encode(
-            Envelope(
-                REQUEST, id_, tag=1_000_000 + self._count, service=service, sender=client, time_ms=5_000, working_ms=100,
-                payload=self._asking.payload(),
-            )
-        )  # fmt: skip
+        return self._asking.request(service.decode("ascii", "replace"), id_=id_, sender=client, time_ms=5_000)

@@ -43,7 +43,7 @@ class HostileNode(Process):
         super().__init__(net.world, name)
         self.net = net
         self.rng = net.world.chance(f"habits of {name}")
-        self.asking = words.Asking(name, self.rng)
+        self.asking = words.Asking(name, self.rng, lambda: self.clock)
         self.deaf: set[Dealers] = set()
         self._hands = [
             Dealers(
@@ -53,6 +53,9 @@ class HostileNode(Process):
             for number in range(connections)
         ]  # fmt: skip
         self._habits: Sequence[Habit] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(each.__name__ for each in self._habits)}"
 
     def kill(self) -> None:
         """End at once."""
@@ -67,7 +70,7 @@ class HostileNode(Process):
     def _begin(self) -> None:
         habits = self.habits()
         self._habits = self.rng.sample(habits, min(len(habits), self.rng.randint(1, HABITS_MAX)))
-        self.world.trace.note(self.world.now, f"{self.name}: {', '.join(each.__name__ for each in self._habits)}")
+        self.world.trace.note(self.world.now, str(self))
         for hand in self._hands:
             for broker in self.net.brokers:
                 self.connect(hand, broker)

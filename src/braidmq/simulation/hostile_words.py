@@ -4,7 +4,7 @@ Everything here is drawn from a generator that is handed in, so that a seed deci
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from braidmq.simulation.payload import payload_of
@@ -15,7 +15,7 @@ from braidmq.wire.limits import BUNDLE_BYTES
 DAY_MS: Final = 86_400_000
 """The longest deadline that a request may have."""
 
-TINY: Final = 100
+TINY: Final = 200
 """Messages in a frame that is to be work: in a simulated net each of them takes as long as some twenty in a real one."""
 
 ROWS: Final = 400
@@ -79,11 +79,13 @@ class Asking:
     Args:
         name: of the member whose requests they are.
         rng: for its ids.
+        clock: returns its time, without which its requests would seem to be old.
     """
 
-    def __init__(self, name: str, rng: random.Random) -> None:
+    def __init__(self, name: str, rng: random.Random, clock: Callable[[], float]) -> None:
         self._name = name
         self._rng = rng
+        self._clock = clock
         self._count = 0
 
     def payload(self, size_bytes: int = 0) -> bytes:
@@ -91,23 +93,21 @@ class Asking:
         self._count += 1
         return payload_of(f"{self._name}:{self._count}", size_bytes)
 
-    def request(self, service: str, *, time_ms: int = 2_000, size_bytes: int = 0) -> bytes:
-        """Return a request with a new id and a new tag."""
+    def request(
+        self, service: str, *, id_: bytes = b"", sender: bytes = b"", time_ms: int = 2_000, size_bytes: int = 0
+    ) -> bytes:
+        """Return a request with a new tag and, unless one is given, a new id."""
         payload = self.payload(size_bytes)
-        id_ = bytes((self._rng.randrange(128),)) + self._rng.randbytes(15)
+        id_ = id_ or bytes((self._rng.randrange(128),)) + self._rng.randbytes(15)
+        sent_ms = int(self._clock() * 1000) & UINT32
         return encode(
             Envelope(
-                REQUEST,
-                id_,
-                tag=self._count & UINT32,
-                service=service.encode(),
-                time_ms=time_ms,
-                working_ms=100,
-                payload=payload,
+                REQUEST, id_, sent_ms=sent_ms, tag=self._count, service=service.encode(), sender=sender,
+                time_ms=time_ms, working_ms=100, payload=payload,
             )
-        )
+        )  # fmt: skip
 
     def request_and_cancel(self, service: str) -> bytes:
         """Return a request with the news that nobody waits for it."""
         request = self.request(service, time_ms=DAY_MS)
-        return request + encode(Envelope(CANCEL, request[20:36], tag=self._count & UINT32))
+        return request + encode(Envelope(CANCEL, request[20:36], tag=self._count))

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 CHURN: Final = 50
 """Services that it offers in one frame."""
 
+DAWDLES_S: Final = 3.0
+"""How long it says of one request that it is at it."""
+
 TWICE_S: Final = 0.3
 """How long after an answer it sends it again, at most."""
 
@@ -56,6 +59,9 @@ class HostileWorker(HostileNode):
         self._tags: dict[tuple[Dealers, str], list[Envelope]] = {}
         self._ran: set[bytes] = set()
         self._offered = 0
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.manner} {self._code}"
 
     def habits(self) -> Sequence[Habit]:
         """Return all that it may do besides."""
@@ -84,7 +90,7 @@ class HostileWorker(HostileNode):
             failure = control.encode_failure(ServiceError("REFUSED", "\x1b[31mno\n"), 1_000)
             self._answer(hand, broker, request, REPLY, code=int(Outcome.ERROR), payload=failure)
         elif self.manner == "dawdle":
-            self._dawdle(hand, broker, request)
+            self._dawdle(hand, broker, request, came_at + DAWDLES_S)
         elif self.manner == "repeat":
             self._note(request, came_at)
             answer = answer_to(request.payload)
@@ -93,10 +99,11 @@ class HostileWorker(HostileNode):
             again_s = self.rng.uniform(0.0, TWICE_S)
             self.later(again_s, lambda: self._answer(hand, broker, request, REPLY, payload=b"re:nothing"))
 
-    def _dawdle(self, hand: Dealers, broker: str, request: Envelope) -> None:
-        """Say that it is at it, for ever."""
-        self._answer(hand, broker, request, WORKING, code=int(Progress.RUNNING))
-        self.later(0.1, lambda: self._dawdle(hand, broker, request))
+    def _dawdle(self, hand: Dealers, broker: str, request: Envelope, until: float) -> None:
+        """Say that it is at it, for longer than anybody waits."""
+        if self.world.now < until:
+            self._answer(hand, broker, request, WORKING, code=int(Progress.RUNNING))
+            self.later(0.1, lambda: self._dawdle(hand, broker, request, until))
 
     def _answer(
         self, hand: Dealers, broker: str, request: Envelope, command: int, *, code: int = 0, payload: bytes = b""

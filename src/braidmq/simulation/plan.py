@@ -223,7 +223,7 @@ def _infiltrated(plan: Plan, scenario: str) -> Plan:
 def _besieged(plan: Plan, hostile: Hostile) -> Plan:
     """Return a plan in which the honest members have all that they need, if a hostile one does not take it."""
     rng = random.Random(f"siege of {plan.seed}")  # noqa: S311 - a run must be repeatable
-    services = ("s0", "s1")
+    services, clients = ("s0", "s1"), {name: dict[str, int]() for name in ("c0", "c1", "c2")}
     return replace(
         plan,
         settings=Settings.test(
@@ -242,11 +242,11 @@ def _besieged(plan: Plan, hostile: Hostile) -> Plan:
             transport_timeout_s=3.0,
         ),
         brokers=("b0", "b1") if hostile == "broker" else ("b0", "b1", "b2"),
-        nodes={"w0": {"s0": 4}, "w1": {"s0": 4}, "w2": {"s1": 4}, "w3": {"s1": 4}, "c0": {}, "c1": {}, "c2": {}},
-        clients=("c0", "c1", "c2"),
+        nodes={**{name: {"s0": 2} for name in ("w0", "w1")}, **{name: {"s1": 2} for name in ("w2", "w3")}, **clients},
+        clients=tuple(clients),
         services=services,
-        calls=200,
-        burst=2,
+        calls=300,
+        burst=30,
         timeouts_s=(2.0,),
         attempts=(3,),
         payload_bytes=(0, 200),

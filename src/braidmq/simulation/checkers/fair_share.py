@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from braidmq.simulation.checkers.answered_once import FINAL
 from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Call, Record, Reply
 from braidmq.wire.envelope import REJECT, REQUEST
@@ -34,17 +35,19 @@ def check(record: Record) -> list[Violation]:
 
 def _taken(record: Record) -> set[bytes]:
     """Return the requests that a hostile worker has, or had without refusing them: it may do with them what it likes."""
-    asked: set[tuple[str, int]] = set()
-    ids: dict[tuple[str, int], bytes] = {}
+    taken: set[bytes] = set()
+    waiting: set[tuple[str, int, bytes]] = set()
     for each in record.passages:
+        asked = (each.broker, each.tag, each.id)
         if each.peer not in record.hostile:
             continue
         if each.way == "out" and each.command == REQUEST:
-            asked.add((each.broker, each.tag))
-            ids[each.broker, each.tag] = each.id
-        elif each.way == "in" and each.command == REJECT:
-            asked.discard((each.broker, each.tag))
-    return {ids[each] for each in asked}
+            waiting.add(asked)
+        elif asked in waiting and each.way == "in" and each.command in FINAL:
+            waiting.discard(asked)
+            if each.command != REJECT:
+                taken.add(each.id)
+    return taken | {id_ for _, _, id_ in waiting}
 
 
 def _told(call: Call) -> str:
