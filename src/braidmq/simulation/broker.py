@@ -202,6 +202,7 @@ class BrokerProcess(Process):
         """Let the core check itself, and note how much it holds and whom it takes for dead."""
         core, world = self.core, self.world
         self._check(1)
+        world.record.faults[self.name] = max(core.counters.get("faults", 0), world.record.faults.get(self.name, 0))
         for what, value, bound in sizes_of_broker(core):
             world.record.size(self.name, what, value, bound)
         membership = core.peering.membership

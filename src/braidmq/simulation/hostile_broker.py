@@ -163,7 +163,14 @@ class HostileBroker(BrokerProcess):
             self.later(0.1, lambda: self._dawdle(route, request, until))
 
     def _answer(
-        self, route: bytes, request: Envelope, command: int, *, code: int = 0, sender: bytes = b"xb", payload: bytes = b""
+        self,
+        route: bytes,
+        request: Envelope,
+        command: int,
+        *,
+        code: int = 0,
+        sender: bytes = b"xb",
+        payload: bytes = b"",
     ) -> None:
         self._say(
             route, encode(Envelope(command, request.id, tag=request.tag, sender=sender, code=code, payload=payload))
@@ -213,7 +220,8 @@ class HostileBroker(BrokerProcess):
     def mislead(self, route: bytes) -> None:
         """Tell of services that nobody has, or of none."""
         names = [*self._net.plan.services, *(f"no/{number}" for number in range(words.ROWS))]
-        self._say(route, words.said(control.Services(self.rng.choice((names, names[: len(self._net.plan.services)], [])))))
+        lists: tuple[list[str], ...] = (names, names[: len(self._net.plan.services)], [])
+        self._say(route, words.said(control.Services(self.rng.choice(lists))))
 
     def misdirect(self, route: bytes) -> None:
         """Tell of brokers that do not exist, or that none of the others does."""
@@ -226,14 +234,16 @@ class HostileBroker(BrokerProcess):
         self._count += 1
         services = [gossip.ServiceAbout(f"no/{number}", 1, UINT32) for number in range(words.ROWS)]
         name = self.rng.choice([self.name, *self._net.brokers])
-        about = gossip.About(name, 1_000_000 + self._count, nodes=UINT32, queued=UINT32, settled=True, services=services)
+        about = gossip.About(
+            name, 1_000_000 + self._count, nodes=UINT32, queued=UINT32, settled=True, services=services
+        )
         self._say(route, words.said(about))
 
     def slander(self, route: bytes) -> None:
         """Say of others that they are dead, and of brokers that do not exist that they are there."""
         about = self.rng.choice(list(self._net.brokers))
         incarnation = self.rng.choice((0, 1, 3, 1_000, 2**53))
-        state = self.rng.choice(("suspect", "leaving", "dead"))
+        state: gossip.State = self.rng.choice(("suspect", "leaving", "dead"))
         row = gossip.Rumor(about, incarnation, state, self.rng.choice((self.name, about)))
         stranger = gossip.Rumor(f"no{self.rng.randrange(100)}", 1, "alive", "", b"not a certificate")
         self._say(route, words.said(self.rng.choice((gossip.Gossip([row, stranger]), gossip.Sync([row, stranger])))))

@@ -95,7 +95,9 @@ class HostileClient(HostileNode):
         """Say what only brokers say, at length."""
         rows = [gossip.Rumor(f"b{number}", 1, "dead") for number in range(words.ROWS)]
         services = [gossip.ServiceAbout(f"s{number}", 1, 1) for number in range(words.ROWS)]
-        hand.send(broker, [words.said(self.rng.choice((gossip.Sync(rows), gossip.About(broker, 1, services=services))))])
+        hand.send(
+            broker, [words.said(self.rng.choice((gossip.Sync(rows), gossip.About(broker, 1, services=services))))]
+        )
 
     def ignore(self, hand: Dealers, broker: str) -> None:
         """Ask for much over a connection, and never read it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from braidmq.simulation import hostile_words as words
@@ -84,7 +85,7 @@ class HostileNode(Process):
                     self.greet(hand, broker)
                 else:
                     hand.close(broker)
-                    self.later(self.rng.uniform(0.0, RETURNS_S), lambda hand=hand, broker=broker: self.connect(hand, broker))  # type: ignore[misc]  # noqa: E501
+                    self.later(self.rng.uniform(0.0, RETURNS_S), partial(self.connect, hand, broker))
             if hand not in self.deaf:
                 for broker, frame in hand.frames():
                     for message in split(frame)[0]:

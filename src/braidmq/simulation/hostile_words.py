@@ -16,7 +16,10 @@ DAY_MS: Final = 86_400_000
 """The longest deadline that a request may have."""
 
 TINY: Final = 200
-"""Messages in a frame that is to be work: in a simulated net each of them takes as long as some twenty in a real one."""
+"""Messages in a frame that is to be work: see what a message costs in plan.py."""
+
+NAMED_SHARE: Final = 0.2
+"""The share of these frames that hold requests for services that nobody has."""
 
 ROWS: Final = 400
 """Rows in a message that is to be large."""
@@ -60,17 +63,16 @@ def garbage(rng: random.Random) -> bytes:
 
 def tiny(rng: random.Random, call: "Asking") -> bytes:
     """Return a frame of many messages of one kind that say nothing, or are refused."""
-    heartbeat = control.encode_control(control.Heartbeat(), 0)
-    draw = rng.randrange(5)
-    if draw == 0:
-        return heartbeat * TINY
-    if draw == 1:
-        return control.encode_control(control.Goodbye("noted"), 0) * TINY
-    if draw == 2:  # noqa: PLR2004 - one of the kinds
-        return control.encode_control(control.Ready("denied", 1), 0) * TINY
-    if draw == 3:  # noqa: PLR2004 - the same
-        return control.encode_control(gossip.Seek("nobody-has-it"), 0) * TINY
-    return bundle(call.request(f"nobody/{rng.randrange(1_000_000)}") for _ in range(TINY // 2))
+    if rng.random() < NAMED_SHARE:
+        return bundle(call.request(f"no/{rng.randrange(1_000_000)}") for _ in range(TINY // 2))
+    return TINY * rng.choice(
+        (
+            said(control.Heartbeat()),
+            said(control.Goodbye("noted")),
+            said(control.Ready("denied", 1)),
+            said(gossip.Seek("denied")),
+        )
+    )
 
 
 class Asking:

@@ -65,7 +65,16 @@ class HostileWorker(HostileNode):
 
     def habits(self) -> Sequence[Habit]:
         """Return all that it may do besides."""
-        return (self.idle, self.idle, self.babble, self.blurt, self.reconnect, self.churn, self.forge, self.mutter, self.withdraw)
+        return (
+            self.idle,
+            self.babble,
+            self.blurt,
+            self.reconnect,
+            self.churn,
+            self.forge,
+            self.mutter,
+            self.withdraw,
+        )
 
     def greet(self, hand: Dealers, broker: str) -> None:
         """Offer everything, with all the credit that there is."""

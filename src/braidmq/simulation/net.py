@@ -287,7 +287,9 @@ class Net:
         if not node.is_at_work:
             return False
         links = node.core.links.links
-        connected = [link for link in links.values() if link.wanted and link.name in self.brokers and link.name != self.buried]
+        connected = [
+            link for link in links.values() if link.wanted and link.name in self.brokers and link.name != self.buried
+        ]
         if any(broker.name not in links for broker in self._expected) or any(
             link.state is not LinkState.UP for link in connected
         ):

@@ -50,8 +50,8 @@ _HOSTILE_SHARE: Final = 0.25
 """The share of the seeds with an intruder in which another member is hostile, too."""
 
 _MESSAGE_S: Final = 0.0005
-"""What each message costs a process that is besieged: some twenty times what a real one takes, so that some hundreds are
-a flood."""
+"""What each message costs a process that is besieged: some twenty times what it costs a real one, so that some hundreds
+are a flood."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
 """Scenarios that no caller may notice."""
@@ -215,9 +215,7 @@ def _infiltrated(plan: Plan, scenario: str) -> Plan:
     rng = random.Random(f"enemy of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
     if not plan.intruder or rng.random() >= _HOSTILE_SHARE:
         return plan
-    return replace(
-        plan, hostile=rng.choice(("client", "worker", "broker")), hostile_connections=rng.choice((1, 3, 20))
-    )
+    return replace(plan, hostile=rng.choice(("client", "worker", "broker")), hostile_connections=rng.choice((1, 3, 20)))
 
 
 def _besieged(plan: Plan, hostile: Hostile) -> Plan:

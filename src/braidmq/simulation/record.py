@@ -194,6 +194,7 @@ class Record(msgspec.Struct):
         fair_from_s: from when on honest calls must end well although somebody is hostile; what began before may not.
         fair_until_s: until when that is asked; 0 where something else may keep calls from ending well.
         errors_share: how many of them may fail all the same.
+        faults: how often each process had to contain an error of its own while it took something in.
         leftovers: at the end: what a process still held after everything had ended.
     """
 
@@ -215,6 +216,7 @@ class Record(msgspec.Struct):
     fair_from_s: float = 0.0
     fair_until_s: float = 0.0
     errors_share: float = 0.0
+    faults: dict[str, int] = {}
     partings: list[Parting] = []
     breaches: list[End] = []
     calls: list[Call] = []

@@ -1,4 +1,4 @@
-"""A hostile member takes nothing from the others but its share: honest calls to honest workers end well, and in time."""
+"""A hostile member takes no more from the others than its share: honest calls to honest workers end well, in time."""
 
 from typing import Final
 
@@ -34,7 +34,10 @@ def check(record: Record) -> list[Violation]:
 
 
 def _taken(record: Record) -> set[bytes]:
-    """Return the requests that a hostile worker has, or had without refusing them: it may do with them what it likes."""
+    """Return the requests that a hostile worker has, or had without refusing them: it may do with them what it likes.
+
+    What it refuses is to go to another worker instead.
+    """
     taken: set[bytes] = set()
     waiting: set[tuple[str, int, bytes]] = set()
     for each in record.passages:
