@@ -95,6 +95,7 @@ class Dispatcher:
         self.elsewhere: frozenset[bytes] | None = None
         self.silent: list[Session] = []
         self._released = False
+        self._failed: list[tuple[Session, Exception]] = []
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
@@ -109,6 +110,11 @@ class Dispatcher:
         if self.settle_at is None:
             return due
         return self.settle_at if due is None else min(due, self.settle_at)
+
+    def take_failed(self) -> list[tuple[Session, Exception]]:
+        """Return the clients of which a request could not be looked after, each with the error; and forget them."""
+        failed, self._failed = self._failed, []
+        return failed
 
     def available(self) -> list[str]:
         """Return the services that have a worker here now, in alphabetical order."""
@@ -164,7 +170,12 @@ class Dispatcher:
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
         for exchange in self._timers.take_due(now):
-            self._on_due(exchange, now)
+            client = exchange.client
+            try:
+                self._on_due(exchange, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                if client is not None:
+                    self._failed.append((client, error))
         if self.settle_at is not None and now >= self.settle_at:
             self.settle_at = None
             for service in list(self.services.values()):

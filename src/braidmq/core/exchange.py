@@ -5,6 +5,7 @@ from typing import Final
 
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.fair_queue import FairQueue
+from braidmq.core.intake import Inlet
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
@@ -31,10 +32,11 @@ _OPEN: Final = SessionState.OPEN
 class Account:
     """What one key holds at this broker, over all its connections."""
 
-    __slots__ = ("in_flight", "principal", "queued_bytes", "sessions")
+    __slots__ = ("in_flight", "inlet", "principal", "queued_bytes", "sessions")
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
+        self.inlet: Inlet[Session] = Inlet()
         self.sessions = 0
         self.in_flight = 0
         self.queued_bytes = 0

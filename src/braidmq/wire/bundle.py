@@ -16,24 +16,36 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
     A malformed message ends its bundle: what stands before it is returned, the rest is dropped. Only a single
     message may exceed BUNDLE_BYTES, which also bounds how many messages one frame can hold.
     """
+    messages, _, intact = split_some(frame, 0, len(frame))
+    return messages, intact
+
+
+def split_some(frame: bytes, at: int, most: int) -> tuple[list[bytes], int, bool]:
+    """Return the next messages in `frame` from `at` on, where the one behind them begins, and whether all is well.
+
+    At most `most` of them, at least 1. What is returned as the next beginning is the frame's size at its end, and also
+    where it is malformed.
+    """
     size = len(frame)
     if size < _COMMON_BYTES:
-        return [], False
+        return [], size, False
     unpack_from = _LENGTH.unpack_from
-    if unpack_from(frame)[0] == size:
-        return [frame], True
+    if at == 0 and unpack_from(frame)[0] == size:
+        return [frame], size, True
     messages: list[bytes] = []
     if size > BUNDLE_BYTES:
-        return messages, False
-    at, last = 0, size - _COMMON_BYTES
+        return messages, size, False
+    last = size - _COMMON_BYTES
     while at <= last:
         length: int = unpack_from(frame, at)[0]
         end = at + length
         if end > size or length < _COMMON_BYTES:
-            return messages, False
+            return messages, size, False
         messages.append(frame[at:end])
         at = end
-    return messages, at == size
+        if len(messages) == most and at < size:
+            return messages, at, True
+    return messages, size, at == size
 
 
 def join(messages: list[bytes]) -> list[tuple[bytes, int]]:
