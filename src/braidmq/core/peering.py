@@ -110,6 +110,11 @@ class PeeringCore:
         return frozenset(each.name.encode() for about in self.abouts.values() for each in about.services)
 
     @property
+    def handled(self) -> int:
+        """How many messages have been handled that came over this broker's own connections."""
+        return self._intake.handled
+
+    @property
     def version(self) -> int:
         """Grows with every change of what `peers`, `offers` and `has_settled` return."""
         return self._version + self.membership.version + self._links.known_version

@@ -39,7 +39,7 @@ class BrokerProcess(Process):
         self.registry = net.registry.copy()
         settings = net.plan.settings
         self.routes = Routes(
-            self, net.network, lambda key: self.registry.member(key) is not None,
+            self, net.network, self._admits,
             outbox_bytes_max=settings.outbox_bytes_max,
         )  # fmt: skip
         self.dealers = Dealers(
@@ -90,17 +90,20 @@ class BrokerProcess(Process):
             raise ProtocolError(f"{address.name} is not registered")
         return address
 
+    def _admits(self, principal: str) -> bool:
+        return self.registry.member(principal) is not None and not self.core.barred_s(principal, self.clock)
+
     def _drain(self, now: float) -> None:
         self.core.drain(now)
 
     def _turn(self, now: float) -> float:
         core, peering = self.core, self.core.peering
+        handled = core.handled
         for route, principal, frame in self.routes.frames():
             self._take_in(route, principal, frame, now)
         for name, failure in self.dealers.news():
             self._on_news(name, failure, now)
         for name, frame in self.dealers.frames():
-            self.spend(len(split(frame)[0]) * self._net.plan.message_s)
             peering.on_frame(name, frame, now)
             peering.validate_state()
         self._send(now)
@@ -112,6 +115,7 @@ class BrokerProcess(Process):
         self.routes.flush()
         self._act(now)
         self._note()
+        self.spend((core.handled - handled) * self._net.plan.message_s)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)
             self._act(now)
@@ -124,7 +128,6 @@ class BrokerProcess(Process):
     def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
         """Take in a frame from a member."""
         messages, peer = split(frame)[0], self._net.name_of(principal)
-        self.spend(len(messages) * self._net.plan.message_s)
         self.world.record.passages.extend(passages(messages, self.world.now, self.name, "in", peer))
         self.core.on_frame(route, principal, frame, now)
         self._check(len(messages))
@@ -150,6 +153,8 @@ class BrokerProcess(Process):
 
     def _act(self, now: float) -> None:
         core, peering = self.core, self.core.peering
+        for route in core.take_cuts():
+            self.routes.cut(route)
         while actions := peering.take_actions():
             for action in actions:
                 self._perform(action, now)

@@ -15,7 +15,7 @@ from braidmq.wire.limits import BUNDLE_BYTES
 DAY_MS: Final = 86_400_000
 """The longest deadline that a request may have."""
 
-TINY: Final = 200
+TINY: Final = 500
 """Messages in a frame that is to be work: see what a message costs in plan.py."""
 
 NAMED_SHARE: Final = 0.2

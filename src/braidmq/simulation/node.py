@@ -17,7 +17,6 @@ from braidmq.simulation.payload import answer_to, key_of, key_of_answer, payload
 from braidmq.simulation.process import Process
 from braidmq.simulation.registry import address_of, principal_of, verify
 from braidmq.simulation.sizes import sizes_of_node
-from braidmq.wire.bundle import split
 from braidmq.wire.envelope import Flag
 
 if TYPE_CHECKING:
@@ -160,6 +159,7 @@ class NodeProcess(Process):
 
     def _turn(self, now: float) -> float:
         core = self.core
+        handled = core.handled
         self._read(now)
         self.dealers.flush()
         self._hand_out()
@@ -177,6 +177,7 @@ class NodeProcess(Process):
             self._fail(name, Failure.TOO_SLOW, now)
         for event in core.take_events():
             self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+        self.spend((core.handled - handled) * self._net.plan.message_s)
         core.validate_state()
         for what, value, bound in sizes_of_node(core, self._net.plan.settings):
             self.world.record.size(self.name, what, value, bound)
@@ -195,10 +196,7 @@ class NodeProcess(Process):
                 for _, frame in self.dealers.last_frames(name):
                     core.on_frame(name, frame, now)
                 self._fail(name, failure, now)
-        message_s = self._net.plan.message_s
         for name, frame in self.dealers.frames(all_of_it=all_of_it):
-            if message_s:
-                self.spend(len(split(frame)[0]) * message_s)
             core.on_frame(name, frame, now)
             core.validate_state()
 

@@ -49,8 +49,8 @@ HOSTILE: Final[dict[str, Hostile]] = {
 _HOSTILE_SHARE: Final = 0.25
 """The share of the seeds with an intruder in which another member is hostile, too."""
 
-_MESSAGE_S: Final = 0.0005
-"""What each message costs a process that is besieged: some twenty times what it costs a real one, so that some hundreds
+_MESSAGE_S: Final = 0.00015
+"""What each message costs a process that is besieged: some five times what it costs a real one, so that some thousands
 are a flood."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
