@@ -8,6 +8,7 @@ import traceback
 from typing import Final
 
 from braidmq.core.events import ERROR, EventLog
+from braidmq.wire.envelope import COMMON
 
 PLACES_MAX: Final = 100
 """Places of the source whose errors are told; further ones are only counted."""
@@ -46,4 +47,4 @@ class Containment:
 
 def shape_of(message: bytes) -> str:
     """Return what a message looks like, without its contents."""
-    return f"command {message[5]} in {len(message)} bytes, head {message[:12].hex()}"
+    return f"{len(message)} bytes that begin with {message[: COMMON.size].hex()}"

@@ -23,6 +23,9 @@ from braidmq.wire.gossip import RUMORS_MAX, About
 REVIEW_S: Final = 1.0
 """How often brokers that nobody lists any more are looked for."""
 
+FAULT_PAUSE_S: Final = 1.0
+"""How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
+
 
 class PeeringCore:
     """See the module.
@@ -44,6 +47,7 @@ class PeeringCore:
         self.containment = Containment(self._links.events)
         self._intake: Intake[Link] = Intake()
         self._inlets: dict[Link, Inlet[Link]] = {}
+        self._paused_until = 0.0
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
         self._heard: dict[str, float] = {}
@@ -73,7 +77,7 @@ class PeeringCore:
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        due = min(self._links.next_deadline(), self.membership.next_deadline())
+        due = max(self._paused_until, min(self._links.next_deadline(), self.membership.next_deadline()))
         return due if self._intake.since is None else min(due, self._intake.since)
 
     def peers(self) -> list[control.Peer]:
@@ -208,10 +212,13 @@ class PeeringCore:
         """Take in that time has passed."""
         if self._intake.since is not None:
             self._read_on(now)
+        if now < self._paused_until:
+            return
         try:
             self._on_time(now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self.containment.note(error, "a look at the other brokers failed")
+            self._paused_until = now + FAULT_PAUSE_S
 
     def _on_time(self, now: float) -> None:
         self._links.on_timer(now)
