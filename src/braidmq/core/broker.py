@@ -109,7 +109,8 @@ class BrokerCore:
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
-                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins", "barred", "faults",
+                "unmatched", "denied", "returned", "postponed", "working_dropped", "sessions", "sessions_dead",
+                "sessions_refused", "twins", "barred", "faults",
             ),
             0,
         )  # fmt: skip
@@ -592,7 +593,7 @@ class BrokerCore:
             self.counters["twins"] = 0
         self.counters["faults"] = self._containment.count
         self._try(self._watch_sessions, now)
-        self._try(self.dispatcher.forget_kept, now)
+        self._try(self.dispatcher.on_tick, now)
         if self._observers:
             self._try(self._answer_observers, now)
         self._try(self._pass_answers, now)

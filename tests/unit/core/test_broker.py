@@ -500,6 +500,6 @@ class TestDeadlines:
 
     def test_timer_is_due_for_a_request_that_runs_out_before_the_next_tick(self) -> None:
         rig = Rig()
-        rig.worker(credit=0)
+        rig.full_worker()
         rig.client().request(time_ms=20)
         assert rig.core.next_deadline() <= rig.now + 0.031
