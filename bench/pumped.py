@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Final
 
 from braidmq.core.broker import BrokerCore
+from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import BrokerAddress
 from braidmq.core.node import NodeCore
@@ -183,6 +184,7 @@ class Pumped:
             SETTINGS,
             random.Random(name),
             self._verify,
+            secret=name.encode().ljust(SECRET_BYTES),
             software=_SOFTWARE,
             now=self._now,
         )

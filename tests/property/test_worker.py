@@ -21,6 +21,10 @@ names = st.sampled_from(NAMES)
 picks = st.integers(0, 1_000)
 
 
+Request = tuple[bytes, int, bytes]
+"""Who asks, the number, and the service."""
+
+
 @dataclass
 class Copy:
     """One REQUEST that a broker has sent to the worker."""
@@ -28,7 +32,7 @@ class Copy:
     broker: Broker
     epoch: int
     tag: int
-    key: tuple[bytes, int]
+    key: Request
     answers: int = 0
     superseded: bool = False
     cancelled: bool = False
@@ -38,8 +42,8 @@ class Copy:
         return self.broker.connected and self.broker.link.open and self.broker.link.epoch == self.epoch
 
 
-def key_of(job: Job) -> tuple[bytes, int]:
-    return job.request.sender, int.from_bytes(job.request.id)
+def key_of(job: Job) -> Request:
+    return job.request.sender, int.from_bytes(job.request.id), job.service.name
 
 
 def tags_of(job: Job) -> set[tuple[str, int]]:
@@ -54,8 +58,8 @@ class WorkerMachine(RuleBasedStateMachine):
         self.settings = Settings(dedup_bytes_max=bytes_max, dedup_s=dedup_s, payload_bytes_max=1024)
         self.rig = NodeRig(*NAMES, settings=self.settings, serves={"echo": concurrency, "other": 1})
         self.copies: dict[tuple[str, int], Copy] = {}
-        self.ended: dict[tuple[bytes, int], float] = {}
-        self.under_way: dict[tuple[bytes, int], Job] = {}
+        self.ended: dict[Request, float] = {}
+        self.under_way: dict[Request, Job] = {}
         self.handed_out: list[Job] = []
         self.seen = self.stops_seen = 0
 
@@ -77,7 +81,7 @@ class WorkerMachine(RuleBasedStateMachine):
         for sender, number in keys:
             if broker.link.open:
                 tag = broker._tag + 1
-                self.copies[name, tag] = Copy(broker, broker.link.epoch, tag, (sender, number))
+                self.copies[name, tag] = Copy(broker, broker.link.epoch, tag, (sender, number, service))
                 broker.ask(
                     number, sender=sender, service=service, time_ms=time_ms, sent_at=self.rig.now - age_s,
                     working_ms=working_ms, payload=sender,
@@ -91,7 +95,7 @@ class WorkerMachine(RuleBasedStateMachine):
     )
     def cancel(self, pick: int, wrong: str, how: int) -> None:
         copy = list(self.copies.values())[-8:][pick % min(8, len(self.copies))]
-        sender, number = copy.key
+        sender, number, _service = copy.key
         broker, tag = copy.broker, copy.tag
         if wrong == "tag":
             tag += 1_000

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from braidmq.core.events import WARNING
+from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
@@ -310,7 +311,8 @@ class NodeRig:
         member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
         self.settings = settings or Settings()
-        self.core = NodeCore(member, self.settings, random.Random(seed), verify, software="rig", now=self.now)
+        rng, secret = random.Random(seed), random.Random(~seed).randbytes(SECRET_BYTES)
+        self.core = NodeCore(member, self.settings, rng, verify, secret=secret, software="rig", now=self.now)
         self.client = self.core.client
         self.worker = self.core.worker
         self.results: dict[bytes, Reply | BraidError] = {}

@@ -153,6 +153,8 @@ class Attempts:
             call.waited = True
             sent_ms = int(now * 1000) & UINT32
             self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))
+        else:
+            call.waited = True  # whatever it means, it is no time on the way
 
     def on_loss(self, call: Call, had_s: float, now: float) -> None:
         """The worker of the current attempt is gone, which had it for a time, and may have begun it."""
@@ -167,6 +169,12 @@ class Attempts:
         if path.heard_at < call.heard_at:
             self._links.suspect(path, now)
         self._passage.on_silence(path, len(call.payload), call.sent_at)
+        self.leave(call)
+
+    def leave(self, call: Call) -> None:
+        """Let the current attempt of a call be an earlier one: it may still be answered."""
+        path = call.path
+        assert path is not None
         self.end(call)
         call.earlier.append((path, call.epoch, call.tag))
         del call.earlier[:-ATTEMPTS_MAX]

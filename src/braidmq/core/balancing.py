@@ -386,13 +386,14 @@ class Costly(Protocol):
 
     in_flight: int
     ewma: PeakEwma
+    price: float
 
 
 P = TypeVar("P", bound=Costly)
 
 
 def cheaper_of_two(paths: list[P], rng: random.Random, now: float) -> P:
-    """Return the cheaper of two random `paths` (at least one): power of two choices on latency x in flight."""
+    """Return the cheaper of two random `paths` (at least one): power of two choices on latency x in flight x price."""
     count = len(paths)
     if count == 1:
         return paths[0]
@@ -401,6 +402,6 @@ def cheaper_of_two(paths: list[P], rng: random.Random, now: float) -> P:
     if second >= first:
         second += 1
     a, b = paths[first], paths[second]
-    if a.ewma.estimate(now) * (a.in_flight + 1) <= b.ewma.estimate(now) * (b.in_flight + 1):
+    if a.ewma.estimate(now) * (a.in_flight + 1) * a.price <= b.ewma.estimate(now) * (b.in_flight + 1) * b.price:
         return a
     return b

@@ -31,7 +31,7 @@ class Call:
         earlier: attempts before the current one that may still be answered.
         worker: the worker that has said that it runs this request, and `instance` the process of it.
         running: whether it has said so of the current attempt.
-        waited: whether its broker has said that it waits.
+        waited: whether its broker has said that it waits, or something unknown.
         silent: the worker that was given an attempt and has said nothing, as its name behind its process.
         held_until: when the next attempt may be sent, unless the current one runs (patience.py).
         hold_s: for how long the next attempt is held back since the current one was sent. Within half of it that one
@@ -44,6 +44,7 @@ class Call:
         flagged: whether an attempt may have been run.
         failed_over: whether the free first failover was used.
         owes: whether the next attempt waits until the budget allows it.
+        verdict_of: the path over which it was told that it is refused for good; a second one has to say so, too.
         rejection: why the last attempt was rejected, if it was.
     """
 
@@ -80,6 +81,7 @@ class Call:
         "tried",
         "unsent",
         "untold",
+        "verdict_of",
         "via",
         "waited",
         "waits",
@@ -131,6 +133,7 @@ class Call:
         self.careful_until = 0.0
         self.risky = False
         self.untold: Attempt | None = None
+        self.verdict_of: Link | None = None
         self.tried: list[Link] = []
         self.earlier: list[Attempt] = []
         self.timer = 0

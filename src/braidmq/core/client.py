@@ -11,12 +11,14 @@ from braidmq.core import arguments, endings
 from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
+from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PAUSE_S
 from braidmq.core.path_choice import PathChoice
+from braidmq.core.path_health import MUTE_S
 from braidmq.core.places import Places
-from braidmq.core.retry import RetryBudget, full_jitter
+from braidmq.core.retry import Reroutes, RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.core.worker_wait import WorkerWait
 from braidmq.errors import (
@@ -56,11 +58,19 @@ SEEK_PAUSE_S: Final = 0.05
 AWAITED_S: Final = 1.0
 """How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
 
+REVIEW_S: Final = 0.1
+"""How often it is looked which paths leave calls unanswered: a fraction of the least time after which one does."""
+
+EARLY_S: Final = 0.05
+"""A broker that rejects a call as expired with more time left than this is wrong: clocks do not differ by so much in the
+time of a call."""
+
 _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
 _NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
+_FOR_GOOD: Final = (Reason.DENIED, Reason.TOO_LARGE)
 
 
 class Reach(Protocol):
@@ -77,7 +87,15 @@ class ClientCore:
     """See the module."""
 
     def __init__(
-        self, settings: Settings, rng: random.Random, links: Links, reach: Reach, *, member: Member, now: float
+        self,
+        settings: Settings,
+        rng: random.Random,
+        links: Links,
+        reach: Reach,
+        *,
+        member: Member,
+        secret: bytes,
+        now: float,
     ) -> None:
         self._settings = settings
         self._own_name = member.name
@@ -85,8 +103,8 @@ class ClientCore:
         self._rng = rng
         self._links = links
         self._budget = RetryBudget(settings, now)
-        self._prefix = (rng.getrandbits(63)).to_bytes(8)
-        self._number = 0
+        self._reroutes = Reroutes()
+        self._ids = Ids(secret)
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
         self._own = Places(settings)
@@ -95,7 +113,9 @@ class ClientCore:
         self._parked: dict[Call, None] = {}
         self._awaiting: dict[Call, None] = {}
         self._wait = WorkerWait(settings, member)
-        self._choice = PathChoice(settings, rng, links)
+        self._choice = PathChoice(settings, rng, links, now)
+        self._health = self._choice.health
+        self._review_at = now + REVIEW_S
         self._passage = self._choice.passage
         self._attempts = Attempts(settings, links, self._passage)
         self._timers: Timers[Call] = Timers()
@@ -168,7 +188,7 @@ class ClientCore:
 
         Raises:
             ConfigError: an argument is wrong.
-            PayloadTooLarge: the payload exceeds this node's limit or that of a broker.
+            PayloadTooLarge: the payload exceeds this node's limit, or that of every broker as far as is known.
             Overloaded: too many calls wait already.
         """
         sent = payload if type(payload) is bytes else arguments.payload_of(payload)
@@ -192,9 +212,8 @@ class ClientCore:
         admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
-        self._number += 1
         call = Call(
-            self._prefix + self._number.to_bytes(8),
+            self._ids.next(),
             name,
             sent,
             extension,
@@ -266,6 +285,8 @@ class ClientCore:
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
         elif answer.command == LOST:
+            if self._choice.has_another(call):
+                self._health.on_lost(link, now)
             self._attempts.on_loss(call, answer.time_ms / 1000.0, now)
             self._on_unknown(call, now, free=bool(call.worker))
 
@@ -302,9 +323,15 @@ class ClientCore:
         for call in self._calls.values():
             if call.stage is Stage.SENT:
                 call.heard_at = min(now, call.heard_at + stalled_s)
+        self._review_at = now + MUTE_S  # nor is it a sign of paths that answer nothing
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed. What has come before must have been taken in."""
+        if now >= self._review_at:
+            self._review_at = now + REVIEW_S
+            for call in self._health.review(now):
+                self._attempts.leave(call)
+                self._on_unknown(call, now, free=bool(call.worker))
         for call in self._timers.take_due(now):
             if call.id not in self._calls:
                 continue  # it ended when another one gave it a place
@@ -339,6 +366,7 @@ class ClientCore:
         assert len({call.tag for call in sent}) == len(sent)
         self._timers.validate_state({call: call.timer for call in calls.values()})
         self._budget.validate_state()
+        self._reroutes.validate_state()
         for id_, call in calls.items():
             assert call.id == id_
             self._validate_call(call)
@@ -370,6 +398,8 @@ class ClientCore:
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
             self._attempts.on_reply(call, link, now)
+        self._health.on_reply(call, link, now, current=current)
+        self._reroutes.on_reply(retried=call.sends > 1)
         if call.earlier:
             self._attempts.call_back(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
@@ -401,21 +431,24 @@ class ClientCore:
         path = call.path
         assert path is not None
         self._attempts.end(call)
-        if call.rejection is None or answer.code != Reason.NO_WORKER:
+        self._judge(call, path, answer.code, now)
+        for_good = answer.code in _FOR_GOOD
+        if call.rejection is None or not (for_good or answer.code == Reason.NO_WORKER):
             call.rejection = answer.code
-        if answer.code == Reason.DENIED:
-            self._fail(call, endings.denied(call), now)
-            return
-        if answer.code == Reason.TOO_LARGE:
-            self._fail(call, endings.too_large(call, path.name), now)
-            return
+        untried = self._choice.untried(call)
+        if for_good:
+            if call.verdict_of not in (None, path) or self._is_last_word(call, path, answer.code):
+                refused = endings.denied(call) if answer.code == Reason.DENIED else endings.too_large(call, path.name)
+                self._fail(call, refused, now)
+                return
+            call.verdict_of = path
         if answer.code in _NOBODY_THERE and self._wait.waits(call):
             call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
         if call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
-        elif not self._is_free(call, answer.code) and not self._budget.spend(now):
+        elif not self._may_go_on(call, answer.code, untried, now):
             self._listen_or_fail(call, now, "the retry budget is spent")
-        elif self._choice.untried(call):
+        elif untried:
             self._try_send(call, now)
         else:
             settings = self._settings
@@ -424,17 +457,38 @@ class ClientCore:
             call.tried.clear()
             self._pause(call, max(pause_s, min(answer.time_ms / 1000.0, settings.backoff_s_max)), now)
 
-    def _is_free(self, call: Call, reason: int) -> bool:
-        """Whether a rejected call may move on without the budget: it goes where there are workers, so nothing grows.
+    def _judge(self, call: Call, path: Link, reason: int, now: float) -> None:
+        """Let a refusal count against its path, if it is one that another path might not have made."""
+        if reason == Reason.NO_WORKER and call.service not in path.services:
+            return  # it had said so before
+        if reason == Reason.EXPIRED and call.deadline - now <= EARLY_S:
+            return
+        if self._choice.has_another(call):
+            self._health.on_refused(path, now)
 
-        When a broker loses its workers at once, the calls that it has come back at once, more than any budget covers.
+    def _is_last_word(self, call: Call, path: Link, reason: int) -> bool:
+        """Whether nobody else can be asked, or this node's own certificate says, too, that it may not make the call."""
+        return not self._choice.others(call, path) or (reason == Reason.DENIED and not self._wait.may_call(call))
+
+    def _may_go_on(self, call: Call, reason: int, untried: list[Link], now: float) -> bool:
+        """Whether a rejected call may move on; take what it costs.
+
+        It is free where nothing grows by it: where it goes where there are workers (when a broker loses its workers at
+        once, the calls that it has come back at once, more than any budget covers), and for a second opinion.
         """
-        if reason == Reason.NO_WORKER:
-            untried = self._choice.untried(call)
-            return self._wait.waits(call) or any(call.service in link.services for link in untried)
-        return reason == Reason.DRAINING
+        if reason == Reason.DRAINING or (reason in _FOR_GOOD and untried):
+            return True
+        if reason == Reason.NO_WORKER and (
+            self._wait.waits(call) or any(call.service in link.services for link in untried)
+        ):
+            return True
+        return (bool(untried) and self._reroutes.spend()) or self._budget.spend(now)
 
     def _on_silence(self, call: Call, now: float) -> None:
+        path = call.path
+        assert path is not None
+        if self._choice.has_another(call):
+            self._health.on_unanswered(path, now)
         self._attempts.on_silence(call, now)
         if call.failed_over:
             call.worker = b""
@@ -508,7 +562,9 @@ class ClientCore:
             return
         path = choice.choose(call, candidates, now) if candidates else None
         if path is not None and len(call.payload) > path.payload_bytes_max:
-            self._fail(call, endings.too_large(call, path.name), now)
+            self._fail(call, endings.too_large(call, path.name), now)  # it names this one
+        elif path is None and len(call.payload) > self._links.payload_bytes_max:
+            self._fail(call, endings.too_large(call, "any broker"), now)
         elif path is not None:
             self._attempts.begin(call, path, now)
             if call.timer:
@@ -561,6 +617,8 @@ class ClientCore:
             diagnosis=self._links.diagnosis(call.via),
             in_flight_max=self._settings.in_flight_max,
         )
+        if call.path is not None and self._choice.has_another(call):
+            self._health.on_unanswered(call.path, now)
         self._attempts.call_back(call, now)
         self._fail(call, error, now)
 

@@ -61,6 +61,10 @@ def exhausted(call: Call, why: str) -> RequestError:
         return NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
     if call.rejection in (Reason.BUSY, Reason.DRAINING):
         return Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
+    if call.rejection == Reason.DENIED:
+        return denied(call)
+    if call.rejection == Reason.TOO_LARGE:
+        return too_large(call, call.tried[-1].name)
     if call.rejection == Reason.EXPIRED:
         return DeadlineExceeded(f"{service}: the request expired on its way")
     return AttemptsExhausted(f"{service} {_LOST}; {'no worker is left' if call.rejection == Reason.NO_WORKER else why}")

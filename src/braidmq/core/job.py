@@ -16,6 +16,11 @@ RUNS_PER_PLACE: Final = 2
 handlers may hang before the service has fewer places; more than that keep theirs."""
 
 
+NEWS_S: Final = 1.0
+"""For how long at least a request may come by an earlier grant, when less is granted now: news, and requests, may have to
+wait in full pipes."""
+
+
 class Arrival:
     """One copy of a request: the session it came through and its tag there.
 
@@ -114,6 +119,44 @@ class Job:
         return any(not each.cancelled and not each.superseded and each.open for each in self.arrivals)
 
 
+class Grant:
+    """The credit that one broker was told for a service.
+
+    Attributes:
+        epoch: the session that it was told in; 0 if it is to be told again.
+        share: how many requests it may have here.
+        most: the largest share lately. Requests that were sent by an earlier share may still be on their way.
+    """
+
+    __slots__ = ("_before", "_high", "_turned_at", "epoch", "share")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.share = 0
+        self._high = 0
+        self._before = 0
+        self._turned_at = 0.0
+
+    @property
+    def most(self) -> int:
+        """See the class."""
+        return self._high if self._high > self._before else self._before
+
+    def tell(self, epoch: int, share: int, now: float) -> None:
+        """Take in that a share is told now."""
+        self.turn(now)
+        self.epoch = epoch
+        self.share = share
+        self._high = max(self._high, share)
+
+    def turn(self, now: float) -> None:
+        """Forget what is too old."""
+        if now - self._turned_at >= NEWS_S:
+            self._before = self._high if now - self._turned_at < 2.0 * NEWS_S else self.share
+            self._high = self.share
+            self._turned_at = now
+
+
 class Offered:
     """A service of this node.
 
@@ -125,7 +168,7 @@ class Offered:
         queue: requests that wait for a place, for a moment.
         held: how many requests each broker has here.
         backlog: how many more each broker wished to send.
-        granted: the credit that each broker was told, with the session that it was told in.
+        granted: the credit that each broker was told.
         turned_away: the brokers whose last request found no place, in the order of that.
     """
 
@@ -142,13 +185,31 @@ class Offered:
         self.queue: OrderedDict[Job, None] = OrderedDict()
         self.held: dict[str, int] = {}
         self.backlog: dict[str, int] = {}
-        self.granted: dict[str, tuple[int, int]] = {}
+        self.granted: dict[str, Grant] = {}
         self.turned_away: dict[str, None] = {}
 
     @property
     def strays_max(self) -> int:
         """How many handlers may lose their places and go on."""
         return (RUNS_PER_PLACE - 1) * self.concurrency
+
+    def grant(self, link: Link, share: int, now: float) -> bool:
+        """Take in a broker's share; return whether it has to be told."""
+        grant = self.granted.get(link.name)
+        if grant is None:
+            grant = self.granted[link.name] = Grant()
+        elif grant.epoch == link.epoch and grant.share == share:
+            return False
+        grant.tell(link.epoch, share, now)
+        return True
+
+    def exceeds_grant(self, link: Link, now: float) -> bool:
+        """Whether one more request of a broker would be more than it was granted lately."""
+        grant = self.granted.get(link.name)
+        if grant is None:
+            return True
+        grant.turn(now)
+        return self.held.get(link.name, 0) >= grant.most
 
     def note_run(self, seconds: float) -> None:
         """Learn from a request that has run for a time."""

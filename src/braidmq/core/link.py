@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import Any, Final
 
 from braidmq.core.balancing import PeakEwma
+from braidmq.core.health import FAIR_PRICE, Health
 from braidmq.core.staleness import Staleness
 
 
@@ -156,18 +157,22 @@ class Link:
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
+        health: what came of calls over this path, also in earlier sessions.
+        price: what its latency is multiplied with, to a client's choice (path_health.py).
         proven_bytes: the largest payload that the broker is known to have got in this session.
         risked: how many calls are on it whose payloads may make it deaf (passage.py).
         passed_at: when the newest attempt was sent that the broker is known to have.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
+        asked: the jobs that have come over this link in this session, by tag; owned by the worker.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
     """
 
     __slots__ = (
         "address",
+        "asked",
         "calls",
         "configured",
         "dropped",
@@ -175,6 +180,7 @@ class Link:
         "ewma",
         "failure",
         "failures",
+        "health",
         "heard_at",
         "heartbeat_at",
         "heartbeat_s",
@@ -189,6 +195,7 @@ class Link:
         "passed_at",
         "payload_bytes_max",
         "peers",
+        "price",
         "proven_bytes",
         "reached",
         "refusal",
@@ -245,11 +252,14 @@ class Link:
         self.staleness = Staleness()
         self.ewma = PeakEwma(now)
         self.journey = PeakEwma(now)
+        self.health = Health(now)
+        self.price = FAIR_PRICE
         self.passed_at = -math.inf
         self.proven_bytes = 0
         self.risked = 0
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
+        self.asked: dict[int, Any] = {}
         self.spoke = False
         self.warned = False
         self.noted = False

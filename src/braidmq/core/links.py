@@ -92,7 +92,7 @@ class Links:
         self._tick_at = now
         self._ticked_at = now
         self._rejected: set[bytes] = set()
-        self._limit = settings.payload_bytes_max
+        self._limit_max = self._limit_sure = settings.payload_bytes_max
         self._limit_version = 0
 
     # -- outputs
@@ -117,12 +117,20 @@ class Links:
 
     @property
     def payload_bytes_max(self) -> int:
-        """The smallest payload limit of the brokers that are up and of this member."""
+        """The largest payload that some broker takes, as far as is known, within this member's own limit.
+
+        What a broker has said in an earlier session counts, and one that may just be about to say it takes anything.
+        """
         if self._limit_version != self.version:
-            self._limit_version = self.version
-            limits = [link.payload_bytes_max for link in self.links.values() if link.open]
-            self._limit = min([self._settings.payload_bytes_max, *limits])
-        return self._limit
+            self._find_limits()
+        return self._limit_max
+
+    @property
+    def payload_bytes_sure(self) -> int:
+        """The largest payload that every broker takes to which there is a session, within this member's own limit."""
+        if self._limit_version != self.version:
+            self._find_limits()
+        return self._limit_sure
 
     @property
     def refused(self) -> bool:
@@ -372,6 +380,17 @@ class Links:
 
     # -- inner
 
+    def _find_limits(self) -> None:
+        self._limit_version = self.version
+        own, told, unknown = self._settings.payload_bytes_max, [], False
+        for link in self.links.values():
+            if link.epoch:
+                told.append(link.payload_bytes_max)
+            else:
+                unknown = unknown or (link.wanted and link.failure is None)
+        self._limit_max = own if unknown or not told else min(own, max(told))
+        self._limit_sure = min([own, *(link.payload_bytes_max for link in self.links.values() if link.open)])
+
     def _add_change(self, link: Link, change: Change) -> None:
         self.version += 1
         self._changes.append((link, change))
@@ -489,6 +508,7 @@ class Links:
             link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
             link.failures += 1
         link.unsent = self._outbox.drop(link.name)
+        link.asked.clear()
         level = DEBUG if not first else INFO if harmless else WARNING
         self.events.add(level, f"no connection to {link.name}: {link.problem or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import Event
+from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
@@ -36,6 +37,9 @@ from braidmq.wire.gossip import Paths
 class NodeCore:
     """See the module.
 
+    Args:
+        secret: random bytes that nobody else knows or can foresee (core/ids.py).
+
     Attributes:
         selection: which brokers it is connected to.
         client: begins and ends calls.
@@ -45,14 +49,22 @@ class NodeCore:
     """
 
     def __init__(
-        self, member: Member, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self,
+        member: Member,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        secret: bytes,
+        software: str,
+        now: float,
     ) -> None:
         name = member.name
-        instance = rng.getrandbits(8 * INSTANCE_BYTES).to_bytes(INSTANCE_BYTES)
+        instance = derived(secret, b"instance", INSTANCE_BYTES)
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
-        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now)
-        self.worker = WorkerCore(settings, self.links, now, instance=instance)
+        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, secret=secret, now=now)
+        self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance)
         self.reports: dict[str, control.Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()

@@ -8,6 +8,7 @@ from braidmq.core.call import Call
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PATIENCE, PATIENCE_SHARE, Passage
+from braidmq.core.path_health import PathHealth
 from braidmq.settings import Settings
 
 SETTLED_S: Final = 1.5
@@ -20,12 +21,14 @@ class PathChoice:
 
     Attributes:
         passage: what is known of paths that pass nothing on, and of payloads that stop them.
+        health: what came of calls over each path, and which are not to be used for that.
     """
 
-    __slots__ = ("_candidates", "_links", "_rng", "_settings", "_unserved", "_version", "passage")
+    __slots__ = ("_candidates", "_links", "_rng", "_settings", "_unserved", "_version", "health", "passage")
 
-    def __init__(self, settings: Settings, rng: random.Random, links: Links) -> None:
+    def __init__(self, settings: Settings, rng: random.Random, links: Links, now: float) -> None:
         self.passage = Passage(settings.dead_after_s)
+        self.health = PathHealth(links, settings.services_max, now)
         self._settings = settings
         self._rng = rng
         self._links = links
@@ -34,7 +37,10 @@ class PathChoice:
         self._version = 0
 
     def candidates(self, call: Call) -> list[Link]:
-        """Return the links that are up and whose brokers report a worker; if none does, all that are up."""
+        """Return the links that are up, take the payload and whose brokers report a worker.
+
+        If there is none, then all that are up and take the payload; but one that the call names in any case.
+        """
         if call.via is not None:
             link = self._links.links.get(call.via)
             return [link] if link is not None and link.state is LinkState.UP else []
@@ -42,7 +48,12 @@ class PathChoice:
             self._version = self._links.version
             self._forget()
         found = self._candidates.get(call.service)
-        return self._look_up(call.service) if found is None else found
+        if found is None:
+            found = self._look_up(call.service)
+        payload_bytes = len(call.payload)
+        if payload_bytes > self._links.payload_bytes_sure:
+            return _with_room(found, payload_bytes) or _with_room(self._up(), payload_bytes)
+        return found
 
     def lacks_worker(self, call: Call, candidates: list[Link]) -> bool:
         """Whether there are candidates, and none of their brokers reports a worker."""
@@ -51,10 +62,20 @@ class PathChoice:
         return bool(candidates) and call.service not in candidates[0].services
 
     def untried(self, call: Call) -> list[Link]:
-        """Return the candidates that a call has not been sent to; none if it may take one only."""
+        """Return the sound candidates that a call has not been sent to; none if it may take one only."""
         if call.via is not None:
             return []
-        return [link for link in self.candidates(call) if link not in call.tried]
+        return [link for link in self.health.sound(self.candidates(call)) if link not in call.tried]
+
+    def others(self, call: Call, path: Link) -> list[Link]:
+        """Return the sound candidates beside the path that a call has taken; none if it may take one only."""
+        if call.via is not None:
+            return []
+        return [link for link in self.health.sound(self.candidates(call)) if link is not path]
+
+    def has_another(self, call: Call) -> bool:
+        """Whether a call has more than one path that it could have taken."""
+        return call.via is None and len(self.candidates(call)) > 1
 
     def must_wait(self, call: Call, candidates: list[Link], now: float) -> bool:
         """Whether a call has to wait for a path that passes requests on, and is not made deaf by it."""
@@ -74,6 +95,11 @@ class PathChoice:
         """Return the best one of at least one candidate."""
         if self.passage.alert:
             candidates = self.passage.allowed(candidates, len(call.payload), now) or candidates
+        if self.health.alert and call.via is None:
+            probed = self.health.to_probe(call, candidates, now) if not call.sends else None
+            if probed is not None:
+                return probed
+            candidates = self.health.sound(candidates)
         if call.tried:
             candidates = [link for link in candidates if link not in call.tried] or candidates
         if call.worker:
@@ -85,9 +111,13 @@ class PathChoice:
         assert self._unserved <= self._candidates.keys()
         assert len(self._candidates) <= self._settings.services_max
         self.passage.validate_state(self._links.links.values())
+        self.health.validate_state()
+
+    def _up(self) -> list[Link]:
+        return [link for link in self._links.links.values() if link.state is LinkState.UP]
 
     def _look_up(self, service: bytes) -> list[Link]:
-        up = [link for link in self._links.links.values() if link.state is LinkState.UP]
+        up = self._up()
         if len(self._candidates) >= self._settings.services_max:
             self._forget()
         found = [link for link in up if service in link.services]
@@ -100,3 +130,8 @@ class PathChoice:
     def _forget(self) -> None:
         self._candidates.clear()
         self._unserved.clear()
+
+
+def _with_room(paths: list[Link], payload_bytes: int) -> list[Link]:
+    """Return those that take a payload."""
+    return [link for link in paths if payload_bytes <= link.payload_bytes_max]

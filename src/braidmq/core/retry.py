@@ -1,6 +1,7 @@
-"""What bounds retries: a budget per node, and pauses with full jitter."""
+"""What bounds retries: a budget per node, what success earns, and pauses with full jitter."""
 
 import random
+from typing import Final
 
 from braidmq.settings import Settings
 
@@ -37,6 +38,41 @@ class RetryBudget:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs."""
         assert 0.0 <= self._tokens <= self._max
+
+
+REROUTES_MAX: Final = 20.0
+"""Most tokens for reroutes: as many calls may be on their second way at once when a path begins to refuse them."""
+
+REROUTE_RATIO: Final = 0.1
+"""What a call earns that was answered by its first attempt."""
+
+
+class Reroutes:
+    """Tokens for a retry at a broker that has not refused the call yet, beside the budget.
+
+    A reroute spends one, and returns it if it is answered. So they cost nothing where one broker refuses what others
+    take, however much that is; and where all refuse, they are soon spent, and cannot multiply an overload.
+    """
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        self._tokens = 0.0
+
+    def on_reply(self, *, retried: bool) -> None:
+        """Earn for a call that was answered; more if it took more than one attempt."""
+        self._tokens = min(REROUTES_MAX, self._tokens + (1.0 if retried else REROUTE_RATIO))
+
+    def spend(self) -> bool:
+        """Spend a token and return True, or return False if none is left."""
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs."""
+        assert 0.0 <= self._tokens <= REROUTES_MAX
 
 
 def full_jitter(first_s: float, max_s: float, round_: int, rng: random.Random) -> float:

@@ -12,9 +12,10 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.credit import spread
-from braidmq.core.dedup import Key, ReplyCache, key_of
+from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.core.events import WARNING
-from braidmq.core.job import Arrival, Job, Offered
+from braidmq.core.ids import SECRET_BYTES, derived
+from braidmq.core.job import Arrival, Grant, Job, Offered
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.timers import Timers
@@ -26,6 +27,7 @@ from braidmq.wire.envelope import (
     LOST,
     REJECT,
     REPLY,
+    PREFIX_BYTES,
     UINT32,
     WORKING,
     Envelope,
@@ -85,10 +87,11 @@ class WorkerCore:
     """See the module.
 
     Args:
+        secret: random bytes that nobody else knows.
         instance: tells this process from others with the same key.
     """
 
-    def __init__(self, settings: Settings, links: Links, now: float, *, instance: bytes = b"") -> None:
+    def __init__(self, settings: Settings, links: Links, now: float, *, secret: bytes, instance: bytes) -> None:
         self.draining = False
         self.executed = 0
         self.duplicates = 0
@@ -97,6 +100,7 @@ class WorkerCore:
         self._services: dict[bytes, Offered] = {}
         self._jobs: dict[Key, Job] = {}
         self._strays: dict[Key, Job] = {}
+        self._keys = Keys(derived(secret, b"memory", SECRET_BYTES))
         self._cache = ReplyCache(settings)
         self._timers: Timers[Job] = Timers()
         self._starts: list[Job] = []
@@ -177,7 +181,7 @@ class WorkerCore:
         except ProtocolError as error:
             self._links.on_malformed(link, str(error))
             return
-        key = key_of(request.sender, request.id)
+        key = self._keys.key_of(request)
         job = self._jobs.get(key)
         if job is not None:
             self._join(job, request, Arrival(link, request), now)
@@ -203,11 +207,14 @@ class WorkerCore:
             self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
         elif deadline <= now:
             self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
+        elif service.exceeds_grant(link, now):
+            self._turn_away(service, arrival, request.id, now)
         elif service.running >= service.concurrency and not self._may_wait(service):
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
+            link.asked[request.tag] = job
             if service.running < service.concurrency:
                 due, stop_at = now + job.working_s, deadline + STOP_S
                 job.timer = self._timers.add(job, due if due < stop_at else stop_at)
@@ -223,8 +230,8 @@ class WorkerCore:
         except ProtocolError as error:
             self._links.on_malformed(link, str(error))
             return
-        job = self._jobs.get(key_of(cancel.sender, cancel.id))
-        if job is not None:
+        job = link.asked.get(cancel.tag)
+        if job is not None and job.request.id == cancel.id and job.request.sender == cancel.sender:
             self._withdraw(job, link, cancel.tag, cancel.code, now)
 
     def must_look(self, job: Job, now: float) -> bool:
@@ -279,7 +286,9 @@ class WorkerCore:
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.arrivals[0]
-            if first.open:
+            if len(reply) - PREFIX_BYTES > first.link.payload_bytes_max:
+                self._answer(LOST, 0, job.request.id, first, now)
+            elif first.open:
                 self._links.send(first.link, reply)
             for arrival in job.arrivals[1:]:
                 self._reply(reply, arrival, now)
@@ -332,8 +341,9 @@ class WorkerCore:
         assert set(self._starts) <= set(self._jobs.values())
         assert not self._strays.keys() & self._jobs.keys()
         assert not any(key in self._cache for key in self._strays)
+        assert {job for link in links.values() for job in link.asked.values()} <= set(self._jobs.values())
         for key, job in self._jobs.items():
-            assert job.key == key == key_of(job.request.sender, job.request.id)
+            assert job.key == key == self._keys.key_of(job.request)
             assert key not in self._cache
             assert job.service is self._services[job.request.service]
             assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
@@ -354,10 +364,11 @@ class WorkerCore:
 
     def _validate_credit(self, service: Offered) -> None:
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
-        epoch_and_share = [service.granted.get(link.name, (0, 0)) for link in up]
-        if not self.draining and all(told[0] == link.epoch for told, link in zip(epoch_and_share, up, strict=True)):
-            assert all(1 <= share <= service.concurrency for _, share in epoch_and_share)
-            total = sum(share for _, share in epoch_and_share)
+        told = [service.granted.get(link.name) or Grant() for link in up]
+        assert all(grant.share <= grant.most for grant in service.granted.values())
+        if not self.draining and all(grant.epoch == link.epoch for grant, link in zip(told, up, strict=True)):
+            assert all(1 <= grant.share <= service.concurrency for grant in told)
+            total = sum(grant.share for grant in told)
             assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
 
     # -- inner
@@ -380,7 +391,8 @@ class WorkerCore:
         invited = list(service.turned_away)[: 2 * (service.concurrency - service.running)]
         for name in invited:
             del service.turned_away[name]
-            service.granted.pop(name, None)
+            if name in service.granted:
+                service.granted[name].epoch = 0  # it is told again
         if service.turned_away:
             self._review_at = min(self._review_at, now + INVITE_S)
         self._grant_service(service, now)
@@ -411,6 +423,7 @@ class WorkerCore:
             self._answer(REJECT, Reason.BUSY, job.request.id, arrival, now)
             return
         job.arrivals.append(arrival)
+        arrival.link.asked[arrival.tag] = job
         if job.begun:
             self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
         else:  # an attempt that this one knows of may have run
@@ -497,11 +510,15 @@ class WorkerCore:
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
+        for arrival in job.arrivals:
+            asked = arrival.link.asked
+            if asked.get(arrival.tag) is job:  # a liar may have used the tag again
+                del asked[arrival.tag]
         self._timers.cancel(job, job.timer)
         job.service.held[job.link.name] -= 1
 
     def _make_reply(self, job: Job, outcome: bytes | ServiceError, now: float) -> bytes:
-        """Return the reply to the first copy of a request."""
+        """Return the reply to the first copy of a request. It fits the largest limit of the brokers at least."""
         code, payload = _RESULT, b""
         if isinstance(outcome, bytes):
             payload = outcome
@@ -520,7 +537,9 @@ class WorkerCore:
 
     def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
         """Answer another copy of a request."""
-        if arrival.open:
+        if len(reply) - PREFIX_BYTES > arrival.link.payload_bytes_max:
+            self._answer(LOST, 0, decode(reply).id, arrival, now)
+        elif arrival.open:
             sent_ms, count = int(now * 1000) & UINT32, arrival.retry_count
             self._links.send(arrival.link, readdressed(reply, tag=arrival.tag, retry_count=count, sent_ms=sent_ms))
 
@@ -559,7 +578,6 @@ class WorkerCore:
             service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
         )
         for link in up:
-            grant = (link.epoch, shares[link.name])
-            if service.granted.get(link.name) != grant:
-                service.granted[link.name] = grant
-                self._links.send_control(link, control.Ready(service.name.decode(), grant[1]), now)
+            share = shares[link.name]
+            if service.grant(link, share, now):
+                self._links.send_control(link, control.Ready(service.name.decode(), share), now)

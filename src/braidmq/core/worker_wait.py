@@ -35,7 +35,11 @@ class WorkerWait:
 
     def may_wait(self, call: Call) -> bool:
         """Whether a call waits for a worker instead of being sent; what it may not call a broker had better tell."""
-        return self.waits(call) and self._member.may_call(call.service.decode())
+        return self.waits(call) and self.may_call(call)
+
+    def may_call(self, call: Call) -> bool:
+        """Whether this node may make a call, by its own certificate."""
+        return self._member.may_call(call.service.decode())
 
     def goes_on(self, call: Call) -> bool:
         """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""

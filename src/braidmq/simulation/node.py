@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve
 from braidmq.core.node import NodeCore
@@ -148,7 +149,9 @@ class NodeProcess(Process):
         self._tasks = {}
         self._callers = {}
         member = net.registry.member(principal_of(self.name)) or Member(self.name, Role.NODE, calls=("*",))
-        self.core = NodeCore(member, net.plan.settings, self._rng, verify, software="simulation", now=now)
+        secret = self._rng.randbytes(SECRET_BYTES)
+        settings = net.plan.settings
+        self.core = NodeCore(member, settings, self._rng, verify, secret=secret, software="simulation", now=now)
         for service, concurrency in self.serves.items():
             self.core.worker.offer(service, concurrency)
         for broker in net.first_brokers(self.name):

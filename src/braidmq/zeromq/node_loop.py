@@ -10,11 +10,13 @@ import contextlib
 import contextvars
 import logging
 import random
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from braidmq import __version__
 from braidmq.clock import monotonic
+from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
@@ -106,6 +108,7 @@ class NodeLoop:
             settings,
             random.Random(random.SystemRandom().getrandbits(128)),  # noqa: S311 - seeded from the system's
             verifier(identity.authority_key, identity.net),
+            secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
         )

@@ -28,6 +28,7 @@ class Path:
         self.ewma = PeakEwma(0.0)
         self.ewma.latency_s = latency_s
         self.in_flight = in_flight
+        self.price = 1.0
 
 
 BOTH = pytest.mark.parametrize("kind", [LeastOutstanding, RoundRobin])

@@ -14,6 +14,7 @@ from braidmq.errors import (
     PayloadTooLarge,
     ServiceError,
 )
+from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import REPLY, Envelope, decode_headers
@@ -130,14 +131,53 @@ class TestArguments:
         assert not caught.value.maybe_executed
         rig.call(payload=bytes(2048))
 
-    def test_payload_above_the_smallest_brokers_limit_is_refused(self, make: Any) -> None:
+    def test_payload_above_one_brokers_limit_goes_over_another(self, make: Any) -> None:
         rig = make("a", "b", connect=False)
-        rig["b"].payload_bytes_max = 1500
+        rig["b"].payload_bytes_max = 0
         rig.advance(0.1)
-        with pytest.raises(PayloadTooLarge, match="limit of 1500"):
+        for _ in range(20):
             rig.call(payload=bytes(1501))
-        rig["b"].crash()
-        rig.call(payload=bytes(1501))
+        assert len(rig["a"].requests()) == 20
+        assert not rig["b"].requests()
+        rig.call(payload=b"")
+        assert rig.attempt()
+
+    def test_payload_above_every_brokers_limit_is_refused(self, make: Any) -> None:
+        rig = make("a", "b", connect=False)
+        rig["a"].payload_bytes_max, rig["b"].payload_bytes_max = 2000, 1500
+        rig.advance(0.1)
+        with pytest.raises(PayloadTooLarge, match="limit of 2000"):
+            rig.call(payload=bytes(2001))
+        rig.call(payload=bytes(2000))
+        assert rig["a"].request()
+
+    def test_payload_waits_for_the_broker_that_takes_it(self, make: Any) -> None:
+        rig = make("a", "b", connect=False)
+        rig["b"].payload_bytes_max = 0
+        rig.advance(0.1)
+        rig["a"].die()
+        id_ = rig.call(payload=bytes(100))
+        assert not rig.sent()
+        rig.advance(1.0)
+        broker, request = rig.attempt()
+        broker.reply(request)
+        assert broker is rig["a"]
+        assert isinstance(rig.results[id_], Reply)
+
+    def test_payload_that_no_broker_takes_any_more_is_refused(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].crash()
+        id_ = rig.call(payload=bytes(100))
+        rig["a"].refusal, rig["a"].payload_bytes_max = None, 10
+        rig.advance(1.0)
+        assert isinstance(rig.results[id_], PayloadTooLarge)
+
+    def test_pinned_call_is_refused_by_its_brokers_limit(self, make: Any) -> None:
+        rig = make("a", "b", connect=False)
+        rig["b"].payload_bytes_max = 10
+        rig.advance(0.1)
+        id_ = rig.call(payload=bytes(11), via="b")
+        assert isinstance(rig.results[id_], PayloadTooLarge)
 
 
 class TestAnswers:

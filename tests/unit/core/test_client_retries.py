@@ -121,20 +121,61 @@ class TestRejected:
             broker.reject(request, reason)
         error_of(rig, id_, kind, attempts=2, maybe_executed=False)
 
-    def test_denied_is_final(self, make: Any) -> None:
-        rig = make("a", "b")
-        id_ = rig.call()
-        broker, request = rig.attempt()
-        broker.reject(request, Reason.DENIED)
-        assert "--call" in str(error_of(rig, id_, AccessDenied, attempts=1, maybe_executed=False))
+    @pytest.mark.parametrize(
+        ("reason", "kind", "what"),
+        [(Reason.DENIED, AccessDenied, "--call"), (Reason.TOO_LARGE, PayloadTooLarge, "takes no payload")],
+    )
+    def test_what_a_broker_refuses_for_good_is_final_when_a_second_one_says_so(
+        self, make: Any, reason: Reason, kind: type[RequestError], what: str
+    ) -> None:
+        rig = make("a", "b", "c", settings=Settings(**UNPAID))
+        spend_budget(rig)
+        id_ = rig.call(attempts=5)
+        first, request = rig.attempt()
+        first.reject(request, reason)
+        second, request = rig.attempt()
+        assert second is not first
+        second.reject(request, reason)
+        assert what in str(error_of(rig, id_, kind, attempts=2, maybe_executed=False))
         assert not rig.sent()
 
-    def test_too_large_is_final(self, make: Any) -> None:
+    @pytest.mark.parametrize("reason", [Reason.DENIED, Reason.TOO_LARGE])
+    def test_what_one_broker_refuses_for_good_another_may_take(self, make: Any, reason: Reason) -> None:
         rig = make("a", "b")
         id_ = rig.call()
         broker, request = rig.attempt()
-        broker.reject(request, Reason.TOO_LARGE)
-        assert broker.name in str(error_of(rig, id_, PayloadTooLarge, attempts=1, maybe_executed=False))
+        broker.reject(request, reason)
+        broker, request = rig.attempt()
+        assert not flagged(request)
+        broker.reply(request)
+        assert reply_of(rig, id_).broker == broker.name
+
+    @pytest.mark.parametrize("options", [{"via": "a"}, {"attempts": 1}])
+    def test_what_is_refused_for_good_is_final_for_a_call_that_may_ask_one_broker(
+        self, make: Any, options: dict[str, Any]
+    ) -> None:
+        rig = make("a", "b")
+        id_ = rig.call(**options)
+        broker, request = rig.attempt()
+        broker.reject(request, Reason.DENIED)
+        error_of(rig, id_, AccessDenied, attempts=1, maybe_executed=False)
+
+    def test_denied_is_final_where_no_other_broker_is_up_or_the_certificate_says_so_too(self, make: Any) -> None:
+        for rig in (make("a"), make("a", "b", calls=("other",))):
+            id_ = rig.call()
+            broker, request = rig.attempt()
+            broker.reject(request, Reason.DENIED)
+            error_of(rig, id_, AccessDenied, attempts=1, maybe_executed=False)
+
+    def test_broker_that_says_the_same_again_is_no_second_opinion(self, make: Any) -> None:
+        rig = make("a", "b")
+        id_ = rig.call(attempts=6, timeout_s=20.0)
+        said = {"a": Reason.DENIED, "b": Reason.BUSY}
+        for _ in range(6):
+            broker, request = rig.attempt()
+            broker.reject(request, said[broker.name])
+            rig.advance(0.6)
+        error_of(rig, id_, Overloaded, attempts=6, maybe_executed=False)
 
     def test_no_worker_is_told_only_if_every_broker_says_so(self, make: Any) -> None:
         rig = make("a", "b")
@@ -373,9 +414,10 @@ class TestBudget:
         rig = make("a", "b", settings=Settings(**UNPAID))
         spend_budget(rig)
         id_ = rig.call()
-        broker, request = rig.attempt()
-        broker.reject(request, Reason.BUSY)
-        assert "budget" in str(error_of(rig, id_, Overloaded, attempts=1, maybe_executed=False))
+        for _ in range(2):  # the first one is paid with what the call earned that was retried before
+            broker, request = rig.attempt()
+            broker.reject(request, Reason.BUSY)
+        assert "budget" in str(error_of(rig, id_, Overloaded, attempts=2, maybe_executed=False))
 
     def test_calls_whose_broker_has_lost_its_workers_move_on_without_the_budget(self, make: Any) -> None:
         """They come back all at once, and go where there are workers: that multiplies no overload."""

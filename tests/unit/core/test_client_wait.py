@@ -126,7 +126,7 @@ class TestWait:
     @pytest.mark.parametrize("attempts", [1, 3])
     def test_what_met_no_worker_is_no_attempt(self, make: Any, reason: Reason, attempts: int) -> None:
         """A broker says so at once, and tells only later that the service has no worker any more."""
-        rig = make("a", "b")
+        rig = make("a", "b", settings=Settings(backoff_s_max=0.4))
         id_ = rig.call(timeout_s=30.0, attempts=attempts)
         for _ in range(30):
             for broker, request in rig.sent():

@@ -1,15 +1,17 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.core.dedup import Key, ReplyCache, key_of
+from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.settings import Settings
+from braidmq.wire.envelope import REQUEST, Envelope, Field, encode_headers, pack_field
 
 
 def key(number: int) -> Key:
-    return key_of(b"client", number.to_bytes(16))
+    return b"client" + number.to_bytes(16)
 
 
 def reply(number: int, size: int = 10) -> bytes:
@@ -89,3 +91,42 @@ def test_bounds_hold_and_the_window_is_kept(
             assert (key(other) in cache) == (times[other] >= now - window_s)
     cache.expire(now + window_s + 1.0)
     assert len(cache) == cache.size_bytes == 0
+
+
+class TestKeys:
+    def key(self, keys: Keys | None = None, **fields: Any) -> Key:
+        asked = {"service": b"echo", "sender": b"client", "payload": b"payload", **fields}
+        return (keys or Keys(b"salt")).key_of(Envelope(REQUEST, asked.pop("id", bytes(16)), **asked))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"id": bytes(15) + b"1"},
+            {"sender": b"another"},
+            {"service": b"other"},
+            {"payload": b"another"},
+            {"extension": encode_headers({"a": "b"})},
+            {"extension": b"malformed"},
+            {"service": b"echopay", "payload": b"load"},
+        ],
+    )
+    def test_what_is_not_the_same_request_has_another_key(self, other: dict[str, Any]) -> None:
+        assert self.key() == self.key()
+        assert self.key(**other) == self.key(**other)
+        assert self.key(**other) != self.key()
+
+    def test_what_a_further_attempt_adds_does_not_count(self) -> None:
+        headers = encode_headers({"a": "b"})
+        added = pack_field(Field.INSTANCE, bytes(8)) + pack_field(Field.AVOID, bytes(9))
+        assert self.key(extension=headers + added, retry_count=2, flags=1, tag=7, receiver=b"w") == self.key(
+            extension=headers
+        )
+        assert self.key(extension=added) == self.key()
+
+    def test_bytes_of_the_headers_are_not_taken_for_those_of_the_payload(self) -> None:
+        headers = encode_headers({"a": "b"})
+        body = headers[3:]
+        assert self.key(payload=body) != self.key(payload=b"", extension=headers)
+
+    def test_nobody_foresees_a_key_without_the_salt(self) -> None:
+        assert self.key(Keys(b"one")) != self.key(Keys(b"two"))

@@ -349,12 +349,25 @@ class TestTold:
         assert rig.core.links.diagnosis("c") == "c at tcp://c:1: it is draining"
         assert rig.core.links.diagnosis("a") == ""
 
-    def test_smallest_payload_limit_counts(self, make: Any) -> None:
+    def test_payload_limits_are_those_of_each_broker(self, make: Any) -> None:
         rig = make("a", "b", connect=False)
+        links, own = rig.core.links, Settings().payload_bytes_max
         rig["a"].payload_bytes_max = 5000
-        assert rig.core.links.payload_bytes_max == Settings().payload_bytes_max
+        rig["b"].payload_bytes_max = 6000
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (own, own)
         rig.advance(0.1)
-        assert rig.core.links.payload_bytes_max == 5000
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (5000, 6000)
+        rig["b"].crash()
+        assert (links.payload_bytes_sure, links.payload_bytes_max) == (5000, 6000), "it may be back"
+
+    def test_broker_that_has_not_said_its_limit_yet_may_take_anything(self, make: Any) -> None:
+        rig = make("a", "b", connect=False)
+        rig["a"].payload_bytes_max = 0
+        rig["b"].accepts = False
+        rig.advance(0.1)
+        assert rig.core.links.payload_bytes_max == Settings().payload_bytes_max
+        rig["b"].crash()
+        assert rig.core.links.payload_bytes_max == 0, "it can not be reached"
 
     def test_malformed_message_is_told_once_per_session(self, make: Any) -> None:
         rig = make("a")

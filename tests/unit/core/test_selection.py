@@ -418,7 +418,7 @@ class TestEnd:
         assert not broker.connected
 
     def test_jobs_under_way_are_finished_first(self, make: Any) -> None:
-        rig = net(make, serves={"work": 2})
+        rig = net(make, serves={"work": 200})
         broker = found(rig)
         broker.ask(1, service=b"work", time_ms=600_000)
         broker.ask(2, service=b"work", time_ms=600_000)

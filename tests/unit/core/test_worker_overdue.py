@@ -57,12 +57,12 @@ class TestOverdue:
     def test_what_waits_for_its_place_gets_it_or_ends_though_its_own_time_is_over_then(
         self, make: Any, time_ms: int
     ) -> None:
-        rig = make("a", serves={"echo": 1})
+        rig = make("a", "b", serves={"echo": 1})
         rig["a"].ask(1)
         rig.finish(rig.jobs[0])  # so that it is known that a place is soon free
         rig["a"].ask(2, time_ms=1_000)
         rig.advance(1.0 + STOP_S + STRAY_S - 0.005)
-        rig["a"].ask(3, time_ms=time_ms)
+        rig["b"].ask(3, time_ms=time_ms)
         assert len(rig.worker) == 2, "it does not wait"
         rig.now += 2 * WAIT_S_MAX  # the timers of both are due in one turn
         rig.advance(0.0)
@@ -147,11 +147,12 @@ class TestOverdue:
 
 class TestUnable:
     def test_what_cannot_begin_here_goes_back_and_so_does_what_waits(self, make: Any) -> None:
-        rig = make("a", serves={"echo": 1})
-        tags = [rig["a"].ask(number) for number in range(2)]
+        rig = make("a", "b", serves={"echo": 1})
+        tags = [broker.ask(number) for number, broker in enumerate(rig.brokers.values())]
         rig.worker.on_unable(rig.jobs[0], rig.now)
         rig.advance(0.0)
-        assert [(answer.tag, answer.command, answer.code) for answer in rig["a"].answers()] == [
+        answers = [answer for broker in rig.brokers.values() for answer in broker.answers()]
+        assert [(answer.tag, answer.command, answer.code) for answer in answers] == [
             (tag, REJECT, Reason.BUSY) for tag in tags
         ]
         assert len(rig.worker) == rig.worker.executed == 0

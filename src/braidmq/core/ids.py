@@ -1,0 +1,39 @@
+"""What nobody but this node can foresee: the ids of its requests, and what else is made of its secret.
+
+A broker that could guess an id would hand a worker a request of its own under it before the true one comes. So ids must
+not come from a generator whose other outputs a broker gets to see, as the choice of paths shows those of
+`random.Random`. Source: RFC 7693 (BLAKE2), section 2.9, keyed hashing.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+SECRET_BYTES: Final = 32
+"""Length of the secret that a node is given at its start, and tells nobody."""
+
+ID_BYTES: Final = 16
+
+_FIRST: Final = [bytes((byte & 0x7F,)) for byte in range(256)]
+
+
+class Ids:
+    """The ids of a node's requests: a keyed hash of a counter, with the first bit clear."""
+
+    __slots__ = ("_keyed", "_number")
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = blake2b(key=secret, digest_size=ID_BYTES, person=b"id")
+        self._number = 0
+
+    def next(self) -> bytes:
+        """Return one that was not there before."""
+        self._number += 1
+        hashed = self._keyed.copy()
+        hashed.update(self._number.to_bytes(8))
+        id_ = hashed.digest()
+        return _FIRST[id_[0]] + id_[1:]
+
+
+def derived(secret: bytes, purpose: bytes, size: int) -> bytes:
+    """Return bytes that follow from a secret for one purpose, and tell nothing of it or of those for another one."""
+    return blake2b(key=secret, digest_size=size, person=purpose).digest()
