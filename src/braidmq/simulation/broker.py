@@ -48,7 +48,6 @@ class BrokerProcess(Process):
         )  # fmt: skip
         self._states: dict[str, str] = {}
         self._version = -1
-        self._unchecked = 0
 
     # -- what happens to it
 
@@ -196,11 +195,9 @@ class BrokerProcess(Process):
             self.core.on_disconnect(route, now)
 
     def _check(self, messages: int) -> None:
-        """Let the core check itself: after each frame and turn, or as often as it has handled as much as it holds."""
+        """Let the core check itself after some messages, if that is due."""
         core = self.core
-        self._unchecked += messages
-        if self._unchecked >= (len(core.dispatcher.services) + sum(each.in_flight for each in core.accounts)) // 8:
-            self._unchecked = 0
+        if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.accounts)):
             core.validate_state()
 
     def _note(self) -> None:

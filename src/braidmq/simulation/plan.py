@@ -50,7 +50,7 @@ _HOSTILE_SHARE: Final = 0.25
 """The share of the seeds with an intruder in which another member is hostile, too."""
 
 _MESSAGE_S: Final = 0.00015
-"""What each message costs a process that is besieged: some five times what it costs a real one, so that some thousands
+"""What each message costs a broker that is besieged: some five times what it costs a real one, so that some thousands
 are a flood."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
@@ -99,7 +99,7 @@ class Plan:
         hostile: what the member is that is in an attacker's hands; empty for nobody.
         hostile_connections: how many it has to each broker.
         besieged: whether that is all that is wrong, so that honest calls must end well.
-        message_s: what each message costs whoever takes it in.
+        message_s: what each message costs a broker that takes it in; a node takes less.
         late: nodes that are started late.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.

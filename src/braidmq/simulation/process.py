@@ -10,6 +10,9 @@ from braidmq.simulation.world import World
 LATE_S: Final = 1e-6
 """How late a timer fires at least, so that no rounding makes it fire early."""
 
+CHECK_FREELY: Final = 256
+"""The square of how many things a core may hold that checks itself each time."""
+
 
 class Process(ABC):
     """What brokers and nodes have in common. A turn takes in what has come, and does what follows from it.
@@ -37,6 +40,7 @@ class Process(ABC):
         self._errands: list[Callable[[], None]] = []
         self._timer_at = float("inf")
         self._waking = False
+        self._unchecked = 0
 
     @property
     def clock(self) -> float:
@@ -104,6 +108,17 @@ class Process(ABC):
     def spend(self, seconds: float) -> None:
         """Let its turn take so much longer: the next one begins after that."""
         self.busy_until = max(self.busy_until, self.world.now) + seconds
+
+    def is_check_due(self, messages: int, held: int) -> bool:
+        """Whether a core had better check itself, after some more messages, that holds `held` things.
+
+        A check looks at all of them. So cores that hold little check themselves each time, and others now and then.
+        """
+        self._unchecked += messages
+        if self._unchecked < held * held // CHECK_FREELY:
+            return False
+        self._unchecked = 0
+        return True
 
     # -- its own time
 

@@ -84,7 +84,9 @@ def test_who_does_not_listen_lets_everything_lie():
     hand = enemy._hands[0]
     enemy.ignore(hand, "b0")
     net.world.run(net.world.now + 2.0)
-    connection = next(each for each in net.network.connections if each.dealers is hand and each.route == hand.route("b0"))
+    connection = next(
+        each for each in net.network.connections if each.dealers is hand and each.route == hand.route("b0")
+    )
     assert connection.inward.arrived
 
 

@@ -241,3 +241,9 @@ def test_a_process_that_is_started_anew_has_nothing_to_do_yet(world, process):
     process.start()
     world.run(1.0)
     assert [at for at, _ in process.turns] == [0.0]
+
+
+def test_a_core_that_holds_little_checks_itself_each_time_and_one_that_holds_much_now_and_then(process):
+    assert all(process.is_check_due(1, held) for held in range(15))
+    assert sum(process.is_check_due(1, 160) for _ in range(1_000)) == 10
+    assert process.is_check_due(100, 160)
