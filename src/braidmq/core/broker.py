@@ -61,6 +61,13 @@ nothing that anybody wants to read of."""
 TWIN_S_MAX: Final = 90.0
 """How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
 
+SEEKS_PER_TICK: Final = 64
+"""SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
+
+REPORT_ROWS_PER_TICK: Final = 1_000
+"""Sessions and services that a report may count in each tick, some percent of a core: with more of them observers wait
+longer for the next one."""
+
 ENDED_PER_TICK: Final = 50
 """Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
 one instant."""
@@ -128,6 +135,8 @@ class BrokerCore:
         self._bars = Bars()
         self._cuts: list[bytes] = []
         self._containment = peering.containment
+        self._report_at = now
+        self._seeking: dict[Account, None] = {}
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
@@ -559,8 +568,12 @@ class BrokerCore:
                 self._send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None
-        elif isinstance(received, Seek) and session.member.may_call(received.service):
-            self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
+        elif isinstance(received, Seek):
+            account = session.account
+            if account.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
+                account.seeks += 1
+                self._seeking[account] = None
+                self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
 
     def _on_gossip(self, session: Session, message: bytes, now: float) -> None:
         received = control.decode_control(message)
@@ -594,7 +607,10 @@ class BrokerCore:
         self.counters["faults"] = self._containment.count
         self._try(self._watch_sessions, now)
         self._try(self.dispatcher.on_tick, now)
-        if self._observers:
+        for account in self._seeking:
+            account.seeks = 0
+        self._seeking.clear()
+        if self._observers and now >= self._report_at:
             self._try(self._answer_observers, now)
         self._try(self._pass_answers, now)
         self._try(self._announcements.on_tick, now)
@@ -675,11 +691,14 @@ class BrokerCore:
     def _answer_observers(self, now: float) -> None:
         """Send one report to each member that has asked since the last tick, however often it asked."""
         observers, self._observers = self._observers, {}
-        sent_ms = int(now * 1000) & UINT32
-        report_ = control.encode_control(self.report(now), sent_ms)
+        sent_ms, report_ = int(now * 1000) & UINT32, b""
         denial = control.encode_control(control.Report(broker=self.name, denied=True), sent_ms)
         for session in observers:
             if session.member.observe or session.member.role is Role.BROKER:
+                if not report_:
+                    report_ = control.encode_control(self.report(now), sent_ms)
+                    rows = len(self.sessions) + len(self.dispatcher.services)
+                    self._report_at = now + TICK_S * rows / REPORT_ROWS_PER_TICK
                 self._send(session, report_)
             else:
                 self.counters["denied"] += 1

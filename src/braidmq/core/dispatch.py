@@ -375,10 +375,11 @@ class Dispatcher:
         exchange.slot = slot
         exchange.dispatched_at = now
         account, size_bytes = exchange.account, exchange.size_bytes
-        if fits(account.kept_bytes, size_bytes, KEPT_BYTES_MAX - self._kept_bytes):
+        kept_bytes = account.kept_bytes + size_bytes
+        if kept_bytes <= KEPT_BYTES_MAX - self._kept_bytes:  # `fits`, inline
             exchange.rest = rest
             self._kept[exchange] = None
-            account.kept_bytes += size_bytes
+            account.kept_bytes = kept_bytes
             self._kept_bytes += size_bytes
         worker.assigned[tag] = exchange
         worker.account.assigned += 1

@@ -42,6 +42,7 @@ class Account:
         serves: the services that it provides, with how many of its sessions do.
         granted: the credit of all of these.
         assigned: requests that its sessions have as workers.
+        seeks: how often it was answered SEEK since the last tick.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Account:
         "kept_bytes",
         "principal",
         "queued_bytes",
+        "seeks",
         "serves",
         "sessions",
     )
@@ -70,6 +72,7 @@ class Account:
         self.serves: dict[bytes, int] = {}
         self.granted = 0
         self.assigned = 0
+        self.seeks = 0
 
 
 class Session:
