@@ -62,8 +62,7 @@ REVIEW_S: Final = 0.1
 """How often it is looked which paths leave calls unanswered: a fraction of the least time after which one does."""
 
 EARLY_S: Final = 0.05
-"""A broker that rejects a call as expired with more time left than this is wrong: clocks do not differ by so much in the
-time of a call."""
+"""A broker that rejects a call as expired with more time left than this is wrong."""
 
 _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED

@@ -17,8 +17,8 @@ handlers may hang before the service has fewer places; more than that keep their
 
 
 NEWS_S: Final = 1.0
-"""For how long at least a request may come by an earlier grant, when less is granted now: news, and requests, may have to
-wait in full pipes."""
+"""For how long at least a request may come by an earlier grant, when less is granted now: news, and requests, may have
+to wait in full pipes."""
 
 
 class Arrival:

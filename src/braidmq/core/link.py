@@ -45,6 +45,7 @@ class Failure(StrEnum):
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
     TURNED_AWAY = "the broker ended the session"
     DRAINING = "the broker is about to stop"
+    NONSENSE = "the broker sends what is not BRAID/1, again and again"
     FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
     FAULT = "a message of the broker has met an error of this program's own, which its log tells"
     NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
@@ -61,6 +62,10 @@ class Step(Enum):
 
 ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW))
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
+
+
+AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED))
+"""Failures for which this side has left a broker: the pause grows, however long its sessions last."""
 
 
 class Change(Enum):
@@ -166,6 +171,10 @@ class Link:
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
         asked: the jobs that have come over this link in this session, by tag; owned by the worker.
+        asked_report: whether a REPORT is awaited.
+        malformed: what the broker has sent in this session that is not BRAID/1, counted.
+        lists: the newest PEERS and SERVICES that came faster than they may, by command. It has `list_bytes` left for
+            more, as of `lists_at`.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
     """
@@ -173,6 +182,7 @@ class Link:
     __slots__ = (
         "address",
         "asked",
+        "asked_report",
         "calls",
         "configured",
         "dropped",
@@ -189,6 +199,10 @@ class Link:
         "journey",
         "last_good",
         "leaving",
+        "list_bytes",
+        "lists",
+        "lists_at",
+        "malformed",
         "met",
         "name",
         "noted",
@@ -260,6 +274,11 @@ class Link:
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
         self.asked: dict[int, Any] = {}
+        self.asked_report = False
+        self.malformed = 0
+        self.lists: dict[int, bytes] = {}
+        self.list_bytes = 0.0
+        self.lists_at = -math.inf
         self.spoke = False
         self.warned = False
         self.noted = False

@@ -14,17 +14,50 @@ from typing import Final
 
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
-from braidmq.core.link import Action, BrokerAddress, Change, Close, Failure, Link, LinkState, Open, Resolve, Verify
+from braidmq.core.link import (
+    AGGRIEVING,
+    Action,
+    BrokerAddress,
+    Change,
+    Close,
+    Failure,
+    Link,
+    LinkState,
+    Open,
+    Resolve,
+    Verify,
+)
 from braidmq.core.outbox import Outbox
 from braidmq.core.retry import full_jitter
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.limits import BROKERS_MAX
+from braidmq.wire.envelope import Command
+from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
 
 HEARTBEAT_S_MAX: Final = 60.0
 """Longest interval that a broker may ask for; a longer one would hide its death."""
+
+HEARTBEAT_S_MIN: Final = 0.1
+"""Shortest one, which no setting goes below: a broker shall not make its nodes talk all the time."""
+
+MALFORMED_MAX: Final = 100
+"""Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
+
+LIST_BYTES_MAX: Final = CONTROL_BYTES_MAX
+"""Bytes of PEERS and SERVICES that a broker may send at once: the largest list, or all changes of a stormy hour."""
+
+LIST_BYTES_PER_S: Final = 1024 * 1024
+"""How fast it may send more. Lists are whole, and a MiB of them takes a node some tens of milliseconds. Of what comes
+faster the newest waits, which replaces the others."""
+
+LIST_BYTES_EACH: Final = 1_000
+"""What each list counts for beside its length."""
+
+LASTED_S: Final = 1.0
+"""A session that a broker ends sooner counts as a failure, however kindly it says so: else it could be asked for again
+and again without a pause."""
 
 TICK_S: Final = 0.04
 """How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
@@ -53,6 +86,10 @@ AGGRIEVED_S: Final = 5.0
 TARGET_S_MAX: Final = 1.5
 """How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
 last one has handshake_s_max."""
+
+
+_LISTS: Final = frozenset((int(Command.PEERS), int(Command.SERVICES)))
+_REPORT: Final = int(Command.REPORT)
 
 
 class Links:
@@ -284,6 +321,19 @@ class Links:
 
     def on_control(self, link: Link, message: bytes, now: float) -> control.Control | None:
         """Take in a control message; return it if it is none of the links' business."""
+        command = message[5]
+        if command in _LISTS:
+            link.lists.pop(command, None)  # this one is newer
+            if not _affords(link, len(message), now):
+                link.lists[command] = message
+                return None
+        elif command == _REPORT:
+            if not link.asked_report:
+                return None
+            link.asked_report = False
+        return self._take_in(link, message, now)
+
+    def _take_in(self, link: Link, message: bytes, now: float) -> control.Control | None:
         try:
             received = control.decode_control(message)
         except ProtocolError as error:
@@ -303,8 +353,9 @@ class Links:
                 ended = received.reason == "ended"
                 self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
         elif isinstance(received, control.Services):
-            if link.open:
-                link.services = frozenset(service.encode() for service in received.available)
+            services = frozenset([service.encode() for service in received.available])
+            if link.open and services != link.services:
+                link.services = services
                 self._add_change(link, Change.SERVICES)
         elif isinstance(received, control.Peers):
             self._on_peers(link, received, now)
@@ -314,6 +365,7 @@ class Links:
 
     def on_malformed(self, link: Link, what: str) -> None:
         """Take in that a broker sent something that is not BRAID/1; say so once per session."""
+        link.malformed += 1
         if not link.warned:
             link.warned = True
             self.events.add(WARNING, f"{link.name} sent what is not BRAID/1: {what}")
@@ -343,7 +395,7 @@ class Links:
             self.stalled_s = now - self._ticked_at - TICK_S
         self._ticked_at = now
         self._tick_at = now + TICK_S
-        for link in self.links.values():
+        for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:
                     self._connect(link, now)
@@ -358,7 +410,13 @@ class Links:
                 if self.stalled_s:
                     link.heard_at = min(now, link.heard_at + self.stalled_s)
                     link.spoke = False  # what was said before is as old as the standstill
+                for command, message in list(link.lists.items()):
+                    if _affords(link, len(message), now):
+                        del link.lists[command]
+                        self._take_in(link, message, now)
                 self._watch(link, now)
+            if link.malformed > MALFORMED_MAX and link.state is not LinkState.WAITING:
+                self.give_up(link, Failure.NONSENSE, now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -374,8 +432,11 @@ class Links:
             assert not link.calls or link.open
             assert link.open or not link.services
             assert not link.open or (link.epoch and link.heartbeat_s > 0.0 and link.failure is None)
+            assert link.malformed <= MALFORMED_MAX or link.state is not LinkState.WAITING
+            assert link.lists.keys() <= _LISTS
             if link.state is LinkState.WAITING:
-                assert link.wake_at <= link.since + settings.reconnect_s_max
+                assert not link.lists
+                assert link.wake_at <= link.since + max(settings.reconnect_s_max, AGGRIEVED_S)
         self._outbox.validate_state({link.name for link in self.links.values() if link.state is not LinkState.WAITING})
 
     # -- inner
@@ -434,7 +495,7 @@ class Links:
         link.failure = None
         link.refusal = ""
         link.welcomed_at = now
-        link.heartbeat_s = min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0)
+        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0))
         link.heartbeat_at = now + link.heartbeat_s / 2
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()
@@ -500,8 +561,10 @@ class Links:
         link.services = frozenset()
         link.peers = link.reached = link.dropped = frozenset()
         link.staleness = Staleness()
-        if was_open and (harmless or now - link.welcomed_at >= settings.reconnect_s_max):
-            link.failures = 0
+        if was_open and failure not in AGGRIEVING:
+            lasted_s = now - link.welcomed_at
+            if failure is None or lasted_s >= (LASTED_S if harmless else settings.reconnect_s_max):
+                link.failures = 0
         if link.targets:
             link.wake_at = now
         else:
@@ -509,9 +572,24 @@ class Links:
             link.failures += 1
         link.unsent = self._outbox.drop(link.name)
         link.asked.clear()
+        link.lists.clear()
+        link.malformed = 0
+        link.asked_report = False
         level = DEBUG if not first else INFO if harmless else WARNING
         self.events.add(level, f"no connection to {link.name}: {link.problem or 'it is not needed any more'}")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
+
+
+def _affords(link: Link, size: int, now: float) -> bool:
+    """Whether one more list of a broker is due; if so it is paid for."""
+    earned = (now - link.lists_at) * LIST_BYTES_PER_S
+    link.lists_at = now
+    link.list_bytes = min(float(LIST_BYTES_MAX), link.list_bytes + earned)
+    cost = min(LIST_BYTES_MAX, size + LIST_BYTES_EACH)
+    if link.list_bytes < cost:
+        return False
+    link.list_bytes -= cost
+    return True
 
 
 def _why_late(link: Link) -> Failure:

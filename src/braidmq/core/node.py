@@ -7,6 +7,7 @@ The shell opens and closes sockets as `take_actions` says and tells the result b
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
@@ -22,7 +23,6 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
-    CONTROL_FIRST,
     INSTANCE_BYTES,
     LOST,
     MAJOR,
@@ -30,8 +30,18 @@ from braidmq.wire.envelope import (
     REPLY,
     REQUEST,
     WORKING,
+    Command,
 )
 from braidmq.wire.gossip import Paths
+
+_FROM_BROKERS: Final = frozenset(
+    int(each)
+    for each in (
+        Command.WELCOME, Command.HEARTBEAT, Command.PEERS, Command.GOODBYE, Command.REPORT, Command.SERVICES,
+        Command.DEMAND, Command.PATHS,
+    )
+)  # fmt: skip
+"""The control messages that a broker has for a node. Others are none of its business, and are not even read."""
 
 
 class NodeCore:
@@ -131,6 +141,7 @@ class NodeCore:
         self.reports.clear()
         asked = [link for link in self.links.links.values() if link.open]
         for link in asked:
+            link.asked_report = True
             self.links.send_control(link, control.Status(), now)
         return asked
 
@@ -255,7 +266,7 @@ class NodeCore:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
-        elif command >= CONTROL_FIRST:
+        elif command in _FROM_BROKERS:
             received = self.links.on_control(link, message, now)
             if isinstance(received, control.Demand):
                 self.worker.on_demand(link, received, now)

@@ -1,8 +1,8 @@
 """Which paths do what others do: judged by what comes of calls, not by their time alone.
 
 A broker that is broken or in bad hands refuses what others take, loses or never answers what others answer. Its path is
-an **outlier**: it takes no new calls for a short time, which grows from one time to the next. Then single calls find out
-whether it is well. Paths are compared, so what is wrong everywhere is no path's fault, and one path is always left.
+an **outlier**: it takes no new calls for a short time, which grows from one time to the next. Then single calls find
+out whether it is well. Paths are compared, so what is wrong everywhere is no path's fault, and one path is always left.
 Sources: Envoy, "Outlier detection" (success rate ejection); gRPC proposal A50.
 
 A path that says of its calls that they run, for ever, is known by what others do with later calls of these services.
@@ -14,7 +14,7 @@ from typing import Final
 
 from braidmq.core.call import Call
 from braidmq.core.events import INFO, WARNING
-from braidmq.core.health import FAIR_PRICE, Health
+from braidmq.core.health import FAIR_PRICE
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 
@@ -28,7 +28,7 @@ SAMPLES_MIN: Final = 5
 """Outcomes of the other paths that it is compared with, at least."""
 
 EXCESS_MIN: Final = 0.2
-"""By how much its share of bad outcomes must exceed that of the others beyond what chance explains: less costs little."""
+"""By how much its share of bad outcomes must exceed the others', beyond what chance explains; less costs little."""
 
 DEVIATIONS: Final = 2.5
 """What chance explains, in standard deviations of the difference of two shares."""

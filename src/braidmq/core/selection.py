@@ -120,9 +120,10 @@ class Selection:
             sought.began_at = now  # what connects to them takes a moment
         elif now - sought.began_at < SEEK_S_MAX:
             sought.ask_at = now + SEEK_RETRY_S
-        sought.brokers = self._rng.sample(known, min(len(known), PATHS_PER_SERVICE))
-        self._review()
-        self._version = -1
+        if known:
+            sought.brokers = self._rng.sample(known, min(len(known), PATHS_PER_SERVICE))
+            self._review()
+            self._version = -1
 
     def on_timer(self, client: ClientCore, worker: WorkerCore, now: float) -> None:
         """Take in that time has passed; before the links do, so that none is opened that is not wanted."""

@@ -25,9 +25,9 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     LOST,
+    PREFIX_BYTES,
     REJECT,
     REPLY,
-    PREFIX_BYTES,
     UINT32,
     WORKING,
     Envelope,
@@ -207,9 +207,7 @@ class WorkerCore:
             self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
         elif deadline <= now:
             self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
-        elif service.exceeds_grant(link, now):
-            self._turn_away(service, arrival, request.id, now)
-        elif service.running >= service.concurrency and not self._may_wait(service):
+        elif not self._has_room(service, link, now):
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
@@ -372,6 +370,12 @@ class WorkerCore:
             assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
 
     # -- inner
+
+    def _has_room(self, service: Offered, link: Link, now: float) -> bool:
+        """Whether a request of a broker can be taken, and does not exceed what it was granted."""
+        if service.exceeds_grant(link, now):
+            return False
+        return service.running < service.concurrency or self._may_wait(service)
 
     def _may_wait(self, service: Offered) -> bool:
         """Whether a place is about to be free, as far as is known."""

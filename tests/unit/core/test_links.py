@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.link import Change, Close, Failure, LinkState, Open, Resolve
-from braidmq.core.links import TICK_S, Links
+from braidmq.core.links import LASTED_S, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
@@ -290,6 +290,7 @@ class TestGoodbye:
 
     def test_ended_by_a_broker_that_stops_is_no_trouble(self, make: Any) -> None:
         rig = make("a", settings=Settings(reconnect_s=0.1, reconnect_s_max=60.0))
+        rig.advance(LASTED_S)
         rig["a"].link.failures = 5
         rig["a"].say(control.Goodbye("draining"))
         rig["a"].say(control.Goodbye("ended"))

@@ -6,7 +6,7 @@ import pytest
 
 from braidmq.messages import Reply
 from braidmq.wire.envelope import Envelope, Progress, Reason
-from rigs.liars import LIAR, Lie, LiarRig
+from rigs.liars import LIAR, LiarRig, Lie
 from rigs.node_rig import WORKER, Broker
 
 ERRORS_MAX = 0.01
@@ -175,7 +175,7 @@ class TestEjection:
         net = LiarRig(rig, refuses(Reason.BUSY))
         net.run_until_ejected()
         id_ = rig.call(via=LIAR)
-        broker, request = next(each for each in rig.sent() if each[1].id == id_)
+        broker, _request = next(each for each in rig.sent() if each[1].id == id_)
         assert broker.name == LIAR
 
 

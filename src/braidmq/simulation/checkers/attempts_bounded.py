@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Final
 
-from braidmq.simulation.checkers.violation import Violation
 from braidmq.core.retry import REROUTE_RATIO
+from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Call, Error, Record
 from braidmq.wire.envelope import REJECT, REPLY, REQUEST, Reason
 
