@@ -15,7 +15,7 @@ from braidmq.core.bars import Bars
 from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
 from braidmq.core.events import DEBUG, INFO, WARNING, Event, EventLog
-from braidmq.core.exchange import Account, Session, SessionState
+from braidmq.core.exchange import OFFENCES_MAX, Account, Session, SessionState
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
@@ -231,7 +231,7 @@ class BrokerCore:
         inlet = session.account.inlet
         messages, intact = self._intake.offer(inlet, session, frame, now)
         self._read(session, messages, intact, now)
-        if inlet.overflown:
+        if not messages and inlet.overflown:
             self._bar(session.account.principal, session.member, "sends more than can be read", now)
 
     def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
@@ -285,8 +285,9 @@ class BrokerCore:
         if self._intake.since is not None:
             self._read_on(now)
         self._try(self.dispatcher.on_timer, now)
-        for session, error in self.dispatcher.take_failed():
-            self._contain(session, error, "a request that was due of", now)
+        if self.dispatcher.failed:
+            for session, error in self.dispatcher.take_failed():
+                self._contain(session, error, "a request that was due of", now)
         if tick:
             self._tick(now)
 
@@ -480,8 +481,9 @@ class BrokerCore:
             session.told = True
             self._events.add(INFO, f"{session.member.name} connected")
 
-    def _malformed(self, session: Session, what: str) -> None:
+    def _malformed(self, session: Session, what: str, now: float) -> None:
         self.counters["malformed"] += 1
+        session.account.offend(now)
         if not session.warned:
             session.warned = True
             self._events.add(WARNING, f"{session.member.name} sent {what}; more of it is only counted")
@@ -501,9 +503,11 @@ class BrokerCore:
                         age_s = session.staleness.age_s(int.from_bytes(written), now)
                     self._on_message(session, message, age_s, now)
             if not intact:
-                self._malformed(session, "a frame that is no bundle")
+                self._malformed(session, "a frame that is no bundle", now)
             if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
                 self._set_state(session, SessionState.OPEN, now)
+            if session.account.offences > OFFENCES_MAX:
+                self._bar(session.account.principal, session.member, "keeps sending what is not BRAID/1", now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self._contain(session, error, f"a message ({shape_of(message)}) of", now)
 
@@ -526,7 +530,7 @@ class BrokerCore:
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
         command = message[5]
         if message[4] >> 4 != MAJOR:
-            self._malformed(session, f"a message of major version {message[4] >> 4}")
+            self._malformed(session, f"a message of major version {message[4] >> 4}", now)
             return
         try:
             if command == REQUEST:
@@ -540,7 +544,7 @@ class BrokerCore:
             elif command >= CONTROL_FIRST and command != _HEARTBEAT:
                 self._on_control(session, command, message, now)
         except ProtocolError as error:
-            self._malformed(session, str(error))
+            self._malformed(session, str(error), now)
 
     def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
         if session.member.role is not Role.BROKER:

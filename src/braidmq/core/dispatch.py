@@ -99,6 +99,7 @@ class Dispatcher:
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
         elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
             if no other broker can tell.
+        failed: clients of which a request could not be looked after, each with the error; see `take_failed`.
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
@@ -115,7 +116,7 @@ class Dispatcher:
         self.elsewhere: frozenset[bytes] | None = None
         self.silent: list[Session] = []
         self._released = False
-        self._failed: list[tuple[Session, Exception]] = []
+        self.failed: list[tuple[Session, Exception]] = []
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
@@ -134,8 +135,8 @@ class Dispatcher:
         return self.settle_at if due is None else min(due, self.settle_at)
 
     def take_failed(self) -> list[tuple[Session, Exception]]:
-        """Return the clients of which a request could not be looked after, each with the error; and forget them."""
-        failed, self._failed = self._failed, []
+        """Return `failed`, and forget it."""
+        failed, self.failed = self.failed, []
         return failed
 
     def available(self) -> list[str]:
@@ -199,7 +200,7 @@ class Dispatcher:
                 self._on_due(exchange, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
                 if client is not None:
-                    self._failed.append((client, error))
+                    self.failed.append((client, error))
         if self.settle_at is not None and now >= self.settle_at:
             self.settle_at = None
             for service in list(self.services.values()):

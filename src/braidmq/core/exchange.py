@@ -30,10 +30,19 @@ _OPEN: Final = SessionState.OPEN
 _NEVER: Final = float("-inf")
 
 
+OFFENCES_PER_S: Final = 10.0
+"""Malformed messages of a key that are forgotten each second."""
+
+OFFENCES_MAX: Final = 1_000
+"""Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
+
+
 class Account:
     """What one key holds at this broker, over all its connections.
 
     Attributes:
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
         callable: whether it may call services, as far as that was asked.
         in_flight: its unanswered requests.
         queued_bytes: of those that wait for a worker.
@@ -53,6 +62,8 @@ class Account:
         "in_flight",
         "inlet",
         "kept_bytes",
+        "offences",
+        "offended_at",
         "principal",
         "queued_bytes",
         "seeks",
@@ -63,6 +74,8 @@ class Account:
     def __init__(self, principal: str) -> None:
         self.principal = principal
         self.inlet: Inlet[Session] = Inlet()
+        self.offences = 0.0
+        self.offended_at = 0.0
         self.sessions = 0
         self.callable: dict[bytes, bool] = {}
         self.in_flight = 0
@@ -73,6 +86,11 @@ class Account:
         self.granted = 0
         self.assigned = 0
         self.seeks = 0
+
+    def offend(self, now: float) -> None:
+        """Take in that it has sent a malformed message."""
+        self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
+        self.offended_at = now
 
 
 class Session:

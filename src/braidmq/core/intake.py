@@ -9,7 +9,7 @@ exceeds the latter sends faster than can be read for long, which nobody does who
 from collections import deque
 from typing import Final, Generic, TypeVar
 
-from braidmq.wire.bundle import split_some
+from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
 
 PORTION_MESSAGES: Final = 128
 """Messages of one inlet that are handled before others have their turn: as many as honest members send at one moment,
@@ -79,6 +79,9 @@ class Intake(Generic[T]):
         if inlet.frames or inlet.spent >= PORTION_MESSAGES:
             self._wait(inlet, source, frame, 0, now)
             return [], True
+        if len(frame) >= COMMON_BYTES and length_of(frame)[0] == len(frame):  # a message of its own, as most are
+            inlet.spent += 1
+            return [frame], True
         messages, at, intact = split_some(frame, 0, PORTION_MESSAGES - inlet.spent)
         inlet.spent += len(messages) or 1
         self.handled += len(messages)

@@ -185,7 +185,7 @@ class NodeCore:
             inlet = self._inlets[link] = Inlet()
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
-        if inlet.overflown:
+        if not messages and inlet.overflown:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
 

@@ -209,7 +209,7 @@ class PeeringCore:
             inlet = self._inlets[link] = Inlet()
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
-        if inlet.overflown:
+        if not messages and inlet.overflown:
             self._links.give_up(link, Failure.FLOODED, now)
         self._follow_up(now)
 
