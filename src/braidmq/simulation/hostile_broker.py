@@ -189,6 +189,8 @@ class HostileBroker(BrokerProcess):
         client, id_, service = self.rng.choice(self._seen)
         first = int.from_bytes(id_[8:]) + self.rng.choice((0, 1, self.rng.randrange(AHEAD)))
         ids = [id_[:8] + ((first + ahead) % 2**64).to_bytes(8) for ahead in range(AT_ONCE)]
+        for each in ids:
+            self.world.record.foreseen.setdefault(each, self.world.now)
         self._say(route, *(self._forged(client, each, service) for each in ids))
 
     def overload(self, route: bytes) -> None:

@@ -15,7 +15,7 @@ from braidmq.wire.limits import BUNDLE_BYTES
 DAY_MS: Final = 86_400_000
 """The longest deadline that a request may have."""
 
-TINY: Final = 500
+TINY: Final = 900
 """Messages in a frame that is to be work: see what a message costs in plan.py."""
 
 NAMED_SHARE: Final = 0.2
@@ -64,7 +64,7 @@ def garbage(rng: random.Random) -> bytes:
 def tiny(rng: random.Random, call: "Asking") -> bytes:
     """Return a frame of many messages of one kind that say nothing, or are refused."""
     if rng.random() < NAMED_SHARE:
-        return bundle(call.request(f"no/{rng.randrange(1_000_000)}") for _ in range(TINY // 2))
+        return bundle(call.request(f"no/{rng.randrange(1_000_000)}") for _ in range(TINY // 3))
     return TINY * rng.choice(
         (
             said(control.Heartbeat()),

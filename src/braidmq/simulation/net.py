@@ -39,7 +39,7 @@ HOPS = 12
 """How often the longest delay of a frame fits into a timeout that no sound net exceeds: there and back over a broker,
 each time after a frame that fills the pipe, and a third of the timeout until the worker's first word."""
 
-DETECTED_S = 2.0
+DETECTED_S = 3.0
 """How long an enemy may do harm until the others treat it as what it is."""
 
 ERRORS_SHARE = {"broker": 0.01, "client": 0.05, "worker": 0.05}

@@ -249,7 +249,7 @@ def _besieged(plan: Plan, hostile: Hostile) -> Plan:
         attempts=(3,),
         payload_bytes=(0, 200),
         work=Work((0.01, 0.03), 0.0),
-        safety_s=6.0,
+        safety_s=7.0,
         delay_s=(0.0005, 0.005),
         frames_max=1_000,
         frames_per_turn=64,

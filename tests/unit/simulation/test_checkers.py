@@ -140,6 +140,7 @@ def starved(record: Record) -> None:
 
 def slowed(record: Record) -> None:
     besieged(record)
+    record.calls.pop()
     for call in record.calls[:6]:
         call.ends = [(2.0 + fair_share.SLOW_S + 0.1, *call.ends[0][1:])]
 
@@ -223,6 +224,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "calls that are slow for an enemy's sake": ("fair share", slowed),
     "calls that fail as a hostile worker refuses them": ("fair share", lambda record: given(record, REJECT)),
     "a reply that a lying broker has spoilt for others": ("I2", poisoned),
+    "an id that was foreseen": ("foreseen", lambda record: record.foreseen.update({b"1": 0.9})),
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
@@ -356,3 +358,9 @@ def test_who_is_slandered_by_a_lying_broker_may_be_taken_for_dead() -> None:
     record.outages.clear()
     record.liars = ("b9",)
     assert CHECKERS["false death"](record) == []
+
+
+def test_an_id_that_was_seen_is_not_foreseen() -> None:
+    record = good()
+    record.foreseen[b"1"] = 1.1
+    assert CHECKERS["foreseen"](record) == []

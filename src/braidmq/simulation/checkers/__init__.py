@@ -14,6 +14,7 @@ from braidmq.simulation.checkers import (
     fair_share,
     flawless,
     given_up,
+    ids_unforeseen,
     losses_told,
     no_false_death,
     nothing_late,
@@ -53,6 +54,7 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "answers ready": answers_arrive.check,
     "own stalls": own_stalls.check,
     "fair share": fair_share.check,
+    "foreseen": ids_unforeseen.check,
 }
 """All checkers, by the rule that their violations name."""
 
