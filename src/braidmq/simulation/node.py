@@ -31,7 +31,7 @@ LATE_S: Final = 0.05
 """How late a turn may be before everything that has come is read first, as in zeromq/node_loop.py."""
 
 
-NODES_FASTER: Final = 4
+NODES_FASTER: Final = 10
 """How much less a message costs a node than a broker, which handles what all nodes send."""
 
 

@@ -49,8 +49,8 @@ HOSTILE: Final[dict[str, Hostile]] = {
 _HOSTILE_SHARE: Final = 0.25
 """The share of the seeds with an intruder in which another member is hostile, too."""
 
-_MESSAGE_S: Final = 0.00015
-"""What each message costs a broker that is besieged: some five times what it costs a real one, so that some thousands
+_MESSAGE_S: Final = 0.0001
+"""What each message costs a broker that is besieged: some three times what it costs a real one, so that some thousands
 are a flood."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
@@ -243,7 +243,7 @@ def _besieged(plan: Plan, hostile: Hostile) -> Plan:
         nodes={**{name: {"s0": 2} for name in ("w0", "w1")}, **{name: {"s1": 2} for name in ("w2", "w3")}, **clients},
         clients=tuple(clients),
         services=services,
-        calls=300,
+        calls=240,
         burst=30,
         timeouts_s=(2.0,),
         attempts=(3,),

@@ -7,8 +7,8 @@ from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Call, Record, Reply
 from braidmq.wire.envelope import REJECT, REQUEST
 
-SLOW_S: Final = 1.0
-"""What a call takes at most, but for some."""
+SLOW_S: Final = 1.6
+"""What a call takes at most, but for some: to find out that nobody works at it, and to be done elsewhere."""
 
 SLOW_SHARE: Final = 0.05
 """The share of calls that may take longer: some find out whether an enemy is one still."""
