@@ -77,7 +77,8 @@ class Settings:
     """Bytes of payload of those requests. On a broker: the limit for each key's queued requests."""
 
     payload_bytes_max: int = _knob(1 * MIB, KIB, 64 * MIB)
-    """Largest payload. A broker tells its limit to its nodes; the smaller of both applies."""
+    """Largest payload. A broker tells its limit to its nodes; the smaller of both applies, for what goes over that
+    broker."""
 
     queue_messages_max: int = _knob(1_000, 0, 100_000)
     """Requests that a broker keeps per service while every worker is at its credit; more are rejected as busy."""

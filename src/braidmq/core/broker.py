@@ -220,7 +220,7 @@ class BrokerCore:
         if session is not None and session.account.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
-            self._events.add(WARNING, f"{session.member.name} is gone: another key has its routing id")
+            self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
             self._end(session, now)
             session = None
         if session is None:
@@ -266,6 +266,7 @@ class BrokerCore:
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
+        self._events.sum_up()
         self.dispatcher.draining = True
         self.peering.drain(now)
         if self.peering.has_company:
@@ -321,7 +322,8 @@ class BrokerCore:
         lasts_s = self._bars.add(principal, now)
         self.counters["barred"] += 1
         who = f"key {principal[:16]}..." if member is None else member.name
-        self._events.add(WARNING, f"{who} {why}: its connections are cut, and it is barred for {lasts_s:.0f} s")
+        form = "{} {}: its connections are cut, and it is barred for {} s"
+        self._events.add(WARNING, form, who, why, f"{lasts_s:.0f}")
         for session in [each for each in self.sessions.values() if each.account.principal == principal]:
             try:
                 self._end(session, now)
@@ -350,7 +352,7 @@ class BrokerCore:
             self._end(session, now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self._contain(session, error, "the end of", now)
-        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
+        self._events.add(INFO if session.told else DEBUG, "{} disconnected", session.member.name)
 
     def _on_new_rights(self, session: Session, now: float) -> None:
         member = self._directory.member(session.account.principal)
@@ -382,7 +384,7 @@ class BrokerCore:
             self.counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._turn_away(route, "refused", why, now):
-                self._events.add(WARNING, f"refused a session to {who}: {why}")
+                self._events.add(WARNING, "refused a session to {}: {}", who, why)
             return None
         heartbeat_s = self.settings.heartbeat_s * max(1.0, len(self.sessions) / NODES_PER_HEARTBEAT_S)
         session = self.sessions[route] = Session(route, account, member, heartbeat_s, now)
@@ -393,7 +395,7 @@ class BrokerCore:
         if member.role is Role.BROKER:
             self._tell_of(session)
         else:
-            self._events.add(DEBUG, f"hello from {member.name}")
+            self._events.add(DEBUG, "hello from {}", member.name)
         welcome = control.Welcome(
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
@@ -415,8 +417,8 @@ class BrokerCore:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                text = f"another process runs as {self.name}, with the same join file: {other}; stop one of the two"
-                self._events.add(WARNING, text)
+                form = "another process runs as {}, with the same join file: {}; stop one of the two"
+                self._events.add(WARNING, form, self.name, other)
         self._turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, account: Account, member: Member | None, now: float) -> str:
@@ -472,21 +474,21 @@ class BrokerCore:
         session.state = state
         if state is not SessionState.LEAVING:
             self._tell_of(session)
-        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} is {state}")
+        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
         self.dispatcher.on_state(session, now)
 
     def _tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
         if not session.told:
             session.told = True
-            self._events.add(INFO, f"{session.member.name} connected")
+            self._events.add(INFO, "{} connected", session.member.name)
 
     def _malformed(self, session: Session, what: str, now: float) -> None:
         self.counters["malformed"] += 1
         session.account.offend(now)
         if not session.warned:
             session.warned = True
-            self._events.add(WARNING, f"{session.member.name} sent {what}; more of it is only counted")
+            self._events.add(WARNING, "{} sent {}; more of it is only counted", session.member.name, what)
 
     # -- messages
 
@@ -605,6 +607,7 @@ class BrokerCore:
         self._tick_at = now + TICK_S
 
     def _tick(self, now: float) -> None:
+        self._events.on_timer(now)
         if self._twin and now - self._twin_at > TWIN_S_MAX:
             self._twin = ""
             self.counters["twins"] = 0
@@ -649,7 +652,8 @@ class BrokerCore:
                     self._send(session, heartbeat)
         for session in dead:
             self.counters["sessions_dead"] += 1
-            self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
+            silence = f"{now - session.heard_at:.1f}"
+            self._events.add(WARNING, "{} was silent for {} s: given up", session.member.name, silence)
             self._end(session, now)
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
 
@@ -736,4 +740,5 @@ class BrokerCore:
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
+        self._events.validate_state()
         self.peering.validate_state()

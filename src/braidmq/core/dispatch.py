@@ -586,8 +586,8 @@ class Dispatcher:
                 self.counters["denied"] += 1
                 if not session.warned:
                     session.warned = True
-                    text = f"{session.member.name} may not serve {ready.service!r}: its READY is ignored"
-                    self._events.add(WARNING, text)
+                    form = "{} may not serve '{}': its READY is ignored"
+                    self._events.add(WARNING, form, session.member.name, ready.service)
                 return
             self._catalogue.withdraw(session, name)
         if not self._grant(session, name, ready.credit, now):
@@ -595,8 +595,8 @@ class Dispatcher:
             if not session.warned:
                 session.warned = True
                 limit = self._catalogue.limit(session.account)
-                text = f"{session.member.name}: {limit} is reached: its READY for {ready.service} waits for room"
-                self._events.add(WARNING, text)
+                form = "{}: {} is reached: its READY for {} waits for room"
+                self._events.add(WARNING, form, session.member.name, limit, ready.service)
 
     def _grant(self, session: Session, name: bytes, credit: int, now: float) -> bool:
         """Let a worker have so many requests of a service, now or once there is room for the service."""
@@ -633,7 +633,7 @@ class Dispatcher:
         if service is None:
             return None
         slot = session.slots[name] = service.slots[session] = Slot(service, session)
-        self._events.add(DEBUG, f"{session.member.name} serves {name.decode()}")
+        self._events.add(DEBUG, "{} serves {}", session.member.name, name.decode())
         return slot
 
     def _feed(self, slot: Slot, now: float) -> None:

@@ -52,6 +52,8 @@ class Account:
         granted: the credit of all of these.
         assigned: requests that its sessions have as workers.
         seeks: how often it was answered SEEK since the last tick.
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
     """
 
     __slots__ = (

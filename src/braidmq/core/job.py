@@ -110,6 +110,20 @@ class Job:
         """Whether somebody waits for its answer."""
         return any(arrival.awaited for arrival in self.arrivals)
 
+    def dispensable(self, newest: Arrival) -> Arrival:
+        """Return which copy to refuse when there is no room for the newest: one of the broker that has sent the most.
+
+        So copies that one broker makes up do not shut out those of another one. The first copy always stays.
+        """
+        copies = [*self.arrivals[1:], newest]
+        counts: dict[Link, int] = {}
+        for each in copies:
+            counts[each.link] = counts.get(each.link, 0) + 1
+        most = max(counts.values())
+        if counts[newest.link] == most:
+            return newest
+        return next(each for each in copies if counts[each.link] == most)
+
     @property
     def counted_on(self) -> bool:
         """Whether a client waits for one of its copies, and for no other attempt instead."""

@@ -154,6 +154,7 @@ class PeeringCore:
 
     def drain(self, now: float) -> None:
         """Take in that this broker takes no new requests."""
+        self._links.events.sum_up()
         self.membership.leave(now)
         self._follow_up(now)
 
@@ -300,9 +301,8 @@ class PeeringCore:
         if about.name != link.name:
             if link.name not in self._liars:
                 self._liars.add(link.name)
-                self._links.events.add(
-                    WARNING, f"{link.name} speaks for {about.name}: refused; a broker describes itself only"
-                )
+                form = "{} speaks for {}: refused; a broker describes itself only"
+                self._links.events.add(WARNING, form, link.name, about.name)
             return
         before = self.abouts.get(link.name)
         if link.open and (before is None or about.version > before.version):

@@ -424,8 +424,12 @@ class WorkerCore:
         """A second copy of a request that is here: it gets the same answer."""
         self.duplicates += 1
         if len(job.arrivals) >= ARRIVALS_MAX:
-            self._answer(REJECT, Reason.BUSY, job.request.id, arrival, now)
-            return
+            dispensable = job.dispensable(arrival)
+            self._answer(REJECT, Reason.BUSY, job.request.id, dispensable, now)
+            if dispensable is arrival:
+                return
+            job.arrivals.remove(dispensable)
+            _forget(job, dispensable)
         job.arrivals.append(arrival)
         arrival.link.asked[arrival.tag] = job
         if job.begun:
@@ -469,9 +473,9 @@ class WorkerCore:
         if job.overdue == 2:
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
             service, strays_max = job.service.name.decode(), job.service.strays_max
-            text = f"a handler of {service} goes on after the deadline of request {id_} of {sender}"
+            form = "a handler of {} goes on after the deadline of request {} of {}: {}"
             place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
-            self._links.events.add(WARNING, f"{text}: {place}")
+            self._links.events.add(WARNING, form, service, id_, sender, place)
         if may_go:
             self._strays[job.key] = job
             job.service.strays += 1
@@ -515,9 +519,7 @@ class WorkerCore:
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
         for arrival in job.arrivals:
-            asked = arrival.link.asked
-            if asked.get(arrival.tag) is job:  # a liar may have used the tag again
-                del asked[arrival.tag]
+            _forget(job, arrival)
         self._timers.cancel(job, job.timer)
         job.service.held[job.link.name] -= 1
 
@@ -531,7 +533,7 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-            self._links.events.add(WARNING, f"{job.service.name.decode()}, request {id_} of {sender}: {text}")
+            self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32
@@ -585,3 +587,10 @@ class WorkerCore:
             share = shares[link.name]
             if service.grant(link, share, now):
                 self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+
+
+def _forget(job: Job, arrival: Arrival) -> None:
+    """Forget which job a copy was for."""
+    asked = arrival.link.asked
+    if asked.get(arrival.tag) is job:  # a liar may have used the tag again
+        del asked[arrival.tag]

@@ -158,8 +158,9 @@ class Router:
             self._blocked_at = now + BLOCKED_S
             for route in list(self._blocked):
                 self._send(route, self._release(route))
-        if not self._crowded:  # else what they have said may be unread
-            self.doorstep.on_timer(now)
+        silent_at = self.doorstep.next_deadline()
+        if silent_at is not None and now >= silent_at and not self._crowded:  # else their word may be unread
+            self.doorstep.on_timer(self._fd_of.values(), now)
         if self._doubts:
             for route, (due, tries) in list(self._doubts.items()):
                 if now >= due:

@@ -164,11 +164,11 @@ class TestBar:
 
 
 class TestWhatIsNotRead:
-    def test_lists_from_a_node_are_not_even_decoded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_lists_from_a_node_are_not_even_decoded(self, patch_cores: pytest.MonkeyPatch) -> None:
         rig = Rig()
         hostile = rig.client("hostile")
         decoded: list[Any] = []
-        monkeypatch.setattr("braidmq.core.broker.control.decode_control", decoded.append)
+        patch_cores.setattr("braidmq.core.broker.control.decode_control", decoded.append)
         hostile.control(About("hostile", 1))
         hostile.control(Welcome("x", "y", 1, 1))
         assert decoded == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker import STOP_S, STRAY_S
+from braidmq.core.worker import ARRIVALS_MAX, STOP_S, STRAY_S
 from braidmq.settings import Settings
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason, encode_headers
 from rigs.jobs import answer_of
@@ -88,6 +88,18 @@ class TestCancel:
         rig["a"].cancel(2, 5)
         assert rig.stopped == [rig.jobs[1]]
         finish_all(rig)
+
+
+def test_copies_that_one_broker_makes_up_do_not_shut_out_anothers(make: Any) -> None:
+    rig = make("good", "bad", serves={"echo": 8})
+    made_up = [rig["bad"].ask(1) for _ in range(ARRIVALS_MAX + 5)]
+    tag = rig["good"].ask(1)
+    refused = {answer.tag for answer in rig["bad"].answers()}
+    assert refused == {*made_up[ARRIVALS_MAX:], made_up[1]}
+    rig["bad"].cancel(1, made_up[1])
+    finish_all(rig)
+    assert answer_of(rig["good"], tag).command == REPLY
+    assert len(rig["bad"].answers()) == ARRIVALS_MAX - 1
 
 
 class TestLimitOfOnePath:
