@@ -193,6 +193,11 @@ class BrokerCore:
         return self._intake.since is not None
 
     @property
+    def handled(self) -> int:
+        """How many messages it has handled so far."""
+        return self._intake.handled + self.peering.handled
+
+    @property
     def idle(self) -> bool:
         """Whether this draining broker has nothing left to do: it has ended every session."""
         return self.dispatcher.draining and not self.sessions

@@ -58,13 +58,15 @@ class Intake(Generic[T]):
 
     Attributes:
         since: since when something waits, which `take` had better be asked for now; None if nothing does.
+        handled: how many messages it has given out so far.
     """
 
-    __slots__ = ("_waiting", "since")
+    __slots__ = ("_waiting", "handled", "since")
 
     def __init__(self) -> None:
         self._waiting: dict[Inlet[T], None] = {}
         self.since: float | None = None
+        self.handled = 0
 
     def offer(self, inlet: Inlet[T], source: T, frame: bytes, now: float) -> tuple[list[bytes], bool]:
         """Take in a frame; return what is to be handled now, and whether the frame is well formed as far as that.
@@ -82,6 +84,7 @@ class Intake(Generic[T]):
             return [frame], True
         messages, at, intact = split_some(frame, 0, PORTION_MESSAGES - inlet.spent)
         inlet.spent += len(messages) or 1
+        self.handled += len(messages)
         if at < len(frame):
             self._wait(inlet, source, frame, at, now)
         return messages, intact
@@ -108,6 +111,7 @@ class Intake(Generic[T]):
             intact = True
         else:
             messages, end, intact = split_some(frame, at, PORTION_MESSAGES)
+            self.handled += len(messages)
             if end < len(frame):
                 inlet.frames.appendleft((source, frame, end))
             else:

@@ -121,6 +121,11 @@ class NodeCore:
         return due if since is None or since > due else since
 
     @property
+    def handled(self) -> int:
+        """How many messages it has handled so far."""
+        return self._intake.handled
+
+    @property
     def idle(self) -> bool:
         """Whether this draining node has nothing left to do: no call, no job, no request on its way to it.
 

@@ -27,6 +27,7 @@ REVIEW_S: Final = 1.0
 
 FAULT_PAUSE_S: Final = 1.0
 """How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
+
 ABOUT_ROWS_MAX: Final = 30_000
 """Services of another broker that are kept: as many as a setting allows one to know."""
 
@@ -116,6 +117,11 @@ class PeeringCore:
     def offered(self) -> frozenset[bytes]:
         """Return all services that other brokers have workers for."""
         return frozenset(service.encode() for service in self._offering)
+
+    @property
+    def handled(self) -> int:
+        """How many messages have been handled that came over this broker's own connections."""
+        return self._intake.handled
 
     @property
     def version(self) -> int:
