@@ -155,19 +155,15 @@ class Peer:
                 with suppress(ProtocolError):
                     yield decode(message)
 
-    def reset(self, descriptor: int) -> None:
-        """Reset the connection, whose TCP socket is this descriptor, with all that is under way on it."""
-        with suppress(OSError):
-            copy = socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
-            copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            copy.close()
-        self._end()
+    def reset(self) -> None:
+        """Reset the connection, with all that is under way on it."""
+        self.hear()
+        if self._dealer is not None:
+            with suppress(OSError):
+                descriptor = self._dealer._descriptor  # noqa: SLF001 - it alone is told which one libzmq has
+                with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as copy:
+                    copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()
-
-    @property
-    def descriptor(self) -> int:
-        """The TCP socket, once it is connected; -1 before."""
-        return -1 if self._dealer is None else self._dealer._descriptor  # noqa: SLF001
 
     def close(self) -> None:
         """Close the connection."""

@@ -109,7 +109,7 @@ def of_processes(
 
     Args:
         before: what each had used when the attack began.
-        after: what each had used in the end.
+        after: what each of them had used in the end.
         brokers: the names of those that are brokers.
         logs: what each has written since the attack began.
     """

@@ -67,7 +67,8 @@ class AttackNet(Driven):
     def start_brokers(self) -> None:
         """Start the brokers, and wait until they listen."""
         for name in self.honest:
-            self.launch(name, [*BRAIDMQ, "broker", "--join", self.live.join(name)])
+            chosen = [word for each in self._scenario.settings for word in ("--set", each)]
+            self.launch(name, [*BRAIDMQ, "broker", "--join", self.live.join(name), *chosen])
         if self._scenario.lie:
             lying = [*MODULE, "attacks.rogue", self._scenario.lie, "broker", "--join", self.live.join(ROGUE)]
             self.launch(ROGUE, lying, talks=True)

@@ -15,7 +15,7 @@ from attacks.figures import Phases
 from attacks.net import ROGUE, AttackNet
 from attacks.report import Row
 from attacks.scenario import Scenario
-from attacks.watch import Watch
+from attacks.watch import Usage, Watch
 from braidmq import __version__
 from braidmq.bench.machine import machine_class
 
@@ -99,7 +99,7 @@ class _Course:
             calls = net.calls()
             table = {
                 **figures.of_calls(calls, phases, (ROGUE,) if self._scenario.lie else ()),
-                **figures.of_processes(self._usages, watch.usages(), net.honest, self._logs()),
+                **figures.of_processes(self._usages, self._used(watch), net.honest, self._logs()),
                 "ended": len(ended),
                 **{f"attackers_{name}": count for name, count in counts.items()},
             }
@@ -151,8 +151,11 @@ class _Course:
 
     def _note(self, watch: Watch) -> None:
         """Note what the honest processes have used and said so far."""
-        self._usages = watch.usages()
+        self._usages = self._used(watch)
         self._said = {name: len(child.log) for name, child in self._net.honest_children().items()}
+
+    def _used(self, watch: Watch) -> dict[str, Usage]:
+        return {name: usage for name, usage in watch.usages().items() if name not in self._net.hostile}
 
     def _logs(self) -> dict[str, str]:
         return {name: child.log[self._said.get(name, 0) :] for name, child in self._net.honest_children().items()}

@@ -53,6 +53,7 @@ class Scenario:
         lie: what the hostile broker does, the last one of `shape.brokers`; see lies.py. Empty if there is none.
         shape: the honest net.
         rate: honest calls each second.
+        settings: of the honest brokers, each NAME=VALUE.
         early: whether the attack comes upon brokers that have just started, before the honest nodes.
         unread: whether nobody reads the logs of the brokers meanwhile.
         most: figures and the most that they may be.
@@ -72,6 +73,7 @@ class Scenario:
     lie: str = ""
     shape: Shape = field(default_factory=lambda: SHAPE)
     rate: float = RATE
+    settings: tuple[str, ...] = ()
     early: bool = False
     unread: bool = False
     most: Mapping[str, float] = field(default_factory=lambda: dict(HARMLESS))

@@ -3,8 +3,24 @@
 from typing import Final
 
 from attacks.scenario import Scenario
-from attacks.scenarios import bundles, paths, poisoned, queues
+from attacks.scenarios import (
+    arithmetic,
+    bundles,
+    forged,
+    fuzz,
+    paths,
+    poisoned,
+    queues,
+    readers,
+    refusals,
+    services,
+    transport,
+)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for module in (bundles, paths, poisoned, queues) for scenario in module.SCENARIOS
-}
+    scenario.name: scenario
+    for module in (
+        bundles, transport, paths, poisoned, queues, services, refusals, readers, arithmetic, forged, fuzz,
+    )
+    for scenario in module.SCENARIOS
+}  # fmt: skip
