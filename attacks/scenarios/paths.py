@@ -1,15 +1,21 @@
 """One broker of three is hostile, and makes its clients and workers worse off than if it were not there."""
 
 from dataclasses import replace
+from typing import Final
 
 from attacks.scenario import BESIDE_A_HOSTILE_BROKER, SHAPE, Scenario
+
+_SHAPE: Final = replace(SHAPE, brokers=3)
+
+_SHAPES: Final = {"greedy": replace(_SHAPE, work_s=0.02, concurrency=4)}
+"""Workers whose places are worth something, where these are taken."""
 
 SCENARIOS = tuple(
     Scenario(
         f"paths-{lie}",
         f"a hostile broker of three {what}",
         lie=lie,
-        shape=replace(SHAPE, brokers=3),
+        shape=_SHAPES.get(lie, _SHAPE),
         most=BESIDE_A_HOSTILE_BROKER,
     )
     for lie, what in {
