@@ -2,7 +2,6 @@
 
 import random
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Final
 import msgspec
 import zmq
 
+from attacks.curve import RESET
 from braidmq.core.link import Failure, Open
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
@@ -30,9 +30,6 @@ RENEW_S: Final = 0.1
 
 IDLE_S: Final = 0.001
 """How long nothing is done when no connection takes anything."""
-
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for 0 s: closing such a connection resets it."""
 
 
 class Plan(msgspec.Struct):
@@ -162,7 +159,7 @@ class Peer:
             with suppress(OSError):
                 descriptor = self._dealer._descriptor  # noqa: SLF001 - it alone is told which one libzmq has
                 with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as copy:
-                    copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.close()
 
     def close(self) -> None:

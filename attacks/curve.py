@@ -21,6 +21,9 @@ INNER_MORE, INNER_COMMAND = 0x01, 0x02
 
 CONNECT_S_MAX: Final = 5.0
 
+RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for 0 s: closing such a connection resets it."""
+
 
 def address_of(target: Open) -> tuple[str, int]:
     """Return where a broker listens."""
@@ -60,6 +63,11 @@ class CurveClient:
     def ping(self) -> bytes:
         """Return the bytes of a PING that wants an answer."""
         return self.message(b"\x04PING\x00\x64context", INNER_COMMAND)
+
+    def reset(self) -> None:
+        """Reset the connection, with all that is under way on it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.socket.close()
 
     def _shake_hands(self, identity: Identity, server: bytes) -> None:
         public, self._secret = crypto_box_keypair()

@@ -4,7 +4,9 @@ A lie sees the requests of clients before the broker does, and may keep them; it
 says what it likes to whom it likes, at each tick.
 """
 
+import os
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -42,6 +44,9 @@ TINY_PER_TICK: Final = 20
 
 TICK_REQUESTS: Final = 200
 """Requests to each worker in each tick by a broker that keeps to no credit."""
+
+GONE_S: Final = 1.0
+"""How long a broker floods before it ends, with all its connections full."""
 
 FUZZ_PER_TICK: Final = 25
 """Frames to everybody in each tick: some 5,000 each second to all."""
@@ -185,6 +190,14 @@ class Tiny(Lie):
                 self.say(node, bundle)
 
 
+class Gone(Tiny):
+    """Does so for a moment, and is gone."""
+
+    def on_begin(self) -> None:
+        """See Lie."""
+        threading.Timer(GONE_S, os._exit, (0,)).start()
+
+
 class Rumours(Lie):
     """Tells the other brokers again and again that each of them is dead, and of brokers that never were."""
 
@@ -272,6 +285,7 @@ LIES: Final[dict[str, type[Lie]]] = {
     "working": Working,
     "greedy": Greedy,
     "tiny": Tiny,
+    "gone": Gone,
     "rumours": Rumours,
     "poisoner": Poisoner,
     "replayer": Replayer,

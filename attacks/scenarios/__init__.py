@@ -4,23 +4,27 @@ from typing import Final
 
 from attacks.scenario import Scenario
 from attacks.scenarios import (
+    abort,
     arithmetic,
     bundles,
     forged,
     fuzz,
+    handshakes,
+    logs,
+    multipart,
     paths,
     poisoned,
     queues,
     readers,
     refusals,
     services,
-    transport,
 )
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for module in (
-        bundles, transport, paths, poisoned, queues, services, refusals, readers, arithmetic, forged, fuzz,
+        abort, bundles, handshakes, multipart, paths, poisoned, queues, services, refusals, readers, logs, arithmetic,
+        forged, fuzz,
     )
     for scenario in module.SCENARIOS
 }  # fmt: skip

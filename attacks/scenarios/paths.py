@@ -32,6 +32,7 @@ SCENARIOS = tuple(
         "working": "says WORKING for ever",
         "greedy": "sends workers more than they have granted",
         "tiny": "floods nodes with tiny messages",
+        "gone": "floods nodes with tiny messages for a second, and ends",
         "rumours": "spreads false rumours and certificates",
     }.items()
 )

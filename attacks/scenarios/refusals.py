@@ -102,5 +102,11 @@ SCENARIOS = (
         work,
         most={**HARMLESS, "errors": 0.02, "p99_ms": 1_000.0},
     ),
+    _worker(
+        "refusals-silent",
+        "a worker takes all requests that it gets, and says nothing",
+        keep,
+        most={**HARMLESS, "p99_ms": 2_500.0},
+    ),
     _worker("refusals-twice", "a worker answers twice, and what it was not asked", answer_twice),
 )
