@@ -62,7 +62,7 @@ faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="
 promises: $(STAMP) ## what is promised, tried on real processes; about an hour. PROMISES="--runs 1 second-run-kill-broker" for less
 	$(BIN)/python -m faults.promises $(PROMISES)
 
-attack: $(STAMP) ## attacks on real processes beside an honest load, and the report; about an hour. ATTACK="--quick paths-busy" for less
+attack: $(STAMP) ## attacks on real processes beside an honest load, and the report; an hour and a half. ATTACK="--quick paths-busy" for less
 	$(BIN)/python -m attacks $(ATTACK)
 
 docs: .venv/.installed-docs ## the documents as a web site, in site/
