@@ -57,12 +57,12 @@ FORGED: Final = payload_of("forged", 64)
 
 
 class Lie:
-    """Tells the truth. `say` sends a message over a session; `broker` is who lies."""
+    """Tells the truth. `say` sends a message over a session, `broker` is who lies, and `rng` draws."""
 
-    def __init__(self, broker: BrokerCore, say: Callable[[Session, bytes], None]) -> None:
+    def __init__(self, broker: BrokerCore, say: Callable[[Session, bytes], None], rng: random.Random) -> None:
         self.broker = broker
         self.say = say
-        self.rng = random.Random(broker.name)
+        self.rng = rng
 
     def on_begin(self) -> None:
         """From now on it lies."""

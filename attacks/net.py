@@ -37,9 +37,9 @@ class AttackNet(Driven):
 
     callers = "faults.caller:nodes"
 
-    def __init__(self, directory: Path, scenario: Scenario) -> None:
+    def __init__(self, directory: Path, scenario: Scenario, seed: int) -> None:
         super().__init__(directory, scenario.shape, {})
-        self._scenario = scenario
+        self._scenario, self._seed = scenario, seed
         self.honest = list(self.brokers)
         if scenario.lie:
             self.honest.pop()
@@ -70,7 +70,15 @@ class AttackNet(Driven):
             chosen = [word for each in self._scenario.settings for word in ("--set", each)]
             self.launch(name, [*BRAIDMQ, "broker", "--join", self.live.join(name), *chosen])
         if self._scenario.lie:
-            lying = [*MODULE, "attacks.rogue", self._scenario.lie, "broker", "--join", self.live.join(ROGUE)]
+            lying = [
+                *MODULE,
+                "attacks.rogue",
+                self._scenario.lie,
+                self._seed,
+                "broker",
+                "--join",
+                self.live.join(ROGUE),
+            ]
             self.launch(ROGUE, lying, talks=True)
         for name in self.brokers:
             self.children[name].wait_for_line(f"{name} listens at ")
@@ -109,7 +117,7 @@ class AttackNet(Driven):
 
     # -- the hostile
 
-    def start_attackers(self, length_s: float, seed: int) -> None:
+    def start_attackers(self, length_s: float) -> None:
         """Start the hostile processes, which wait for `begin`."""
         scenario = self._scenario
         act = scenario.act
@@ -123,7 +131,7 @@ class AttackNet(Driven):
                 self.honest,
                 scenario.connections,
                 length_s,
-                seed + number,
+                self._seed + number,
             )
             command = [*MODULE, "attacks.attacker", msgspec.json.encode(plan).decode()]
             self.launch(f"{MALLORY}{number + 1}", command, talks=True)

@@ -1,9 +1,10 @@
-"""A broker in hostile hands: `python -m attacks.rogue LIE broker --join FILE ...`.
+"""A broker in hostile hands: `python -m attacks.rogue LIE SEED broker --join FILE ...`.
 
 It is `braidmq broker` with cores that lie, from a line "begin" on its stdin until another one.
 """
 
 import os
+import random
 import sys
 import threading
 from time import monotonic
@@ -24,7 +25,7 @@ from braidmq.zeromq import broker_loop
 GOSSIP_S: Final = 0.02
 """How often it lies to the other brokers, at most."""
 
-lie_name = ""
+lie_name, seed = "", ""
 lying = threading.Event()
 
 
@@ -34,9 +35,7 @@ class LyingCore(BrokerCore):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._lies: dict[bytes, list[bytes]] = {}
-        self.lie = LIES[lie_name](
-            self, lambda session, message: self._lies.setdefault(session.route, []).append(message)
-        )
+        self.lie = LIES[lie_name](self, self._say, random.Random(seed))
         self._began = False
         if isinstance(self.peering, LyingPeering):
             self.peering.gossip = self.lie.gossip
@@ -73,6 +72,9 @@ class LyingCore(BrokerCore):
         for route, messages in lies.items():
             changed.setdefault(route, []).extend(messages)
         return changed
+
+    def _say(self, session: Session, message: bytes) -> None:
+        self._lies.setdefault(session.route, []).append(message)
 
     def _lies_now(self) -> bool:
         if not lying.is_set():
@@ -116,9 +118,9 @@ def _listen() -> None:
 
 
 if __name__ == "__main__":
-    lie_name = sys.argv[1]
+    lie_name, seed = sys.argv[1:3]
     os.nice(NICENESS)
     threading.Thread(target=_listen, daemon=True).start()
     broker_loop.BrokerCore = LyingCore  # type: ignore[attr-defined]  # where the loop finds it
     broker_loop.PeeringCore = LyingPeering  # type: ignore[attr-defined]  # where the loop finds it
-    sys.exit(cli.run(sys.argv[2:]))
+    sys.exit(cli.run(sys.argv[3:]))

@@ -91,7 +91,7 @@ class _Course:
         """Return the figures, and what is to be said besides."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attacks-")))
-            net = self._net = stack.enter_context(AttackNet(directory, self._scenario))
+            net = self._net = stack.enter_context(AttackNet(directory, self._scenario, self._seed))
             watch = stack.enter_context(Watch(lambda: net.children))
             phases, counts = self._attack_early(watch) if self._scenario.early else self._attack(watch)
             net.end_calls()
@@ -113,7 +113,7 @@ class _Course:
         net.start_brokers()
         net.start_nodes()
         net.wait_until_sound()
-        net.start_attackers(self._length_s, self._seed)
+        net.start_attackers(self._length_s)
         net.call(scenario.rate)
         since = monotonic()
         sleep(CALM_S)
@@ -134,7 +134,7 @@ class _Course:
     def _attack_early(self, watch: Watch) -> tuple[Phases, Mapping[str, int]]:
         """Attack brokers that have just started; then come the honest nodes."""
         net, scenario = self._net, self._scenario
-        net.start_attackers(self._length_s, self._seed)
+        net.start_attackers(self._length_s)
         net.start_brokers()
         self._note(watch)
         net.begin()

@@ -1,3 +1,4 @@
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ class Lying:
         sessions = {each.route: each for each in (self.client, self.worker, self.peer)}
         self.said = []
         broker = SimpleNamespace(name="rogue", sessions=sessions)
-        self.lie = LIES[name](broker, lambda whom, message: self.said.append((whom, message)))
+        self.lie = LIES[name](broker, lambda whom, message: self.said.append((whom, message)), Random(1))
         self.lie.on_begin()
 
     def ask(self, number=1, prefix=b"p" * 8):
