@@ -119,12 +119,12 @@ class Settings:
     """Silence after which a peer is given up and its outstanding requests are lost. At least two heartbeats."""
 
     transport_heartbeat_s: float = _knob(5.0, 0.1, 60)
-    """Interval of ZMTP's own heartbeat, which sees a vanished host below a live connection."""
+    """Interval of TCP's keepalive, which sees a vanished host below a connection; in whole seconds, at least 1."""
 
     transport_timeout_s: float = _knob(15.0, 0.3, 600)
-    """Silence after which ZMTP's heartbeat closes the connection."""
+    """Time without an acknowledgement after which TCP closes the connection."""
 
-    handshake_s_max: float = _knob(10.0, 0.1, 60)
+    handshake_s_max: float = _knob(4.0, 0.1, 60)
     """Time that a connection has to complete its handshake before it is closed."""
 
     reconnect_s: float = _knob(0.1, 0.001, 60)
@@ -277,6 +277,7 @@ class Settings:
                 "heartbeat_s": 2.0,
                 "suspect_after_s": 4.0,
                 "dead_after_s": 8.0,
+                "handshake_s_max": 10.0,
                 "reconnect_s": 0.25,
                 "reconnect_s_max": 15.0,
                 "settle_s": 15.0,

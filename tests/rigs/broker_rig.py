@@ -357,6 +357,8 @@ class FakeMember:
     def frame(self, frame: bytes) -> None:
         """Send a frame as it is."""
         self.rig.core.on_frame(self.route, self.principal, frame, self.rig.now)
+        while self.rig.core.behind:
+            self.rig.core.on_timer(self.rig.now)
         self.rig.settle()
 
     def control(self, message: Control) -> None:

@@ -1,18 +1,22 @@
 """The broker: brings requests to workers and answers back, and keeps nothing that could be lost.
 
-Inputs: `on_frame`, `on_unsent`, `on_disconnect`, `on_registry`, `drain`, `on_timer`. After any of them the shell
-sends what `take_sends` returns and logs what `take_events` returns; it calls `on_timer` no later than
-`next_deadline`. Nothing that a peer sends raises. The broker's part among the other brokers is PeeringCore, which
-the shell serves as well.
+Inputs: `on_frame`, `on_breach`, `on_unsent`, `on_disconnect`, `on_registry`, `drain`, `on_timer`. After any of them the
+shell sends what `take_sends` returns, ends the connections that `take_cuts` returns, and logs what `take_events`
+returns; it calls `on_timer` no later than `next_deadline`. Nothing that a peer sends raises: what is handled for one
+session can end that session at most. The broker's part among the other brokers is PeeringCore, which the shell serves
+as well.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
+from braidmq.core.bars import Bars
+from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
 from braidmq.core.events import DEBUG, INFO, WARNING, Event, EventLog
-from braidmq.core.exchange import Account, Session, SessionState
+from braidmq.core.exchange import OFFENCES_MAX, Account, Session, SessionState
+from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
 from braidmq.core.peering import PeeringCore
@@ -21,7 +25,7 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Member, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.bundle import split
+from braidmq.wire.bundle import split_some
 from braidmq.wire.envelope import (
     CANCEL,
     COMMON,
@@ -61,7 +65,20 @@ ENDED_PER_TICK: Final = 50
 """Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
 one instant."""
 
-_HELLO = int(Command.HELLO)
+_HELLO: Final = int(Command.HELLO)
+_HEARTBEAT: Final = int(Command.HEARTBEAT)
+
+NODE_COMMANDS: Final = frozenset((Command.HELLO, Command.READY, Command.GOODBYE, Command.STATUS, Command.SEEK))
+"""The control messages, besides HEARTBEAT, that a broker reads from anybody. Others are skipped, and not even decoded:
+lists of services cost much memory."""
+
+BROKER_COMMANDS: Final = frozenset(
+    (Command.PING, Command.ACK, Command.PROBE, Command.NACK, Command.GOSSIP, Command.SYNC)
+)
+"""Those that it reads from other brokers only."""
+
+NODE_CONTROL_BYTES_MAX: Final = 4_096
+"""Longest control message of a node: names, numbers and a text of 255 characters."""
 
 
 class BrokerCore:
@@ -92,7 +109,7 @@ class BrokerCore:
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
-                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins",
+                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins", "barred", "faults",
             ),
             0,
         )  # fmt: skip
@@ -106,6 +123,10 @@ class BrokerCore:
         self._accounts: dict[str, Account] = {}
         self._strangers: dict[bytes, None] = {}
         self._observers: dict[Session, None] = {}
+        self._intake: Intake[Session] = Intake()
+        self._bars = Bars()
+        self._cuts: list[bytes] = []
+        self._containment = peering.containment
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
@@ -129,7 +150,19 @@ class BrokerCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due = self.dispatcher.next_deadline()
-        return self._tick_at if due is None or due > self._tick_at else due
+        if due is None or due > self._tick_at:
+            due = self._tick_at
+        since = self._intake.since
+        return due if since is None or since > due else since
+
+    def take_cuts(self) -> list[bytes]:
+        """Return the connections to end now, whatever their members do; and forget them."""
+        cuts, self._cuts = self._cuts, []
+        return cuts
+
+    def barred_s(self, principal: str, now: float) -> float:
+        """Return for how much longer a key is kept out, though it is registered; 0.0 if it is not."""
+        return self._bars.left_s(principal, now)
 
     def report(self, now: float) -> control.Report:
         """Return the broker's state for an observer."""
@@ -143,6 +176,11 @@ class BrokerCore:
             uptime_s=now - self._started_at,
             now=now,
         )
+
+    @property
+    def behind(self) -> bool:
+        """Whether messages that have come wait to be handled by `on_timer`."""
+        return self._intake.since is not None
 
     @property
     def idle(self) -> bool:
@@ -164,92 +202,155 @@ class BrokerCore:
     def on_frame(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
         """Take in a frame from the connection `route`, whose key is `principal`."""
         session = self.sessions.get(route)
-        messages, intact = split(frame)
-        if session is None:
-            if not messages or messages[0][5] != _HELLO or messages[0][4] >> 4 != MAJOR:
-                self._turn_away(route, "no-session", "say HELLO first", now)
-                return
-            member = self._directory.member(principal)
-            if member is not None and member.name == self.name:
-                self._meet_itself(route, messages[0], now)
-                return
-            session = self._welcome(route, principal, now)
-            if session is None:
-                return
-        elif session.account.principal != principal:
+        if session is not None and session.account.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
             self._events.add(WARNING, f"{session.member.name} is gone: another key has its routing id")
             self._end(session, now)
-            self.on_frame(route, principal, frame, now)
-            return
+            session = None
+        if session is None:
+            session = self._meet(route, principal, frame, now)
+            if session is None:
+                return
         session.heard_at = now
-        if messages:
-            written = frame[8:12]
-            age_s = session.staleness.age_s(int.from_bytes(written), now)
-            for message in messages:
-                if message[8:12] != written:  # it was added to what waited for a full pipe
-                    written = message[8:12]
-                    age_s = session.staleness.age_s(int.from_bytes(written), now)
-                self._on_message(session, message, age_s, now)
-        if not intact:
-            self._malformed(session, "a frame that is no bundle")
-        if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
-            self._set_state(session, SessionState.OPEN, now)
+        inlet = session.account.inlet
+        messages, intact = self._intake.offer(inlet, session, frame, now)
+        self._read(session, messages, intact, now)
+        if not messages and inlet.overflown:
+            self._bar(session.account.principal, session.member, "sends more than can be read", now)
+
+    def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
+        """Take in that the transport has read from the connection `route` `what` no member may send."""
+        self.counters["malformed"] += 1
+        if not self._bars.left_s(principal, now):
+            self._bar(principal, self._directory.member(principal), what, now)
+        self._cuts.append(route)
 
     def on_unsent(self, route: bytes, messages: list[bytes], now: float) -> None:
         """Take back messages for `route` that were certainly not sent; call it before `on_disconnect`."""
         session = self.sessions.get(route)
         if session is not None:
-            self.dispatcher.on_unsent(session, messages, now)
+            try:
+                self.dispatcher.on_unsent(session, messages, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._contain(session, error, "what was not sent to", now)
 
     def on_disconnect(self, route: bytes, now: float) -> None:
         """Take in that the connection `route` is gone."""
         session = self.sessions.get(route)
-        if session is not None:
-            self._end(session, now)
-            self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
+        if session is not None and not self._intake.end(session.account.inlet, session):
+            self._on_gone(session, now)
 
     def on_registry(self, now: float) -> None:
         """Take in that the directory changed: members that are gone are cut off, rights are looked up anew."""
         for session in list(self.sessions.values()):
-            member = self._directory.member(session.account.principal)
-            if member is None:
-                self._end(session, now)
-                self._turn_away(session.route, "refused", "the key is no longer registered", now)
-                continue
-            before = session.member
-            if Role.BROKER in (before.role, member.role) and (before.role, before.name) != (member.role, member.name):
-                self._end(session, now)  # the other brokers' sessions are counted by their names
-                self._turn_away(session.route, "ended", "the key is registered as another member now", now)
-                continue
-            session.member = member
-            session.name = member.name.encode()
-            self.dispatcher.on_rights(session, now)
+            try:
+                self._on_new_rights(session, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._contain(session, error, "the new rights of", now)
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
         self.dispatcher.draining = True
         self.peering.drain(now)
         if self.peering.has_company:
-            self.dispatcher.release_queues(now)
+            self._try(self.dispatcher.release_queues, now)
         for session in self.sessions.values():
             self._send_control(session, control.Goodbye("draining"), now)
 
     def end(self, now: float) -> None:
         """Take in that the drain time is over: what still waits here for a worker goes back to its clients."""
-        self.dispatcher.release_queues(now)
+        self._try(self.dispatcher.release_queues, now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed. What has come before must have been taken in."""
         tick = now >= self._tick_at
         if tick:
             self._notice_stall(now)
-        self.dispatcher.on_timer(now)
+        if self._intake.since is not None:
+            self._read_on(now)
+        self._try(self.dispatcher.on_timer, now)
+        if self.dispatcher.failed:
+            for session, error in self.dispatcher.take_failed():
+                self._contain(session, error, "a request that was due of", now)
         if tick:
             self._tick(now)
 
+    # -- what can go wrong
+
+    def _try(self, step: Callable[[float], object], now: float) -> None:
+        """Take a step that concerns no single session."""
+        try:
+            step(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self._containment.note(error, "a step of this broker failed, and it goes on without")
+
+    def _contain(self, session: Session, error: Exception, what: str, now: float) -> None:
+        """End the session for which something could not be handled."""
+        name = session.member.name
+        self._containment.note(error, f"{what} {name} could not be handled, and the session of {name} ends")
+        if self.sessions.get(session.route) is not session:
+            return
+        try:
+            self._end(session, now)
+        except Exception as another:  # noqa: BLE001 - see containment.py
+            self._containment.note(another, f"the session of {name} could not be ended in order")
+            self.sessions.pop(session.route, None)
+            self._observers.pop(session, None)
+            self._announcements.on_end(session)
+            session.state = SessionState.LEAVING
+        self._turn_away(session.route, "ended", "the broker has met an error of its own, which its log tells", now)
+
+    def _bar(self, principal: str, member: Member | None, why: str, now: float) -> None:
+        """End all that a key has here, and keep it out for some time."""
+        lasts_s = self._bars.add(principal, now)
+        self.counters["barred"] += 1
+        who = f"key {principal[:16]}..." if member is None else member.name
+        self._events.add(WARNING, f"{who} {why}: its connections are cut, and it is barred for {lasts_s:.0f} s")
+        for session in [each for each in self.sessions.values() if each.account.principal == principal]:
+            try:
+                self._end(session, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._contain(session, error, "the end of", now)
+            self._turn_away(session.route, "refused", f"this key {why}: it is barred for {lasts_s:.0f} s", now)
+            self._cuts.append(session.route)
+
     # -- sessions
+
+    def _meet(self, route: bytes, principal: str, frame: bytes, now: float) -> Session | None:
+        """Begin a session, if that is what the first message of a frame asks for."""
+        messages, _, _ = split_some(frame, 0, 1)
+        if not messages or messages[0][5] != _HELLO or messages[0][4] >> 4 != MAJOR:
+            self._turn_away(route, "no-session", "say HELLO first", now)
+            return None
+        member = self._directory.member(principal)
+        if member is not None and member.name == self.name:
+            self._meet_itself(route, messages[0], now)
+            return None
+        return self._welcome(route, principal, now)
+
+    def _on_gone(self, session: Session, now: float) -> None:
+        """The connection of a session is gone, and what has come over it before was read."""
+        try:
+            self._end(session, now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self._contain(session, error, "the end of", now)
+        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
+
+    def _on_new_rights(self, session: Session, now: float) -> None:
+        member = self._directory.member(session.account.principal)
+        if member is None:
+            self._end(session, now)
+            self._turn_away(session.route, "refused", "the key is no longer registered", now)
+            return
+        before = session.member
+        if Role.BROKER in (before.role, member.role) and (before.role, before.name) != (member.role, member.name):
+            self._end(session, now)  # the other brokers' sessions are counted by their names
+            self._turn_away(session.route, "ended", "the key is registered as another member now", now)
+            return
+        session.member = member
+        session.name = member.name.encode()
+        self.dispatcher.on_rights(session, now)
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
@@ -257,7 +358,11 @@ class BrokerCore:
         if self.dispatcher.draining:
             self._turn_away(route, "ended", "this broker is about to stop", now)
             return None
-        why = self._why_refused(route, account, member)
+        if member is not None and not self._bars.count_session(principal, now):
+            self._bar(principal, member, "begins sessions too often", now)
+            self._cuts.append(route)
+            return None
+        why = self._why_refused(route, account, member, now)
         if why or member is None:
             self.counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
@@ -299,10 +404,12 @@ class BrokerCore:
                 self._events.add(WARNING, text)
         self._turn_away(route, "refused", self._process, now)
 
-    def _why_refused(self, route: bytes, account: Account, member: Member | None) -> str:
+    def _why_refused(self, route: bytes, account: Account, member: Member | None, now: float) -> str:
         settings = self.settings
         if member is None:
             return "the key is not registered"
+        if barred_s := self._bars.left_s(account.principal, now):
+            return f"this key is barred for another {barred_s:.0f} s"
         if len(route) != ROUTE_BYTES or not route[0]:
             return f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
         if len(self.sessions) >= settings.nodes_max:
@@ -341,6 +448,7 @@ class BrokerCore:
             self.peering.on_session(session.member.name, up=False, now=now)
         session.account.sessions -= 1
         if not session.account.sessions:
+            self._intake.drop(session.account.inlet)
             del self._accounts[session.account.principal]
 
     def _set_state(self, session: Session, state: SessionState, now: float) -> None:
@@ -358,18 +466,56 @@ class BrokerCore:
             session.told = True
             self._events.add(INFO, f"{session.member.name} connected")
 
-    def _malformed(self, session: Session, what: str) -> None:
+    def _malformed(self, session: Session, what: str, now: float) -> None:
         self.counters["malformed"] += 1
+        session.account.offend(now)
         if not session.warned:
             session.warned = True
             self._events.add(WARNING, f"{session.member.name} sent {what}; more of it is only counted")
 
     # -- messages
 
+    def _read(self, session: Session, messages: list[bytes], intact: bool, now: float) -> None:
+        """Handle messages that stood in one frame, one behind the other."""
+        message = b""
+        try:
+            if messages:
+                written = messages[0][8:12]
+                age_s = session.staleness.age_s(int.from_bytes(written), now)
+                for message in messages:
+                    if message[8:12] != written:  # it was added to what waited for a full pipe
+                        written = message[8:12]
+                        age_s = session.staleness.age_s(int.from_bytes(written), now)
+                    self._on_message(session, message, age_s, now)
+            if not intact:
+                self._malformed(session, "a frame that is no bundle", now)
+            if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
+                self._set_state(session, SessionState.OPEN, now)
+            if session.account.offences > OFFENCES_MAX:
+                self._bar(session.account.principal, session.member, "keeps sending what is not BRAID/1", now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self._contain(session, error, f"a message ({shape_of(message)}) of", now)
+
+    def _read_on(self, now: float) -> None:
+        """Handle what waits of the frames that have come, as much as may be done in one turn."""
+        left = TURN_MESSAGES_MAX
+        while left > 0:
+            portion = self._intake.take()
+            if portion is None:
+                return
+            _, session, messages, intact = portion
+            left -= len(messages) or 1
+            if self.sessions.get(session.route) is not session:
+                continue  # it has ended meanwhile
+            if messages or not intact:
+                self._read(session, messages, intact, now)
+            else:
+                self._on_gone(session, now)
+
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
         command = message[5]
         if message[4] >> 4 != MAJOR:
-            self._malformed(session, f"a message of major version {message[4] >> 4}")
+            self._malformed(session, f"a message of major version {message[4] >> 4}", now)
             return
         try:
             if command == REQUEST:
@@ -380,12 +526,23 @@ class BrokerCore:
                 self.dispatcher.on_cancel(session, message, now)
             elif command == RENEW:
                 self.dispatcher.on_renew(session, message, now)
-            elif command >= CONTROL_FIRST:
-                self._on_control(session, control.decode_control(message), now)
+            elif command >= CONTROL_FIRST and command != _HEARTBEAT:
+                self._on_control(session, command, message, now)
         except ProtocolError as error:
-            self._malformed(session, str(error))
+            self._malformed(session, str(error), now)
 
-    def _on_control(self, session: Session, received: control.Control | None, now: float) -> None:
+    def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
+        if session.member.role is not Role.BROKER:
+            if command in BROKER_COMMANDS:
+                raise ProtocolError("what only brokers may say")
+            if len(message) > NODE_CONTROL_BYTES_MAX:
+                raise ProtocolError(f"a control message of {len(message)} bytes")
+        elif command in BROKER_COMMANDS:
+            self._on_gossip(session, message, now)
+            return
+        if command not in NODE_COMMANDS:
+            return
+        received = control.decode_control(message)
         if isinstance(received, control.Ready):
             self._tell_of(session)
             self.dispatcher.on_ready(session, received, now)
@@ -400,15 +557,14 @@ class BrokerCore:
                 self._send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None
-        elif isinstance(received, Seek):
-            if session.member.may_call(received.service):
-                self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
-        elif isinstance(received, control.Gossiped):
-            if session.member.role is Role.BROKER:
-                self.peering.on_message(session.member.name, received, now)
-                self._pass_answers(now)
-            else:
-                self._malformed(session, "what only brokers may say")
+        elif isinstance(received, Seek) and session.member.may_call(received.service):
+            self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
+
+    def _on_gossip(self, session: Session, message: bytes, now: float) -> None:
+        received = control.decode_control(message)
+        assert isinstance(received, control.Gossiped)
+        self.peering.on_message(session.member.name, received, now)
+        self._pass_answers(now)
 
     def _send(self, session: Session, message: bytes) -> None:
         session.spoke = True
@@ -433,14 +589,15 @@ class BrokerCore:
         if self._twin and now - self._twin_at > TWIN_S_MAX:
             self._twin = ""
             self.counters["twins"] = 0
-        self._watch_sessions(now)
-        self.dispatcher.forget_kept(now)
+        self.counters["faults"] = self._containment.count
+        self._try(self._watch_sessions, now)
+        self._try(self.dispatcher.forget_kept, now)
         if self._observers:
-            self._answer_observers(now)
-        self._pass_answers(now)
-        self._announcements.on_tick(now)
+            self._try(self._answer_observers, now)
+        self._try(self._pass_answers, now)
+        self._try(self._announcements.on_tick, now)
         if self.dispatcher.draining:
-            self._end_sessions(now)
+            self._try(self._end_sessions, now)
 
     def _watch_sessions(self, now: float) -> None:
         """Look who is silent, and say a word to whoever has not heard one."""
@@ -549,6 +706,9 @@ class BrokerCore:
             assert account.in_flight == len(requests) <= settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
             queued_bytes = sum(exchange.size_bytes for exchange in requests if exchange.waits)
             assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
+        self._intake.validate_state([account.inlet for account in self._accounts.values()])
+        self._bars.validate_state()
+        assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
         self.peering.validate_state()

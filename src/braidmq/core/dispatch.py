@@ -80,6 +80,7 @@ class Dispatcher:
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
         elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
             if no other broker can tell.
+        failed: clients of which a request could not be looked after, each with the error; see `take_failed`.
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
@@ -95,6 +96,7 @@ class Dispatcher:
         self.elsewhere: frozenset[bytes] | None = None
         self.silent: list[Session] = []
         self._released = False
+        self.failed: list[tuple[Session, Exception]] = []
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
@@ -109,6 +111,11 @@ class Dispatcher:
         if self.settle_at is None:
             return due
         return self.settle_at if due is None else min(due, self.settle_at)
+
+    def take_failed(self) -> list[tuple[Session, Exception]]:
+        """Return `failed`, and forget it."""
+        failed, self.failed = self.failed, []
+        return failed
 
     def available(self) -> list[str]:
         """Return the services that have a worker here now, in alphabetical order."""
@@ -164,7 +171,12 @@ class Dispatcher:
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
         for exchange in self._timers.take_due(now):
-            self._on_due(exchange, now)
+            client = exchange.client
+            try:
+                self._on_due(exchange, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                if client is not None:
+                    self.failed.append((client, error))
         if self.settle_at is not None and now >= self.settle_at:
             self.settle_at = None
             for service in list(self.services.values()):

@@ -10,6 +10,7 @@ warnings again have a place behind them: no flood of lesser news drowns what is 
 DEBUG: Final = 10
 INFO: Final = 20
 WARNING: Final = 30
+ERROR: Final = 40
 
 
 @dataclass(slots=True)

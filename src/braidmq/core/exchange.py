@@ -5,6 +5,7 @@ from typing import Final
 
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.fair_queue import FairQueue
+from braidmq.core.intake import Inlet
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
@@ -28,16 +29,36 @@ class SessionState(StrEnum):
 _OPEN: Final = SessionState.OPEN
 
 
-class Account:
-    """What one key holds at this broker, over all its connections."""
+OFFENCES_PER_S: Final = 10.0
+"""Malformed messages of a key that are forgotten each second."""
 
-    __slots__ = ("in_flight", "principal", "queued_bytes", "sessions")
+OFFENCES_MAX: Final = 1_000
+"""Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
+
+
+class Account:
+    """What one key holds at this broker, over all its connections.
+
+    Attributes:
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
+    """
+
+    __slots__ = ("in_flight", "inlet", "offences", "offended_at", "principal", "queued_bytes", "sessions")
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
+        self.inlet: Inlet[Session] = Inlet()
+        self.offences = 0.0
+        self.offended_at = 0.0
         self.sessions = 0
         self.in_flight = 0
         self.queued_bytes = 0
+
+    def offend(self, now: float) -> None:
+        """Take in that it has sent a malformed message."""
+        self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
+        self.offended_at = now
 
 
 class Session:

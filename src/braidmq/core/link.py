@@ -44,6 +44,8 @@ class Failure(StrEnum):
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
     TURNED_AWAY = "the broker ended the session"
     DRAINING = "the broker is about to stop"
+    FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
+    FAULT = "a message of the broker has met an error of this program's own, which its log tells"
     NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
 
 

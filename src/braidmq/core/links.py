@@ -47,6 +47,9 @@ SLOW_S: Final = 1.0
 """After this time of an attempt it is told how far it has come: far longer than it usually takes, and well below the
 time that a caller waits."""
 
+AGGRIEVED_S: Final = 5.0
+"""How long a broker is left alone at least that this member has left for what it sent."""
+
 TARGET_S_MAX: Final = 1.5
 """How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
 last one has handshake_s_max."""
@@ -224,6 +227,11 @@ class Links:
     def close(self, link: Link, now: float) -> None:
         """End a session that was left, with nothing under way in it."""
         self._give_up(link, None, now)
+
+    def give_up(self, link: Link, failure: Failure, now: float) -> None:
+        """End a connection because of what the broker sends."""
+        self._give_up(link, failure, now)
+        link.wake_at = max(link.wake_at, now + AGGRIEVED_S)
 
     def on_resolved(self, name: str, addresses: Iterable[str], now: float) -> None:
         """Take in the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""

@@ -6,9 +6,12 @@ The shell opens and closes sockets as `take_actions` says and tells the result b
 """
 
 import random
+from collections.abc import Callable
 
 from braidmq.core.client import ClientCore
+from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import Event
+from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.selection import Selection
@@ -16,7 +19,6 @@ from braidmq.core.worker import WorkerCore
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.bundle import split
 from braidmq.wire.envelope import (
     CANCEL,
     CONTROL_FIRST,
@@ -39,6 +41,7 @@ class NodeCore:
         client: begins and ends calls.
         worker: runs requests.
         reports: what observed brokers answered, by name.
+        containment: the errors of our own that were met in this node.
     """
 
     def __init__(
@@ -51,6 +54,9 @@ class NodeCore:
         self.client = ClientCore(settings, rng, self.links, self.selection, member=member, now=now)
         self.worker = WorkerCore(settings, self.links, now, instance=instance)
         self.reports: dict[str, control.Report] = {}
+        self.containment = Containment(self.links.events)
+        self._intake: Intake[Link] = Intake()
+        self._inlets: dict[Link, Inlet[Link]] = {}
         self._draining = False
 
     # -- outputs
@@ -73,7 +79,8 @@ class NodeCore:
         for other in (self.client.next_deadline(), self.worker.next_deadline()):
             if other is not None and other < due:
                 due = other
-        return due
+        since = self._intake.since
+        return due if since is None or since > due else since
 
     @property
     def idle(self) -> bool:
@@ -135,6 +142,8 @@ class NodeCore:
 
     def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
         """Take in that a connection failed or ended, and which messages never left."""
+        if self._intake.since is not None:
+            self._read_on(now)  # there may be an answer in it
         self.client.on_unsent(self.links.links[name], unsent)
         self.links.on_failed(name, failure, now)
         self._pass_changes(now)
@@ -143,30 +152,27 @@ class NodeCore:
         """Take in a frame from a broker."""
         link = self.links.links[name]
         self.links.on_heard(link, now)
-        messages, intact = split(frame)
-        if messages:
-            written = frame[8:12]
-            age_s = link.staleness.age_s(int.from_bytes(written), now)
-            for message in messages:
-                if message[8:12] != written:  # it was added to what waited for a full pipe
-                    written = message[8:12]
-                    age_s = link.staleness.age_s(int.from_bytes(written), now)
-                self._on_message(link, message, age_s, now)
-        if not intact:
-            self.links.on_malformed(link, "a frame that is no bundle")
-        self._pass_changes(now)
+        inlet = self._inlets.get(link)
+        if inlet is None:
+            inlet = self._inlets[link] = Inlet()
+        messages, intact = self._intake.offer(inlet, link, frame, now)
+        self._read(link, messages, intact, now)
+        if not messages and inlet.overflown:
+            self.links.give_up(link, Failure.FLOODED, now)
+            self._pass_changes(now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed. What has come before must have been taken in."""
-        self.selection.on_timer(self.client, self.worker, now)
-        self._pass_changes(now)
-        self.links.on_timer(now)
-        self._pass_changes(now)
+        if self._intake.since is not None:
+            self._read_on(now)
+        self._try(self._select, now)
+        self._try(self.links.on_timer, now)
+        self._try(self._pass_changes, now)
         if self.links.stalled_s:
             self.client.on_stall(self.links.stalled_s, now)
-        self.client.on_timer(now)
-        self.worker.on_timer(now)
-        self._pass_changes(now)
+        self._try(self.client.on_timer, now)
+        self._try(self.worker.on_timer, now)
+        self._try(self._pass_changes, now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -174,10 +180,53 @@ class NodeCore:
         self.selection.validate_state()
         self.client.validate_state()
         self.worker.validate_state()
+        self._intake.validate_state(list(self._inlets.values()))
+        assert not self.containment.count, "nothing that a broker sends is an error of our own"
+        assert all(link.state is not LinkState.WAITING for link, inlet in self._inlets.items() if inlet.frames)
         assert self._draining == self.worker.draining
         assert self.reports.keys() <= self.links.links.keys()
 
     # -- inner
+
+    def _try(self, step: Callable[[float], object], now: float) -> None:
+        """Take a step that concerns no single broker."""
+        try:
+            step(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self.containment.note(error, "a step of this node failed, and it goes on without")
+
+    def _select(self, now: float) -> None:
+        self.selection.on_timer(self.client, self.worker, now)
+        self._pass_changes(now)
+
+    def _read(self, link: Link, messages: list[bytes], intact: bool, now: float) -> None:
+        """Handle messages that stood in one frame, one behind the other."""
+        message = b""
+        try:
+            if messages:
+                written = messages[0][8:12]
+                age_s = link.staleness.age_s(int.from_bytes(written), now)
+                for message in messages:
+                    if message[8:12] != written:  # it was added to what waited for a full pipe
+                        written = message[8:12]
+                        age_s = link.staleness.age_s(int.from_bytes(written), now)
+                    self._on_message(link, message, age_s, now)
+            if not intact:
+                self.links.on_malformed(link, "a frame that is no bundle")
+            self._pass_changes(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
+            self.containment.note(error, f"{what}, and the connection to it ends")
+            self.links.give_up(link, Failure.FAULT, now)
+            self._try(self._pass_changes, now)
+
+    def _read_on(self, now: float) -> None:
+        """Handle what waits of the frames that have come, as much as may be done in one turn."""
+        left = TURN_MESSAGES_MAX
+        while left > 0 and (portion := self._intake.take()) is not None:
+            _, link, messages, intact = portion
+            left -= len(messages) or 1
+            self._read(link, messages, intact, now)
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
         command = message[5]
@@ -202,6 +251,10 @@ class NodeCore:
         """Tell the client and the worker what happened to links, until nothing more follows from it."""
         while changes := self.links.take_changes():
             for link, change in changes:
+                if not link.open:
+                    inlet = self._inlets.pop(link, None)
+                    if inlet is not None:
+                        self._intake.drop(inlet)
                 self.client.on_change(link, change, now)
                 if change is Change.GONE:
                     self.worker.on_gone(link)

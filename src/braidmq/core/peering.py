@@ -8,19 +8,23 @@ peers have made to this broker, and `take_answers` returns what goes back over t
 import random
 from typing import Final
 
+from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import WARNING, Event
+from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.membership import Member, MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.bundle import split
 from braidmq.wire.control import Gossiped
 from braidmq.wire.envelope import CONTROL_FIRST, MAJOR
 from braidmq.wire.gossip import RUMORS_MAX, About
 
 REVIEW_S: Final = 1.0
 """How often brokers that nobody lists any more are looked for."""
+
+FAULT_PAUSE_S: Final = 1.0
+"""How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
 
 
 class PeeringCore:
@@ -29,6 +33,7 @@ class PeeringCore:
     Attributes:
         membership: who is in the net.
         abouts: what other brokers said of themselves, by name; only of those that are connected.
+        containment: the errors of our own that were met in this broker.
     """
 
     def __init__(
@@ -39,6 +44,10 @@ class PeeringCore:
         self._rng = rng
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
+        self.containment = Containment(self._links.events)
+        self._intake: Intake[Link] = Intake()
+        self._inlets: dict[Link, Inlet[Link]] = {}
+        self._paused_until = 0.0
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
         self._heard: dict[str, float] = {}
@@ -68,7 +77,8 @@ class PeeringCore:
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        return min(self._links.next_deadline(), self.membership.next_deadline())
+        due = max(self._paused_until, min(self._links.next_deadline(), self.membership.next_deadline()))
+        return due if self._intake.since is None else min(due, self._intake.since)
 
     def peers(self) -> list[control.Peer]:
         """Return the brokers of the net for nodes, this one first; the dead are not among them."""
@@ -184,16 +194,28 @@ class PeeringCore:
         if link is None:
             return
         self._links.on_heard(link, now)
-        messages, intact = split(frame)
-        for message in messages:
-            if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
-                self._on_control(link, self._links.on_control(link, message, now), now)
-        if not intact:
-            self._links.on_malformed(link, "a frame that is no bundle")
+        inlet = self._inlets.get(link)
+        if inlet is None:
+            inlet = self._inlets[link] = Inlet()
+        messages, intact = self._intake.offer(inlet, link, frame, now)
+        self._read(link, messages, intact, now)
+        if not messages and inlet.overflown:
+            self._links.give_up(link, Failure.FLOODED, now)
         self._follow_up(now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
+        if self._intake.since is not None:
+            self._read_on(now)
+        if now < self._paused_until:
+            return
+        try:
+            self._on_time(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self.containment.note(error, "a look at the other brokers failed")
+            self._paused_until = now + FAULT_PAUSE_S
+
+    def _on_time(self, now: float) -> None:
         self._links.on_timer(now)
         self._pass_changes(now)
         if now >= self.membership.next_deadline():
@@ -209,6 +231,9 @@ class PeeringCore:
         """Assert what must hold between two inputs. For tests and the simulator."""
         self._links.validate_state()
         self.membership.validate_state()
+        self._intake.validate_state(list(self._inlets.values()))
+        assert not self.containment.count, "nothing that a peer sends is an error of our own"
+        assert all(link.state is not LinkState.WAITING for link, inlet in self._inlets.items() if inlet.frames)
         assert all(count > 0 for count in self._sessions.values())
         assert self._heard.keys() <= self._sessions.keys()
         assert all(self._links.links[name].open for name in self.abouts)
@@ -227,6 +252,29 @@ class PeeringCore:
         return name in self._links.links
 
     # -- inner
+
+    def _read(self, link: Link, messages: list[bytes], intact: bool, now: float) -> None:
+        """Handle messages that stood in one frame, one behind the other."""
+        message = b""
+        try:
+            for message in messages:
+                if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
+                    self._on_control(link, self._links.on_control(link, message, now), now)
+            if not intact:
+                self._links.on_malformed(link, "a frame that is no bundle")
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
+            self.containment.note(error, f"{what}, and the connection to it ends")
+            self._links.give_up(link, Failure.FAULT, now)
+
+    def _read_on(self, now: float) -> None:
+        """Handle what waits of the frames that have come, as much as may be done in one turn."""
+        left = TURN_MESSAGES_MAX
+        while left > 0 and (portion := self._intake.take()) is not None:
+            _, link, messages, intact = portion
+            left -= len(messages) or 1
+            self._read(link, messages, intact, now)
+            self._pass_changes(now)
 
     def _on_control(self, link: Link, received: control.Control | None, now: float) -> None:
         if isinstance(received, Gossiped):
@@ -258,6 +306,9 @@ class PeeringCore:
                 self.membership.on_up(link.name, now)
             elif not link.open:
                 self.abouts.pop(link.name, None)
+                inlet = self._inlets.pop(link, None)
+                if inlet is not None:
+                    self._intake.drop(inlet)
             if change is Change.DOWN or (change is Change.STATE and link.state is LinkState.SUSPECT):
                 self._on_down(link.name, now)
             self._version += 1

@@ -1,13 +1,17 @@
 """Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
 from braidmq.wire.envelope import COMMON
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
-_COMMON_BYTES: Final = COMMON.size
-_LENGTH: Final = Struct("!I")
+COMMON_BYTES: Final = COMMON.size
+"""Length of what every message begins with."""
+
+length_of: Final[Callable[..., tuple[int]]] = Struct("!I").unpack_from
+"""Returns the length of the message that begins in a frame, at an offset if one is given; as the one of a tuple."""
 
 
 def split(frame: bytes) -> tuple[list[bytes], bool]:
@@ -16,24 +20,35 @@ def split(frame: bytes) -> tuple[list[bytes], bool]:
     A malformed message ends its bundle: what stands before it is returned, the rest is dropped. Only a single
     message may exceed BUNDLE_BYTES, which also bounds how many messages one frame can hold.
     """
+    messages, _, intact = split_some(frame, 0, len(frame))
+    return messages, intact
+
+
+def split_some(frame: bytes, at: int, most: int) -> tuple[list[bytes], int, bool]:
+    """Return the next messages in `frame` from `at` on, where the one behind them begins, and whether all is well.
+
+    At most `most` of them, at least 1. What is returned as the next beginning is the frame's size at its end, and also
+    where it is malformed.
+    """
     size = len(frame)
-    if size < _COMMON_BYTES:
-        return [], False
-    unpack_from = _LENGTH.unpack_from
-    if unpack_from(frame)[0] == size:
-        return [frame], True
+    if size < COMMON_BYTES:
+        return [], size, False
+    if at == 0 and length_of(frame)[0] == size:
+        return [frame], size, True
     messages: list[bytes] = []
     if size > BUNDLE_BYTES:
-        return messages, False
-    at, last = 0, size - _COMMON_BYTES
+        return messages, size, False
+    last = size - COMMON_BYTES
     while at <= last:
-        length: int = unpack_from(frame, at)[0]
+        length: int = length_of(frame, at)[0]
         end = at + length
-        if end > size or length < _COMMON_BYTES:
-            return messages, False
+        if end > size or length < COMMON_BYTES:
+            return messages, size, False
         messages.append(frame[at:end])
         at = end
-    return messages, at == size
+        if len(messages) == most and at < size:
+            return messages, at, True
+    return messages, size, at == size
 
 
 def join(messages: list[bytes]) -> list[tuple[bytes, int]]:

@@ -99,6 +99,9 @@ class BrokerLoop:
         """Look a key up in the newest manifest (see Directory)."""
         return self._registry.member(principal)
 
+    def _is_barred(self, principal: str) -> bool:
+        return self._core.barred_s(principal, monotonic()) > 0.0
+
     def open(self) -> None:
         """Bind, and prove that an unregistered key is refused.
 
@@ -129,6 +132,7 @@ class BrokerLoop:
         own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
         self._peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
         self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now, process=self.process)
+        self._zap.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
         self._due = now
@@ -187,6 +191,8 @@ class BrokerLoop:
             ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
+            for route, principal in self._router.take_breaches():
+                self._core.on_breach(route, principal, "sent a message of several frames", now)
         if ready:
             self._serve_others(ready, now)
         self._send(now)  # before the rest of the turn: whoever waits for it goes on meanwhile
@@ -259,6 +265,8 @@ class BrokerLoop:
         while sends := self._core.take_sends():
             self._router.send(sends)
             self._drop_gone(now)
+        for route in self._core.take_cuts():
+            self._router.cut(route)
 
     def _act_on_peers(self, now: float) -> None:
         while True:

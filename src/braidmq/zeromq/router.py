@@ -1,10 +1,6 @@
 """A broker's ROUTER: frames in, bundles out, and who is gone."""
 
 import errno
-import logging
-import resource
-import socket as sockets
-from contextlib import suppress
 from typing import Final
 
 import zmq
@@ -14,6 +10,7 @@ from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import UINT32
+from braidmq.zeromq.doorstep import Doorstep
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_router, readable, sending
 
@@ -26,17 +23,8 @@ BYTES_PER_TURN: Final = 1024 * 1024
 BLOCKED_S: Final = 0.002
 """How soon a peer whose pipe was full is tried again."""
 
-RESERVE_DESCRIPTORS: Final = 32
-"""Descriptors that no member gets: for links to other brokers, the join file and lookups. And libzmq's I/O thread spins
-when it finds none for a connection."""
-
-RESERVE_SHARE_MAX: Final = 4
-"""The reserve is at most a fourth of all descriptors, so that a low limit leaves room for members."""
-
-CROWDED_S: Final = 60.0
-"""How often it is told that connections are turned away."""
-
-_LOG = logging.getLogger("braidmq.broker")
+SKIPPED_PER_TURN: Final = 10_000
+"""Frames of one message that are dropped at one go: a message has one frame, but somebody may send millions."""
 
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
@@ -46,32 +34,43 @@ _DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
 """When to ask whether a peer is really gone, after the monitor said so: libzmq takes a moment to tell the socket."""
 
 
+class _Held(Backlog):
+    """What waits for one connection; `key` is whose."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str, messages: list[bytes]) -> None:
+        super().__init__(messages)
+        self.key = key
+
+
 class Router:
     """The socket, the outboxes of slow readers, and the link between descriptors and routes.
 
     A peer is gone when a send to it fails with EHOSTUNREACH. The monitor only says which descriptor was closed,
     and descriptors are reused at once; so its word leads to a test by sending, not to a verdict.
 
-    The kernel gives the lowest descriptor that is free. A connection with one of the highest is one too many: it is
-    closed at once.
+    Attributes:
+        doorstep: the connections that have not said anything yet.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, secret_key: bytes) -> None:
         self.socket = new_router(context, settings, secret_key)
         self.monitor = Monitor(self.socket, int(zmq.EVENT_DISCONNECTED | zmq.EVENT_ACCEPTED))
-        self.malformed = 0
+        self.doorstep = Doorstep(settings.handshake_s_max)
         self._send_frame = sending(self.socket)
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._crowded = False
-        self._blocked: dict[bytes, Backlog] = {}
+        self._blocked: dict[bytes, _Held] = {}
         self._blocked_at = 0.0
         self._gone: dict[bytes, list[bytes]] = {}
         self._route_at: dict[int, bytes] = {}
         self._fd_of: dict[bytes, int] = {}
         self._doubts: dict[bytes, tuple[float, int]] = {}
-        self._descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._crowded_at = 0.0
-        self._ports: set[int] = set()
+        self._key_of: dict[bytes, str] = {}
+        self._held_bytes: dict[str, int] = {}
+        self._breaches: list[tuple[bytes, str]] = []
+        self._skipping = False
 
     def bind(self, endpoint: str) -> str:
         """Bind, and return the endpoint with its real port. Raises zmq.ZMQError."""
@@ -80,7 +79,7 @@ class Router:
         assert isinstance(last, bytes)
         bound = last.rstrip(b"\0").decode()
         if bound.startswith("tcp://"):
-            self._ports.add(int(bound.rpartition(":")[2]))
+            self.doorstep.listen(int(bound.rpartition(":")[2]))
         return bound
 
     def unbind(self, endpoint: str) -> None:
@@ -102,25 +101,39 @@ class Router:
         found: list[tuple[bytes, str, bytes]] = []
         size = count = 0
         try:
+            if self._skipping and not self._skip():
+                return found
             while True:
                 head = recv(_NOBLOCK, copy=False)
                 body = recv(_NOBLOCK, copy=False)
                 frame = body.bytes
                 size += len(frame)
                 count += 1
+                route = head.bytes
+                principal = str(head.get("User-Id"))
+                if route not in self._fd_of:
+                    self._meet(route, principal, int(head.get("__fd")), now)
                 if body.more:
-                    self.malformed += 1
-                    while body.more:
-                        body = recv(_NOBLOCK, copy=False)
+                    self._breaches.append((route, principal))
+                    if not self._skip():
+                        return found
                 else:
-                    route = head.bytes
-                    if route not in self._fd_of:
-                        self._meet(route, int(head.get("__fd")), now)
-                    found.append((route, str(head.get("User-Id")), frame))
+                    found.append((route, principal, frame))
                 if not thorough or size > BYTES_PER_TURN or count == FRAMES_PER_TURN or not readable(self.socket):
                     return found
         except zmq.Again:
             return found  # the descriptor tells of other things as well
+
+    def take_breaches(self) -> list[tuple[bytes, str]]:
+        """Return who has sent a message of several frames: the route, and the principal of its key."""
+        breaches, self._breaches = self._breaches, []
+        return breaches
+
+    def cut(self, route: bytes) -> None:
+        """End a connection. Its end comes out of `take_gone` as that of any other."""
+        fd = self._fd_of.get(route)
+        if fd is not None and self._route_at.get(fd) == route:
+            self.doorstep.cut(fd)
 
     def has_more(self) -> bool:
         """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
@@ -134,18 +147,20 @@ class Router:
             if waiting is None:
                 self._send(route, messages)
             else:
+                before = waiting.bytes
                 waiting.add(messages)
-                if waiting.bytes > self._outbox_bytes_max:
-                    del self._blocked[route]
-                    self._lose(route, waiting.take())
+                if self._hold(waiting.key, waiting.bytes - before) > self._outbox_bytes_max:
+                    self._lose(route, self._release(route))
 
     def on_timer(self, now: float) -> None:
         """Try the full pipes again, and test who is said to be gone."""
         if self._blocked and now >= self._blocked_at:
             self._blocked_at = now + BLOCKED_S
-            blocked, self._blocked = self._blocked, {}
-            for route, backlog in blocked.items():
-                self._send(route, backlog.take())
+            for route in list(self._blocked):
+                self._send(route, self._release(route))
+        silent_at = self.doorstep.next_deadline()
+        if silent_at is not None and now >= silent_at and not self._crowded:  # else their word may be unread
+            self.doorstep.on_timer(self._fd_of.values(), now)
         if self._doubts:
             for route, (due, tries) in list(self._doubts.items()):
                 if now >= due:
@@ -155,9 +170,9 @@ class Router:
         """Read the monitor; return whether there is more."""
         for event, fd in self.monitor.read():
             if event == _ACCEPTED:
-                if self._is_too_many(fd):
-                    self._turn_away(fd, now)
+                self.doorstep.on_accepted(fd, now)
                 continue
+            self.doorstep.on_closed(fd)
             route = self._route_at.pop(fd, None)
             if route is not None:
                 self._doubts[route] = (now, 0)
@@ -166,12 +181,15 @@ class Router:
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
+        silent_at = self.doorstep.next_deadline()
         if not self._doubts and not self._blocked:
-            return None
+            return silent_at
         due = [at for at, _tries in self._doubts.values()]
         if self._blocked:
             due.append(self._blocked_at)
-        return min(due, default=None)
+        if silent_at is not None:
+            due.append(silent_at)
+        return min(due)
 
     @property
     def has_gone(self) -> bool:
@@ -196,7 +214,8 @@ class Router:
                 send(route, _SNDMORE)
                 send(bundle, _NOBLOCK)
             except zmq.Again:
-                self._blocked[route] = Backlog(messages[sent:])
+                held = self._blocked[route] = _Held(self._key_of.get(route, ""), messages[sent:])
+                self._hold(held.key, held.bytes)
                 return
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
@@ -205,29 +224,31 @@ class Router:
                 return
             sent += count
 
-    def _is_too_many(self, fd: int) -> bool:
-        most = self._descriptors_max
-        return most != resource.RLIM_INFINITY and fd >= most - min(RESERVE_DESCRIPTORS, most // RESERVE_SHARE_MAX)
+    def _hold(self, key: str, size: int) -> int:
+        """Count what waits for a key, over all its connections; return how much that is now."""
+        total = self._held_bytes[key] = self._held_bytes.get(key, 0) + size
+        return total
 
-    def _turn_away(self, fd: int, now: float) -> None:
-        """End a connection that has just been accepted; libzmq closes its descriptor then."""
-        with suppress(OSError):  # it has ended already
-            connection = sockets.socket(fileno=fd)
-            try:
-                near_end = connection.getsockname()
-                if isinstance(near_end, tuple) and near_end[1] in self._ports:  # else it is another one's by now
-                    connection.shutdown(sockets.SHUT_RDWR)
-            finally:
-                connection.detach()
-        if now >= self._crowded_at:
-            self._crowded_at = now + CROWDED_S
-            _LOG.warning(
-                "connections are turned away: this broker may open %d files, and all but its reserve are in use; "
-                "raise the limit (`ulimit -n`, LimitNOFILE=), or add brokers",
-                self._descriptors_max,
-            )
+    def _release(self, route: bytes) -> list[bytes]:
+        """Return what waits for a route, and forget it."""
+        held = self._blocked.pop(route)
+        if not self._hold(held.key, -held.bytes):
+            del self._held_bytes[held.key]
+        return held.take()
 
-    def _meet(self, route: bytes, fd: int, now: float) -> None:
+    def _skip(self) -> bool:
+        """Read and drop the further frames of a message; return whether that was all of them."""
+        recv = self.socket.recv
+        self._skipping = True
+        for _ in range(SKIPPED_PER_TURN):
+            if not recv(_NOBLOCK, copy=False).more:
+                self._skipping = False
+                return True
+        return False
+
+    def _meet(self, route: bytes, principal: str, fd: int, now: float) -> None:
+        self.doorstep.on_word(fd)
+        self._key_of[route] = principal
         before = self._route_at.get(fd)
         if before is not None:
             self._doubts[before] = (now, 0)
@@ -236,7 +257,7 @@ class Router:
 
     def _test(self, route: bytes, tries: int, now: float) -> None:
         if route in self._blocked:
-            self._send(route, self._blocked.pop(route).take())
+            self._send(route, self._release(route))
         else:
             self._send(route, [encode_control(Heartbeat(), int(now * 1000) & UINT32)])
         if route not in self._doubts:
@@ -249,6 +270,7 @@ class Router:
 
     def _lose(self, route: bytes, unsent: list[bytes]) -> None:
         self._doubts.pop(route, None)
+        self._key_of.pop(route, None)
         fd = self._fd_of.pop(route, None)
         if fd is not None and self._route_at.get(fd) == route:
             del self._route_at[fd]

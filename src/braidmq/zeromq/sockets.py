@@ -150,6 +150,11 @@ def _common(socket: zmq.Socket[bytes], settings: Settings) -> None:
     socket.setsockopt(zmq.RCVHWM, FRAMES_MAX)
     socket.setsockopt(zmq.IPV6, 1)
     socket.setsockopt(zmq.HANDSHAKE_IVL, int(settings.handshake_s_max * 1000))
-    socket.setsockopt(zmq.HEARTBEAT_IVL, int(settings.transport_heartbeat_s * 1000))
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(settings.transport_timeout_s * 1000))
-    socket.setsockopt(zmq.HEARTBEAT_TTL, min(65_000, int(settings.transport_timeout_s * 2000)))
+    # Not ZMTP's heartbeats: libzmq ends the process when one is due on a connection that was reset while reading stood
+    # still at the high-water mark. TCP tells of hosts that have vanished, our own heartbeats of programs that hang.
+    idle_s = max(1, round(settings.transport_heartbeat_s))
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, max(1, round(settings.transport_timeout_s / idle_s)))
+    socket.setsockopt(zmq.TCP_MAXRT, int(settings.transport_timeout_s * 1000))

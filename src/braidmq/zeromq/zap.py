@@ -1,6 +1,7 @@
 """Who gets in: libzmq asks here in every handshake (RFC 27/ZAP), and only registered keys are let in."""
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import zmq
@@ -14,10 +15,20 @@ _BATCH: Final = 100
 """Handshakes answered at one go, 0.1 s of work at most; the broker's traffic goes on in between."""
 
 
+def _never(_principal: str) -> bool:
+    return False
+
+
 class ZapHandler:
-    """Answers ZAP requests from memory. Whatever is not a registered CURVE key is refused; so is every error."""
+    """Answers ZAP requests from memory. Whatever is not a registered CURVE key is refused; so is every error.
+
+    Attributes:
+        barred: whether a registered key is kept out for now. It is not told that it is not registered, which would be
+            final: its connection just ends.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Directory) -> None:
+        self.barred: Callable[[str], bool] = _never
         self._directory = directory
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -55,6 +66,8 @@ class ZapHandler:
             principal = credentials[0].hex()
             if self._directory.member(principal) is None:
                 return b"400", b""
+            if self.barred(principal):
+                return b"300", b""
             return b"200", principal.encode()
         except Exception:  # noqa: BLE001 - fail closed: libzmq waits for an answer, and any other than 200 refuses
             _LOG.exception("a handshake could not be judged and is refused")

@@ -374,7 +374,7 @@ class TestMembership:
         assert peering.states() == {"b2": "alive", "b3": "dead"}
 
     def test_peer_that_is_lost_and_silent_dies_and_is_listed_again_once_it_is_back(self) -> None:
-        peering = Peering("b2", "b3")
+        peering = Peering("b2", "b3", handshake_s_max=10.0)
         peering.up("b2", "b3")
         peering.lose("b3")
         peering.tick(30.0)

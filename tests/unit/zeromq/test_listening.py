@@ -137,7 +137,7 @@ def test_connections_beyond_the_descriptors_are_ended_and_the_others_go_on(route
         early.settimeout(10)
         assert early.recv(1), "the beginning of a greeting"
         router.on_monitor(0.0)
-        router._descriptors_max = 4
+        router.doorstep._descriptors_max = 4
         with socket.create_connection(("127.0.0.1", port)) as late:
             late.settimeout(10)
             router.monitor.socket.poll(10_000)

@@ -1,0 +1,146 @@
+"""How much of what has come is handled at once, so that nobody's flood keeps the others waiting.
+
+A frame of 64 KiB holds up to 5,461 messages, each of which costs its reader as much as a whole frame of another member.
+So work is counted in messages, for each **inlet**: a key, over all its connections, at a broker; a broker at a node.
+What one inlet may have handled before the others have their turn is bounded, and what waits beyond that as well. Who
+exceeds the latter sends faster than can be read for long, which nobody does who waits for answers.
+"""
+
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
+
+PORTION_MESSAGES: Final = 128
+"""Messages of one inlet that are handled before others have their turn: as many as honest members send at one moment,
+and about a millisecond of work."""
+
+TURN_MESSAGES_MAX: Final = 1_024
+"""Messages that are handled before what they caused is sent, and others are read: about ten milliseconds of work."""
+
+WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What may wait of one inlet. It is far more than an honest member can cause: what it has under way is bounded, and
+only small messages ever wait, as large ones are soon handled in comparison to how soon they are read."""
+
+FRAME_BYTES: Final = 256
+"""What a frame that waits costs beside its bytes, roughly: tiny ones must not add up."""
+
+T = TypeVar("T")
+
+
+class Inlet(Generic[T]):
+    """What has come from one key, or from one broker.
+
+    Attributes:
+        read_at: when the present turn began.
+        spent: how many messages were handled in it.
+        frames: what waits: where it came from, the frame, and the place in it where reading goes on. A frame of no
+            bytes stands for the end of its source.
+        bytes: the size of it.
+    """
+
+    __slots__ = ("bytes", "frames", "read_at", "spent")
+
+    def __init__(self) -> None:
+        self.read_at = 0.0
+        self.spent = 0
+        self.frames: deque[tuple[T, bytes, int]] = deque()
+        self.bytes = 0
+
+    @property
+    def overflown(self) -> bool:
+        """Whether more waits than may."""
+        return self.bytes > WAITING_BYTES_MAX
+
+
+class Intake(Generic[T]):
+    """The inlets of which something waits, in the order of their turns.
+
+    Attributes:
+        since: since when something waits, which `take` had better be asked for now; None if nothing does.
+    """
+
+    __slots__ = ("_waiting", "since")
+
+    def __init__(self) -> None:
+        self._waiting: dict[Inlet[T], None] = {}
+        self.since: float | None = None
+
+    def offer(self, inlet: Inlet[T], source: T, frame: bytes, now: float) -> tuple[list[bytes], bool]:
+        """Take in a frame; return what is to be handled now, and whether the frame is well formed as far as that.
+
+        What is left waits for `take`. All that comes at one moment counts as one turn.
+        """
+        if now != inlet.read_at:
+            inlet.read_at = now
+            inlet.spent = 0
+        if inlet.frames or inlet.spent >= PORTION_MESSAGES:
+            self._wait(inlet, source, frame, 0, now)
+            return [], True
+        if len(frame) >= COMMON_BYTES and length_of(frame)[0] == len(frame):  # a message of its own, as most are
+            inlet.spent += 1
+            return [frame], True
+        messages, at, intact = split_some(frame, 0, PORTION_MESSAGES - inlet.spent)
+        inlet.spent += len(messages) or 1
+        if at < len(frame):
+            self._wait(inlet, source, frame, at, now)
+        return messages, intact
+
+    def end(self, inlet: Inlet[T], source: T) -> bool:
+        """Take in that a source has ended; return whether it still has something here. Then `take` tells its end."""
+        if not any(each is source for each, _, _ in inlet.frames):
+            return False
+        inlet.frames.append((source, b"", 0))
+        return True
+
+    def take(self) -> tuple[Inlet[T], T, list[bytes], bool] | None:
+        """Return the next portion of the inlet whose turn it is, as `offer` does; None if nothing waits.
+
+        No messages, though all is well, tell that the source has ended.
+        """
+        if not self._waiting:
+            return None
+        inlet = next(iter(self._waiting))
+        del self._waiting[inlet]
+        source, frame, at = inlet.frames.popleft()
+        if not frame:
+            messages: list[bytes] = []
+            intact = True
+        else:
+            messages, end, intact = split_some(frame, at, PORTION_MESSAGES)
+            if end < len(frame):
+                inlet.frames.appendleft((source, frame, end))
+            else:
+                inlet.bytes -= len(frame) + FRAME_BYTES
+        if inlet.frames:
+            self._waiting[inlet] = None
+        elif not self._waiting:
+            self.since = None
+        return inlet, source, messages, intact
+
+    def drop(self, inlet: Inlet[T]) -> None:
+        """Forget what waits of an inlet."""
+        inlet.frames.clear()
+        inlet.bytes = 0
+        if inlet in self._waiting:
+            del self._waiting[inlet]
+            if not self._waiting:
+                self.since = None
+
+    def validate_state(self, inlets: list[Inlet[T]]) -> None:
+        """Assert what always holds between two inputs, given all inlets. For tests and the simulator."""
+        assert set(self._waiting) == {inlet for inlet in inlets if inlet.frames}
+        assert (self.since is None) == (not self._waiting)
+        for inlet in inlets:
+            frames = [frame for _, frame, _ in inlet.frames if frame]
+            assert inlet.bytes == sum(map(len, frames)) + FRAME_BYTES * len(frames)
+            assert not inlet.overflown
+
+    def _wait(self, inlet: Inlet[T], source: T, frame: bytes, at: int, now: float) -> None:
+        if not frame:
+            return
+        inlet.frames.append((source, frame, at))
+        inlet.bytes += len(frame) + FRAME_BYTES
+        self._waiting[inlet] = None
+        if self.since is None:
+            self.since = now

@@ -1,0 +1,107 @@
+"""Whose messages are handled when, and how much may wait."""
+
+from braidmq.core.intake import FRAME_BYTES, PORTION_MESSAGES, WAITING_BYTES_MAX, Inlet, Intake
+from braidmq.wire.control import Heartbeat, encode_control
+
+HEARTBEAT = encode_control(Heartbeat(), 0)
+
+
+def bundle(count: int) -> bytes:
+    return HEARTBEAT * count
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.intake: Intake[str] = Intake()
+        self.inlets: dict[str, Inlet[str]] = {}
+
+    def offer(self, key: str, frame: bytes, now: float = 1.0, source: str = "") -> int:
+        """Return how many messages are handled at once."""
+        inlet = self.inlets.setdefault(key, Inlet())
+        messages, intact = self.intake.offer(inlet, source or key, frame, now)
+        assert intact
+        return len(messages)
+
+    def take(self) -> tuple[str, int] | None:
+        portion = self.intake.take()
+        self.intake.validate_state(list(self.inlets.values()))
+        return None if portion is None else (portion[1], len(portion[2]))
+
+
+def test_what_an_honest_member_sends_is_handled_at_once() -> None:
+    rig = Rig()
+    assert rig.offer("a", HEARTBEAT) == 1
+    assert rig.offer("a", bundle(50)) == 50
+    assert rig.offer("b", bundle(PORTION_MESSAGES)) == PORTION_MESSAGES
+    assert rig.intake.since is None
+    assert rig.take() is None
+
+
+def test_of_a_large_bundle_one_portion_is_handled_and_the_rest_waits() -> None:
+    rig = Rig()
+    assert rig.offer("a", bundle(2 * PORTION_MESSAGES + 7)) == PORTION_MESSAGES
+    rig.intake.validate_state(list(rig.inlets.values()))
+    assert rig.intake.since == 1.0
+    assert rig.take() == ("a", PORTION_MESSAGES)
+    assert rig.take() == ("a", 7)
+    assert rig.take() is None
+    assert rig.intake.since is None
+
+
+def test_the_budget_is_one_for_all_connections_of_a_key() -> None:
+    rig = Rig()
+    handled = [rig.offer("a", bundle(PORTION_MESSAGES // 2), source=f"connection {number}") for number in range(4)]
+    assert handled == [PORTION_MESSAGES // 2, PORTION_MESSAGES // 2, 0, 0]
+
+
+def test_each_turn_has_its_own_budget() -> None:
+    rig = Rig()
+    assert rig.offer("a", bundle(PORTION_MESSAGES), now=1.0) == PORTION_MESSAGES
+    assert rig.offer("a", bundle(PORTION_MESSAGES), now=2.0) == PORTION_MESSAGES
+
+
+def test_what_comes_later_never_goes_before_what_waits() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(PORTION_MESSAGES + 1), now=1.0, source="first")
+    assert rig.offer("a", HEARTBEAT, now=2.0, source="second") == 0
+    assert rig.take() == ("first", 1)
+    assert rig.take() == ("second", 1)
+
+
+def test_those_who_wait_take_turns() -> None:
+    rig = Rig()
+    for key in ("a", "b"):
+        rig.offer(key, bundle(3 * PORTION_MESSAGES))
+    assert [rig.take() for _ in range(4)] == [(key, PORTION_MESSAGES) for key in ("a", "b", "a", "b")]
+
+
+def test_garbage_behind_good_messages_is_told_with_the_last_portion() -> None:
+    intake: Intake[str] = Intake()
+    inlet: Inlet[str] = Inlet()
+    messages, intact = intake.offer(inlet, "a", bundle(PORTION_MESSAGES) + b"garbage", 1.0)
+    assert (len(messages), intact) == (PORTION_MESSAGES, True)
+    portion = intake.take()
+    assert portion is not None
+    assert portion[2:] == ([], False)
+
+
+def test_the_end_of_a_source_comes_behind_what_it_has_sent() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(PORTION_MESSAGES + 1))
+    assert rig.intake.end(rig.inlets["a"], "a")
+    assert rig.take() == ("a", 1)
+    assert rig.intake.take() == (rig.inlets["a"], "a", [], True)
+    assert not rig.intake.end(rig.inlets["a"], "a")
+
+
+def test_what_may_wait_is_bounded_also_for_tiny_frames() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(PORTION_MESSAGES))
+    frames = 0
+    while not rig.inlets["a"].overflown:
+        rig.offer("a", HEARTBEAT)
+        frames += 1
+    assert frames == WAITING_BYTES_MAX // (len(HEARTBEAT) + FRAME_BYTES) + 1
+    rig.intake.drop(rig.inlets["a"])
+    assert rig.take() is None
+    assert rig.intake.since is None
