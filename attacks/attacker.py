@@ -8,6 +8,7 @@ import importlib
 import os
 import resource
 import sys
+import traceback
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ import msgspec
 from attacks.arms import Arms, Plan
 
 NICENESS: Final = 10
+
+FAILED: Final = "failed"
+"""What it counts if it could not go on: then it was no attack."""
 
 
 def main(text: str) -> None:
@@ -28,7 +32,11 @@ def main(text: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     arms = Arms(plan)
-    act(arms)
+    try:
+        act(arms)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told
+        traceback.print_exc()
+        arms.sent[FAILED] += 1
     print(msgspec.json.encode(dict(arms.sent)).decode(), flush=True)
     os._exit(0)  # connections that are full would keep it
 

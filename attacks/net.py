@@ -7,6 +7,7 @@ from typing import Final, Self
 import msgspec
 
 from attacks.arms import Plan
+from attacks.attacker import FAILED
 from attacks.scenario import Scenario
 from braidmq.simulation.record import Call
 from faults import worker
@@ -142,14 +143,15 @@ class AttackNet(Driven):
         """Let the attack begin."""
         self._tell("begin")
 
-    def end(self, length_s: float) -> dict[str, int]:
-        """Let the attack end; return what the hostile processes count."""
+    def end(self) -> dict[str, int]:
+        """Wait for the end of the attack; return what the hostile processes count."""
         counts: dict[str, int] = {}
         for child in self._attackers:
-            with suppress(AssertionError):
-                for name, count in msgspec.json.decode(child.hear(length_s + ACT_S_MAX), type=dict[str, int]).items():
-                    counts[name] = counts.get(name, 0) + count
+            mine = msgspec.json.decode(child.hear(ACT_S_MAX), type=dict[str, int])
             child.close()
+            assert FAILED not in mine, f"the attack has failed: {child.log.strip().rpartition(chr(10))[2]}"
+            for name, count in mine.items():
+                counts[name] = counts.get(name, 0) + count
         if self._scenario.lie:
             self._tell("end")
         return counts

@@ -125,7 +125,7 @@ class _Course:
         net.begin()
         sleep(self._length_s)
         healed = monotonic()
-        counts = net.end(0.0)
+        counts = net.end()
         for name in net.honest:
             net.children[name].read_on()
         sleep(AFTER_S)
@@ -145,7 +145,7 @@ class _Course:
         began = monotonic()
         sleep(self._length_s)
         healed = monotonic()
-        counts = net.end(0.0)
+        counts = net.end()
         sleep(AFTER_S)
         return Phases(began, began, healed, monotonic()), counts
 

@@ -19,7 +19,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", ROWS)
 def test_an_attack_harms_nobody_else(name):
-    scenario = replace(SCENARIOS[name], quick_s=4.0, most={**HARMLESS, **ROWS[name]})
+    scenario = replace(SCENARIOS[name], quick_s=3.0, most={**HARMLESS, **ROWS[name]})
     said = []
     row = run_row(scenario, Options(quick=True, seed=1), said.append)
     assert row.verdict == "met", said
