@@ -7,7 +7,7 @@ from attacks.arms import Arms, written
 from attacks.scenario import Scenario
 from braidmq.wire import control
 from braidmq.wire.bundle import join
-from braidmq.wire.envelope import REPLY, REQUEST, UINT32, Envelope
+from braidmq.wire.envelope import REPLY, REQUEST, UINT16, UINT32, Envelope
 
 QUEUED: Final = 99_000
 
@@ -24,7 +24,7 @@ def slow_service(arms: Arms) -> None:
     peer.say(control.Ready("own", 1))
     service = b"own"
     requests = [
-        written(Envelope(REQUEST, tag.to_bytes(16), tag=tag, time_ms=UINT32, service=service))
+        written(Envelope(REQUEST, tag.to_bytes(16), tag=tag, time_ms=UINT32, working_ms=UINT16, service=service))
         for tag in range(1, QUEUED + 1)
     ]
     bundles = [bundle for bundle, _ in join(requests)]

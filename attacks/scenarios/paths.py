@@ -7,8 +7,8 @@ from attacks.scenario import BESIDE_A_HOSTILE_BROKER, SHAPE, Scenario
 
 _SHAPE: Final = replace(SHAPE, brokers=3)
 
-_SHAPES: Final = {"greedy": replace(_SHAPE, work_s=0.02, concurrency=4)}
-"""Workers whose places are worth something, where these are taken."""
+_SHAPES: Final = {"greedy": replace(_SHAPE, concurrency=1)}
+"""Workers of one place, where places are taken."""
 
 SCENARIOS = tuple(
     Scenario(

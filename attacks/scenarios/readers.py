@@ -4,7 +4,8 @@ from dataclasses import replace
 from time import sleep
 from typing import Final
 
-from attacks.arms import Arms, said
+from attacks.arms import HELLO, Arms, said, written
+from attacks.curve import CurveClient
 from attacks.frames import cycled
 from attacks.scenario import SHAPE, Scenario
 from braidmq.simulation.payload import payload_of
@@ -27,17 +28,22 @@ SEEKS: Final = 2_621
 
 def never_read(arms: Arms) -> None:
     """Ask for large answers over all connections, and read none."""
-    peers, payload = arms.peers(), payload_of("mallory", ASKED_BYTES)
-    while not all(peer.open for peer in peers) and arms.goes_on():
-        for peer in peers:
-            peer.hear()
-        sleep(0.01)
+    payload, clients = payload_of("mallory", ASKED_BYTES), dict[int, CurveClient]()
     for _now in arms.each_moment(ASKED_S):
         number = arms.sent["requests"] = arms.sent["requests"] + 1
         asked = Envelope(
             REQUEST, number.to_bytes(16), tag=number, time_ms=5_000, service=SERVICE.encode(), payload=payload
         )
-        peers[number % len(peers)].exchange(asked)
+        chosen = number % arms.plan.connections
+        try:
+            if chosen not in clients:
+                clients[chosen] = CurveClient(arms.identity, arms.targets[0])
+                clients[chosen].socket.sendall(clients[chosen].message(HELLO))
+            clients[chosen].socket.sendall(clients[chosen].message(written(asked)))
+        except OSError:
+            arms.sent["cut"] += 1
+            if ended := clients.pop(chosen, None):
+                ended.socket.close()
 
 
 def seek(arms: Arms) -> None:
