@@ -120,6 +120,7 @@ class NodeCore:
     def drain(self, now: float) -> None:
         """Take no new requests, and tell every broker."""
         self._draining = True
+        self.links.events.sum_up()
         self.worker.drain()
         for link in self.links.links.values():
             if link.open:

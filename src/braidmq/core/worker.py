@@ -452,9 +452,9 @@ class WorkerCore:
         if job.overdue == 2:
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
             service, strays_max = job.service.name.decode(), job.service.strays_max
-            text = f"a handler of {service} goes on after the deadline of request {id_} of {sender}"
+            form = "a handler of {} goes on after the deadline of request {} of {}: {}"
             place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
-            self._links.events.add(WARNING, f"{text}: {place}")
+            self._links.events.add(WARNING, form, service, id_, sender, place)
         if may_go:
             self._strays[job.key] = job
             job.service.strays += 1
@@ -510,7 +510,7 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-            self._links.events.add(WARNING, f"{job.service.name.decode()}, request {id_} of {sender}: {text}")
+            self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32

@@ -7,14 +7,15 @@ The kernel gives the lowest descriptor that is free. A connection with one of th
 """
 
 import ipaddress
-import logging
 import resource
 import socket as sockets
 from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-_LOG = logging.getLogger("braidmq.broker")
+from braidmq.loggers import own_logger
+
+_LOG = own_logger("braidmq.broker")
 
 ADDRESS_CONNECTIONS_MAX: Final = 128
 """Connections from one address that may not have said anything yet. A handshake takes a millisecond, so that many more

@@ -8,7 +8,6 @@ the socket is asked again. The simulator's node, simulation/node.py, follows the
 import asyncio
 import contextlib
 import contextvars
-import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
@@ -19,6 +18,7 @@ from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
+from braidmq.loggers import own_logger
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
@@ -44,7 +44,7 @@ TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
 when nothing is due yet."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class Jobs(Protocol):

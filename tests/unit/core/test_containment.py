@@ -80,7 +80,7 @@ class TestBroker:
 
     @pytest.mark.parametrize(
         ("owner", "name"),
-        [(Announcements, "on_tick"), (Dispatcher, "forget_kept"), (Dispatcher, "on_end"), (Dispatcher, "on_unsent")],
+        [(Announcements, "on_tick"), (Dispatcher, "on_tick"), (Dispatcher, "on_end"), (Dispatcher, "on_unsent")],
     )
     def test_whatever_else_fails_the_broker_goes_on(self, breakable, patch_cores, owner: type, name: str) -> None:
         rig = Rig()
