@@ -42,8 +42,8 @@ UINT64: Final = (1 << 64) - 1
 TINY_PER_TICK: Final = 20
 """Bundles of tiny messages to each node in each tick of 40 ms: some 100,000 messages in a tick."""
 
-TICK_REQUESTS: Final = 200
-"""Requests to each worker in each tick by a broker that keeps to no credit."""
+GREEDY_REQUESTS: Final = 4
+"""Further requests to each worker in each tick by a broker that keeps to no credit, beside one for each answer."""
 
 GONE_S: Final = 1.0
 """How long a broker floods before it ends, with all its connections full."""
@@ -70,6 +70,9 @@ class Lie:
     def on_request(self, session: Session, request: Envelope) -> bool:
         """Take in a client's request; return whether the broker is not to hear of it."""
         return False
+
+    def on_answer(self, session: Session, command: int) -> None:
+        """Take in that a node has said something else than a request."""
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """Return what is sent in the place of a message; None for nothing."""
@@ -170,13 +173,21 @@ class Working(Lie):
 
 
 class Greedy(Lie):
-    """Sends workers far more than they have granted."""
+    """Keeps far more requests at each worker than it has granted."""
 
     def on_tick(self, now: float) -> None:
-        """See Lie."""
+        """Ask anew, in case that answers were lost."""
         for worker in self.workers():
-            for _ in range(TICK_REQUESTS):
-                self.ask(worker, b"\1" + self.rng.randbytes(15), b"c1", payload_of("greedy", 4096))
+            for _ in range(GREEDY_REQUESTS):
+                self._ask_again(worker)
+
+    def on_answer(self, session: Session, command: int) -> None:
+        """See Lie."""
+        if command in (REPLY, REJECT) and session.member.may_serve(SERVICE):
+            self._ask_again(session)
+
+    def _ask_again(self, worker: Session) -> None:
+        self.ask(worker, b"\1" + self.rng.randbytes(15), b"c1", payload_of("greedy", 64))
 
 
 class Tiny(Lie):

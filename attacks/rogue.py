@@ -86,6 +86,7 @@ class LyingCore(BrokerCore):
 
     def _taken(self, session: Session, message: bytes) -> bool:
         if message[5] != REQUEST or len(message) < PREFIX_BYTES:
+            self.lie.on_answer(session, message[5])
             return False
         try:
             return self.lie.on_request(session, decode(message))
