@@ -38,6 +38,7 @@ SHOWN: Final = (
 """The figures in the line on a run."""
 
 NOTES_MAX: Final = 5
+"""Of what is said of a run besides what it falls short of."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def run_row(scenario: Scenario, options: Options, say: Callable[[str], None] = p
             say(f"  run {number + 1} of {count}, seed {seed}: {error}")
             return row.ended("failed", str(error).partition("\n")[0] or "something that should hold did not")
         shortfalls = scenario.shortfalls(table)
-        row.add(table, [*shortfalls, *notes][:NOTES_MAX], seed, missed=bool(shortfalls))
+        row.add(table, [*notes[:NOTES_MAX], *shortfalls], seed, missed=bool(shortfalls))
         shown = ", ".join(f"{name} {table[name]:.4g}" for name in SHOWN)
         say(f"  run {number + 1} of {count}, seed {seed}: {shown}{''.join(f'{chr(10)}    {each}' for each in notes)}")
     return row
