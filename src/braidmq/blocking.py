@@ -1,7 +1,6 @@
 """The node without asyncio: the same calls, from any thread."""
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
 from braidmq.home import check_main_thread
 from braidmq.inside import inside
+from braidmq.loggers import own_logger
 from braidmq.loop_thread import TASKS_END_S_MAX, LoopThread
 from braidmq.messages import Reply
 from braidmq.node import FLUSH_S_MAX, BrokerInfo
@@ -35,7 +35,7 @@ END_S_MAX: Final = 2 * FLUSH_S_MAX + 2 * TASKS_END_S_MAX
 FORGET_S_MAX: Final = 1.0
 """Time that the thread of a forgotten node has to end."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class Node:

@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import shlex
 import shutil
 import signal
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
+from braidmq import process_tree
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.messages import Request
-from braidmq.orphans import Orphans
+from braidmq.orphans import Orphans, inherit_orphans, inherits_orphans
+from braidmq.process_tree import Process
 
 STDERR_BYTES_MAX: Final = 4 * 1024
 """How much of the end of stderr is kept."""
@@ -40,8 +45,9 @@ class ExecHandler:
 
     The command's environment is this process's, with BRAIDMQ_SERVICE, BRAIDMQ_SENDER, BRAIDMQ_ID (hex),
     BRAIDMQ_POSSIBLE_DUPLICATE (0 or 1), BRAIDMQ_RETRY_COUNT and BRAIDMQ_REMAINING (seconds). It leads a session of
-    its own, whose processes are killed at the request's deadline, when the caller gives up, and when it writes too
-    much. The answer is complete when it has ended and nobody holds its stdout and stderr any more.
+    its own. It is killed at the request's deadline, when the caller gives up, and when it writes too much, and so is
+    all that it has started, on Linux also what is in another session. The answer is complete when it has ended and
+    nobody holds its stdout and stderr any more.
 
     The caller gets a ServiceError with the code EXIT_STATUS when its exit status is not 0, KILLED when a signal ended
     it, RESULT_TOO_LARGE, DEADLINE_EXCEEDED, or CANNOT_START.
@@ -50,12 +56,38 @@ class ExecHandler:
     def __init__(self, command: str, output_bytes_max: int) -> None:
         self.arguments = _split(command)
         self._output_bytes_max = output_bytes_max
-        self._starts: set[asyncio.Task[_Process]] = set()
+        self._starts: set[asyncio.Task[_Command]] = set()
         self._orphans: Orphans | None = None
+        self._mark = f"BRAIDMQ_TREE={secrets.token_hex(16)}"
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._owns_all = False
+
+    def own_process(self) -> None:
+        """Let no command outlive this process. Linux only; elsewhere it does nothing.
+
+        What commands leave behind becomes this process's child, and `close` kills it; if this process is killed, a
+        warden does, which is started here. Children that this process had before are spared.
+        """
+        if os.getpid() == 1 or not inherit_orphans():  # nothing outlives process 1
+            return
+        self._owns_all = len(process_tree.tree(os.getpid(), process_tree.processes())) == 1
+        program = [sys.executable, "-I", "-S", process_tree.__file__, self._mark]
+        quiet = subprocess.DEVNULL
+        with contextlib.suppress(OSError):  # it is only for an end that should not be
+            self._warden = subprocess.Popen(  # noqa: S603 - the program is our own
+                program, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True
+            )
+
+    def close(self) -> None:
+        """Kill what commands have left behind, and end the warden."""
+        process_tree.kill(self._rest)
+        if self._warden is not None:
+            with self._warden:  # it closes the pipe that the warden listens to, and waits
+                pass
 
     async def run(self, request: Request) -> bytes:
         """Run the command for `request` and return what it wrote to stdout."""
-        if self._orphans is None and os.getpid() == 1:
+        if self._orphans is None and inherits_orphans():
             self._orphans = Orphans(self._processes)
         start = asyncio.create_task(self._start(request))
         self._starts.add(start)
@@ -71,6 +103,18 @@ class ExecHandler:
         for start in list(self._starts):
             with contextlib.suppress(ServiceError):
                 (await start).kill()
+        process_tree.kill(self._rest)
+
+    def _rest(self, among: list[Process]) -> list[Process]:
+        """Return what commands have left behind.
+
+        Without a mark nothing is known of who has left a process behind, so it counts only if it can be no other's.
+        """
+        found = process_tree.marked([self._mark], among)
+        if self._owns_all:
+            spared = {os.getpid(), self._warden.pid if self._warden is not None else 0}
+            found += [each for each in process_tree.tree(os.getpid(), among) if each.id not in spared]
+        return found
 
     def _processes(self) -> list[int] | None:
         """Return the ids of the processes that run; None while one is being started."""
@@ -78,17 +122,23 @@ class ExecHandler:
             return None
         return [start.result().id for start in self._starts if start.exception() is None]
 
-    async def _start(self, request: Request) -> "_Process":
-        environment = {**os.environ, **_metadata(request)}
+    async def _start(self, request: Request) -> "_Command":
+        told = _metadata(request)
+        name, _, value = self._mark.partition("=")
+        environment = {**os.environ, **told, name: value}
+        marks = (self._mark, f"BRAIDMQ_ID={told['BRAIDMQ_ID']}")
         try:
             _, process = await asyncio.get_running_loop().subprocess_exec(
-                lambda: _Process(self._output_bytes_max), *self.arguments, env=environment, start_new_session=True
+                lambda: _Command(self._output_bytes_max, marks),
+                *self.arguments,
+                env=environment,
+                start_new_session=True,
             )
         except OSError as error:
             raise ServiceError("CANNOT_START", f"{self.arguments[0]}: {error.strerror or error}") from None
         return process
 
-    async def _wait(self, process: "_Process", request: Request) -> None:
+    async def _wait(self, process: "_Command", request: Request) -> None:
         try:
             async with asyncio.timeout(request.remaining):
                 await process.run(request.payload)
@@ -99,12 +149,12 @@ class ExecHandler:
                 "DEADLINE_EXCEEDED", f"{self.arguments[0]} was killed at the request's deadline"
             ) from None
 
-    async def _end(self, start: "asyncio.Task[_Process]") -> None:
+    async def _end(self, start: "asyncio.Task[_Command]") -> None:
         with contextlib.suppress(ServiceError):
             await (await start).end()
         self._starts.discard(start)
 
-    def _result(self, process: "_Process") -> bytes:
+    def _result(self, process: "_Command") -> bytes:
         if process.overflown:
             raise ServiceError(
                 "RESULT_TOO_LARGE", f"{self.arguments[0]} wrote more than {self._output_bytes_max} bytes"
@@ -118,13 +168,14 @@ class ExecHandler:
         raise ServiceError("EXIT_STATUS", f"{self.arguments[0]} ended with exit status {status}{complaint}", status)
 
 
-class _Process(asyncio.SubprocessProtocol):
-    """One process, from its start to the end of its output."""
+class _Command(asyncio.SubprocessProtocol):
+    """One process, from its start to the end of its output; what it starts inherits `marks` in its environment."""
 
-    def __init__(self, output_bytes_max: int) -> None:
+    def __init__(self, output_bytes_max: int, marks: Collection[str]) -> None:
         self.output = bytearray()
         self.overflown = False
         self._output_bytes_max = output_bytes_max
+        self._marks = marks
         self._stderr = bytearray()
         self._open = {_STDOUT, _STDERR}
         self._ended = asyncio.get_running_loop().create_future()
@@ -157,9 +208,17 @@ class _Process(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """Kill it and what it has started, unless all of it has ended already."""
-        if self._open or not self._exited.is_set():
+        exited = self._exited.is_set()
+        if exited and not self._open:
+            return
+        process_tree.kill(self._tree)
+        if not exited or sys.platform != "linux":  # else its number may be another one's
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.id, signal.SIGKILL)
+
+    def _tree(self, among: list[Process]) -> list[Process]:
+        found = process_tree.marked(self._marks, among)
+        return found if self._exited.is_set() else found + process_tree.tree(self.id, among)
 
     def complaint(self) -> str:
         """Return the last lines that it wrote to stderr, ready to follow a sentence."""

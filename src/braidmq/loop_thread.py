@@ -1,13 +1,13 @@
 """An event loop in a thread of its own, for callers in any other thread."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final, TypeVar
 
 from braidmq.errors import NodeClosed, WrongLoop
+from braidmq.loggers import own_logger
 from braidmq.zeromq.room import room
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ LOOP_DESCRIPTORS: Final = 3
 TASKS_END_S_MAX: Final = 1.0
 """Time that tasks have to take in that their loop ends. A daemon thread may be left with those that do not."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class LoopThread:

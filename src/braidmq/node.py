@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
 from braidmq.home import Home, check_main_thread
 from braidmq.inside import inside, run_of
+from braidmq.loggers import own_logger
 from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.remembered import Remembered
@@ -33,7 +33,7 @@ from braidmq.wire.control import Report
 from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.node_loop import NodeLoop
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a node ends."""

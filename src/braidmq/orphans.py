@@ -1,13 +1,37 @@
-"""Orphans: processes that process 1 of a container inherits when their parents end; it must wait for them."""
+"""Orphans: processes that another one inherits when their parents end, as process 1 does; it must wait for them."""
 
 import asyncio
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection
 from typing import Final
 
 AGAIN_S: Final = 0.1
 """How soon to look again when a child has ended that somebody else waits for, or is about to be known."""
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_GET_CHILD_SUBREAPER: Final = 37
+"""prctl(2), Linux."""
+
+
+def inherit_orphans() -> bool:
+    """Let this process inherit those that its descendants leave behind; return whether it does."""
+    return sys.platform == "linux" and not _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
+
+
+def inherits_orphans() -> bool:
+    """Whether this process inherits those that its descendants leave behind."""
+    if os.getpid() == 1:
+        return True
+    answer = ctypes.c_int(0)
+    return sys.platform == "linux" and not _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer)) and bool(answer.value)
+
+
+def _prctl(option: int, argument: object) -> int:
+    zero = ctypes.c_ulong(0)
+    return int(ctypes.CDLL(None).prctl(option, argument, zero, zero, zero))
 
 
 class Orphans:

@@ -4,10 +4,12 @@ import logging
 from typing import Final
 
 from braidmq.errors import ServiceError
+from braidmq.loggers import own_logger
 from braidmq.messages import Request
+from braidmq.printable import printable
 from braidmq.wire.control import decode_failure, encode_failure
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 Answer = bytes | ServiceError
 """What a caller is told."""
@@ -57,7 +59,7 @@ def _log(text: str, error: BaseException | None) -> None:
     except BaseException as problem:  # noqa: BLE001 - an error's text, a filter or a handler of the log may raise anything
         # The process's own last resort asks none of them.
         record = logging.makeLogRecord(
-            {"levelno": logging.ERROR, "msg": f"{text}; to log it failed with {problem!r:.200}"}
+            {"levelno": logging.ERROR, "msg": printable(f"{text}; to log it failed with {problem!r:.200}")}
         )
         if logging.lastResort is not None:
             logging.lastResort.handle(record)

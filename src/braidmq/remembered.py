@@ -1,17 +1,17 @@
 """The state file: the brokers that a node knows, for its next run."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Final
 
 from braidmq.core.node import NodeCore
+from braidmq.loggers import own_logger
 from braidmq.trust import statefile
 
 STATE_S: Final = 0.5
 """How often a node with a state file looks whether the brokers that it knows have changed."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class Remembered:

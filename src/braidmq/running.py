@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -16,6 +15,7 @@ from braidmq.core.job import RUNS_PER_PLACE, Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.handler import Kind
 from braidmq.inside import Run
+from braidmq.loggers import own_logger
 from braidmq.messages import Request
 from braidmq.outcome import Answer, of_error, of_result
 from braidmq.services import Service
@@ -24,7 +24,7 @@ from braidmq.threads import DaemonThreads, NoThreadError
 from braidmq.wire.envelope import Flag, decode_headers
 from braidmq.zeromq.node_loop import NodeLoop
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 AWAITS_MAX: Final = 8
 """How often what a handler returns may turn out to be one more thing to await: wrappers around wrappers."""

@@ -1,13 +1,14 @@
 """Handlers that block the event loop: it stands still meanwhile, and nobody hears of the node."""
 
-import logging
 from collections.abc import Iterable
 from typing import Final
+
+from braidmq.loggers import own_logger
 
 TELL_S: Final = 10.0
 """How often a standstill is told, at most."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class Stalls:

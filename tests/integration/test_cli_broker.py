@@ -195,6 +195,24 @@ def test_the_join_file_may_be_handed_over_open(net, way):
     assert broker.end() == 0
 
 
+def test_an_older_registry_in_the_join_file_is_told_of_and_does_not_count(net):
+    old = net.join("b1").read_bytes()
+    net.add_node("late", calls=["*"])
+    broker = net.broker("b1")
+    broker.wait_for_line("listens at")
+    for count in (1, 2):
+        net.join("b1").write_bytes(old)  # a backup that was restored, perhaps
+        wait_until(lambda count=count: broker.log.count("holds the older registry") == count, "it is told")
+    line = broker.wait_for_line("stays in force")
+    assert re.search(
+        r"registry [0-9]+ stays in force: .*/b1.braid holds the older registry [0-9]+; copy the newest", line
+    )
+    serve_echo(net)
+    assert net.call("echo", "hello", name="late").stdout == b"hello"
+    assert broker.end() == 0
+    assert broker.log.count("holds the older registry") == 2
+
+
 @root
 def test_the_join_file_may_be_handed_over_to_another_user_by_a_pipe(net):
     script = f"cat {shlex.quote(str(net.join('b1')))} | (trap '' PIPE; \"$@\")"

@@ -232,3 +232,32 @@ def test_an_interrupt_is_exit_code_130(net):
             _, complaint = child.communicate(timeout=60)
     assert child.returncode == 130
     assert complaint.strip() == ""
+
+
+def test_a_net_lies_where_nobody_else_may_put_another_one(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for command in (["init", shared / "net"], ["list", "--net", shared / "net"]):
+        assert f"run `chmod go-w {shared}`" in refused(*command)
+    shared.chmod(0o1777)
+    done("init", shared / "net")
+    (shared / "net").chmod(0o777)
+    for command in (["list"], ["add", "node", "n1"]):
+        assert f"run `chmod 700 {shared / 'net'}`" in refused(*command, "--net", shared / "net")
+
+
+def test_what_a_terminal_could_take_for_a_command_is_escaped_in_every_output(tmp_path):
+    directory = tmp_path / "net\u202e\x9b2J\x1b]0;x\x07"
+    for command in (
+        ["init", directory],
+        ["add", "broker", "b1", "--endpoint", "tcp://127.0.0.1:4000", "--net", directory],
+        ["add", "node", "n1", "--net", directory],
+        ["add", "node", "n2", "--net", directory, "--json"],
+        ["list", "--net", directory],
+        ["list", "--net", directory, "--json"],
+    ):
+        said = done(*command)
+        assert all(line.isprintable() for line in said.split("\n"))
+        if "--json" in command and "add" in command:
+            assert json.loads(said)["join_file"] == str(directory / "n2.braid")

@@ -3,11 +3,13 @@
 import os
 import shutil
 import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from braidmq.process_tree import processes
 from braidmq.trust.joinfile import load
 from processes import BRAIDMQ, complaint, loaded, wait_until
 
@@ -60,6 +62,9 @@ def net(live):
 def app(tmp_path):
     (tmp_path / "app.py").write_text(APP)
     return tmp_path
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are found by their group only")
 
 
 def serve_command(net, command, *options, **more):
@@ -235,6 +240,7 @@ def test_the_environment_tells_of_the_request(net):
     reply = loaded(net.call("run", "--json", "--timeout", "20"))
     told = dict(line.partition("=")[::2] for line in reply["payload"].splitlines())
     assert 0 < float(told.pop("BRAIDMQ_REMAINING")) <= 20
+    assert len(told.pop("BRAIDMQ_TREE")) == 32, "by which what the command starts is found"
     assert {name: value for name, value in told.items() if name.startswith("BRAIDMQ_")} == {
         "BRAIDMQ_SERVICE": "run",
         "BRAIDMQ_SENDER": "client",
@@ -305,6 +311,53 @@ def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number
         assert worker.end(number) == -number
         lifeline.wait_for_end()
         call.kill()
+
+
+@linux
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_what_a_command_has_left_behind_in_another_session_ends_with_the_worker(net, lifeline, ended_by):
+    worker = serve_command(net, f"sh -c '{lifeline.command}; setsid sleep 100 >/dev/null 2>&1 & echo done'")
+    assert net.call("run").stdout == b"done\n"
+    lifeline.wait_for_start()
+    worker.end(ended_by)
+    lifeline.wait_for_end()
+
+
+@linux
+def test_what_has_dropped_its_environment_ends_with_the_worker_too(net, lifeline):
+    left = "(env -i setsid sleep 100 >/dev/null 2>&1 &)"
+    worker = serve_command(net, f"sh -c '{lifeline.command}; {left}; echo done'")
+    assert net.call("run").stdout == b"done\n"
+    lifeline.wait_for_start()
+    assert worker.end(signal.SIGTERM) == 0
+    lifeline.wait_for_end()
+
+
+@linux
+def test_a_process_that_the_worker_found_as_its_child_is_spared(net, lifeline):
+    serve = [*BRAIDMQ, "serve", "--service", "run", "--exec", "cat", "--join", str(net.join("worker"))]
+    script = f'setsid sh -c "{lifeline.command}; exec sleep 100" >/dev/null 2>&1 & echo $! >&2; exec "$@"'
+    worker = net.launch(["sh", "-c", script, "sh", *serve])
+    lifeline.wait_for_start()
+    net.wait_for_workers("run")
+    assert net.call("run", "x").stdout == b"x"
+    assert worker.end(signal.SIGTERM) == 0
+    beside = int(worker.log.split()[0])
+    assert beside in {each.id for each in processes()}
+    os.kill(beside, signal.SIGKILL)
+    lifeline.wait_for_end()
+
+
+@linux
+def test_orphans_of_commands_are_waited_for(net):
+    worker = serve_command(net, "sh -c '(sh -c \"exec >/dev/null 2>&1; sleep 0.1\" &); echo done'")
+    for _ in range(5):
+        assert net.call("run").stdout == b"done\n"
+
+    def only_the_warden():
+        return len(Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()) <= 1
+
+    wait_until(only_the_warden, "no zombies are left")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")

@@ -3,14 +3,17 @@
 import fcntl
 import itertools
 import os
+import re
 import signal
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from braidmq import Node
 from braidmq.children.ports import free_ports
+from braidmq.core.events import LINES_MAX
 from faults.child import wait_until
 from processes import BRAIDMQ, LiveNet, environment
 
@@ -204,3 +207,42 @@ def test_a_complaint_to_a_pipe_that_nobody_reads_ends_all_the_same(live):
         fill(writer)
         with started("call", "x", "--join", live.directory / "nothing", stderr=writer) as call:
             assert call.wait(30) == 2
+
+
+def read_all(descriptor):
+    with os.fdopen(os.dup(descriptor), "rb") as pipe:
+        return pipe.read().decode()
+
+
+async def test_a_key_that_connects_again_and_again_writes_a_few_lines_and_the_rest_is_counted(live):
+    """Its reconnects neither stop a broker whose log nobody reads, nor fill the log of one whose log is read late."""
+    live.add_members("b1")
+    reader, writer = os.pipe()
+    fill(writer)
+    with started("broker", "--join", live.join("b1"), "--log-level", "debug", stderr=writer) as broker:
+        os.close(writer)
+        for _ in range(50):
+            async with Node(live.join("client")) as node:
+                await node.connected()
+        broker.send_signal(signal.SIGTERM)
+        log = read_all(reader)
+        assert broker.wait(30) == 0
+    os.close(reader)
+    lines = log[log.rindex("xxx") :].splitlines()
+    assert sum(line.endswith("hello from client") and "more lines" not in line for line in lines) == LINES_MAX
+    told = [re.search(r"([0-9]+) more lines like this of client: hello from client", line) for line in lines]
+    assert sum(int(found[1]) for found in told if found) == 50 - LINES_MAX
+    assert lines[-1].endswith("b1 has ended")
+
+
+def test_a_log_on_a_full_disk_is_no_reason_to_end(live):
+    live.add_members("b1")
+    with (
+        Path("/dev/full").open("wb") as full,
+        started("broker", "--join", live.join("b1"), stderr=full, stdout=full) as broker,
+    ):
+        live.serve("--service", "echo", "--exec", "cat")
+        live.wait_for_workers("echo")
+        assert live.call("echo", "x").stdout == b"x"
+        broker.send_signal(signal.SIGTERM)
+        assert broker.wait(30) == 0

@@ -92,7 +92,7 @@ abouts = st.builds(
 )
 
 picks = st.integers(0, 1_000)
-services = st.sampled_from(["echo", "echo", "echo", "sum"])
+services = st.sampled_from(["echo", "echo", "echo", "echo", "sum", "sum", "max", "min"])
 tags = st.none() | st.integers(0, 3)
 """None is a new one; the others are few, so that they collide."""
 hostilities: st.SearchStrategy[Hostility] = (
@@ -127,19 +127,16 @@ class Machine(RuleBasedStateMachine):
         in_flight_max=st.sampled_from([100, 100, 5]),
         tag=st.sampled_from([0, UINT32 - 3]),
         settle_s=st.sampled_from([0.0, 1.0]),
+        services_max=st.sampled_from([1, 2, 3, 4]),
     )
-    def start(self, balance: str, queue_messages_max: int, in_flight_max: int, tag: int, settle_s: float) -> None:
+    def start(self, tag: int, **knobs: Any) -> None:
         self.rig = Rig(
-            balance=balance,
-            queue_messages_max=queue_messages_max,
-            in_flight_max=in_flight_max,
             in_flight_bytes_max=2_048,
             queue_bytes_max=3_000,
             payload_bytes_max=1_024,
             connections_per_key_max=2,
             nodes_max=10,
-            settle_s=settle_s,
-            services_max=2,
+            **knobs,
         )
         self.rig.core.dispatcher._tag = tag
         self.connections: list[FakeMember] = []
@@ -286,7 +283,7 @@ class Machine(RuleBasedStateMachine):
         pick=picks,
         count=st.integers(1, 3),
         command=st.sampled_from([REPLY, REPLY, REPLY, WORKING, REJECT, REJECT, LOST]),
-        code=st.sampled_from([Reason.NO_WORKER, Reason.BUSY]),
+        code=st.sampled_from([0, 0, Reason.BUSY, *Reason, 99]),
     )
     def answer(self, pick: int, count: int, command: int, code: int = 1) -> None:
         for _ in range(min(count, len(self.assigned))):

@@ -132,6 +132,14 @@ class Rig:
         worker.ready(service, credit)
         return worker
 
+    def full_worker(self, name: str = "worker", service: str = "echo", instance: bytes = b"") -> "FakeMember":
+        """Return a connected worker that grants credit, but has no place before it says READY again."""
+        worker = self.worker(name, service, instance=instance)
+        slot = self.core.sessions[worker.route].slots[service.encode()]
+        slot.full = True
+        slot.service.offer(slot)
+        return worker
+
     def peer(self, name: str = "b2") -> "FakePeer":
         """Return another broker that this one knows and is connected to."""
         peer = self.peers[name] = FakePeer(self, name)

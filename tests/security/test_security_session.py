@@ -1,6 +1,7 @@
 """What a registered member may not do, even though it got in."""
 
 import asyncio
+import contextlib
 import os
 from contextlib import asynccontextmanager
 
@@ -332,9 +333,6 @@ def frames():
         "a hello without a body": [hello[:12]],
         "wrong lengths of strings": [bytes(lengths)],
         "another major version": [bytes(version)],
-        "many parts": [hello] * 5,
-        "a thousand parts": [b""] * 1_000,
-        "an empty part in front": [b"", hello],
         "every command": [
             b"".join(
                 (12 + len(body)).to_bytes(4) + bytes((0x10, command, 0xFF, 0xFF)) + bytes(4) + body
@@ -357,6 +355,38 @@ async def test_frames_that_are_no_messages_harm_nobody(name, greeted):
             peer.send(*frames()[name])
         await bystander(net)
         assert evil_ones(seen) == []
+
+
+@pytest.mark.parametrize("frames", [[b"part"] * 5, [b""] * 100_000, [b"", b"behind"]], ids=["five", "many", "empty"])
+async def test_a_message_of_several_frames_cuts_its_connections_and_bars_its_key(frames):
+    async with under_attack() as (net, evil, _seen):
+        peer, other = evil(), evil()
+        await peer.hello()
+        await other.hello()
+        peer.send(*frames)
+        for each in (peer, other):
+            events = [await each.event(), await each.event()]
+            assert zmq.EVENT_DISCONNECTED in events
+        assert net.counters["barred"] == 1
+        late = evil()
+        assert await late.event() != zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+
+async def test_a_flood_cuts_its_connections_and_bars_its_key():
+    async with under_attack() as (net, evil, _seen):
+        heartbeats = control.encode_control(control.Heartbeat(), now_ms()) * 5_000
+        flooding = [evil() for _ in range(4)]
+        for peer in flooding:
+            await peer.hello()
+
+        def barred():
+            for peer in flooding:
+                with contextlib.suppress(zmq.Again):
+                    for _ in range(50):
+                        peer.send(heartbeats)
+            return net.counters["barred"]
+
+        await until(barred)
 
 
 async def test_a_malformed_message_ends_its_bundle_and_what_stands_before_it_counts():

@@ -2,15 +2,21 @@
 
 import pytest
 
-from braidmq.core import attempts
+from braidmq.core import attempts, catalogue, dispatch, intake
 from braidmq.core.attempts import Attempts
 from braidmq.core.broker import BrokerCore
+from braidmq.core.catalogue import Catalogue
 from braidmq.core.client import ClientCore
-from braidmq.core.dedup import ReplyCache
+from braidmq.core.cooling import Cooling
+from braidmq.core.dedup import Keys, ReplyCache
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.exchange import Exchange, SessionState
+from braidmq.core.ids import Ids
+from braidmq.core.job import Offered
+from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore
 from braidmq.core.node import NodeCore
+from braidmq.core.path_health import PathHealth
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget
 from braidmq.core.staleness import Staleness
@@ -276,3 +282,100 @@ def test_checkers_find_a_client_that_breaks_its_promise(patch_cores):
     assert any(
         violation.rule == "I3" for seed in range(SEEDS, 2 * SEEDS) for violation in run(seed, "saturated").violations
     )
+
+
+# -- what keeps somebody hostile from doing harm
+
+
+def without_turns(patch):
+    """Who sends most is read most: a frame is handled whole, and in the order of coming."""
+    patch.setattr(intake, "PORTION_MESSAGES", 1_000_000)
+
+
+def without_shares(patch):
+    """One key may have all that is left of a budget of all."""
+    patch.setattr(dispatch, "fits", lambda held, more, left: more <= left)
+
+
+def with_services_by_any_word(patch):
+    """Services that somebody has only named take the place of those that workers have."""
+    patch.setattr(catalogue, "EXPECTED_MAX", 1_000_000)
+    patch.setattr(Catalogue, "displaced", lambda self, name, account: None)
+    patch.setattr(Catalogue, "postpone", lambda self, session, name, credit: None)
+
+
+def without_rerouted_refusals(patch):
+    """What one worker refuses is refused."""
+    patch.setattr(Dispatcher, "_take_back", lambda self, exchange, *, busy, now: False)
+
+
+def without_cooling(patch):
+    """Who refuses everything at once is always idle, and gets all."""
+    patch.setattr(Cooling, "refuse", lambda self, slot, *, busy, now: False)
+
+
+def without_outliers(patch):
+    """A client goes on to use a broker that answers nothing as others do."""
+    patch.setattr(PathHealth, "_eject", lambda self, link, why, now: None)
+
+
+def without_second_opinions(patch):
+    """One broker's word is enough for a call to be denied."""
+    patch.setattr(ClientCore, "_is_last_word", lambda self, call, path, reason: True)
+
+
+def with_the_least_limit_of_all(patch):
+    """What one broker does not take is sent to none."""
+    limits = property(lambda self: min(link.payload_bytes_max for link in self.links.values() if link.open))
+    patch.setattr(Links, "payload_bytes_max", limits)
+
+
+def without_grants(patch):
+    """A worker takes from any broker what it sends."""
+    patch.setattr(Offered, "exceeds_grant", lambda self, link, now: False)
+
+
+def with_a_memory_of_ids_alone(patch):
+    """A worker answers from its memory whoever says the id."""
+    patch.setattr(Keys, "key_of", lambda self, request: request.sender + request.id)
+
+
+def with_ids_that_count(patch):
+    """Who has seen one id knows the next ones."""
+
+    def following(self):
+        self._number += 1
+        return b"\1" * 8 + self._number.to_bytes(8)
+
+    patch.setattr(Ids, "next", following)
+
+
+def with_errors_of_its_own(patch):
+    """A broker meets an error when somebody withdraws what it does not know."""
+
+    def on_cancel(self, session, message, now):
+        session.requests[PREFIX.unpack_from(message)[7]]
+
+    patch.setattr(Dispatcher, "on_cancel", on_cancel)
+
+
+@pytest.mark.parametrize(
+    ("mutate", "scenario", "rule"),
+    [
+        (without_turns, "hostile-client", "fair share"),
+        (without_shares, "hostile-client", "fair share"),
+        (with_services_by_any_word, "hostile-client", "convergence"),
+        (without_rerouted_refusals, "hostile-worker", "fair share"),
+        (without_cooling, "hostile-worker", "fair share"),
+        (without_outliers, "hostile-broker", "fair share"),
+        (without_second_opinions, "hostile-broker", "fair share"),
+        (with_the_least_limit_of_all, "hostile-broker", "fair share"),
+        (without_grants, "hostile-broker", "fair share"),
+        (with_a_memory_of_ids_alone, "hostile-broker", "I2"),
+        (with_ids_that_count, "hostile-broker", "foreseen"),
+        (with_errors_of_its_own, "hostile-client", "I8"),
+    ],
+)
+def test_checkers_find_what_an_enemy_could_do_otherwise(patch_cores, mutate, scenario, rule):
+    mutate(patch_cores)
+    assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, scenario).violations)

@@ -1,13 +1,17 @@
 import asyncio
 import signal
+import sys
 from time import monotonic
 
+import msgspec
 import pytest
 
 from braidmq.errors import ConfigError, ServiceError
-from braidmq.exec_handler import COMPLAINT_CHARS_MAX, STDERR_BYTES_MAX, ExecHandler, _Process
+from braidmq.exec_handler import COMPLAINT_CHARS_MAX, STDERR_BYTES_MAX, ExecHandler, _Command
 from braidmq.messages import Request
 from processes import Lifeline
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are found by their group only")
 
 
 def request(payload=b"", *, time_s=60.0):
@@ -86,7 +90,7 @@ def test_the_end_of_stderr_is_bounded_and_may_be_no_utf_8():
 
 def test_no_more_of_stderr_is_kept_than_is_told_of():
     async def kept():
-        process = _Process(1_000)
+        process = _Command(1_000, ())
         for _ in range(100):
             process.pipe_data_received(2, bytes(1_000))
         return len(process._stderr)
@@ -179,3 +183,51 @@ def test_what_is_no_command_is_refused_at_once(command):
 def test_a_signal_without_a_name_is_told_by_its_number():
     error = failure(f"sh -c 'kill -{signal.SIGRTMIN + 1} $$'")
     assert error.message == f"sh was ended by signal {signal.SIGRTMIN + 1}"
+
+
+@linux
+@pytest.mark.parametrize(
+    "command",
+    ["setsid sleep 100 & wait", 'setsid sh -c "setsid sleep 100 & sleep 100" & wait', "env -i setsid sleep 100 & wait"],
+    ids=["another session", "two sessions", "without the environment"],
+)
+def test_a_session_of_its_own_does_not_save_a_process_from_the_deadline(lifeline, monkeypatch, command):
+    monkeypatch.setattr("braidmq.exec_handler.CANCEL_S_MAX", 0.0)
+    assert failure(f"sh -c '{lifeline.command}; {command}'", time_s=0.5).code == "DEADLINE_EXCEEDED"
+    lifeline.wait_for_start()
+    lifeline.wait_for_end()
+
+
+@linux
+def test_a_process_whose_parents_have_ended_is_killed_when_the_call_is_cancelled(lifeline):
+    async def cancelled():
+        left = "(setsid sleep 100 &) ; exit 0"  # it holds the pipe of stdout, so there is no answer yet
+        handler = ExecHandler(f"sh -c '{lifeline.command}; {left}'", 1_000)
+        call = asyncio.create_task(handler.run(request()))
+        await asyncio.to_thread(lifeline.wait_for_start)
+        call.cancel()
+        await asyncio.to_thread(lifeline.wait_for_end)
+        await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(cancelled())
+
+
+@linux
+def test_the_processes_of_another_request_are_left_alone(lifeline, tmp_path, monkeypatch):
+    monkeypatch.setattr("braidmq.exec_handler.CANCEL_S_MAX", 0.0)
+    (tmp_path / "b").mkdir()
+    other_line = Lifeline(tmp_path / "b")
+
+    async def both():
+        handler = ExecHandler("sh -c 'read line; eval \"$line\"'", 1_000)
+        slow = f"{lifeline.command}; setsid sleep 100 & wait\n".encode()
+        other = f"{other_line.command}; sleep 1; echo done\n".encode()
+        again = msgspec.structs.replace(request(other), id=b"\2" * 16)
+        results = await asyncio.gather(
+            handler.run(request(slow, time_s=0.3)), handler.run(again), return_exceptions=True
+        )
+        assert isinstance(results[0], ServiceError)
+        assert results[1] == b"done\n"
+
+    asyncio.run(both())
+    other_line.close()

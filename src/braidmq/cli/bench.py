@@ -17,6 +17,7 @@ from braidmq.bench.systems.table import OURS, SYSTEMS
 from braidmq.bench.table import LEGEND, lines
 from braidmq.build import cores
 from braidmq.cli.exit_codes import ExitCode
+from braidmq.printable import printable_json
 
 ALL: Final = "all"
 
@@ -87,7 +88,7 @@ def bench(
             "machine": machine_class(),
             "seconds": seconds,
         }
-        click.echo(msgspec.json.encode({**about, "results": summaries}))
+        click.echo(printable_json(msgspec.json.encode({**about, "results": summaries})))
     else:
         click.echo(f"braidmq {__version__}, cores {cores()}; {machine_class()}")
         click.echo("\n".join(lines(summaries, SYSTEMS[OURS].title)))

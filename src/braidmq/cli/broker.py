@@ -1,6 +1,5 @@
 """``broker``: run a broker until SIGTERM or SIGINT."""
 
-import logging
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ import click
 from braidmq.cli import join_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
@@ -21,7 +21,7 @@ from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.room import take_all_descriptors
 from braidmq.zeromq.twins import TwinWatch
 
-_LOG = logging.getLogger("braidmq.broker")
+_LOG = own_logger("braidmq.broker")
 
 _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 """How a socket for both families spells an IPv4 address."""

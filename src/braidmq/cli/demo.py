@@ -12,6 +12,7 @@ from braidmq.cli.exit_codes import ExitCode
 from braidmq.demo.plan import Plan
 from braidmq.demo.run import Interrupted, run
 from braidmq.demo.view import choose_view, summary_lines
+from braidmq.printable import printable_json
 
 _DEFAULT: Final = Plan()
 
@@ -62,7 +63,7 @@ def demo(
         stderr.say("braidmq: interrupted; all processes have ended and all files are removed")
         return 128 + interrupted.number
     if as_json:
-        click.echo(msgspec.json.encode(summary))
+        click.echo(printable_json(msgspec.json.encode(summary)))
     else:
         first, *others = summary_lines(summary)
         click.secho(first, bold=True, fg="green" if summary.ok else "red")

@@ -10,7 +10,8 @@ import msgspec
 from braidmq import stderr
 from braidmq.members import Role
 from braidmq.ports import ephemeral_range, is_ephemeral
-from braidmq.printable import printable
+from braidmq.printable import printable, printable_json
+from braidmq.trust import private_directory
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
 
@@ -31,13 +32,14 @@ def init(directory: Path, as_json: bool) -> None:
 
     DIR/authority.key decides who belongs to the net. Keep it private, keep a copy, and keep it off the brokers.
     """
+    private_directory.check_way(directory)
     authority = Authority.create(directory)
     shown = click.format_filename(directory)
     if as_json:
         _print_json({"net": authority.net, "directory": shown, "authority_key": authority.public_key.hex()})
         return
-    click.echo(f"Made net {authority.net} in {shown}.")
-    click.echo(f"Next: braidmq add broker NAME --net {shown} --endpoint tcp://HOST:PORT")
+    click.echo(printable(f"Made net {authority.net} in {shown}."))
+    click.echo(printable(f"Next: braidmq add broker NAME --net {shown} --endpoint tcp://HOST:PORT"))
 
 
 @click.group("add", no_args_is_help=False)
@@ -59,6 +61,7 @@ def add() -> None:
 @_json_option
 def add_broker(name: str, directory: Path, endpoints: Sequence[str], as_json: bool) -> None:
     """Register the broker NAME."""
+    private_directory.check_way(directory)
     authority = Authority.open(directory)
     path = authority.add_broker(name, endpoints)
     for endpoint in endpoints:
@@ -85,6 +88,7 @@ def add_node(
     name: str, directory: Path, *, calls: Sequence[str], serves: Sequence[str], observe: bool, as_json: bool
 ) -> None:
     """Register the node NAME. Without --call and --serve it may do neither."""
+    private_directory.check_way(directory)
     authority = Authority.open(directory)
     _report(authority, Role.NODE, name, authority.add_node(name, calls, serves, observe), as_json)
 
@@ -94,6 +98,7 @@ def add_node(
 @_json_option
 def list_members(directory: Path, as_json: bool) -> None:
     """List the members of a net."""
+    private_directory.check_way(directory)
     manifest = Authority.open(directory).manifest()
     if as_json:
         members = [_as_dict(each) for each in manifest.certificates]
@@ -114,7 +119,7 @@ def list_members(directory: Path, as_json: bool) -> None:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
 
 
 def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
@@ -127,7 +132,7 @@ def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bo
     if as_json:
         _print_json({"name": name, "role": role.value, "join_file": shown, "manifest_version": manifest.version})
         return
-    click.echo(f"Registered {role.value} {name}: {shown}")
+    click.echo(printable(f"Registered {role.value} {name}: {shown}"))
     click.echo(f"Next: copy {path.name} to its machine and keep its mode at 0600, for it holds a secret key.")
     if role is Role.BROKER:
         click.echo(f"Then run there: braidmq broker --join {path.name}")
@@ -169,4 +174,4 @@ def _as_dict(certificate: Certificate) -> dict[str, Any]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    click.echo(msgspec.json.encode(value))
+    click.echo(printable_json(msgspec.json.encode(value)))

@@ -83,7 +83,11 @@ def serve(
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)
-    asyncio.run(node.run_until_signal(handler.kill_all))
+    handler.own_process()
+    try:
+        asyncio.run(node.run_until_signal(handler.kill_all))
+    finally:
+        handler.close()
 
 
 def _node_of(target: str, join: Path | None, settings: Settings, state: Path | None) -> Node:

@@ -11,6 +11,7 @@ import msgspec
 
 from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
+from braidmq.printable import printable_json
 from braidmq.simulation.batch import Outcome, outcomes
 from braidmq.simulation.plan import SCENARIOS
 from braidmq.simulation.run import Run, run
@@ -71,7 +72,7 @@ def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: 
             stderr.say(f"{len(done)} of {seeds} seeds, {len(failed)} failed")
     seconds = perf_counter() - began
     if as_json:
-        click.echo(msgspec.json.encode(_summary(first, scenario, done, failed, seconds)))
+        click.echo(printable_json(msgspec.json.encode(_summary(first, scenario, done, failed, seconds))))
     else:
         each_ms = statistics.mean(outcome.seconds for outcome in done) * 1000
         word = "seeds" if seeds > 1 else "seed"

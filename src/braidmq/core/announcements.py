@@ -22,6 +22,9 @@ PEER_ROWS_PER_TICK: Final = 20_000
 """Rows of lists of brokers that are sent in one tick: some MB/s. In a large net the news reaches the nodes over a few
 ticks, instead of keeping the broker from its work for one long moment."""
 
+SERVICE_ROWS_PER_TICK: Final = 20_000
+"""The same for lists of services, whether they are made or sent."""
+
 ABOUT_S: Final = 1.0
 """How often a broker tells its peers of itself, if something has changed; longer with more than ABOUT_SERVICES."""
 
@@ -29,7 +32,26 @@ NEWS_S: Final = 0.2
 """The same for a service that has got its first worker or lost its last one."""
 
 ABOUT_SERVICES: Final = 1_000
-"""Services that can be told of each ABOUT_S, at some ten KiB for each peer."""
+"""Services that can be told of each ABOUT_S, at some ten KiB for each peer. Nodes hear at once of what is new where
+there are no more than these; else NEWS_S for each so many of them lie between two looks."""
+
+
+class _ServiceList:
+    """The available services that the members with certain rights may call; encoded once for all at one time."""
+
+    __slots__ = ("_message", "_sent_ms", "services")
+
+    def __init__(self, services: tuple[str, ...]) -> None:
+        self.services = services
+        self._message = b""
+        self._sent_ms = 0
+
+    def message(self, sent_ms: int) -> bytes:
+        """Return the message for those that get it now."""
+        if not self._message or sent_ms != self._sent_ms:
+            self._message = control.encode_control(control.Services(list(self.services)), sent_ms)
+            self._sent_ms = sent_ms
+        return self._message
 
 
 class Announcements:
@@ -55,6 +77,11 @@ class Announcements:
         self._peers_message = b""
         self._peers_sent_ms = 0
         self._behind: dict[Session, None] = {}
+        self._available: list[str] = []
+        self._lists: dict[tuple[str, ...], _ServiceList] = {}
+        self._last_lists: dict[tuple[str, ...], _ServiceList] = {}
+        self._listed_at = now - NEWS_S
+        self._unlisted: dict[Session, None] = {}
         self._about = About(peering.own.name, 0)
         self._told_at = now - ABOUT_S
         self._news = False
@@ -66,20 +93,18 @@ class Announcements:
         if session.member.role is Role.BROKER:
             self._send(session, self._about, now)
         else:
-            available = self._dispatcher.available()
-            self._send_services(session, tuple(name for name in available if session.member.may_call(name)), now)
+            self._review_services(now)
+            self._send_services(session, now)
 
     def on_end(self, session: Session) -> None:
         """Take in that a session is over."""
         self._behind.pop(session, None)
+        self._unlisted.pop(session, None)
 
     def on_tick(self, now: float) -> None:
         """Tell the members what is new."""
         self._tell_peers(now)
-        if self._dispatcher.announce:
-            self._dispatcher.announce = False
-            self._news = True
-            self._tell_services(now)
+        self._tell_services(now)
         stretch = max(1.0, len(self._about.services) / ABOUT_SERVICES)
         if now - self._told_at >= (NEWS_S if self._news else ABOUT_S) * stretch:
             self._tell_about(now)
@@ -148,21 +173,56 @@ class Announcements:
                 if session.member.role is Role.BROKER:
                     self._send(session, self._about, now)
 
-    def _tell_services(self, now: float) -> None:
-        """Tell every node which of its services have a worker here."""
-        available = self._dispatcher.available()
-        lists: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for session in self._sessions.values():
-            calls = session.member.calls
-            if calls not in lists:
-                lists[calls] = tuple(service for service in available if matches(calls, service))
-            self._send_services(session, lists[calls], now)
+    def _review_services(self, now: float) -> None:
+        """Look anew which services have a worker, if that may have changed, and if it is time for it."""
+        many = len(self._available)
+        pause_s = NEWS_S * many / ABOUT_SERVICES if many > ABOUT_SERVICES else 0.0
+        if self._dispatcher.announce and not self._unlisted and now - self._listed_at >= pause_s:
+            self._dispatcher.announce = False
+            self._news = True
+            self._listed_at = now
+            self._available = self._dispatcher.available()
+            self._last_lists, self._lists = self._lists, {}
+            self._unlisted = dict.fromkeys(
+                session for session in self._sessions.values() if session.member.role is Role.NODE
+            )
 
-    def _send_services(self, session: Session, services: tuple[str, ...], now: float) -> None:
-        """Tell a node which of the services that it may call have a worker here, unless it knows."""
-        if session.member.role is Role.NODE and services != session.services_sent:
-            session.services_sent = services
-            self._send(session, control.Services(list(services)), now)
+    def _tell_services(self, now: float) -> None:
+        """Tell the nodes which of their services have a worker here; in a large net over a few ticks."""
+        self._review_services(now)
+        rows = 0
+        for session in list(self._unlisted):
+            if rows > SERVICE_ROWS_PER_TICK:
+                break
+            rows += self._send_services(session, now)
+
+    def _send_services(self, session: Session, now: float) -> int:
+        """Tell a node which of the services that it may call have a worker here, unless it knows.
+
+        Return how many rows that took.
+        """
+        self._unlisted.pop(session, None)
+        found, rows = self._lists.get(session.member.calls), 1
+        if found is None:
+            found = self._list(session.member.calls)
+            rows += len(self._available) * len(session.member.calls)
+        known = session.services_sent
+        if known is not found.services:
+            session.services_sent = found.services
+            rows += len(found.services)
+            if known != found.services:
+                session.spoke = True
+                self._outbox.put(session.route, found.message(int(now * 1000) & UINT32))
+        return rows
+
+    def _list(self, calls: tuple[str, ...]) -> _ServiceList:
+        """Make the list for those with certain rights; if it is the same as before, it is the same object."""
+        last = self._last_lists.get(calls)
+        services = tuple(service for service in self._available if matches(calls, service))
+        if last is not None and last.services == services:
+            services = last.services
+        found = self._lists[calls] = _ServiceList(services)
+        return found
 
     def _send(self, session: Session, message: control.Control, now: float) -> None:
         session.spoke = True
@@ -171,3 +231,4 @@ class Announcements:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         assert self._behind.keys() <= set(self._sessions.values())
+        assert self._unlisted.keys() <= set(self._sessions.values())

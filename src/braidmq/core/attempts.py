@@ -16,6 +16,7 @@ from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
     CANCEL,
+    INSTANCE_BYTES,
     RENEW,
     REQUEST,
     UINT16,
@@ -97,7 +98,7 @@ class Attempts:
             path,
             pack(
                 REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
-                left_ms or 1, tag, call.service, b"", call.worker, hold, self._working_ms,
+                left_ms if left_ms > 0 else 1, tag, call.service, b"", call.worker, hold, self._working_ms,
                 extension, call.payload,
             ),
         )  # fmt: skip
@@ -210,6 +211,7 @@ def _whom(call: Call) -> bytes:
 def _instance_of(answer: Envelope) -> bytes:
     """Return which process of a worker speaks; empty if it does not say so, or nonsense."""
     try:
-        return field_of(answer.extension, Field.INSTANCE) or b""
+        instance = field_of(answer.extension, Field.INSTANCE) or b""
     except ProtocolError:
         return b""
+    return instance if len(instance) <= INSTANCE_BYTES else b""  # a longer one may fit no further attempt

@@ -44,10 +44,12 @@ class Candidate:
         work_s: how long it takes for a request, on average over the last ones.
         samples: how many requests that is known of, up to WORK_SAMPLES_MIN.
         weight: how many requests at the fastest worker one at this one stands for.
+        failing: whether its last answer was a failure.
+        apart: whether it stands among those of which that is known.
         before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
     """
 
-    __slots__ = ("after", "before", "credit", "outstanding", "samples", "weight", "work_s")
+    __slots__ = ("after", "apart", "before", "credit", "failing", "outstanding", "samples", "weight", "work_s")
 
     def __init__(self) -> None:
         self.credit = 0
@@ -55,6 +57,8 @@ class Candidate:
         self.work_s = 0.0
         self.samples = 0
         self.weight = 1
+        self.failing = False
+        self.apart = False
         self.before: Candidate | None = None
         self.after: Candidate | None = None
 
@@ -144,6 +148,9 @@ class Balancer(ABC, Generic[C]):
     def observe_unfinished(self, candidate: C, work_s: float) -> None:
         """Take in for how long a candidate had a request that its client has given up; call it before `put`."""
 
+    def observe_outcome(self, candidate: C, *, failed: bool) -> None:
+        """Take in whether a candidate has answered with a failure; call it before `put`."""
+
     @abstractmethod
     def validate_state(self, offered: Collection[C]) -> None:
         """Assert that exactly the candidates of `offered` can be picked. For tests."""
@@ -154,21 +161,44 @@ class LeastOutstanding(Balancer[C]):
 
     What counts is the number of outstanding requests, times the candidate's weight: an idle worker that takes ten times
     as long as the fastest one gets nothing while that one has less than ten.
+
+    Those whose last answer was a failure, and that are not slower than others, have their turns among all and no more:
+    a failure is quick, so that they would have the least to do always, and get the most.
     """
 
-    __slots__ = ("_count", "_fastest", "_fastest_s", "_levels", "_lowest", "_picks")
+    __slots__ = (
+        "_count",
+        "_failing",
+        "_failing_count",
+        "_fastest",
+        "_fastest_s",
+        "_levels",
+        "_lowest",
+        "_owed",
+        "_picks",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._levels = [_Ring()]
         self._lowest = 0
         self._count = 0
+        self._failing = _Ring()
+        self._failing_count = 0
+        self._owed = 0
         self._picks = 0
         self._fastest: C | None = None
         self._fastest_s = 0.0
 
     def put(self, candidate: C) -> None:
         """See Balancer."""
+        if candidate.failing:
+            self.remove(candidate)
+            if candidate.weight == 1 and candidate.outstanding < candidate.credit:
+                candidate.apart = True
+                self._failing.append(candidate)
+                self._failing_count += 1
+                return
         before, after = candidate.before, candidate.after  # two calls for each request: `_leave` and `append`, inline
         if before is not None and after is not None:
             before.after, after.before = after, before
@@ -195,10 +225,20 @@ class LeastOutstanding(Balancer[C]):
 
     def remove(self, candidate: C) -> None:
         """See Balancer."""
-        self._count -= _leave(candidate)
+        if candidate.apart:
+            candidate.apart = False
+            self._failing_count -= _leave(candidate)
+        else:
+            self._count -= _leave(candidate)
 
     def pick(self) -> C | None:
         """See Balancer."""
+        if self._failing_count:
+            everyone = self._failing_count + self._count
+            self._owed += self._failing_count
+            if self._owed >= everyone:
+                self._owed %= everyone
+                return cast("C | None", self._failing.first)
         if not self._count:
             return None
         head = self._levels[self._lowest].head
@@ -220,7 +260,7 @@ class LeastOutstanding(Balancer[C]):
 
     def forget(self, candidate: C) -> None:
         """See Balancer."""
-        self._count -= _leave(candidate)
+        self.remove(candidate)
         self.slow.pop(candidate, None)
         if candidate is self._fastest:
             self._fastest = None
@@ -257,11 +297,21 @@ class LeastOutstanding(Balancer[C]):
         if not known or work_s > candidate.work_s:  # less says nothing: who gave up may have been in a hurry
             self.observe(candidate, work_s)
 
+    def observe_outcome(self, candidate: C, *, failed: bool) -> None:
+        """See Balancer."""
+        if candidate.failing is not failed:
+            self.remove(candidate)
+            candidate.failing = failed
+
     def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""
+        failing = list(self._failing)
+        assert len(failing) == self._failing_count
         held = {candidate: level for level, ring in enumerate(self._levels) for candidate in ring}
-        assert held.keys() == set(offered)
         assert self._count == len(held)
+        assert not any(candidate.apart for candidate in held)
+        assert all(candidate.apart and candidate.failing for candidate in failing)
+        assert held.keys() | set(failing) == set(offered)
         assert len(self._levels) <= LEVELS_MAX
         assert all(1 < candidate.weight <= WEIGHT_MAX for candidate in self.slow)
         for candidate, level in held.items():

@@ -15,7 +15,7 @@ from braidmq.core.bars import Bars
 from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
 from braidmq.core.events import DEBUG, INFO, WARNING, Event, EventLog
-from braidmq.core.exchange import Account, Session, SessionState
+from braidmq.core.exchange import OFFENCES_MAX, Account, Session, SessionState
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
@@ -60,6 +60,13 @@ nothing that anybody wants to read of."""
 
 TWIN_S_MAX: Final = 90.0
 """How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
+
+SEEKS_PER_TICK: Final = 64
+"""SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
+
+REPORT_ROWS_PER_TICK: Final = 1_000
+"""Sessions and services that a report may count in each tick, some percent of a core: with more of them observers wait
+longer for the next one."""
 
 ENDED_PER_TICK: Final = 50
 """Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
@@ -109,7 +116,8 @@ class BrokerCore:
         self.counters = dict.fromkeys(
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
-                "unmatched", "denied", "sessions", "sessions_dead", "sessions_refused", "twins", "barred", "faults",
+                "unmatched", "denied", "returned", "postponed", "working_dropped", "sessions", "sessions_dead",
+                "sessions_refused", "twins", "barred", "faults",
             ),
             0,
         )  # fmt: skip
@@ -127,6 +135,8 @@ class BrokerCore:
         self._bars = Bars()
         self._cuts: list[bytes] = []
         self._containment = peering.containment
+        self._report_at = now
+        self._seeking: dict[Account, None] = {}
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
         self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
@@ -183,6 +193,11 @@ class BrokerCore:
         return self._intake.since is not None
 
     @property
+    def handled(self) -> int:
+        """How many messages it has handled so far."""
+        return self._intake.handled + self.peering.handled
+
+    @property
     def idle(self) -> bool:
         """Whether this draining broker has nothing left to do: it has ended every session."""
         return self.dispatcher.draining and not self.sessions
@@ -205,7 +220,7 @@ class BrokerCore:
         if session is not None and session.account.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
-            self._events.add(WARNING, f"{session.member.name} is gone: another key has its routing id")
+            self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
             self._end(session, now)
             session = None
         if session is None:
@@ -216,7 +231,7 @@ class BrokerCore:
         inlet = session.account.inlet
         messages, intact = self._intake.offer(inlet, session, frame, now)
         self._read(session, messages, intact, now)
-        if inlet.overflown:
+        if not messages and inlet.overflown:
             self._bar(session.account.principal, session.member, "sends more than can be read", now)
 
     def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
@@ -251,6 +266,7 @@ class BrokerCore:
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
+        self._events.sum_up()
         self.dispatcher.draining = True
         self.peering.drain(now)
         if self.peering.has_company:
@@ -270,8 +286,9 @@ class BrokerCore:
         if self._intake.since is not None:
             self._read_on(now)
         self._try(self.dispatcher.on_timer, now)
-        for session, error in self.dispatcher.take_failed():
-            self._contain(session, error, "a request that was due of", now)
+        if self.dispatcher.failed:
+            for session, error in self.dispatcher.take_failed():
+                self._contain(session, error, "a request that was due of", now)
         if tick:
             self._tick(now)
 
@@ -305,7 +322,8 @@ class BrokerCore:
         lasts_s = self._bars.add(principal, now)
         self.counters["barred"] += 1
         who = f"key {principal[:16]}..." if member is None else member.name
-        self._events.add(WARNING, f"{who} {why}: its connections are cut, and it is barred for {lasts_s:.0f} s")
+        form = "{} {}: its connections are cut, and it is barred for {} s"
+        self._events.add(WARNING, form, who, why, f"{lasts_s:.0f}")
         for session in [each for each in self.sessions.values() if each.account.principal == principal]:
             try:
                 self._end(session, now)
@@ -334,7 +352,7 @@ class BrokerCore:
             self._end(session, now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self._contain(session, error, "the end of", now)
-        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} disconnected")
+        self._events.add(INFO if session.told else DEBUG, "{} disconnected", session.member.name)
 
     def _on_new_rights(self, session: Session, now: float) -> None:
         member = self._directory.member(session.account.principal)
@@ -366,7 +384,7 @@ class BrokerCore:
             self.counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._turn_away(route, "refused", why, now):
-                self._events.add(WARNING, f"refused a session to {who}: {why}")
+                self._events.add(WARNING, "refused a session to {}: {}", who, why)
             return None
         heartbeat_s = self.settings.heartbeat_s * max(1.0, len(self.sessions) / NODES_PER_HEARTBEAT_S)
         session = self.sessions[route] = Session(route, account, member, heartbeat_s, now)
@@ -377,7 +395,7 @@ class BrokerCore:
         if member.role is Role.BROKER:
             self._tell_of(session)
         else:
-            self._events.add(DEBUG, f"hello from {member.name}")
+            self._events.add(DEBUG, "hello from {}", member.name)
         welcome = control.Welcome(
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
@@ -399,8 +417,8 @@ class BrokerCore:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                text = f"another process runs as {self.name}, with the same join file: {other}; stop one of the two"
-                self._events.add(WARNING, text)
+                form = "another process runs as {}, with the same join file: {}; stop one of the two"
+                self._events.add(WARNING, form, self.name, other)
         self._turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, account: Account, member: Member | None, now: float) -> str:
@@ -456,20 +474,21 @@ class BrokerCore:
         session.state = state
         if state is not SessionState.LEAVING:
             self._tell_of(session)
-        self._events.add(INFO if session.told else DEBUG, f"{session.member.name} is {state}")
+        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
         self.dispatcher.on_state(session, now)
 
     def _tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
         if not session.told:
             session.told = True
-            self._events.add(INFO, f"{session.member.name} connected")
+            self._events.add(INFO, "{} connected", session.member.name)
 
-    def _malformed(self, session: Session, what: str) -> None:
+    def _malformed(self, session: Session, what: str, now: float) -> None:
         self.counters["malformed"] += 1
+        session.account.offend(now)
         if not session.warned:
             session.warned = True
-            self._events.add(WARNING, f"{session.member.name} sent {what}; more of it is only counted")
+            self._events.add(WARNING, "{} sent {}; more of it is only counted", session.member.name, what)
 
     # -- messages
 
@@ -486,9 +505,11 @@ class BrokerCore:
                         age_s = session.staleness.age_s(int.from_bytes(written), now)
                     self._on_message(session, message, age_s, now)
             if not intact:
-                self._malformed(session, "a frame that is no bundle")
+                self._malformed(session, "a frame that is no bundle", now)
             if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
                 self._set_state(session, SessionState.OPEN, now)
+            if session.account.offences > OFFENCES_MAX:
+                self._bar(session.account.principal, session.member, "keeps sending what is not BRAID/1", now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self._contain(session, error, f"a message ({shape_of(message)}) of", now)
 
@@ -511,7 +532,7 @@ class BrokerCore:
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
         command = message[5]
         if message[4] >> 4 != MAJOR:
-            self._malformed(session, f"a message of major version {message[4] >> 4}")
+            self._malformed(session, f"a message of major version {message[4] >> 4}", now)
             return
         try:
             if command == REQUEST:
@@ -525,7 +546,7 @@ class BrokerCore:
             elif command >= CONTROL_FIRST and command != _HEARTBEAT:
                 self._on_control(session, command, message, now)
         except ProtocolError as error:
-            self._malformed(session, str(error))
+            self._malformed(session, str(error), now)
 
     def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
         if session.member.role is not Role.BROKER:
@@ -553,8 +574,12 @@ class BrokerCore:
                 self._send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None
-        elif isinstance(received, Seek) and session.member.may_call(received.service):
-            self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
+        elif isinstance(received, Seek):
+            account = session.account
+            if account.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
+                account.seeks += 1
+                self._seeking[account] = None
+                self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
 
     def _on_gossip(self, session: Session, message: bytes, now: float) -> None:
         received = control.decode_control(message)
@@ -582,13 +607,17 @@ class BrokerCore:
         self._tick_at = now + TICK_S
 
     def _tick(self, now: float) -> None:
+        self._events.on_timer(now)
         if self._twin and now - self._twin_at > TWIN_S_MAX:
             self._twin = ""
             self.counters["twins"] = 0
         self.counters["faults"] = self._containment.count
         self._try(self._watch_sessions, now)
-        self._try(self.dispatcher.forget_kept, now)
-        if self._observers:
+        self._try(self.dispatcher.on_tick, now)
+        for account in self._seeking:
+            account.seeks = 0
+        self._seeking.clear()
+        if self._observers and now >= self._report_at:
             self._try(self._answer_observers, now)
         self._try(self._pass_answers, now)
         self._try(self._announcements.on_tick, now)
@@ -623,7 +652,8 @@ class BrokerCore:
                     self._send(session, heartbeat)
         for session in dead:
             self.counters["sessions_dead"] += 1
-            self._events.add(WARNING, f"{session.member.name} was silent for {now - session.heard_at:.1f} s: given up")
+            silence = f"{now - session.heard_at:.1f}"
+            self._events.add(WARNING, "{} was silent for {} s: given up", session.member.name, silence)
             self._end(session, now)
             self._turn_away(session.route, "no-session", "you were silent for too long", now)
 
@@ -669,11 +699,14 @@ class BrokerCore:
     def _answer_observers(self, now: float) -> None:
         """Send one report to each member that has asked since the last tick, however often it asked."""
         observers, self._observers = self._observers, {}
-        sent_ms = int(now * 1000) & UINT32
-        report_ = control.encode_control(self.report(now), sent_ms)
+        sent_ms, report_ = int(now * 1000) & UINT32, b""
         denial = control.encode_control(control.Report(broker=self.name, denied=True), sent_ms)
         for session in observers:
             if session.member.observe or session.member.role is Role.BROKER:
+                if not report_:
+                    report_ = control.encode_control(self.report(now), sent_ms)
+                    rows = len(self.sessions) + len(self.dispatcher.services)
+                    self._report_at = now + TICK_S * rows / REPORT_ROWS_PER_TICK
                 self._send(session, report_)
             else:
                 self.counters["denied"] += 1
@@ -707,4 +740,5 @@ class BrokerCore:
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
+        self._events.validate_state()
         self.peering.validate_state()

@@ -42,7 +42,7 @@ class Containment:
         if place not in self._told and len(self._told) < PLACES_MAX:
             self._told.add(place)
             text = f"{type(error).__name__}: {error}"[:TEXT_CHARS_MAX]
-            self._events.add(ERROR, f"a bug of BraidMQ, please report it: {what}; {text}; at {place}")
+            self._events.add(ERROR, "a bug of BraidMQ, please report it: {}; {}; at {}", what, text, place)
 
 
 def shape_of(message: bytes) -> str:

@@ -7,10 +7,13 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.core.catalogue import Catalogue
+from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
 from braidmq.core.outbox import Outbox
 from braidmq.core.patience import ask_again_s, ask_s, interval_s, promise_s, sure_s
+from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.errors import ProtocolError
 from braidmq.members import is_service
@@ -34,6 +37,7 @@ from braidmq.wire.envelope import (
     Progress,
     Reason,
     Withdrawal,
+    milliseconds,
     pack_field,
     unpack,
 )
@@ -48,19 +52,34 @@ CREDIT_MAX: Final = 10_000
 """Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
 that never answers can make the broker keep."""
 
+KEY_CREDIT_MAX: Final = 100_000
+"""Most requests that all workers with one key can be granted and have: what goes beyond it counts as no grant. They are
+some 50 MiB of what the broker keeps of them."""
+
 TIME_MS_MAX: Final = 86_400_000
 """Longest deadline of a request, as at the client: a day."""
 
-SLOTS_MAX: Final = 1_000
-"""Services of one session; more would let one member use up what a broker can know."""
+TURN_BYTES: Final = 65_536
+"""A waiting request up to this size takes one turn of its key, a larger one as many as it is times as large: what is
+worth a bundle of its own is no longer cheap."""
 
 KEPT_S: Final = 0.05
 """How long a request that went to a worker is kept, in case the worker gives it back: one that has no place says so at
 once. Longer would keep the payloads of all requests that are with workers."""
 
+KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of what is kept in this way; what finds no room in it is given to a worker all the same."""
+
+POSTPONED_PER_TICK: Final = 100
+"""Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
+
 RETURNS_MAX: Final = 16
 """How often workers may give one request back before its client is told: as many as may be full at one moment, and no
 endless game between a broker and a worker that invites and refuses."""
+
+WORKING_SHARE: Final = 0.5
+"""The share of its interval that lies between two WORKING of a worker that reach a client: more of them say nothing
+new, and would let a worker keep the client busy with one request."""
 
 SILENT_INTERVALS: Final = 1.5
 """Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
@@ -74,12 +93,13 @@ class Dispatcher:
     """See the module.
 
     Attributes:
-        services: those that have a worker here.
+        services: those that have a worker here, or are waited for.
         draining: take no new requests.
         announce: set when the list of available services may have changed.
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
         elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
             if no other broker can tell.
+        failed: clients of which a request could not be looked after, each with the error; see `take_failed`.
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
@@ -87,7 +107,8 @@ class Dispatcher:
         self, name: str, settings: Settings, outbox: Outbox[bytes], counters: dict[str, int], events: EventLog
     ) -> None:
         self.settings = settings
-        self.services: dict[bytes, Service] = {}
+        self._catalogue = Catalogue(settings)
+        self.services = self._catalogue.services
         self.queued_bytes = 0
         self.draining = False
         self.announce = False
@@ -95,13 +116,15 @@ class Dispatcher:
         self.elsewhere: frozenset[bytes] | None = None
         self.silent: list[Session] = []
         self._released = False
-        self._failed: list[tuple[Session, Exception]] = []
+        self.failed: list[tuple[Session, Exception]] = []
         self._name = name.encode()
         self._outbox = outbox
         self.counters = counters
         self._events = events
         self._timers: Timers[Exchange] = Timers()
         self._kept: dict[Exchange, None] = {}
+        self._kept_bytes = 0
+        self._cooling = Cooling()
         self._tag = 0
 
     def next_deadline(self) -> float | None:
@@ -112,8 +135,8 @@ class Dispatcher:
         return self.settle_at if due is None else min(due, self.settle_at)
 
     def take_failed(self) -> list[tuple[Session, Exception]]:
-        """Return the clients of which a request could not be looked after, each with the error; and forget them."""
-        failed, self._failed = self._failed, []
+        """Return `failed`, and forget it."""
+        failed, self.failed = self.failed, []
         return failed
 
     def available(self) -> list[str]:
@@ -136,6 +159,9 @@ class Dispatcher:
         for slot in list(session.slots.values()):
             if not session.member.may_serve(slot.service.name.decode()):
                 self._remove_slot(slot, now)
+        for name in list(session.postponed):
+            if not session.member.may_serve(name.decode()):
+                self._catalogue.withdraw(session, name)
 
     def on_unsent(self, session: Session, messages: list[bytes], now: float) -> None:
         """Take back messages that certainly did not reach a worker that is gone; others get its requests."""
@@ -153,8 +179,7 @@ class Dispatcher:
                     if exchange.client is not None and exchange.superseded:
                         self._refuse_exchange(exchange, Reason.EXPIRED, now)
                     elif exchange.client is not None:
-                        exchange.service = self.services.get(exchange.service.name, exchange.service)
-                        self._route(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
+                        self._route_again(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
 
     def on_end(self, session: Session, now: float) -> None:
         """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
@@ -175,12 +200,21 @@ class Dispatcher:
                 self._on_due(exchange, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
                 if client is not None:
-                    self._failed.append((client, error))
+                    self.failed.append((client, error))
         if self.settle_at is not None and now >= self.settle_at:
             self.settle_at = None
             for service in list(self.services.values()):
-                if not service.slots:
-                    self._remove_service(service, now)
+                if not service.granting:
+                    self._dissolve(service, now)
+
+    def on_tick(self, now: float) -> None:
+        """Look after what need not be looked after at once; call it each KEPT_S or so."""
+        self._forget_kept(now)
+        for slot in self._cooling.take_due(now):
+            slot.service.offer(slot)
+            self._feed(slot, now)
+        for session, name, credit in self._catalogue.take_postponed(POSTPONED_PER_TICK):
+            self._grant(session, name, credit, now)
 
     # -- requests and answers
 
@@ -203,13 +237,15 @@ class Dispatcher:
         service = self.services.get(name)
         reason = self._why_not(session, name, service, payload_bytes, remaining_s)
         if service is None and reason is None:
-            service = self._make_service(name)
+            service = self._catalogue.expect(name, session.account)
         if reason is not None or service is None:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         again = None
-        if retry_count:
+        if retry_count and service.slots:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
+            if again is not None and again.session.account.assigned >= KEY_CREDIT_MAX:
+                again = None
         interval = interval_s(working_ms)
         exchange = Exchange(
             session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
@@ -221,6 +257,8 @@ class Dispatcher:
             self._dispatch(exchange, again, message[rest_at:], now)
         else:
             self._route(exchange, message[rest_at:], now)
+            if not service.slots:
+                self._tidy(service)
 
     def _why_not(
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
@@ -262,25 +300,39 @@ class Dispatcher:
         else:
             self._enqueue(exchange, rest, now)
 
+    def _route_again(self, exchange: Exchange, rest: bytes, now: float) -> None:
+        """Route a request that was with a worker; its service may be gone meanwhile, or be another one."""
+        name = exchange.service.name
+        service = self.services.get(name)
+        if service is None and self.settle_at is not None:
+            service = self._catalogue.expect(name, exchange.account)
+        if service is None:
+            self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+            return
+        exchange.service = service
+        self._route(exchange, rest, now)
+        self._tidy(service)
+
     def _enqueue(self, exchange: Exchange, rest: bytes, now: float) -> None:
         service, settings, size_bytes, account = exchange.service, self.settings, exchange.size_bytes, exchange.account
-        if not service.slots and self.settle_at is None:
+        queue, turns = service.queue, (len(rest) + TURN_BYTES - 1) // TURN_BYTES or 1
+        if not service.granting and self.settle_at is None:
             self._refuse_exchange(exchange, Reason.NO_WORKER, now)
         elif self._released:
             self._refuse_exchange(exchange, Reason.DRAINING, now)
-        elif (
-            service.queued >= settings.queue_messages_max
-            or self.queued_bytes + size_bytes > settings.queue_bytes_max
-            or account.queued_bytes + size_bytes > settings.in_flight_bytes_max
+        elif not (
+            fits(queue.held(account), 1, settings.queue_messages_max - queue.count)
+            and fits(account.queued_bytes, size_bytes, settings.queue_bytes_max - self.queued_bytes)
+            and account.queued_bytes + size_bytes <= settings.in_flight_bytes_max
         ):
             self._refuse_exchange(exchange, Reason.BUSY, now)
-        elif late_by_s := service.pace.late_s(service.queue.ahead(account), exchange.deadline - now):
+        elif late_by_s := service.pace.late_s(queue.ahead(account, turns), exchange.deadline - now):
             self._refuse_exchange(exchange, Reason.BUSY, now, retry_after_s=late_by_s)
         else:
             if exchange.returns:
-                service.queue.put_back(account, exchange)
+                queue.put_back(account, exchange)
             else:
-                service.queue.add(account, exchange)
+                queue.add(account, exchange, turns)
             exchange.waits = exchange.has_waited = True
             exchange.rest = rest
             self.queued_bytes += size_bytes
@@ -300,6 +352,7 @@ class Dispatcher:
             service.queue.remove(account, exchange)
         if not service.queued:
             service.pace.reset()
+            self._tidy(service)
         self.queued_bytes -= exchange.size_bytes
         account.queued_bytes -= exchange.size_bytes
         self._timers.cancel(exchange, exchange.timer)
@@ -322,22 +375,27 @@ class Dispatcher:
         exchange.tag = tag
         exchange.slot = slot
         exchange.dispatched_at = now
-        exchange.rest = rest
-        self._kept[exchange] = None
+        account, size_bytes = exchange.account, exchange.size_bytes
+        kept_bytes = account.kept_bytes + size_bytes
+        if kept_bytes <= KEPT_BYTES_MAX - self._kept_bytes:  # `fits`, inline
+            exchange.rest = rest
+            self._kept[exchange] = None
+            account.kept_bytes = kept_bytes
+            self._kept_bytes += size_bytes
         worker.assigned[tag] = exchange
+        worker.account.assigned += 1
         slot.outstanding += 1
         slot.service.offer(slot)
         silent_at = now + SILENT_INTERVALS * exchange.interval_s
         exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
         self._send(worker, head + names + rest)
 
-    def forget_kept(self, now: float) -> None:
-        """Forget what workers were given some time ago and have not given back; call it each KEPT_S or so."""
+    def _forget_kept(self, now: float) -> None:
+        """Forget what workers were given some time ago and have not given back."""
         for exchange in list(self._kept):
             if now - exchange.dispatched_at < KEPT_S:
                 break
-            exchange.rest = None
-            del self._kept[exchange]
+            self._keep_no_more(exchange)
         if not self._kept:
             self._kept = {}  # the old one has room for as many as there ever were
 
@@ -358,19 +416,21 @@ class Dispatcher:
             return
         client = exchange.client
         service = exchange.service
+        slot = exchange.slot
+        assert slot is not None
         if command == REPLY:
             self.counters["replies"] += 1
-            slot = exchange.slot
-            assert slot is not None
-            if len(service.slots) > 1 and code == _RESULT and not exchange.retry_count and slot.listed:
-                service.balancer.observe(slot, now - exchange.dispatched_at)
+            slot.refusals = 0
+            if len(service.slots) > 1:
+                if code != _RESULT or slot.failing:
+                    service.balancer.observe_outcome(slot, failed=code != _RESULT)
+                if code == _RESULT and not exchange.retry_count and slot.listed:
+                    service.balancer.observe(slot, now - exchange.dispatched_at)
             if service.queue.count:
                 service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
             self._finish(exchange, now)
-        elif command != WORKING:
-            if command == REJECT and code == Reason.BUSY and self._take_back(exchange, now):
-                return
-            self._finish(exchange, now)
+        elif self._ends_here(exchange, command, code, now):
+            return
         if client is None:
             return
         names = service.name + session.name + client.name
@@ -380,6 +440,24 @@ class Dispatcher:
             len(client.name), code, extension_bytes, 0,
         )  # fmt: skip
         self._send(client, head + names + message[rest_at:])
+
+    def _ends_here(self, exchange: Exchange, command: int, code: int, now: float) -> bool:
+        """Take in an answer that is no REPLY; return whether the client is to hear nothing of it."""
+        slot = exchange.slot
+        assert slot is not None
+        if command == WORKING:
+            if now - exchange.working_at < exchange.interval_s * WORKING_SHARE:
+                self.counters["working_dropped"] += 1
+                return True
+            exchange.working_at = now
+            return False
+        if command == REJECT:
+            if self._take_back(exchange, busy=code == Reason.BUSY, now=now):
+                return True
+        elif exchange.client is not None:  # else it was asked to stop
+            slot.service.balancer.observe_outcome(slot, failed=True)
+        self._finish(exchange, now)
+        return False
 
     def _finish(self, exchange: Exchange, now: float) -> None:
         """A worker has answered: free its credit for the next request."""
@@ -396,26 +474,41 @@ class Dispatcher:
 
     def _leave_worker(self, exchange: Exchange) -> None:
         """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
-        exchange.slot = None
-        if exchange.rest is not None:
-            exchange.rest = None
-            del self._kept[exchange]
-
-    def _take_back(self, exchange: Exchange, now: float) -> bool:
-        """A worker has no place for a request: find another one, or let it wait; return whether that can be done."""
         slot = exchange.slot
         assert slot is not None
-        slot.full = True
+        slot.session.account.assigned -= 1
+        exchange.slot = None
+        if exchange.rest is not None:
+            self._keep_no_more(exchange)
+
+    def _keep_no_more(self, exchange: Exchange) -> None:
+        exchange.rest = None
+        exchange.account.kept_bytes -= exchange.size_bytes
+        self._kept_bytes -= exchange.size_bytes
+        del self._kept[exchange]
+
+    def _take_back(self, exchange: Exchange, *, busy: bool, now: float) -> bool:
+        """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
+        slot = exchange.slot
+        assert slot is not None
+        slot.full = slot.full or busy
+        cools = self._cooling.refuse(slot, busy=busy, now=now)
+        service = self.services.get(exchange.service.name)
+        elsewhere = busy or cools or (not slot.listed and service is not None and service.granting > 0)
         rest = exchange.rest
-        if exchange.client is None or exchange.superseded or rest is None or exchange.returns >= RETURNS_MAX:
+        if not elsewhere or exchange.client is None or exchange.superseded or rest is None:
             return False
+        if exchange.returns >= RETURNS_MAX:
+            return False
+        self.counters["returned"] += 1
         exchange.returns += 1
         del slot.session.assigned[exchange.tag]
         self._leave_worker(exchange)
         slot.outstanding -= 1
-        slot.service.offer(slot)
+        if slot.listed:
+            slot.service.offer(slot)
         self._timers.cancel(exchange, exchange.timer)
-        self._route(exchange, rest, now)
+        self._route_again(exchange, rest, now)
         return True
 
     def on_renew(self, session: Session, message: bytes, now: float) -> None:
@@ -488,30 +581,62 @@ class Dispatcher:
         if session.state is SessionState.LEAVING:
             return
         name = ready.service.encode()
-        slot = session.slots.get(name)
-        if slot is None:
+        if name not in session.slots:
             if not is_service(ready.service) or not session.member.may_serve(ready.service):
                 self.counters["denied"] += 1
                 if not session.warned:
                     session.warned = True
-                    text = f"{session.member.name} may not serve {ready.service!r}: its READY is ignored"
-                    self._events.add(WARNING, text)
+                    form = "{} may not serve '{}': its READY is ignored"
+                    self._events.add(WARNING, form, session.member.name, ready.service)
                 return
-            crowded = len(session.slots) >= SLOTS_MAX
-            service = None if crowded else self.services.get(name) or self._make_service(name)
-            if service is None:
-                if not session.warned:
-                    session.warned = True
-                    limit = f"{SLOTS_MAX} services" if crowded else f"services_max={self.settings.services_max}"
-                    self._events.add(WARNING, f"{session.member.name}: {limit} is reached: its READY is ignored")
+            self._catalogue.withdraw(session, name)
+            if not ready.credit:
                 return
-            slot = session.slots[name] = service.slots[session] = Slot(service, session)
-            self._events.add(DEBUG, f"{session.member.name} serves {ready.service}")
-        self.announce = self.announce or bool(slot.credit) != bool(ready.credit)
-        slot.credit = min(ready.credit, CREDIT_MAX)
+        if not self._grant(session, name, ready.credit, now):
+            self.counters["postponed"] += 1
+            if not session.warned:
+                session.warned = True
+                limit = self._catalogue.limit(session.account)
+                form = "{}: {} is reached: its READY for {} waits for room"
+                self._events.add(WARNING, form, session.member.name, limit, ready.service)
+
+    def _grant(self, session: Session, name: bytes, credit: int, now: float) -> bool:
+        """Let a worker have so many requests of a service, now or once there is room for the service."""
+        account = session.account
+        slot = session.slots.get(name)
+        if slot is None:
+            slot = self._add_slot(session, name, now)
+            if slot is None:
+                self._catalogue.postpone(session, name, credit)
+                return False
+        service = slot.service
+        others = account.granted - slot.credit + account.assigned - slot.outstanding
+        credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
+        self.announce = self.announce or bool(slot.credit) != bool(credit)
+        service.granting += int(credit > 0) - int(slot.credit > 0)
+        account.granted += credit - slot.credit
+        slot.credit = credit
         slot.full = False
-        slot.service.offer(slot)
-        self._feed(slot, now)
+        if not credit:
+            self._cooling.end(slot)
+        service.offer(slot)
+        if credit:
+            self._feed(slot, now)
+        else:
+            self._miss(service, now)
+        return True
+
+    def _add_slot(self, session: Session, name: bytes, now: float) -> Slot | None:
+        """Return a new place of a worker at a service, or None if a limit forbids it."""
+        displaced = self._catalogue.displaced(name, session.account)
+        if displaced is not None:
+            self._remove_service(displaced, now)
+        service = self._catalogue.provide(name, session.account)
+        if service is None:
+            return None
+        slot = session.slots[name] = service.slots[session] = Slot(service, session)
+        self._events.add(DEBUG, "{} serves {}", session.member.name, name.decode())
+        return slot
 
     def _feed(self, slot: Slot, now: float) -> None:
         """Send waiting requests to a worker as long as it has credit."""
@@ -540,39 +665,63 @@ class Dispatcher:
 
     def remove_slots(self, session: Session, now: float) -> None:
         """Take in that a session serves nothing any more."""
+        self._catalogue.withdraw_all(session)
         for slot in list(session.slots.values()):
             self._remove_slot(slot, now)
 
     def _remove_slot(self, slot: Slot, now: float) -> None:
-        service = slot.service
-        del slot.session.slots[service.name]
-        del service.slots[slot.session]
+        service, session = slot.service, slot.session
+        self._cooling.end(slot)
+        del session.slots[service.name]
+        del service.slots[session]
+        service.granting -= slot.credit > 0
+        session.account.granted -= slot.credit
         service.balancer.forget(slot)
         self.announce = True
-        if not service.slots and self.settle_at is None:
-            self._remove_service(service, now)
+        self._catalogue.leave(service, session.account)
+        self._miss(service, now)
 
-    def _make_service(self, name: bytes) -> Service | None:
-        """Return a new service, or None if there is no room for it."""
-        if len(self.services) >= self.settings.services_max:
-            return None
-        service = self.services[name] = Service(name, self.settings)
-        return service
+    def _miss(self, service: Service, now: float) -> None:
+        """Take in that a service has one worker less that grants credit."""
+        if service.cooling and len(service.cooling) >= service.granting:
+            for slot in list(service.cooling):
+                self._cooling.end(slot)
+                service.offer(slot)
+                self._feed(slot, now)
+        if not service.granting:
+            if self.settle_at is None:
+                self._dissolve(service, now)
+            else:
+                self._tidy(service)
+
+    def _dissolve(self, service: Service, now: float) -> None:
+        """Reject what waits for a service of which no worker takes anything; forget it, if it has none."""
+        if not service.slots:
+            self._remove_service(service, now)
+        else:
+            self._empty(service, Reason.NO_WORKER, now)
+
+    def _tidy(self, service: Service) -> None:
+        """Forget a service that nobody provides, and nobody waits for."""
+        if not service.slots and not service.queue.count and self.services.get(service.name) is service:
+            self._catalogue.remove(service)
 
     def _remove_service(self, service: Service, now: float) -> None:
         """Forget a service without workers."""
-        del self.services[service.name]
+        self._catalogue.remove(service)
+        self._empty(service, Reason.NO_WORKER, now)
+
+    def _empty(self, service: Service, reason: Reason, now: float) -> None:
+        """Reject what waits for a service."""
         for exchange in list(service.queue):
             self._dequeue(exchange)
-            self._refuse_exchange(exchange, Reason.NO_WORKER, now)
+            self._refuse_exchange(exchange, reason, now)
 
     def release_queues(self, now: float) -> None:
         """Reject what waits for a worker, as it was certainly not run: other brokers can have it."""
         self._released = True
-        for service in self.services.values():
-            for exchange in list(service.queue):
-                self._dequeue(exchange)
-                self._refuse_exchange(exchange, Reason.DRAINING, now)
+        for service in list(self.services.values()):
+            self._empty(service, Reason.DRAINING, now)
 
     def _refuse_exchange(self, exchange: Exchange, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
         client = exchange.client
@@ -584,13 +733,13 @@ class Dispatcher:
         self, session: Session, reason: Reason, id_: bytes, tag: int, now: float, *, retry_after_s: float = 0.0
     ) -> None:
         self.counters["rejected"] += 1
-        self._send(session, self._short(REJECT, reason, id_, tag, now, time_ms=int(retry_after_s * 1000)))
+        self._send(session, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
 
     def _tell_of_loss(self, exchange: Exchange, now: float) -> None:
         """A worker is gone with a request: its client hears so, and for how long that worker has had it."""
         client = exchange.client
         assert client is not None
-        had_ms = min(UINT32, int((now - exchange.dispatched_at) * 1000))
+        had_ms = milliseconds(now - exchange.dispatched_at)
         self._forget_client(exchange)
         self._send(client, self._short(LOST, 0, exchange.id, exchange.client_tag, now, time_ms=had_ms))
 
@@ -661,11 +810,11 @@ class Dispatcher:
 
     def validate_state(self, sessions: Collection[Session]) -> None:
         """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
-        assert len(self.services) <= self.settings.services_max
-        for name, service in self.services.items():
-            assert service.name == name
+        self._catalogue.validate_state(set(sessions))
+        for service in self.services.values():
             service.validate_state(self.settings)
-            assert service.slots or self.settle_at is not None
+            assert service.granting or not service.queued or self.settle_at is not None
+        self._cooling.validate_state({slot for service in self.services.values() for slot in service.cooling})
         queued = [exchange for service in self.services.values() for exchange in service.queue]
         for exchange in queued:
             assert exchange.waits
@@ -690,6 +839,14 @@ class Dispatcher:
         assert set(self._kept) == {exchange for exchange in assigned if exchange.rest is not None}
         times = [exchange.dispatched_at for exchange in self._kept]
         assert times == sorted(times)
+        assert self._kept_bytes == sum(exchange.size_bytes for exchange in self._kept) <= KEPT_BYTES_MAX
+        for account in {session.account for session in sessions}:
+            mine = [session for session in sessions if session.account is account]
+            granted = sum(slot.credit for session in mine for slot in session.slots.values())
+            assert account.granted == granted <= KEY_CREDIT_MAX
+            assert account.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
+            kept_bytes = sum(exchange.size_bytes for exchange in self._kept if exchange.account is account)
+            assert account.kept_bytes == kept_bytes
 
     def _validate_assigned(self, session: Session) -> None:
         held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)

@@ -13,7 +13,7 @@ from braidmq.settings import Settings
 from braidmq.wire.envelope import Field, field_of
 
 CALLABLE_MAX: Final = 1_024
-"""Services whose permission is remembered per session; a client that tries more is asked anew."""
+"""Services whose permission is remembered per key; a client that tries more is asked anew."""
 
 
 class SessionState(StrEnum):
@@ -27,19 +27,72 @@ class SessionState(StrEnum):
 
 
 _OPEN: Final = SessionState.OPEN
+_NEVER: Final = float("-inf")
+
+
+OFFENCES_PER_S: Final = 10.0
+"""Malformed messages of a key that are forgotten each second."""
+
+OFFENCES_MAX: Final = 1_000
+"""Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
 
 
 class Account:
-    """What one key holds at this broker, over all its connections."""
+    """What one key holds at this broker, over all its connections.
 
-    __slots__ = ("in_flight", "inlet", "principal", "queued_bytes", "sessions")
+    Attributes:
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
+        callable: whether it may call services, as far as that was asked.
+        in_flight: its unanswered requests.
+        queued_bytes: of those that wait for a worker.
+        kept_bytes: of those that were just given to workers.
+        expected: services that are known here only because it has called them.
+        serves: the services that it provides, with how many of its sessions do.
+        granted: the credit of all of these.
+        assigned: requests that its sessions have as workers.
+        seeks: how often it was answered SEEK since the last tick.
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
+    """
+
+    __slots__ = (
+        "assigned",
+        "callable",
+        "expected",
+        "granted",
+        "in_flight",
+        "inlet",
+        "kept_bytes",
+        "offences",
+        "offended_at",
+        "principal",
+        "queued_bytes",
+        "seeks",
+        "serves",
+        "sessions",
+    )
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
         self.inlet: Inlet[Session] = Inlet()
+        self.offences = 0.0
+        self.offended_at = 0.0
         self.sessions = 0
+        self.callable: dict[bytes, bool] = {}
         self.in_flight = 0
         self.queued_bytes = 0
+        self.kept_bytes = 0
+        self.expected = 0
+        self.serves: dict[bytes, int] = {}
+        self.granted = 0
+        self.assigned = 0
+        self.seeks = 0
+
+    def offend(self, now: float) -> None:
+        """Take in that it has sent a malformed message."""
+        self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
+        self.offended_at = now
 
 
 class Session:
@@ -48,10 +101,11 @@ class Session:
     Attributes:
         route: the routing id of its connection.
         instance: what tells its process from others with the same key.
-        callable: whether it may call services, as far as that was asked.
+        callable: that of its account.
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
+        postponed: as a worker: the grants that a limit has kept from being taken, by service.
         began_at: when it began.
         told: whether the log has it.
         spoke: whether something was sent to it since the broker last looked.
@@ -71,6 +125,7 @@ class Session:
         "name",
         "noted",
         "peers_at",
+        "postponed",
         "requests",
         "route",
         "services_sent",
@@ -94,10 +149,11 @@ class Session:
         self.told = False
         self.staleness = Staleness()
         self.state = SessionState.OPEN
-        self.callable: dict[bytes, bool] = {}
+        self.callable = account.callable
         self.requests: dict[int, Exchange] = {}
         self.assigned: dict[int, Exchange] = {}
         self.slots: dict[bytes, Slot] = {}
+        self.postponed: dict[bytes, int] = {}
         self.services_sent: tuple[str, ...] = ()
         self.spoke = False
         self.warned = False
@@ -121,15 +177,20 @@ class Slot(Candidate):
 
     Attributes:
         full: whether it has given a request back for want of a place: it gets no more until its next READY.
+        cools: whether it gets no more for a while, as it has refused what others would have run (cooling.py).
+        refusals: how many requests in a row it has refused.
     """
 
-    __slots__ = ("full", "service", "session")
+    __slots__ = ("cool_until", "cools", "full", "refusals", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
         super().__init__()
         self.service = service
         self.session = session
         self.full = False
+        self.cools = False
+        self.cool_until = 0.0
+        self.refusals = 0
 
     @property
     def listed(self) -> bool:
@@ -139,7 +200,7 @@ class Slot(Candidate):
     @property
     def ready(self) -> bool:
         """Whether it may be given requests as far as it has credit."""
-        return self.session.state is SessionState.OPEN and not self.full
+        return self.session.state is SessionState.OPEN and not self.full and not self.cools
 
 
 class Service:
@@ -147,16 +208,22 @@ class Service:
 
     Attributes:
         slots: its workers, ready or not.
+        granting: how many of them grant credit.
+        cooling: those of these that get nothing for a while; never all of them.
+        expected_by: the key that has called it before any worker has come.
         queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
     """
 
-    __slots__ = ("balancer", "demand_at", "name", "pace", "queue", "slots")
+    __slots__ = ("balancer", "cooling", "demand_at", "expected_by", "granting", "name", "pace", "queue", "slots")
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
         self.slots: dict[Session, Slot] = {}
+        self.granting = 0
+        self.cooling: dict[Slot, None] = {}
+        self.expected_by: Account | None = None
         self.balancer: Balancer[Slot] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
         self.queue: FairQueue[Account, Exchange] = FairQueue()
         self.demand_at = 0.0
@@ -169,7 +236,7 @@ class Service:
 
     def offer(self, slot: Slot) -> None:
         """Let the balancer see `slot` as it is now."""
-        if slot.session.state is _OPEN and not slot.full:
+        if slot.session.state is _OPEN and not slot.full and not slot.cools:
             self.balancer.put(slot)
         else:
             self.balancer.remove(slot)
@@ -228,6 +295,10 @@ class Service:
             if slot.ready and slot.outstanding < slot.credit:
                 offered.append(slot)
                 assert not self.queue, "what waits goes to whoever has credit"
+        assert self.granting == sum(slot.credit > 0 for slot in self.slots.values())
+        assert set(self.cooling) == {slot for slot in self.slots.values() if slot.cools}
+        assert all(slot.credit for slot in self.cooling)
+        assert not self.cooling or len(self.cooling) < self.granting, "one that grants is never out of the choice"
         self.balancer.validate_state(offered)
         assert set(self.slots.values()).issuperset(self.balancer.remembered())
 
@@ -250,6 +321,7 @@ class Exchange:
         has_waited: whether it has waited.
         dispatched_at: when it went to its worker.
         returns: how often workers have given it back.
+        working_at: when its client was last passed a WORKING of the worker.
         superseded: whether its client has sent it again since it went to a worker.
         timer: its bucket in the broker's timers.
     """
@@ -278,6 +350,7 @@ class Exchange:
         "timer",
         "version",
         "waits",
+        "working_at",
         "working_ms",
     )
 
@@ -320,5 +393,6 @@ class Exchange:
         self.rest: bytes | None = None
         self.dispatched_at = 0.0
         self.returns = 0
+        self.working_at = _NEVER
         self.superseded = False
         self.timer = 0

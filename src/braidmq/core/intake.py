@@ -9,7 +9,7 @@ exceeds the latter sends faster than can be read for long, which nobody does who
 from collections import deque
 from typing import Final, Generic, TypeVar
 
-from braidmq.wire.bundle import split_some
+from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
 
 PORTION_MESSAGES: Final = 128
 """Messages of one inlet that are handled before others have their turn: as many as honest members send at one moment,
@@ -58,13 +58,15 @@ class Intake(Generic[T]):
 
     Attributes:
         since: since when something waits, which `take` had better be asked for now; None if nothing does.
+        handled: how many messages it has given out so far.
     """
 
-    __slots__ = ("_waiting", "since")
+    __slots__ = ("_waiting", "handled", "since")
 
     def __init__(self) -> None:
         self._waiting: dict[Inlet[T], None] = {}
         self.since: float | None = None
+        self.handled = 0
 
     def offer(self, inlet: Inlet[T], source: T, frame: bytes, now: float) -> tuple[list[bytes], bool]:
         """Take in a frame; return what is to be handled now, and whether the frame is well formed as far as that.
@@ -77,8 +79,12 @@ class Intake(Generic[T]):
         if inlet.frames or inlet.spent >= PORTION_MESSAGES:
             self._wait(inlet, source, frame, 0, now)
             return [], True
+        if len(frame) >= COMMON_BYTES and length_of(frame)[0] == len(frame):  # a message of its own, as most are
+            inlet.spent += 1
+            return [frame], True
         messages, at, intact = split_some(frame, 0, PORTION_MESSAGES - inlet.spent)
         inlet.spent += len(messages) or 1
+        self.handled += len(messages)
         if at < len(frame):
             self._wait(inlet, source, frame, at, now)
         return messages, intact
@@ -105,6 +111,7 @@ class Intake(Generic[T]):
             intact = True
         else:
             messages, end, intact = split_some(frame, at, PORTION_MESSAGES)
+            self.handled += len(messages)
             if end < len(frame):
                 inlet.frames.appendleft((source, frame, end))
             else:

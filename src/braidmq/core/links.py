@@ -199,7 +199,7 @@ class Links:
         link = self.links.get(address.name)
         if link is None:
             if len(self.links) >= BROKERS_MAX:
-                self.events.add(WARNING, f"{address.name} is ignored: {BROKERS_MAX} brokers are known already")
+                self.events.add(WARNING, "{} is ignored: {} brokers are known already", address.name, str(BROKERS_MAX))
                 return
             link = self.links[address.name] = Link(address, now)
             self._tick_at = min(self._tick_at, now)
@@ -220,7 +220,7 @@ class Links:
         except ProtocolError as error:
             if len(self._rejected) < BROKERS_MAX:
                 self._rejected.add(digest)
-                self.events.add(WARNING, f"a broker's certificate is refused: {error}")
+                self.events.add(WARNING, "{} is refused: {}", "a broker's certificate", str(error))
             return None
         self.learn(address, now)
         return address.name
@@ -368,7 +368,7 @@ class Links:
         link.malformed += 1
         if not link.warned:
             link.warned = True
-            self.events.add(WARNING, f"{link.name} sent what is not BRAID/1: {what}")
+            self.events.add(WARNING, "{} sent what is not BRAID/1: {}", link.name, what)
 
     def suspect(self, link: Link, now: float) -> None:
         """Give a broker no new work until it is heard again."""
@@ -395,6 +395,7 @@ class Links:
             self.stalled_s = now - self._ticked_at - TICK_S
         self._ticked_at = now
         self._tick_at = now + TICK_S
+        self.events.on_timer(now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:
@@ -510,7 +511,7 @@ class Links:
         link.told.clear()
         link.last_good = link.target
         link.targets = []
-        self.events.add(INFO, f"connected to {link.name}")
+        self.events.add(INFO, "connected to {}", link.name)
         self._add_change(link, Change.UP)
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
@@ -537,7 +538,7 @@ class Links:
         if link.open and link.state is not state:
             link.state = state
             link.since = now
-            self.events.add(INFO, f"{link.name} is {state}")
+            self.events.add(INFO, "{} is {}", link.name, state)
             self._add_change(link, Change.STATE)
 
     def _give_up(self, link: Link, failure: Failure | None, now: float) -> None:
@@ -576,7 +577,7 @@ class Links:
         link.malformed = 0
         link.asked_report = False
         level = DEBUG if not first else INFO if harmless else WARNING
-        self.events.add(level, f"no connection to {link.name}: {link.problem or 'it is not needed any more'}")
+        self.events.add(level, "no connection to {}: {}", link.name, link.problem or "it is not needed any more")
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
 
 

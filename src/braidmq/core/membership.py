@@ -29,6 +29,18 @@ comes near it, and a liar who drives somebody's incarnation up reaches no limit.
 COMPLAINTS_MAX: Final = 1_000
 """Different complaints that are said once each; after that they are only counted."""
 
+PERIOD_S: Final = 60.0
+"""In which the rumors and the certificates that one broker hands on are counted."""
+
+CHANGES_MAX: Final = 60
+"""How often in a period one broker may change what is held of another one, or accuse this one: once a second. A crash
+that repeats itself takes some seconds each time; who changes its mind faster lies, and is not heeded about that broker
+until the period ends. What this broker sees for itself counts all the same."""
+
+FALSE_MAX: Final = 64
+"""Certificates of one broker in a period that may turn out not to be valid before no more of it are looked at: each
+costs a check of its signature."""
+
 _RANK: Final[dict[State, int]] = {"alive": 0, "suspect": 1, "leaving": 2, "dead": 3}
 """At one incarnation the higher overrides the lower."""
 
@@ -98,6 +110,9 @@ class MembershipCore:
         self.state: State = "alive"
         self.since = now
         self._counters = dict.fromkeys(("refutations", "deaths", "lies", "unknown"), 0)
+        self._changes: dict[tuple[str, str], int] = {}
+        self._false: dict[str, int] = {}
+        self._period_ends_at = now + PERIOD_S
         self._certificate = certificate
         self._settings = settings
         self._rng = rng
@@ -146,6 +161,7 @@ class MembershipCore:
         """Take in that this broker drains: tell every other one at once."""
         if self.state == "leaving":
             return
+        self._events.sum_up()
         self._raise_incarnation(self.incarnation, "leaving", now)
         for name in self.others():
             self.send(name, Gossip([self._own_rumor()]))
@@ -156,7 +172,7 @@ class MembershipCore:
             del self.members[name]
             self._rumors.drop(name)
             self._changed()
-            self._events.add(INFO, f"{name} is no longer a broker of this net")
+            self._events.add(INFO, "{} is no longer a broker of this net", name)
 
     # -- inputs
 
@@ -200,6 +216,11 @@ class MembershipCore:
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed."""
+        self._events.on_timer(now)
+        if now >= self._period_ends_at:
+            self._period_ends_at = now + PERIOD_S
+            self._changes.clear()
+            self._false.clear()
         late_s = now - self._next_duty()
         if late_s > self._settings.probe_timeout_s:
             self._on_stall(late_s, now)
@@ -229,6 +250,7 @@ class MembershipCore:
         assert self.state in ("alive", "leaving")
         assert 0 <= self.incarnation <= INCARNATION_MAX
         assert len(self._complaints) <= COMPLAINTS_MAX
+        assert all(0 < count <= CHANGES_MAX for count in self._changes.values())
         assert len(self._rumors) <= len(self.members) + 1
         assert {(due, *key) for key, due in self._due.items()} <= set(self._timers), "what is due has a timer"
         for name, member in self.members.items():
@@ -237,6 +259,7 @@ class MembershipCore:
             assert member.state != "suspect" or (_Kind.SUSPICION, name) in self._due, "a suspicion ends"
             assert member.state != "dead" or (_Kind.TOMBSTONE, name) in self._due, "a tombstone expires"
         self.probing.validate_state()
+        self._events.validate_state()
 
     # -- for the probes (see Neighbours)
 
@@ -325,22 +348,37 @@ class MembershipCore:
             self._meet(sender, rumor, now)
         elif rumor.incarnation < member.incarnation:
             return
-        elif rumor.state == "suspect":
-            self._suspect(member, rumor.incarnation, rumor.by or sender, now)
         elif rumor.incarnation > member.incarnation or _RANK[rumor.state] > _RANK[member.state]:
-            if rumor.state == "dead":
+            if not self._may_change(sender, rumor.name):
+                return
+            if rumor.state == "suspect":
+                self._suspect(member, rumor.incarnation, rumor.by or sender, now)
+            elif rumor.state == "dead":
                 self._die(member, rumor.incarnation, now, "")
             else:
                 self._set_state(member, rumor.state, rumor.incarnation, now)
                 self._spread(member)
+        elif rumor.state == "suspect":
+            self._suspect(member, rumor.incarnation, rumor.by or sender, now)
+
+    def _may_change(self, sender: str, name: str) -> bool:
+        """Whether a broker has not yet changed too often what is held of another one; count it."""
+        changes = self._changes.get((sender, name), 0)
+        if changes >= CHANGES_MAX:
+            self._complain(sender, f"changes its mind on {name} more than {CHANGES_MAX} times in {PERIOD_S:g} s")
+            return False
+        self._changes[sender, name] = changes + 1
+        return True
 
     def _meet(self, sender: str, rumor: Rumor, now: float) -> None:
         """Take in a rumor of a broker that was unknown or forgotten."""
         if rumor.state == "dead":
             return
-        if not self._certificates.admit(rumor.name, rumor.certificate, now):
+        false = self._false.get(sender, 0) if rumor.certificate else 0
+        if false >= FALSE_MAX or not self._certificates.admit(rumor.name, rumor.certificate, now):
             self._counters["unknown"] += 1
             if rumor.certificate:
+                self._false[sender] = false + 1
                 self._complain(sender, f"tells of {rumor.name} with a certificate that is not valid for it")
             return
         self._add(rumor, sender, now)
@@ -352,7 +390,7 @@ class MembershipCore:
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = Member(rumor.name, rumor.incarnation, state, now)
         self._changed()
-        self._events.add(INFO, f"{rumor.name} has joined")
+        self._events.add(INFO, "{} has joined", rumor.name)
         self.probing.on_joined(rumor.name)
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
@@ -367,10 +405,13 @@ class MembershipCore:
         elif rumor.incarnation > self.incarnation or (
             rumor.incarnation == self.incarnation and _RANK[rumor.state] > _RANK[self.state]
         ):
+            if not self._may_change(sender, self.name):
+                return
             if rumor.state in ("suspect", "dead"):
                 self._counters["refutations"] += 1
                 self.probing.worsen()
-                self._events.add(INFO, f"refuted that this broker is {rumor.state}, as {rumor.by or sender} says")
+                accuser = rumor.by or sender
+                self._events.add(INFO, "refuted that {} is {}, as {} says", self.name, rumor.state, accuser)
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
             self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
@@ -397,7 +438,7 @@ class MembershipCore:
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
         self._look_at(member.name, _Kind.SUSPICION, member.suspicion.deadline)
         self._spread(member, accuser)
-        self._events.add(INFO, f"{member.name} is suspect, says {accuser}")
+        self._events.add(INFO, "{} is suspect, says {}", member.name, accuser)
 
     def _die(self, member: Member, incarnation: int, now: float, why: str) -> None:
         was = member.state
@@ -405,12 +446,14 @@ class MembershipCore:
         self._counters["deaths"] += 1
         self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
         self._spread(member)
-        gone = "has left" if was == "leaving" else "is dead"
-        self._events.add(INFO if was == "leaving" else WARNING, f"{member.name} {gone}{f': {why}' if why else ''}")
+        if was == "leaving":
+            self._events.add(INFO, "{} has left", member.name)
+        else:
+            self._events.add(WARNING, "{} is dead: {}" if why else "{} is dead", member.name, why)
 
     def _set_state(self, member: Member, state: State, incarnation: int, now: float) -> None:
         if state == "alive" and member.state != "alive":
-            self._events.add(INFO, f"{member.name} is alive again")
+            self._events.add(INFO, "{} is alive again", member.name)
         if state in ("alive", "dead"):
             self.probing.drop(member.name)
         member.incarnation = incarnation
@@ -482,4 +525,4 @@ class MembershipCore:
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)
-            self._events.add(WARNING, f"{who} {what}; more of it is only counted")
+            self._events.add(WARNING, "{} {}; more of it is only counted", who, what)

@@ -98,7 +98,7 @@ class PathHealth:
             health.probes_left -= 1
             if not health.probes_left:
                 health.admit(now)
-                self._links.events.add(INFO, f"{link.name} takes calls again")
+                self._links.events.add(INFO, "{} takes calls again", link.name)
                 self._look()
 
     def on_refused(self, link: Link, now: float) -> None:
@@ -228,7 +228,7 @@ class PathHealth:
         closed_s = min(EJECTED_S_MAX, EJECTED_S * 2.0**health.level)
         health.close(now + closed_s, PROBES)
         self.alert = True
-        self._links.events.add(WARNING, f"{link.name} {why}: no new calls for {closed_s:g} s")
+        self._links.events.add(WARNING, "{} {}: no new calls for {} s", link.name, why, f"{closed_s:g}")
 
     def _look(self) -> None:
         self.alert = any(link.health.probation for link in self._links.links.values())

@@ -8,6 +8,8 @@ peers have made to this broker, and `take_answers` returns what goes back over t
 import random
 from typing import Final
 
+import msgspec
+
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import WARNING, Event
 from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
@@ -26,13 +28,17 @@ REVIEW_S: Final = 1.0
 FAULT_PAUSE_S: Final = 1.0
 """How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
 
+ABOUT_ROWS_MAX: Final = 30_000
+"""Services of another broker that are kept: as many as a setting allows one to know."""
+
 
 class PeeringCore:
     """See the module.
 
     Attributes:
         membership: who is in the net.
-        abouts: what other brokers said of themselves, by name; only of those that are connected.
+        abouts: what other brokers said of themselves, by name; only of those that are connected. `_offering` has the
+            same by service.
         containment: the errors of our own that were met in this broker.
     """
 
@@ -41,6 +47,7 @@ class PeeringCore:
     ) -> None:
         self.own = own
         self.abouts: dict[str, About] = {}
+        self._offering: dict[str, dict[str, None]] = {}
         self._rng = rng
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
@@ -102,16 +109,19 @@ class PeeringCore:
         members = self.membership.members
         found = [
             name
-            for name, about in self.abouts.items()
-            if (member := members.get(name)) is not None
-            and member.state == "alive"
-            and any(each.name == service and each.workers for each in about.services)
+            for name in self._offering.get(service, ())
+            if (member := members.get(name)) is not None and member.state == "alive"
         ]
         return self._rng.sample(found, min(len(found), RUMORS_MAX))
 
     def offered(self) -> frozenset[bytes]:
         """Return all services that other brokers have workers for."""
-        return frozenset(each.name.encode() for about in self.abouts.values() for each in about.services)
+        return frozenset(service.encode() for service in self._offering)
+
+    @property
+    def handled(self) -> int:
+        """How many messages have been handled that came over this broker's own connections."""
+        return self._intake.handled
 
     @property
     def version(self) -> int:
@@ -144,6 +154,7 @@ class PeeringCore:
 
     def drain(self, now: float) -> None:
         """Take in that this broker takes no new requests."""
+        self._links.events.sum_up()
         self.membership.leave(now)
         self._follow_up(now)
 
@@ -199,7 +210,7 @@ class PeeringCore:
             inlet = self._inlets[link] = Inlet()
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
-        if inlet.overflown:
+        if not messages and inlet.overflown:
             self._links.give_up(link, Failure.FLOODED, now)
         self._follow_up(now)
 
@@ -237,6 +248,10 @@ class PeeringCore:
         assert all(count > 0 for count in self._sessions.values())
         assert self._heard.keys() <= self._sessions.keys()
         assert all(self._links.links[name].open for name in self.abouts)
+        assert all(len(about.services) <= ABOUT_ROWS_MAX for about in self.abouts.values())
+        offers = {(each.name, name) for name, about in self.abouts.items() for each in about.services if each.workers}
+        assert offers == {(service, name) for service, brokers in self._offering.items() for name in brokers}
+        assert all(self._offering.values())
 
     # -- for the membership (see Certificates)
 
@@ -286,14 +301,28 @@ class PeeringCore:
         if about.name != link.name:
             if link.name not in self._liars:
                 self._liars.add(link.name)
-                self._links.events.add(
-                    WARNING, f"{link.name} speaks for {about.name}: refused; a broker describes itself only"
-                )
+                form = "{} speaks for {}: refused; a broker describes itself only"
+                self._links.events.add(WARNING, form, link.name, about.name)
             return
         before = self.abouts.get(link.name)
         if link.open and (before is None or about.version > before.version):
+            self._forget_about(link.name)
+            if len(about.services) > ABOUT_ROWS_MAX:
+                about = msgspec.structs.replace(about, services=about.services[:ABOUT_ROWS_MAX])
             self.abouts[link.name] = about
+            for each in about.services:
+                if each.workers:
+                    self._offering.setdefault(each.name, {})[link.name] = None
             self._version += 1
+
+    def _forget_about(self, name: str) -> None:
+        about = self.abouts.pop(name, None)
+        for each in () if about is None else about.services:
+            brokers = self._offering.get(each.name)
+            if brokers is not None:
+                brokers.pop(name, None)
+                if not brokers:
+                    del self._offering[each.name]
 
     def _follow_up(self, now: float) -> None:
         """End an input: tell the membership what happened to links, and the peers what it has to say."""
@@ -305,7 +334,7 @@ class PeeringCore:
             if change is Change.UP:
                 self.membership.on_up(link.name, now)
             elif not link.open:
-                self.abouts.pop(link.name, None)
+                self._forget_about(link.name)
                 inlet = self._inlets.pop(link, None)
                 if inlet is not None:
                     self._intake.drop(inlet)

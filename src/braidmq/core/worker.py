@@ -18,6 +18,7 @@ from braidmq.core.ids import SECRET_BYTES, derived
 from braidmq.core.job import Arrival, Grant, Job, Offered
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
+from braidmq.core.proofs import Prover
 from braidmq.core.timers import Timers
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
@@ -89,9 +90,19 @@ class WorkerCore:
     Args:
         secret: random bytes that nobody else knows.
         instance: tells this process from others with the same key.
+        prover: proves its replies to callers that ask for it.
     """
 
-    def __init__(self, settings: Settings, links: Links, now: float, *, secret: bytes, instance: bytes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        links: Links,
+        now: float,
+        *,
+        secret: bytes,
+        instance: bytes,
+        prover: Prover | None = None,
+    ) -> None:
         self.draining = False
         self.executed = 0
         self.duplicates = 0
@@ -106,6 +117,7 @@ class WorkerCore:
         self._starts: list[Job] = []
         self._cancels: list[Job] = []
         self._instance = pack_field(Field.INSTANCE, instance)
+        self._prover = prover
         self._review_at = now + REVIEW_S
 
     def __len__(self) -> int:
@@ -335,6 +347,8 @@ class WorkerCore:
         """Assert what must hold between two inputs. For tests and the simulator."""
         links = self._links.links
         self._cache.validate_state()
+        if self._prover is not None:
+            self._prover.validate_state()
         self._timers.validate_state({job: job.timer for job in self._jobs.values()})
         assert set(self._starts) <= set(self._jobs.values())
         assert not self._strays.keys() & self._jobs.keys()
@@ -473,9 +487,9 @@ class WorkerCore:
         if job.overdue == 2:
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
             service, strays_max = job.service.name.decode(), job.service.strays_max
-            text = f"a handler of {service} goes on after the deadline of request {id_} of {sender}"
+            form = "a handler of {} goes on after the deadline of request {} of {}: {}"
             place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
-            self._links.events.add(WARNING, f"{text}: {place}")
+            self._links.events.add(WARNING, form, service, id_, sender, place)
         if may_go:
             self._strays[job.key] = job
             job.service.strays += 1
@@ -533,13 +547,17 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-            self._links.events.add(WARNING, f"{job.service.name.decode()}, request {id_} of {sender}: {text}")
+            self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32
+        extension = b""
+        if request.extension and self._prover is not None:
+            extension = self._prover.prove(request, code, payload)
         return pack(
-            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code, payload=payload
-        )
+            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code,
+            extension=extension, payload=payload,
+        )  # fmt: skip
 
     def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
         """Answer another copy of a request."""

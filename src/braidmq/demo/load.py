@@ -18,9 +18,11 @@ from braidmq.demo.plan import IN_FLIGHT_MAX, PAYLOAD_BYTES
 from braidmq.demo.service import SERVICE, SETTINGS, stamped
 from braidmq.demo.tally import Stage, Tally
 from braidmq.errors import BraidError, RequestError
+from braidmq.loggers import own_logger
 from braidmq.node import Node
+from braidmq.stderr import StderrHandler
 
-_LOG = logging.getLogger("braidmq.demo.load")
+_LOG = own_logger("braidmq.demo.load")
 
 REPORT_S: Final = 0.2
 """From one line of totals to the next."""
@@ -172,7 +174,7 @@ async def serve_orders(orders: Orders) -> int:
 
 def main(orders: str) -> int:
     """Run a client; `orders` is an Orders in JSON."""
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
+    logging.basicConfig(handlers=[StderrHandler()], level="INFO")
     try:
         return asyncio.run(serve_orders(msgspec.json.decode(orders, type=Orders)))
     except BraidError as error:

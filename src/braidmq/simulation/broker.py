@@ -39,11 +39,11 @@ class BrokerProcess(Process):
         self.registry = net.registry.copy()
         settings = net.plan.settings
         self.routes = Routes(
-            self, net.network, lambda key: self.registry.member(key) is not None,
+            self, net.network, self._admits,
             outbox_bytes_max=settings.outbox_bytes_max,
         )  # fmt: skip
         self.dealers = Dealers(
-            self, net.network, lambda peer: net.brokers[peer].routes, principal=principal_of(name),
+            self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
         self._states: dict[str, str] = {}
@@ -76,7 +76,7 @@ class BrokerProcess(Process):
         self.registry = net.registry.copy()
         peering = PeeringCore(address_of(self.name), settings, self._rng, self._verify, software="simulation", now=now)
         self.core = BrokerCore(settings, self, peering, software="simulation", now=now)
-        for other in net.brokers:
+        for other in net.all_brokers:
             peering.learn(address_of(other), now)
 
     def member(self, principal: str) -> Member | None:
@@ -85,20 +85,21 @@ class BrokerProcess(Process):
 
     def _verify(self, certificate: bytes) -> BrokerAddress:
         address = verify(certificate)
-        if address.name not in self._net.brokers:
+        if address.name not in self._net.all_brokers:
             raise ProtocolError(f"{address.name} is not registered")
         return address
+
+    def _admits(self, principal: str) -> bool:
+        return self.registry.member(principal) is not None and not self.core.barred_s(principal, self.clock)
 
     def _drain(self, now: float) -> None:
         self.core.drain(now)
 
     def _turn(self, now: float) -> float:
-        core, peering, record = self.core, self.core.peering, self.world.record
+        core, peering = self.core, self.core.peering
+        handled = core.handled
         for route, principal, frame in self.routes.frames():
-            peer = self._net.name_of(principal)
-            record.passages.extend(passages(split(frame)[0], self.world.now, self.name, "in", peer))
-            core.on_frame(route, principal, frame, now)
-            core.validate_state()
+            self._take_in(route, principal, frame, now)
         for name, failure in self.dealers.news():
             self._on_news(name, failure, now)
         for name, frame in self.dealers.frames():
@@ -113,6 +114,7 @@ class BrokerProcess(Process):
         self.routes.flush()
         self._act(now)
         self._note()
+        self.spend((core.handled - handled) * self._net.plan.message_s)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)
             self._act(now)
@@ -121,6 +123,13 @@ class BrokerProcess(Process):
             self.world.trace.note(self.world.now, f"{self.name} has ended")
             self.end()
         return min(core.next_deadline(), peering.next_deadline())
+
+    def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
+        """Take in a frame from a member."""
+        messages, peer = split(frame)[0], self._net.name_of(principal)
+        self.world.record.passages.extend(passages(messages, self.world.now, self.name, "in", peer))
+        self.core.on_frame(route, principal, frame, now)
+        self._check(len(messages))
 
     def _on_timer(self, now: float) -> None:
         """Let time pass for the core, and note whom it has given up for their silence."""
@@ -143,6 +152,8 @@ class BrokerProcess(Process):
 
     def _act(self, now: float) -> None:
         core, peering = self.core, self.core.peering
+        for route in core.take_cuts():
+            self.routes.cut(route)
         while actions := peering.take_actions():
             for action in actions:
                 self._perform(action, now)
@@ -158,14 +169,17 @@ class BrokerProcess(Process):
             self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
 
     def _send(self, now: float) -> None:
-        core, record = self.core, self.world.record
-        while sends := core.take_sends():
-            for route, messages in sends.items():
-                session = core.sessions.get(route)
-                peer = "" if session is None else session.member.name
-                record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
-            self.routes.send(sends)
+        while sends := self.core.take_sends():
+            self._give_out(sends)
             self._drop_gone(now)
+
+    def _give_out(self, sends: dict[bytes, list[bytes]]) -> None:
+        """Send what is due to each route."""
+        for route, messages in sends.items():
+            session = self.core.sessions.get(route)
+            peer = "" if session is None else session.member.name
+            self.world.record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
+        self.routes.send(sends)
 
     def _perform(self, action: Action, now: float) -> None:
         if isinstance(action, Close):
@@ -180,10 +194,17 @@ class BrokerProcess(Process):
             self.core.on_unsent(route, unsent, now)
             self.core.on_disconnect(route, now)
 
+    def _check(self, messages: int) -> None:
+        """Let the core check itself after some messages, if that is due."""
+        core = self.core
+        if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.accounts)):
+            core.validate_state()
+
     def _note(self) -> None:
         """Let the core check itself, and note how much it holds and whom it takes for dead."""
         core, world = self.core, self.world
-        core.validate_state()
+        self._check(1)
+        world.record.faults[self.name] = max(core.counters.get("faults", 0), world.record.faults.get(self.name, 0))
         for what, value, bound in sizes_of_broker(core):
             world.record.size(self.name, what, value, bound)
         membership = core.peering.membership

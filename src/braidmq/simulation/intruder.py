@@ -75,7 +75,7 @@ class Intruder(Process):
         self._stolen: set[str] = set()
         self._heard: deque[_Heard] = deque(maxlen=HEARD_MAX)
         self._dealers = Dealers(
-            self, net.network, lambda broker: net.brokers[broker].routes, principal=principal_of(self.NAME),
+            self, net.network, net.routes_of, principal=principal_of(self.NAME),
             outbox_bytes_max=1 << 20, rng=net.world.chance("routes of mallory"),
         )  # fmt: skip
         self._attacks: tuple[Callable[[], bytes], ...] = (

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
+from typing import Final
 
 from braidmq.core.link import LinkState
 from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
 from braidmq.members import Member, Role
 from braidmq.simulation.broker import BrokerProcess
+from braidmq.simulation.hostile_broker import HostileBroker
+from braidmq.simulation.hostile_client import OWN, HostileClient
+from braidmq.simulation.hostile_worker import HostileWorker
 from braidmq.simulation.intruder import Intruder
 from braidmq.simulation.network import Network
 from braidmq.simulation.node import NodeProcess
@@ -16,7 +20,11 @@ from braidmq.simulation.plan import SCENARIOS, Plan, Work
 from braidmq.simulation.process import Process
 from braidmq.simulation.record import Budget, Rights
 from braidmq.simulation.registry import Registry, principal_of
+from braidmq.simulation.routes import Routes
 from braidmq.simulation.world import World
+
+LATE_S = 0.5
+"""When workers come that are late: the brokers still wait for them, and an enemy has been there from the start."""
 
 UNSEEN_S = 0.05
 """How late a message may be for the resolution of clocks and timers alone."""
@@ -31,6 +39,13 @@ HOPS = 12
 """How often the longest delay of a frame fits into a timeout that no sound net exceeds: there and back over a broker,
 each time after a frame that fills the pipe, and a third of the timeout until the worker's first word."""
 
+DETECTED_S = 3.0
+"""How long an enemy may do harm until the others treat it as what it is."""
+
+ERRORS_SHARE = {"broker": 0.01, "client": 0.05, "worker": 0.05}
+"""Calls that may fail for an enemy's sake after that: few with one broker of three, as others are there; more where all
+share what it takes."""
+
 QUIET_WORK = Work((0.001,), 0.0)
 """What handlers do when nothing is wrong any more."""
 
@@ -41,6 +56,9 @@ class Net:
     Attributes:
         work: what handlers do now.
         registry: who is registered; brokers hear of changes one after the other.
+        brokers: the honest ones.
+        nodes: likewise.
+        hostile: the member that is in an attacker's hands, if there is one.
         buried: the broker that does not come back.
     """
 
@@ -64,6 +82,8 @@ class Net:
         for name, serves in plan.nodes.items():
             self._register(Member(name, Role.NODE, calls=plan.services, serves=tuple(serves)))
         self._register(Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls))
+        if plan.hostile:
+            self._register(_hostile_member(plan))
         self.brokers: dict[str, BrokerProcess] = {}
         for name in plan.brokers:
             self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate(name))
@@ -72,11 +92,12 @@ class Net:
             self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
         self.buried: str | None = None
         self.intruder = Intruder(self)
+        self.hostile = _HOSTILE[plan.hostile](self) if plan.hostile else None
         record = world.record
         record.brokers = list(plan.brokers)
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
-        disturbed = plan.kinds or plan.intruder or plan.one_stays_down
+        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down
         record.undisturbed = (
             not disturbed
             and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
@@ -89,19 +110,38 @@ class Net:
             record.answers_s = ANSWERS_S + settings.reconnect_s_max + settings.backoff_s_max
         elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
             record.stalls_s = settings.dead_after_s
-        if plan.kinds == ("kill-node",) and not plan.intruder:
+        if plan.kinds == ("kill-node",) and not plan.has_enemies:
             slow_s = 4 * plan.delay_s[1]
             record.prompt_s = PROMPT_S + settings.failover_spread_s + slow_s + max(HOLD_S_MIN, HOLD_JOURNEYS * slow_s)
-        if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.intruder:
+        if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.has_enemies:
             record.avoided_s = settings.suspect_after_s + PROMPT_S + 2 * plan.delay_s[1]
+        if self.hostile is not None:
+            record.hostile = (self.hostile.name,)
+            record.liars = record.hostile if plan.hostile == "broker" else ()
+            if plan.besieged:
+                record.fair_from_s, record.fair_until_s = DETECTED_S, plan.safety_s
+                record.errors_share = ERRORS_SHARE[plan.hostile]
         record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
 
     def start(self) -> None:
         """Start all processes, in no particular order."""
         processes: list[Process] = [*self.brokers.values(), *self.nodes.values()]
         self.world.chance("start").shuffle(processes)
+        if self.hostile is not None:
+            processes.insert(0, self.hostile)
         for process in processes:
-            process.start()
+            if process.name in self.plan.late:
+                self.world.later(LATE_S, process.start)
+            else:
+                process.start()
+
+    def defeat(self) -> None:
+        """End whoever is hostile, for good."""
+        self.intruder.kill()
+        if self.hostile is not None:
+            self.hostile.kill()
+            if self.plan.hostile == "broker":
+                self.buried = self.hostile.name
 
     def bury(self, name: str) -> None:
         """End a broker for good."""
@@ -121,6 +161,17 @@ class Net:
     def nodes_up(self) -> list[NodeProcess]:
         """The nodes that exist."""
         return [node for node in self.nodes.values() if node.up]
+
+    @property
+    def all_brokers(self) -> dict[str, BrokerProcess]:
+        """The brokers, honest or not."""
+        if not isinstance(self.hostile, BrokerProcess):
+            return self.brokers
+        return {**self.brokers, self.hostile.name: self.hostile}
+
+    def routes_of(self, broker: str) -> Routes:
+        """Return where connections to a broker come in."""
+        return self.all_brokers[broker].routes
 
     def process(self, name: str) -> Process:
         """Return a broker or a node."""
@@ -236,7 +287,9 @@ class Net:
         if not node.is_at_work:
             return False
         links = node.core.links.links
-        connected = [link for link in links.values() if link.wanted and link.name != self.buried]
+        connected = [
+            link for link in links.values() if link.wanted and link.name in self.brokers and link.name != self.buried
+        ]
         if any(broker.name not in links for broker in self._expected) or any(
             link.state is not LinkState.UP for link in connected
         ):
@@ -259,3 +312,20 @@ class Net:
 
     def _served_at(self, broker: str) -> list[str]:
         return self.brokers[broker].core.dispatcher.available()
+
+
+_HOSTILE: Final[dict[str, Callable[[Net], HostileClient | HostileWorker | HostileBroker]]] = {
+    "client": HostileClient,
+    "worker": HostileWorker,
+    "broker": HostileBroker,
+}
+"""The kinds of members that can be in an attacker's hands."""
+
+
+def _hostile_member(plan: Plan) -> Member:
+    """Return what the hostile member is registered as: its rights are those of the others of its kind."""
+    if plan.hostile == "client":
+        return Member(HostileClient.NAME, Role.NODE, calls=(*plan.services, OWN, "no/*"), serves=(OWN,))
+    if plan.hostile == "worker":
+        return Member(HostileWorker.NAME, Role.NODE, serves=(*plan.services, "own/*"))
+    return Member(HostileBroker.NAME, Role.BROKER)

@@ -7,7 +7,7 @@ mixture of everything would drown.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from braidmq.settings import KIB, Settings
 from braidmq.simulation.faults import KINDS
@@ -31,8 +31,27 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "hanging": ("kill-node", "vanish-node", "kill-broker", "cut", "reset"),
     "long-jobs": ("kill-broker", "stop-broker"),
     "stalls": ("stall-caller", "pause-node", "pause-broker"),
+    "hostile-client": (),
+    "hostile-worker": (),
+    "hostile-broker": (),
 }
 """Sets of faults to draw from, by name."""
+
+Hostile = Literal["", "client", "worker", "broker"]
+
+HOSTILE: Final[dict[str, Hostile]] = {
+    "hostile-client": "client",
+    "hostile-worker": "worker",
+    "hostile-broker": "broker",
+}
+"""Scenarios in which one member is in an attacker's hands, and all else is well: what the others lose is its work."""
+
+_HOSTILE_SHARE: Final = 0.25
+"""The share of the seeds with an intruder in which another member is hostile, too."""
+
+_MESSAGE_S: Final = 0.0001
+"""What each message costs a broker that is besieged: some three times what it costs a real one, so that some thousands
+are a flood."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
 """Scenarios that no caller may notice."""
@@ -77,6 +96,11 @@ class Plan:
         intruder_calls: the services that the intruder may call.
         flawless: whether no caller may notice anything.
         intruder: whether a registered member turns on the others.
+        hostile: what the member is that is in an attacker's hands; empty for nobody.
+        hostile_connections: how many it has to each broker.
+        besieged: whether that is all that is wrong, so that honest calls must end well.
+        message_s: what each message costs a broker that takes it in; a node takes less.
+        late: nodes that are started late.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
         wait: what callers say of waiting for a worker.
@@ -112,12 +136,23 @@ class Plan:
     known: int
     wait: bool | None = None
     patient: bool = False
+    hostile: Hostile = ""
+    hostile_connections: int = 1
+    besieged: bool = False
+    message_s: float = 0.0
+    late: tuple[str, ...] = ()
+
+    @property
+    def has_enemies(self) -> bool:
+        """Whether somebody who is registered wants to do harm."""
+        return self.intruder or bool(self.hostile)
 
     def __str__(self) -> str:
         return (
             f"{len(self.brokers)} brokers, {len(self.nodes)} nodes, {len(self.services)} services, "
             f"{self.calls} calls in {self.safety_s:.0f} s; faults: {', '.join(self.kinds) or 'none'}"
             f"{'; an intruder' if self.intruder else ''}"
+            f"{f'; a hostile {self.hostile}' if self.hostile else ''}"
         )
 
 
@@ -170,7 +205,64 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         return _roomy(plan, scenario)
     if scenario in ("stalls", "long-jobs"):
         return _patient(plan, scenario)
-    return _laden(plan, scenario)
+    if scenario in HOSTILE:
+        return _besieged(plan, HOSTILE[scenario])
+    return _infiltrated(_laden(plan, scenario), scenario)
+
+
+def _infiltrated(plan: Plan, scenario: str) -> Plan:
+    """Return a plan that may have a hostile member besides its intruder. Its draws are its own."""
+    rng = random.Random(f"enemy of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
+    if not plan.intruder or rng.random() >= _HOSTILE_SHARE:
+        return plan
+    return replace(plan, hostile=rng.choice(("client", "worker", "broker")), hostile_connections=rng.choice((1, 3, 20)))
+
+
+def _besieged(plan: Plan, hostile: Hostile) -> Plan:
+    """Return a plan in which the honest members have all that they need, if a hostile one does not take it."""
+    rng = random.Random(f"siege of {plan.seed}")  # noqa: S311 - a run must be repeatable
+    services, clients = ("s0", "s1"), {name: dict[str, int]() for name in ("c0", "c1", "c2")}
+    return replace(
+        plan,
+        settings=Settings.test(
+            settle_s=1.0,
+            exchange_timeout_s=0.5,
+            services_max=100,
+            connections_per_key_max=8,
+            in_flight_max=64,
+            in_flight_bytes_max=512 * KIB,
+            queue_messages_max=200,
+            queue_bytes_max=512 * KIB,
+            outbox_bytes_max=512 * KIB,
+            payload_bytes_max=64 * KIB,
+            handshake_s_max=2.0,
+            transport_heartbeat_s=1.0,
+            transport_timeout_s=3.0,
+        ),
+        brokers=("b0", "b1") if hostile == "broker" else ("b0", "b1", "b2"),
+        nodes={**{name: {"s0": 2} for name in ("w0", "w1")}, **{name: {"s1": 2} for name in ("w2", "w3")}, **clients},
+        clients=tuple(clients),
+        services=services,
+        calls=240,
+        burst=30,
+        timeouts_s=(2.0,),
+        attempts=(3,),
+        payload_bytes=(0, 200),
+        work=Work((0.01, 0.03), 0.0),
+        safety_s=7.0,
+        delay_s=(0.0005, 0.005),
+        frames_max=1_000,
+        frames_per_turn=64,
+        one_stays_down=False,
+        stubborn=False,
+        known=2,
+        wait=None,
+        hostile=hostile,
+        hostile_connections=rng.choice((1, 4, 12)),
+        besieged=True,
+        message_s=_MESSAGE_S,
+        late=("w2", "w3") if hostile == "client" else (),
+    )
 
 
 def _laden(plan: Plan, scenario: str) -> Plan:

@@ -10,6 +10,9 @@ from braidmq.simulation.world import World
 LATE_S: Final = 1e-6
 """How late a timer fires at least, so that no rounding makes it fire early."""
 
+CHECK_FREELY: Final = 256
+"""The square of how many things a core may hold that checks itself each time."""
+
 
 class Process(ABC):
     """What brokers and nodes have in common. A turn takes in what has come, and does what follows from it.
@@ -20,6 +23,7 @@ class Process(ABC):
         life: counts its starts.
         stopping: since when it drains, on its own clock; None while it does not.
         due_at: when something is due, as its last turn has said.
+        busy_until: until when its last turn takes, in the world's time.
     """
 
     def __init__(self, world: World, name: str, *, clock_rate: float = 1.0) -> None:
@@ -30,11 +34,13 @@ class Process(ABC):
         self.life = 0
         self.stopping: float | None = None
         self.due_at = float("-inf")
+        self.busy_until = 0.0
         self._clock_rate = clock_rate
         self._clock_offset = world.chance(f"clock of {name}").uniform(0.0, 1e6)
         self._errands: list[Callable[[], None]] = []
         self._timer_at = float("inf")
         self._waking = False
+        self._unchecked = 0
 
     @property
     def clock(self) -> float:
@@ -55,6 +61,7 @@ class Process(ABC):
         self.paused = False
         self.stopping = None
         self.due_at = float("-inf")
+        self.busy_until = self.world.now
         self.life += 1
         self._errands = []
         self._timer_at = float("inf")
@@ -98,6 +105,21 @@ class Process(ABC):
         self.world.record.outages.append(outage)
         return outage
 
+    def spend(self, seconds: float) -> None:
+        """Let its turn take so much longer: the next one begins after that."""
+        self.busy_until = max(self.busy_until, self.world.now) + seconds
+
+    def is_check_due(self, messages: int, held: int) -> bool:
+        """Whether a core had better check itself, after some more messages, that holds `held` things.
+
+        A check looks at all of them. So cores that hold little check themselves each time, and others now and then.
+        """
+        self._unchecked += messages
+        if self._unchecked < held * held // CHECK_FREELY:
+            return False
+        self._unchecked = 0
+        return True
+
     # -- its own time
 
     def later(self, delay_s: float, errand: Callable[[], None]) -> None:
@@ -120,6 +142,10 @@ class Process(ABC):
     def _run(self) -> None:
         self._waking = False
         if not self.up or self.paused:
+            return
+        if self.world.now < self.busy_until:
+            self._waking = True
+            self.world.at(self.busy_until, self._run)
             return
         errands, self._errands = self._errands, []
         for errand in errands:

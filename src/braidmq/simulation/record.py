@@ -189,6 +189,13 @@ class Record(msgspec.Struct):
         sizes: the size that was nearest to its bound, with the bound, by owner and name.
         views: at the end: in which state each broker lists each other one.
         alive: the brokers that run at the end.
+        hostile: the members in an attacker's hands.
+        liars: the brokers among them.
+        fair_from_s: from when on honest calls must end well although somebody is hostile; what began before may not.
+        fair_until_s: until when that is asked; 0 where something else may keep calls from ending well.
+        errors_share: how many of them may fail all the same.
+        foreseen: ids under which somebody hostile made up requests without having seen them, and when first.
+        faults: how often each process had to contain an error of its own while it took something in.
         leftovers: at the end: what a process still held after everything had ended.
     """
 
@@ -205,6 +212,13 @@ class Record(msgspec.Struct):
     stalls_s: float = 0.0
     stubborn: bool = False
     flawless: bool = False
+    hostile: tuple[str, ...] = ()
+    liars: tuple[str, ...] = ()
+    fair_from_s: float = 0.0
+    fair_until_s: float = 0.0
+    errors_share: float = 0.0
+    foreseen: dict[bytes, float] = {}
+    faults: dict[str, int] = {}
     partings: list[Parting] = []
     breaches: list[End] = []
     calls: list[Call] = []

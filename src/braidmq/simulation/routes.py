@@ -93,6 +93,13 @@ class Routes:
         self._ended.clear()
         self._gone.clear()
 
+    def cut(self, route: bytes) -> None:
+        """End a connection, behind all that was sent over it."""
+        self._backlogs.pop(route, None)
+        connection = self._connections.pop(route, None)
+        if connection is not None:
+            self._network.close(connection, by_dealer=False, lossless=True)
+
     # -- for the network
 
     def on_end(self, connection: Connection) -> None:

@@ -131,7 +131,7 @@ def _break_it(net: Net) -> None:
         world.at(WARM_UP_S, net.intruder.start)
     world.run(plan.safety_s)
     faults.heal_all()
-    net.intruder.kill()
+    net.defeat()
 
 
 def _make_good_calls(net: Net) -> None:

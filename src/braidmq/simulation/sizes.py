@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from braidmq.core.broker import STRANGERS_MAX, BrokerCore
+from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX
 from braidmq.settings import Settings
@@ -28,6 +30,9 @@ def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
         yield "sessions of a key", account.sessions, settings.connections_per_key_max
         yield "requests of a key", account.in_flight, settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
         yield "bytes of waiting requests of a key", account.queued_bytes, settings.in_flight_bytes_max
+        yield "unread bytes of a key", account.inlet.bytes, WAITING_BYTES_MAX
+        yield "services that a key waits for", account.expected, EXPECTED_MAX
+        yield "services of a key", len(account.serves), SERVES_MAX
 
 
 def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:

@@ -1,7 +1,6 @@
 """One broker of a TestNet: a thread with a real broker in it, and the faults that it can have."""
 
 import asyncio
-import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -11,12 +10,13 @@ from typing import Final, TypeVar
 
 from braidmq.errors import BraidError
 from braidmq.home import check_no_loop
+from braidmq.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.testing.loop import Killed, TestLoop
 from braidmq.testing.partition import Cuts
 from braidmq.wire.control import Report
 
-_LOG = logging.getLogger("braidmq.testing")
+_LOG = own_logger("braidmq.testing")
 
 T = TypeVar("T")
 

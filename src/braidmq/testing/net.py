@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import shutil
 import socket
 import tempfile
@@ -18,6 +17,7 @@ from braidmq.checks import check_kind, check_wait_s, check_whole
 from braidmq.clock import monotonic
 from braidmq.errors import BraidError, ConfigError
 from braidmq.home import check_no_loop
+from braidmq.loggers import own_logger
 from braidmq.members import check_name, check_pattern, check_service
 from braidmq.services import Services
 from braidmq.settings import Settings
@@ -26,7 +26,7 @@ from braidmq.testing.node import BlockingTestNode, TestNode
 from braidmq.testing.partition import Cuts
 from braidmq.trust.authority import Authority
 
-_LOG = logging.getLogger("braidmq.testing")
+_LOG = own_logger("braidmq.testing")
 
 BROKERS_MAX: Final = 50
 """Most brokers of one net: each is a thread, and a connection to each other broker."""

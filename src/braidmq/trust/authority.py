@@ -19,7 +19,7 @@ from nacl.signing import SigningKey
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role, check_name
 from braidmq.trust import certificate as certificates
-from braidmq.trust import joinfile, private_file
+from braidmq.trust import joinfile, private_directory, private_file
 from braidmq.trust import manifest as manifests
 from braidmq.trust.certificate import Certificate, Claims, check_net
 from braidmq.trust.joinfile import JOIN_FILE_BYTES_MAX, JoinFile
@@ -79,7 +79,7 @@ class Authority:
         """Make a new net in `directory`, which is made if need be.
 
         Raises:
-            ConfigError: an authority is there already, or it cannot be a directory.
+            ConfigError: an authority is there already, it cannot be a directory, or others may change what is in it.
             OSError: it could not be written.
         """
         directory = Path(directory)
@@ -87,6 +87,7 @@ class Authority:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ConfigError(f"{directory} is not a directory: name another one") from None
+        private_directory.check(directory)
         with _locked(directory):
             if os.path.lexists(directory / KEY_FILE):
                 raise ConfigError(f"{directory} holds the authority of a net already: name another directory")
@@ -106,12 +107,13 @@ class Authority:
         """Return the authority in `directory`.
 
         Raises:
-            ConfigError: there is none, others than its owner can read its secret, or it is damaged.
+            ConfigError: there is none, others than its owner can read its secret or replace it, or it is damaged.
         """
         directory = Path(directory)
         path = directory / KEY_FILE
         if not os.path.lexists(path):
             raise ConfigError(f"{directory} holds no authority: make one with `braidmq init {directory}`")
+        private_directory.check(directory)
         data = private_file.read(path, KEY_FILE_BYTES_MAX)
         try:
             key = msgspec.json.decode(data, type=_KeyText)

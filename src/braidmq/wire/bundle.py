@@ -1,13 +1,17 @@
 """Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
 from braidmq.wire.envelope import COMMON
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
-_COMMON_BYTES: Final = COMMON.size
-_LENGTH: Final = Struct("!I")
+COMMON_BYTES: Final = COMMON.size
+"""Length of what every message begins with."""
+
+length_of: Final[Callable[..., tuple[int]]] = Struct("!I").unpack_from
+"""Returns the length of the message that begins in a frame, at an offset if one is given; as the one of a tuple."""
 
 
 def split(frame: bytes) -> tuple[list[bytes], bool]:
@@ -27,19 +31,18 @@ def split_some(frame: bytes, at: int, most: int) -> tuple[list[bytes], int, bool
     where it is malformed.
     """
     size = len(frame)
-    if size < _COMMON_BYTES:
+    if size < COMMON_BYTES:
         return [], size, False
-    unpack_from = _LENGTH.unpack_from
-    if at == 0 and unpack_from(frame)[0] == size:
+    if at == 0 and length_of(frame)[0] == size:
         return [frame], size, True
     messages: list[bytes] = []
     if size > BUNDLE_BYTES:
         return messages, size, False
-    last = size - _COMMON_BYTES
+    last = size - COMMON_BYTES
     while at <= last:
-        length: int = unpack_from(frame, at)[0]
+        length: int = length_of(frame, at)[0]
         end = at + length
-        if end > size or length < _COMMON_BYTES:
+        if end > size or length < COMMON_BYTES:
             return messages, size, False
         messages.append(frame[at:end])
         at = end

@@ -124,6 +124,14 @@ class Reason(IntEnum):
     TOO_LARGE = 6
 
 
+def milliseconds(seconds: float) -> int:
+    """Return a span as a field of 32 bits holds it: what is too long for one counts as the longest, NaN as none."""
+    ms = seconds * 1000.0
+    if not ms > 0.0:
+        return 0
+    return UINT32 if ms >= UINT32 else int(ms)
+
+
 _REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
 
 _FIELD: Final = struct.Struct("!BH")
@@ -139,6 +147,8 @@ class Field(IntEnum):
     """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
     AVOID = 3
     """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
+    PROOF = 4
+    """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
 
 
 INSTANCE_BYTES: Final = 8

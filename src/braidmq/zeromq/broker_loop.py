@@ -3,7 +3,6 @@
 The simulator's broker, simulation/broker.py, follows the order of its turn.
 """
 
-import logging
 import os
 import random
 import secrets
@@ -21,6 +20,7 @@ from braidmq.core.broker import BrokerCore
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve, Step
 from braidmq.core.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
+from braidmq.loggers import own_logger
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
@@ -35,7 +35,7 @@ from braidmq.zeromq.strangers import prove_refused
 from braidmq.zeromq.trusted import address_of, verifier
 from braidmq.zeromq.zap import ZapHandler
 
-_LOG = logging.getLogger("braidmq.broker")
+_LOG = own_logger("braidmq.broker")
 
 REGISTRY_S: Final = 0.25
 """How often the join file is looked at for a newer manifest: a node may be started right after it was registered."""
@@ -191,8 +191,8 @@ class BrokerLoop:
             ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
-            for route, principal in self._router.take_breaches():
-                self._core.on_breach(route, principal, "sent a message of several frames", now)
+            for route, principal, what in self._router.take_breaches():
+                self._core.on_breach(route, principal, what, now)
         if ready:
             self._serve_others(ready, now)
         self._send(now)  # before the rest of the turn: whoever waits for it goes on meanwhile
@@ -233,9 +233,9 @@ class BrokerLoop:
 
     def _look_after(self, dealer: Dealer, now: float) -> None:
         """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
-        if dealer.overflown:
+        if dealer.overflown or dealer.flooded:
             self._close_dealer(dealer.name)
-            self._peering.on_failed(dealer.name, Failure.TOO_SLOW, now)
+            self._peering.on_failed(dealer.name, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW, now)
             return
         if dealer.blocked:
             self._blocked[dealer.name] = dealer
@@ -335,6 +335,14 @@ class BrokerLoop:
             _LOG.warning("the old registry stays in force: %s is no longer a broker's file of this net", self._path)
             return
         if manifest.version <= self._registry.version:
+            if manifest.version < self._registry.version:
+                _LOG.warning(
+                    "registry %d stays in force: %s holds the older registry %d; copy the newest join file of %s again",
+                    self._registry.version,
+                    self._path,
+                    manifest.version,
+                    self.name,
+                )
             return
         for name in {each.name for each in self._registry.brokers} - {each.name for each in manifest.brokers}:
             self._peering.forget(name, now)

@@ -7,13 +7,15 @@ The kernel gives the lowest descriptor that is free. A connection with one of th
 """
 
 import ipaddress
-import logging
 import resource
 import socket as sockets
 from collections import Counter
+from collections.abc import Collection
 from typing import Final
 
-_LOG = logging.getLogger("braidmq.broker")
+from braidmq.loggers import own_logger
+
+_LOG = own_logger("braidmq.broker")
 
 ADDRESS_CONNECTIONS_MAX: Final = 128
 """Connections from one address that may not have said anything yet. A handshake takes a millisecond, so that many more
@@ -105,13 +107,19 @@ class Doorstep:
         self._leave(fd)
         self._known.pop(fd, None)
 
-    def on_timer(self, now: float) -> None:
-        """End the connections that have said nothing for too long."""
+    def on_timer(self, spoken: Collection[int], now: float) -> None:
+        """End the connections that have said nothing for too long.
+
+        Args:
+            spoken: those that have: their first word may have been read before they were known to be accepted.
+            now: the time.
+        """
         for fd, accepted in list(self._waiting.items()):  # the oldest first
             if now - accepted.at <= self._silent_s_max:
                 break
             self._leave(fd)
-            self._shut(fd, accepted.peer)
+            if fd not in spoken:
+                self._shut(fd, accepted.peer)
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""

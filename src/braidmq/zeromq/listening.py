@@ -1,7 +1,6 @@
 """Lets a broker listen: at every kind of address, and after a wait where a port will soon be free."""
 
 import errno
-import logging
 import os
 from time import sleep
 from typing import Final
@@ -10,12 +9,13 @@ import zmq
 
 from braidmq.clock import monotonic
 from braidmq.errors import BraidError
+from braidmq.loggers import own_logger
 from braidmq.ports import ephemeral_range, is_ephemeral
 from braidmq.resolve import ResolveError, resolve
 from braidmq.zeromq.port_holder import PortHolder, port_holder
 from braidmq.zeromq.router import Router
 
-_LOG = logging.getLogger("braidmq.broker")
+_LOG = own_logger("braidmq.broker")
 
 SUCCESSION_S_MAX: Final = 1.0
 """How long another server at the port is waited for: this broker's predecessor may be about to end."""

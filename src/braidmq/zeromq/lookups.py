@@ -1,11 +1,13 @@
 """Looks up the addresses of brokers in threads, so that a slow DNS server delays nothing else."""
 
-import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from typing import Final
 
+from braidmq.clock import monotonic
+from braidmq.loggers import own_logger
 from braidmq.resolve import ResolveError, is_address, resolve
 from braidmq.threads import DaemonThreads, NoThreadError
 
@@ -13,7 +15,10 @@ THREADS_MAX: Final = 32
 """Lookups at one time. Those of dead names wait for the system's timeout, and must not keep all others waiting. The
 threads are made when they are needed."""
 
-_LOG = logging.getLogger("braidmq.dns")
+TELL_S: Final = 60.0
+"""How soon the log is told of another problem with a name: whoever answers for DNS may answer anew each time."""
+
+_LOG = own_logger("braidmq.dns")
 
 
 class Lookups:
@@ -32,6 +37,7 @@ class Lookups:
         self._done: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._pending: set[str] = set()
         self._problems: dict[str, str] = {}
+        self._told_at: dict[str, float] = {}
 
     def begin(self, name: str, endpoints: tuple[str, ...]) -> None:
         """Look up the endpoints of the broker `name`; what is an address already can be taken at once."""
@@ -62,21 +68,26 @@ class Lookups:
     def _look_up(self, name: str, endpoints: tuple[str, ...]) -> list[str]:
         addresses: list[str] = []
         problems = []
+        bug: Exception | None = None
         for endpoint in endpoints:
             try:
                 addresses += resolve(endpoint)
             except ResolveError as error:
                 problems.append(str(error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the broker must be looked up again later
-                _LOG.exception("%s: looking up %s failed", name, endpoint)
-                problems.append(repr(error))
-        self._complain(name, "; ".join(problems))
+                bug = error
+                problems.append(f"looking up {endpoint} failed with {error!r}")
+        self._complain(name, "; ".join(problems), bug)
         return addresses
 
-    def _complain(self, name: str, problem: str) -> None:
-        """Tell the log what is wrong, once; nothing is if `problem` is empty."""
+    def _complain(self, name: str, problem: str, bug: Exception | None = None) -> None:
+        """Tell the log what is wrong, once, and not more often than TELL_S; nothing is if `problem` is empty."""
         if problem and problem != self._problems.get(name):
-            _LOG.warning("%s: %s", name, problem)
+            now = monotonic()
+            if now < self._told_at.get(name, -math.inf) + TELL_S:
+                return  # it is told when it is still so at a later lookup
+            self._told_at[name] = now
+            _LOG.warning("%s: %s", name, problem, exc_info=bug)
         self._problems[name] = problem
 
     def _finish(self, name: str, addresses: list[str]) -> None:

@@ -8,7 +8,6 @@ the socket is asked again. The simulator's node, simulation/node.py, follows the
 import asyncio
 import contextlib
 import contextvars
-import logging
 import random
 import secrets
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
+from braidmq.loggers import own_logger
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
@@ -29,7 +29,7 @@ from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX
-from braidmq.zeromq.trusted import address_of, verifier
+from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
@@ -46,7 +46,7 @@ TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
 when nothing is due yet."""
 
-_LOG = logging.getLogger("braidmq.node")
+_LOG = own_logger("braidmq.node")
 
 
 class Jobs(Protocol):
@@ -111,6 +111,7 @@ class NodeLoop:
             secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
+            keyring=keyring_of(identity),
         )
 
     @property
@@ -338,8 +339,8 @@ class NodeLoop:
         """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
         if self._dealers.get(dealer.name) is not dealer:
             return
-        if dealer.overflown:
-            self._fail(dealer, Failure.TOO_SLOW)
+        if dealer.overflown or dealer.flooded:
+            self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:

@@ -4,7 +4,6 @@ Two of them share a name: members that know it reach the one or the other, and n
 so. The broker that answers knows its own process by what HELLO says, and says in return which one it is itself.
 """
 
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -14,6 +13,7 @@ import zmq
 from braidmq.clock import monotonic
 from braidmq.core.link import Failure, Open, Step
 from braidmq.errors import BraidError, ProtocolError
+from braidmq.loggers import own_logger
 from braidmq.resolve import ResolveError, resolve
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
@@ -31,7 +31,7 @@ ANSWER_S_MAX: Final = 2.0
 _SLICE_MS: Final = 50
 """How soon a look is broken off when the broker ends."""
 
-_LOG = logging.getLogger("braidmq.broker")
+_LOG = own_logger("braidmq.broker")
 
 
 class TwinWatch:

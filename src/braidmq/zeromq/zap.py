@@ -1,16 +1,21 @@
 """Who gets in: libzmq asks here in every handshake (RFC 27/ZAP), and only registered keys are let in."""
 
-import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
 import zmq
 
+from braidmq.clock import monotonic
+from braidmq.loggers import own_logger
 from braidmq.members import Directory
 from braidmq.zeromq.sockets import ZAP_DOMAIN, readable
 
-_LOG = logging.getLogger("braidmq.zap")
+_LOG = own_logger("braidmq.zap")
 _ENDPOINT: Final = "inproc://zeromq.zap.01"
+TELL_S: Final = 60.0
+"""How often the log is told of handshakes that could not be judged: strangers can make as many as they like."""
+
 _BATCH: Final = 100
 """Handshakes answered at one go, 0.1 s of work at most; the broker's traffic goes on in between."""
 
@@ -30,6 +35,8 @@ class ZapHandler:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Directory) -> None:
         self.barred: Callable[[str], bool] = _never
         self._directory = directory
+        self._unjudged = 0
+        self._tell_at = -math.inf
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(_ENDPOINT)
@@ -70,5 +77,16 @@ class ZapHandler:
                 return b"300", b""
             return b"200", principal.encode()
         except Exception:  # noqa: BLE001 - fail closed: libzmq waits for an answer, and any other than 200 refuses
-            _LOG.exception("a handshake could not be judged and is refused")
+            self._complain()
             return b"500", b""
+
+    def _complain(self) -> None:
+        """Tell the log of a handshake that could not be judged, and of how many there were since the last line."""
+        self._unjudged += 1
+        now = monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_S
+            _LOG.exception(
+                "handshakes that could not be judged are refused: %d since this was told last", self._unjudged
+            )
+            self._unjudged = 0

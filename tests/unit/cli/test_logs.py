@@ -76,7 +76,7 @@ def test_what_an_exception_says_can_neither_forge_a_record_nor_reach_the_termina
 
 def test_a_record_that_is_too_long_is_cut(capfd):
     log_to_stderr("info")
-    logging.getLogger("braidmq.node").info("x" * 100_000)
+    logging.getLogger("app").info("x" * 100_000)
     assert (
         read(capfd).err.split("\n")[1]
         == f"  | ... and {100_000 - 65_536 + len('2026-01-01 00:00:00.000 INFO    '):,} bytes more"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from braidmq import cli
+from braidmq import cli, stderr
 from braidmq.core import attempts, client
 from braidmq.simulation.run import run
 from braidmq.simulation.version import version
@@ -21,6 +21,7 @@ FAILING = ("--scenario", "brokers-die", "--jobs", "1")
 def simulate(capfd, *arguments):
     """Run the command; return its exit code, stdout and stderr."""
     code = cli.run(["simulate", *map(str, arguments)])
+    stderr.flush()
     return code, *capfd.readouterr()
 
 

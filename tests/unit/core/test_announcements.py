@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.announcements import ABOUT_S
+from braidmq.core.announcements import ABOUT_S, NEWS_S
 from braidmq.core.broker import TICK_S
 from braidmq.members import Role
 from braidmq.wire.control import Peer
@@ -271,6 +271,53 @@ class TestServices:
         worker.heartbeat()
         rig.advance(0.1)
         assert client.of(Services) == [Services(["echo"])]
+
+    def test_news_is_spread_over_ticks_where_there_are_many_lists(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.announcements.SERVICE_ROWS_PER_TICK", 3)
+        rig = Rig()
+        clients = [rig.client(f"c{number}", (f"echo{number}*", "echo")) for number in range(5)]
+        rig.worker()
+        told = []
+        for _ in range(6):
+            rig.advance(TICK_S)
+            told.append(sum(Services(["echo"]) in client.inbox for client in clients))
+        assert told[0] < 5
+        assert told[-1] == 5
+        assert told == sorted(told)
+
+    def test_with_many_services_news_is_told_more_seldom_but_the_first_at_once(
+        self, patch_cores: pytest.MonkeyPatch
+    ) -> None:
+        patch_cores.setattr("braidmq.core.announcements.ABOUT_SERVICES", 2)
+        rig = Rig()
+        client = rig.client()
+        workers = [rig.worker(f"w{number}", f"s{number}") for number in range(10)]
+        rig.advance(2.0, heartbeats=True)
+        client.take()
+        lists = []
+        for step in range(100):
+            workers[0].ready("s0", step % 2)
+            rig.advance(TICK_S, heartbeats=True)
+            lists.append(len(client.of(Services)))
+        assert lists[0] == 1
+        assert 1 <= sum(lists) <= 1 + 100 * TICK_S / (9 / 2 * NEWS_S)
+        rig.advance(2.0, heartbeats=True)
+        assert not rig.core.dispatcher.announce
+
+    def test_one_list_is_made_for_all_with_the_same_rights(self) -> None:
+        rig = Rig()
+        sessions = [rig.core.sessions[rig.client(f"c{number}").route] for number in range(3)]
+        rig.worker()
+        rig.advance(TICK_S)
+        assert sessions[0].services_sent is sessions[1].services_sent is sessions[2].services_sent
+
+    def test_newcomer_hears_of_the_newest_services(self) -> None:
+        rig = Rig()
+        rig.worker()
+        rig.register("c", calls=("*",))
+        newcomer = rig.stranger("c")
+        newcomer.hello()
+        assert newcomer.of(Services) == [Services(["echo"])]
 
     def test_peer_brokers_are_not_told_of_services(self) -> None:
         rig = Rig()

@@ -1,4 +1,5 @@
 import random
+from collections import Counter, deque
 
 import pytest
 
@@ -198,3 +199,83 @@ class TestCheaperOfTwo:
         rng = random.Random(7)
         taken = {id(cheaper_of_two(paths, rng, 0.0)) for _ in range(500)}
         assert taken == {id(path) for path in paths[:-1]}
+
+
+class TestFailing:
+    """Failures are quick: whoever answers with them at once has the least to do."""
+
+    @staticmethod
+    def run(balancer: Balancer[Slot], workers: list[Slot], failing: set[str], calls: int) -> Counter[str]:
+        """Let calls come in, some of which are under way all the time; those that fail are answered at once."""
+        had: Counter[str] = Counter()
+        under_way: deque[Slot] = deque()
+        for _ in range(calls):
+            picked = balancer.pick()
+            assert picked is not None
+            name = picked.session.member.name
+            had[name] += 1
+            picked.outstanding += 1
+            balancer.put(picked)
+            if name in failing:
+                picked.outstanding -= 1
+                balancer.observe_outcome(picked, failed=True)
+                balancer.put(picked)
+            else:
+                under_way.append(picked)
+            if len(under_way) > 5 * (len(workers) - len(failing)):
+                done = under_way.popleft()
+                done.outstanding -= 1
+                balancer.observe_outcome(done, failed=False)
+                balancer.put(done)
+            balancer.validate_state([each for each in workers if each.outstanding < each.credit])
+        return had
+
+    @BOTH
+    def test_one_that_fails_at_once_gets_no_more_than_its_turn(self, kind: type[Balancer[Slot]]) -> None:
+        balancer, workers = kind(), [a_worker(name, credit=100) for name in "abcd"]
+        for each in workers:
+            balancer.put(each)
+        had = self.run(balancer, workers, {"a"}, 400)
+        assert had["a"] <= 105
+        assert min(had.values()) >= 80
+
+    @BOTH
+    def test_where_all_fail_all_have_their_turn(self, kind: type[Balancer[Slot]]) -> None:
+        balancer, workers = kind(), [a_worker(name) for name in "abc"]
+        for each in workers:
+            balancer.put(each)
+        had = self.run(balancer, workers, set("abc"), 99)
+        assert max(had.values()) - min(had.values()) <= 2
+
+    def test_one_that_has_recovered_counts_as_the_others(self) -> None:
+        balancer, workers = LeastOutstanding[Slot](), [a_worker(name, credit=100) for name in "ab"]
+        for each in workers:
+            balancer.put(each)
+        self.run(balancer, workers, {"a"}, 20)
+        for each in workers:
+            each.outstanding = 0
+            balancer.put(each)
+        had = self.run(balancer, workers, set(), 200)
+        assert abs(had["a"] - had["b"]) <= 20
+
+    def test_one_that_fails_and_is_slow_is_avoided_as_a_slow_one(self) -> None:
+        balancer, workers = LeastOutstanding[Slot](), [a_worker(name, credit=100) for name in "ab"]
+        for each in workers:
+            balancer.put(each)
+        for each, work_s in zip(workers, (1.0, 0.01), strict=True):
+            for _ in range(5):
+                balancer.observe(workers[1], 0.01)
+                balancer.observe(each, work_s)
+        balancer.observe_outcome(workers[0], failed=True)
+        balancer.put(workers[0])
+        assert [dispatch(balancer) for _ in range(5)] == ["b"] * 5
+
+    def test_one_that_fails_and_is_gone_is_forgotten(self) -> None:
+        balancer, one, two = LeastOutstanding[Slot](), a_worker("a"), a_worker("b")
+        for each in (one, two):
+            balancer.put(each)
+        balancer.observe_outcome(one, failed=True)
+        balancer.put(one)
+        balancer.forget(one)
+        balancer.validate_state([two])
+        assert [dispatch(balancer) for _ in range(3)] == ["b"] * 3

@@ -492,6 +492,28 @@ class TestStatus:
         assert rig.client().status() == Report(broker=BROKER, denied=True)
         assert rig.counters["denied"] == 1
 
+    def test_reports_of_a_large_broker_come_more_seldom(self, patch_cores: pytest.MonkeyPatch) -> None:
+        patch_cores.setattr("braidmq.core.broker.REPORT_ROWS_PER_TICK", 1)
+        rig = Rig()
+        eye, weak = rig.connect("eye", observe=True), rig.client("weak")
+        for number in range(8):
+            rig.client(f"c{number}")
+        came = 0
+        for _ in range(50):
+            eye.control(Status())
+            weak.control(Status())
+            rig.advance(TICK_S, heartbeats=True)
+            came += len(eye.of(Report))
+        assert 4 <= came <= 6
+
+    def test_report_is_not_made_for_those_who_may_not_have_it(self, patch_cores: pytest.MonkeyPatch) -> None:
+        rig = Rig()
+        patch_cores.setattr(rig.core, "report", None)
+        weak = rig.client()
+        weak.control(Status())
+        rig.advance(TICK_S)
+        assert [report.denied for report in weak.of(Report)] == [True]
+
 
 class TestDeadlines:
     def test_timer_is_due_for_the_next_tick_even_with_nothing_to_do(self) -> None:
@@ -500,6 +522,6 @@ class TestDeadlines:
 
     def test_timer_is_due_for_a_request_that_runs_out_before_the_next_tick(self) -> None:
         rig = Rig()
-        rig.worker(credit=0)
+        rig.full_worker()
         rig.client().request(time_ms=20)
         assert rig.core.next_deadline() <= rig.now + 0.031

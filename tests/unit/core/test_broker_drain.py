@@ -40,7 +40,7 @@ class TestLeaving:
 
     def test_queue_without_another_worker_is_rejected_at_once(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request()
         worker.goodbye()
         assert client.answer() == (REJECT, Reason.NO_WORKER)

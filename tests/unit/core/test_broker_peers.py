@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.broker import TICK_S
+from braidmq.core.broker import SEEKS_PER_TICK, TICK_S
 from braidmq.core.events import WARNING
 from braidmq.members import Role
 from braidmq.wire.control import Control
@@ -192,3 +192,20 @@ class TestReadiness:
         assert client.exchanges(REJECT) == []
         rig.advance(0.3, heartbeats=True)
         assert [answer.code for answer in client.exchanges(REJECT)] == [Reason.NO_WORKER]
+
+
+class TestManySeeks:
+    def test_so_many_of_one_key_are_answered_in_a_tick(self) -> None:
+        rig = Rig()
+        rig.peer("b2").about("echo")
+        first, second, other = rig.client("c"), rig.client("c"), rig.client("other")
+        rig.advance(TICK_S)
+        for member in (first, second):
+            for _ in range(SEEKS_PER_TICK):
+                member.control(Seek("echo"))
+        other.control(Seek("echo"))
+        assert len(first.of(Paths)) + len(second.of(Paths)) == SEEKS_PER_TICK
+        assert other.of(Paths) == [Paths("echo", ["b2"])]
+        rig.advance(TICK_S)
+        second.control(Seek("echo"))
+        assert second.of(Paths) == [Paths("echo", ["b2"])]

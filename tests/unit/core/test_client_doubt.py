@@ -47,6 +47,17 @@ def queued(rig: NodeRig, broker: Broker, request: Envelope) -> Envelope:
     return renew
 
 
+def test_process_with_an_endless_name_is_not_addressed(make: Any) -> None:
+    """Whatever a broker says of who is silent, a further attempt can be written."""
+    rig = make("a", "b")
+    rig.call()
+    broker, request = rig.attempt()
+    broker.working(request, Progress.SILENT, extension=instance(bytes(60_000)))
+    broker.crash()
+    _, further = next_attempt(rig)
+    assert len(further.extension) < 1_000
+
+
 class TestHold:
     def test_young_call_goes_on_no_sooner_than_its_other_copy_may_begin(self, make: Any) -> None:
         rig = make("a", "b", settings=Settings(failover_spread_s=0.0))

@@ -24,27 +24,27 @@ def failing(*_: Any, **__: Any) -> Any:
 
 
 @pytest.fixture
-def breakable(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def breakable(patch_cores: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what breaks a method of a core."""
-    return lambda owner, name: monkeypatch.setattr(owner, name, failing)
+    return lambda owner, name: patch_cores.setattr(owner, name, failing)
 
 
-def unchecked(monkeypatch: pytest.MonkeyPatch, core: Any) -> None:
+def unchecked(patch_cores: pytest.MonkeyPatch, core: Any) -> None:
     """Let the errors of a core be contained, which its own check would not let pass."""
     for kind in (type(core), PeeringCore):
-        monkeypatch.setattr(kind, "validate_state", lambda _self: None)
+        patch_cores.setattr(kind, "validate_state", lambda _self: None)
 
 
 class TestBroker:
-    def test_an_error_in_a_message_ends_its_session_and_no_other(self, breakable, monkeypatch) -> None:
+    def test_an_error_in_a_message_ends_its_session_and_no_other(self, breakable, patch_cores) -> None:
         rig = Rig()
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         worker, client = rig.worker(), rig.client()
         hostile = rig.connect("hostile", serves=("*",))
         breakable(Dispatcher, "on_ready")
         hostile.frame(encode_control(Ready("echo", 1), 0))
-        monkeypatch.undo()
-        unchecked(monkeypatch, rig.core)
+        patch_cores.undo()
+        unchecked(patch_cores, rig.core)
         assert [each.reason for each in hostile.of(Goodbye)] == ["ended"]
         assert hostile.route not in rig.core.sessions
         client.request()
@@ -57,9 +57,9 @@ class TestBroker:
         rig.advance(TICK_S)
         assert rig.counters["faults"] == 1
 
-    def test_the_same_error_is_told_once_and_counted_each_time(self, breakable, monkeypatch) -> None:
+    def test_the_same_error_is_told_once_and_counted_each_time(self, breakable, patch_cores) -> None:
         rig = Rig()
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         breakable(Dispatcher, "on_ready")
         for number in range(20):
             rig.connect(f"hostile{number}", serves=("*",)).frame(encode_control(Ready("echo", 1), 0))
@@ -67,9 +67,9 @@ class TestBroker:
         assert rig.counters["faults"] == 20
         assert sum(event.level == ERROR for event in rig.events) == 1
 
-    def test_an_error_in_a_timer_of_a_request_ends_its_clients_session(self, breakable, monkeypatch) -> None:
+    def test_an_error_in_a_timer_of_a_request_ends_its_clients_session(self, breakable, patch_cores) -> None:
         rig = Rig()
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         other, client = rig.client("other"), rig.client()
         rig.worker()
         client.request()
@@ -80,27 +80,27 @@ class TestBroker:
 
     @pytest.mark.parametrize(
         ("owner", "name"),
-        [(Announcements, "on_tick"), (Dispatcher, "forget_kept"), (Dispatcher, "on_end"), (Dispatcher, "on_unsent")],
+        [(Announcements, "on_tick"), (Dispatcher, "on_tick"), (Dispatcher, "on_end"), (Dispatcher, "on_unsent")],
     )
-    def test_whatever_else_fails_the_broker_goes_on(self, breakable, monkeypatch, owner: type, name: str) -> None:
+    def test_whatever_else_fails_the_broker_goes_on(self, breakable, patch_cores, owner: type, name: str) -> None:
         rig = Rig()
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         client, other = rig.client(), rig.client("other")
         breakable(owner, name)
         rig.core.on_unsent(client.route, [], rig.now)
         rig.core.on_disconnect(client.route, rig.now)
         rig.advance(TICK_S)
-        monkeypatch.undo()
-        unchecked(monkeypatch, rig.core)
+        patch_cores.undo()
+        unchecked(patch_cores, rig.core)
         worker = rig.worker()
         other.request()
         worker.reply(*worker.requests())
         assert other.answer() == (REPLY, 0)
         assert client.route not in rig.core.sessions
 
-    def test_an_error_among_the_brokers_is_contained(self, breakable, monkeypatch) -> None:
+    def test_an_error_among_the_brokers_is_contained(self, breakable, patch_cores) -> None:
         rig = Rig()
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         rig.peer("b2")
         breakable(MembershipCore, "on_timer")
         rig.advance(3.5, heartbeats=True)
@@ -115,9 +115,9 @@ class TestBroker:
 
 
 class TestNode:
-    def test_an_error_in_a_message_ends_its_link_and_no_other(self, breakable, monkeypatch) -> None:
+    def test_an_error_in_a_message_ends_its_link_and_no_other(self, breakable, patch_cores) -> None:
         rig = NodeRig("a", "b")
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         breakable(WorkerCore, "on_demand")
         breakable(Links, "on_malformed")
         rig.brokers["a"].say_bytes(b"garbage")
@@ -125,9 +125,9 @@ class TestNode:
         assert states == {"a": False, "b": True}
         assert rig.core.containment.count == 1
 
-    def test_an_error_in_a_timer_does_not_stop_the_others(self, breakable, monkeypatch) -> None:
+    def test_an_error_in_a_timer_does_not_stop_the_others(self, breakable, patch_cores) -> None:
         rig = NodeRig("a", "b")
-        unchecked(monkeypatch, rig.core)
+        unchecked(patch_cores, rig.core)
         breakable(WorkerCore, "on_timer")
         before = rig.core.links.next_deadline()
         rig.core.on_timer(before)

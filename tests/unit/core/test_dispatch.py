@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from braidmq.core.dispatch import CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, SLOTS_MAX, TIME_MS_MAX
+from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
+from braidmq.core.dispatch import CREDIT_MAX, KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, TIME_MS_MAX
 from braidmq.core.exchange import CALLABLE_MAX
 from braidmq.wire.envelope import (
     CANCEL,
@@ -98,7 +99,7 @@ class TestHop:
 
     def test_remaining_time_shrinks_in_the_queue(self) -> None:
         rig = Rig()
-        worker, client = rig.worker(credit=0), rig.client()
+        worker, client = rig.full_worker(), rig.client()
         client.request(time_ms=2_000)
         rig.advance(0.5)
         worker.ready(credit=1)
@@ -142,9 +143,9 @@ class TestManyServices:
     def test_one_member_cannot_use_up_what_a_broker_can_know(self) -> None:
         rig = Rig()
         worker = rig.worker()
-        for number in range(SLOTS_MAX + 5):
+        for number in range(SERVES_MAX + 5):
             worker.ready(f"service{number}")
-        assert len(rig.core.dispatcher.services) == SLOTS_MAX
+        assert len(rig.core.dispatcher.services) == SERVES_MAX
         assert sum("is reached" in event.text for event in rig.core.take_events()) <= 1
 
 
@@ -175,7 +176,7 @@ class TestSettling:
 
     def test_request_waits_for_the_next_worker_when_the_last_one_leaves(self) -> None:
         rig = Rig(settle_s=2.0)
-        worker, client = rig.worker(credit=0), rig.client()
+        worker, client = rig.full_worker(), rig.client()
         client.request()
         worker.disconnect()
         rig.advance(0.1)
@@ -202,6 +203,57 @@ class TestSettling:
         for service in ("one", "two", "three"):
             client.request(service)
         assert client.answer() == (REJECT, Reason.NO_WORKER)
+
+    def test_key_can_make_a_broker_wait_for_few_services(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client, other = rig.client(), rig.client("other")
+        for number in range(EXPECTED_MAX + 10):
+            client.request(f"s{number}")
+        assert len(rig.core.dispatcher.services) == EXPECTED_MAX
+        assert {each.code for each in client.exchanges(REJECT)} == {Reason.NO_WORKER}
+        other.request("another")
+        assert other.exchanges() == []
+
+    def test_service_that_nobody_waits_for_any_more_is_forgotten(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client = rig.client()
+        for number in range(3 * EXPECTED_MAX):
+            client.cancel(client.request(f"s{number}"))
+        assert not rig.core.dispatcher.services
+        client.request("echo", time_ms=1_000)
+        rig.advance(1.1, heartbeats=True)
+        assert not rig.core.dispatcher.services
+
+    def test_service_that_is_waited_for_gives_way_to_one_that_has_a_worker(self) -> None:
+        rig = Rig(settle_s=5.0, services_max=2)
+        client = rig.client()
+        client.request("one")
+        client.request("two")
+        rig.worker("w", "three")
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        assert set(rig.core.dispatcher.services) == {b"two", b"three"}
+        rig.worker("w2", "two")
+        rig.worker("w3", "four")
+        assert set(rig.core.dispatcher.services) == {b"two", b"three"}
+
+    def test_service_whose_workers_grant_nothing_is_not_waited_for_when_it_has_settled(self) -> None:
+        rig = Rig(settle_s=2.0)
+        client = rig.client()
+        rig.worker(credit=0)
+        client.request()
+        rig.advance(1.9, heartbeats=True)
+        assert not client.exchanges(REJECT)
+        rig.advance(0.2, heartbeats=True)
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+
+    def test_unsent_request_waits_for_its_service_anew(self) -> None:
+        rig = Rig(settle_s=5.0)
+        client, stuck = rig.client(), rig.worker("stuck")
+        stuck.stuck = []
+        client.request()
+        stuck.disconnect()
+        assert rig.core.dispatcher.services[b"echo"].queued == 1
+        assert len(rig.worker("other").requests()) == 1
 
 
 class TestRejected:
@@ -330,17 +382,69 @@ class TestServe:
 
     def test_services_max_bounds_the_services(self) -> None:
         rig = Rig(services_max=2)
-        worker, client = rig.connect("w", serves=("*",)), rig.client()
-        for service in ("one", "two", "three"):
-            worker.ready(service)
+        client, first = rig.client(), rig.worker("w1", "one")
+        rig.worker("w2", "two")
+        worker = rig.worker("w3", "three")
+        worker.ready("three", 2)
         assert set(rig.core.dispatcher.services) == {b"one", b"two"}
-        assert rig.logged("services_max=2") == 1
+        assert rig.logged("services_max=2 is reached: its READY for three waits for room") == 1
         client.request("three")
         assert client.answer() == (REJECT, Reason.NO_WORKER)
-        other = rig.worker("w2", "two")
-        worker.disconnect()
-        other.ready("three")
+        rig.advance(1.0, heartbeats=True)
+        assert rig.counters["postponed"] == 2
+        first.disconnect()
+        rig.advance(0.1)
         assert set(rig.core.dispatcher.services) == {b"two", b"three"}
+        client.request("three")
+        client.request("three")
+        assert len(worker.requests()) == 2
+
+    def test_grant_that_waits_for_room_is_forgotten_with_its_worker_its_right_or_its_withdrawal(self) -> None:
+        rig = Rig(services_max=2)
+        first = rig.worker("w1", "one")
+        rig.worker("w2", "two")
+        gone, leaving, fickle, _weak = (rig.worker(name, name) for name in ("gone", "leaving", "fickle", "weak"))
+        gone.disconnect()
+        rig.register("weak")
+        rig.change_registry()
+        leaving.goodbye()
+        fickle.ready("fickle", 0)
+        first.disconnect()
+        rig.advance(0.1)
+        assert rig.core.dispatcher.available() == ["two"]
+        assert not any(session.postponed for session in rig.core.sessions.values())
+        assert set(rig.core.dispatcher.services) == {b"two"}
+
+    def test_grant_that_is_repeated_once_there_is_room_waits_no_more(self) -> None:
+        rig = Rig(services_max=2)
+        first = rig.worker("w1", "one")
+        rig.worker("w2", "two")
+        worker = rig.worker("w3", "three", credit=1)
+        first.disconnect()
+        worker.ready("three", credit=5)
+        rig.advance(0.1)
+        (slot,) = rig.core.sessions[worker.route].slots.values()
+        assert slot.credit == 5
+
+    def test_key_provides_half_of_the_services_at_most_over_all_its_connections(self) -> None:
+        rig = Rig(services_max=10)
+        hog, again = rig.worker("hog", "s0"), rig.worker("hog", "s1")
+        for number in range(2, 20):
+            (hog, again)[number % 2].ready(f"s{number}")
+        assert len(rig.core.dispatcher.services) == 5
+        rig.worker("other", "echo")
+        assert b"echo" in rig.core.dispatcher.services
+        hog.disconnect()
+        rig.advance(0.1)
+        assert len(rig.core.sessions[again.route].slots) == 5
+
+    def test_all_workers_of_a_key_together_are_granted_so_much(self) -> None:
+        rig = Rig()
+        workers = [rig.worker("w", f"s{number}", credit=CREDIT_MAX) for number in range(16)]
+        slots = [slot for worker in workers for slot in rig.core.sessions[worker.route].slots.values()]
+        assert sum(slot.credit for slot in slots) == KEY_CREDIT_MAX
+        assert slots[0].credit == CREDIT_MAX
+        assert not slots[-1].credit
 
     def test_grant_is_bounded(self) -> None:
         rig = Rig(in_flight_max=CREDIT_MAX + 10, queue_messages_max=100)
@@ -437,6 +541,21 @@ class TestAnswers:
             got = client.one()
             assert (got.command, got.code, got.tag) == (WORKING, Progress.RUNNING, sent.tag)
             assert (got.sender, got.receiver) == (b"w", b"c")
+            rig.advance(0.16)
+        worker.reply(held)
+        assert client.answer() == (REPLY, 0)
+
+    def test_working_passes_twice_in_an_interval_at_most_however_often_it_is_said(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker("w"), rig.client("c")
+        client.request(working_ms=200)
+        (held,) = worker.requests()
+        for _ in range(100):
+            for code in (Progress.RUNNING, 7):
+                worker.send_answer(WORKING, held, code=code)
+            rig.advance(0.01)
+        assert len(client.exchanges(WORKING)) <= 11
+        assert rig.counters["working_dropped"] >= 189
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
 
@@ -536,7 +655,7 @@ class TestBalance:
 class TestCancel:
     def test_queued_request_is_forgotten(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.cancel(client.request())
         assert rig.core.dispatcher.queued_bytes == 0
         worker.ready(credit=1)

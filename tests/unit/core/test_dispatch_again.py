@@ -177,12 +177,13 @@ class TestSilent:
         assert hung.requests() == []
         assert len(other.requests()) == 4
 
-    @pytest.mark.parametrize("credit", [0, 9])
-    def test_further_attempt_goes_there_if_there_is_no_other(self, credit: int) -> None:
+    @pytest.mark.parametrize("full", [True, False])
+    def test_further_attempt_goes_there_if_there_is_no_other(self, full: bool) -> None:
         rig = Rig()
-        client, hung = rig.client(), rig.worker("hung", credit=credit, instance=FIRST)
+        client = rig.client()
+        hung = rig.full_worker("hung", instance=FIRST) if full else rig.worker("hung", instance=FIRST)
         client.retry(extension=pack_field(Field.AVOID, FIRST + b"hung"))
-        if not credit:
+        if full:
             hung.ready(credit=1)
         (held,) = hung.requests()
         hung.reply(held)

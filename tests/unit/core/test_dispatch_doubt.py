@@ -28,7 +28,7 @@ def flagged(worker: FakeMember) -> bool:
 class TestFlag:
     def test_request_that_waits_while_its_client_counts_on_it_gets_none(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         wait(rig, client, 5.0, renewing=True)
         assert not flagged(worker)
@@ -38,7 +38,7 @@ class TestFlag:
         self, seconds: float, expected: bool
     ) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         wait(rig, client, seconds, renewing=False)
         assert flagged(worker) is expected
@@ -46,7 +46,7 @@ class TestFlag:
     @pytest.mark.parametrize("late_s", [-0.04, 0.04])
     def test_renewal_holds_for_the_time_that_its_client_promises(self, late_s: float) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
         (queued,) = client.exchanges(WORKING)
@@ -58,7 +58,7 @@ class TestFlag:
 
     def test_renewal_that_comes_while_a_worker_has_it_counts_when_it_comes_back(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
         (queued,) = client.exchanges(WORKING)
@@ -71,7 +71,7 @@ class TestFlag:
 
     def test_renewal_that_comes_late_does_not_count_from_its_arrival(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
         (queued,) = client.exchanges(WORKING)
@@ -81,7 +81,7 @@ class TestFlag:
 
     def test_broker_that_stood_still_while_it_waited_sets_it(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         wait(rig, client, 1.0, renewing=True)
         rig.stall(1.4)
@@ -89,7 +89,7 @@ class TestFlag:
 
     def test_time_on_the_way_counts(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000, sent_ms=(client.sent_ms - 200) & UINT32)
         wait(rig, client, 0.15, renewing=False)
         assert flagged(worker)
@@ -108,7 +108,7 @@ class TestFlag:
 class TestWithdrawal:
     def test_superseded_request_that_waits_is_given_back(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         sent = client.request()
         client.cancel(sent, Withdrawal.SUPERSEDED)
         assert client.answer() == (REJECT, Reason.EXPIRED)

@@ -48,7 +48,7 @@ class TestWorkerLoss:
 
     def test_unsent_request_waits_if_the_others_are_busy(self) -> None:
         rig = Rig()
-        client, stuck, other = rig.client(), rig.worker("stuck", credit=1), rig.worker("other", credit=0)
+        client, stuck, other = rig.client(), rig.worker("stuck", credit=1), rig.full_worker("other")
         stuck.stuck = []
         client.request()
         stuck.disconnect()
@@ -66,7 +66,7 @@ class TestWorkerLoss:
 
     def test_unsent_request_that_has_expired_is_rejected(self) -> None:
         rig = Rig()
-        client, stuck, other = rig.client(), rig.worker("stuck"), rig.worker("other", credit=0)
+        client, stuck, other = rig.client(), rig.worker("stuck"), rig.full_worker("other")
         stuck.stuck = []
         client.request(time_ms=200)
         other.ready(credit=1)
@@ -98,8 +98,8 @@ class TestWorkerLoss:
 
     def test_workers_that_are_gone_in_the_same_turn_lose_nothing_that_was_not_sent(self) -> None:
         rig = Rig()
-        client, first, second = rig.client(), rig.worker("first"), rig.worker("second", credit=0)
-        last = rig.worker("last", credit=0)
+        client, first, second = rig.client(), rig.worker("first"), rig.full_worker("second")
+        last = rig.full_worker("last")
         first.stuck = []
         client.request()
         second.ready(credit=1)
@@ -115,7 +115,7 @@ class TestWorkerLoss:
 
     def test_what_is_not_taken_yet_when_a_key_is_revoked_goes_to_another(self) -> None:
         rig = Rig()
-        client, doomed, other = rig.client(), rig.worker("doomed"), rig.worker("other", credit=0)
+        client, doomed, other = rig.client(), rig.worker("doomed"), rig.full_worker("other")
         rig.core.on_frame(client.route, client.principal, encode(client.envelope()), rig.now)
         del rig.registry.members[doomed.principal]
         rig.change_registry()
@@ -137,7 +137,7 @@ class TestWorkerLoss:
 
     def test_queue_goes_to_the_workers_that_are_left(self) -> None:
         rig = Rig()
-        client, first, second = rig.client(), rig.worker("first", credit=0), rig.worker("second", credit=0)
+        client, first, second = rig.client(), rig.full_worker("first"), rig.full_worker("second")
         client.request()
         first.disconnect()
         assert client.exchanges() == []
@@ -146,7 +146,7 @@ class TestWorkerLoss:
 
     def test_queue_is_rejected_when_the_last_worker_is_gone(self) -> None:
         rig = Rig()
-        client, first, second = rig.client(), rig.worker("first", credit=0), rig.worker("second", credit=0)
+        client, first, second = rig.client(), rig.full_worker("first"), rig.full_worker("second")
         for _ in range(3):
             client.request()
         first.disconnect()
@@ -177,7 +177,7 @@ class TestWorkerLoss:
 class TestClientLoss:
     def test_what_waited_for_it_is_forgotten(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request()
         client.disconnect()
         worker.ready(credit=1)

@@ -1,8 +1,9 @@
 """Requests that wait for credit, and how workers are asked for it."""
 
-from braidmq.core.dispatch import DEMAND_S
+from braidmq.core.dispatch import DEMAND_S, TIME_MS_MAX, TURN_BYTES
 from braidmq.core.patience import ASK_S, WORKING_S
-from braidmq.wire.envelope import PREFIX_BYTES, REJECT, REPLY, WORKING, Progress, Reason
+from braidmq.settings import MIB
+from braidmq.wire.envelope import PREFIX_BYTES, REJECT, REPLY, UINT32, WORKING, Progress, Reason
 from rigs.broker_rig import BROKER, Demand, Rig
 
 
@@ -21,16 +22,17 @@ class TestQueue:
 
     def test_queue_of_a_service_is_bounded_in_count(self) -> None:
         rig = Rig(queue_messages_max=3)
-        client, worker = rig.client(), rig.worker(credit=0)
-        for _ in range(3):
-            client.request()
-        assert client.exchanges() == []
-        client.request()
-        assert client.answer() == (REJECT, Reason.BUSY)
-        rig.worker("w2", "other", credit=0)
+        client, other, worker = rig.client(), rig.client("other"), rig.full_worker()
+        for each in (client, client, other):
+            each.request()
+            assert each.exchanges() == []
+        for each in (client, other, rig.client("last")):
+            each.request()
+            assert each.answer() == (REJECT, Reason.BUSY)
+        rig.full_worker("w2", "other")
         client.request("other")
         assert client.exchanges() == []
-        worker.ready(credit=1)
+        worker.ready(credit=2)
         client.request()
         assert client.exchanges() == []
 
@@ -44,16 +46,15 @@ class TestQueue:
 
     def test_queues_together_are_bounded_in_bytes(self) -> None:
         rig = Rig(queue_bytes_max=4096)
-        one, other = rig.client("one"), rig.client("other")
-        rig.worker("w1", "echo", credit=0)
-        rig.worker("w2", "other", credit=0)
+        one, two, last = rig.client("one"), rig.client("two"), rig.client("last")
+        rig.full_worker("w1", "echo")
+        rig.full_worker("w2", "other")
         one.request("echo", bytes(2000))
-        one.request("other", bytes(1900))
-        assert one.exchanges() == []
-        other.request("echo", bytes(200))
-        assert other.answer() == (REJECT, Reason.BUSY)
-        other.request("echo")
-        assert other.exchanges() == []
+        two.request("other", bytes(1900))
+        last.request("echo", bytes(200))
+        assert last.answer() == (REJECT, Reason.BUSY)
+        last.request("echo")
+        assert one.exchanges() == two.exchanges() == last.exchanges() == []
 
     def test_queue_that_is_too_long_for_a_requests_time_refuses_it_and_says_when_to_come_back(self) -> None:
         """One worker, half a second each: nine in the queue take some 5 s."""
@@ -90,18 +91,101 @@ class TestQueue:
     def test_envelope_counts_towards_the_bytes(self) -> None:
         rig = Rig(queue_bytes_max=1024)
         client = rig.client()
-        rig.worker(credit=0)
+        rig.full_worker()
         size = PREFIX_BYTES + len("echo")
-        for _ in range(1024 // size):
+        for _ in range(1024 // 2 // size + 1):
             client.request()
         assert client.exchanges() == []
         client.request()
         assert client.answer() == (REJECT, Reason.BUSY)
 
+    def test_key_has_half_of_a_queue_and_two_a_third_each_so_that_others_find_room(self) -> None:
+        rig = Rig(queue_messages_max=30, queue_bytes_max=3_000)
+        rig.full_worker()
+        hogs = [rig.client("hog1"), rig.client("hog1"), rig.client("hog2")]
+        for hog in hogs[:2]:
+            for _ in range(30):
+                hog.request()
+        assert rig.core.dispatcher.services[b"echo"].queued == 15
+        for _ in range(30):
+            hogs[2].request()
+        assert rig.core.dispatcher.services[b"echo"].queued == 23
+        late = rig.client("late")
+        late.request()
+        assert late.exchanges() == []
+
+    def test_key_that_parks_bytes_in_one_service_leaves_room_for_the_calls_of_another(self) -> None:
+        rig = Rig(queue_bytes_max=100_000)
+        rig.full_worker("w1", "parked")
+        rig.full_worker("w2", "echo")
+        hog, other = rig.client("hog"), rig.client("other")
+        for _ in range(100):
+            hog.request("parked", bytes(5_000), time_ms=TIME_MS_MAX)
+        assert 40_000 < rig.core.dispatcher.queued_bytes <= 51_000
+        for _ in range(5):
+            other.request("echo", bytes(5_000))
+        assert other.exchanges() == []
+
+    def test_large_requests_take_as_many_turns_as_they_are_large(self) -> None:
+        rig = Rig(payload_bytes_max=MIB)
+        large, small, worker = rig.client("large"), rig.client("small"), rig.full_worker()
+        for _ in range(3):
+            large.request(payload=bytes(16 * TURN_BYTES))
+        for _ in range(40):
+            small.request(payload=bytes(TURN_BYTES))
+        order = []
+        worker.ready(credit=1)
+        for _ in range(36):
+            (held,) = worker.requests()
+            order.append(held.sender)
+            worker.reply(held)
+        assert [number for number, name in enumerate(order) if name == b"large"] == [15, 32]
+
+    def test_queue_of_a_service_of_which_no_worker_grants_anything_is_given_back(self) -> None:
+        rig = Rig()
+        client, first, second = rig.client(), rig.full_worker("first"), rig.full_worker("second")
+        client.request()
+        first.ready(credit=0)
+        assert client.exchanges() == []
+        second.ready(credit=0)
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        client.request()
+        assert client.answer() == (REJECT, Reason.NO_WORKER)
+        second.ready(credit=1)
+        client.request()
+        assert len(second.requests()) == 1
+
+    def test_queue_is_kept_while_the_only_worker_that_grants_is_silent_for_a_moment(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.full_worker()
+        rig.worker("idle", credit=0)
+        client.request(time_ms=60_000)
+        rig.advance(1.6)
+        assert rig.core.sessions[worker.route].state == "suspect"
+        assert not client.exchanges(REJECT)
+        worker.ready(credit=1)
+        assert len(worker.requests()) == 1
+
+    def test_time_to_come_back_that_fits_no_field_is_the_longest_one(self) -> None:
+        """Answers hours apart, and tens of thousands that wait."""
+        rig = Rig(queue_messages_max=100_000, in_flight_max=100_000)
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(10):
+            client.request(time_ms=TIME_MS_MAX)
+        for _ in range(4):
+            (held,) = worker.requests()
+            rig.advance(1_000.0, heartbeats=True)
+            worker.reply(held)
+        rig.core.dispatcher.services[b"echo"].pace.interval_s = 1e9
+        client.take()
+        client.request(time_ms=5_000)
+        refused = client.one()
+        assert (refused.code, refused.time_ms) == (Reason.BUSY, UINT32)
+
     def test_queued_bytes_of_each_key_are_bounded_over_all_its_connections(self) -> None:
         rig = Rig(in_flight_bytes_max=4096)
         first, second, other = rig.client("c"), rig.client("c"), rig.client("other")
-        worker = rig.worker(credit=0)
+        worker = rig.full_worker()
         first.request(payload=bytes(2000))
         second.request(payload=bytes(1900))
         assert second.exchanges() == []
@@ -116,7 +200,7 @@ class TestQueue:
     def test_request_that_is_rejected_leaves_nothing_behind(self) -> None:
         rig = Rig(queue_messages_max=0)
         client = rig.client()
-        rig.worker(credit=0)
+        rig.full_worker()
         for _ in range(600):
             client.request()
         assert {each.code for each in client.exchanges()} == {Reason.BUSY}
@@ -125,7 +209,7 @@ class TestQueue:
     def test_queued_request_is_rejected_at_its_deadline(self) -> None:
         rig = Rig()
         client = rig.client()
-        rig.worker(credit=0)
+        rig.full_worker()
         sent = client.request(time_ms=500, working_ms=60_000)
         rig.advance(0.49)
         assert [each.code for each in client.exchanges()] == [Progress.QUEUED]
@@ -151,7 +235,7 @@ class TestQueue:
     def test_client_hears_that_its_request_waits_as_often_as_it_asked(self) -> None:
         rig = Rig()
         client = rig.client("c")
-        rig.worker(credit=0)
+        rig.full_worker()
         sent = client.request(working_ms=200, time_ms=5_000)
         rig.advance(1.1)
         got = client.exchanges()
@@ -163,7 +247,7 @@ class TestQueue:
     def test_client_that_asks_for_no_interval_hears_it_at_the_usual_one(self) -> None:
         rig = Rig()
         client = rig.client()
-        rig.worker(credit=0)
+        rig.full_worker()
         client.request(working_ms=0)
         rig.advance(1.0)
         assert len(client.exchanges(WORKING)) == 1 + int(1.0 / WORKING_S)
@@ -171,7 +255,7 @@ class TestQueue:
     def test_client_that_asks_for_a_tiny_interval_does_not_get_it(self) -> None:
         rig = Rig()
         client = rig.client()
-        rig.worker(credit=0)
+        rig.full_worker()
         client.request(working_ms=1)
         rig.advance(1.0)
         assert len(client.exchanges(WORKING)) <= 100
@@ -235,13 +319,13 @@ class TestQueue:
 class TestDemand:
     def test_worker_is_asked_for_credit_when_requests_wait(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request()
         assert worker.of(Demand) == [Demand("echo", 1)]
 
     def test_worker_is_asked_no_more_often_than_every_interval(self) -> None:
         rig = Rig(in_flight_max=1000)
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         for _ in range(200):
             client.request(working_ms=60_000)
             rig.advance(DEMAND_S / 10, heartbeats=True)
@@ -251,7 +335,7 @@ class TestDemand:
 
     def test_worker_is_asked_again_as_long_as_requests_wait(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300)
         worker.take()
         rig.advance(0.7)
@@ -259,7 +343,7 @@ class TestDemand:
 
     def test_suspect_worker_is_not_asked(self) -> None:
         rig = Rig()
-        client, worker = rig.client(), rig.worker(credit=0)
+        client, worker = rig.client(), rig.full_worker()
         rig.advance(1.0)
         client.heartbeat()
         rig.advance(0.6)

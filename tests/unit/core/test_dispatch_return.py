@@ -1,8 +1,13 @@
 """Requests that a worker gives back, as it has no place for them."""
 
+from collections import Counter
+from itertools import pairwise
+
 import pytest
 
-from braidmq.core.dispatch import KEPT_S, RETURNS_MAX
+from braidmq.core.cooling import COOL_S, COOL_S_MAX
+from braidmq.core.dispatch import KEPT_BYTES_MAX, KEPT_S, RETURNS_MAX
+from braidmq.settings import MIB
 from braidmq.wire.control import Services
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Reason, Withdrawal
 from rigs.broker_rig import FakeMember, Rig
@@ -147,15 +152,169 @@ def test_loss_of_the_worker_that_has_it_then_is_a_loss() -> None:
     assert client.answer() == (LOST, 0)
 
 
-@pytest.mark.parametrize("reason", [Reason.NO_WORKER, Reason.DRAINING, Reason.EXPIRED])
-def test_any_other_refusal_is_for_the_client(reason: Reason) -> None:
+REASONS = [*(set(Reason) - {Reason.BUSY}), 99]
+
+
+def serve(*workers: FakeMember, refusing: FakeMember, reason: int) -> Counter[bytes]:
+    """Let a worker refuse what it has, and the others reply; return how many requests each of them had."""
+    had: Counter[bytes] = Counter()
+    while found := [(worker, request) for worker in workers for request in worker.requests()]:
+        for worker, request in found:
+            had[worker.name] += 1
+            if worker is refusing:
+                worker.reject(request, reason)
+            else:
+                worker.reply(request)
+    return had
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_refusal_for_any_reason_is_mended_by_another_worker(reason: int) -> None:
     rig = Rig()
     client, one, two = rig.client(), rig.worker("one"), rig.worker("two")
+    client.request(payload=b"payload")
+    bad, first = held(one, two)
+    bad.reject(first, reason)
+    good, second = held(one, two)
+    assert good is not bad
+    assert (second.id, second.payload, second.flags) == (first.id, b"payload", 0)
+    good.reply(second)
+    assert client.answer() == (REPLY, 0)
+    assert rig.counters["returned"] == 1
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_refusal_of_the_only_worker_is_for_the_client(reason: int) -> None:
+    rig = Rig()
+    client, worker = rig.client(), rig.worker(credit=2)
+    rig.worker("idle", credit=0)
+    for _ in range(3):
+        client.request()
+        worker.reject(*worker.requests(), reason)
+        assert client.answer() == (REJECT, reason)
+
+
+def test_refused_request_waits_for_a_good_worker_that_is_busy() -> None:
+    rig = Rig()
+    client, good, bad = rig.client(), rig.full_worker("good"), rig.worker("bad")
     client.request()
-    worker, first = held(one, two)
-    worker.reject(first, reason)
-    assert client.answer() == (REJECT, reason)
+    bad.reject(*bad.requests(), Reason.DENIED)
+    assert client.exchanges() == []
+    good.ready()
+    assert len(good.requests()) == 1
+
+
+def test_refusal_of_a_worker_that_leaves_is_mended_by_another_one() -> None:
+    rig = Rig()
+    client, leaving = rig.client(), rig.worker("leaving")
+    client.request()
+    (request,) = leaving.requests()
+    leaving.goodbye()
+    other = rig.worker("other")
+    leaving.reject(request, Reason.DRAINING)
+    assert len(other.requests()) == 1
+    assert client.exchanges() == []
+
+
+def test_refusal_of_the_last_worker_when_it_leaves_is_for_the_client() -> None:
+    rig = Rig()
+    client, leaving = rig.client(), rig.worker("leaving")
+    client.request()
+    (request,) = leaving.requests()
+    leaving.goodbye()
+    leaving.reject(request, Reason.DRAINING)
+    assert client.answer() == (REJECT, Reason.DRAINING)
+
+
+@pytest.mark.parametrize("reason", [Reason.DENIED, Reason.BUSY])
+def test_worker_that_refuses_everything_gets_little(reason: Reason) -> None:
+    """Though it is idle always, and says that it has a place."""
+    rig = Rig()
+    client = rig.client()
+    bad, good = rig.worker("bad", credit=50), rig.worker("good", credit=50)
+    had: Counter[bytes] = Counter()
+    for _ in range(400):
+        client.request()
+        served = serve(good, bad, refusing=bad, reason=reason)
+        if served[b"bad"]:
+            bad.ready(credit=50)
+        had += served
+        rig.advance(0.01, heartbeats=True)
+    answers = client.exchanges()
+    assert Counter((each.command, each.code) for each in answers) == {(REPLY, 0): 400}
+    assert 1 <= had[b"bad"] <= 25
+
+
+def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time() -> None:
+    rig = Rig()
+    client, good, bad = rig.client(), rig.worker("good", credit=50), rig.worker("bad", credit=50)
+    refused_at: list[float] = []
+    while len(refused_at) < 12:
+        client.request()
+        if serve(good, bad, refusing=bad, reason=Reason.DENIED)[b"bad"]:
+            refused_at.append(rig.now)
+        rig.advance(0.02, heartbeats=True)
+    pauses = [after - before for before, after in pairwise(refused_at)]
+    assert pauses[0] <= COOL_S + 0.1
+    assert pauses == sorted(pauses)
+    assert COOL_S_MAX <= pauses[-1] <= COOL_S_MAX + 0.1
+
+
+def test_reply_ends_the_growth() -> None:
+    rig = Rig()
+    client, good, bad = rig.client(), rig.worker("good", credit=50), rig.worker("bad", credit=50)
+    slot = rig.core.sessions[bad.route].slots[b"echo"]
+    while slot.refusals < 4:
+        client.request()
+        serve(good, bad, refusing=bad, reason=Reason.DENIED)
+        rig.advance(0.1, heartbeats=True)
+    while slot.refusals:
+        client.request()
+        serve(good, bad, refusing=good, reason=Reason.BUSY)
+        good.ready(credit=50)
+        rig.advance(0.1, heartbeats=True)
+    assert not slot.cools
+
+
+def test_worker_is_back_at_once_when_it_is_the_only_one_that_is_left() -> None:
+    rig = Rig()
+    client, one, two = rig.client(), rig.worker("one", credit=5), rig.worker("two", credit=5)
+    client.request()
+    bad, request = held(one, two)
+    bad.reject(request, Reason.DENIED)
+    good, _ = held(one, two)
+    good.ready(credit=1)
+    waiting = client.request()
     assert one.requests() == two.requests() == []
+    good.goodbye()
+    (got,) = bad.requests()
+    assert got.id == waiting.id
+
+
+def test_worker_without_a_place_that_also_replies_is_not_punished() -> None:
+    rig = Rig()
+    client = rig.client()
+    workers = [rig.worker("one", credit=2), rig.worker("two", credit=2)]
+    for number in range(100):
+        client.request()
+        worker, request = held(*workers)
+        if number % 2:
+            worker.reject(request, Reason.BUSY)
+            worker.ready(credit=2)
+            worker, request = held(*workers)
+        worker.reply(request)
+        assert not any(slot.cools for slot in rig.core.dispatcher.services[b"echo"].slots.values())
+
+
+def test_what_is_kept_of_the_requests_of_one_key_is_bounded() -> None:
+    rig = Rig(payload_bytes_max=MIB)
+    client, other, worker = rig.client(), rig.client("other"), rig.worker(credit=1_000)
+    for _ in range(80):
+        client.request(payload=bytes(MIB))
+    assert rig.core.dispatcher._kept_bytes <= KEPT_BYTES_MAX / 2 + MIB
+    sent = other.request(payload=bytes(MIB))
+    (kept,) = [each for each in rig.core.sessions[worker.route].assigned.values() if each.id == sent.id]
+    assert kept.rest
 
 
 def test_flag_of_a_request_that_went_round_for_too_long_is_set() -> None:

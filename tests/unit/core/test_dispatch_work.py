@@ -1,9 +1,11 @@
 """Work goes to a worker by what it takes; what says nothing of that does not count."""
 
-from collections import Counter
+from collections import Counter, deque
+
+import pytest
 
 from braidmq.core.balancing import PROBE_EVERY
-from braidmq.wire.envelope import LOST, Field, Outcome, pack_field
+from braidmq.wire.envelope import LOST, REPLY, Envelope, Field, Outcome, pack_field
 from rigs.broker_rig import FakeMember, Rig
 
 
@@ -91,3 +93,41 @@ def test_last_results_of_a_worker_that_leaves_say_nothing_of_those_that_stay() -
     del times[fast]
     had = served(rig, client, times, 100)
     assert min(had["one"], had["two"]) >= 45, had
+
+
+def test_worker_that_was_asked_to_stop_has_not_failed() -> None:
+    rig = Rig()
+    client, workers = rig.client(), [rig.worker("one"), rig.worker("two")]
+    client.cancel(client.request())
+    ((worker, request),) = [(each, request) for each in workers for request in each.requests()]
+    worker.send_answer(LOST, request)
+    assert not rig.core.sessions[worker.route].slots[b"echo"].failing
+    client.request()
+    client.request()
+    for each in workers:
+        each.send_answer(LOST, *each.requests())
+    assert rig.core.sessions[worker.route].slots[b"echo"].failing
+
+
+@pytest.mark.parametrize("command", [REPLY, LOST])
+def test_worker_that_fails_at_once_gets_no_more_than_its_turn(command: int) -> None:
+    """The good ones have some requests each all the time; it has none."""
+    rig = Rig()
+    client = rig.client()
+    good, bad = [rig.worker(f"good{number}", credit=99) for number in range(3)], rig.worker("bad", credit=99)
+    had: Counter[bytes] = Counter()
+    held: deque[tuple[FakeMember, Envelope]] = deque()
+    for _ in range(200):
+        client.request(time_ms=60_000)
+        for worker in (*good, bad):
+            for request in worker.requests():
+                had[worker.name] += 1
+                if worker is bad:
+                    worker.send_answer(command, request, code=Outcome.ERROR)
+                else:
+                    held.append((worker, request))
+        while len(held) > 12:
+            worker, request = held.popleft()
+            worker.reply(request)
+        rig.advance(0.001)
+    assert had[b"bad"] <= 55

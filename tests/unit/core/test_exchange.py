@@ -13,6 +13,7 @@ def session(name: str = "w") -> Session:
 def slot(service: Service, worker: Session, credit: int = 1) -> Slot:
     made = worker.slots[service.name] = service.slots[worker] = Slot(service, worker)
     made.credit = credit
+    service.granting += credit > 0
     service.offer(made)
     return made
 

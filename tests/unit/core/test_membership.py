@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from braidmq.core.events import WARNING
-from braidmq.core.membership import INCARNATION_JUMP_MAX
+from braidmq.core.events import LINES_MAX, WARNING
+from braidmq.core.membership import CHANGES_MAX, FALSE_MAX, INCARNATION_JUMP_MAX
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
 from braidmq.wire.limits import BROKERS_MAX
@@ -247,7 +247,7 @@ class TestRefutation:
         assert five.news()["me"] == Rumor("me", 1, "alive", "", b"my certificate")
         assert five.core.probing.health == 1
         assert five.core.counters["refutations"] == 1
-        assert f"refuted that this broker is {state}, as c says" in five.events()
+        assert f"refuted that me is {state}, as c says" in five.events()
 
     def test_incarnation_goes_above_that_of_the_news(self, five: Solo) -> None:
         five.tell("b", "me", 41, "suspect")
@@ -677,3 +677,71 @@ class TestForget:
         assert not five.core.probing._attempts or all(
             each.target != "a" for each in five.core.probing._attempts.values()
         )
+
+
+class TestLiars:
+    """A registered broker that has turned bad: what it says costs this one a bounded number of lines and of steps."""
+
+    def flap(self, five: Solo, sender: str, name: str, count: int, start: int = 1) -> int:
+        """Let a broker say that another one is dead, and alive again, some times; return the next incarnation."""
+        for incarnation in range(start, start + count):
+            five.core.on_message(sender, Gossip([Rumor(name, incarnation, "dead")]), five.now)
+            five.core.on_message(sender, Gossip([Rumor(name, incarnation + 1, "alive")]), five.now)
+        five.core.validate_state()
+        return start + count
+
+    def test_who_changes_its_mind_too_often_is_not_heeded_about_that_broker_for_a_while(self, five: Solo) -> None:
+        before = five.core.version
+        incarnation = self.flap(five, "b", "a", 10_000)
+        assert five.core.version - before <= CHANGES_MAX
+        assert len(five.events()) <= 2 * LINES_MAX + 1
+        five.core.on_message("b", Gossip([Rumor("c", 0, "suspect")]), five.now)
+        assert five["c"].state == "suspect", "it is heeded about others"
+        five.core.on_message("d", Gossip([Rumor("a", incarnation, "suspect")]), five.now)
+        assert five["a"].state == "suspect", "and others are heeded about this one"
+
+    def test_it_is_heeded_again_in_the_next_period(self, five: Solo) -> None:
+        incarnation = self.flap(five, "b", "a", 10_000)
+        five.core._period_ends_at = five.now
+        five.core.on_timer(five.now)
+        five.tell("b", "a", incarnation, "leaving")
+        assert five["a"].state == "leaving"
+
+    def test_what_this_broker_sees_for_itself_counts_all_the_same(self, five: Solo) -> None:
+        self.flap(five, "b", "a", 10_000)
+        five.core._suspect(five["a"], five["a"].incarnation, "me", five.now)
+        assert five["a"].state == "suspect"
+
+    def test_who_accuses_this_broker_without_end_does_not_drive_its_incarnation_up_without_end(
+        self, five: Solo
+    ) -> None:
+        for incarnation in range(10_000):
+            five.core.on_message("b", Gossip([Rumor("me", incarnation, "dead")]), five.now)
+        assert five.core.counters["refutations"] == CHANGES_MAX
+        assert five.core.incarnation <= CHANGES_MAX
+        assert len(five.events()) <= LINES_MAX + 1
+        five.core.on_message("c", Gossip([Rumor("me", five.core.incarnation, "suspect")]), five.now)
+        assert five.core.counters["refutations"] == CHANGES_MAX + 1
+
+    def test_a_line_in_a_period_says_how_much_was_left_out(self, five: Solo) -> None:
+        self.flap(five, "b", "a", 10_000)
+        five.events()
+        five.core._events.on_timer(five.now + 60.0)
+        assert any("more lines like this of a: a is dead" in text for text in five.events())
+
+    def test_false_certificates_cost_a_bounded_number_of_checks_of_each_sender(self, solo: Callable[..., Solo]) -> None:
+        me = solo("a", "b")
+        checked: list[str] = []
+        admit = me.admit
+        me.admit = lambda name, certificate, now: checked.append(name) or admit(name, certificate, now)  # type: ignore[method-assign, func-returns-value]
+        me.hear("a", Sync([Rumor(f"x{number}", 0, "alive", "", b"forged") for number in range(10_000)]))
+        assert len(checked) == FALSE_MAX
+        assert me.core.counters["unknown"] == 10_000
+        me.tell("a", "y", 0, "alive", certificate=b"valid for y")
+        assert "y" not in me.core.members
+        me.tell("b", "y", 0, "alive", certificate=b"valid for y")
+        assert "y" in me.core.members
+        me.core._period_ends_at = me.now
+        me.core.on_timer(me.now)
+        me.tell("a", "z", 0, "alive", certificate=b"valid for z")
+        assert "z" in me.core.members

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Open, Resolve
-from braidmq.core.peering import PeeringCore
+from braidmq.core.peering import ABOUT_ROWS_MAX, PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.control import (
@@ -485,6 +485,28 @@ class TestAbout:
         assert peering.core.offered() == {b"echo"}
         assert peering.core.abouts.keys() == {"b3"}
         assert peering.log() == ["b2 speaks for b3: refused; a broker describes itself only"]
+
+    def test_services_are_found_by_name_as_they_come_and_go(self) -> None:
+        peering = Peering("b2", "b3")
+        peering.up("b2", "b3")
+        peering.send("b2", self.about(1, "echo", "sum"))
+        peering.send("b3", self.about(1, "echo", "echo", name="b3"))
+        assert sorted(peering.core.offers("echo")) == ["b2", "b3"]
+        peering.send("b2", self.about(2, "sum"))
+        assert peering.core.offers("echo") == ["b3"]
+        peering.send("b3", About("b3", 2, services=[ServiceAbout("echo", 0, 0)]))
+        assert peering.core.offers("echo") == []
+        peering.lose("b2")
+        assert peering.core.offers("sum") == []
+        assert peering.core.offered() == frozenset()
+
+    def test_more_services_than_a_broker_can_have_are_not_kept(self) -> None:
+        peering = Peering("b2")
+        peering.up("b2")
+        names = [f"s{number}" for number in range(ABOUT_ROWS_MAX + 10)]
+        peering.send("b2", self.about(1, *names))
+        assert len(peering.core.offered()) == ABOUT_ROWS_MAX
+        assert len(peering.core.abouts["b2"].services) == ABOUT_ROWS_MAX
 
     def test_version_grows_with_what_is_told_and_not_without(self) -> None:
         peering = Peering("b2")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from braidmq.simulation.checkers import CHECKERS, violations
+from braidmq.simulation.checkers import CHECKERS, fair_share, right_answer, violations
 from braidmq.simulation.record import (
     Call,
     End,
@@ -18,7 +18,7 @@ from braidmq.simulation.record import (
     Rights,
     Verdict,
 )
-from braidmq.wire.envelope import LOST, REPLY, REQUEST
+from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING
 
 
 def good() -> Record:
@@ -121,6 +121,47 @@ def failed_with_its_answer_ready(record: Record) -> None:
     end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 6.0)
 
 
+def besieged(record: Record) -> None:
+    """Somebody is hostile, and nothing else is wrong: of a hundred calls all but the last one end well, in 0.1 s."""
+    record.hostile, record.fair_until_s, record.errors_share = ("x",), 10.0, 0.05
+    record.calls = [
+        Call(str(n), "c1", 2.0, 7.0, 3, b"%d" % n, [(2.1, Reply(str(n), "w1", b"%d" % n, False, 0))])
+        for n in range(100)
+    ]
+    record.calls[-1].ends = [(7.0, Error("DeadlineExceeded", 3, maybe_executed=True))]
+
+
+def starved(record: Record) -> None:
+    """One in twenty calls may fail, and more do."""
+    besieged(record)
+    for call in record.calls[:6]:
+        call.ends = [(2.1, Error("Overloaded", 3, maybe_executed=False))]
+
+
+def slowed(record: Record) -> None:
+    besieged(record)
+    record.calls.pop()
+    for call in record.calls[:6]:
+        call.ends = [(2.0 + fair_share.SLOW_S + 0.1, *call.ends[0][1:])]
+
+
+def poisoned(record: Record) -> None:
+    """A broker lies, and what it has made up comes over an honest one."""
+    record.liars = ("b9",)
+    end(record, Reply("", "w1", b"1", True, 1, "b2"))
+
+
+def given(record: Record, answer: int) -> None:
+    """More calls fail than may, and a hostile worker had all those that fail: what it said to them."""
+    starved(record)
+    record.calls.pop()
+    record.passages = [
+        Passage(2.0, "b1", way, "x", command, call.id, tag=tag)
+        for tag, call in enumerate(record.calls[:6])
+        for way, command in (("out", REQUEST), ("in", answer))
+    ]
+
+
 def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
     record.calls[0].ends = [(when, outcome)]
 
@@ -178,6 +219,12 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a second run for one's own standstill": ("own stalls", run_again_for_its_own_stall),
     "a call that fails for one's own standstill": ("own stalls", failed_for_its_own_stall),
     "a peer given up for one's own standstill": ("own stalls", given_up_for_its_own_stall),
+    "a process with errors of its own": ("I8", lambda record: record.faults.update(b1=1)),
+    "calls that fail for an enemy's sake": ("fair share", starved),
+    "calls that are slow for an enemy's sake": ("fair share", slowed),
+    "calls that fail as a hostile worker refuses them": ("fair share", lambda record: given(record, REJECT)),
+    "a reply that a lying broker has spoilt for others": ("I2", poisoned),
+    "an id that was foreseen": ("foreseen", lambda record: record.foreseen.update({b"1": 0.9})),
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
@@ -272,3 +319,48 @@ def test_a_start_is_not_late_by_what_no_frame_of_its_sessions_could_tell() -> No
     assert CHECKERS["I5"](record) == []
     record.executions[1].unseen_s = 0.15
     assert len(CHECKERS["I5"](record)) == 1
+
+
+def test_few_calls_may_fail_while_somebody_is_hostile_and_more_before_that_is_known() -> None:
+    record = good()
+    besieged(record)
+    assert CHECKERS["fair share"](record) == []
+    starved(record)
+    record.fair_from_s = 2.5
+    assert CHECKERS["fair share"](record) == []
+
+
+@pytest.mark.parametrize("answer", [REPLY, LOST, WORKING])
+def test_a_hostile_worker_may_do_with_what_it_has_accepted_as_it_likes(answer: int) -> None:
+    record = good()
+    given(record, answer)
+    assert CHECKERS["fair share"](record) == []
+
+
+def test_a_refusal_that_a_hostile_worker_takes_back_is_one() -> None:
+    record = good()
+    given(record, REJECT)
+    record.passages += [Passage(2.1, each.broker, "in", "x", REPLY, each.id, tag=each.tag) for each in record.passages]
+    assert CHECKERS["fair share"](record)
+
+
+def test_what_a_lying_broker_makes_up_is_counted_and_does_not_fail() -> None:
+    record = good()
+    poisoned(record)
+    assert right_answer.forged(record) == []
+    record.liars = ("b2",)
+    assert CHECKERS["I2"](record) == []
+    assert right_answer.forged(record) == record.calls[:1]
+
+
+def test_who_is_slandered_by_a_lying_broker_may_be_taken_for_dead() -> None:
+    record = good()
+    record.outages.clear()
+    record.liars = ("b9",)
+    assert CHECKERS["false death"](record) == []
+
+
+def test_an_id_that_was_seen_is_not_foreseen() -> None:
+    record = good()
+    record.foreseen[b"1"] = 1.1
+    assert CHECKERS["foreseen"](record) == []

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from braidmq.simulation.faults import KINDS
-from braidmq.simulation.plan import SCENARIOS, plan_of
+from braidmq.simulation.plan import HOSTILE, SCENARIOS, plan_of
 
 SEEDS = 2_000
 
@@ -31,6 +31,35 @@ def test_only_swarm_and_its_own_scenario_have_an_intruder():
     assert shares.pop("intruder") == 1.0
     assert 0.1 < shares.pop("swarm") < 0.5
     assert set(shares.values()) == {0.0}
+
+
+def test_a_hostile_member_is_in_its_own_scenarios_and_besides_some_intruders():
+    for scenario in SCENARIOS:
+        plans = [plan_of(seed, scenario) for seed in range(200)]
+        drawn = [plan.hostile for plan in plans]
+        if scenario in HOSTILE:
+            assert set(drawn) == {HOSTILE[scenario]}
+        elif scenario in ("swarm", "intruder"):
+            assert set(drawn) == {"", "client", "worker", "broker"}
+            assert all(plan.intruder for plan in plans if plan.hostile)
+            assert 0.1 < sum(map(bool, drawn)) / sum(plan.intruder for plan in plans) < 0.4
+        else:
+            assert set(drawn) == {""}
+
+
+@pytest.mark.parametrize("scenario", HOSTILE)
+def test_who_is_besieged_has_all_that_it_needs(scenario):
+    for seed in range(100):
+        plan = plan_of(seed, scenario)
+        assert plan.besieged
+        assert plan.kinds == ()
+        assert not plan.intruder
+        assert len(plan.brokers) + (plan.hostile == "broker") == 3, "the honest ones are more than the others"
+        for service in plan.services:
+            assert sum(service in serves for serves in plan.nodes.values()) >= 2
+        places = sum(sum(serves.values()) for serves in plan.nodes.values())
+        assert plan.calls / plan.safety_s * max(plan.work.durations_s) < places / 2
+        assert set(plan.late) < set(plan.nodes)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -89,4 +118,5 @@ def test_a_plan_says_in_one_line_what_it_is():
     assert line.startswith("{} brokers, {} nodes, {} services, {} calls in ".format(*counts))
     assert line.endswith(f" s; faults: {', '.join(plan.kinds) or 'none'}")
     assert str(plan_of(1, "calm")).endswith("; faults: none")
-    assert str(plan_of(1, "intruder")).endswith("; an intruder")
+    assert str(replace(plan_of(1, "intruder"), hostile="")).endswith("; an intruder")
+    assert str(plan_of(1, "hostile-worker")).endswith("; faults: none; a hostile worker")

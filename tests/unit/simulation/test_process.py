@@ -217,3 +217,33 @@ def test_an_outage_lasts_until_somebody_ends_it(world, process):
     outage = process.hamper("pause")
     assert world.record.outages == [outage]
     assert (outage.process, outage.kind, outage.start, outage.end) == ("p", "pause", 1.0, float("inf"))
+
+
+def test_a_turn_that_takes_its_time_puts_the_next_one_off(world, process):
+    for delay_s in (0.0, 0.1, 0.2):
+        world.later(delay_s, process.wake)
+    process.due = lambda _now: process.spend(0.15) or float("inf")
+    world.run(10.0)
+    assert [at for at, _ in process.turns] == pytest.approx([0.0, 0.15, 0.3])
+
+
+def test_what_takes_its_time_adds_up(world, process):
+    process.spend(0.5)
+    process.spend(0.25)
+    process.wake()
+    world.run(10.0)
+    assert [at for at, _ in process.turns] == [0.75]
+
+
+def test_a_process_that_is_started_anew_has_nothing_to_do_yet(world, process):
+    process.spend(5.0)
+    process.kill()
+    process.start()
+    world.run(1.0)
+    assert [at for at, _ in process.turns] == [0.0]
+
+
+def test_a_core_that_holds_little_checks_itself_each_time_and_one_that_holds_much_now_and_then(process):
+    assert all(process.is_check_due(1, held) for held in range(15))
+    assert sum(process.is_check_due(1, 160) for _ in range(1_000)) == 10
+    assert process.is_check_due(100, 160)

@@ -77,3 +77,31 @@ def test_broker_whose_lookup_failed_by_an_error_is_looked_up_again(dns):
     dns.answers = {"tcp://a:1": ("tcp://1.1.1.1:1",)}
     dns.begin("b1", "tcp://a:1")
     assert dns.next() == [("b1", ["tcp://1.1.1.1:1"])]
+
+
+def test_a_dns_server_that_answers_anew_each_time_cannot_flood_the_log(dns, caplog):
+    for number in range(100):
+        dns.answers = {"tcp://a:1": ResolveError(f"a has no address: {number}")}
+        dns.begin("b1", "tcp://a:1")
+        dns.next()
+    assert [record.getMessage() for record in caplog.records] == ["b1: a has no address: 0"]
+
+
+def test_what_goes_on_is_told_when_the_time_has_come(dns, caplog, monkeypatch):
+    now = [1_000.0]
+    monkeypatch.setattr(lookups, "monotonic", lambda: now[0])
+    for text in ("one", "two", "two"):
+        dns.answers = {"tcp://a:1": ResolveError(text)}
+        dns.begin("b1", "tcp://a:1")
+        dns.next()
+        now[0] += lookups.TELL_S / 2
+    assert [record.getMessage() for record in caplog.records] == ["b1: one", "b1: two"]
+
+
+def test_a_lookup_that_fails_by_a_bug_is_told_with_its_traceback(dns, caplog):
+    dns.answers = {"tcp://a:1": RuntimeError("a bug\n")}
+    dns.begin("b1", "tcp://a:1")
+    assert dns.next() == [("b1", [])]
+    (record,) = caplog.records
+    assert record.getMessage() == "b1: looking up tcp://a:1 failed with RuntimeError('a bug\\n')"
+    assert record.exc_info

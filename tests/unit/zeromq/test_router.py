@@ -6,8 +6,9 @@ import pytest
 import zmq
 
 from braidmq.settings import KIB, Settings
-from braidmq.zeromq.router import Router
+from braidmq.zeromq.router import SKIPPED_PER_TURN, Router
 from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.unread import COUNTED, FRAME_BYTES, LOOK_S, received
 from braidmq.zeromq.zap import ZapHandler
 
 MESSAGE = b"m" * 60 * KIB
@@ -29,13 +30,13 @@ def rig():
     router = Router(context, Settings(outbox_bytes_max=1024 * KIB), secret)
     endpoint = router.bind("tcp://127.0.0.1:*")
 
-    def connect():
+    def connect(keys=None):
         peer = context.socket(zmq.DEALER)
         peers.append(peer)
         peer.setsockopt(zmq.LINGER, 0)
         peer.setsockopt(zmq.RCVHWM, 1)
         peer.setsockopt(zmq.RCVBUF, 4 * KIB)
-        peer.curve_publickey, peer.curve_secretkey = zmq.curve_keypair()
+        peer.curve_publickey, peer.curve_secretkey = keys or zmq.curve_keypair()
         peer.curve_serverkey = public
         peer.connect(endpoint)
         peer.send(b"hello")
@@ -76,6 +77,105 @@ def test_a_peer_that_never_reads_is_given_up_at_the_limit(rig):
     assert gone[0][0] == route
     assert gone[0][1], "what did not leave comes back"
     assert sum(map(len, gone[0][1])) <= 1024 * KIB + len(MESSAGE)
+
+
+def test_the_limit_is_one_for_all_connections_of_a_key(rig):
+    router, connect = rig
+    keys = zmq.curve_keypair()
+    routes = [connect(keys)[1] for _ in range(4)]
+    _other, other_route = connect()
+    sent, gone = dict.fromkeys(routes, 0), []
+    while not gone:
+        for route in routes:
+            if route not in dict(gone):
+                router.send({route: [MESSAGE]})
+                sent[route] += len(MESSAGE)
+                gone += router.take_gone()
+        assert sum(sent.values()) < 400 * 1024 * KIB, "nothing bounds what waits for it"
+    assert sum(router._held_bytes.values()) <= 1024 * KIB
+    router.send({other_route: [MESSAGE]})
+    assert router.take_gone() == []
+
+
+def test_a_message_of_many_frames_is_dropped_and_told_and_what_follows_is_read(rig):
+    router, connect = rig
+    peer, route = connect()
+    count = 2 * SKIPPED_PER_TURN + 7
+    peer.send_multipart([b""] * count)
+    peer.send(b"after")
+    seen = []
+
+    def received():
+        seen.extend(router.receive(monotonic(), thorough=True))
+        return seen
+
+    wait(received)
+    assert [(each[0], each[2]) for each in seen] == [(route, b"after")]
+    assert [each[::2] for each in router.take_breaches()] == [(route, "sent a message of several frames")]
+    assert router.take_breaches() == []
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what is unread")
+def test_a_flood_that_is_not_read_is_told_once(rig):
+    router, connect = rig
+    router._unread_bytes_max = 1024 * KIB
+    peer, route = connect()
+    _other, quiet = connect()
+    flood = [b"x" * KIB] * 4 * KIB
+    for frame in flood:
+        peer.send(frame)
+    fd = router._fd_of[route]
+    wait(lambda: received(fd) > len(flood) * KIB)
+    seen, now = [], monotonic()
+
+    def read():
+        nonlocal now
+        now += LOOK_S
+        found = router.receive(now, thorough=True)
+        seen.extend(found)
+        return len(seen) == len(flood)
+
+    wait(read)
+    assert quiet not in {each[0] for each in seen}
+    assert [each[::2] for each in router.take_breaches()] == [(route, "sends more than can be read")]
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what is unread")
+def test_what_is_read_as_it_comes_is_no_flood_however_much_it_is(rig):
+    router, connect = rig
+    router._unread_bytes_max = 64 * KIB
+    peer, route = connect()
+    for _ in range(20):
+        for _ in range(300):
+            peer.send(b"")
+        seen = []
+
+        def all_of_it(seen=seen):
+            seen.extend(router.receive(monotonic() + 1_000 * len(seen), thorough=True))
+            return len(seen) == 300
+
+        wait(all_of_it)
+    unread = received(router._fd_of[route]) - router._taken[route]
+    assert -20 * 300 * FRAME_BYTES < unread <= 0
+    assert router.take_breaches() == []
+
+
+def test_a_connection_that_is_cut_is_gone_whatever_its_peer_does(rig):
+    router, connect = rig
+    router.on_monitor(monotonic())
+    _peer, route = connect()
+    router.on_monitor(monotonic())
+    router.cut(route)
+    gone = []
+
+    def told():
+        router.on_monitor(monotonic())
+        router.on_timer(monotonic())
+        gone.extend(router.take_gone())
+        return gone
+
+    wait(told)
+    assert [each[0] for each in gone] == [route]
 
 
 def test_what_a_full_pipe_did_not_take_leaves_in_order_once_there_is_room(rig):

@@ -11,8 +11,10 @@ from braidmq.simulation.checkers import (
     deadlines_kept,
     duplicates_flagged,
     ends_once,
+    fair_share,
     flawless,
     given_up,
+    ids_unforeseen,
     losses_told,
     no_false_death,
     nothing_late,
@@ -51,6 +53,8 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "deadlines": deadlines_kept.check,
     "answers ready": answers_arrive.check,
     "own stalls": own_stalls.check,
+    "fair share": fair_share.check,
+    "foreseen": ids_unforeseen.check,
 }
 """All checkers, by the rule that their violations name."""
 

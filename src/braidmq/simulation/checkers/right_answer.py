@@ -1,20 +1,33 @@
 """I2: no reply reaches the wrong client or the wrong request, and none comes from a worker that never ran it."""
 
 from braidmq.simulation.checkers.violation import Violation
-from braidmq.simulation.record import Record, Reply
+from braidmq.simulation.record import Call, Record, Reply
 from braidmq.wire.envelope import REPLY, REQUEST
 
 
 def check(record: Record) -> list[Violation]:
-    """Return the replies that are somebody else's, at their caller and on their way."""
+    """Return the replies that are somebody else's, at their caller and on their way.
+
+    What came over a broker in an attacker's hands is not among them: nothing but a proof that travels from end to end
+    keeps that broker from making a reply up. But it must not spoil what comes over the others.
+    """
     return _at_callers(record) + _on_their_way(record)
+
+
+def forged(record: Record) -> list[Call]:
+    """Return the calls whose caller took a reply that a broker in an attacker's hands has made up."""
+    return [
+        call
+        for call in record.calls
+        if isinstance(call.outcome, Reply) and call.outcome.broker in record.liars and call.outcome.key != call.key
+    ]
 
 
 def _at_callers(record: Record) -> list[Violation]:
     found, executions = [], record.executions_by_key()
     for call in record.calls:
         for when, reply in call.ends:
-            if not isinstance(reply, Reply):
+            if not isinstance(reply, Reply) or reply.broker in record.liars:
                 continue
             if reply.key != call.key:
                 found.append(Violation("I2", f"{call.key} was answered with {reply.key or 'rubbish'}", when, call.id))

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from braidmq.printable import printable
+
 
 class Violation(msgspec.Struct, frozen=True):
     """Something that must not be.
@@ -19,4 +21,4 @@ class Violation(msgspec.Struct, frozen=True):
     id: bytes = b""
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.text}"
+        return printable(f"{self.rule}: {self.text}")

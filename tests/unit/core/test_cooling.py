@@ -1,0 +1,76 @@
+"""Workers that refuse, and get nothing for a while."""
+
+import pytest
+
+from braidmq.core.cooling import BUSY_FREE, COOL_S, COOL_S_MAX, Cooling
+from braidmq.core.exchange import Account, Service, Session, Slot
+from braidmq.members import Member, Role
+from braidmq.settings import Settings
+
+NOW = 1_000.0
+
+
+def service_of(*names: str) -> tuple[Service, list[Slot]]:
+    service, slots = Service(b"echo", Settings()), []
+    for name in names:
+        session = Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, NOW)
+        slot = session.slots[b"echo"] = service.slots[session] = Slot(service, session)
+        slot.credit = 1
+        service.granting += 1
+        slots.append(slot)
+    return service, slots
+
+
+def test_time_doubles_up_to_the_longest() -> None:
+    cooling = Cooling()
+    _, (bad, _) = service_of("bad", "good")
+    times = []
+    for _ in range(12):
+        assert cooling.refuse(bad, busy=False, now=NOW)
+        times.append(bad.cool_until - NOW)
+        assert cooling.take_due(bad.cool_until - 0.001) == []
+        assert cooling.take_due(bad.cool_until) == [bad]
+    assert times[:3] == pytest.approx([COOL_S, 2 * COOL_S, 4 * COOL_S])
+    assert times[-1] == COOL_S_MAX
+
+
+def test_burst_of_refusals_counts_as_one() -> None:
+    cooling = Cooling()
+    _, (bad, _) = service_of("bad", "good")
+    assert all(cooling.refuse(bad, busy=False, now=NOW) for _ in range(100))
+    assert bad.cool_until == NOW + COOL_S
+
+
+def test_last_one_is_never_out_of_the_choice() -> None:
+    cooling = Cooling()
+    service, slots = service_of("a", "b", "c")
+    assert [cooling.refuse(slot, busy=False, now=NOW) for slot in slots] == [True, True, False]
+    cooling.validate_state(set(service.cooling))
+    assert not slots[2].cools
+
+
+def test_want_of_a_place_counts_only_where_it_lasts() -> None:
+    cooling = Cooling()
+    _, (full, _) = service_of("full", "good")
+    assert [cooling.refuse(full, busy=True, now=NOW) for _ in range(BUSY_FREE + 1)] == [False] * BUSY_FREE + [True]
+    assert full.cool_until == NOW + COOL_S
+
+
+def test_worker_that_is_gone_or_grants_nothing_is_left_alone() -> None:
+    cooling = Cooling()
+    service, (gone, _, _) = service_of("gone", "b", "c")
+    gone.credit = 0
+    assert not cooling.refuse(gone, busy=False, now=NOW)
+    gone.credit = 1
+    del service.slots[gone.session]
+    assert not cooling.refuse(gone, busy=False, now=NOW)
+
+
+def test_end_is_the_end() -> None:
+    cooling = Cooling()
+    service, (bad, _) = service_of("bad", "good")
+    cooling.refuse(bad, busy=False, now=NOW)
+    cooling.end(bad)
+    cooling.end(bad)
+    assert not service.cooling
+    assert cooling.take_due(NOW + 100.0) == []
