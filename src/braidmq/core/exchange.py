@@ -41,8 +41,6 @@ class Account:
     """What one key holds at this broker, over all its connections.
 
     Attributes:
-        inlet: what has come from it.
-        offences: how many malformed messages it has sent, as of `offended_at`.
         callable: whether it may call services, as far as that was asked.
         in_flight: its unanswered requests.
         queued_bytes: of those that wait for a worker.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from braidmq.simulation.net import Net
 
 OWN: Final = "mine"
-"""A service that it provides itself, without credit."""
+"""A service that it provides itself, so that what it asks of it waits for as long as it likes."""
 
 HELD: Final = 60
 """Requests that it keeps unanswered over each of its connections to each broker."""
@@ -51,9 +51,9 @@ class HostileClient(HostileNode):
         )
 
     def greet(self, hand: Dealers, broker: str) -> None:
-        """Say what it says first: it has a service that accepts nothing."""
+        """Say what it says first: it has a service, and answers nothing."""
         self._held.pop((hand, broker), None)
-        hand.send(broker, [words.said(control.Ready(OWN, 0))])
+        hand.send(broker, [words.said(control.Ready(OWN, 1))])
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
         """Take in which of its requests have ended."""

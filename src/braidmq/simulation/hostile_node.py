@@ -53,10 +53,11 @@ class HostileNode(Process):
             )
             for number in range(connections)
         ]  # fmt: skip
+        self._tiny = self.rng.randrange(words.TINY_KINDS)
         self._habits: Sequence[Habit] = ()
 
     def __str__(self) -> str:
-        return f"{self.name}: {', '.join(each.__name__ for each in self._habits)}"
+        return f"{self.name}: {', '.join(each.__name__ for each in self._habits)} ({self._tiny})"
 
     def kill(self) -> None:
         """End at once."""
@@ -122,7 +123,7 @@ class HostileNode(Process):
 
     def babble(self, hand: Dealers, broker: str) -> None:
         """Send many messages in one frame."""
-        hand.send(broker, [words.tiny(self.rng, self.asking)])
+        hand.send(broker, [words.tiny(self._tiny, self.rng, self.asking)])
 
     def blurt(self, hand: Dealers, broker: str) -> None:
         """Send what is no message."""

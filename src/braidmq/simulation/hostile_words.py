@@ -18,8 +18,8 @@ DAY_MS: Final = 86_400_000
 TINY: Final = 900
 """Messages in a frame that is to be work: see what a message costs in plan.py."""
 
-NAMED_SHARE: Final = 0.2
-"""The share of these frames that hold requests for services that nobody has."""
+TINY_KINDS: Final = 5
+"""Kinds of such frames; each enemy has one of its own, as some of them get it barred."""
 
 ROWS: Final = 400
 """Rows in a message that is to be large."""
@@ -61,18 +61,12 @@ def garbage(rng: random.Random) -> bytes:
     )
 
 
-def tiny(rng: random.Random, call: "Asking") -> bytes:
-    """Return a frame of many messages of one kind that say nothing, or are refused."""
-    if rng.random() < NAMED_SHARE:
+def tiny(kind: int, rng: random.Random, call: "Asking") -> bytes:
+    """Return a frame of many messages of one of TINY_KINDS kinds, which say nothing, or are refused."""
+    if kind == TINY_KINDS - 1:
         return bundle(call.request(f"no/{rng.randrange(1_000_000)}") for _ in range(TINY // 3))
-    return TINY * rng.choice(
-        (
-            said(control.Heartbeat()),
-            said(control.Goodbye("noted")),
-            said(control.Ready("denied", 1)),
-            said(gossip.Seek("denied")),
-        )
-    )
+    messages = (control.Heartbeat(), control.Goodbye("noted"), control.Ready("denied", 1), gossip.Seek("denied"))
+    return TINY * said(messages[kind])
 
 
 class Asking:

@@ -64,17 +64,12 @@ class HostileWorker(HostileNode):
         return f"{super().__str__()}; {self.manner} {self._code}"
 
     def habits(self) -> Sequence[Habit]:
-        """Return all that it may do besides."""
-        return (
-            self.idle,
-            self.babble,
-            self.blurt,
-            self.reconnect,
-            self.churn,
-            self.forge,
-            self.mutter,
-            self.withdraw,
-        )
+        """Return all that it may do besides.
+
+        What it refuses must not wait behind a flood of its own: then it would be silent, which is another manner.
+        """
+        floods = () if self.manner.startswith("refuse") else (self.babble,)
+        return (*floods, self.idle, self.blurt, self.reconnect, self.churn, self.forge, self.mutter, self.withdraw)
 
     def greet(self, hand: Dealers, broker: str) -> None:
         """Offer everything, with all the credit that there is."""

@@ -274,7 +274,7 @@ class Net:
         return 1.0 + self.world.chance(f"rate of {name}").uniform(-1.0, 1.0) * self.plan.clock_drift
 
     def _is_whole_broker(self, broker: BrokerProcess) -> bool:
-        if not broker.is_at_work:
+        if not broker.is_at_work or broker.core.behind:
             return False
         members = broker.core.peering.membership.members
         buried = members.get(self.buried or "")

@@ -194,7 +194,7 @@ class Record(msgspec.Struct):
         fair_from_s: from when on honest calls must end well although somebody is hostile; what began before may not.
         fair_until_s: until when that is asked; 0 where something else may keep calls from ending well.
         errors_share: how many of them may fail all the same.
-        foreseen: ids under which somebody hostile made up requests without having seen them, and when first.
+        foreseen: ids under which somebody hostile has made up requests, with the time of the first.
         faults: how often each process had to contain an error of its own while it took something in.
         leftovers: at the end: what a process still held after everything had ended.
     """

@@ -18,7 +18,7 @@ from braidmq.simulation.record import (
     Rights,
     Verdict,
 )
-from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING
+from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING, Reason
 
 
 def good() -> Record:
@@ -145,6 +145,12 @@ def slowed(record: Record) -> None:
         call.ends = [(2.0 + fair_share.SLOW_S + 0.1, *call.ends[0][1:])]
 
 
+def crowded_out(record: Record) -> None:
+    besieged(record)
+    busy = Passage(2.0, "b1", "out", "c1", REJECT, b"1", "b1", code=int(Reason.BUSY))
+    record.passages = [Passage(2.0, "b1", "in", "c1", REQUEST, b"1")] * 30 + [busy] * 2
+
+
 def poisoned(record: Record) -> None:
     """A broker lies, and what it has made up comes over an honest one."""
     record.liars = ("b9",)
@@ -222,6 +228,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "a process with errors of its own": ("I8", lambda record: record.faults.update(b1=1)),
     "calls that fail for an enemy's sake": ("fair share", starved),
     "calls that are slow for an enemy's sake": ("fair share", slowed),
+    "requests for which there is no room for an enemy's sake": ("fair share", crowded_out),
     "calls that fail as a hostile worker refuses them": ("fair share", lambda record: given(record, REJECT)),
     "a reply that a lying broker has spoilt for others": ("I2", poisoned),
     "an id that was foreseen": ("foreseen", lambda record: record.foreseen.update({b"1": 0.9})),
@@ -364,3 +371,15 @@ def test_an_id_that_was_seen_is_not_foreseen() -> None:
     record = good()
     record.foreseen[b"1"] = 1.1
     assert CHECKERS["foreseen"](record) == []
+
+
+def test_a_worker_and_what_somebody_hostile_asks_for_may_be_refused_as_busy() -> None:
+    record = good()
+    crowded_out(record)
+    for each in record.passages:
+        each.sender, each.peer = ("w1", each.peer) if each.command == REJECT else (each.sender, each.peer)
+    assert CHECKERS["fair share"](record) == []
+    crowded_out(record)
+    for each in record.passages:
+        each.peer = "x"
+    assert CHECKERS["fair share"](record) == []

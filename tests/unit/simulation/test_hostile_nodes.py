@@ -105,8 +105,10 @@ def test_what_is_parked_waits_in_a_service_of_its_own():
     net, enemy, _ = net_with("client")
     enemy.park(enemy._hands[0], "b0")
     net.world.run(net.world.now + 0.1)
-    service = net.brokers["b0"].core.dispatcher.services[OWN.encode()]
-    assert service.slots
+    for _ in range(3):
+        enemy.park(enemy._hands[0], "b0")
+    net.world.run(net.world.now + 3.0)
+    assert net.brokers["b0"].core.dispatcher.services[OWN.encode()].queued
 
 
 @pytest.mark.parametrize("habit", [each for each in habits_of("worker") if each not in ("reconnect", "idle")])
@@ -172,8 +174,8 @@ def test_garbage_has_many_forms_and_none_is_a_message_that_does_anything():
 def test_a_frame_of_tiny_messages_is_one_that_brokers_read():
     world = World(1)
     asking = words.Asking("x", world.chance("x"), lambda: 0.0)
-    for _ in range(50):
-        frame = words.tiny(world.chance("y"), asking)
+    for kind in range(words.TINY_KINDS):
+        frame = words.tiny(kind, world.chance("y"), asking)
         messages, intact = split(frame)
         assert intact
         assert len(messages) >= words.TINY // 3

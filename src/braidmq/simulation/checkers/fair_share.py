@@ -5,13 +5,16 @@ from typing import Final
 from braidmq.simulation.checkers.answered_once import FINAL
 from braidmq.simulation.checkers.violation import Violation
 from braidmq.simulation.record import Call, Record, Reply
-from braidmq.wire.envelope import REJECT, REQUEST
+from braidmq.wire.envelope import REJECT, REQUEST, Reason
 
 SLOW_S: Final = 1.6
 """What a call takes at most, but for some: to find out that nobody works at it, and to be done elsewhere."""
 
 SLOW_SHARE: Final = 0.05
 """The share of calls that may take longer: some find out whether an enemy is one still."""
+
+CROWDED_SHARE: Final = 0.05
+"""The share of requests for which a broker may have no room: a burst of honest ones may be too much, now and then."""
 
 FEW: Final = 1
 """How many calls may fail or be slow whatever their share is: one of so many may always be the one that is unlucky."""
@@ -29,11 +32,27 @@ def check(record: Record) -> list[Violation]:
     ]
     failed = [call for call in judged if not isinstance(call.outcome, Reply)]
     slow = [call for call in judged if call not in failed and call.ends[0][0] - call.started > SLOW_S]
-    return [
-        Violation("fair share", f"{len(found)} of {len(judged)} calls {what}: {_told(found[0])}", found[0].started)
-        for what, found, share in (("failed", failed, record.errors_share), ("were slow", slow, SLOW_SHARE))
-        if len(found) > max(FEW, share * len(judged))
+    found = [
+        Violation("fair share", f"{len(some)} of {len(judged)} calls {what}: {_told(some[0])}", some[0].started)
+        for what, some, share in (("failed", failed, record.errors_share), ("were slow", slow, SLOW_SHARE))
+        if len(some) > max(FEW, share * len(judged))
     ]
+    return found + _crowded_out(record)
+
+
+def _crowded_out(record: Record) -> list[Violation]:
+    """Return that brokers had no room for what honest clients asked of them."""
+    asked, refused = 0, 0
+    for each in record.passages:
+        if each.peer in record.hostile or not record.fair_from_s <= each.at <= record.fair_until_s:
+            continue
+        if each.way == "in" and each.command == REQUEST:
+            asked += 1
+        elif each.way == "out" and (each.command, each.code, each.sender) == (REJECT, Reason.BUSY, each.broker):
+            refused += 1
+    if refused <= max(FEW, CROWDED_SHARE * asked):
+        return []
+    return [Violation("fair share", f"brokers had no room for {refused} of {asked} requests of others")]
 
 
 def _taken(record: Record) -> set[bytes]:
