@@ -63,7 +63,7 @@ def test_each_habit_of_a_client_reaches_the_brokers(habit):
 
 
 def test_who_is_cut_off_is_soon_back():
-    _, enemy, _ = net_with("client")
+    net, enemy, _ = net_with("client")
     for connection in list(net.network.connections):
         if connection.dealers.process is enemy:
             net.network.reset(connection)
@@ -80,7 +80,7 @@ def test_who_reconnects_has_a_new_session():
 
 
 def test_who_does_not_listen_lets_everything_lie():
-    _, enemy, _ = net_with("client")
+    net, enemy, _ = net_with("client")
     hand = enemy._hands[0]
     enemy.ignore(hand, "b0")
     net.world.run(net.world.now + 2.0)
@@ -102,7 +102,7 @@ def test_a_crowd_stays_as_large_as_it_was():
 
 
 def test_what_is_parked_waits_in_a_service_of_its_own():
-    _, enemy, _ = net_with("client")
+    net, enemy, _ = net_with("client")
     enemy.park(enemy._hands[0], "b0")
     net.world.run(net.world.now + 0.1)
     service = net.brokers["b0"].core.dispatcher.services[OWN.encode()]
