@@ -26,7 +26,6 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     LOST,
-    PREFIX_BYTES,
     REJECT,
     REPLY,
     UINT32,
@@ -41,6 +40,7 @@ from braidmq.wire.envelope import (
     decode,
     pack,
     pack_field,
+    payload_bytes_of,
     readdressed,
 )
 
@@ -296,7 +296,7 @@ class WorkerCore:
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.arrivals[0]
-            if len(reply) - PREFIX_BYTES > first.link.payload_bytes_max:
+            if payload_bytes_of(reply) > first.link.payload_bytes_max:
                 self._answer(LOST, 0, job.request.id, first, now)
             elif first.open:
                 self._links.send(first.link, reply)
@@ -561,7 +561,7 @@ class WorkerCore:
 
     def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
         """Answer another copy of a request."""
-        if len(reply) - PREFIX_BYTES > arrival.link.payload_bytes_max:
+        if payload_bytes_of(reply) > arrival.link.payload_bytes_max:
             self._answer(LOST, 0, decode(reply).id, arrival, now)
         elif arrival.open:
             sent_ms, count = int(now * 1000) & UINT32, arrival.retry_count

@@ -268,6 +268,11 @@ def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> 
     return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
 
 
+def payload_bytes_of(message: bytes) -> int:
+    """Return the size of the payload of a well-formed exchange message."""
+    return len(message) - PREFIX_BYTES - message[36] - message[37] - message[38] - int.from_bytes(message[40:42])
+
+
 def decode(message: bytes) -> Envelope:
     """Return the exchange message in `message`.
 

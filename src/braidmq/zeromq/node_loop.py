@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from braidmq import __version__
 from braidmq.clock import monotonic
 from braidmq.core.ids import SECRET_BYTES
+from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
@@ -465,10 +466,14 @@ class NodeLoop:
             self.schedule()
 
     def _drain_frames(self, dealer: Dealer) -> None:
-        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry."""
+        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry.
+
+        And not as many bytes as would be taken for a flood.
+        """
         now = self.clock()
-        frames = 0
-        while frames < FRAMES_MAX and dealer.has_more():
+        frames = size = 0
+        while frames < FRAMES_MAX and size < WAITING_BYTES_MAX // 2 and dealer.has_more():
             for frame in dealer.receive():
                 frames += 1
+                size += len(frame)
                 self.core.on_frame(dealer.name, frame, now)

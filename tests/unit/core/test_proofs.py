@@ -325,6 +325,26 @@ class TestJobs:
         assert field_of(asked.extension, Field.PROOF)
         assert unasked.extension == b""
 
+    def test_request_without_the_wish_for_a_proof_is_another_one(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 4}, keyring=keyring_of(NODE, NODES))
+        call = call_of()
+        rig["a"].ask(1, payload=call.payload)
+        rig["a"].ask(1, payload=call.payload, extension=call.extension)
+        for job in list(rig.jobs):
+            rig.finish(job, b"pong")
+        unasked, asked = rig["a"].take(REPLY)
+        assert unasked.extension == b""
+        assert field_of(asked.extension, Field.PROOF)
+
+    def test_proof_counts_for_no_payload(self, make: Any) -> None:
+        settings = Settings(payload_bytes_max=1024)
+        rig = make("a", serves={"echo": 4}, settings=settings, keyring=keyring_of(NODE, NODES))
+        call = call_of()
+        rig["a"].ask(1, payload=call.payload, extension=call.extension)
+        rig.finish(rig.jobs[0], bytes(1024))
+        rig["a"].ask(1, payload=call.payload, extension=call.extension, retry_count=1)
+        assert [len(reply.payload) for reply in rig["a"].take(REPLY)] == [1024, 1024]
+
     def test_reply_that_is_remembered_keeps_its_proof(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4}, keyring=keyring_of(NODE, NODES))
         call = call_of()
