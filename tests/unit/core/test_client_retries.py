@@ -107,7 +107,7 @@ class TestRejected:
             (Reason.NO_WORKER, NoWorker),
             (Reason.BUSY, Overloaded),
             (Reason.DRAINING, Overloaded),
-            (Reason.EXPIRED, DeadlineExceeded),
+            (Reason.EXPIRED, AttemptsExhausted),
             (99, AttemptsExhausted),
         ],
     )
@@ -120,6 +120,17 @@ class TestRejected:
             broker, request = rig.attempt()
             broker.reject(request, reason)
         error_of(rig, id_, kind, attempts=2, maybe_executed=False)
+
+    def test_expired_is_believed_when_it_is_time_only(self, make: Any) -> None:
+        rig = make("a")
+        early = rig.call(attempts=1, timeout_s=2.0)
+        rig["a"].reject(rig["a"].request(), Reason.EXPIRED)
+        assert "no reason" in str(error_of(rig, early, AttemptsExhausted, attempts=1, maybe_executed=False))
+        late = rig.call(attempts=1, timeout_s=0.5)
+        request = rig["a"].request()
+        rig.advance(0.48)
+        rig["a"].reject(request, Reason.EXPIRED)
+        error_of(rig, late, DeadlineExceeded, attempts=1, maybe_executed=False)
 
     @pytest.mark.parametrize(
         ("reason", "kind", "what"),
