@@ -17,7 +17,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises docs format clean
+.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises attack docs format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -61,6 +61,9 @@ faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="
 
 promises: $(STAMP) ## what is promised, tried on real processes; about an hour. PROMISES="--runs 1 second-run-kill-broker" for less
 	$(BIN)/python -m faults.promises $(PROMISES)
+
+attack: $(STAMP) ## attacks on real processes beside an honest load, and the report; an hour and a half. ATTACK="--quick paths-busy" for less
+	$(BIN)/python -m attacks $(ATTACK)
 
 docs: .venv/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict

@@ -61,6 +61,8 @@ class Child:
         talks: bool = False,
     ) -> None:
         self.ordered = False
+        self._reads = threading.Event()
+        self._reads.set()
         self._process = subprocess.Popen(
             [str(each) for each in command],
             stdin=PIPE if talks else DEVNULL,
@@ -69,6 +71,7 @@ class Child:
             cwd=cwd,
             env=environment(**env or {}),
             text=True,
+            errors="replace",
         )
         self._lines: list[str] = []
         self._heard: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -127,6 +130,14 @@ class Child:
         except queue.Empty:
             raise AssertionError(f"it said nothing for {timeout:g} s; its log:\n{self.log}") from None
 
+    def stop_reading(self) -> None:
+        """Read no more of its stderr, which then fills up, until `read_on`."""
+        self._reads.clear()
+
+    def read_on(self) -> None:
+        """Read its stderr again."""
+        self._reads.set()
+
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
         self.ordered = self.ordered or number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -147,6 +158,7 @@ class Child:
     def close(self) -> None:
         """End it, whatever it does, and release what it held."""
         self.ordered = True
+        self.read_on()
         self._process.kill()
         self._process.send_signal(signal.SIGCONT)
         self.wait()
@@ -163,6 +175,7 @@ class Child:
             self._news.notify_all()
 
     def _on_log(self, line: str) -> None:
+        self._reads.wait()
         with self._news:
             self._lines.append(line)
             self._news.notify_all()

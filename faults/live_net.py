@@ -5,7 +5,7 @@ service can be called (`wait_for_workers`). Add the members before the brokers s
 ones only once a second. `close` ends every process by its pid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,6 +98,20 @@ class LiveNet:
             return all({n: s for n, s in view.items() if s != "dead"} == dict.fromkeys(names, state) for view in views)
 
         wait_until(agreed, f"{', '.join(names)} agree that they are the net, all {state}", timeout)
+
+    def sound(self, brokers: Collection[str], members: int, workers: int) -> bool:
+        """Whether these brokers see all of them alive, so many members but the observer, and so many workers.
+
+        The workers are those of the one service that there is.
+        """
+        reports = self.reports()
+        return reports.keys() >= set(brokers) and all(
+            sum(node.state == "open" and node.name != "observer" for node in reports[name].nodes) >= members
+            and {row.name for row in reports[name].brokers if row.state == "alive"} == set(brokers)
+            and all(row.link in ("", "up") for row in reports[name].brokers if row.name in brokers)
+            and [each.workers for each in reports[name].services] == [workers]
+            for name in brokers
+        )
 
     def service(self, broker: str, name: str) -> ServiceStatus:
         """Return what a broker tells of a service; zeros, if it does not know it."""

@@ -50,13 +50,14 @@ class Shape:
     crowd_processes: int = 4
 
 
-class Loaded(ABC):
-    """Use it as a context manager; leaving it ends every process by its pid.
+class Driven:
+    """The processes of a net, and clients that are told when to call. A context manager: it ends each by its pid.
 
     Attributes:
         shape: see Shape.
         brokers: the names of the brokers, or of the servers of a rival.
         workers: the names of the workers.
+        clients: the names of the clients.
         children: the processes by name.
         outages: what was wrong with whom, and when.
         directory: where it all lies.
@@ -79,7 +80,6 @@ class Loaded(ABC):
         self.journal.mkdir()
         self._reader = Reader(self.journal)
         self._lives: dict[str, int] = {}
-        self._broker_turns, self._worker_turns = cycle(self.brokers), cycle(self.workers)
         self._started: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -89,34 +89,6 @@ class Loaded(ABC):
         for child in self._started:
             with suppress(ProcessLookupError):
                 child.close()
-
-    @abstractmethod
-    def start(self) -> None:
-        """Start everything, and wait until it is ready."""
-
-    @abstractmethod
-    def kill(self, name: str) -> float:
-        """End a process with SIGKILL; return when."""
-
-    @abstractmethod
-    def start_broker(self, name: str, *, wait: bool = True) -> None:
-        """Start a broker that is down; wait until it listens."""
-
-    @abstractmethod
-    def wait_until_sound(self) -> None:
-        """Wait until everybody is connected to everybody that it needs."""
-
-    @abstractmethod
-    def judge(self, record: Record) -> list[str]:
-        """Return what must not be in a record, a line each."""
-
-    def next_broker(self) -> str:
-        """Return the broker whose turn it is."""
-        return next(self._broker_turns)
-
-    def next_worker(self) -> str:
-        """Return the worker whose turn it is."""
-        return next(self._worker_turns)
 
     def launch(self, name: str, command: Iterable[object], **options: Any) -> Child:
         """Start a process that stays."""
@@ -133,18 +105,6 @@ class Loaded(ABC):
     def life(self, name: str) -> int:
         """Return the number of the process that was started last for a member."""
         return self._lives[name]
-
-    def hurt(self, name: str, kind: str) -> float:
-        """Note that something is wrong with a process from now on; return now."""
-        now = monotonic()
-        self.outages.append(Outage(name, kind, now))
-        return now
-
-    def heal(self, name: str) -> None:
-        """Note that nothing is wrong with a process any more."""
-        for outage in self.outages:
-            if outage.process == name and outage.end == float("inf"):
-                outage.end = monotonic()
 
     # -- load
 
@@ -198,3 +158,51 @@ class Loaded(ABC):
         for child in self._client_processes:
             child.tell(line)
         return [msgspec.json.decode(child.hear(60.0), type=clients.Answer) for child in self._client_processes]
+
+
+class Loaded(Driven, ABC):
+    """A net, or a rival of it, to which faults happen under load."""
+
+    def __init__(self, directory: Path, shape: Shape, env: Mapping[str, str]) -> None:
+        super().__init__(directory, shape, env)
+        self._broker_turns, self._worker_turns = cycle(self.brokers), cycle(self.workers)
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start everything, and wait until it is ready."""
+
+    @abstractmethod
+    def kill(self, name: str) -> float:
+        """End a process with SIGKILL; return when."""
+
+    @abstractmethod
+    def start_broker(self, name: str, *, wait: bool = True) -> None:
+        """Start a broker that is down; wait until it listens."""
+
+    @abstractmethod
+    def wait_until_sound(self) -> None:
+        """Wait until everybody is connected to everybody that it needs."""
+
+    @abstractmethod
+    def judge(self, record: Record) -> list[str]:
+        """Return what must not be in a record, a line each."""
+
+    def next_broker(self) -> str:
+        """Return the broker whose turn it is."""
+        return next(self._broker_turns)
+
+    def next_worker(self) -> str:
+        """Return the worker whose turn it is."""
+        return next(self._worker_turns)
+
+    def hurt(self, name: str, kind: str) -> float:
+        """Note that something is wrong with a process from now on; return now."""
+        now = monotonic()
+        self.outages.append(Outage(name, kind, now))
+        return now
+
+    def heal(self, name: str) -> None:
+        """Note that nothing is wrong with a process any more."""
+        for outage in self.outages:
+            if outage.process == name and outage.end == float("inf"):
+                outage.end = monotonic()

@@ -130,18 +130,9 @@ class FaultNet(Loaded):
     def wait_until_sound(self) -> None:
         """Wait until the brokers agree, every worker is ready at each, and every client is connected to each."""
         members = self.shape.workers + self.shape.clients
-
-        def sound() -> bool:
-            reports = self.live.reports()
-            return len(reports) == len(self.brokers) and all(
-                sum(node.state == "open" and node.name != "observer" for node in report.nodes) >= members
-                and {row.name for row in report.brokers if row.state == "alive"} == set(self.brokers)
-                and all(row.link in ("", "up") for row in report.brokers)
-                and [each.workers for each in report.services] == [self.shape.workers]
-                for report in reports.values()
-            )
-
-        wait_until(sound, "the net is sound", SOUND_S_MAX, 0.1)
+        wait_until(
+            lambda: self.live.sound(self.brokers, members, self.shape.workers), "the net is sound", SOUND_S_MAX, 0.1
+        )
 
     def views(self) -> dict[tuple[str, str], str]:
         """Return in which state each broker lists each other one."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
-import msgspec
+from faults import stored
 
 Verdict = Literal["met", "missed", "failed", "skipped", "pending"]
 
@@ -71,13 +71,7 @@ class Row:
 
 def read(directory: Path) -> list[Row]:
     """Return the rows of an earlier report; none, if there is no report."""
-    path = directory / f"{NAME}.json"
-    if not path.exists():
-        return []
-    rows = msgspec.json.decode(path.read_bytes())["rows"]
-    for row in rows:
-        row["figures"] = {name: float("inf") if value is None else value for name, value in row["figures"].items()}
-    return msgspec.convert(rows, list[Row])
+    return stored.read(directory / f"{NAME}.json", Row)
 
 
 def write(directory: Path, rows: Iterable[Row], order: Sequence[str]) -> None:
@@ -86,10 +80,7 @@ def write(directory: Path, rows: Iterable[Row], order: Sequence[str]) -> None:
     kept = sorted(
         (row for row in known.values() if row.name in order), key=lambda row: (order.index(row.name), row.system)
     )
-    plain = [{**msgspec.to_builtins(row), "figures": _finite(row.figures)} for row in kept]
-    text = msgspec.json.format(msgspec.json.encode({"rows": plain}), indent=1)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{NAME}.json").write_bytes(text + b"\n")
+    stored.write(directory / f"{NAME}.json", kept)
     (directory / f"{NAME}.md").write_text(markdown(kept))
 
 
@@ -198,8 +189,3 @@ def _details(row: Row) -> list[str]:
         lines += [f"- {name.replace('_', ' ')}: {value:.4g}" for name, value in others.items()]
     shortened = ", shortened" if row.quick else ""
     return [*lines, f"- {row.date}, version {row.version}, {row.machine}{shortened}", ""]
-
-
-def _finite(figures: dict[str, float]) -> dict[str, Any]:
-    """JSON has no infinity: what never came is null there."""
-    return {name: None if value == float("inf") else round(value, 4) for name, value in figures.items()}

@@ -158,7 +158,9 @@ def test_of_what_a_test_net_waits_for(net):
 
 
 @pytest.mark.parametrize("value", ["5", True, None, [5], float("nan"), b"5"])
-@pytest.mark.parametrize("field", ["timeout_s", "attempts", "in_flight_max", "balance", "wait_for_worker"])
+@pytest.mark.parametrize(
+    "field", ["timeout_s", "attempts", "in_flight_max", "balance", "wait_for_worker", "authenticate_replies"]
+)
 def test_of_settings(field, value):
     with pytest.raises(ConfigError, match=field):
         Settings(**{field: value})

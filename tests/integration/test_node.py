@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from async_tests import until
+from async_tests import until, wait_until
 from braidmq import (
     AccessDenied,
     ConfigError,
@@ -202,6 +202,33 @@ async def test_a_burst_as_large_as_a_client_may_have_under_way_keeps_its_connect
         assert net.counters["sessions"] == sessions
     assert all(reply.payload == payload for reply in replies)
     assert not any(reply.possible_duplicate or reply.retry_count for reply in replies)
+
+
+async def test_what_has_come_while_the_event_loop_stood_still_is_no_flood():
+    calls, payload = 300, bytes(64 * KIB)
+    settings = Settings.test(
+        in_flight_max=2 * calls, exchange_timeout_s=10.0, timeout_s=30.0, suspect_after_s=20.0, dead_after_s=30.0
+    )
+    async with TestNet(brokers=1, settings=settings) as net:
+        worker, client = net.blocking_node("worker"), net.node("client")
+        gate = threading.Event()
+
+        async def open_gate(request):
+            await until(gate.is_set, timeout=30.0)
+            return payload
+
+        worker.service("s", concurrency=calls)(open_gate)
+        await asyncio.to_thread(worker.start)
+        await client.start()
+        await net.served("s")
+        await client.settled()
+        sessions = net.counters["sessions"]
+        waiting = [asyncio.ensure_future(client.request("s", wait=True)) for _ in range(calls)]
+        await until(lambda: net.counters["requests"] == calls)
+        gate.set()
+        wait_until(lambda: net.counters["replies"] == calls)
+        assert all(reply.payload == payload for reply in await asyncio.gather(*waiting))
+        assert net.counters["sessions"] == sessions
 
 
 async def test_a_brokers_smaller_payload_limit_holds():

@@ -14,6 +14,7 @@ from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
 from braidmq.core.node import NodeCore
+from braidmq.core.proofs import Keyring
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import Member, Role
 from braidmq.messages import Reply
@@ -307,12 +308,15 @@ class NodeRig:
         provides: Iterable[str] = ("echo",),
         connect: bool = True,
         calls: tuple[str, ...] = ("*",),
+        keyring: Keyring | None = None,
     ) -> None:
         member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
         self.settings = settings or Settings()
         rng, secret = random.Random(seed), random.Random(~seed).randbytes(SECRET_BYTES)
-        self.core = NodeCore(member, self.settings, rng, verify, secret=secret, software="rig", now=self.now)
+        self.core = NodeCore(
+            member, self.settings, rng, verify, secret=secret, software="rig", now=self.now, keyring=keyring
+        )
         self.client = self.core.client
         self.worker = self.core.worker
         self.results: dict[bytes, Reply | BraidError] = {}

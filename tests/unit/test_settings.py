@@ -26,7 +26,7 @@ def each_knob() -> Any:
 class TestBounds:
     def test_every_number_has_bounds_around_its_default(self) -> None:
         choices = {knob.name for knob in dataclasses.fields(Settings)} - {knob.name for knob in KNOBS}
-        assert choices == {"balance", "wait_for_worker"}
+        assert choices == {"authenticate_replies", "balance", "wait_for_worker"}
         for knob in KNOBS:
             assert knob.metadata["low"] <= knob.default <= knob.metadata["high"]
 

@@ -11,6 +11,7 @@ from braidmq.core import arguments, endings
 from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
+from braidmq.core.events import WARNING
 from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
@@ -18,6 +19,7 @@ from braidmq.core.passage import PAUSE_S
 from braidmq.core.path_choice import PathChoice
 from braidmq.core.path_health import MUTE_S
 from braidmq.core.places import Places
+from braidmq.core.proofs import Checker
 from braidmq.core.retry import Reroutes, RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.core.worker_wait import WorkerWait
@@ -33,7 +35,6 @@ from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import (
-    LOST,
     REJECT,
     REPLY,
     REQUEST,
@@ -83,7 +84,15 @@ class Reach(Protocol):
 
 
 class ClientCore:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        late: answers that nobody waited for.
+        unproven: replies that were refused, as their workers had not proved them.
+
+    Args:
+        checker: checks the proofs of replies; None if it asks for none.
+    """
 
     def __init__(
         self,
@@ -95,6 +104,7 @@ class ClientCore:
         member: Member,
         secret: bytes,
         now: float,
+        checker: Checker | None = None,
     ) -> None:
         self._settings = settings
         self._own_name = member.name
@@ -120,6 +130,9 @@ class ClientCore:
         self._timers: Timers[Call] = Timers()
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self.late = 0
+        self.unproven = 0
+        self._checker = checker
+        self._accused: set[str] = set()
         self._exchange_s = settings.exchange_timeout_s
 
     def __len__(self) -> int:
@@ -196,6 +209,8 @@ class ClientCore:
         broker = None if via is None else arguments.via_of(via)
         waits = None if wait is None else arguments.wait_of(wait)
         extension = b"" if headers is None else arguments.headers_of(headers)
+        if self._checker is not None:
+            extension += self._checker.field
         if not isinstance(service, str):
             raise ConfigError(f"service must be the name of a service, not {service!r}")
         name = self._names.get(service)
@@ -269,7 +284,7 @@ class ClientCore:
             return
         if current:
             self._passage.on_word(link, len(call.payload), call.sent_at)
-        if answer.command == REPLY:
+        if answer.command == REPLY and (self._checker is None or self._is_proved(call, link, answer, now)):
             self._on_reply(call, link, answer, current, now)
             return
         if answer.command == WORKING:
@@ -283,7 +298,7 @@ class ClientCore:
                 self._listen_or_fail(call, now)
         elif answer.command == REJECT:
             self._on_rejected(call, answer, now)
-        elif answer.command == LOST:
+        else:  # LOST, or a REPLY that does not count
             if self._choice.has_another(call):
                 self._health.on_lost(link, now)
             self._attempts.on_loss(call, answer.time_ms / 1000.0, now)
@@ -300,6 +315,8 @@ class ClientCore:
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Take in that a link changed."""
+        if change is Change.GONE:
+            self._accused.discard(link.name)
         if change is Change.DOWN:
             self._passage.on_end(link)
             self.on_unsent(link, link.unsent)
@@ -361,6 +378,9 @@ class ClientCore:
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
         self._wait.validate_state()
         self._choice.validate_state()
+        if self._checker is not None:
+            self._checker.validate_state()
+        assert self._accused <= self._links.links.keys()
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
         self._timers.validate_state({call: call.timer for call in calls.values()})
@@ -425,6 +445,21 @@ class ClientCore:
             return
         self._fail(call, endings.handler_failed(failure, sender), now)
 
+    def _is_proved(self, call: Call, link: Link, answer: Envelope, now: float) -> bool:
+        """Whether a reply is its worker's; if not, the attempt is lost, and its path is worth less."""
+        assert self._checker is not None
+        flaw = self._checker.flaw_of(call, answer)
+        if not flaw:
+            return True
+        self.unproven += 1
+        link.ewma.observe(self._exchange_s, now)
+        if link.name not in self._accused:
+            self._accused.add(link.name)
+            worker, service = answer.sender.decode("ascii", "replace"), call.service.decode()
+            form = "{} brings a reply of '{}' to {} that is refused: {}; more of them are only counted"
+            self._links.events.add(WARNING, form, link.name, worker, service, flaw)
+        return False
+
     def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
         """The attempt was certainly not run: no flag."""
         path = call.path
@@ -458,8 +493,10 @@ class ClientCore:
 
     def _judge(self, call: Call, path: Link, reason: int, now: float) -> None:
         """Let a refusal count against its path, if it is one that another path might not have made."""
-        if reason == Reason.NO_WORKER and call.service not in path.services:
-            return  # it had said so before
+        if path.state is not LinkState.UP:
+            return  # it has said that it drains
+        if reason == Reason.NO_WORKER and not self._health.contradicts(path, call.service, now):
+            return
         if reason == Reason.EXPIRED and call.deadline - now <= EARLY_S:
             return
         if self._choice.has_another(call):

@@ -36,20 +36,24 @@ class Keys:
 
     def key_of(self, request: Envelope) -> Key:
         """Return the key of a request. Copies of it have the same: what further attempts add to it does not count."""
-        service, headers = request.service, b""
+        service, headers, proof = request.service, b"", b""
         if request.extension:
-            headers = _headers(request.extension)
-        sizes = (len(service) << 16 | len(headers)).to_bytes(4)  # what is one part's cannot be taken for another's
-        asked = hash(b"".join((self._salt, sizes, service, headers, request.payload)))
+            headers, proof = _asked_for(request.extension)
+        # What is one part's cannot be taken for another's.
+        sizes = (len(service) << 32 | len(headers) << 16 | len(proof)).to_bytes(6)
+        asked = hash(b"".join((self._salt, sizes, service, headers, proof, request.payload)))
         return request.sender + request.id + (asked & _UINT64).to_bytes(8)
 
 
-def _headers(extension: bytes) -> bytes:
-    """Return what the caller has put into an extension block; a malformed block counts as a whole."""
+def _asked_for(extension: bytes) -> tuple[bytes, bytes]:
+    """Return what the caller has put into an extension block: its headers, and the key for which it wants a proof.
+
+    A malformed block counts as a whole.
+    """
     try:
-        return field_of(extension, Field.HEADERS) or b""
+        return field_of(extension, Field.HEADERS) or b"", field_of(extension, Field.PROOF) or b""
     except ProtocolError:
-        return extension
+        return extension, b""
 
 
 class ReplyCache:

@@ -590,6 +590,8 @@ class Dispatcher:
                     self._events.add(WARNING, form, session.member.name, ready.service)
                 return
             self._catalogue.withdraw(session, name)
+            if not ready.credit:
+                return
         if not self._grant(session, name, ready.credit, now):
             self.counters["postponed"] += 1
             if not session.warned:
@@ -611,7 +613,7 @@ class Dispatcher:
         others = account.granted - slot.credit + account.assigned - slot.outstanding
         credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
         self.announce = self.announce or bool(slot.credit) != bool(credit)
-        service.granting += bool(credit) - bool(slot.credit)
+        service.granting += int(credit > 0) - int(slot.credit > 0)
         account.granted += credit - slot.credit
         slot.credit = credit
         slot.full = False

@@ -41,10 +41,12 @@ class Health:
         probes_left: calls that it has to answer before it takes its part again; 0 if it does.
         probing: the call by which that is found out.
         full_since: since when it takes its part.
+        vacant: the list of services that the broker has contradicted by a refusal, and `vacant_at` when first.
     """
 
     __slots__ = (
         "answered", "bad", "closed_until", "full_since", "good", "level", "probes_left", "probing", "replied_at",
+        "vacant", "vacant_at",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -57,6 +59,8 @@ class Health:
         self.probes_left = 0
         self.probing: Any = None
         self.full_since = now
+        self.vacant: frozenset[bytes] | None = None
+        self.vacant_at = now
 
     @property
     def probation(self) -> bool:

@@ -16,8 +16,10 @@ from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
+from braidmq.core.proofs import Checker, Keyring, Prover
 from braidmq.core.selection import Selection
 from braidmq.core.worker import WorkerCore
+from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -56,6 +58,12 @@ class NodeCore:
         worker: runs requests.
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
+
+    Args:
+        keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
+
+    Raises:
+        ConfigError: proofs are asked for, and there is no keyring.
     """
 
     def __init__(
@@ -68,13 +76,21 @@ class NodeCore:
         secret: bytes,
         software: str,
         now: float,
+        keyring: Keyring | None = None,
     ) -> None:
         name = member.name
+        checks = settings.authenticate_replies == "always"
+        if checks and keyring is None:
+            raise ConfigError("authenticate_replies='always' needs the keys of the node")
+        checker = Checker(keyring, name) if checks and keyring is not None else None
+        prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
-        self.client = ClientCore(settings, rng, self.links, self.selection, member=member, secret=secret, now=now)
-        self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance)
+        self.client = ClientCore(
+            settings, rng, self.links, self.selection, member=member, secret=secret, now=now, checker=checker
+        )
+        self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance, prover=prover)
         self.reports: dict[str, control.Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()

@@ -57,8 +57,14 @@ MUTE_S: Final = 0.5
 MUTE_FACTOR: Final = 8.0
 """Nor are those that are younger than so many times what others take for their service."""
 
+MUTE_FACTOR_MIN: Final = 3.0
+"""The same for a call that has spent half of its time: there must be enough left for another path."""
+
 MUTE_CALLS: Final = 3
 """Calls that must be overdue; one may be a slow handler."""
+
+VACANT_S: Final = 0.5
+"""For how long a broker may list a service without a worker: its lists come a moment later than its refusals."""
 
 LOOKED_AT_MAX: Final = 64
 """Calls of one path that are looked at in one review."""
@@ -98,6 +104,16 @@ class PathHealth:
     def on_refused(self, link: Link, now: float) -> None:
         """Take in that a path has refused a call that another one could have had."""
         self._on_bad(link, "refuses what others take", now, taken_counts=True)
+
+    def contradicts(self, link: Link, service: bytes, now: float) -> bool:
+        """Whether a broker that says that a service has no worker goes on to list it all the same."""
+        health = link.health
+        if service not in link.services:
+            return False
+        if health.vacant is not link.services:
+            health.vacant = link.services
+            health.vacant_at = now
+        return now - health.vacant_at >= VACANT_S
 
     def on_lost(self, link: Link, now: float) -> None:
         """Take in that a path has lost a call that another one could have had."""
@@ -139,7 +155,10 @@ class PathHealth:
             health = link.health
             if halves:
                 health.halve(now, RELAXED_S)
-            overdue = self._overdue(link, now) if link.calls else []
+            overdue: list[Call] = []
+            if link.calls:
+                self._note_wait(link, now)
+                overdue = self._overdue(link, now)
             link.price = health.price
             if overdue:
                 link.price *= 1.0 + (now - overdue[0].sent_at) / MUTE_S
@@ -214,6 +233,16 @@ class PathHealth:
     def _look(self) -> None:
         self.alert = any(link.health.probation for link in self._links.links.values())
 
+    def _note_wait(self, link: Link, now: float) -> None:
+        """Let the age of the oldest call count as latency, if no reply has come since it was sent.
+
+        Without that a path would be the cheaper the longer nothing is heard.
+        """
+        oldest: Call = next(iter(link.calls))
+        waits_s = now - oldest.sent_at
+        if oldest.sent_at > link.health.replied_at and waits_s > link.ewma.estimate(now):
+            link.ewma.observe(waits_s, now)
+
     def _overdue(self, link: Link, now: float) -> list[Call]:
         """Return the calls that others would have answered, of a path that says that they run or wait, oldest first.
 
@@ -237,5 +266,6 @@ class PathHealth:
             if other is not link:
                 answer = other.health.answered.get(call.service)
                 if answer is not None and answer.sent_at > call.sent_at:
-                    return bool(now - call.sent_at >= MUTE_FACTOR * answer.took_s)
+                    hurried_s = max(MUTE_FACTOR_MIN * answer.took_s, (call.deadline - call.sent_at) / 2.0)
+                    return now - call.sent_at >= min(MUTE_FACTOR * answer.took_s, hurried_s)
         return False

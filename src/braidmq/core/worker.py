@@ -18,6 +18,7 @@ from braidmq.core.ids import SECRET_BYTES, derived
 from braidmq.core.job import Arrival, Grant, Job, Offered
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
+from braidmq.core.proofs import Prover
 from braidmq.core.timers import Timers
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
@@ -25,7 +26,6 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     LOST,
-    PREFIX_BYTES,
     REJECT,
     REPLY,
     UINT32,
@@ -40,6 +40,7 @@ from braidmq.wire.envelope import (
     decode,
     pack,
     pack_field,
+    payload_bytes_of,
     readdressed,
 )
 
@@ -89,9 +90,19 @@ class WorkerCore:
     Args:
         secret: random bytes that nobody else knows.
         instance: tells this process from others with the same key.
+        prover: proves its replies to callers that ask for it.
     """
 
-    def __init__(self, settings: Settings, links: Links, now: float, *, secret: bytes, instance: bytes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        links: Links,
+        now: float,
+        *,
+        secret: bytes,
+        instance: bytes,
+        prover: Prover | None = None,
+    ) -> None:
         self.draining = False
         self.executed = 0
         self.duplicates = 0
@@ -106,6 +117,7 @@ class WorkerCore:
         self._starts: list[Job] = []
         self._cancels: list[Job] = []
         self._instance = pack_field(Field.INSTANCE, instance)
+        self._prover = prover
         self._review_at = now + REVIEW_S
 
     def __len__(self) -> int:
@@ -284,7 +296,7 @@ class WorkerCore:
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.arrivals[0]
-            if len(reply) - PREFIX_BYTES > first.link.payload_bytes_max:
+            if payload_bytes_of(reply) > first.link.payload_bytes_max:
                 self._answer(LOST, 0, job.request.id, first, now)
             elif first.open:
                 self._links.send(first.link, reply)
@@ -335,6 +347,8 @@ class WorkerCore:
         """Assert what must hold between two inputs. For tests and the simulator."""
         links = self._links.links
         self._cache.validate_state()
+        if self._prover is not None:
+            self._prover.validate_state()
         self._timers.validate_state({job: job.timer for job in self._jobs.values()})
         assert set(self._starts) <= set(self._jobs.values())
         assert not self._strays.keys() & self._jobs.keys()
@@ -537,13 +551,17 @@ class WorkerCore:
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32
+        extension = b""
+        if request.extension and self._prover is not None:
+            extension = self._prover.prove(request, code, payload)
         return pack(
-            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code, payload=payload
-        )
+            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code,
+            extension=extension, payload=payload,
+        )  # fmt: skip
 
     def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
         """Answer another copy of a request."""
-        if len(reply) - PREFIX_BYTES > arrival.link.payload_bytes_max:
+        if payload_bytes_of(reply) > arrival.link.payload_bytes_max:
             self._answer(LOST, 0, decode(reply).id, arrival, now)
         elif arrival.open:
             sent_ms, count = int(now * 1000) & UINT32, arrival.retry_count

@@ -16,7 +16,7 @@ from braidmq.simulation import record
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.payload import answer_to, key_of, key_of_answer, payload_of
 from braidmq.simulation.process import Process
-from braidmq.simulation.registry import address_of, principal_of, verify
+from braidmq.simulation.registry import address_of, keyring_of, principal_of, verify
 from braidmq.simulation.sizes import sizes_of_node
 from braidmq.wire.envelope import Flag
 
@@ -156,9 +156,11 @@ class NodeProcess(Process):
         self._tasks = {}
         self._callers = {}
         member = net.registry.member(principal_of(self.name)) or Member(self.name, Role.NODE, calls=("*",))
-        secret = self._rng.randbytes(SECRET_BYTES)
-        settings = net.plan.settings
-        self.core = NodeCore(member, settings, self._rng, verify, secret=secret, software="simulation", now=now)
+        settings, secret = net.plan.settings, self._rng.randbytes(SECRET_BYTES)
+        keyring = keyring_of(self.name, net.plan.nodes)
+        self.core = NodeCore(
+            member, settings, self._rng, verify, secret=secret, software="simulation", now=now, keyring=keyring
+        )
         for service, concurrency in self.serves.items():
             self.core.worker.offer(service, concurrency)
         for broker in net.first_brokers(self.name):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
 from braidmq.core.link import BrokerAddress
+from braidmq.core.proofs import Certified, Keyring
 from braidmq.errors import ProtocolError
-from braidmq.members import Member
+from braidmq.members import Member, Role
 
 
 def principal_of(name: str) -> str:
@@ -22,6 +26,23 @@ def verify(certificate: bytes) -> BrokerAddress:
     if not certificate.isalnum():
         raise ProtocolError("the authority of this net has not signed it")
     return address_of(certificate.decode())
+
+
+def keyring_of(name: str, nodes: Mapping[str, Iterable[str]]) -> Keyring:
+    """Return what a node proves and checks replies with; `nodes` says what each of them may serve."""
+    own = address_of(name).key
+
+    def agree(key: bytes) -> bytes:
+        return sha256(b"".join(sorted((own, key)))).digest()
+
+    def verify_node(certificate: bytes) -> Certified:
+        known = nodes.get(certificate.decode("ascii", "replace"))
+        if known is None:
+            raise ProtocolError("the authority of this net has not signed it")
+        found = certificate.decode()
+        return Certified(Member(found, Role.NODE, serves=tuple(known)), 1, (address_of(found).key,))
+
+    return Keyring(name.encode(), own, agree, verify_node)
 
 
 class Registry:

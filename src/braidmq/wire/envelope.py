@@ -147,6 +147,8 @@ class Field(IntEnum):
     """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
     AVOID = 3
     """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
+    PROOF = 4
+    """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
 
 
 INSTANCE_BYTES: Final = 8
@@ -264,6 +266,11 @@ def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> 
     fields = list(PREFIX.unpack_from(message))
     fields[4:6], fields[7] = (retry_count, sent_ms), tag
     return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
+
+
+def payload_bytes_of(message: bytes) -> int:
+    """Return the size of the payload of a well-formed exchange message."""
+    return len(message) - PREFIX_BYTES - message[36] - message[37] - message[38] - int.from_bytes(message[40:42])
 
 
 def decode(message: bytes) -> Envelope:

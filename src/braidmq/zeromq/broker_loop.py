@@ -191,8 +191,8 @@ class BrokerLoop:
             ready.discard(self._router_fd)
             for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
-            for route, principal in self._router.take_breaches():
-                self._core.on_breach(route, principal, "sent a message of several frames", now)
+            for route, principal, what in self._router.take_breaches():
+                self._core.on_breach(route, principal, what, now)
         if ready:
             self._serve_others(ready, now)
         self._send(now)  # before the rest of the turn: whoever waits for it goes on meanwhile
@@ -233,9 +233,9 @@ class BrokerLoop:
 
     def _look_after(self, dealer: Dealer, now: float) -> None:
         """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
-        if dealer.overflown:
+        if dealer.overflown or dealer.flooded:
             self._close_dealer(dealer.name)
-            self._peering.on_failed(dealer.name, Failure.TOO_SLOW, now)
+            self._peering.on_failed(dealer.name, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW, now)
             return
         if dealer.blocked:
             self._blocked[dealer.name] = dealer

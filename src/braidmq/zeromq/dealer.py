@@ -15,6 +15,7 @@ from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.port_guard import guard_port
 from braidmq.zeromq.room import NoRoom, room
 from braidmq.zeromq.sockets import CONNECTION_DESCRIPTORS, connect, new_dealer, readable, sending
+from braidmq.zeromq.unread import FRAME_BYTES, UNREAD_BYTES_MAX, received
 
 FRAMES_PER_TURN: Final = 64
 """Frames read from one connection before others, timers and the callers of what has come have their turn."""
@@ -81,6 +82,9 @@ class Identity(Protocol):
 class Dealer:
     """One attempt at a connection, from its first packet to its end; never used again afterwards.
 
+    Attributes:
+        flooded: whether the broker sends more than can be read, so that the connection must be given up.
+
     Raises:
         ConnectError: this process has no descriptors for it, or libzmq cannot use the address.
     """
@@ -108,6 +112,9 @@ class Dealer:
         self._crowded = False
         self._backlog = Backlog()
         self._backlog_bytes_max = settings.outbox_bytes_max
+        self._taken = 0
+        self._unread_bytes_max = settings.in_flight_bytes_max + UNREAD_BYTES_MAX
+        self.flooded = False
         self._guard = guard_port(target.endpoint)
         try:
             connect(self.socket, target.endpoint)
@@ -148,12 +155,17 @@ class Dealer:
                 frame = socket.recv(_NOBLOCK)
                 frames.append(frame)
                 size += len(frame)
-                if not self._crowded or size > BYTES_PER_TURN or len(frames) == FRAMES_PER_TURN:
+                if not self._crowded:
+                    break
+                if size > BYTES_PER_TURN or len(frames) == FRAMES_PER_TURN:
+                    unread = received(self._descriptor) - self._taken - size - len(frames) * FRAME_BYTES
+                    self.flooded = unread > self._unread_bytes_max
                     break
                 if not readable(socket):
                     break
         except zmq.Again:
             pass  # the descriptor tells of other things as well
+        self._taken += size + len(frames) * FRAME_BYTES
         return frames
 
     def send(self, messages: list[bytes]) -> None:

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from braidmq import __version__
 from braidmq.clock import monotonic
 from braidmq.core.ids import SECRET_BYTES
+from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.job import Job
 from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
@@ -29,7 +30,7 @@ from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX
-from braidmq.zeromq.trusted import address_of, verifier
+from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
@@ -111,6 +112,7 @@ class NodeLoop:
             secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
+            keyring=keyring_of(identity),
         )
 
     @property
@@ -338,8 +340,8 @@ class NodeLoop:
         """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
         if self._dealers.get(dealer.name) is not dealer:
             return
-        if dealer.overflown:
-            self._fail(dealer, Failure.TOO_SLOW)
+        if dealer.overflown or dealer.flooded:
+            self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer, context=self._home)
         elif dealer.blocked:
@@ -464,10 +466,14 @@ class NodeLoop:
             self.schedule()
 
     def _drain_frames(self, dealer: Dealer) -> None:
-        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry."""
+        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry.
+
+        And not as many bytes as would be taken for a flood.
+        """
         now = self.clock()
-        frames = 0
-        while frames < FRAMES_MAX and dealer.has_more():
+        frames = size = 0
+        while frames < FRAMES_MAX and size < WAITING_BYTES_MAX // 2 and dealer.has_more():
             for frame in dealer.receive():
                 frames += 1
+                size += len(frame)
                 self.core.on_frame(dealer.name, frame, now)

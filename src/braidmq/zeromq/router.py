@@ -13,6 +13,7 @@ from braidmq.wire.envelope import UINT32
 from braidmq.zeromq.doorstep import Doorstep
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_router, readable, sending
+from braidmq.zeromq.unread import FRAME_BYTES, LOOK_S, UNREAD_BYTES_MAX, received
 
 FRAMES_PER_TURN: Final = 256
 """Frames read before what they caused is sent."""
@@ -69,7 +70,10 @@ class Router:
         self._doubts: dict[bytes, tuple[float, int]] = {}
         self._key_of: dict[bytes, str] = {}
         self._held_bytes: dict[str, int] = {}
-        self._breaches: list[tuple[bytes, str]] = []
+        self._breaches: list[tuple[bytes, str, str]] = []
+        self._taken: dict[bytes, int] = {}
+        self._unread_bytes_max = settings.in_flight_bytes_max + UNREAD_BYTES_MAX
+        self._looked_at = 0.0
         self._skipping = False
 
     def bind(self, endpoint: str) -> str:
@@ -113,19 +117,25 @@ class Router:
                 principal = str(head.get("User-Id"))
                 if route not in self._fd_of:
                     self._meet(route, principal, int(head.get("__fd")), now)
+                self._taken[route] += len(frame) + FRAME_BYTES
                 if body.more:
-                    self._breaches.append((route, principal))
+                    self._breaches.append((route, principal, "sent a message of several frames"))
                     if not self._skip():
                         return found
                 else:
                     found.append((route, principal, frame))
-                if not thorough or size > BYTES_PER_TURN or count == FRAMES_PER_TURN or not readable(self.socket):
+                if not thorough or not readable(self.socket):
+                    return found
+                if size > BYTES_PER_TURN or count == FRAMES_PER_TURN:
+                    if now - self._looked_at >= LOOK_S:
+                        self._looked_at = now
+                        self._look_for_floods(found)
                     return found
         except zmq.Again:
             return found  # the descriptor tells of other things as well
 
-    def take_breaches(self) -> list[tuple[bytes, str]]:
-        """Return who has sent a message of several frames: the route, and the principal of its key."""
+    def take_breaches(self) -> list[tuple[bytes, str, str]]:
+        """Return who does what no member may: the route, the principal of its key, and what it is."""
         breaches, self._breaches = self._breaches, []
         return breaches
 
@@ -224,6 +234,18 @@ class Router:
                 return
             sent += count
 
+    def _look_for_floods(self, found: list[tuple[bytes, str, bytes]]) -> None:
+        """Look how much is unread of the keys that something was just read of: of who floods there is always more."""
+        unread: dict[str, int] = {}
+        for route, principal in {(route, principal) for route, principal, _ in found}:
+            fd = self._fd_of[route]
+            if self._route_at.get(fd) == route:
+                came = received(fd)
+                unread[principal] = unread.get(principal, 0) + max(0, came - self._taken[route])
+                if unread[principal] > self._unread_bytes_max:
+                    self._taken[route] = came  # it is told once
+                    self._breaches.append((route, principal, "sends more than can be read"))
+
     def _hold(self, key: str, size: int) -> int:
         """Count what waits for a key, over all its connections; return how much that is now."""
         total = self._held_bytes[key] = self._held_bytes.get(key, 0) + size
@@ -249,6 +271,7 @@ class Router:
     def _meet(self, route: bytes, principal: str, fd: int, now: float) -> None:
         self.doorstep.on_word(fd)
         self._key_of[route] = principal
+        self._taken[route] = received(fd)
         before = self._route_at.get(fd)
         if before is not None:
             self._doubts[before] = (now, 0)
@@ -271,6 +294,7 @@ class Router:
     def _lose(self, route: bytes, unsent: list[bytes]) -> None:
         self._doubts.pop(route, None)
         self._key_of.pop(route, None)
+        self._taken.pop(route, None)
         fd = self._fd_of.pop(route, None)
         if fd is not None and self._route_at.get(fd) == route:
             del self._route_at[fd]

@@ -13,6 +13,7 @@ from braidmq.settings import Settings
 from braidmq.wire.bundle import bundle_bytes_max
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
 from braidmq.zeromq.room import room
+from braidmq.zeromq.unread import COUNTED
 
 _POLLIN: Final = int(zmq.POLLIN)
 
@@ -20,7 +21,7 @@ ZAP_DOMAIN: Final = b"braid"
 """Must not be empty: with an empty domain libzmq lets everyone in when no handler answers."""
 
 FRAMES_MAX: Final = 256
-"""High-water mark in frames for each direction of each connection. With bundles of 64 KiB that is 16 MiB."""
+"""High-water mark in frames of what is sent over each connection. With bundles of 64 KiB that is 16 MiB."""
 
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps until they are accepted: nodes that come back all at once."""
@@ -147,7 +148,9 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
 def _common(socket: zmq.Socket[bytes], settings: Settings) -> None:
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, FRAMES_MAX)
-    socket.setsockopt(zmq.RCVHWM, FRAMES_MAX)
+    # No high-water mark for reading where unread.py can tell what waits. At it libzmq stops reading, and if such a
+    # connection is reset, or shut down by this side, a PING among what it has read ends the process.
+    socket.setsockopt(zmq.RCVHWM, 0 if COUNTED else FRAMES_MAX)
     socket.setsockopt(zmq.IPV6, 1)
     socket.setsockopt(zmq.HANDSHAKE_IVL, int(settings.handshake_s_max * 1000))
     # Not ZMTP's heartbeats: libzmq ends the process when one is due on a connection that was reset while reading stood

@@ -1,10 +1,15 @@
 """Certificates as the cores see them."""
 
+from nacl.bindings import crypto_box_beforenm
+from nacl.exceptions import CryptoError
+
 from braidmq.core.link import BrokerAddress, Verify
+from braidmq.core.proofs import Certified, Keyring
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.trust import certificate
 from braidmq.trust.certificate import Certificate
+from braidmq.trust.joinfile import JoinFile
 
 
 def address_of(broker: Certificate) -> BrokerAddress:
@@ -22,3 +27,19 @@ def verifier(authority_key: bytes, net: str) -> Verify:
         return address_of(found)
 
     return verify
+
+
+def keyring_of(identity: JoinFile) -> Keyring:
+    """Return what a node proves and checks replies with."""
+
+    def agree(public_key: bytes) -> bytes:
+        try:
+            return crypto_box_beforenm(public_key, identity.secret_key)
+        except CryptoError:  # a point that makes the same secret with every key
+            raise ProtocolError("a CURVE key that is none") from None
+
+    def verify(blob: bytes) -> Certified:
+        found = certificate.verify(blob, identity.authority_key, identity.net)
+        return Certified(found.member, found.serial, found.keys)
+
+    return Keyring(identity.certificate.blob, identity.public_key, agree, verify)

@@ -413,6 +413,18 @@ class TestServe:
         rig.advance(0.1)
         assert rig.core.dispatcher.available() == ["two"]
         assert not any(session.postponed for session in rig.core.sessions.values())
+        assert set(rig.core.dispatcher.services) == {b"two"}
+
+    def test_grant_that_is_repeated_once_there_is_room_waits_no_more(self) -> None:
+        rig = Rig(services_max=2)
+        first = rig.worker("w1", "one")
+        rig.worker("w2", "two")
+        worker = rig.worker("w3", "three", credit=1)
+        first.disconnect()
+        worker.ready("three", credit=5)
+        rig.advance(0.1)
+        (slot,) = rig.core.sessions[worker.route].slots.values()
+        assert slot.credit == 5
 
     def test_key_provides_half_of_the_services_at_most_over_all_its_connections(self) -> None:
         rig = Rig(services_max=10)

@@ -95,6 +95,20 @@ def test_last_results_of_a_worker_that_leaves_say_nothing_of_those_that_stay() -
     assert min(had["one"], had["two"]) >= 45, had
 
 
+def test_worker_that_was_asked_to_stop_has_not_failed() -> None:
+    rig = Rig()
+    client, workers = rig.client(), [rig.worker("one"), rig.worker("two")]
+    client.cancel(client.request())
+    ((worker, request),) = [(each, request) for each in workers for request in each.requests()]
+    worker.send_answer(LOST, request)
+    assert not rig.core.sessions[worker.route].slots[b"echo"].failing
+    client.request()
+    client.request()
+    for each in workers:
+        each.send_answer(LOST, *each.requests())
+    assert rig.core.sessions[worker.route].slots[b"echo"].failing
+
+
 @pytest.mark.parametrize("command", [REPLY, LOST])
 def test_worker_that_fails_at_once_gets_no_more_than_its_turn(command: int) -> None:
     """The good ones have some requests each all the time; it has none."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.messages import Reply
+from braidmq.wire import control
 from braidmq.wire.envelope import Envelope, Progress, Reason
 from rigs.liars import LIAR, LiarRig, Lie
 from rigs.node_rig import WORKER, Broker
@@ -65,6 +66,16 @@ def test_calls_go_on_whatever_one_broker_of_three_does(make: Any, lie: Lie, answ
     net.rest(5.5)
     assert len(net.began) == 600
     assert len(net.failed) <= ERRORS_MAX * len(net.began)
+
+
+@pytest.mark.parametrize("lie", [says(Progress.RUNNING), says(Progress.QUEUED), is_silent])
+def test_calls_of_a_slow_service_go_on_though_one_broker_answers_nothing(make: Any, lie: Lie) -> None:
+    net = LiarRig(make("b1", LIAR, "b3"), lie, answer_s=0.7)
+    net.run(3.0, every=10)
+    assert net.asked[LIAR] < 0.2 * len(net.began), "what is not answered makes its path dearer"
+    net.run(9.0, every=20)
+    net.rest(5.5)
+    assert net.failed == []
 
 
 def sometimes(lie: Lie) -> Lie:
@@ -170,6 +181,22 @@ class TestEjection:
             rig.advance(0.01)
         assert rig.warnings == []
 
+    def test_hits_no_broker_that_drains_or_has_just_lost_its_workers(self, make: Any) -> None:
+        for reason in (Reason.DRAINING, Reason.NO_WORKER):
+            rig = make("b1", "b2", "b3")
+            for _ in range(90):
+                rig.call()
+            leaving, given = rig["b1"], rig["b1"].requests()
+            if reason == Reason.DRAINING:
+                leaving.say(control.Goodbye("draining"))
+            for request in given:
+                leaving.reject(request, reason)
+            for broker, request in rig.sent():
+                broker.reply(request)
+            rig.advance(0.1)
+            assert len(given) > 10
+            assert rig.warnings == []
+
     def test_does_not_keep_a_call_from_the_broker_that_it_names(self, make: Any) -> None:
         rig = make("b1", LIAR, "b3")
         net = LiarRig(rig, refuses(Reason.BUSY))
@@ -211,6 +238,24 @@ class TestLongCalls:
                 broker.working(request)
             rig.advance(0.05)
         assert rig.warnings == []
+
+    def test_are_no_fault_of_a_path_where_nobody_is_answered(self, make: Any) -> None:
+        rig = make("b1", "b2")
+        for _ in range(8):
+            rig.call(timeout_s=30.0)
+        held = rig.sent()
+        for _ in range(40):
+            for broker, request in held:
+                broker.working(request)
+            rig.advance(0.1)
+        assert rig.warnings == []
+        assert not rig.sent()
+
+    def test_are_no_fault_of_a_path_where_others_are_not_much_faster(self, make: Any) -> None:
+        net = LiarRig(make("b1", LIAR), says(Progress.RUNNING), answer_s=0.4)
+        net.run(2.2, every=10)
+        assert net.asked[LIAR] > 3
+        assert net.rig.warnings == []
 
     def test_that_a_path_claims_for_ever_are_sent_to_the_worker_that_is_said_to_run_them(self, make: Any) -> None:
         net = LiarRig(make("b1", LIAR, "b3"), says(Progress.RUNNING))

@@ -73,7 +73,7 @@ def test_who_is_cut_off_is_soon_back():
 
 
 def test_who_reconnects_has_a_new_session():
-    net, enemy, _ = net_with("client")
+    _, enemy, _ = net_with("client")
     before = enemy._hands[0].route("b0")
     enemy.reconnect(enemy._hands[0], "b0")
     assert enemy._hands[0].route("b0") != before

@@ -13,6 +13,7 @@ from braidmq.core.link import Failure, Open, Step
 from braidmq.settings import KIB, Settings
 from braidmq.zeromq.dealer import BYTES_PER_TURN, Dealer
 from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.unread import COUNTED, received
 from faults.child import wait_until
 
 FRAME = b"f" * 60 * KIB
@@ -54,6 +55,19 @@ def test_a_turn_reads_a_bounded_number_of_bytes(pair):
 
     wait_until(all_of_it, "everything has come")
     assert max(turns) <= BYTES_PER_TURN + len(FRAME)
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what is unread")
+def test_a_flood_that_is_not_read_is_noticed(pair):
+    dealer, send = pair
+    dealer._unread_bytes_max = 1024 * KIB
+    wait_until(lambda: list(dealer.events()) and dealer._descriptor >= 0, "it is connected")
+    for _ in range(4 * KIB):
+        send(b"x" * KIB)
+    wait_until(lambda: received(dealer._descriptor) > 4 * KIB * KIB, "all of it has come")
+    assert not dealer.flooded
+    wait_until(lambda: dealer.has_more() and len(dealer.receive()) > 1, "some of it is read")
+    assert dealer.flooded
 
 
 def test_a_connection_that_was_overflown_says_so_and_gives_back_what_never_left(pair):

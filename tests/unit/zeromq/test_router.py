@@ -8,6 +8,7 @@ import zmq
 from braidmq.settings import KIB, Settings
 from braidmq.zeromq.router import SKIPPED_PER_TURN, Router
 from braidmq.zeromq.sockets import new_context
+from braidmq.zeromq.unread import COUNTED, FRAME_BYTES, LOOK_S, received
 from braidmq.zeromq.zap import ZapHandler
 
 MESSAGE = b"m" * 60 * KIB
@@ -110,7 +111,52 @@ def test_a_message_of_many_frames_is_dropped_and_told_and_what_follows_is_read(r
 
     wait(received)
     assert [(each[0], each[2]) for each in seen] == [(route, b"after")]
-    assert [each[0] for each in router.take_breaches()] == [route]
+    assert [each[::2] for each in router.take_breaches()] == [(route, "sent a message of several frames")]
+    assert router.take_breaches() == []
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what is unread")
+def test_a_flood_that_is_not_read_is_told_once(rig):
+    router, connect = rig
+    router._unread_bytes_max = 1024 * KIB
+    peer, route = connect()
+    _other, quiet = connect()
+    flood = [b"x" * KIB] * 4 * KIB
+    for frame in flood:
+        peer.send(frame)
+    fd = router._fd_of[route]
+    wait(lambda: received(fd) > len(flood) * KIB)
+    seen, now = [], monotonic()
+
+    def read():
+        nonlocal now
+        now += LOOK_S
+        found = router.receive(now, thorough=True)
+        seen.extend(found)
+        return len(seen) == len(flood)
+
+    wait(read)
+    assert quiet not in {each[0] for each in seen}
+    assert [each[::2] for each in router.take_breaches()] == [(route, "sends more than can be read")]
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what is unread")
+def test_what_is_read_as_it_comes_is_no_flood_however_much_it_is(rig):
+    router, connect = rig
+    router._unread_bytes_max = 64 * KIB
+    peer, route = connect()
+    for _ in range(20):
+        for _ in range(300):
+            peer.send(b"")
+        seen = []
+
+        def all_of_it(seen=seen):
+            seen.extend(router.receive(monotonic() + 1_000 * len(seen), thorough=True))
+            return len(seen) == 300
+
+        wait(all_of_it)
+    unread = received(router._fd_of[route]) - router._taken[route]
+    assert -20 * 300 * FRAME_BYTES < unread <= 0
     assert router.take_breaches() == []
 
 

@@ -1,0 +1,210 @@
+"""Bytes that attack: bundles that are full, and frames that are drawn.
+
+`Fuzz` draws whole messages with any fields, the extreme ones more often than others, whole messages that are cut or
+changed, and garbage. The same random numbers make the same frames.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from attacks.arms import now_ms, said
+from braidmq.wire import control, gossip
+from braidmq.wire.envelope import COMMON, UINT16, UINT32, VERSION, Command, Envelope, encode
+from braidmq.wire.limits import BUNDLE_BYTES
+from faults.worker import SERVICE
+
+Role = Literal["client", "worker", "broker"]
+
+NUMBERS: Final = (0, 1, 2, 12, 255, 256, 1000, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1)
+"""Numbers at which something may break."""
+
+NAMES: Final = (
+    b"",
+    b"c1",
+    b"w1",
+    b"b1",
+    b"mallory",
+    SERVICE.encode(),
+    b"nothing",
+    b"*",
+    b"\xff\xfe",
+    b"x" * 255,
+    b"\x1b[31m\n",
+)
+
+KNOWN_MAX: Final = 100
+"""Messages of others that it remembers and replays."""
+
+CONTROLS: Final[dict[Role, tuple[int, ...]]] = {
+    "client": (Command.HELLO, Command.HEARTBEAT, Command.STATUS, Command.SEEK, Command.GOODBYE),
+    "worker": (Command.HELLO, Command.HEARTBEAT, Command.READY, Command.GOODBYE),
+    "broker": tuple(Command)[7:],
+}
+
+EXCHANGES: Final[dict[Role, tuple[int, ...]]] = {
+    "client": (Command.REQUEST, Command.CANCEL, Command.RENEW),
+    "worker": (Command.REPLY, Command.WORKING, Command.REJECT, Command.LOST),
+    "broker": tuple(Command)[:7],
+}
+
+
+def full(message: bytes) -> bytes:
+    """Return a bundle with a message as often as there is room for it."""
+    return message * (BUNDLE_BYTES // len(message))
+
+
+def cycled(frames: list[bytes]) -> Callable[[], bytes]:
+    """Return what returns each of the frames in turn."""
+    waiting = deque(frames)
+
+    def next_frame() -> bytes:
+        waiting.rotate(-1)
+        return waiting[0]
+
+    return next_frame
+
+
+class Fuzz:
+    """See the module."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._known: deque[Envelope] = deque(maxlen=KNOWN_MAX)
+
+    def learn(self, heard: Envelope) -> None:
+        """Take in a message of others, whose id and tag mean something."""
+        self._known.append(heard)
+
+    def frame(self, role: Role) -> bytes:
+        """Return a frame that somebody of this role might send."""
+        draw = self._rng.random()
+        if draw < 0.05:
+            return self._rng.randbytes(self._rng.choice((0, 1, 11, 12, 13, 44, 60, 500)))
+        if draw < 0.3:
+            return b"".join(self.message(role) for _ in range(self._rng.randrange(2, 20)))
+        return self.message(role)
+
+    def message(self, role: Role) -> bytes:
+        """Return a message that somebody of this role might send."""
+        draw = self._rng.random()
+        message = self._exchange(role) if draw < 0.6 else self._control(role)
+        if draw % 0.1 < 0.01:
+            return message[: self._rng.randrange(len(message))]
+        if draw % 0.1 < 0.02:
+            changed = bytearray(message)
+            changed[self._rng.randrange(len(message))] = self._rng.randrange(256)
+            return bytes(changed)
+        return message
+
+    def _number(self, most: int) -> int:
+        return min(most, self._rng.choice(NUMBERS)) if self._rng.random() < 0.7 else self._rng.randrange(most + 1)
+
+    def _exchange(self, role: Role) -> bytes:
+        rng = self._rng
+        known = rng.choice(self._known) if self._known and rng.random() < 0.8 else None
+        return encode(
+            Envelope(
+                rng.choice(EXCHANGES[role]),
+                rng.randbytes(16) if known is None else known.id,
+                flags=rng.choice((0, 1, 255)),
+                retry_count=self._number(255),
+                sent_ms=now_ms() if rng.random() < 0.5 else self._number(UINT32),
+                time_ms=self._number(UINT32),
+                tag=self._number(UINT32) if known is None else known.tag,
+                service=SERVICE.encode() if rng.random() < 0.3 else rng.choice(NAMES),
+                sender=rng.choice(NAMES),
+                receiver=rng.choice(NAMES),
+                code=self._number(255),
+                working_ms=self._number(UINT16),
+                extension=rng.randbytes(rng.choice((0, 0, 0, 3, 11, 200))),
+                payload=rng.randbytes(rng.choice((0, 1, 64, 4096))),
+            )
+        )
+
+    def _control(self, role: Role) -> bytes:
+        rng = self._rng
+        command = rng.choice(CONTROLS[role])
+        if rng.random() < 0.2:
+            body = msgspec.msgpack.encode(self._anything(3)) if rng.random() < 0.7 else rng.randbytes(20)
+            return COMMON.pack(COMMON.size + len(body), VERSION, command, 0, 0, self._number(UINT32)) + body
+        return said(self._well_formed(command))
+
+    def _anything(self, depth: int) -> object:
+        rng = self._rng
+        kind = rng.randrange(6 if depth else 4)
+        if kind == 4:
+            return [self._anything(depth - 1) for _ in range(rng.randrange(4))]
+        if kind == 5:
+            keys = (
+                "service",
+                "credit",
+                "number",
+                "rumors",
+                "members",
+                "name",
+                "version",
+                "available",
+                "text",
+                "reason",
+            )
+            return {rng.choice(keys): self._anything(depth - 1) for _ in range(rng.randrange(4))}
+        plain: tuple[object, ...] = (
+            rng.choice((None, True, float("nan"), float("inf"), -1, 2**63)),
+            self._number(UINT32),
+            rng.randbytes(8),
+            "x" * rng.randrange(300),
+        )
+        return plain[kind]
+
+    def _rumors(self) -> list[gossip.Rumor]:
+        rng = self._rng
+        return [
+            gossip.Rumor(
+                rng.choice(("b1", "b2", "rogue", f"x{rng.randrange(1000)}")),
+                rng.choice((0, 1, 1_000_000, 2**53)),
+                rng.choice(("alive", "suspect", "leaving", "dead")),
+                rng.choice(("", "b1", "rogue")),
+                rng.randbytes(rng.choice((0, 0, 300))),
+            )
+            for _ in range(rng.randrange(4))
+        ]
+
+    def _well_formed(self, command: int) -> control.Control:
+        rng, number = self._rng, self._number(UINT32)
+        service = rng.choice((SERVICE, "own", "x", f"own/{rng.randrange(1000)}", "\u202e\x1b"))
+        makers: dict[int, Callable[[], control.Control]] = {
+            Command.HELLO: lambda: control.Hello("\x1b[2J" * 10, rng.randbytes(8)),
+            Command.WELCOME: lambda: control.Welcome("rogue", "c1", max(1, number), self._number(UINT32)),
+            Command.READY: lambda: control.Ready(service, number),
+            Command.PEERS: lambda: control.Peers([control.Peer(rng.randbytes(300))]),
+            Command.GOODBYE: lambda: control.Goodbye(
+                rng.choice(("draining", "noted", "noted", "noted")), "\x1b]0;" * 10
+            ),
+            Command.STATUS: control.Status,
+            Command.REPORT: control.Report,
+            Command.SERVICES: lambda: control.Services([service] * rng.randrange(4)),
+            Command.DEMAND: lambda: control.Demand(service, number),
+            Command.PING: lambda: gossip.Ping(number, self._rumors()),
+            Command.ACK: lambda: gossip.Ack(number, self._rumors()),
+            Command.PROBE: lambda: gossip.Probe(number, "b1", self._rumors()),
+            Command.NACK: lambda: gossip.Nack(number),
+            Command.GOSSIP: lambda: gossip.Gossip(self._rumors()),
+            Command.SYNC: lambda: gossip.Sync(self._rumors(), rng.random() < 0.5),
+            Command.ABOUT: lambda: gossip.About(
+                "rogue",
+                number,
+                ["tcp://127.0.0.1:1"],
+                number,
+                number,
+                number,
+                True,
+                [gossip.ServiceAbout(service, number, number)],
+            ),
+            Command.SEEK: lambda: gossip.Seek(service),
+            Command.PATHS: lambda: gossip.Paths(service, ["b1"]),
+        }
+        return makers.get(command, control.Heartbeat)()

@@ -1,0 +1,30 @@
+"""The rows of the matrix, in the order of the report: a file for each kind of attack."""
+
+from typing import Final
+
+from attacks.scenario import Scenario
+from attacks.scenarios import (
+    abort,
+    arithmetic,
+    bundles,
+    forged,
+    fuzz,
+    handshakes,
+    logs,
+    multipart,
+    paths,
+    poisoned,
+    queues,
+    readers,
+    refusals,
+    services,
+)
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.name: scenario
+    for module in (
+        abort, bundles, handshakes, multipart, paths, poisoned, queues, services, refusals, readers, logs, arithmetic,
+        forged, fuzz,
+    )
+    for scenario in module.SCENARIOS
+}  # fmt: skip

@@ -1,0 +1,226 @@
+"""Replies that their workers prove: no broker on the way can forge, change, swap or replay one.
+
+A caller puts its CURVE key into its requests, by which it asks for a proof. The worker answers with a tag: a MAC over
+the request as it saw it and the reply, keyed with what X25519 makes of the caller's key and its own. The worker's
+certificate travels beside it, so that nobody in between has to be believed. The caller makes the same tag of the
+request as it was sent. A broker that has put another key into the request gets a tag that the caller does not accept.
+
+What a broker says in its own name (REJECT, LOST, WORKING) is not proved: it can delay a call, not answer it.
+"""
+
+import hmac
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from braidmq.core.call import Call
+from braidmq.errors import ProtocolError
+from braidmq.members import Member
+from braidmq.wire.envelope import Envelope, Field, field_of, pack_field
+
+DOMAIN: Final = b"BRAID/1 reply\0"
+"""What each tag begins with, so that none is valid for anything else that is ever keyed with the same secret."""
+
+KEY_BYTES: Final = 32
+"""Length of a CURVE key."""
+
+TAG_BYTES: Final = 16
+"""Length of a tag: half of a SHA-256. Whoever forges one has one guess in 2^128 for each attempt of a call."""
+
+CALLERS_MAX: Final = 4_096
+"""Callers whose secrets a worker keeps, some hundred bytes each. One that was forgotten costs a multiplication of
+X25519 again, about 30 us. Each has one key at a time, so that a caller with many keys spends its own place only."""
+
+WORKERS_MAX: Final = 1_024
+"""Workers that a caller knows. One that was forgotten costs a check of its certificate, about 100 us in all."""
+
+CERTIFICATES_MAX: Final = 2
+"""Valid certificates of one worker that are known by sight: while it is given a new one, some of its processes still
+have the last one."""
+
+_SIZES: Final = struct.Struct("!BBBBHI")
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A member as its certificate describes it.
+
+    Attributes:
+        member: who it is, and what it may do.
+        serial: the certificate's number; a higher one replaces a lower one.
+        keys: its CURVE public keys, 32 bytes each.
+    """
+
+    member: Member
+    serial: int
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """What a node proves and checks with; its secret key stays with the shell that made this.
+
+    Attributes:
+        certificate: its own, as it travels.
+        public_key: the one of its keys that it uses, 32 bytes.
+        agree: returns the secret that it shares with the owner of a public key. Raises ProtocolError if that is none.
+        verify: returns what is in a certificate. Raises ProtocolError if this net's authority has not signed it.
+    """
+
+    certificate: bytes
+    public_key: bytes
+    agree: Callable[[bytes], bytes]
+    verify: Callable[[bytes], Certified]
+
+
+class Prover:
+    """A worker's side.
+
+    Args:
+        keyring: this node's.
+        name: this node's.
+    """
+
+    __slots__ = ("_keyring", "_name", "_secrets")
+
+    def __init__(self, keyring: Keyring, name: str) -> None:
+        self._keyring = keyring
+        self._name = name.encode()
+        self._secrets: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def prove(self, request: Envelope, code: int, payload: bytes) -> bytes:
+        """Return the extension block of a reply; empty if the request asks for no proof."""
+        try:
+            asked = field_of(request.extension, Field.PROOF)
+            if asked is None or len(asked) != KEY_BYTES:
+                return b""
+            secret = self._secret_of(request.sender, asked)
+            headers = field_of(request.extension, Field.HEADERS) or b""
+        except ProtocolError:
+            return b""
+        tag = tag_of(
+            secret, request.id, request.service, request.sender, self._name, code, headers, request.payload, payload
+        )
+        return pack_field(Field.PROOF, tag + self._keyring.certificate)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        assert len(self._secrets) <= CALLERS_MAX
+
+    def _secret_of(self, caller: bytes, key: bytes) -> bytes:
+        known = self._secrets.get(caller)
+        if known is not None and known[0] == key:
+            return known[1]
+        secret = self._keyring.agree(key)
+        if known is None and len(self._secrets) >= CALLERS_MAX:
+            del self._secrets[next(iter(self._secrets))]
+        self._secrets[caller] = (key, secret)
+        return secret
+
+
+class Checker:
+    """A caller's side.
+
+    Attributes:
+        field: what its requests carry to ask for proofs.
+
+    Args:
+        keyring: this node's.
+        name: this node's.
+    """
+
+    __slots__ = ("_keyring", "_name", "_workers", "field")
+
+    def __init__(self, keyring: Keyring, name: str) -> None:
+        self.field = pack_field(Field.PROOF, keyring.public_key)
+        self._keyring = keyring
+        self._name = name.encode()
+        self._workers: dict[bytes, _Worker] = {}
+
+    def flaw_of(self, call: Call, reply: Envelope) -> str:
+        """Return why a reply to a call does not count; empty if its worker has proved it."""
+        try:
+            proof = field_of(reply.extension, Field.PROOF)
+            if proof is None:
+                return "it has no proof; its worker is too old to give one, or somebody has taken it off"
+            worker = self._worker_of(reply.sender, proof[TAG_BYTES:])
+            headers = field_of(call.extension, Field.HEADERS) or b""
+        except ProtocolError as error:
+            return str(error)
+        if not worker.member.may_serve(call.service.decode()):
+            return "its worker may not provide the service"
+        tag = proof[:TAG_BYTES]
+        for secret in worker.secrets:
+            expected = tag_of(
+                secret, call.id, call.service, self._name, reply.sender, reply.code, headers, call.payload,
+                reply.payload,
+            )  # fmt: skip
+            if hmac.compare_digest(tag, expected):
+                return ""
+        return "its proof is for another request or reply, or not its worker's"
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        assert len(self._workers) <= WORKERS_MAX
+        for name, worker in self._workers.items():
+            assert worker.member.name.encode() == name
+            assert 1 <= len(worker.certificates) <= CERTIFICATES_MAX
+
+    def _worker_of(self, name: bytes, certificate: bytes) -> "_Worker":
+        """Return what is known of a worker, by the newest certificate that was ever seen of it.
+
+        Raises:
+            ProtocolError: the certificate is not valid, or not that worker's.
+        """
+        known = self._workers.get(name)
+        if known is not None and certificate in known.certificates:
+            return known
+        certified = self._keyring.verify(certificate)
+        member = certified.member
+        if member.name.encode() != name:
+            raise ProtocolError(f"it comes with the certificate of {member.name}")
+        if known is not None and certified.serial < known.serial:
+            known.see(certificate)
+            return known
+        worker = _Worker(certified, [self._keyring.agree(key) for key in certified.keys])
+        worker.see(certificate)
+        if known is None and len(self._workers) >= WORKERS_MAX:
+            del self._workers[next(iter(self._workers))]
+        self._workers[name] = worker
+        return worker
+
+
+class _Worker:
+    """A worker that a caller has met."""
+
+    __slots__ = ("certificates", "member", "secrets", "serial")
+
+    def __init__(self, certified: Certified, secrets: list[bytes]) -> None:
+        self.member = certified.member
+        self.serial = certified.serial
+        self.secrets = secrets
+        self.certificates: list[bytes] = []
+
+    def see(self, certificate: bytes) -> None:
+        self.certificates.append(certificate)
+        del self.certificates[:-CERTIFICATES_MAX]
+
+
+def tag_of(
+    secret: bytes,
+    id_: bytes,
+    service: bytes,
+    caller: bytes,
+    worker: bytes,
+    code: int,
+    headers: bytes,
+    request: bytes,
+    reply: bytes,
+) -> bytes:
+    """Return the tag of a reply: see docs/protocol.md, "Proofs". All but the last part have a known length."""
+    sizes = _SIZES.pack(len(service), len(caller), len(worker), code, len(headers), len(request))
+    mac = hmac.new(secret, DOMAIN + sizes + id_ + service + caller + worker + headers, "sha256")
+    mac.update(request)
+    mac.update(reply)
+    return mac.digest()[:TAG_BYTES]

@@ -1,0 +1,150 @@
+"""Replies that their workers prove, over a real net in which a broker lies."""
+
+import asyncio
+
+import pytest
+
+from async_tests import until
+from braidmq import AttemptsExhausted, ServiceError, Settings
+from braidmq.core.dispatch import Dispatcher
+from braidmq.core.proofs import Prover
+from braidmq.testing import TestNet
+from braidmq.wire.envelope import REPLY, REQUEST, Field, decode, encode, field_of, pack_field
+
+CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
+
+
+async def shout(request):
+    if request.payload == b"fail":
+        raise ServiceError("LOUD", "too loud", {"of": request.headers.get("of", "")})
+    return request.payload.upper()
+
+
+def proof_in(envelope):
+    return field_of(envelope.extension, Field.PROOF) or b""
+
+
+def unproven(node):
+    """How many replies a caller has refused."""
+    return node._loop.core.client.unproven
+
+
+@pytest.fixture
+def lie(patch_cores):
+    """Let one broker change the messages of a command with a function, in this process."""
+
+    def begin(broker, command, change):
+        on, at = ("on_answer", 2) if command == REPLY else ("on_request", 1)
+        honest = getattr(Dispatcher, on)
+
+        def lying(self, *arguments):
+            if self._name == broker.encode() and arguments[at][5] == command:
+                envelope = decode(arguments[at])
+                change(envelope)
+                arguments = (*arguments[:at], encode(envelope), *arguments[at + 1 :])
+            honest(self, *arguments)
+
+        patch_cores.setattr(Dispatcher, on, lying)
+
+    return begin
+
+
+async def net_of(net, *, worker="worker", caller=CAREFUL):
+    """Start a worker and a caller on a net; return the caller."""
+    serving = net.node(worker, serve=["s"])
+    serving.service("s")(shout)
+    await serving.start()
+    client = net.node("client", call=["s"], settings=caller)
+    await client.start()
+    links = client._loop.core.links.links
+    await until(lambda: len(links) == len(net.brokers) and all(b"s" in link.services for link in links.values()))
+    return client
+
+
+async def test_proved_replies_and_errors_reach_the_caller():
+    async with TestNet() as net:
+        client = await net_of(net)
+        assert (await client.request("s", b"hello", headers={"of": "a"})).payload == b"HELLO"
+        with pytest.raises(ServiceError) as caught:
+            await client.request("s", b"fail", headers={"of": "dogs"})
+        assert caught.value.details == {"of": "dogs"}
+        many = await asyncio.gather(*(client.request("s", f"p{n}".encode()) for n in range(100)))
+        assert [reply.payload for reply in many] == [f"P{n}".encode() for n in range(100)]
+        assert unproven(client) == 0
+
+
+ABOUT_REPLIES = {
+    "another reply": lambda reply: setattr(reply, "payload", b"FORGED"),
+    "an error instead": lambda reply: (setattr(reply, "code", 1), setattr(reply, "payload", b"\x81")),
+    "no proof": lambda reply: setattr(reply, "extension", b""),
+    "a torn proof": lambda reply: setattr(reply, "extension", reply.extension[:-1]),
+}
+ABOUT_REQUESTS = {
+    "another request": lambda request: setattr(request, "payload", b"forged"),
+    "no headers": lambda request: setattr(request, "extension", pack_field(Field.PROOF, proof_in(request))),
+    "no wish for a proof": lambda request: setattr(request, "extension", b""),
+    "another key": lambda request: setattr(request, "extension", pack_field(Field.PROOF, bytes(31) + b"\x09")),
+}
+
+
+@pytest.mark.parametrize("what", ABOUT_REPLIES)
+async def test_a_broker_that_lies_about_replies_only_sends_calls_to_another_one(what, lie, caplog):
+    async with TestNet(brokers=2) as net:
+        client = await net_of(net)
+        lie("b1", REPLY, ABOUT_REPLIES[what])
+        many = await asyncio.gather(*(client.request("s", f"p{n}".encode()) for n in range(20)))
+        assert [(reply.payload, reply.broker) for reply in many] == [(f"P{n}".encode(), "b2") for n in range(20)]
+        assert unproven(client) > 0
+    accusing = [record.getMessage() for record in caplog.records if "is refused" in record.getMessage()]
+    assert len(accusing) == 1
+    assert "b1 brings a reply of 'worker' to s that is refused" in accusing[0]
+
+
+@pytest.mark.parametrize("what", ABOUT_REQUESTS)
+async def test_a_broker_that_changes_requests_only_sends_calls_to_another_one(what, lie):
+    """The worker runs what has been changed, too, but never takes its reply for that to the true request."""
+    async with TestNet(brokers=2) as net:
+        client = await net_of(net)
+        lie("b1", REQUEST, ABOUT_REQUESTS[what])
+        many = await asyncio.gather(*(client.request("s", f"p{n}".encode(), headers={"a": "b"}) for n in range(20)))
+        assert [(reply.payload, reply.broker) for reply in many] == [(f"P{n}".encode(), "b2") for n in range(20)]
+        assert unproven(client) > 0
+
+
+async def test_without_it_a_lying_broker_is_believed(lie):
+    """The rig lies indeed."""
+    async with TestNet(brokers=1) as net:
+        client = await net_of(net, caller=Settings.test())
+        lie("b1", REPLY, ABOUT_REPLIES["another reply"])
+        assert (await client.request("s", b"a")).payload == b"FORGED"
+
+
+async def test_worker_that_proves_nothing_is_not_believed(patch_cores):
+    patch_cores.setattr(Prover, "prove", lambda self, request, code, payload: b"")
+    async with TestNet(brokers=1) as net:
+        client = await net_of(net)
+        with pytest.raises(AttemptsExhausted) as caught:
+            await client.request("s", b"a")
+        assert caught.value.maybe_executed
+
+
+async def test_nobody_pays_on_the_wire_who_does_not_ask(lie):
+    seen = []
+    async with TestNet(brokers=1) as net:
+        client = await net_of(net, caller=Settings.test())
+        lie("b1", REPLY, lambda reply: seen.append(reply.extension))
+        lie("b1", REQUEST, lambda request: seen.append(request.extension))
+        await client.request("s", b"a")
+        await until(lambda: len(seen) == 2)
+    assert seen == [b"", b""]
+
+
+async def test_who_asks_gets_a_tag_and_a_certificate(lie):
+    seen = {}
+    async with TestNet(brokers=1) as net:
+        client = await net_of(net)
+        lie("b1", REPLY, lambda reply: seen.update(reply=reply.extension))
+        lie("b1", REQUEST, lambda request: seen.update(request=request.extension))
+        await client.request("s", b"a")
+    assert len(field_of(seen["request"], Field.PROOF)) == 32
+    assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF)) < 500
