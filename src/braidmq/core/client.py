@@ -468,7 +468,8 @@ class ClientCore:
         self._judge(call, path, answer.code, now)
         for_good = answer.code in _FOR_GOOD
         if call.rejection is None or not (for_good or answer.code == Reason.NO_WORKER):
-            call.rejection = answer.code
+            early = answer.code == Reason.EXPIRED and call.deadline - now > EARLY_S
+            call.rejection = Reason.BUSY if early else answer.code  # what cannot be so is a refusal like any other
         untried = self._choice.untried(call)
         if for_good:
             if call.verdict_of not in (None, path) or self._is_last_word(call, path, answer.code):

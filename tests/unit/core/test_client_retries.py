@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.call import Stage
+from braidmq.core.client import EARLY_S
 from braidmq.core.link import Failure
 from braidmq.errors import (
     AccessDenied,
@@ -107,7 +108,7 @@ class TestRejected:
             (Reason.NO_WORKER, NoWorker),
             (Reason.BUSY, Overloaded),
             (Reason.DRAINING, Overloaded),
-            (Reason.EXPIRED, DeadlineExceeded),
+            (Reason.EXPIRED, Overloaded),  # it is not, whatever the broker says
             (99, AttemptsExhausted),
         ],
     )
@@ -120,6 +121,14 @@ class TestRejected:
             broker, request = rig.attempt()
             broker.reject(request, reason)
         error_of(rig, id_, kind, attempts=2, maybe_executed=False)
+
+    def test_only_a_call_whose_deadline_is_near_can_have_expired(self, make: Any) -> None:
+        rig = make("a")
+        id_ = rig.call(attempts=1, timeout_s=0.2)
+        broker, request = rig.attempt()
+        rig.advance(0.2 - EARLY_S)
+        broker.reject(request, Reason.EXPIRED)
+        error_of(rig, id_, DeadlineExceeded, attempts=1, maybe_executed=False)
 
     @pytest.mark.parametrize(
         ("reason", "kind", "what"),
