@@ -7,10 +7,12 @@ import sys
 import pytest
 from failed import FAILED
 
-from braidmq.simulation.plan import SCENARIOS
+from braidmq.simulation.checkers import right_answer
+from braidmq.simulation.plan import HOSTILE, SCENARIOS
 from braidmq.simulation.run import run
 
 EACH = 9
+EACH_HOSTILE = 5
 
 
 def failures(seeds, scenario="swarm"):
@@ -20,7 +22,7 @@ def failures(seeds, scenario="swarm"):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_known_seeds_are_sound(scenario):
-    assert failures(range(EACH), scenario) == []
+    assert failures(range(EACH_HOSTILE if scenario in HOSTILE else EACH), scenario) == []
 
 
 def test_seeds_that_failed_once_are_sound():
@@ -70,3 +72,14 @@ def test_runs_meet_what_they_are_about():
     assert faults >= {"kill", "vanish", "stop", "pause", "cut", "loss", "delay", "reset", "silence", "revoke"}
     assert flagged > 50
     assert twice > 10
+
+
+def test_an_enemy_does_what_checkers_are_there_for():
+    """Brokers make replies up, and others foretell ids in vain."""
+    forged, foretold = 0, 0
+    for seed in (5, 1):  # it answers for workers; it makes requests up
+        record = run(seed, "hostile-broker").record
+        forged += len(right_answer.forged(record))
+        foretold += len(record.foreseen)
+    assert forged
+    assert foretold

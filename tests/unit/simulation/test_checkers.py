@@ -148,7 +148,7 @@ def slowed(record: Record) -> None:
 def crowded_out(record: Record) -> None:
     besieged(record)
     busy = Passage(2.0, "b1", "out", "c1", REJECT, b"1", "b1", code=int(Reason.BUSY))
-    record.passages = [Passage(2.0, "b1", "in", "c1", REQUEST, b"1")] * 30 + [busy] * 2
+    record.passages = [Passage(2.0, "b1", "in", "c1", REQUEST, b"1")] * 30 + [busy] * 4
 
 
 def poisoned(record: Record) -> None:

@@ -16,8 +16,8 @@ SLOW_SHARE: Final = 0.05
 CROWDED_SHARE: Final = 0.05
 """The share of requests for which a broker may have no room: a burst of honest ones may be too much, now and then."""
 
-FEW: Final = 1
-"""How many calls may fail or be slow whatever their share is: one of so many may always be the one that is unlucky."""
+FEW: Final = 3
+"""How many calls may fail or be slow whatever their share is: each client finds out for itself who is an enemy."""
 
 
 def check(record: Record) -> list[Violation]:
