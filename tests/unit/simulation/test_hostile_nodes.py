@@ -107,7 +107,7 @@ def test_what_is_parked_waits_in_a_service_of_its_own():
     net.world.run(net.world.now + 0.1)
     for _ in range(3):
         enemy.park(enemy._hands[0], "b0")
-    net.world.run(net.world.now + 3.0)
+    net.world.run(net.world.now + 0.5)
     assert net.brokers["b0"].core.dispatcher.services[OWN.encode()].queued
 
 
