@@ -86,7 +86,7 @@ SCENARIOS = (
     ),
     Scenario(
         "queues-kept-one",
-        f"the same beside a single honest key that uses 45 %, {KEPT} requests over one connection",
+        f"one key keeps {KEPT} requests waiting in a service of which a single honest key uses 45 %",
         act=keep_waiting,
         calls=(SERVICE,),
         shape=replace(BUSY, clients=1),
