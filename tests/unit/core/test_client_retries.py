@@ -126,7 +126,7 @@ class TestRejected:
         rig = make("a")
         id_ = rig.call(attempts=1, timeout_s=0.2)
         broker, request = rig.attempt()
-        rig.advance(0.2 - EARLY_S)
+        rig.advance(0.2 - EARLY_S / 2)
         broker.reject(request, Reason.EXPIRED)
         error_of(rig, id_, DeadlineExceeded, attempts=1, maybe_executed=False)
 
