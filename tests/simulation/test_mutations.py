@@ -367,7 +367,7 @@ def with_errors_of_its_own(patch):
         (with_services_by_any_word, "hostile-client", "fair share", 3),
         (without_rerouted_refusals, "hostile-worker", "fair share", 28),
         (without_cooling, "hostile-worker", "fair share", 28),
-        (without_outliers, "hostile-broker", "fair share", 17),
+        (without_outliers, "hostile-broker", "fair share", 16),
         (without_second_opinions, "hostile-broker", "fair share", 12),
         (with_the_least_limit_of_all, "hostile-broker", "fair share", 6),
         (without_grants, "hostile-broker", "I6", 43),
