@@ -163,7 +163,7 @@ class TestPresets:
     def test_defaults_are_those_of_the_reliability_page(self) -> None:
         settings = Settings()
         assert (settings.heartbeat_s, settings.suspect_after_s, settings.dead_after_s) == (1.0, 1.5, 3.0)
-        assert (settings.transport_heartbeat_s, settings.transport_timeout_s, settings.handshake_s_max) == (5, 15, 10)
+        assert (settings.transport_heartbeat_s, settings.transport_timeout_s, settings.handshake_s_max) == (5, 15, 4)
         assert (settings.timeout_s, settings.exchange_timeout_s, settings.attempts) == (5.0, 1.0, 3)
         assert (settings.backoff_s, settings.backoff_s_max) == (0.1, 1.0)
         assert (settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max) == (0.1, 1, 10)

@@ -70,6 +70,7 @@ _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
 _NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
+_SENSELESS: Final = 0  # no reason that there is
 _FOR_GOOD: Final = (Reason.DENIED, Reason.TOO_LARGE)
 
 
@@ -469,7 +470,7 @@ class ClientCore:
         for_good = answer.code in _FOR_GOOD
         if call.rejection is None or not (for_good or answer.code == Reason.NO_WORKER):
             early = answer.code == Reason.EXPIRED and call.deadline - now > EARLY_S
-            call.rejection = Reason.BUSY if early else answer.code  # what cannot be so is a refusal like any other
+            call.rejection = _SENSELESS if early else answer.code
         untried = self._choice.untried(call)
         if for_good:
             if call.verdict_of not in (None, path) or self._is_last_word(call, path, answer.code):

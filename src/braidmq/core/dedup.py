@@ -1,6 +1,7 @@
 """What a worker remembers of the requests it has run, so that a second copy is answered and not run."""
 
 from collections import deque
+from struct import Struct
 from typing import Final
 
 from braidmq.errors import ProtocolError
@@ -10,7 +11,11 @@ from braidmq.wire.envelope import Envelope, Field, field_of
 Key = bytes
 """What tells one request from any other: see `Keys`."""
 
-_UINT64: Final = 0xFFFFFFFFFFFFFFFF
+PREFIXES_MAX: Final = 1_000
+"""Services whose prefixes are kept: more than a node provides, and somebody may ask for any."""
+
+_INT64: Final = Struct("!q")
+_NOTHING: Final = bytes(4)
 
 _ENTRY_BYTES: Final = 200
 """What an entry costs beside its reply, roughly."""
@@ -29,31 +34,38 @@ class Keys:
         salt: random bytes that nobody else knows.
     """
 
-    __slots__ = ("_salt",)
+    __slots__ = ("_prefixes", "_salt")
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
+        self._prefixes: dict[bytes, bytes] = {}
 
     def key_of(self, request: Envelope) -> Key:
         """Return the key of a request. Copies of it have the same: what further attempts add to it does not count."""
-        service, headers, proof = request.service, b"", b""
-        if request.extension:
-            headers, proof = _asked_for(request.extension)
-        # What is one part's cannot be taken for another's.
-        sizes = (len(service) << 32 | len(headers) << 16 | len(proof)).to_bytes(6)
-        asked = hash(b"".join((self._salt, sizes, service, headers, proof, request.payload)))
-        return request.sender + request.id + (asked & _UINT64).to_bytes(8)
+        prefix = self._prefixes.get(request.service)
+        if prefix is None:
+            prefix = self._prefix_of(request.service)
+        asked = hash(prefix + (_asked_for(request.extension) if request.extension else _NOTHING) + request.payload)
+        return request.sender + request.id + _INT64.pack(asked)
+
+    def _prefix_of(self, service: bytes) -> bytes:
+        if len(self._prefixes) >= PREFIXES_MAX:
+            self._prefixes.clear()
+        prefix = self._prefixes[service] = self._salt + len(service).to_bytes(1) + service
+        return prefix
 
 
-def _asked_for(extension: bytes) -> tuple[bytes, bytes]:
+def _asked_for(extension: bytes) -> bytes:
     """Return what the caller has put into an extension block: its headers, and the key for which it wants a proof.
 
     A malformed block counts as a whole.
     """
     try:
-        return field_of(extension, Field.HEADERS) or b"", field_of(extension, Field.PROOF) or b""
+        headers, proof = field_of(extension, Field.HEADERS) or b"", field_of(extension, Field.PROOF) or b""
     except ProtocolError:
-        return extension, b""
+        headers, proof = extension, b""
+    sizes = len(headers) << 16 | len(proof)  # so that what is one part's cannot be taken for another's
+    return sizes.to_bytes(4) + headers + proof
 
 
 class ReplyCache:

@@ -67,6 +67,10 @@ def exhausted(call: Call, why: str) -> RequestError:
         return too_large(call, call.tried[-1].name)
     if call.rejection == Reason.EXPIRED:
         return DeadlineExceeded(f"{service}: the request expired on its way")
+    if call.rejection not in (None, Reason.NO_WORKER) and not call.flagged:
+        return AttemptsExhausted(
+            f"{service}: the brokers that were asked refuse the request, and give no reason ({why})"
+        )
     return AttemptsExhausted(f"{service} {_LOST}; {'no worker is left' if call.rejection == Reason.NO_WORKER else why}")
 
 

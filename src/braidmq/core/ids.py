@@ -17,21 +17,23 @@ _FIRST: Final = [bytes((byte & 0x7F,)) for byte in range(256)]
 
 
 class Ids:
-    """The ids of a node's requests: a keyed hash of a counter, with the first bit clear."""
+    """The ids of a node's requests: parts of keyed hashes of a counter, with the first bit clear."""
 
-    __slots__ = ("_keyed", "_number")
+    __slots__ = ("_number", "_ready", "_secret")
 
     def __init__(self, secret: bytes) -> None:
-        self._keyed = blake2b(key=secret, digest_size=ID_BYTES, person=b"id")
+        self._secret = secret
         self._number = 0
+        self._ready: list[bytes] = []
 
     def next(self) -> bytes:
         """Return one that was not there before."""
-        self._number += 1
-        hashed = self._keyed.copy()
-        hashed.update(self._number.to_bytes(8))
-        id_ = hashed.digest()
-        return _FIRST[id_[0]] + id_[1:]
+        if not self._ready:
+            self._number += 1
+            hashed = blake2b(self._number.to_bytes(8), key=self._secret, person=b"id").digest()
+            for at in range(0, len(hashed), ID_BYTES):
+                self._ready.append(_FIRST[hashed[at]] + hashed[at + 1 : at + ID_BYTES])
+        return self._ready.pop()
 
 
 def derived(secret: bytes, purpose: bytes, size: int) -> bytes:

