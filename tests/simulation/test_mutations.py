@@ -260,7 +260,7 @@ def with_hasty_clients(patch):
         (with_half_the_time, "swarm", "I1"),
         (with_every_end_twice, "swarm", "I1"),
         (without_limits, "swarm", "I8"),
-        (without_working, "calm", "needless"),
+        (without_working, "long-jobs", "needless"),
         (without_losses, "workers-die", "losses"),
         (without_rights, "intruder", "rights"),
         (without_waiting_for_what_is_under_way, "roll", "flawless"),
