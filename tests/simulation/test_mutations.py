@@ -331,7 +331,7 @@ def with_the_least_limit_of_all(patch):
 
 def without_grants(patch):
     """A worker takes from any broker what it sends."""
-    patch.setattr(Offered, "exceeds_grant", lambda self, link, now: False)
+    patch.setattr(Offered, "exceeds_grant", lambda self, link: False)
 
 
 def with_a_memory_of_ids_alone(patch):
