@@ -260,7 +260,7 @@ def with_hasty_clients(patch):
         (with_half_the_time, "swarm", "I1"),
         (with_every_end_twice, "swarm", "I1"),
         (without_limits, "swarm", "I8"),
-        (without_working, "calm", "needless"),
+        (without_working, "long-jobs", "needless"),
         (without_losses, "workers-die", "losses"),
         (without_rights, "intruder", "rights"),
         (without_waiting_for_what_is_under_way, "roll", "flawless"),
@@ -277,11 +277,10 @@ def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):
 
 
 def test_checkers_find_a_client_that_breaks_its_promise(patch_cores):
-    """Three parties have to err at one moment: of the first 300 seeds two see it."""
+    """Three parties have to err at one moment: of some hundred seeds one sees it."""
     without_promises(patch_cores)
-    assert any(
-        violation.rule == "I3" for seed in range(SEEDS, 2 * SEEDS) for violation in run(seed, "saturated").violations
-    )
+    seeds = range(340, 340 + SEEDS)
+    assert any(violation.rule == "I3" for seed in seeds for violation in run(seed, "saturated").violations)
 
 
 # -- what keeps somebody hostile from doing harm
@@ -332,7 +331,7 @@ def with_the_least_limit_of_all(patch):
 
 def without_grants(patch):
     """A worker takes from any broker what it sends."""
-    patch.setattr(Offered, "exceeds_grant", lambda self, link, now: False)
+    patch.setattr(Offered, "exceeds_grant", lambda self, link: False)
 
 
 def with_a_memory_of_ids_alone(patch):
@@ -367,7 +366,7 @@ def with_errors_of_its_own(patch):
         (with_services_by_any_word, "hostile-client", "fair share", 3),
         (without_rerouted_refusals, "hostile-worker", "fair share", 28),
         (without_cooling, "hostile-worker", "fair share", 28),
-        (without_outliers, "hostile-broker", "fair share", 17),
+        (without_outliers, "hostile-broker", "fair share", 16),
         (without_second_opinions, "hostile-broker", "fair share", 12),
         (with_the_least_limit_of_all, "hostile-broker", "fair share", 6),
         (without_grants, "hostile-broker", "I6", 43),

@@ -57,7 +57,7 @@ class HostileWorker(HostileNode):
         self.manner = self.rng.choice(MANNERS)
         self._code = self.rng.choice(words.CODES)
         self._tags: dict[tuple[Dealers, str], list[Envelope]] = {}
-        self._ran: set[bytes] = set()
+        self._ran: set[tuple[bytes, bytes, bytes]] = set()
         self._offered = 0
 
     def __str__(self) -> str:
@@ -119,8 +119,9 @@ class HostileWorker(HostileNode):
 
     def _note(self, request: Envelope, came_at: float) -> None:
         """Let the record have what it may count as run: it answers, and nobody can know more."""
-        if request.id not in self._ran:
-            self._ran.add(request.id)
+        asked = (request.sender, request.id, request.payload)  # ids are no secret to an intruder
+        if asked not in self._ran:
+            self._ran.add(asked)
             self.world.record.executions.append(
                 Execution(
                     key_of(request.payload),
@@ -155,8 +156,9 @@ class HostileWorker(HostileNode):
         seen = [each for requests in self._tags.values() for each in requests[-20:]]
         answers = []
         for _ in range(20):
-            id_ = self.rng.choice(seen).id if seen and self.rng.random() < 0.5 else self.rng.randbytes(16)
-            tag = self.rng.randrange(200) if self.rng.random() < 0.5 else self.rng.randrange(UINT32)
+            id_, tag = self.rng.randbytes(16), self.rng.randrange(200)
+            if seen and self.rng.random() < 0.5:
+                id_, tag = self.rng.choice(seen).id, UINT32 - tag  # it is its own to answer under its own tag alone
             answers.append(encode(Envelope(self.rng.choice((REPLY, LOST, REJECT)), id_, tag=tag, payload=b"forged")))
         hand.send(broker, answers)
 
