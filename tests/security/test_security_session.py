@@ -351,8 +351,9 @@ async def test_frames_that_are_no_messages_harm_nobody(name, greeted):
         assert await peer.event() == zmq.EVENT_HANDSHAKE_SUCCEEDED
         if greeted:
             await peer.hello()
-        for _ in range(20):
-            peer.send(*frames()[name])
+        with contextlib.suppress(zmq.Again):  # so much of it has its key cut off
+            for _ in range(20):
+                peer.send(*frames()[name])
         await bystander(net)
         assert evil_ones(seen) == []
 

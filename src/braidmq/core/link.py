@@ -60,12 +60,12 @@ class Step(Enum):
     """The handshake is complete: it is the broker."""
 
 
-ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW))
+AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.FAULT))
+"""Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
+last."""
+
+ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
-
-
-AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED))
-"""Failures for which this side has left a broker: the pause grows, however long its sessions last."""
 
 
 class Change(Enum):
@@ -171,6 +171,8 @@ class Link:
         services: those with a worker at this broker that this node may call.
         calls: what awaits an answer over this link; owned by the client.
         asked: the jobs that have come over this link in this session, by tag; owned by the worker.
+        aggrieved_at: when this member has left it last for what it sent, and `aggrieved_s`: how long it is left alone
+            next time.
         asked_report: whether a REPORT is awaited.
         malformed: what the broker has sent in this session that is not BRAID/1, counted.
         lists: the newest PEERS and SERVICES that came faster than they may, by command. It has `list_bytes` left for
@@ -181,6 +183,8 @@ class Link:
 
     __slots__ = (
         "address",
+        "aggrieved_at",
+        "aggrieved_s",
         "asked",
         "asked_report",
         "calls",
@@ -237,6 +241,8 @@ class Link:
         self.name = address.name
         self.state = LinkState.WAITING
         self.wake_at = now
+        self.aggrieved_at = -math.inf
+        self.aggrieved_s = 0.0
         self.since = now
         self.configured = False
         self.wanted = True

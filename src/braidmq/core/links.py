@@ -80,8 +80,15 @@ SLOW_S: Final = 1.0
 """After this time of an attempt it is told how far it has come: far longer than it usually takes, and well below the
 time that a caller waits."""
 
-AGGRIEVED_S: Final = 5.0
-"""How long a broker is left alone at least that this member has left for what it sent."""
+AGGRIEVED_S: Final = 10.0
+"""How long a broker is left alone the first time that this member has left it for what it sent. Each time costs the
+calls that are on it a failover, so a broker that floods must not come back as often as one that has crashed."""
+
+AGGRIEVED_S_MAX: Final = 120.0
+"""How long at most, when it goes on each time."""
+
+PARDON_S: Final = 300.0
+"""After this time without a reason to leave it, a broker counts as new."""
 
 TARGET_S_MAX: Final = 1.5
 """How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
@@ -276,7 +283,6 @@ class Links:
     def give_up(self, link: Link, failure: Failure, now: float) -> None:
         """End a connection because of what the broker sends."""
         self._give_up(link, failure, now)
-        link.wake_at = max(link.wake_at, now + AGGRIEVED_S)
 
     def on_resolved(self, name: str, addresses: Iterable[str], now: float) -> None:
         """Take in the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""
@@ -437,7 +443,7 @@ class Links:
             assert link.lists.keys() <= _LISTS
             if link.state is LinkState.WAITING:
                 assert not link.lists
-                assert link.wake_at <= link.since + max(settings.reconnect_s_max, AGGRIEVED_S)
+                assert link.wake_at <= link.since + max(settings.reconnect_s_max, AGGRIEVED_S_MAX)
         self._outbox.validate_state({link.name for link in self.links.values() if link.state is not LinkState.WAITING})
 
     # -- inner
@@ -571,6 +577,12 @@ class Links:
         else:
             link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
             link.failures += 1
+        if failure in AGGRIEVING:
+            if now - link.aggrieved_at > PARDON_S:
+                link.aggrieved_s = AGGRIEVED_S
+            link.aggrieved_at = now
+            link.wake_at = max(link.wake_at, now + link.aggrieved_s)
+            link.aggrieved_s = min(AGGRIEVED_S_MAX, 2.0 * link.aggrieved_s)
         link.unsent = self._outbox.drop(link.name)
         link.asked.clear()
         link.lists.clear()

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.loggers import own_logger
+from braidmq.zeromq.unread import FIRST_WORD_BYTES_MAX, LOOK_S, received
 
 _LOG = own_logger("braidmq.broker")
 
@@ -72,7 +73,7 @@ class Doorstep:
         self._known: dict[int, tuple[str, int]] = {}
         self._count: Counter[str] = Counter()
         self._descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._crowded_at = self._besieged_at = 0.0
+        self._crowded_at = self._besieged_at = self._look_at = 0.0
         self._ports: set[int] = set()
 
     def listen(self, port: int) -> None:
@@ -108,24 +109,22 @@ class Doorstep:
         self._known.pop(fd, None)
 
     def on_timer(self, spoken: Collection[int], now: float) -> None:
-        """End the connections that have said nothing for too long.
+        """End the connections that have said nothing for too long, or too much before their handshake was complete.
 
         Args:
             spoken: those that have: their first word may have been read before they were known to be accepted.
             now: the time.
         """
-        for fd, accepted in list(self._waiting.items()):  # the oldest first
-            if now - accepted.at <= self._silent_s_max:
-                break
-            self._leave(fd)
-            if fd not in spoken:
-                self._shut(fd, accepted.peer)
+        self._look_at = now + LOOK_S
+        for fd, accepted in list(self._waiting.items()):
+            if now - accepted.at > self._silent_s_max or received(fd) > FIRST_WORD_BYTES_MAX:
+                self._leave(fd)
+                if fd not in spoken:
+                    self._shut(fd, accepted.peer)
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
-        for accepted in self._waiting.values():
-            return accepted.at + self._silent_s_max
-        return None
+        return self._look_at if self._waiting else None
 
     def cut(self, fd: int) -> None:
         """End a connection. libzmq notices that, and tells of its end as of any other."""

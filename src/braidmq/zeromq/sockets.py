@@ -23,6 +23,10 @@ ZAP_DOMAIN: Final = b"braid"
 FRAMES_MAX: Final = 256
 """High-water mark in frames of what is sent over each connection. With bundles of 64 KiB that is 16 MiB."""
 
+SENT_FRAMES_MAX: Final = 64
+"""High-water mark in frames for what is sent over a connection: 4 MiB of bundles, which leave within a millisecond or
+two. What is more waits where its bytes are counted."""
+
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps until they are accepted: nodes that come back all at once."""
 
@@ -147,7 +151,7 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
 
 def _common(socket: zmq.Socket[bytes], settings: Settings) -> None:
     socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.SNDHWM, FRAMES_MAX)
+    socket.setsockopt(zmq.SNDHWM, SENT_FRAMES_MAX)
     # No high-water mark for reading where unread.py can tell what waits. At it libzmq stops reading, and if such a
     # connection is reset, or shut down by this side, a PING among what it has read ends the process.
     socket.setsockopt(zmq.RCVHWM, 0 if COUNTED else FRAMES_MAX)

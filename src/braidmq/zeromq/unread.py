@@ -19,6 +19,13 @@ UNREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 (in_flight_bytes_max). It is a moment's work of libzmq, and far more than honest members can cause. Tiny frames take
 about four times as much memory as they have bytes on the wire."""
 
+SUSPICIOUS_BYTES: Final = 1024 * 1024
+"""With so much unread of one connection, all others of its key are looked at as well."""
+
+FIRST_WORD_BYTES_MAX: Final = 256 * 1024
+"""What may come over a connection before its first frame is read. A handshake has less than a KiB, and a member says
+HELLO and waits; libzmq keeps whatever else comes, whoever sends it."""
+
 LOOK_S: Final = 0.05
 """How often it is looked at while there is more to read than can be: some tens of MB may come in that time."""
 

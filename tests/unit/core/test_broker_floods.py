@@ -8,7 +8,7 @@ from braidmq.core.bars import BAR_S, SESSIONS_BURST
 from braidmq.core.exchange import OFFENCES_MAX
 from braidmq.core.intake import PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX
 from braidmq.core.link import Failure
-from braidmq.core.links import AGGRIEVED_S
+from braidmq.core.links import AGGRIEVED_S, PARDON_S
 from braidmq.members import Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Welcome, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope, encode
@@ -199,6 +199,17 @@ class TestNode:
         assert not rig["a"].link.open
         rig.advance(7.0)
         assert rig["a"].link.open
+
+    @pytest.mark.parametrize("pardoned", [False, True])
+    def test_a_broker_that_floods_again_is_left_alone_for_longer_unless_that_was_long_ago(self, pardoned: bool) -> None:
+        rig = NodeRig("a", "b")
+        for _ in range(2):
+            while rig["a"].link.open:
+                rig.core.on_frame("a", FULL, rig.now)
+            rig.pump()
+            paused_s = rig["a"].link.wake_at - rig.now
+            rig.advance(AGGRIEVED_S + 6.0 + (PARDON_S if pardoned else 0.0))
+        assert paused_s == pytest.approx(AGGRIEVED_S if pardoned else 2.0 * AGGRIEVED_S)
 
     def test_what_a_node_handles_in_one_turn_is_bounded(self) -> None:
         rig = NodeRig("a", "b", serves={"echo": 1})
