@@ -305,6 +305,10 @@ class ClientCore:
             self._attempts.on_loss(call, answer.time_ms / 1000.0, now)
             self._on_unknown(call, now, free=bool(call.worker))
 
+    def on_unread(self, link: Link, size: int) -> None:
+        """Take in how much a broker has sent that was not read yet: its answers wait behind that."""
+        self._health.on_unread(link, size)
+
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
         """Take in messages that never left, before the end of their link is told by `on_change`."""
         for message in messages:

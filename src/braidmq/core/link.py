@@ -163,6 +163,7 @@ class Link:
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
         health: what came of calls over this path, also in earlier sessions.
+        unread_bytes: what has come from it and was not read yet, if that is much.
         price: what its latency is multiplied with, to a client's choice (path_health.py).
         proven_bytes: the largest payload that the broker is known to have got in this session.
         risked: how many calls are on it whose payloads may make it deaf (passage.py).
@@ -229,6 +230,7 @@ class Link:
         "targets",
         "told",
         "unlisted_at",
+        "unread_bytes",
         "unsent",
         "wake_at",
         "wanted",
@@ -274,6 +276,7 @@ class Link:
         self.journey = PeakEwma(now)
         self.health = Health(now)
         self.price = FAIR_PRICE
+        self.unread_bytes = 0
         self.passed_at = -math.inf
         self.proven_bytes = 0
         self.risked = 0

@@ -584,6 +584,7 @@ class Links:
             link.wake_at = max(link.wake_at, now + link.aggrieved_s)
             link.aggrieved_s = min(AGGRIEVED_S_MAX, 2.0 * link.aggrieved_s)
         link.unsent = self._outbox.drop(link.name)
+        link.unread_bytes = 0
         link.asked.clear()
         link.lists.clear()
         link.malformed = 0

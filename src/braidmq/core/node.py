@@ -206,6 +206,10 @@ class NodeCore:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
 
+    def on_unread(self, name: str, size: int) -> None:
+        """Take in how many bytes have come from a broker that the shell has not handed in yet."""
+        self.client.on_unread(self.links.links[name], size)
+
     def on_timer(self, now: float) -> None:
         """Take in that time has passed. What has come before must have been taken in."""
         if self._intake.since is not None:

@@ -66,6 +66,9 @@ MUTE_CALLS: Final = 3
 VACANT_S: Final = 0.5
 """For how long a broker may list a service without a worker: its lists come a moment later than its refusals."""
 
+UNREAD_BYTES: Final = 16 * 1024
+"""So much that waits to be read of a path counts as much as one call: some hundred small frames, or four large ones."""
+
 LOOKED_AT_MAX: Final = 64
 """Calls of one path that are looked at in one review."""
 
@@ -123,6 +126,11 @@ class PathHealth:
         """Take in that a path has not answered a call in time that another one could have had."""
         self._on_bad(link, "does not answer what others answer", now, taken_counts=False)
 
+    def on_unread(self, link: Link, size: int) -> None:
+        """Take in how much has come over a path that was not read yet: answers to new calls wait behind that."""
+        link.unread_bytes = size
+        link.price = _price(link)
+
     # -- the choice
 
     def sound(self, paths: list[Link]) -> list[Link]:
@@ -159,7 +167,7 @@ class PathHealth:
             if link.calls:
                 self._note_wait(link, now)
                 overdue = self._overdue(link, now)
-            link.price = health.price
+            link.price = _price(link)
             if overdue:
                 link.price *= 1.0 + (now - overdue[0].sent_at) / MUTE_S
                 if len(overdue) >= (1 if health.probation else MUTE_CALLS):
@@ -185,7 +193,7 @@ class PathHealth:
     def _on_bad(self, link: Link, why: str, now: float, *, taken_counts: bool) -> None:
         health = link.health
         health.bad += 1.0
-        link.price = health.price
+        link.price = _price(link)
         if health.probation:
             if now >= health.closed_until and self._is_outlier(link, taken_counts=taken_counts, known=True):
                 self._eject(link, why, now)
@@ -269,3 +277,7 @@ class PathHealth:
                     hurried_s = max(MUTE_FACTOR_MIN * answer.took_s, (call.deadline - call.sent_at) / 2.0)
                     return now - call.sent_at >= min(MUTE_FACTOR * answer.took_s, hurried_s)
         return False
+
+
+def _price(link: Link) -> float:
+    return float(link.health.price * (1.0 + link.unread_bytes / UNREAD_BYTES))

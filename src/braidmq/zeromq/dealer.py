@@ -83,7 +83,7 @@ class Dealer:
     """One attempt at a connection, from its first packet to its end; never used again afterwards.
 
     Attributes:
-        flooded: whether the broker sends more than can be read, so that the connection must be given up.
+        unread: bytes that the broker has sent and nobody has taken, as of the last look, if there are many.
 
     Raises:
         ConnectError: this process has no descriptors for it, or libzmq cannot use the address.
@@ -114,7 +114,7 @@ class Dealer:
         self._backlog_bytes_max = settings.outbox_bytes_max
         self._taken = 0
         self._unread_bytes_max = settings.in_flight_bytes_max + UNREAD_BYTES_MAX
-        self.flooded = False
+        self.unread = 0
         self._guard = guard_port(target.endpoint)
         try:
             connect(self.socket, target.endpoint)
@@ -141,6 +141,11 @@ class Dealer:
         """Whether the broker reads so slowly that the connection must be given up."""
         return self._backlog.bytes > self._backlog_bytes_max
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the broker sends more than can be read, so that the connection must be given up."""
+        return self.unread > self._unread_bytes_max
+
     def receive(self) -> list[bytes]:
         """Return frames that have come; call it when the descriptor or `has_more` says that there may be some.
 
@@ -159,12 +164,13 @@ class Dealer:
                     break
                 if size > BYTES_PER_TURN or len(frames) == FRAMES_PER_TURN:
                     unread = received(self._descriptor) - self._taken - size - len(frames) * FRAME_BYTES
-                    self.flooded = unread > self._unread_bytes_max
+                    self.unread = max(0, unread)
                     break
                 if not readable(socket):
+                    self.unread = 0
                     break
         except zmq.Again:
-            pass  # the descriptor tells of other things as well
+            self.unread = 0  # the descriptor tells of other things as well
         self._taken += size + len(frames) * FRAME_BYTES
         return frames
 

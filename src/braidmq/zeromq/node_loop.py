@@ -436,8 +436,11 @@ class NodeLoop:
         if self._dealers.get(dealer.name) is not dealer:
             return
         now = self.clock()
+        before = dealer.unread
         for frame in dealer.receive():
             self.core.on_frame(dealer.name, frame, now)
+        if dealer.unread != before:
+            self.core.on_unread(dealer.name, dealer.unread)
         dealer.flush()
         self._used[dealer.name] = dealer
         self._hand_out()

@@ -144,3 +144,27 @@ class TestPaths:
         rig["a"].accepts = False
         rig["a"].say(control.Goodbye(reason), answer_to(request, LOST))
         assert not rig.sent()
+
+
+class TestUnread:
+    def test_new_calls_avoid_a_path_whose_answers_wait_behind_much(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig.core.on_unread("a", 1024 * 1024)
+        for _ in range(20):
+            rig.call()
+        assert not rig["a"].requests()
+        assert len(rig["b"].requests()) == 20
+
+    def test_the_only_path_is_taken_all_the_same(self, make: Any) -> None:
+        rig = make("a")
+        rig.core.on_unread("a", 1024 * 1024)
+        rig.call()
+        assert rig["a"].requests()
+
+    def test_a_path_that_was_read_counts_as_before(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig.core.on_unread("a", 1024 * 1024)
+        rig.core.on_unread("a", 0)
+        for _ in range(20):
+            rig.call()
+        assert rig["a"].requests()
