@@ -20,7 +20,7 @@ from braidmq.core.path_choice import PathChoice
 from braidmq.core.path_health import MUTE_S
 from braidmq.core.places import Places
 from braidmq.core.proofs import Checker
-from braidmq.core.retry import Reroutes, RetryBudget, full_jitter
+from braidmq.core.retry import REROUTES_MAX, Reroutes, RetryBudget, full_jitter
 from braidmq.core.timers import GRAIN_S, Timers
 from braidmq.core.worker_wait import WorkerWait
 from braidmq.errors import (
@@ -423,7 +423,8 @@ class ClientCore:
         if current:
             self._attempts.on_reply(call, link, now)
         self._health.on_reply(call, link, now, current=current)
-        self._reroutes.on_reply(retried=call.sends > 1)
+        if self._reroutes.tokens < REROUTES_MAX:
+            self._reroutes.on_reply(retried=call.sends > 1)
         if call.earlier:
             self._attempts.call_back(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")

@@ -9,6 +9,9 @@ LEVEL_MAX: Final = 10
 TOOK_WEIGHT: Final = 1 / 8
 """What one more answer counts in the mean time that a service takes over a path: the last ten or so decide."""
 
+NOTE_S: Final = 0.02
+"""How often answers are learned from: what comes sooner after another one of its service says nothing new."""
+
 FAIR_PRICE: Final = 1.0
 """The price of a path all of whose calls were answered."""
 
@@ -17,15 +20,17 @@ class Answers:
     """How a path answers the calls of one service.
 
     Attributes:
-        sent_at: when the newest call was sent that it has answered.
+        sent_at: when the newest call was sent that it has answered, to NOTE_S or so.
         took_s: how long it takes on average.
+        due: when one more is learned from.
     """
 
-    __slots__ = ("sent_at", "took_s")
+    __slots__ = ("due", "sent_at", "took_s")
 
     def __init__(self, sent_at: float, took_s: float) -> None:
         self.sent_at = sent_at
         self.took_s = took_s
+        self.due = 0.0
 
 
 class Health:
@@ -81,6 +86,9 @@ class Health:
                 self.answered.clear()
             self.answered[service] = Answers(sent_at, now - sent_at)
             return
+        if now < answers.due:
+            return
+        answers.due = now + NOTE_S
         answers.took_s += (now - sent_at - answers.took_s) * TOOK_WEIGHT
         if sent_at > answers.sent_at:
             answers.sent_at = sent_at

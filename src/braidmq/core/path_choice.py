@@ -24,7 +24,17 @@ class PathChoice:
         health: what came of calls over each path, and which are not to be used for that.
     """
 
-    __slots__ = ("_candidates", "_links", "_rng", "_settings", "_unserved", "_version", "health", "passage")
+    __slots__ = (
+        "_candidates",
+        "_links",
+        "_rng",
+        "_settings",
+        "_sure_bytes",
+        "_unserved",
+        "_version",
+        "health",
+        "passage",
+    )
 
     def __init__(self, settings: Settings, rng: random.Random, links: Links, now: float) -> None:
         self.passage = Passage(settings.dead_after_s)
@@ -35,6 +45,7 @@ class PathChoice:
         self._candidates: dict[bytes, list[Link]] = {}
         self._unserved: set[bytes] = set()
         self._version = 0
+        self._sure_bytes = 0
 
     def candidates(self, call: Call) -> list[Link]:
         """Return the links that are up, take the payload and whose brokers report a worker.
@@ -46,12 +57,13 @@ class PathChoice:
             return [link] if link is not None and link.state is LinkState.UP else []
         if self._version != self._links.version:
             self._version = self._links.version
+            self._sure_bytes = self._links.payload_bytes_sure
             self._forget()
         found = self._candidates.get(call.service)
         if found is None:
             found = self._look_up(call.service)
         payload_bytes = len(call.payload)
-        if payload_bytes > self._links.payload_bytes_sure:
+        if payload_bytes > self._sure_bytes:
             return _with_room(found, payload_bytes) or _with_room(self._up(), payload_bytes)
         return found
 

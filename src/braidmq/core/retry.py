@@ -52,27 +52,30 @@ class Reroutes:
 
     A reroute spends one, and returns it if it is answered. So they cost nothing where one broker refuses what others
     take, however much that is; and where all refuse, they are soon spent, and cannot multiply an overload.
+
+    Attributes:
+        tokens: those that are left.
     """
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("tokens",)
 
     def __init__(self) -> None:
-        self._tokens = 0.0
+        self.tokens = 0.0
 
     def on_reply(self, *, retried: bool) -> None:
         """Earn for a call that was answered; more if it took more than one attempt."""
-        self._tokens = min(REROUTES_MAX, self._tokens + (1.0 if retried else REROUTE_RATIO))
+        self.tokens = min(REROUTES_MAX, self.tokens + (1.0 if retried else REROUTE_RATIO))
 
     def spend(self) -> bool:
         """Spend a token and return True, or return False if none is left."""
-        if self._tokens < 1.0:
+        if self.tokens < 1.0:
             return False
-        self._tokens -= 1.0
+        self.tokens -= 1.0
         return True
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs."""
-        assert 0.0 <= self._tokens <= REROUTES_MAX
+        assert 0.0 <= self.tokens <= REROUTES_MAX
 
 
 def full_jitter(first_s: float, max_s: float, round_: int, rng: random.Random) -> float:

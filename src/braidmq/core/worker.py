@@ -219,7 +219,7 @@ class WorkerCore:
             self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
         elif deadline <= now:
             self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
-        elif service.exceeds_grant(link) or not self._has_room(service):
+        elif service.exceeds_grant(link) or (service.running >= service.concurrency and not self._may_wait(service)):
             self._turn_away(service, arrival, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
@@ -385,10 +385,6 @@ class WorkerCore:
 
     # -- inner
 
-    def _has_room(self, service: Offered) -> bool:
-        """Whether there is a place for a request, now or in a moment."""
-        return service.running < service.concurrency or self._may_wait(service)
-
     def _may_wait(self, service: Offered) -> bool:
         """Whether a place is about to be free, as far as is known."""
         return len(service.queue) < service.concurrency + len(self._links.links) and service.wait_s() <= WAIT_S
@@ -531,7 +527,9 @@ class WorkerCore:
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
         for arrival in job.arrivals:
-            _forget(job, arrival)
+            asked, tag = arrival.link.asked, arrival.tag
+            if asked.get(tag) is job:  # a liar may have used the tag again
+                del asked[tag]
         self._timers.cancel(job, job.timer)
         job.service.held[job.link.name] -= 1
 
