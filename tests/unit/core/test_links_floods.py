@@ -177,11 +177,11 @@ class TestOthers:
             rig["a"].say(control.Demand(f"s{number}", UINT32))
         assert not service.backlog
 
-    def test_paths_that_name_nobody_known_cost_no_choice(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_paths_that_name_nobody_known_cost_no_choice(self, make: Any, patch_cores: pytest.MonkeyPatch) -> None:
         rig = make("a", "b", provides=(), settings=Settings(brokers_connected_max=1))
         rig.advance(1.0)
         rig.call("lost")
-        monkeypatch.setattr(rig.core.selection, "_review", lambda: pytest.fail("it is made anew"))
+        patch_cores.setattr(rig.core.selection, "_review", lambda: pytest.fail("it is made anew"))
         broker = next(each for each in rig.brokers.values() if each.link.open)
         for _ in range(10):
             rig.core.selection.on_paths(Paths("lost", ["x", "y"]), rig.now)
