@@ -10,12 +10,13 @@ as well.
 from collections.abc import Callable, Collection
 from typing import Final, Literal
 
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR, OFFENCES_MAX, Account
 from braidmq.core.announcements import Announcements
 from braidmq.core.bars import Bars
 from braidmq.core.containment import shape_of
-from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR, Dispatcher
+from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import DEBUG, INFO, WARNING, Event, EventLog
-from braidmq.core.exchange import OFFENCES_MAX, Account, Session, SessionState
+from braidmq.core.exchange import Session, SessionState
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from braidmq.core.exchange import Account, Service, Session
+from braidmq.core.account import Account
+from braidmq.core.exchange import Service, Session
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.share import fits
 from braidmq.settings import Settings

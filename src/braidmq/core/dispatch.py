@@ -7,6 +7,7 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
@@ -52,10 +53,6 @@ CREDIT_MAX: Final = 10_000
 """Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
 that never answers can make the broker keep."""
 
-KEY_CREDIT_MAX: Final = 100_000
-"""Most requests that all workers with one key can be granted and have: what goes beyond it counts as no grant. They are
-some 50 MiB of what the broker keeps of them."""
-
 TIME_MS_MAX: Final = 86_400_000
 """Longest deadline of a request, as at the client: a day."""
 
@@ -83,10 +80,6 @@ new, and would let a worker keep the client busy with one request."""
 
 SILENT_INTERVALS: Final = 1.5
 """Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
-
-KEY_IN_FLIGHT_FACTOR: Final = 8
-"""Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
-more for its handlers, which may call one another to some depth."""
 
 
 class Dispatcher:

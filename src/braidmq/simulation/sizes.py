@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.broker import STRANGERS_MAX, BrokerCore
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
-from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
-from braidmq.core.dispatch import CREDIT_MAX, KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, TIME_MS_MAX
+from braidmq.core.dispatch import CREDIT_MAX, TIME_MS_MAX
 from braidmq.core.exchange import CALLABLE_MAX
 from braidmq.wire.envelope import (
     CANCEL,

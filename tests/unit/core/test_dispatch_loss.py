@@ -1,6 +1,6 @@
 """What becomes of requests when a worker or a client is gone."""
 
-from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Progress, Reason, Withdrawal, encode
 from rigs.broker_rig import Rig
 
