@@ -20,6 +20,7 @@ from braidmq.core.exchange import Session, SessionState
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.links import STALL_S
 from braidmq.core.outbox import Outbox
+from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
 from braidmq.core.report import report
 from braidmq.errors import ProtocolError
@@ -140,7 +141,8 @@ class BrokerCore:
         self._seeking: dict[Account, None] = {}
         self._outbox: Outbox[bytes] = Outbox()
         self._events = EventLog()
-        self.dispatcher = Dispatcher(name, settings, self._outbox, self.counters, self._events)
+        self._outgoing = Outgoing(name, self._outbox, self.counters)
+        self.dispatcher = Dispatcher(settings, self._outgoing, self.counters, self._events)
         if settings.settle_s:
             self.dispatcher.settle_at = now + settings.settle_s
         self._announcements = Announcements(settings, self.sessions, self.dispatcher, peering, self._outbox, now=now)
@@ -273,7 +275,7 @@ class BrokerCore:
         if self.peering.has_company:
             self._try(self.dispatcher.release_queues, now)
         for session in self.sessions.values():
-            self._send_control(session, control.Goodbye("draining"), now)
+            self._outgoing.send_control(session, control.Goodbye("draining"), now)
 
     def end(self, now: float) -> None:
         """Take in that the drain time is over: what still waits here for a worker goes back to its clients."""
@@ -400,7 +402,7 @@ class BrokerCore:
         welcome = control.Welcome(
             self.name, member.name, int(heartbeat_s * 1000), self.settings.payload_bytes_max, self._software
         )
-        self._send_control(session, welcome, now)
+        self._outgoing.send_control(session, welcome, now)
         self._announcements.on_welcome(session, now)
         if member.role is Role.BROKER:
             self.peering.on_session(member.name, up=True, now=now)
@@ -572,7 +574,7 @@ class BrokerCore:
             else:
                 self._set_state(session, SessionState.LEAVING, now)
                 self.dispatcher.remove_slots(session, now)
-                self._send_control(session, control.Goodbye("noted"), now)
+                self._outgoing.send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None
         elif isinstance(received, Seek):
@@ -580,20 +582,15 @@ class BrokerCore:
             if account.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
                 account.seeks += 1
                 self._seeking[account] = None
-                self._send_control(session, Paths(received.service, self.peering.offers(received.service)), now)
+                self._outgoing.send_control(
+                    session, Paths(received.service, self.peering.offers(received.service)), now
+                )
 
     def _on_gossip(self, session: Session, message: bytes, now: float) -> None:
         received = control.decode_control(message)
         assert isinstance(received, control.Gossiped)
         self.peering.on_message(session.member.name, received, now)
         self._pass_answers(now)
-
-    def _send(self, session: Session, message: bytes) -> None:
-        session.spoke = True
-        self._outbox.put(session.route, message)
-
-    def _send_control(self, session: Session, message: control.Control, now: float) -> None:
-        self._send(session, control.encode_control(message, int(now * 1000) & UINT32))
 
     # -- time
 
@@ -650,7 +647,7 @@ class BrokerCore:
                 if session.spoke:
                     session.spoke = False
                 else:
-                    self._send(session, heartbeat)
+                    self._outgoing.send(session, heartbeat)
         for session in dead:
             self.counters["sessions_dead"] += 1
             silence = f"{now - session.heard_at:.1f}"
@@ -672,7 +669,7 @@ class BrokerCore:
             if session.noted and not session.requests and not (busy and (session.slots or session.assigned))
         ]
         for session in done[:ENDED_PER_TICK]:
-            self._send_control(session, control.Goodbye("ended"), now)
+            self._outgoing.send_control(session, control.Goodbye("ended"), now)
             self._forget(session, now)
             self._note_stranger(session.route)  # what it says until it has read that needs no answer
 
@@ -682,7 +679,7 @@ class BrokerCore:
         if answers:
             for session in reversed(self.sessions.values()):  # of several the newest: an old one may be dead
                 for message in answers.pop(session.member.name, ()):
-                    self._send_control(session, message, now)
+                    self._outgoing.send_control(session, message, now)
 
     def _own_row(self, now: float) -> control.PeerStatus:
         own, about = self.peering.membership, self._announcements.about()
@@ -708,10 +705,10 @@ class BrokerCore:
                     report_ = control.encode_control(self.report(now), sent_ms)
                     rows = len(self.sessions) + len(self.dispatcher.services)
                     self._report_at = now + TICK_S * rows / REPORT_ROWS_PER_TICK
-                self._send(session, report_)
+                self._outgoing.send(session, report_)
             else:
                 self.counters["denied"] += 1
-                self._send(session, denial)
+                self._outgoing.send(session, denial)
 
     # -- self-check
 

@@ -12,7 +12,7 @@ from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
-from braidmq.core.outbox import Outbox
+from braidmq.core.outgoing import Outgoing
 from braidmq.core.patience import ask_again_s, ask_s, interval_s, promise_s, sure_s
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
@@ -21,25 +21,18 @@ from braidmq.members import is_service
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
-    CANCEL,
-    INSTANCE_BYTES,
-    LOST,
     PREFIX,
     PREFIX_BYTES,
     REJECT,
     REPLY,
     REQUEST,
     UINT32,
-    VERSION,
     WORKING,
-    Field,
     Flag,
     Outcome,
-    Progress,
     Reason,
     Withdrawal,
     milliseconds,
-    pack_field,
     unpack,
 )
 
@@ -96,9 +89,7 @@ class Dispatcher:
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
-    def __init__(
-        self, name: str, settings: Settings, outbox: Outbox[bytes], counters: dict[str, int], events: EventLog
-    ) -> None:
+    def __init__(self, settings: Settings, outgoing: Outgoing, counters: dict[str, int], events: EventLog) -> None:
         self.settings = settings
         self._catalogue = Catalogue(settings)
         self.services = self._catalogue.services
@@ -110,8 +101,7 @@ class Dispatcher:
         self.silent: list[Session] = []
         self._released = False
         self.failed: list[tuple[Session, Exception]] = []
-        self._name = name.encode()
-        self._outbox = outbox
+        self._outgoing = outgoing
         self.counters = counters
         self._events = events
         self._timers: Timers[Exchange] = Timers()
@@ -232,7 +222,7 @@ class Dispatcher:
         if service is None and reason is None:
             service = self._catalogue.expect(name, session.account)
         if reason is not None or service is None:
-            self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
+            self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         again = None
         if retry_count and service.slots:
@@ -381,7 +371,7 @@ class Dispatcher:
         slot.service.offer(slot)
         silent_at = now + SILENT_INTERVALS * exchange.interval_s
         exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
-        self._send(worker, head + names + rest)
+        self._outgoing.send(worker, head + names + rest)
 
     def _forget_kept(self, now: float) -> None:
         """Forget what workers were given some time ago and have not given back."""
@@ -432,7 +422,7 @@ class Dispatcher:
             int(now * 1000) & UINT32, time_ms, exchange.client_tag, id_, len(service.name), len(session.name),
             len(client.name), code, extension_bytes, 0,
         )  # fmt: skip
-        self._send(client, head + names + message[rest_at:])
+        self._outgoing.send(client, head + names + message[rest_at:])
 
     def _ends_here(self, exchange: Exchange, command: int, code: int, now: float) -> bool:
         """Take in an answer that is no REPLY; return whether the client is to hear nothing of it."""
@@ -533,7 +523,7 @@ class Dispatcher:
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
         else:
             exchange.superseded = True
-            self._withdraw(exchange, Withdrawal.SUPERSEDED, now)
+            self._outgoing.withdraw(exchange, Withdrawal.SUPERSEDED, now)
 
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
@@ -541,15 +531,8 @@ class Dispatcher:
         if slot is not None and slot.listed:
             slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
             slot.service.offer(slot)
-        self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
+        self._outgoing.withdraw(exchange, Withdrawal.GIVEN_UP, now)
         self._forget_client(exchange)
-
-    def _withdraw(self, exchange: Exchange, how: Withdrawal, now: float) -> None:
-        """Tell the worker that has a request, if one has it, that less is expected of it."""
-        slot, client = exchange.slot, exchange.client
-        if slot is not None:
-            assert client is not None
-            self._send(slot.session, self._short(CANCEL, how, exchange.id, exchange.tag, now, sender=client.name))
 
     def _forget_client(self, exchange: Exchange) -> None:
         """Take the request off its client's account; a worker that has it keeps its place in `assigned`."""
@@ -566,7 +549,7 @@ class Dispatcher:
     def _forget_requests(self, session: Session, now: float) -> None:
         """The client is gone: nothing of what it asked is waited for here; it may come again over another path."""
         for exchange in list(session.requests.values()):
-            self._withdraw(exchange, Withdrawal.ORPHANED, now)
+            self._outgoing.withdraw(exchange, Withdrawal.ORPHANED, now)
             self._forget_client(exchange)
 
     def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
@@ -654,7 +637,7 @@ class Dispatcher:
         wish = control.Demand(service.name.decode(), service.queued)
         for slot in service.slots.values():
             if slot.session.state is SessionState.OPEN:
-                self._outbox.put_control(slot.session.route, wish, now)
+                self._outgoing.demand(slot.session, wish, now)
 
     def remove_slots(self, session: Session, now: float) -> None:
         """Take in that a session serves nothing any more."""
@@ -720,13 +703,7 @@ class Dispatcher:
         client = exchange.client
         assert client is not None
         self._forget_client(exchange)
-        self._reject(client, reason, exchange.id, exchange.client_tag, now, retry_after_s=retry_after_s)
-
-    def _reject(
-        self, session: Session, reason: Reason, id_: bytes, tag: int, now: float, *, retry_after_s: float = 0.0
-    ) -> None:
-        self.counters["rejected"] += 1
-        self._send(session, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
+        self._outgoing.reject(client, reason, exchange.id, exchange.client_tag, now, retry_after_s=retry_after_s)
 
     def _tell_of_loss(self, exchange: Exchange, now: float) -> None:
         """A worker is gone with a request: its client hears so, and for how long that worker has had it."""
@@ -734,27 +711,7 @@ class Dispatcher:
         assert client is not None
         had_ms = milliseconds(now - exchange.dispatched_at)
         self._forget_client(exchange)
-        self._send(client, self._short(LOST, 0, exchange.id, exchange.client_tag, now, time_ms=had_ms))
-
-    def _short(
-        self,
-        command: int,
-        code: int,
-        id_: bytes,
-        tag: int,
-        now: float,
-        *,
-        sender: bytes | None = None,
-        time_ms: int = 0,
-        extension: bytes = b"",
-    ) -> bytes:
-        """Return a message without payload; its sender is the broker unless another is named."""
-        name = self._name if sender is None else sender
-        size, sent_ms = PREFIX_BYTES + len(name) + len(extension), int(now * 1000) & UINT32
-        head = PREFIX.pack(
-            size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), len(extension), 0
-        )
-        return head + name + extension
+        self._outgoing.tell_of_loss(client, exchange, had_ms, now)
 
     def _on_due(self, exchange: Exchange, now: float) -> None:
         if exchange.client is None:
@@ -767,7 +724,7 @@ class Dispatcher:
             else:
                 self._give_up(exchange, now)
         elif exchange.waits:
-            self._send(exchange.client, self._progress(exchange, Progress.QUEUED, now))
+            self._outgoing.tell_of_wait(exchange.client, exchange, now)
             ask_at = now + ask_again_s(exchange.interval_s, exchange.code)
             exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
             self._demand(exchange.service, now)
@@ -784,20 +741,7 @@ class Dispatcher:
         if worker.heard_at > exchange.dispatched_at or worker.state is SessionState.LEAVING:
             return
         self.silent.append(worker)
-        extension = pack_field(Field.INSTANCE, worker.instance) if len(worker.instance) == INSTANCE_BYTES else b""
-        self._send(client, self._progress(exchange, Progress.SILENT, now, sender=worker.name, extension=extension))
-
-    def _progress(
-        self, exchange: Exchange, progress: Progress, now: float, *, sender: bytes | None = None, extension: bytes = b""
-    ) -> bytes:
-        return self._short(
-            WORKING, progress, exchange.id, exchange.client_tag, now, sender=sender, extension=extension,
-            time_ms=int(now * 1000) & UINT32,
-        )  # fmt: skip
-
-    def _send(self, session: Session, message: bytes) -> None:
-        session.spoke = True
-        self._outbox.put(session.route, message)
+        self._outgoing.tell_of_silence(client, exchange, worker, now)
 
     # -- self-check
 
