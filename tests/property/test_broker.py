@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
             nodes_max=10,
             **knobs,
         )
-        self.rig.core.dispatcher._tag = tag
+        self.rig.core.dispatcher._assignments._tag = tag
         self.connections: list[FakeMember] = []
         self.asked: dict[tuple[bytes, int], Asked] = {}
         self.assigned: dict[tuple[bytes, int], tuple[FakeMember, Envelope]] = {}

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
+from braidmq.core.assignments import Assignments
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
@@ -28,7 +29,6 @@ from braidmq.wire.envelope import (
     REQUEST,
     UINT32,
     WORKING,
-    Flag,
     Outcome,
     Reason,
     Withdrawal,
@@ -36,7 +36,6 @@ from braidmq.wire.envelope import (
     unpack,
 )
 
-_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
 
 DEMAND_S: Final = 0.05
@@ -53,13 +52,6 @@ TURN_BYTES: Final = 65_536
 """A waiting request up to this size takes one turn of its key, a larger one as many as it is times as large: what is
 worth a bundle of its own is no longer cheap."""
 
-KEPT_S: Final = 0.05
-"""How long a request that went to a worker is kept, in case the worker gives it back: one that has no place says so at
-once. Longer would keep the payloads of all requests that are with workers."""
-
-KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Bytes of what is kept in this way; what finds no room in it is given to a worker all the same."""
-
 POSTPONED_PER_TICK: Final = 100
 """Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
 
@@ -70,9 +62,6 @@ endless game between a broker and a worker that invites and refuses."""
 WORKING_SHARE: Final = 0.5
 """The share of its interval that lies between two WORKING of a worker that reach a client: more of them say nothing
 new, and would let a worker keep the client busy with one request."""
-
-SILENT_INTERVALS: Final = 1.5
-"""Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
 
 
 class Dispatcher:
@@ -105,10 +94,8 @@ class Dispatcher:
         self.counters = counters
         self._events = events
         self._timers: Timers[Exchange] = Timers()
-        self._kept: dict[Exchange, None] = {}
-        self._kept_bytes = 0
+        self._assignments = Assignments(outgoing, self._timers)
         self._cooling = Cooling()
-        self._tag = 0
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
@@ -157,7 +144,7 @@ class Dispatcher:
                 if exchange is not None:
                     assert exchange.slot is not None
                     exchange.slot.outstanding -= 1
-                    self._leave_worker(exchange)
+                    self._assignments.leave(exchange)
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None and exchange.superseded:
                         self._refuse_exchange(exchange, Reason.EXPIRED, now)
@@ -169,7 +156,7 @@ class Dispatcher:
         self._forget_requests(session, now)
         self.remove_slots(session, now)
         for exchange in session.assigned.values():
-            self._leave_worker(exchange)
+            self._assignments.leave(exchange)
             if exchange.client is not None:
                 self.counters["lost"] += 1
                 self._tell_of_loss(exchange, now)
@@ -191,8 +178,8 @@ class Dispatcher:
                     self._dissolve(service, now)
 
     def on_tick(self, now: float) -> None:
-        """Look after what need not be looked after at once; call it each KEPT_S or so."""
-        self._forget_kept(now)
+        """Look after what need not be looked after at once; call it each KEPT_S of assignments.py or so."""
+        self._assignments.forget_kept(now)
         for slot in self._cooling.take_due(now):
             slot.service.offer(slot)
             self._feed(slot, now)
@@ -237,7 +224,7 @@ class Dispatcher:
         session.requests[tag] = exchange
         session.account.in_flight += 1
         if again is not None:
-            self._dispatch(exchange, again, message[rest_at:], now)
+            self._assignments.give(exchange, again, message[rest_at:], now)
         else:
             self._route(exchange, message[rest_at:], now)
             if not service.slots:
@@ -279,7 +266,7 @@ class Dispatcher:
             slot = balancer.pick_slow()
         slot = slot or balancer.pick()
         if slot is not None:
-            self._dispatch(exchange, slot, rest, now)
+            self._assignments.give(exchange, slot, rest, now)
         else:
             self._enqueue(exchange, rest, now)
 
@@ -340,47 +327,6 @@ class Dispatcher:
         account.queued_bytes -= exchange.size_bytes
         self._timers.cancel(exchange, exchange.timer)
         return rest
-
-    def _dispatch(self, exchange: Exchange, slot: Slot, rest: bytes, now: float) -> None:
-        client = exchange.client
-        assert client is not None
-        if now > exchange.sure_until:
-            exchange.flags |= _DUPLICATE
-        self._tag = tag = (self._tag + 1) & UINT32
-        worker = slot.session
-        names = exchange.service.name + client.name + worker.name
-        head = PREFIX.pack(
-            PREFIX_BYTES + len(names) + len(rest), exchange.version, REQUEST, exchange.flags, exchange.retry_count,
-            int(now * 1000) & UINT32, int((exchange.deadline - now) * 1000), tag, exchange.id,
-            len(exchange.service.name), len(client.name), len(worker.name), exchange.code, exchange.extension_bytes,
-            exchange.working_ms,
-        )  # fmt: skip
-        exchange.tag = tag
-        exchange.slot = slot
-        exchange.dispatched_at = now
-        account, size_bytes = exchange.account, exchange.size_bytes
-        kept_bytes = account.kept_bytes + size_bytes
-        if kept_bytes <= KEPT_BYTES_MAX - self._kept_bytes:  # `fits`, inline
-            exchange.rest = rest
-            self._kept[exchange] = None
-            account.kept_bytes = kept_bytes
-            self._kept_bytes += size_bytes
-        worker.assigned[tag] = exchange
-        worker.account.assigned += 1
-        slot.outstanding += 1
-        slot.service.offer(slot)
-        silent_at = now + SILENT_INTERVALS * exchange.interval_s
-        exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
-        self._outgoing.send(worker, head + names + rest)
-
-    def _forget_kept(self, now: float) -> None:
-        """Forget what workers were given some time ago and have not given back."""
-        for exchange in list(self._kept):
-            if now - exchange.dispatched_at < KEPT_S:
-                break
-            self._keep_no_more(exchange)
-        if not self._kept:
-            self._kept = {}  # the old one has room for as many as there ever were
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
@@ -447,28 +393,13 @@ class Dispatcher:
         slot = exchange.slot
         assert slot is not None
         del slot.session.assigned[exchange.tag]
-        self._leave_worker(exchange)
+        self._assignments.leave(exchange)
         self._forget_client(exchange)
         slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
             if slot.service.queue.count:
                 self._feed(slot, now)
-
-    def _leave_worker(self, exchange: Exchange) -> None:
-        """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
-        slot = exchange.slot
-        assert slot is not None
-        slot.session.account.assigned -= 1
-        exchange.slot = None
-        if exchange.rest is not None:
-            self._keep_no_more(exchange)
-
-    def _keep_no_more(self, exchange: Exchange) -> None:
-        exchange.rest = None
-        exchange.account.kept_bytes -= exchange.size_bytes
-        self._kept_bytes -= exchange.size_bytes
-        del self._kept[exchange]
 
     def _take_back(self, exchange: Exchange, *, busy: bool, now: float) -> bool:
         """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
@@ -486,7 +417,7 @@ class Dispatcher:
         self.counters["returned"] += 1
         exchange.returns += 1
         del slot.session.assigned[exchange.tag]
-        self._leave_worker(exchange)
+        self._assignments.leave(exchange)
         slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
@@ -626,7 +557,7 @@ class Dispatcher:
                 self.counters["expired"] += 1
                 self._refuse_exchange(exchange, Reason.EXPIRED, now)
             else:
-                self._dispatch(exchange, slot, rest, now)
+                self._assignments.give(exchange, slot, rest, now)
         if service.queued:
             self._demand(service, now)
 
@@ -759,10 +690,8 @@ class Dispatcher:
             assert exchange.slot is None, "what waits is with no worker"
             assert exchange.client is not None, "what nobody waits for is not kept"
         assert self.queued_bytes == sum(exchange.size_bytes for exchange in queued) <= self.settings.queue_bytes_max
-        assigned: list[Exchange] = []
-        for session in sessions:
-            self._validate_assigned(session)
-            assigned += session.assigned.values()
+        self._assignments.validate_state(sessions)
+        assigned = [exchange for session in sessions for exchange in session.assigned.values()]
         kept = queued + assigned
         assert len(set(kept)) == len(kept), "an exchange is in one place"
         asked = [exchange for session in sessions for exchange in session.requests.values()]
@@ -773,31 +702,12 @@ class Dispatcher:
                 assert exchange.client_tag == tag
                 assert exchange.account is session.account
         self._timers.validate_state({exchange: exchange.timer for exchange in asked})
-        assert set(self._kept) == {exchange for exchange in assigned if exchange.rest is not None}
-        times = [exchange.dispatched_at for exchange in self._kept]
-        assert times == sorted(times)
-        assert self._kept_bytes == sum(exchange.size_bytes for exchange in self._kept) <= KEPT_BYTES_MAX
+        for session in sessions:
+            for name, slot in session.slots.items():
+                assert self.services[name].slots[session] is slot
+                assert session.state is not SessionState.LEAVING
+                assert session.member.may_serve(name.decode())
         for account in {session.account for session in sessions}:
             mine = [session for session in sessions if session.account is account]
             granted = sum(slot.credit for session in mine for slot in session.slots.values())
             assert account.granted == granted <= KEY_CREDIT_MAX
-            assert account.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
-            kept_bytes = sum(exchange.size_bytes for exchange in self._kept if exchange.account is account)
-            assert account.kept_bytes == kept_bytes
-
-    def _validate_assigned(self, session: Session) -> None:
-        held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
-        for tag, exchange in session.assigned.items():
-            slot = exchange.slot
-            assert slot is not None
-            assert slot.session is session
-            assert slot.service is exchange.service
-            assert exchange.tag == tag
-            assert not exchange.waits
-            held[slot] = held.get(slot, 0) + 1
-        for slot, count in held.items():
-            assert slot.outstanding == count
-        for name, slot in session.slots.items():
-            assert self.services[name].slots[session] is slot
-            assert session.state is not SessionState.LEAVING
-            assert session.member.may_serve(name.decode())

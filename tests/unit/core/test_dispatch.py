@@ -129,7 +129,7 @@ class TestHop:
 
     def test_broker_tag_wraps(self) -> None:
         rig = Rig()
-        rig.core.dispatcher._tag = UINT32 - 1
+        rig.core.dispatcher._assignments._tag = UINT32 - 1
         worker, client = rig.worker(credit=3), rig.client()
         for _ in range(3):
             client.request()
