@@ -457,7 +457,7 @@ class Machine(RuleBasedStateMachine):
                 self.pass_time(1.0, True)
                 self.accounts_agree()
             assert not self.asked
-            assert self.rig.core.dispatcher.queued_bytes == 0
+            assert self.rig.core.dispatcher.queues.bytes == 0
 
 
 TestBroker: Any = Machine.TestCase

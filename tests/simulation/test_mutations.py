@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.core import attempts, catalogue, dispatch, intake
+from braidmq.core import attempts, catalogue, intake, queues
 from braidmq.core.attempts import Attempts
 from braidmq.core.broker import BrokerCore
 from braidmq.core.catalogue import Catalogue
@@ -128,7 +128,7 @@ def without_working(patch):
 
 def without_losses(patch):
     """A broker keeps the death of a worker to itself."""
-    patch.setattr(Dispatcher, "_tell_of_loss", lambda self, exchange, now: self._forget_client(exchange))
+    patch.setattr(Dispatcher, "_tell_of_loss", lambda self, exchange, now: self.queues.forget_client(exchange))
 
 
 def without_rights(patch):
@@ -293,7 +293,7 @@ def without_turns(patch):
 
 def without_shares(patch):
     """One key may have all that is left of a budget of all."""
-    patch.setattr(dispatch, "fits", lambda held, more, left: more <= left)
+    patch.setattr(queues, "fits", lambda held, more, left: more <= left)
 
 
 def with_services_by_any_word(patch):

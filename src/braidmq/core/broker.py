@@ -144,7 +144,7 @@ class BrokerCore:
         self._outgoing = Outgoing(name, self._outbox, self.counters)
         self.dispatcher = Dispatcher(settings, self._outgoing, self.counters, self._events)
         if settings.settle_s:
-            self.dispatcher.settle_at = now + settings.settle_s
+            self.dispatcher.catalogue.settle_at = now + settings.settle_s
         self._announcements = Announcements(settings, self.sessions, self.dispatcher, peering, self._outbox, now=now)
         self._tick_at = now + TICK_S
         self._ticked_at = now
@@ -273,13 +273,13 @@ class BrokerCore:
         self.dispatcher.draining = True
         self.peering.drain(now)
         if self.peering.has_company:
-            self._try(self.dispatcher.release_queues, now)
+            self._try(self.dispatcher.queues.release, now)
         for session in self.sessions.values():
             self._outgoing.send_control(session, control.Goodbye("draining"), now)
 
     def end(self, now: float) -> None:
         """Take in that the drain time is over: what still waits here for a worker goes back to its clients."""
-        self._try(self.dispatcher.release_queues, now)
+        self._try(self.dispatcher.queues.release, now)
 
     def on_timer(self, now: float) -> None:
         """Take in that time has passed. What has come before must have been taken in."""
@@ -370,7 +370,7 @@ class BrokerCore:
             return
         session.member = member
         session.name = member.name.encode()
-        self.dispatcher.on_rights(session, now)
+        self.dispatcher.slots.on_rights(session, now)
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
@@ -478,7 +478,7 @@ class BrokerCore:
         if state is not SessionState.LEAVING:
             self._tell_of(session)
         self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
-        self.dispatcher.on_state(session, now)
+        self.dispatcher.slots.on_state(session, now)
 
     def _tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
@@ -565,7 +565,7 @@ class BrokerCore:
         received = control.decode_control(message)
         if isinstance(received, control.Ready):
             self._tell_of(session)
-            self.dispatcher.on_ready(session, received, now)
+            self.dispatcher.slots.on_ready(session, received, now)
         elif isinstance(received, control.Hello):
             session.instance = received.instance
         elif isinstance(received, control.Goodbye):
@@ -573,7 +573,7 @@ class BrokerCore:
                 session.noted = True
             else:
                 self._set_state(session, SessionState.LEAVING, now)
-                self.dispatcher.remove_slots(session, now)
+                self.dispatcher.slots.remove_all(session, now)
                 self._outgoing.send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers[session] = None

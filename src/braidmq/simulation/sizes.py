@@ -21,7 +21,7 @@ def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
     yield "sessions", len(core.sessions), settings.nodes_max
     yield "strangers", core.strangers, STRANGERS_MAX
     yield "services", len(dispatcher.services), settings.services_max
-    yield "bytes of waiting requests", dispatcher.queued_bytes, settings.queue_bytes_max
+    yield "bytes of waiting requests", dispatcher.queues.bytes, settings.queue_bytes_max
     yield "members", len(membership.members), BROKERS_MAX
     yield "forwarded probes", membership.probing.forwarded, FORWARDS_MAX
     for service in dispatcher.services.values():

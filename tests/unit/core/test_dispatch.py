@@ -6,8 +6,9 @@ import pytest
 
 from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
-from braidmq.core.dispatch import CREDIT_MAX, TIME_MS_MAX
+from braidmq.core.dispatch import TIME_MS_MAX
 from braidmq.core.exchange import CALLABLE_MAX
+from braidmq.core.slots import CREDIT_MAX
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -658,7 +659,7 @@ class TestCancel:
         rig = Rig()
         client, worker = rig.client(), rig.full_worker()
         client.cancel(client.request())
-        assert rig.core.dispatcher.queued_bytes == 0
+        assert rig.core.dispatcher.queues.bytes == 0
         worker.ready(credit=1)
         rig.advance(6.0, heartbeats=True)
         assert worker.requests() == []

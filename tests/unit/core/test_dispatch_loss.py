@@ -182,7 +182,7 @@ class TestClientLoss:
         client.disconnect()
         worker.ready(credit=1)
         assert worker.requests() == []
-        assert rig.core.dispatcher.queued_bytes == 0
+        assert rig.core.dispatcher.queues.bytes == 0
 
     def test_worker_goes_on_and_its_answer_goes_nowhere(self) -> None:
         rig = Rig()
