@@ -19,6 +19,7 @@ from braidmq.core.node import NodeCore
 from braidmq.core.path_health import PathHealth
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget
+from braidmq.core.session_life import SessionLife
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
 from braidmq.core.worker import WorkerCore
@@ -153,13 +154,13 @@ def without_cancels(patch):
 
 def with_deaf_brokers(patch):
     """A broker does not care that a worker is silent, until it is dead."""
-    set_state = BrokerCore._set_state
+    set_state = SessionLife.set_state
 
     def set_other_state(self, session, state, now):
         if state is not SessionState.SUSPECT:
             set_state(self, session, state, now)
 
-    patch.setattr(BrokerCore, "_set_state", set_other_state)
+    patch.setattr(SessionLife, "set_state", set_other_state)
 
 
 def without_refutation(patch):

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
-from braidmq.core.broker import STRANGERS_MAX, BrokerCore
+from braidmq.core.broker import BrokerCore
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX
+from braidmq.core.session_life import STRANGERS_MAX
 from braidmq.settings import Settings
 from braidmq.wire.limits import BROKERS_MAX
 
