@@ -22,6 +22,7 @@ from braidmq.core.retry import RetryBudget
 from braidmq.core.session_life import SessionLife
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
+from braidmq.core.verdicts import Verdicts
 from braidmq.core.worker import WorkerCore
 from braidmq.members import Member
 from braidmq.simulation.run import run
@@ -321,7 +322,7 @@ def without_outliers(patch):
 
 def without_second_opinions(patch):
     """One broker's word is enough for a call to be denied."""
-    patch.setattr(ClientCore, "_is_last_word", lambda self, call, path, reason: True)
+    patch.setattr(Verdicts, "_is_last_word", lambda self, call, path, reason: True)
 
 
 def with_the_least_limit_of_all(patch):
