@@ -38,7 +38,7 @@ def lie(patch_cores):
         honest = getattr(Dispatcher, on)
 
         def lying(self, *arguments):
-            if self._name == broker.encode() and arguments[at][5] == command:
+            if self._outgoing.name == broker.encode() and arguments[at][5] == command:
                 envelope = decode(arguments[at])
                 change(envelope)
                 arguments = (*arguments[:at], encode(envelope), *arguments[at + 1 :])

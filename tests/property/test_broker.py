@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
             nodes_max=10,
             **knobs,
         )
-        self.rig.core.dispatcher._tag = tag
+        self.rig.core.dispatcher._assignments._tag = tag
         self.connections: list[FakeMember] = []
         self.asked: dict[tuple[bytes, int], Asked] = {}
         self.assigned: dict[tuple[bytes, int], tuple[FakeMember, Envelope]] = {}
@@ -457,7 +457,7 @@ class Machine(RuleBasedStateMachine):
                 self.pass_time(1.0, True)
                 self.accounts_agree()
             assert not self.asked
-            assert self.rig.core.dispatcher.queued_bytes == 0
+            assert self.rig.core.dispatcher.queues.bytes == 0
 
 
 TestBroker: Any = Machine.TestCase

@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.core import attempts, catalogue, dispatch, intake
+from braidmq.core import attempts, catalogue, intake, queues
 from braidmq.core.attempts import Attempts
 from braidmq.core.broker import BrokerCore
 from braidmq.core.catalogue import Catalogue
@@ -19,8 +19,10 @@ from braidmq.core.node import NodeCore
 from braidmq.core.path_health import PathHealth
 from braidmq.core.places import Places
 from braidmq.core.retry import RetryBudget
+from braidmq.core.session_life import SessionLife
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
+from braidmq.core.verdicts import Verdicts
 from braidmq.core.worker import WorkerCore
 from braidmq.members import Member
 from braidmq.simulation.run import run
@@ -128,7 +130,7 @@ def without_working(patch):
 
 def without_losses(patch):
     """A broker keeps the death of a worker to itself."""
-    patch.setattr(Dispatcher, "_tell_of_loss", lambda self, exchange, now: self._forget_client(exchange))
+    patch.setattr(Dispatcher, "_tell_of_loss", lambda self, exchange, now: self.queues.forget_client(exchange))
 
 
 def without_rights(patch):
@@ -153,13 +155,13 @@ def without_cancels(patch):
 
 def with_deaf_brokers(patch):
     """A broker does not care that a worker is silent, until it is dead."""
-    set_state = BrokerCore._set_state
+    set_state = SessionLife.set_state
 
     def set_other_state(self, session, state, now):
         if state is not SessionState.SUSPECT:
             set_state(self, session, state, now)
 
-    patch.setattr(BrokerCore, "_set_state", set_other_state)
+    patch.setattr(SessionLife, "set_state", set_other_state)
 
 
 def without_refutation(patch):
@@ -293,7 +295,7 @@ def without_turns(patch):
 
 def without_shares(patch):
     """One key may have all that is left of a budget of all."""
-    patch.setattr(dispatch, "fits", lambda held, more, left: more <= left)
+    patch.setattr(queues, "fits", lambda held, more, left: more <= left)
 
 
 def with_services_by_any_word(patch):
@@ -320,7 +322,7 @@ def without_outliers(patch):
 
 def without_second_opinions(patch):
     """One broker's word is enough for a call to be denied."""
-    patch.setattr(ClientCore, "_is_last_word", lambda self, call, path, reason: True)
+    patch.setattr(Verdicts, "_is_last_word", lambda self, call, path, reason: True)
 
 
 def with_the_least_limit_of_all(patch):

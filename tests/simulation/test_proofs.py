@@ -29,7 +29,7 @@ def lying(patch_cores):
     on_answer, kept = Dispatcher.on_answer, {}
 
     def lie(self, session, command, message, now):
-        if self._name == b"b0" and command == REPLY:
+        if self._outgoing.name == b"b0" and command == REPLY:
             envelope, other = decode(message), kept.get(session.name)
             kept[session.name] = decode(message)
             if other is not None:

@@ -119,7 +119,7 @@ class Announcements:
             sum(session.member.role is Role.NODE for session in self._sessions.values()),
             sum(len(session.assigned) for session in self._sessions.values()),
             sum(service.queued for service in dispatcher.services.values()),
-            dispatcher.settle_at is None,
+            dispatcher.catalogue.settle_at is None,
             [
                 ServiceAbout(service.name.decode(), len(service.slots), service.free_credit())
                 for service in dispatcher.services.values()
@@ -132,8 +132,8 @@ class Announcements:
         peering = self._peering
         if peering.version != self._peering_version:
             self._peering_version = peering.version
-            if self._dispatcher.settle_at is not None:
-                self._dispatcher.elsewhere = peering.offered() if peering.has_settled else None
+            if self._dispatcher.catalogue.settle_at is not None:
+                self._dispatcher.catalogue.elsewhere = peering.offered() if peering.has_settled else None
             peers = control.Peers(peering.peers())
             if peers != self._peers:
                 self._peers = peers
@@ -177,8 +177,8 @@ class Announcements:
         """Look anew which services have a worker, if that may have changed, and if it is time for it."""
         many = len(self._available)
         pause_s = NEWS_S * many / ABOUT_SERVICES if many > ABOUT_SERVICES else 0.0
-        if self._dispatcher.announce and not self._unlisted and now - self._listed_at >= pause_s:
-            self._dispatcher.announce = False
+        if self._dispatcher.catalogue.announce and not self._unlisted and now - self._listed_at >= pause_s:
+            self._dispatcher.catalogue.announce = False
             self._news = True
             self._listed_at = now
             self._available = self._dispatcher.available()

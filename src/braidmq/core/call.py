@@ -3,6 +3,7 @@
 from enum import Enum
 from typing import Final
 
+from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.link import Link
 
 
@@ -137,3 +138,28 @@ class Call:
         self.tried: list[Link] = []
         self.earlier: list[Attempt] = []
         self.timer = 0
+
+    def may_be_answered(self) -> bool:
+        """Whether an answer to an earlier attempt may still come."""
+        return any(link.open and link.epoch == epoch for link, epoch, _tag in self.earlier)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        assert 0 <= self.retry_count <= self.sends <= self.attempts_max
+        assert self.flagged == (self.retry_count > 0)
+        assert len(self.earlier) <= min(self.retry_count, ATTEMPTS_MAX)
+        assert len(set(self.tried)) == len(self.tried)
+        assert not self.owes or (self.stage is Stage.PAUSED and self.flagged)
+        path = self.path
+        assert (self.stage is Stage.SENT) == (path is not None)
+        if path is not None:
+            assert path.open
+            assert path.epoch == self.epoch
+            assert self in path.calls
+            assert path in self.tried
+            assert self.sent_at <= self.heard_at
+            assert (path, self.epoch, self.tag) not in self.earlier
+        elif self.stage is Stage.LISTENING:
+            assert self.may_be_answered()
+        elif self.stage is Stage.QUEUED:
+            assert not self.sends

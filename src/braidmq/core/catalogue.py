@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from braidmq.core.exchange import Account, Service, Session
+from braidmq.core.account import Account
+from braidmq.core.exchange import Service, Session
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.share import fits
 from braidmq.settings import Settings
@@ -24,12 +25,22 @@ class Catalogue:
 
     Attributes:
         services: all of them, by name. One without workers is there only as long as requests wait for it.
+        announce: set when the list of available services may have changed.
+        settle_at: until then requests for a service without a worker wait for one; None once that is over.
+        elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
+            if no other broker can tell.
     """
 
-    __slots__ = ("_expected", "_postponed", "_serves_max", "_services_max", "_settings", "services")
+    __slots__ = (
+        "_expected", "_postponed", "_serves_max", "_services_max", "_settings", "announce", "elsewhere", "services",
+        "settle_at",
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         self.services: dict[bytes, Service] = {}
+        self.announce = False
+        self.settle_at: float | None = None
+        self.elsewhere: frozenset[bytes] | None = None
         self._settings = settings
         self._services_max = settings.services_max
         self._serves_max = min(SERVES_MAX, (settings.services_max + 1) // 2)
@@ -37,6 +48,10 @@ class Catalogue:
         self._postponed: FairQueue[Account, tuple[Session, bytes]] = FairQueue()
 
     # -- services
+
+    def may_come(self, service: bytes) -> bool:
+        """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
+        return self.settle_at is not None and (self.elsewhere is None or service in self.elsewhere)
 
     def expect(self, name: bytes, account: Account) -> Service | None:
         """Return a new service that a caller waits for, or None if there is no room for it."""
@@ -89,6 +104,11 @@ class Catalogue:
             del account.serves[service.name]
         if not service.slots:
             self._expected[service] = None
+
+    def tidy(self, service: Service) -> None:
+        """Forget a service that nobody provides, and nobody waits for."""
+        if not service.slots and not service.queue.count and self.services.get(service.name) is service:
+            self.remove(service)
 
     def remove(self, service: Service) -> None:
         """Forget a service without workers."""

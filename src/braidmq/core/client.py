@@ -8,20 +8,20 @@ import random
 from typing import Final, Protocol
 
 from braidmq.core import arguments, endings
-from braidmq.core.arguments import ATTEMPTS_MAX
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
-from braidmq.core.events import WARNING
+from braidmq.core.call_waits import CallWaits
 from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.passage import PAUSE_S
 from braidmq.core.path_choice import PathChoice
 from braidmq.core.path_health import MUTE_S
-from braidmq.core.places import Places
+from braidmq.core.places import Places, RunPlaces
 from braidmq.core.proofs import Checker
-from braidmq.core.retry import REROUTES_MAX, Reroutes, RetryBudget, full_jitter
-from braidmq.core.timers import GRAIN_S, Timers
+from braidmq.core.retry import REROUTES_MAX, Reroutes, RetryBudget
+from braidmq.core.unproven import Unproven
+from braidmq.core.verdicts import Verdicts
 from braidmq.core.worker_wait import WorkerWait
 from braidmq.errors import (
     BraidError,
@@ -42,7 +42,6 @@ from braidmq.wire.envelope import (
     Envelope,
     Flag,
     Outcome,
-    Reason,
     decode,
     reply_id,
 )
@@ -56,22 +55,13 @@ SEEK_SPARE_S: Final = 0.5
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
-AWAITED_S: Final = 1.0
-"""How often a call that waits for a worker is looked at, besides when a broker tells of new services."""
-
 REVIEW_S: Final = 0.1
 """How often it is looked which paths leave calls unanswered: a fraction of the least time after which one does."""
-
-EARLY_S: Final = 0.05
-"""A broker that rejects a call as expired with more time left than this is wrong."""
 
 _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
-_NOBODY_THERE: Final = (Reason.NO_WORKER, Reason.DRAINING)
-_SENSELESS: Final = 0  # no reason that there is
-_FOR_GOOD: Final = (Reason.DENIED, Reason.TOO_LARGE)
 
 
 class Reach(Protocol):
@@ -89,7 +79,6 @@ class ClientCore:
 
     Attributes:
         late: answers that nobody waited for.
-        unproven: replies that were refused, as their workers had not proved them.
 
     Args:
         checker: checks the proofs of replies; None if it asks for none.
@@ -117,23 +106,23 @@ class ClientCore:
         self._ids = Ids(secret)
         self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
-        self._own = Places(settings)
-        self._nested: dict[int, Places] = {}
-        self._admitting = False
-        self._parked: dict[Call, None] = {}
-        self._awaiting: dict[Call, None] = {}
+        self._places = RunPlaces(settings)
+        self._own = self._places.own
+        self._waits = CallWaits(settings, rng)
+        self._parked = self._waits.parked
+        self._awaiting = self._waits.awaiting
+        self._timers = self._waits.timers
         self._wait = WorkerWait(settings, member)
         self._choice = PathChoice(settings, rng, links, now)
         self._health = self._choice.health
         self._review_at = now + REVIEW_S
         self._passage = self._choice.passage
         self._attempts = Attempts(settings, links, self._passage)
-        self._timers: Timers[Call] = Timers()
+        self._verdicts = Verdicts(settings, rng, self._choice, self._wait, budget=self._budget, reroutes=self._reroutes)
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self.late = 0
-        self.unproven = 0
-        self._checker = checker
-        self._accused: set[str] = set()
+        self._proof_field = b"" if checker is None else checker.field
+        self._unproven = None if checker is None else Unproven(settings, links, checker)
         self._exchange_s = settings.exchange_timeout_s
 
     def __len__(self) -> int:
@@ -148,17 +137,22 @@ class ClientCore:
     @property
     def waiting(self) -> int:
         """Calls that wait for a place among in_flight_max."""
-        return self._own.waiting + sum(places.waiting for places in self._nested.values())
+        return self._places.waiting
 
     @property
     def most(self) -> int:
         """How many calls may be on their way now: see `core.places`."""
-        return self._own.most + sum(places.most for places in self._nested.values())
+        return self._places.most
 
     @property
     def most_waiting(self) -> int:
         """How many calls may wait for a place now."""
-        return self._settings.waiting_max * (1 + len(self._nested))
+        return self._places.most_waiting
+
+    @property
+    def unproven(self) -> int:
+        """Replies that were refused, as their workers had not proved them."""
+        return 0 if self._unproven is None else self._unproven.count
 
     # -- outputs
 
@@ -210,8 +204,8 @@ class ClientCore:
         broker = None if via is None else arguments.via_of(via)
         waits = None if wait is None else arguments.wait_of(wait)
         extension = b"" if headers is None else arguments.headers_of(headers)
-        if self._checker is not None:
-            extension += self._checker.field
+        if self._proof_field:
+            extension += self._proof_field
         if not isinstance(service, str):
             raise ConfigError(f"service must be the name of a service, not {service!r}")
         name = self._names.get(service)
@@ -223,7 +217,7 @@ class ClientCore:
                 f"a payload of {len(sent)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
-        places = self._own if not nested else self._places_of(nested)
+        places = self._own if not nested else self._places.of_run(nested)
         admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
@@ -285,7 +279,7 @@ class ClientCore:
             return
         if current:
             self._passage.on_word(link, len(call.payload), call.sent_at)
-        if answer.command == REPLY and (self._checker is None or self._is_proved(call, link, answer, now)):
+        if answer.command == REPLY and (self._unproven is None or self._unproven.is_proved(call, link, answer, now)):
             self._on_reply(call, link, answer, current, now)
             return
         if answer.command == WORKING:
@@ -320,8 +314,8 @@ class ClientCore:
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Take in that a link changed."""
-        if change is Change.GONE:
-            self._accused.discard(link.name)
+        if change is Change.GONE and self._unproven is not None:
+            self._unproven.on_gone(link)
         if change is Change.DOWN:
             self._passage.on_end(link)
             self.on_unsent(link, link.unsent)
@@ -360,7 +354,7 @@ class ClientCore:
                 self._on_deadline(call, now)
             elif call.stage is Stage.PAUSED:
                 if call.owes and not self._budget.spend(now):
-                    self._pause_for_budget(call, now)
+                    self._waits.pause_for_budget(call, now)
                 else:
                     call.owes = False
                     self._try_send(call, now)
@@ -369,53 +363,25 @@ class ClientCore:
             elif call.stage is Stage.SENT and now - call.heard_at >= self._exchange_s:
                 self._on_silence(call, now)
             else:
-                self._set_timer(call)
+                self._waits.set_timer(call)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         calls = self._calls
-        assert not self._admitting
-        for run, places in ((0, self._own), *self._nested.items()):
-            places.validate_state([call for call in calls.values() if call.nested == run])
-        assert self._nested.keys() == {call.nested for call in calls.values() if call.nested}
-        assert set(self._parked) == {call for call in calls.values() if call.stage is Stage.PARKED}
-        assert set(self._awaiting) == {call for call in calls.values() if call.stage is Stage.AWAITING}
+        self._places.validate_state(calls.values())
+        self._waits.validate_state(calls.values())
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
         self._wait.validate_state()
         self._choice.validate_state()
-        if self._checker is not None:
-            self._checker.validate_state()
-        assert self._accused <= self._links.links.keys()
+        if self._unproven is not None:
+            self._unproven.validate_state()
         assert sent == {call for link in self._links.links.values() for call in link.calls}
         assert len({call.tag for call in sent}) == len(sent)
-        self._timers.validate_state({call: call.timer for call in calls.values()})
         self._budget.validate_state()
         self._reroutes.validate_state()
         for id_, call in calls.items():
             assert call.id == id_
-            self._validate_call(call)
-
-    def _validate_call(self, call: Call) -> None:
-        assert 0 <= call.retry_count <= call.sends <= call.attempts_max
-        assert call.flagged == (call.retry_count > 0)
-        assert len(call.earlier) <= min(call.retry_count, ATTEMPTS_MAX)
-        assert len(set(call.tried)) == len(call.tried)
-        assert not call.owes or (call.stage is Stage.PAUSED and call.flagged)
-        path, due = call.path, call.deadline
-        assert (call.stage is Stage.SENT) == (path is not None)
-        if path is not None:
-            assert path.open
-            assert path.epoch == call.epoch
-            assert call in path.calls
-            assert path in call.tried
-            assert call.sent_at <= call.heard_at
-            assert (path, call.epoch, call.tag) not in call.earlier
-            due = min(due, call.heard_at + self._exchange_s)
-        elif call.stage is Stage.LISTENING:
-            assert self._may_be_answered(call)
-        elif call.stage is Stage.QUEUED:
-            assert not call.sends
-        assert 0 < call.timer <= int(due / GRAIN_S) + 1
+            call.validate_state()
 
     # -- the four outcomes of an attempt
 
@@ -451,81 +417,23 @@ class ClientCore:
             return
         self._fail(call, endings.handler_failed(failure, sender), now)
 
-    def _is_proved(self, call: Call, link: Link, answer: Envelope, now: float) -> bool:
-        """Whether a reply is its worker's; if not, the attempt is lost, and its path is worth less."""
-        assert self._checker is not None
-        flaw = self._checker.flaw_of(call, answer)
-        if not flaw:
-            return True
-        self.unproven += 1
-        link.ewma.observe(self._exchange_s, now)
-        if link.name not in self._accused:
-            self._accused.add(link.name)
-            worker, service = answer.sender.decode("ascii", "replace"), call.service.decode()
-            form = "{} brings a reply of '{}' to {} that is refused: {}; more of them are only counted"
-            self._links.events.add(WARNING, form, link.name, worker, service, flaw)
-        return False
-
     def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
         """The attempt was certainly not run: no flag."""
         path = call.path
         assert path is not None
         self._attempts.end(call)
-        self._judge(call, path, answer.code, now)
-        for_good = answer.code in _FOR_GOOD
-        if call.rejection is None or not (for_good or answer.code == Reason.NO_WORKER):
-            early = answer.code == Reason.EXPIRED and call.deadline - now > EARLY_S
-            call.rejection = _SENSELESS if early else answer.code
+        refused = self._verdicts.on_rejected(call, path, answer.code, now)
         untried = self._choice.untried(call)
-        if for_good:
-            if call.verdict_of not in (None, path) or self._is_last_word(call, path, answer.code):
-                refused = endings.denied(call) if answer.code == Reason.DENIED else endings.too_large(call, path.name)
-                self._fail(call, refused, now)
-                return
-            call.verdict_of = path
-        if answer.code in _NOBODY_THERE and self._wait.waits(call):
-            call.sends -= 1  # it has met no worker that could have taken it, and it is to wait for one
-        if call.sends >= call.attempts_max:
+        if refused is not None:
+            self._fail(call, refused, now)
+        elif call.sends >= call.attempts_max:
             self._listen_or_fail(call, now)
-        elif not self._may_go_on(call, answer.code, untried, now):
+        elif not self._verdicts.may_go_on(call, answer.code, untried, now):
             self._listen_or_fail(call, now, "the retry budget is spent")
         elif untried:
             self._try_send(call, now)
         else:
-            settings = self._settings
-            pause_s = full_jitter(settings.backoff_s, settings.backoff_s_max, call.round, self._rng)
-            call.round += 1
-            call.tried.clear()
-            self._pause(call, max(pause_s, min(answer.time_ms / 1000.0, settings.backoff_s_max)), now)
-
-    def _judge(self, call: Call, path: Link, reason: int, now: float) -> None:
-        """Let a refusal count against its path, if it is one that another path might not have made."""
-        if path.state is not LinkState.UP:
-            return  # it has said that it drains
-        if reason == Reason.NO_WORKER and not self._health.contradicts(path, call.service, now):
-            return
-        if reason == Reason.EXPIRED and call.deadline - now <= EARLY_S:
-            return
-        if self._choice.has_another(call):
-            self._health.on_refused(path, now)
-
-    def _is_last_word(self, call: Call, path: Link, reason: int) -> bool:
-        """Whether nobody else can be asked, or this node's own certificate says, too, that it may not make the call."""
-        return not self._choice.others(call, path) or (reason == Reason.DENIED and not self._wait.may_call(call))
-
-    def _may_go_on(self, call: Call, reason: int, untried: list[Link], now: float) -> bool:
-        """Whether a rejected call may move on; take what it costs.
-
-        It is free where nothing grows by it: where it goes where there are workers (when a broker loses its workers at
-        once, the calls that it has come back at once, more than any budget covers), and for a second opinion.
-        """
-        if reason == Reason.DRAINING or (reason in _FOR_GOOD and untried):
-            return True
-        if reason == Reason.NO_WORKER and (
-            self._wait.waits(call) or any(call.service in link.services for link in untried)
-        ):
-            return True
-        return (bool(untried) and self._reroutes.spend()) or self._budget.spend(now)
+            self._waits.pause(call, self._verdicts.next_round_s(call, answer.time_ms / 1000.0), now)
 
     def _on_silence(self, call: Call, now: float) -> None:
         path = call.path
@@ -571,9 +479,9 @@ class ClientCore:
         if not call.running:  # else it has begun already, and no later attempt can overtake it
             pause_s = max(pause_s, call.held_until - now)
         if not first and not free and not self._budget.spend(now):
-            self._pause_for_budget(call, now, pause_s)
+            self._waits.pause_for_budget(call, now, pause_s)
         elif pause_s > 0.0:
-            self._pause(call, pause_s, now)
+            self._waits.pause(call, pause_s, now)
         else:
             self._try_send(call, now)
 
@@ -590,18 +498,15 @@ class ClientCore:
         if call.via is not None:
             self._reach.require(call.via, now)
         elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
-            self._pause(call, SEEK_PAUSE_S, now)
+            self._waits.pause(call, SEEK_PAUSE_S, now)
             return
         choice = self._choice
         candidates = choice.candidates(call)
         if choice.lacks_worker(call, candidates) and self._wait.may_wait(call):
-            call.stage = Stage.AWAITING
-            self._awaiting[call] = None
-            self._timers.cancel(call, call.timer)
-            call.timer = self._timers.add(call, min(call.deadline, now + AWAITED_S))
+            self._waits.await_worker(call, now)
             return
         if self._passage.alert and choice.must_wait(call, candidates, now):
-            self._pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
+            self._waits.pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
             return
         path = choice.choose(call, candidates, now) if candidates else None
         if path is not None and len(call.payload) > path.payload_bytes_max:
@@ -619,39 +524,16 @@ class ClientCore:
         elif call.via is not None and call.via not in self._links.links and self._links.are_listed:
             self._fail(call, endings.no_such_broker(call, sorted(self._links.links)), now)
         else:
-            call.stage = Stage.PARKED
-            self._parked[call] = None
-            self._set_timer(call)
-
-    def _pause(self, call: Call, pause_s: float, now: float) -> None:
-        call.stage = Stage.PAUSED
-        self._timers.cancel(call, call.timer)
-        call.timer = self._timers.add(call, min(call.deadline, now + pause_s))
-
-    def _pause_for_budget(self, call: Call, now: float, least_s: float = 0.0) -> None:
-        call.owes = True
-        earned_s = self._rng.uniform(1.0, 1.5) / max(0.1, self._settings.retry_budget_per_s)
-        self._pause(call, max(least_s, earned_s), now)
-
-    def _set_timer(self, call: Call) -> None:
-        due = call.deadline
-        if call.stage is Stage.SENT:
-            due = min(due, call.heard_at + self._exchange_s)
-        self._timers.cancel(call, call.timer)
-        call.timer = self._timers.add(call, due)
+            self._waits.park(call)
 
     # -- endings
 
     def _listen_or_fail(self, call: Call, now: float, why: str = "no attempt is left") -> None:
         """No attempt is left: wait for an answer to an earlier one as long as one can come."""
-        if self._may_be_answered(call):
-            call.stage = Stage.LISTENING
-            self._set_timer(call)
+        if call.may_be_answered():
+            self._waits.listen(call)
         else:
             self._fail(call, endings.exhausted(call, why), now)
-
-    def _may_be_answered(self, call: Call) -> bool:
-        return any(link.open and link.epoch == epoch for link, epoch, _tag in call.earlier)
 
     def _on_deadline(self, call: Call, now: float) -> None:
         error = endings.out_of_time(
@@ -679,27 +561,20 @@ class ClientCore:
             self._awaiting.pop(call, None)
         if call.path is not None:
             self._attempts.end(call)
-        places = self._own if not call.nested else self._nested[call.nested]
+        places = self._own if not call.nested else self._places.of_run(call.nested)
         if call.stage is _QUEUED_HERE:
             places.leave(call)
             others_wait = bool(places.waiting)
         else:
             others_wait = places.release(call)
-        if others_wait and not self._admitting:
+        if others_wait and not self._places.admitting:
             self._admit(places, call.service, now)
-        if call.nested and places.idle:
-            self._nested.pop(call.nested, None)
-
-    def _places_of(self, run: int) -> Places:
-        """Return the places of one run of a handler."""
-        places = self._nested.get(run)
-        if places is None:
-            places = self._nested[run] = Places(self._settings)
-        return places
+        if call.nested:
+            self._places.drop_idle(call.nested)
 
     def _admit(self, places: Places, released: bytes, now: float) -> None:
         """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
-        self._admitting = True
+        self._places.admitting = True
         while (call := places.next(released)) is not None:
             if call.deadline <= now:
                 self._on_deadline(call, now)
@@ -707,4 +582,4 @@ class ClientCore:
                 places.take(call)
                 call.stage = Stage.PARKED
                 self._try_send(call, now)
-        self._admitting = False
+        self._places.admitting = False

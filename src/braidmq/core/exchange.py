@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
+from braidmq.core.account import Account
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.fair_queue import FairQueue
-from braidmq.core.intake import Inlet
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
@@ -28,69 +28,6 @@ class SessionState(StrEnum):
 
 _OPEN: Final = SessionState.OPEN
 _NEVER: Final = float("-inf")
-
-
-OFFENCES_PER_S: Final = 10.0
-"""Malformed messages of a key that are forgotten each second."""
-
-OFFENCES_MAX: Final = 1_000
-"""Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
-
-
-class Account:
-    """What one key holds at this broker, over all its connections.
-
-    Attributes:
-        callable: whether it may call services, as far as that was asked.
-        in_flight: its unanswered requests.
-        queued_bytes: of those that wait for a worker.
-        kept_bytes: of those that were just given to workers.
-        expected: services that are known here only because it has called them.
-        serves: the services that it provides, with how many of its sessions do.
-        granted: the credit of all of these.
-        assigned: requests that its sessions have as workers.
-        seeks: how often it was answered SEEK since the last tick.
-        inlet: what has come from it.
-        offences: how many malformed messages it has sent, as of `offended_at`.
-    """
-
-    __slots__ = (
-        "assigned",
-        "callable",
-        "expected",
-        "granted",
-        "in_flight",
-        "inlet",
-        "kept_bytes",
-        "offences",
-        "offended_at",
-        "principal",
-        "queued_bytes",
-        "seeks",
-        "serves",
-        "sessions",
-    )
-
-    def __init__(self, principal: str) -> None:
-        self.principal = principal
-        self.inlet: Inlet[Session] = Inlet()
-        self.offences = 0.0
-        self.offended_at = 0.0
-        self.sessions = 0
-        self.callable: dict[bytes, bool] = {}
-        self.in_flight = 0
-        self.queued_bytes = 0
-        self.kept_bytes = 0
-        self.expected = 0
-        self.serves: dict[bytes, int] = {}
-        self.granted = 0
-        self.assigned = 0
-        self.seeks = 0
-
-    def offend(self, now: float) -> None:
-        """Take in that it has sent a malformed message."""
-        self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
-        self.offended_at = now
 
 
 class Session:

@@ -1,5 +1,6 @@
 """Which calls of a node may be on their way at once, and which wait for their turn."""
 
+from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.call import Call, Stage
@@ -132,3 +133,55 @@ class Places:
         assert self._waiting_bytes == sum(len(call.payload) for call in waiting) <= self._bytes_max
         assert self.next() is None, "who waits has no place"
         assert all(call.service in self._held for call in waiting), "a service has one place at least"
+
+
+class RunPlaces:
+    """The places of all calls of a node: those of its callers, and those of each run of a handler, which has its own.
+
+    Attributes:
+        own: those of its callers.
+        admitting: whether waiting calls are just given places: an end among them gives none itself.
+    """
+
+    __slots__ = ("_nested", "_settings", "admitting", "own")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.own = Places(settings)
+        self._nested: dict[int, Places] = {}
+        self.admitting = False
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        return self.own.waiting + sum(places.waiting for places in self._nested.values())
+
+    @property
+    def most(self) -> int:
+        """How many calls may be on their way now."""
+        return self.own.most + sum(places.most for places in self._nested.values())
+
+    @property
+    def most_waiting(self) -> int:
+        """How many calls may wait for a place now."""
+        return self._settings.waiting_max * (1 + len(self._nested))
+
+    def of_run(self, run: int) -> Places:
+        """Return the places of one run of a handler."""
+        places = self._nested.get(run)
+        if places is None:
+            places = self._nested[run] = Places(self._settings)
+        return places
+
+    def drop_idle(self, run: int) -> None:
+        """Forget the places of a run of a handler that has no call left."""
+        places = self._nested.get(run)  # an end that this one has caused may have forgotten them
+        if places is not None and places.idle:
+            del self._nested[run]
+
+    def validate_state(self, calls: Collection[Call]) -> None:
+        """Assert what must hold between two inputs, given all calls. For tests and the simulator."""
+        assert not self.admitting
+        for run, places in ((0, self.own), *self._nested.items()):
+            places.validate_state([call for call in calls if call.nested == run])
+        assert self._nested.keys() == {call.nested for call in calls if call.nested}

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from braidmq.core.broker import STRANGERS_MAX, BrokerCore
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.broker import BrokerCore
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
-from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX
+from braidmq.core.session_life import STRANGERS_MAX
 from braidmq.settings import Settings
 from braidmq.wire.limits import BROKERS_MAX
 
@@ -21,7 +22,7 @@ def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
     yield "sessions", len(core.sessions), settings.nodes_max
     yield "strangers", core.strangers, STRANGERS_MAX
     yield "services", len(dispatcher.services), settings.services_max
-    yield "bytes of waiting requests", dispatcher.queued_bytes, settings.queue_bytes_max
+    yield "bytes of waiting requests", dispatcher.queues.bytes, settings.queue_bytes_max
     yield "members", len(membership.members), BROKERS_MAX
     yield "forwarded probes", membership.probing.forwarded, FORWARDS_MAX
     for service in dispatcher.services.values():

@@ -3,6 +3,7 @@ from collections import Counter, deque
 
 import pytest
 
+from braidmq.core.account import Account
 from braidmq.core.balancing import (
     EWMA_DECAY_S,
     PROBE_EVERY,
@@ -12,7 +13,7 @@ from braidmq.core.balancing import (
     RoundRobin,
     cheaper_of_two,
 )
-from braidmq.core.exchange import Account, Service, Session, Slot
+from braidmq.core.exchange import Service, Session, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 

@@ -2,8 +2,11 @@
 
 import pytest
 
-from braidmq.core.broker import GUEST_S_MAX, STRANGERS_MAX, TICK_S, TWIN_S_MAX
+from braidmq.core.broker import TICK_S
 from braidmq.core.events import INFO
+from braidmq.core.reception import TWIN_S_MAX
+from braidmq.core.session_life import STRANGERS_MAX
+from braidmq.core.watch import GUEST_S_MAX
 from braidmq.members import Member, Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Peer, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Command, Envelope, Reason, encode
@@ -134,7 +137,7 @@ class TestHello:
         assert second.exchanges() == []
 
     def test_large_net_is_told_a_longer_heartbeat_interval(self, patch_cores: pytest.MonkeyPatch) -> None:
-        patch_cores.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 2)
+        patch_cores.setattr("braidmq.core.session_life.NODES_PER_HEARTBEAT_S", 2)
         rig = Rig(heartbeat_s=1.0)
         for number in range(6):
             rig.client(f"c{number}")
@@ -144,7 +147,7 @@ class TestHello:
         assert late.of(Welcome)[0].heartbeat_ms == 3000
 
     def test_member_with_a_longer_interval_is_given_longer_silence(self, patch_cores: pytest.MonkeyPatch) -> None:
-        patch_cores.setattr("braidmq.core.broker.NODES_PER_HEARTBEAT_S", 1)
+        patch_cores.setattr("braidmq.core.session_life.NODES_PER_HEARTBEAT_S", 1)
         rig = Rig()
         first = rig.client("first")
         rig.client("second")
@@ -188,7 +191,7 @@ class TestStrangers:
         rig.register("alice")
         for _ in range(STRANGERS_MAX + 10):
             rig.stranger("alice").heartbeat()
-        assert len(rig.core._strangers) <= STRANGERS_MAX  # validate_state holds it at every step
+        assert rig.core.strangers <= STRANGERS_MAX  # validate_state holds it at every step
 
 
 class TestRefusals:
@@ -493,7 +496,7 @@ class TestStatus:
         assert rig.counters["denied"] == 1
 
     def test_reports_of_a_large_broker_come_more_seldom(self, patch_cores: pytest.MonkeyPatch) -> None:
-        patch_cores.setattr("braidmq.core.broker.REPORT_ROWS_PER_TICK", 1)
+        patch_cores.setattr("braidmq.core.observers.REPORT_ROWS_PER_TICK", 1)
         rig = Rig()
         eye, weak = rig.connect("eye", observe=True), rig.client("weak")
         for number in range(8):

@@ -157,7 +157,7 @@ class TestDrain:
         assert rig.core.idle
 
     def test_sessions_end_a_few_at_a_time(self, patch_cores: pytest.MonkeyPatch) -> None:
-        patch_cores.setattr("braidmq.core.broker.ENDED_PER_TICK", 2)
+        patch_cores.setattr("braidmq.core.watch.ENDED_PER_TICK", 2)
         rig = Rig()
         clients = [rig.client(f"c{number}") for number in range(5)]
         rig.drain()

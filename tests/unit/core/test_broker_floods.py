@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from braidmq.core.account import OFFENCES_MAX
 from braidmq.core.bars import BAR_S, SESSIONS_BURST
-from braidmq.core.exchange import OFFENCES_MAX
 from braidmq.core.intake import PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX
 from braidmq.core.link import Failure
 from braidmq.core.links import AGGRIEVED_S, PARDON_S

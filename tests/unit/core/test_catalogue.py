@@ -1,7 +1,8 @@
 """Which services a broker knows, and the grants that wait for room."""
 
+from braidmq.core.account import Account
 from braidmq.core.catalogue import EXPECTED_MAX, POSTPONED_MAX, SERVES_MAX, Catalogue
-from braidmq.core.exchange import Account, Session
+from braidmq.core.exchange import Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 

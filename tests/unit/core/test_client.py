@@ -445,7 +445,7 @@ class TestNotRegistered:
         second = rig.call(timeout_s=1.05)
         (call,) = (call for call in rig.client._calls.values() if call.id == first)
         rig["a"].die()
-        rig.client._pause(call, 10.0, rig.now)
+        rig.client._waits.pause(call, 10.0, rig.now)
         rig.advance(0.9)
         rig.jump(0.2)
         assert set(rig.results) == {first, second}

@@ -12,6 +12,7 @@ from braidmq.core.events import ERROR
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore
 from braidmq.core.peering import PeeringCore
+from braidmq.core.slots import Slots
 from braidmq.core.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
 from braidmq.wire.envelope import REPLY
@@ -41,7 +42,7 @@ class TestBroker:
         unchecked(patch_cores, rig.core)
         worker, client = rig.worker(), rig.client()
         hostile = rig.connect("hostile", serves=("*",))
-        breakable(Dispatcher, "on_ready")
+        breakable(Slots, "on_ready")
         hostile.frame(encode_control(Ready("echo", 1), 0))
         patch_cores.undo()
         unchecked(patch_cores, rig.core)
@@ -60,7 +61,7 @@ class TestBroker:
     def test_the_same_error_is_told_once_and_counted_each_time(self, breakable, patch_cores) -> None:
         rig = Rig()
         unchecked(patch_cores, rig.core)
-        breakable(Dispatcher, "on_ready")
+        breakable(Slots, "on_ready")
         for number in range(20):
             rig.connect(f"hostile{number}", serves=("*",)).frame(encode_control(Ready("echo", 1), 0))
         rig.advance(TICK_S)
@@ -109,7 +110,7 @@ class TestBroker:
     def test_validation_fails_on_a_contained_error(self, breakable) -> None:
         rig = Rig()
         hostile = rig.connect("hostile", serves=("*",))
-        breakable(Dispatcher, "on_ready")
+        breakable(Slots, "on_ready")
         with pytest.raises(AssertionError, match="an error of our own"):
             hostile.frame(encode_control(Ready("echo", 1), 0))
 

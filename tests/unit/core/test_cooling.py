@@ -2,8 +2,9 @@
 
 import pytest
 
+from braidmq.core.account import Account
 from braidmq.core.cooling import BUSY_FREE, COOL_S, COOL_S_MAX, Cooling
-from braidmq.core.exchange import Account, Service, Session, Slot
+from braidmq.core.exchange import Service, Session, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 

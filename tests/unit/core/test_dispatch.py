@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
+from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
-from braidmq.core.dispatch import CREDIT_MAX, KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR, TIME_MS_MAX
+from braidmq.core.dispatch import TIME_MS_MAX
 from braidmq.core.exchange import CALLABLE_MAX
+from braidmq.core.slots import CREDIT_MAX
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -128,7 +130,7 @@ class TestHop:
 
     def test_broker_tag_wraps(self) -> None:
         rig = Rig()
-        rig.core.dispatcher._tag = UINT32 - 1
+        rig.core.dispatcher._assignments._tag = UINT32 - 1
         worker, client = rig.worker(credit=3), rig.client()
         for _ in range(3):
             client.request()
@@ -657,7 +659,7 @@ class TestCancel:
         rig = Rig()
         client, worker = rig.client(), rig.full_worker()
         client.cancel(client.request())
-        assert rig.core.dispatcher.queued_bytes == 0
+        assert rig.core.dispatcher.queues.bytes == 0
         worker.ready(credit=1)
         rig.advance(6.0, heartbeats=True)
         assert worker.requests() == []

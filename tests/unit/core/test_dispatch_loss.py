@@ -1,6 +1,6 @@
 """What becomes of requests when a worker or a client is gone."""
 
-from braidmq.core.dispatch import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Progress, Reason, Withdrawal, encode
 from rigs.broker_rig import Rig
 
@@ -182,7 +182,7 @@ class TestClientLoss:
         client.disconnect()
         worker.ready(credit=1)
         assert worker.requests() == []
-        assert rig.core.dispatcher.queued_bytes == 0
+        assert rig.core.dispatcher.queues.bytes == 0
 
     def test_worker_goes_on_and_its_answer_goes_nowhere(self) -> None:
         rig = Rig()

@@ -1,7 +1,8 @@
 """Requests that wait for credit, and how workers are asked for it."""
 
-from braidmq.core.dispatch import DEMAND_S, TIME_MS_MAX, TURN_BYTES
+from braidmq.core.dispatch import TIME_MS_MAX
 from braidmq.core.patience import ASK_S, WORKING_S
+from braidmq.core.queues import DEMAND_S, TURN_BYTES
 from braidmq.settings import MIB
 from braidmq.wire.envelope import PREFIX_BYTES, REJECT, REPLY, UINT32, WORKING, Progress, Reason
 from rigs.broker_rig import BROKER, Demand, Rig
@@ -18,7 +19,7 @@ class TestQueue:
             order.append(held.id)
             worker.reply(held)
         assert order == [each.id for each in sent]
-        assert rig.core.dispatcher.queued_bytes == 0
+        assert rig.core.dispatcher.queues.bytes == 0
 
     def test_queue_of_a_service_is_bounded_in_count(self) -> None:
         rig = Rig(queue_messages_max=3)
@@ -121,7 +122,7 @@ class TestQueue:
         hog, other = rig.client("hog"), rig.client("other")
         for _ in range(100):
             hog.request("parked", bytes(5_000), time_ms=TIME_MS_MAX)
-        assert 40_000 < rig.core.dispatcher.queued_bytes <= 51_000
+        assert 40_000 < rig.core.dispatcher.queues.bytes <= 51_000
         for _ in range(5):
             other.request("echo", bytes(5_000))
         assert other.exchanges() == []

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from braidmq.core.assignments import KEPT_BYTES_MAX, KEPT_S
 from braidmq.core.cooling import COOL_S, COOL_S_MAX
-from braidmq.core.dispatch import KEPT_BYTES_MAX, KEPT_S, RETURNS_MAX
+from braidmq.core.dispatch import RETURNS_MAX
 from braidmq.settings import MIB
 from braidmq.wire.control import Services
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Reason, Withdrawal
@@ -311,7 +312,7 @@ def test_what_is_kept_of_the_requests_of_one_key_is_bounded() -> None:
     client, other, worker = rig.client(), rig.client("other"), rig.worker(credit=1_000)
     for _ in range(80):
         client.request(payload=bytes(MIB))
-    assert rig.core.dispatcher._kept_bytes <= KEPT_BYTES_MAX / 2 + MIB
+    assert rig.core.dispatcher._assignments.kept_bytes <= KEPT_BYTES_MAX / 2 + MIB
     sent = other.request(payload=bytes(MIB))
     (kept,) = [each for each in rig.core.sessions[worker.route].assigned.values() if each.id == sent.id]
     assert kept.rest

@@ -1,6 +1,7 @@
 import pytest
 
-from braidmq.core.exchange import Account, Exchange, Service, Session, SessionState, Slot
+from braidmq.core.account import Account
+from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.envelope import VERSION

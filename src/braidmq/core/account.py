@@ -1,0 +1,81 @@
+"""What one key holds at a broker, over all its connections, and how much of it that may be.
+
+Limits that are settings are not told here.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from braidmq.core.intake import Inlet
+
+if TYPE_CHECKING:
+    from braidmq.core.exchange import Session
+
+KEY_IN_FLIGHT_FACTOR: Final = 8
+"""Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
+more for its handlers, which may call one another to some depth."""
+
+KEY_CREDIT_MAX: Final = 100_000
+"""Most requests that all workers with one key can be granted and have: what goes beyond it counts as no grant. They are
+some 50 MiB of what the broker keeps of them."""
+
+OFFENCES_PER_S: Final = 10.0
+"""Malformed messages of a key that are forgotten each second."""
+
+OFFENCES_MAX: Final = 1_000
+"""Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
+
+
+class Account:
+    """See the module.
+
+    Attributes:
+        callable: whether it may call services, as far as that was asked.
+        in_flight: its unanswered requests.
+        queued_bytes: of those that wait for a worker.
+        kept_bytes: of those that were just given to workers.
+        expected: services that are known here only because it has called them.
+        serves: the services that it provides, with how many of its sessions do.
+        granted: the credit of all of these.
+        assigned: requests that its sessions have as workers.
+        seeks: how often it was answered SEEK since the last tick.
+        inlet: what has come from it.
+        offences: how many malformed messages it has sent, as of `offended_at`.
+    """
+
+    __slots__ = (
+        "assigned",
+        "callable",
+        "expected",
+        "granted",
+        "in_flight",
+        "inlet",
+        "kept_bytes",
+        "offences",
+        "offended_at",
+        "principal",
+        "queued_bytes",
+        "seeks",
+        "serves",
+        "sessions",
+    )
+
+    def __init__(self, principal: str) -> None:
+        self.principal = principal
+        self.inlet: Inlet[Session] = Inlet()
+        self.offences = 0.0
+        self.offended_at = 0.0
+        self.sessions = 0
+        self.callable: dict[bytes, bool] = {}
+        self.in_flight = 0
+        self.queued_bytes = 0
+        self.kept_bytes = 0
+        self.expected = 0
+        self.serves: dict[bytes, int] = {}
+        self.granted = 0
+        self.assigned = 0
+        self.seeks = 0
+
+    def offend(self, now: float) -> None:
+        """Take in that it has sent a malformed message."""
+        self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
+        self.offended_at = now

@@ -1,0 +1,114 @@
+"""What a broker says to its members: it passes on what others have written, and writes itself what becomes of requests.
+
+Whatever is said to a session counts as a sign of life in the place of a heartbeat.
+"""
+
+from braidmq.core.exchange import Exchange, Session
+from braidmq.core.outbox import Outbox
+from braidmq.wire import control
+from braidmq.wire.envelope import (
+    CANCEL,
+    INSTANCE_BYTES,
+    LOST,
+    PREFIX,
+    PREFIX_BYTES,
+    REJECT,
+    UINT32,
+    VERSION,
+    WORKING,
+    Field,
+    Progress,
+    Reason,
+    Withdrawal,
+    milliseconds,
+    pack_field,
+)
+
+
+class Outgoing:
+    """See the module.
+
+    Attributes:
+        name: the broker's.
+    """
+
+    __slots__ = ("_counters", "_outbox", "name")
+
+    def __init__(self, name: str, outbox: Outbox[bytes], counters: dict[str, int]) -> None:
+        self.name = name.encode()
+        self._outbox = outbox
+        self._counters = counters
+
+    def send(self, session: Session, message: bytes) -> None:
+        """Send a message as it is."""
+        session.spoke = True
+        self._outbox.put(session.route, message)
+
+    def send_control(self, session: Session, message: control.Control, now: float) -> None:
+        """Send a control message."""
+        self.send(session, control.encode_control(message, int(now * 1000) & UINT32))
+
+    def demand(self, worker: Session, wish: control.Demand, now: float) -> None:
+        """Ask a worker for more credit; it is no reason to leave out a heartbeat."""
+        self._outbox.put_control(worker.route, wish, now)
+
+    # -- to clients
+
+    def reject(
+        self, client: Session, reason: Reason, id_: bytes, tag: int, now: float, *, retry_after_s: float = 0.0
+    ) -> None:
+        """Refuse a request that certainly was not run."""
+        self._counters["rejected"] += 1
+        self.send(client, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
+
+    def tell_of_loss(self, client: Session, exchange: Exchange, had_ms: int, now: float) -> None:
+        """Tell that the worker of a request is gone, and for how long it has had it."""
+        self.send(client, self._short(LOST, 0, exchange.id, exchange.client_tag, now, time_ms=had_ms))
+
+    def tell_of_wait(self, client: Session, exchange: Exchange, now: float) -> None:
+        """Tell that a request waits for a worker."""
+        self.send(client, self._progress(exchange, Progress.QUEUED, now))
+
+    def tell_of_silence(self, client: Session, exchange: Exchange, worker: Session, now: float) -> None:
+        """Tell that the worker of a request has said nothing since it was given it."""
+        extension = pack_field(Field.INSTANCE, worker.instance) if len(worker.instance) == INSTANCE_BYTES else b""
+        self.send(client, self._progress(exchange, Progress.SILENT, now, sender=worker.name, extension=extension))
+
+    # -- to workers
+
+    def withdraw(self, exchange: Exchange, how: Withdrawal, now: float) -> None:
+        """Tell the worker that has a request, if one has it, that less is expected of it."""
+        slot, client = exchange.slot, exchange.client
+        if slot is not None:
+            assert client is not None
+            self.send(slot.session, self._short(CANCEL, how, exchange.id, exchange.tag, now, sender=client.name))
+
+    # -- inner
+
+    def _progress(
+        self, exchange: Exchange, progress: Progress, now: float, *, sender: bytes | None = None, extension: bytes = b""
+    ) -> bytes:
+        return self._short(
+            WORKING, progress, exchange.id, exchange.client_tag, now, sender=sender, extension=extension,
+            time_ms=int(now * 1000) & UINT32,
+        )  # fmt: skip
+
+    def _short(
+        self,
+        command: int,
+        code: int,
+        id_: bytes,
+        tag: int,
+        now: float,
+        *,
+        sender: bytes | None = None,
+        time_ms: int = 0,
+        extension: bytes = b"",
+    ) -> bytes:
+        """Return a message without payload; its sender is the broker unless another is named."""
+        name = self.name if sender is None else sender
+        size, sent_ms = PREFIX_BYTES + len(name) + len(extension), int(now * 1000) & UINT32
+        head = PREFIX.pack(
+            size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), len(extension), 0
+        )
+        return head + name + extension

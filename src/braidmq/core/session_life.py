@@ -1,0 +1,193 @@
+"""How sessions begin, change and end, and who else has to hear of it; and the routes that have none."""
+
+from typing import Final, Literal
+
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR, Account
+from braidmq.core.announcements import Announcements
+from braidmq.core.dispatch import Dispatcher
+from braidmq.core.events import DEBUG, INFO, EventLog
+from braidmq.core.exchange import Session, SessionState
+from braidmq.core.intake import Intake
+from braidmq.core.observers import Observers
+from braidmq.core.outbox import Outbox
+from braidmq.core.outgoing import Outgoing
+from braidmq.core.peering import PeeringCore
+from braidmq.members import Directory, Member, Role
+from braidmq.settings import Settings
+from braidmq.wire import control
+
+NODES_PER_HEARTBEAT_S: Final = 2_000
+"""Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
+percent of a core on heartbeats."""
+
+STRANGERS_MAX: Final = 1_024
+"""Routes without a session that were told so; they are told once."""
+
+
+class SessionLife:
+    """See the module. `sessions` is the broker's own table.
+
+    Attributes:
+        accounts: what each connected key holds here.
+        strangers: routes without a session that were told so.
+    """
+
+    __slots__ = (
+        "_announcements", "_counters", "_directory", "_dispatcher", "_events", "_intake", "_observers", "_outbox",
+        "_outgoing", "_peering", "_sessions", "_settings", "_software", "accounts", "strangers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        peering: PeeringCore,
+        *,
+        sessions: dict[bytes, Session],
+        intake: Intake[Session],
+        dispatcher: Dispatcher,
+        announcements: Announcements,
+        observers: Observers,
+        outbox: Outbox[bytes],
+        outgoing: Outgoing,
+        counters: dict[str, int],
+        events: EventLog,
+        software: str,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._peering = peering
+        self._sessions = sessions
+        self._intake = intake
+        self._dispatcher = dispatcher
+        self._announcements = announcements
+        self._observers = observers
+        self._outbox = outbox
+        self._outgoing = outgoing
+        self._counters = counters
+        self._events = events
+        self._software = software
+        self.accounts: dict[str, Account] = {}
+        self.strangers: dict[bytes, None] = {}
+
+    def begin(self, route: bytes, account: Account, member: Member, now: float) -> Session:
+        """Begin a session, and tell its member what there is."""
+        heartbeat_s = self._settings.heartbeat_s * max(1.0, len(self._sessions) / NODES_PER_HEARTBEAT_S)
+        session = self._sessions[route] = Session(route, account, member, heartbeat_s, now)
+        self.accounts[account.principal] = account
+        account.sessions += 1
+        self.strangers.pop(route, None)
+        self._counters["sessions"] += 1
+        if member.role is Role.BROKER:
+            self.tell_of(session)
+        else:
+            self._events.add(DEBUG, "hello from {}", member.name)
+        welcome = control.Welcome(
+            self._peering.own.name,
+            member.name,
+            int(heartbeat_s * 1000),
+            self._settings.payload_bytes_max,
+            self._software,
+        )
+        self._outgoing.send_control(session, welcome, now)
+        self._announcements.on_welcome(session, now)
+        if member.role is Role.BROKER:
+            self._peering.on_session(member.name, up=True, now=now)
+        return session
+
+    def on_rights(self, session: Session, now: float) -> None:
+        """Look up anew what a member is and may do; cut it off if it is none any more."""
+        member = self._directory.member(session.account.principal)
+        if member is None:
+            self.end(session, now)
+            self.turn_away(session.route, "refused", "the key is no longer registered", now)
+            return
+        before = session.member
+        if Role.BROKER in (before.role, member.role) and (before.role, before.name) != (member.role, member.name):
+            self.end(session, now)  # the other brokers' sessions are counted by their names
+            self.turn_away(session.route, "ended", "the key is registered as another member now", now)
+            return
+        session.member = member
+        session.name = member.name.encode()
+        self._dispatcher.slots.on_rights(session, now)
+
+    def set_state(self, session: Session, state: SessionState, now: float) -> None:
+        """Change how a session stands; one that leaves never comes back."""
+        if session.state is state or session.state is SessionState.LEAVING:
+            return
+        session.state = state
+        if state is not SessionState.LEAVING:
+            self.tell_of(session)
+        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
+        self._dispatcher.slots.on_state(session, now)
+
+    def tell_of(self, session: Session) -> None:
+        """Let the log have a session, once."""
+        if not session.told:
+            session.told = True
+            self._events.add(INFO, "{} connected", session.member.name)
+
+    def end(self, session: Session, now: float) -> None:
+        """End a session; what was not sent to it goes elsewhere."""
+        self._dispatcher.on_unsent(session, self._outbox.drop(session.route), now)
+        self.forget(session, now)
+
+    def forget(self, session: Session, now: float) -> None:
+        """Take in that a session is over, and nothing waits to be sent to it."""
+        self._dispatcher.on_end(session, now)
+        del self._sessions[session.route]
+        self._observers.on_end(session)
+        self._announcements.on_end(session)
+        if session.member.role is Role.BROKER:
+            self._peering.on_session(session.member.name, up=False, now=now)
+        session.account.sessions -= 1
+        if not session.account.sessions:
+            self._intake.drop(session.account.inlet)
+            del self.accounts[session.account.principal]
+
+    def discard(self, session: Session) -> None:
+        """Forget a session that could not be ended in order."""
+        self._sessions.pop(session.route, None)
+        self._observers.on_end(session)
+        self._announcements.on_end(session)
+        session.state = SessionState.LEAVING
+
+    # -- strangers
+
+    def turn_away(self, route: bytes, reason: Literal["ended", "no-session", "refused"], text: str, now: float) -> bool:
+        """Tell a route why it has no session, once; return whether that was now."""
+        if route in self.strangers:
+            return False
+        self.note_stranger(route)
+        self._outbox.put_control(route, control.Goodbye(reason, text[:255]), now)
+        return True
+
+    def note_stranger(self, route: bytes) -> None:
+        """Remember a route that needs no answer."""
+        if len(self.strangers) >= STRANGERS_MAX:
+            self.strangers.clear()
+        self.strangers[route] = None
+
+    # -- self-check
+
+    def validate_state(self) -> None:
+        """Assert what always holds between two inputs. For tests and the simulator."""
+        settings = self._settings
+        assert len(self._sessions) <= settings.nodes_max
+        assert len(self.strangers) <= STRANGERS_MAX
+        assert not self.strangers.keys() & self._sessions.keys()
+        held: dict[str, list[Session]] = {}
+        for route, session in self._sessions.items():
+            assert session.route == route
+            assert session.name == session.member.name.encode()
+            held.setdefault(session.account.principal, []).append(session)
+        assert self.accounts.keys() == held.keys()
+        for principal, sessions in held.items():
+            account = self.accounts[principal]
+            assert all(session.account is account for session in sessions)
+            requests = [exchange for session in sessions for exchange in session.requests.values()]
+            assert account.sessions == len(sessions) <= settings.connections_per_key_max
+            assert self._directory.member(principal) is not None
+            assert account.in_flight == len(requests) <= settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
+            queued_bytes = sum(exchange.size_bytes for exchange in requests if exchange.waits)
+            assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
