@@ -371,7 +371,7 @@ class BrokerCore:
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
-        account = self._accounts.get(principal) or Account(principal)
+        account = self._accounts.get(principal) or Account(principal, now)
         if self.dispatcher.draining:
             self._turn_away(route, "ended", "this broker is about to stop", now)
             return None

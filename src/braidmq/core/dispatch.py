@@ -10,7 +10,7 @@ from typing import Final
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
-from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
+from braidmq.core.exchange import JOINING_BYTES_MAX, Exchange, Service, Session, SessionState, Slot
 from braidmq.core.outbox import Outbox
 from braidmq.core.patience import ask_again_s, ask_s, interval_s, promise_s, sure_s
 from braidmq.core.share import fits
@@ -72,6 +72,9 @@ KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 POSTPONED_PER_TICK: Final = 100
 """Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
+
+EARLY_S: Final = 0.05
+"""A worker that refuses a request as expired with more time left than this refuses what others would run."""
 
 RETURNS_MAX: Final = 16
 """How often workers may give one request back before its client is told: as many as may be full at one moment, and no
@@ -172,8 +175,6 @@ class Dispatcher:
                 fields = unpack(message)
                 exchange = session.assigned.pop(fields[7], None)
                 if exchange is not None:
-                    assert exchange.slot is not None
-                    exchange.slot.outstanding -= 1
                     self._leave_worker(exchange)
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None and exchange.superseded:
@@ -241,10 +242,11 @@ class Dispatcher:
         if reason is not None or service is None:
             self._reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
-        again = None
+        again, joins = None, False
         if retry_count and service.slots:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
-            if again is not None and again.session.account.assigned >= KEY_CREDIT_MAX:
+            joins = again is not None and not (again.ready and again.outstanding < again.credit)
+            if again is not None and joins and not self._may_join(session, again, len(message), now):
                 again = None
         interval = interval_s(working_ms)
         exchange = Exchange(
@@ -254,6 +256,10 @@ class Dispatcher:
         session.requests[tag] = exchange
         session.account.in_flight += 1
         if again is not None:
+            if joins:
+                exchange.joins = True
+                exchange.account.joining_bytes += exchange.size_bytes
+                again.session.joining_bytes += exchange.size_bytes
             self._dispatch(exchange, again, message[rest_at:], now)
         else:
             self._route(exchange, message[rest_at:], now)
@@ -279,6 +285,17 @@ class Dispatcher:
         if payload_bytes > self.settings.payload_bytes_max:
             return Reason.TOO_LARGE
         return None
+
+    @staticmethod
+    def _may_join(session: Session, again: Slot, size_bytes: int, now: float) -> bool:
+        """Whether a request may go to a worker that has no credit for it, as it may have it already."""
+        account, worker = session.account, again.session
+        left = JOINING_BYTES_MAX - worker.joining_bytes
+        return (
+            worker.account.assigned < KEY_CREDIT_MAX
+            and fits(account.joining_bytes, size_bytes, left)
+            and account.join(now)
+        )
 
     def _may_come(self, service: bytes) -> bool:
         """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
@@ -384,8 +401,9 @@ class Dispatcher:
             self._kept_bytes += size_bytes
         worker.assigned[tag] = exchange
         worker.account.assigned += 1
-        slot.outstanding += 1
-        slot.service.offer(slot)
+        if not exchange.joins:  # what runs there already takes no credit
+            slot.outstanding += 1
+            slot.service.offer(slot)
         silent_at = now + SILENT_INTERVALS * exchange.interval_s
         exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
         self._send(worker, head + names + rest)
@@ -452,7 +470,7 @@ class Dispatcher:
             exchange.working_at = now
             return False
         if command == REJECT:
-            if self._take_back(exchange, busy=code == Reason.BUSY, now=now):
+            if self._take_back(exchange, code, now):
                 return True
         elif exchange.client is not None:  # else it was asked to stop
             slot.service.balancer.observe_outcome(slot, failed=True)
@@ -466,7 +484,6 @@ class Dispatcher:
         del slot.session.assigned[exchange.tag]
         self._leave_worker(exchange)
         self._forget_client(exchange)
-        slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
             if slot.service.queue.count:
@@ -476,7 +493,14 @@ class Dispatcher:
         """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
         slot = exchange.slot
         assert slot is not None
-        slot.session.account.assigned -= 1
+        worker = slot.session
+        worker.account.assigned -= 1
+        if exchange.joins:
+            exchange.joins = False
+            exchange.account.joining_bytes -= exchange.size_bytes
+            worker.joining_bytes -= exchange.size_bytes
+        else:
+            slot.outstanding -= 1
         exchange.slot = None
         if exchange.rest is not None:
             self._keep_no_more(exchange)
@@ -487,12 +511,22 @@ class Dispatcher:
         self._kept_bytes -= exchange.size_bytes
         del self._kept[exchange]
 
-    def _take_back(self, exchange: Exchange, *, busy: bool, now: float) -> bool:
+    @staticmethod
+    def _is_over(exchange: Exchange, reason: int, now: float) -> bool:
+        """Whether a worker is right to refuse a request as expired: its client gave it the time, or called it back."""
+        withdrawn = exchange.client is None or exchange.superseded
+        return reason == Reason.EXPIRED and (withdrawn or exchange.deadline - now <= EARLY_S)
+
+    def _take_back(self, exchange: Exchange, reason: int, now: float) -> bool:
         """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
         slot = exchange.slot
         assert slot is not None
-        slot.full = slot.full or busy
-        cools = self._cooling.refuse(slot, busy=busy, now=now)
+        busy = reason == Reason.BUSY
+        if (exchange.joins and busy) or self._is_over(exchange, reason, now):
+            cools = slot.cools  # it is the client's doing, and says nothing of the worker
+        else:
+            slot.full = slot.full or busy
+            cools = self._cooling.refuse(slot, busy=busy, now=now)
         service = self.services.get(exchange.service.name)
         elsewhere = busy or cools or (not slot.listed and service is not None and service.granting > 0)
         rest = exchange.rest
@@ -504,7 +538,6 @@ class Dispatcher:
         exchange.returns += 1
         del slot.session.assigned[exchange.tag]
         self._leave_worker(exchange)
-        slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
         self._timers.cancel(exchange, exchange.timer)
@@ -538,14 +571,14 @@ class Dispatcher:
         elif exchange.waits:
             self._dequeue(exchange)
             self._refuse_exchange(exchange, Reason.EXPIRED, now)
-        else:
+        elif not exchange.superseded:
             exchange.superseded = True
             self._withdraw(exchange, Withdrawal.SUPERSEDED, now)
 
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
         slot = exchange.slot
-        if slot is not None and slot.listed:
+        if slot is not None and slot.listed and not exchange.retry_count:  # else its client may have chosen the worker
             slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
             slot.service.offer(slot)
         self._withdraw(exchange, Withdrawal.GIVEN_UP, now)
@@ -847,6 +880,8 @@ class Dispatcher:
             assert account.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
             kept_bytes = sum(exchange.size_bytes for exchange in self._kept if exchange.account is account)
             assert account.kept_bytes == kept_bytes
+            joining_bytes = sum(each.size_bytes for each in assigned if each.joins and each.account is account)
+            assert account.joining_bytes == joining_bytes
 
     def _validate_assigned(self, session: Session) -> None:
         held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
@@ -857,9 +892,11 @@ class Dispatcher:
             assert slot.service is exchange.service
             assert exchange.tag == tag
             assert not exchange.waits
-            held[slot] = held.get(slot, 0) + 1
+            held[slot] = held.get(slot, 0) + (not exchange.joins)
         for slot, count in held.items():
             assert slot.outstanding == count
+        joining = [each.size_bytes for each in session.assigned.values() if each.joins]
+        assert session.joining_bytes == sum(joining) <= JOINING_BYTES_MAX
         for name, slot in session.slots.items():
             assert self.services[name].slots[session] is slot
             assert session.state is not SessionState.LEAVING

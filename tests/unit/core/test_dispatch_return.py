@@ -276,6 +276,26 @@ def test_reply_ends_the_growth() -> None:
     assert not slot.cools
 
 
+def test_request_that_its_client_gave_no_time_says_nothing_of_the_worker() -> None:
+    rig = Rig()
+    client, one, two = rig.client(), rig.worker("one"), rig.worker("two")
+    client.request(time_ms=1)
+    worker, request = held(one, two)
+    worker.reject(request, Reason.EXPIRED)
+    assert client.answer() == (REJECT, Reason.EXPIRED)
+    assert not rig.core.dispatcher.services[b"echo"].cooling
+
+
+@pytest.mark.parametrize("how", list(Withdrawal))
+def test_request_that_its_client_has_called_back_says_nothing_of_the_worker(how: Withdrawal) -> None:
+    rig = Rig()
+    client, one, two = rig.client(), rig.worker("one"), rig.worker("two")
+    client.cancel(client.request(), how)
+    worker, request = held(one, two)
+    worker.reject(request, Reason.EXPIRED)
+    assert not rig.core.dispatcher.services[b"echo"].cooling
+
+
 def test_worker_is_back_at_once_when_it_is_the_only_one_that_is_left() -> None:
     rig = Rig()
     client, one, two = rig.client(), rig.worker("one", credit=5), rig.worker("two", credit=5)
