@@ -131,8 +131,12 @@ class Balancer(ABC, Generic[C]):
         self.remove(candidate)
 
     @abstractmethod
-    def pick(self) -> C | None:
-        """Return the candidate that the next request goes to, or None if none has credit."""
+    def pick(self, *, careful: bool = False) -> C | None:
+        """Return the candidate that the next request goes to, or None if none has credit.
+
+        Args:
+            careful: the request may have failed before: none whose last answer was a failure, if there is another one.
+        """
 
     def pick_slow(self) -> C | None:
         """Return one of the `slow` ones, once in a while, to see whether it still is; else None."""
@@ -231,9 +235,9 @@ class LeastOutstanding(Balancer[C]):
         else:
             self._count -= _leave(candidate)
 
-    def pick(self) -> C | None:
+    def pick(self, *, careful: bool = False) -> C | None:
         """See Balancer."""
-        if self._failing_count:
+        if self._failing_count and not (careful and self._count):
             everyone = self._failing_count + self._count
             self._owed += self._failing_count
             if self._owed >= everyone:
@@ -340,7 +344,7 @@ class RoundRobin(Balancer[C]):
         """See Balancer."""
         _leave(candidate)
 
-    def pick(self) -> C | None:
+    def pick(self, *, careful: bool = False) -> C | None:
         """See Balancer. The candidate goes to the end of the ring."""
         first = self._ring.first
         if first is not None:

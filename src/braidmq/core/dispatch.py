@@ -91,6 +91,9 @@ KEY_IN_FLIGHT_FACTOR: Final = 8
 """Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
 more for its handlers, which may call one another to some depth."""
 
+_OF_BROKERS: Final = (Reason.DENIED, Reason.TOO_LARGE)
+"""Reasons that end a call, and which a broker has found not to be there: from a worker they count as BUSY."""
+
 
 class Dispatcher:
     """See the module.
@@ -311,7 +314,7 @@ class Dispatcher:
         slot = None
         if balancer.slow and not exchange.retry_count and not exchange.returns:  # others are late already
             slot = balancer.pick_slow()
-        slot = slot or balancer.pick()
+        slot = slot or balancer.pick(careful=exchange.retry_count > 0)
         if slot is not None:
             self._dispatch(exchange, slot, rest, now)
         else:
@@ -449,6 +452,8 @@ class Dispatcher:
             self._finish(exchange, now)
         elif self._ends_here(exchange, command, code, now):
             return
+        elif command == REJECT and code in _OF_BROKERS:
+            code = int(Reason.BUSY)
         if client is None:
             return
         names = service.name + session.name + client.name
@@ -474,6 +479,7 @@ class Dispatcher:
                 return True
         elif exchange.client is not None:  # else it was asked to stop
             slot.service.balancer.observe_outcome(slot, failed=True)
+            self._cooling.lose(slot, exchange.account.principal, now)
         self._finish(exchange, now)
         return False
 

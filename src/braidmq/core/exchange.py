@@ -209,10 +209,11 @@ class Slot(Candidate):
     Attributes:
         full: whether it has given a request back for want of a place: it gets no more until its next READY.
         cools: whether it gets no more for a while, as it has refused what others would have run (cooling.py).
-        refusals: how many requests in a row it has refused.
+        refusals: how many requests in a row it has refused, or lost.
+        lost_of: the key whose request it has lost last.
     """
 
-    __slots__ = ("cool_until", "cools", "full", "refusals", "service", "session")
+    __slots__ = ("cool_until", "cools", "full", "lost_of", "refusals", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
         super().__init__()
@@ -222,6 +223,7 @@ class Slot(Candidate):
         self.cools = False
         self.cool_until = 0.0
         self.refusals = 0
+        self.lost_of = ""
 
     @property
     def listed(self) -> bool:

@@ -11,6 +11,7 @@ from braidmq.wire.envelope import (
     REQUEST,
     WORKING,
     Field,
+    Outcome,
     Progress,
     Reason,
     field_of,
@@ -185,6 +186,24 @@ class TestAddressed:
         assert not rig.core.sessions[client.route].requests
         client.retry(receiver=b"w")
         assert len(worker.requests()) == 1
+
+
+def test_retry_goes_to_no_worker_that_has_just_failed_while_another_one_has_credit() -> None:
+    """It would meet there what it has met before."""
+    rig = Rig()
+    client, good, bad = rig.client(), rig.worker("good", credit=9), rig.worker("bad", credit=9)
+    slot = rig.core.sessions[bad.route].slots[b"echo"]
+    while not slot.failing:
+        client.request()
+        for request in good.requests():
+            good.reply(request)
+        for request in bad.requests():
+            bad.reply(request, code=Outcome.ERROR)
+    for _ in range(9):
+        client.retry()
+    assert len(good.requests()) == 9
+    client.retry()
+    assert len(bad.requests()) == 1
 
 
 class TestSilent:

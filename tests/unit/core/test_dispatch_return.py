@@ -191,7 +191,8 @@ def test_refusal_of_the_only_worker_is_for_the_client(reason: int) -> None:
     for _ in range(3):
         client.request()
         worker.reject(*worker.requests(), reason)
-        assert client.answer() == (REJECT, reason)
+        told = Reason.BUSY if reason in (Reason.DENIED, Reason.TOO_LARGE) else reason  # those are not a worker's
+        assert client.answer() == (REJECT, told)
 
 
 def test_refused_request_waits_for_a_good_worker_that_is_busy() -> None:
@@ -243,6 +244,41 @@ def test_worker_that_refuses_everything_gets_little(reason: Reason) -> None:
     answers = client.exchanges()
     assert Counter((each.command, each.code) for each in answers) == {(REPLY, 0): 400}
     assert 1 <= had[b"bad"] <= 25
+
+
+def test_worker_that_loses_everything_gets_little() -> None:
+    """Over many connections, of which each has its turn else."""
+    rig = Rig()
+    clients, good = [rig.client("one"), rig.client("two")], rig.worker("good", credit=50)
+    bad = [rig.connect("bad", serves=("*",)) for _ in range(8)]
+    for each in bad:
+        each.ready(credit=50)
+    lost = 0
+    for number in range(1_000):
+        clients[number % 2].request()
+        for each in bad:
+            for request in each.requests():
+                each.send_answer(LOST, request)
+                lost += 1
+        for request in good.requests():
+            good.reply(request)
+        rig.advance(0.01, heartbeats=True)
+    assert 8 <= lost <= 150
+
+
+def test_what_a_worker_loses_of_one_client_says_nothing_of_it() -> None:
+    """It may have been stopped for the sake of that client, which asks for it again."""
+    rig = Rig()
+    client, other, worker = rig.client("one"), rig.client("two"), rig.worker("w", credit=50)
+    rig.worker("idle", credit=1)
+    slot = rig.core.sessions[worker.route].slots[b"echo"]
+    other.request()
+    for _ in range(20):
+        client.retry(receiver=b"w")
+        for request in worker.requests():
+            worker.send_answer(LOST, request)
+        rig.advance(0.1, heartbeats=True)
+    assert slot.refusals <= 2
 
 
 def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time() -> None:
