@@ -440,8 +440,8 @@ class ClientCore:
             return
         try:
             failure = decode_failure(answer.payload)
-        except ProtocolError as error:
-            self._links.on_malformed(link, str(error))
+        except ProtocolError as error:  # what its worker has written, and no broker reads
+            self._links.events.add(WARNING, "{} answers {} with what is no error: {}", sender, service, str(error))
             self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
             return
         self._fail(call, endings.handler_failed(failure, sender), now)
