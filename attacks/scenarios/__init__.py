@@ -17,14 +17,15 @@ from attacks.scenarios import (
     queues,
     readers,
     refusals,
+    retries,
     services,
 )
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for module in (
-        abort, bundles, handshakes, multipart, paths, poisoned, queues, services, refusals, readers, logs, arithmetic,
-        forged, fuzz,
+        abort, bundles, handshakes, multipart, paths, poisoned, queues, services, refusals, retries, readers, logs,
+        arithmetic, forged, fuzz,
     )
     for scenario in module.SCENARIOS
 }  # fmt: skip

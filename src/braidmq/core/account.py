@@ -24,6 +24,19 @@ OFFENCES_PER_S: Final = 10.0
 OFFENCES_MAX: Final = 1_000
 """Malformed messages of a key beyond those, before it is barred: some come from another version, or a bad cable."""
 
+JOINS_PER_S: Final = 100.0
+"""Requests of a key each second that may go to the worker which they name although that has no credit left: further
+attempts that find there what runs already, which is seldom. But whoever makes them up passes by all that waits."""
+
+JOINS_MAX: Final = 512
+"""How many of them may come at once: two nodes' calls, when another broker ends that had all of them."""
+
+JOINS_FIRST: Final = 32
+"""How many of these a key has when it comes: coming and going earns it none."""
+
+JOINING_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Their size at one worker, half of what a node takes for a flood."""
+
 
 class Account:
     """See the module.
@@ -38,6 +51,8 @@ class Account:
         granted: the credit of all of these.
         assigned: requests that its sessions have as workers.
         seeks: how often it was answered SEEK since the last tick.
+        joins_left: how many more of its requests may go to workers without credit, as of `joins_at`.
+        joining_bytes: of those that have.
         inlet: what has come from it.
         offences: how many malformed messages it has sent, as of `offended_at`.
     """
@@ -49,6 +64,9 @@ class Account:
         "granted",
         "in_flight",
         "inlet",
+        "joining_bytes",
+        "joins_at",
+        "joins_left",
         "kept_bytes",
         "offences",
         "offended_at",
@@ -59,7 +77,7 @@ class Account:
         "sessions",
     )
 
-    def __init__(self, principal: str) -> None:
+    def __init__(self, principal: str, now: float = 0.0) -> None:
         self.principal = principal
         self.inlet: Inlet[Session] = Inlet()
         self.offences = 0.0
@@ -74,6 +92,18 @@ class Account:
         self.granted = 0
         self.assigned = 0
         self.seeks = 0
+        self.joins_left = float(JOINS_FIRST)
+        self.joins_at = now
+        self.joining_bytes = 0
+
+    def join(self, now: float) -> bool:
+        """Whether a request of it may go to a worker without credit, as far as their number goes; count it."""
+        self.joins_left = min(float(JOINS_MAX), self.joins_left + JOINS_PER_S * (now - self.joins_at))
+        self.joins_at = now
+        if self.joins_left < 1.0:
+            return False
+        self.joins_left -= 1.0
+        return True
 
     def offend(self, now: float) -> None:
         """Take in that it has sent a malformed message."""

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import KEY_CREDIT_MAX
+from braidmq.core.account import JOINING_BYTES_MAX, KEY_CREDIT_MAX
 from braidmq.core.exchange import Exchange, Session, Slot
 from braidmq.core.outgoing import Outgoing
+from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, REQUEST, UINT32, Flag
 
@@ -20,6 +21,16 @@ SILENT_INTERVALS: Final = 1.5
 """Intervals after which a worker gets no more that has said nothing since it was given a request, not even WORKING."""
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+
+
+def may_join(session: Session, slot: Slot, size_bytes: int, now: float) -> bool:
+    """Whether a request may go to a worker that has no credit for it, as it may have it already."""
+    account, worker = session.account, slot.session
+    return (
+        worker.account.assigned < KEY_CREDIT_MAX
+        and fits(account.joining_bytes, size_bytes, JOINING_BYTES_MAX - worker.joining_bytes)
+        and account.join(now)
+    )
 
 
 class Assignments:
@@ -65,17 +76,32 @@ class Assignments:
             self.kept_bytes += size_bytes
         worker.assigned[tag] = exchange
         worker.account.assigned += 1
-        slot.outstanding += 1
-        slot.service.offer(slot)
+        if not exchange.joins:  # what runs there already takes no credit
+            slot.outstanding += 1
+            slot.service.offer(slot)
         silent_at = now + SILENT_INTERVALS * exchange.interval_s
         exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
         self._outgoing.send(worker, head + names + rest)
+
+    @staticmethod
+    def let_join(exchange: Exchange, slot: Slot) -> None:
+        """Take in that a worker is about to be given a request without credit, as it may have it already."""
+        exchange.joins = True
+        exchange.account.joining_bytes += exchange.size_bytes
+        slot.session.joining_bytes += exchange.size_bytes
 
     def leave(self, exchange: Exchange) -> None:
         """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
         slot = exchange.slot
         assert slot is not None
-        slot.session.account.assigned -= 1
+        worker = slot.session
+        worker.account.assigned -= 1
+        if exchange.joins:
+            exchange.joins = False
+            exchange.account.joining_bytes -= exchange.size_bytes
+            worker.joining_bytes -= exchange.size_bytes
+        else:
+            slot.outstanding -= 1
         exchange.slot = None
         if exchange.rest is not None:
             self._keep_no_more(exchange)
@@ -112,6 +138,8 @@ class Assignments:
             assert account.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
             kept_bytes = sum(exchange.size_bytes for exchange in self._kept if exchange.account is account)
             assert account.kept_bytes == kept_bytes
+            joining_bytes = sum(each.size_bytes for each in assigned if each.joins and each.account is account)
+            assert account.joining_bytes == joining_bytes
 
     def _validate_assigned(self, session: Session) -> None:
         held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
@@ -122,6 +150,8 @@ class Assignments:
             assert slot.service is exchange.service
             assert exchange.tag == tag
             assert not exchange.waits
-            held[slot] = held.get(slot, 0) + 1
+            held[slot] = held.get(slot, 0) + (not exchange.joins)
         for slot, count in held.items():
             assert slot.outstanding == count
+        joining = [each.size_bytes for each in session.assigned.values() if each.joins]
+        assert session.joining_bytes == sum(joining) <= JOINING_BYTES_MAX

@@ -1,6 +1,6 @@
-"""Workers that refuse what others would run: they get nothing for a short, growing time.
+"""Workers that refuse or lose what others would run: they get nothing for a short, growing time.
 
-Who refuses at once is always idle, and would attract the requests of all others.
+Who does so at once is always idle, and would attract the requests of all others.
 """
 
 from typing import Final
@@ -41,6 +41,15 @@ class Cooling:
         self._slots[slot] = service.cooling[slot] = None
         slot.cool_until = now + min(COOL_S_MAX, COOL_S * 2.0 ** min(count - 1, _DOUBLINGS_MAX))
         return True
+
+    def lose(self, slot: Slot, principal: str, now: float) -> None:
+        """Take in that a worker says that it has lost a request of a key, which waits for it.
+
+        One key's requests alone say nothing: it may ask again for what a worker had to stop for its sake.
+        """
+        if slot.lost_of != principal:
+            slot.lost_of = principal
+            self.refuse(slot, busy=False, now=now)
 
     def end(self, slot: Slot) -> None:
         """Take in that a worker is as good as others again, grants nothing, or is gone."""

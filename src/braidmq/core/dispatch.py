@@ -7,8 +7,8 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
-from braidmq.core.assignments import Assignments
+from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.events import EventLog
 from braidmq.core.exchange import Exchange, Service, Session, SessionState
@@ -39,6 +39,9 @@ _RESULT: Final = int(Outcome.RESULT)
 TIME_MS_MAX: Final = 86_400_000
 """Longest deadline of a request, as at the client: a day."""
 
+EARLY_S: Final = 0.05
+"""A worker that refuses a request as expired with more time left than this refuses what others would run."""
+
 RETURNS_MAX: Final = 16
 """How often workers may give one request back before its client is told: as many as may be full at one moment, and no
 endless game between a broker and a worker that invites and refuses."""
@@ -46,6 +49,9 @@ endless game between a broker and a worker that invites and refuses."""
 WORKING_SHARE: Final = 0.5
 """The share of its interval that lies between two WORKING of a worker that reach a client: more of them say nothing
 new, and would let a worker keep the client busy with one request."""
+
+_OF_BROKERS: Final = (Reason.DENIED, Reason.TOO_LARGE)
+"""Reasons that end a call, and which a broker has found not to be there: from a worker they count as BUSY."""
 
 
 class Dispatcher:
@@ -102,8 +108,6 @@ class Dispatcher:
                 fields = unpack(message)
                 exchange = session.assigned.pop(fields[7], None)
                 if exchange is not None:
-                    assert exchange.slot is not None
-                    exchange.slot.outstanding -= 1
                     self._assignments.leave(exchange)
                     self._timers.cancel(exchange, exchange.timer)
                     if exchange.client is not None and exchange.superseded:
@@ -164,10 +168,11 @@ class Dispatcher:
         if reason is not None or service is None:
             self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
-        again = None
+        again, joins = None, False
         if retry_count and service.slots:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
-            if again is not None and again.session.account.assigned >= KEY_CREDIT_MAX:
+            joins = again is not None and not (again.ready and again.outstanding < again.credit)
+            if again is not None and joins and not may_join(session, again, len(message), now):
                 again = None
         interval = interval_s(working_ms)
         exchange = Exchange(
@@ -177,6 +182,8 @@ class Dispatcher:
         session.requests[tag] = exchange
         session.account.in_flight += 1
         if again is not None:
+            if joins:
+                self._assignments.let_join(exchange, again)
             self._assignments.give(exchange, again, message[rest_at:], now)
         else:
             self._route(exchange, message[rest_at:], now)
@@ -213,7 +220,7 @@ class Dispatcher:
         slot = None
         if balancer.slow and not exchange.retry_count and not exchange.returns:  # others are late already
             slot = balancer.pick_slow()
-        slot = slot or balancer.pick()
+        slot = slot or balancer.pick(careful=exchange.retry_count > 0)
         if slot is not None:
             self._assignments.give(exchange, slot, rest, now)
         else:
@@ -264,6 +271,8 @@ class Dispatcher:
             self._finish(exchange, now)
         elif self._ends_here(exchange, command, code, now):
             return
+        elif command == REJECT and code in _OF_BROKERS:
+            code = int(Reason.BUSY)
         if client is None:
             return
         names = service.name + session.name + client.name
@@ -285,10 +294,11 @@ class Dispatcher:
             exchange.working_at = now
             return False
         if command == REJECT:
-            if self._take_back(exchange, busy=code == Reason.BUSY, now=now):
+            if self._take_back(exchange, code, now):
                 return True
         elif exchange.client is not None:  # else it was asked to stop
             slot.service.balancer.observe_outcome(slot, failed=True)
+            self.slots.on_loss(slot, exchange.account.principal, now)
         self._finish(exchange, now)
         return False
 
@@ -299,17 +309,26 @@ class Dispatcher:
         del slot.session.assigned[exchange.tag]
         self._assignments.leave(exchange)
         self.queues.forget_client(exchange)
-        slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
             if slot.service.queue.count:
                 self.queues.feed(slot, now)
 
-    def _take_back(self, exchange: Exchange, *, busy: bool, now: float) -> bool:
+    @staticmethod
+    def _is_over(exchange: Exchange, reason: int, now: float) -> bool:
+        """Whether a worker is right to refuse a request as expired: its client gave it the time, or called it back."""
+        withdrawn = exchange.client is None or exchange.superseded
+        return reason == Reason.EXPIRED and (withdrawn or exchange.deadline - now <= EARLY_S)
+
+    def _take_back(self, exchange: Exchange, reason: int, now: float) -> bool:
         """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
         slot = exchange.slot
         assert slot is not None
-        cools = self.slots.on_refusal(slot, busy=busy, now=now)
+        busy = reason == Reason.BUSY
+        if (exchange.joins and busy) or self._is_over(exchange, reason, now):
+            cools = slot.cools  # it is the client's doing, and says nothing of the worker
+        else:
+            cools = self.slots.on_refusal(slot, busy=busy, now=now)
         service = self.services.get(exchange.service.name)
         elsewhere = busy or cools or (not slot.listed and service is not None and service.granting > 0)
         rest = exchange.rest
@@ -321,7 +340,6 @@ class Dispatcher:
         exchange.returns += 1
         del slot.session.assigned[exchange.tag]
         self._assignments.leave(exchange)
-        slot.outstanding -= 1
         if slot.listed:
             slot.service.offer(slot)
         self._timers.cancel(exchange, exchange.timer)
@@ -355,14 +373,14 @@ class Dispatcher:
         elif exchange.waits:
             self.queues.take(exchange)
             self.queues.refuse(exchange, Reason.EXPIRED, now)
-        else:
+        elif not exchange.superseded:
             exchange.superseded = True
             self._outgoing.withdraw(exchange, Withdrawal.SUPERSEDED, now)
 
     def _give_up(self, exchange: Exchange, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
         slot = exchange.slot
-        if slot is not None and slot.listed:
+        if slot is not None and slot.listed and not exchange.retry_count:  # else its client may have chosen the worker
             slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
             slot.service.offer(slot)
         self._outgoing.withdraw(exchange, Withdrawal.GIVEN_UP, now)

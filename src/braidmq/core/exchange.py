@@ -40,6 +40,7 @@ class Session:
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
         slots: as a worker: its services.
+        joining_bytes: as a worker: the size of the requests that it has without credit.
         postponed: as a worker: the grants that a limit has kept from being taken, by service.
         began_at: when it began.
         told: whether the log has it.
@@ -56,6 +57,7 @@ class Session:
         "heard_at",
         "heartbeat_s",
         "instance",
+        "joining_bytes",
         "member",
         "name",
         "noted",
@@ -89,6 +91,7 @@ class Session:
         self.assigned: dict[int, Exchange] = {}
         self.slots: dict[bytes, Slot] = {}
         self.postponed: dict[bytes, int] = {}
+        self.joining_bytes = 0
         self.services_sent: tuple[str, ...] = ()
         self.spoke = False
         self.warned = False
@@ -113,19 +116,21 @@ class Slot(Candidate):
     Attributes:
         full: whether it has given a request back for want of a place: it gets no more until its next READY.
         cools: whether it gets no more for a while, as it has refused what others would have run (cooling.py).
-        refusals: how many requests in a row it has refused.
+        refusals: how many requests in a row it has refused, or lost.
+        lost_of: the key whose request it has lost last.
     """
 
-    __slots__ = ("cool_until", "cools", "full", "refusals", "service", "session")
+    __slots__ = ("cool_until", "cools", "full", "lost_of", "refusals", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
-        super().__init__()
+        super().__init__(session.account.principal)
         self.service = service
         self.session = session
         self.full = False
         self.cools = False
         self.cool_until = 0.0
         self.refusals = 0
+        self.lost_of = ""
 
     @property
     def listed(self) -> bool:
@@ -252,6 +257,7 @@ class Exchange:
         version: of its message, and what its worker is to be told likewise: flags, retry_count, code,
             extension_bytes (the size of that block), working_ms.
         interval_s: what working_ms stands for.
+        joins: whether its worker has it without credit.
         sure_until: until when no other attempt can have overtaken it (patience.py).
         has_waited: whether it has waited.
         dispatched_at: when it went to its worker.
@@ -273,6 +279,7 @@ class Exchange:
         "has_waited",
         "id",
         "interval_s",
+        "joins",
         "rest",
         "retry_count",
         "returns",
@@ -330,4 +337,5 @@ class Exchange:
         self.returns = 0
         self.working_at = _NEVER
         self.superseded = False
+        self.joins = False
         self.timer = 0

@@ -76,7 +76,7 @@ class Reception:
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
-        account = self._life.accounts.get(principal) or Account(principal)
+        account = self._life.accounts.get(principal) or Account(principal, now)
         if self._dispatcher.draining:
             self._life.turn_away(route, "ended", "this broker is about to stop", now)
             return None

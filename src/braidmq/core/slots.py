@@ -98,6 +98,10 @@ class Slots:
         slot.full = slot.full or busy
         return self._cooling.refuse(slot, busy=busy, now=now)
 
+    def on_loss(self, slot: Slot, principal: str, now: float) -> None:
+        """Take in that a worker has lost a request of a key, which waits for it."""
+        self._cooling.lose(slot, principal, now)
+
     def remove_all(self, session: Session, now: float) -> None:
         """Take in that a session serves nothing any more."""
         self._catalogue.withdraw_all(session)

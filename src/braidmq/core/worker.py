@@ -465,9 +465,10 @@ class WorkerCore:
 
     def _say_working(self, job: Job, now: float) -> None:
         if job.begun:
-            for arrival in job.arrivals:
-                if not arrival.cancelled:
-                    self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+            # Of each broker the newest copy: its client listens to no earlier one, and copies must not multiply what
+            # one request costs.
+            for arrival in {each.link.name: each for each in job.arrivals if not each.cancelled}.values():
+                self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
         job.timer = self._timers.add(job, min(job.deadline + STOP_S, now + job.working_s))
 
     def _on_overdue(self, job: Job, now: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from braidmq.errors import ConfigError, ProtocolError
-from braidmq.wire.limits import HEADERS_BYTES_MAX
+from braidmq.wire.limits import FIELDS_MAX, HEADERS_BYTES_MAX
 
 MAJOR: Final = 1
 VERSION: Final = MAJOR << 4
@@ -322,10 +322,13 @@ def field_of(extension: bytes, kind: int) -> bytes | None:
     """Return the body of the first field of a type in an extension block, or None.
 
     Raises:
-        ProtocolError: the block is malformed.
+        ProtocolError: the block is malformed, as far as it was looked at.
     """
-    at, end = 0, len(extension)
+    at, end, left = 0, len(extension), FIELDS_MAX
     while at < end:
+        if not left:
+            raise ProtocolError(f"an extension block of more than {FIELDS_MAX} fields")
+        left -= 1
         if end - at < _FIELD.size:
             raise ProtocolError("an extension field is cut off")
         found, size = _FIELD.unpack_from(extension, at)

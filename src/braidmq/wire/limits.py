@@ -12,6 +12,10 @@ MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024 + 256 * 1024
 EXTENSION_BYTES_MAX: Final = 0xFFFF
 """Largest extension block: its length field has 16 bits."""
 
+FIELDS_MAX: Final = 64
+"""Most fields of an extension block that a reader looks at. A block of empty ones would hold 21,845, and take each of
+its readers some milliseconds, as much as a thousand honest messages."""
+
 HEADERS_BYTES_MAX: Final = 16 * 1024
 """Largest set of headers, encoded. They are for tracing and routing hints, not for payload."""
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from braidmq.core.link import Failure
+from braidmq.core.links import MALFORMED_MAX
 from braidmq.errors import (
     AttemptsExhausted,
     ConfigError,
@@ -17,7 +18,7 @@ from braidmq.errors import (
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import REPLY, Envelope, decode_headers
+from braidmq.wire.envelope import REPLY, Envelope, Outcome, decode_headers
 from rigs.calls import called_back, error_of, flagged, reply_of
 from rigs.node_rig import START, answer_to
 
@@ -46,6 +47,16 @@ class TestFirstAttempt:
         assert (reply.original_id, reply.broker) == (id_, "a")
         assert (reply.possible_duplicate, reply.retry_count) == (False, 0)
         assert reply.id != id_
+
+    def test_error_that_no_worker_should_write_is_not_held_against_its_broker(self, make: Any) -> None:
+        """Else a worker could have all nodes leave the brokers that pass its answers on."""
+        rig = make("a")
+        for _ in range(MALFORMED_MAX + 5):
+            id_ = rig.call()
+            rig["a"].reply(rig["a"].request(), b"\xc1", code=Outcome.ERROR)
+            error_of(rig, id_, ServiceError, attempts=1, maybe_executed=True)
+        rig.advance(0.1)
+        assert rig["a"].connected
 
     def test_ids_and_tags_are_never_used_twice(self, make: Any) -> None:
         rig = make("a")
@@ -76,7 +87,7 @@ class TestFirstAttempt:
         error = error_of(rig, id_, ServiceError, attempts=1, maybe_executed=True)
         assert isinstance(error, ServiceError)
         assert error.code == "INTERNAL"
-        assert any("not BRAID/1" in line for line in rig.log)
+        assert any("worker answers echo with what is no error" in line for line in rig.log)
 
     @pytest.mark.parametrize("code", ["", " ", "\x1b[31m", "€" * 100])
     def test_error_with_a_code_that_is_none_is_an_internal_error_that_shows_it(self, make: Any, code: str) -> None:

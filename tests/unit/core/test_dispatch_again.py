@@ -2,12 +2,16 @@
 
 import pytest
 
+from braidmq.core.account import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_MAX, JOINS_PER_S
+from braidmq.core.cooling import BUSY_FREE
+from braidmq.settings import MIB
 from braidmq.wire.envelope import (
     REJECT,
     REPLY,
     REQUEST,
     WORKING,
     Field,
+    Outcome,
     Progress,
     Reason,
     field_of,
@@ -38,6 +42,78 @@ class TestAddressed:
         client.retry(receiver=b"w")
         assert len(worker.requests()) == 2
         assert other.requests() == []
+
+    def test_takes_no_credit_from_others(self) -> None:
+        """Else a client could keep all workers from all others: by attempts that it makes up, as many as it likes."""
+        rig = Rig()
+        client, other, worker = rig.client(), rig.client("other"), rig.worker("w", credit=1)
+        other.request()
+        for _ in range(5):
+            client.retry(receiver=b"w")
+        first, *_ = worker.requests()
+        wanted = other.request()
+        worker.reply(first)
+        assert [each.id for each in worker.requests()] == [wanted.id]
+
+    def test_few_go_there_without_credit(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w", credit=1)
+        for _ in range(JOINS_FIRST + 5):
+            client.retry(receiver=b"w")
+        assert len(worker.requests()) == 1 + JOINS_FIRST
+        rig.advance(0.5, heartbeats=True)
+        for _ in range(JOINS_MAX):
+            client.retry(receiver=b"w")
+        assert len(worker.requests()) == pytest.approx(0.5 * JOINS_PER_S, abs=1)
+
+    def test_coming_anew_earns_nothing(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w", credit=1)
+        client.request()
+        rig.advance(0.5, heartbeats=True)
+        client.disconnect()
+        client = rig.client()
+        worker.take()
+        for _ in range(JOINS_MAX):
+            client.retry(receiver=b"w")
+        assert len(worker.requests()) == JOINS_FIRST
+
+    def test_few_large_ones_go_there_without_credit(self) -> None:
+        rig = Rig(payload_bytes_max=4 * MIB)
+        clients, worker = [rig.client(f"c{number}") for number in range(9)], rig.worker("w", credit=1)
+        clients[0].request()
+        for client in clients:
+            for _ in range(9):
+                client.retry(payload=bytes(4 * MIB), receiver=b"w")
+        got = [each.sender for each in worker.requests() if each.payload]
+        assert 4 * MIB * len(got) <= JOINING_BYTES_MAX
+        assert 1 < got.count(b"c0") <= len(got) / 2 + 1
+
+    def test_one_for_which_there_is_no_place_says_nothing_of_the_worker(self) -> None:
+        rig = Rig()
+        client, worker, other = rig.client(), rig.worker("w", credit=1), rig.worker("other", credit=1)
+        client.retry(receiver=b"w")
+        (running,) = worker.requests()
+        for _ in range(BUSY_FREE + 5):
+            client.retry(receiver=b"w")
+        for each in worker.requests():
+            worker.reject(each, Reason.BUSY)
+        worker.reply(running)
+        rig.client("another").request()
+        slot = rig.core.sessions[worker.route].slots[b"echo"]
+        assert not slot.full
+        assert not slot.cools
+        assert len(worker.requests()) == len(other.requests()) == 1
+
+    def test_one_that_is_given_up_says_nothing_of_the_worker(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w", credit=9)
+        rig.worker("other", credit=9)
+        requests = [client.retry(receiver=b"w") for _ in range(5)]
+        rig.advance(2.0, heartbeats=True)
+        for request in requests:
+            client.cancel(request)
+        assert not rig.core.sessions[worker.route].slots[b"echo"].samples
 
     def test_goes_there_before_what_waits(self) -> None:
         rig = Rig()
@@ -110,6 +186,24 @@ class TestAddressed:
         assert not rig.core.sessions[client.route].requests
         client.retry(receiver=b"w")
         assert len(worker.requests()) == 1
+
+
+def test_retry_goes_to_no_worker_that_has_just_failed_while_another_one_has_credit() -> None:
+    """It would meet there what it has met before."""
+    rig = Rig()
+    client, good, bad = rig.client(), rig.worker("good", credit=9), rig.worker("bad", credit=9)
+    slot = rig.core.sessions[bad.route].slots[b"echo"]
+    while not slot.failing:
+        client.request()
+        for request in good.requests():
+            good.reply(request)
+        for request in bad.requests():
+            bad.reply(request, code=Outcome.ERROR)
+    for _ in range(9):
+        client.retry()
+    assert len(good.requests()) == 9
+    client.retry()
+    assert len(bad.requests()) == 1
 
 
 class TestSilent:

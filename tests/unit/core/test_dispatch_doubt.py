@@ -126,6 +126,14 @@ class TestWithdrawal:
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
 
+    def test_worker_is_told_once(self) -> None:
+        rig = Rig()
+        client, worker = rig.client("c"), rig.worker(credit=1)
+        sent = client.request()
+        for _ in range(9):
+            client.cancel(sent, Withdrawal.SUPERSEDED)
+        assert len(worker.exchanges(CANCEL)) == 1
+
     def test_worker_is_told_what_is_given_up(self) -> None:
         rig = Rig()
         client, worker = rig.client("c"), rig.worker(credit=1)

@@ -1,5 +1,6 @@
 """Requests that a worker gives back, as it has no place for them."""
 
+import random
 from collections import Counter
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from braidmq.core.cooling import COOL_S, COOL_S_MAX
 from braidmq.core.dispatch import RETURNS_MAX
 from braidmq.settings import MIB
 from braidmq.wire.control import Services
-from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Reason, Withdrawal
+from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Outcome, Reason, Withdrawal
 from rigs.broker_rig import FakeMember, Rig
 
 
@@ -192,7 +193,8 @@ def test_refusal_of_the_only_worker_is_for_the_client(reason: int) -> None:
     for _ in range(3):
         client.request()
         worker.reject(*worker.requests(), reason)
-        assert client.answer() == (REJECT, reason)
+        told = Reason.BUSY if reason in (Reason.DENIED, Reason.TOO_LARGE) else reason  # those are not a worker's
+        assert client.answer() == (REJECT, told)
 
 
 def test_refused_request_waits_for_a_good_worker_that_is_busy() -> None:
@@ -246,6 +248,60 @@ def test_worker_that_refuses_everything_gets_little(reason: Reason) -> None:
     assert 1 <= had[b"bad"] <= 25
 
 
+def test_worker_that_loses_everything_gets_little() -> None:
+    """Over many connections, of which each has its turn else."""
+    rig = Rig()
+    clients, good, rng = [rig.client("one"), rig.client("two")], rig.worker("good", credit=50), random.Random(1)
+    bad = [rig.connect("bad", serves=("*",)) for _ in range(8)]
+    for each in bad:
+        each.ready(credit=50)
+    lost = 0
+    for _ in range(1_000):
+        rng.choice(clients).request()
+        for each in bad:
+            for request in each.requests():
+                each.send_answer(LOST, request)
+                lost += 1
+        for request in good.requests():
+            good.reply(request)
+        rig.advance(0.01, heartbeats=True)
+    assert 8 <= lost <= 150
+
+
+def test_worker_that_fails_over_many_connections_has_one_turn() -> None:
+    rig = Rig()
+    client, good = rig.client(), [rig.worker(name, credit=50) for name in ("a", "b")]
+    bad = [rig.connect("bad", serves=("*",)) for _ in range(8)]
+    for each in bad:
+        each.ready(credit=50)
+    failed = 0
+    for _ in range(300):
+        client.request()
+        for each in bad:
+            for request in each.requests():
+                each.reply(request, code=Outcome.ERROR)
+                failed += 1
+        for each in good:
+            for request in each.requests():
+                each.reply(request)
+    assert 90 <= failed <= 115
+
+
+def test_what_a_worker_loses_of_one_client_says_nothing_of_it() -> None:
+    """It may have been stopped for the sake of that client, which asks for it again."""
+    rig = Rig()
+    client, other, worker = rig.client("one"), rig.client("two"), rig.worker("w", credit=50)
+    rig.worker("idle", credit=1)
+    slot = rig.core.sessions[worker.route].slots[b"echo"]
+    other.request()
+    for _ in range(20):
+        client.retry(receiver=b"w")
+        for request in worker.requests():
+            worker.send_answer(LOST, request)
+        rig.advance(0.1, heartbeats=True)
+    assert slot.refusals <= 2
+
+
 def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time() -> None:
     rig = Rig()
     client, good, bad = rig.client(), rig.worker("good", credit=50), rig.worker("bad", credit=50)
@@ -275,6 +331,26 @@ def test_reply_ends_the_growth() -> None:
         good.ready(credit=50)
         rig.advance(0.1, heartbeats=True)
     assert not slot.cools
+
+
+def test_request_that_its_client_gave_no_time_says_nothing_of_the_worker() -> None:
+    rig = Rig()
+    client, one, two = rig.client(), rig.worker("one"), rig.worker("two")
+    client.request(time_ms=1)
+    worker, request = held(one, two)
+    worker.reject(request, Reason.EXPIRED)
+    assert client.answer() == (REJECT, Reason.EXPIRED)
+    assert not rig.core.dispatcher.services[b"echo"].cooling
+
+
+@pytest.mark.parametrize("how", list(Withdrawal))
+def test_request_that_its_client_has_called_back_says_nothing_of_the_worker(how: Withdrawal) -> None:
+    rig = Rig()
+    client, one, two = rig.client(), rig.worker("one"), rig.worker("two")
+    client.cancel(client.request(), how)
+    worker, request = held(one, two)
+    worker.reject(request, Reason.EXPIRED)
+    assert not rig.core.dispatcher.services[b"echo"].cooling
 
 
 def test_worker_is_back_at_once_when_it_is_the_only_one_that_is_left() -> None:

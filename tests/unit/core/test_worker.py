@@ -356,6 +356,19 @@ class TestWorking:
         rig.advance(1.0)
         assert len(rig["a"].take(WORKING)) <= 100
 
+    def test_is_not_multiplied_by_copies(self, make: Any) -> None:
+        """Else a client could make a worker say more than its brokers can read, which would then be barred for that."""
+        rig = make("a", "b", serves={"echo": 1})
+        tags = [rig[name].ask(1, working_ms=10) for name in "abababab"]
+        for name in "ab":
+            rig[name].take(WORKING)
+        rig["b"].cancel(1, tags[-1])
+        rig.advance(1.0)
+        for name, newest in (("a", tags[-2]), ("b", tags[-3])):
+            said = rig[name].take(WORKING)
+            assert 50 <= len(said) <= 100
+            assert {message.tag for message in said} == {newest}
+
     def test_is_not_said_before_the_handler_has_begun(self, make: Any) -> None:
         """Its client takes it for a promise that no later attempt can overtake this one."""
         rig = make("a", serves={"echo": 1})

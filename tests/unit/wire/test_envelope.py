@@ -21,7 +21,7 @@ from braidmq.wire.envelope import (
     readdressed,
     reply_id,
 )
-from braidmq.wire.limits import EXTENSION_BYTES_MAX, HEADERS_BYTES_MAX
+from braidmq.wire.limits import EXTENSION_BYTES_MAX, FIELDS_MAX, HEADERS_BYTES_MAX
 
 ID = bytes(range(16))
 
@@ -197,6 +197,10 @@ class TestHeaders:
         assert decode_headers(other + encode_headers(headers) + other) == headers
         assert decode_headers(other) == {}
 
+    def test_stand_behind_as_many_fields_as_are_looked_at(self) -> None:
+        headers = {"key": "value"}
+        assert decode_headers(b"\x07\x00\x00" * (FIELDS_MAX - 1) + encode_headers(headers)) == headers
+
     @pytest.mark.parametrize(
         ("extension", "reason"),
         [
@@ -208,6 +212,7 @@ class TestHeaders:
             (b"\x01\x00\x00", "malformed"),
             (b"\x01\x00\x01\x90", "malformed"),
             (b"\x01\x00\x04\x81\xa1\xff\xa0", "malformed"),
+            (b"\x07\x00\x00" * (FIELDS_MAX + 1), "more than 64 fields"),
         ],
     )
     def test_malformed_block_is_refused(self, extension: bytes, reason: str) -> None:
