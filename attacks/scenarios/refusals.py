@@ -100,6 +100,13 @@ SCENARIOS = (
         "refusals-lost-16", "a worker with 16 connections answers at once with LOST", refuse, "lost", connections=16
     ),
     _worker(
+        "refusals-nonsense",
+        "a worker with 16 connections answers at once with errors that nobody can read",
+        fail,
+        connections=16,
+        most={**HARMLESS, "goodput_lost": 0.4, "errors": 0.4},
+    ),
+    _worker(
         "refusals-working",
         "a worker floods its broker with WORKING for 4 calls",
         work,

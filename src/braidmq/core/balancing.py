@@ -46,12 +46,14 @@ class Candidate:
         weight: how many requests at the fastest worker one at this one stands for.
         failing: whether its last answer was a failure.
         apart: whether it stands among those of which that is known.
+        owner: whose it is: all that fail of one owner have one turn.
         before: the one before it in the ring that it stands in; None if it is not offered. `after` likewise.
     """
 
-    __slots__ = ("after", "apart", "before", "credit", "failing", "outstanding", "samples", "weight", "work_s")
+    __slots__ = ("after", "apart", "before", "credit", "failing", "outstanding", "owner", "samples", "weight", "work_s")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
+        self.owner = owner
         self.credit = 0
         self.outstanding = 0
         self.work_s = 0.0
@@ -167,13 +169,15 @@ class LeastOutstanding(Balancer[C]):
     as long as the fastest one gets nothing while that one has less than ten.
 
     Those whose last answer was a failure, and that are not slower than others, have their turns among all and no more:
-    a failure is quick, so that they would have the least to do always, and get the most.
+    a failure is quick, so that they would have the least to do always, and get the most. All that fail of one owner
+    have one turn together, however many they are.
     """
 
     __slots__ = (
         "_count",
         "_failing",
         "_failing_count",
+        "_failing_of",
         "_fastest",
         "_fastest_s",
         "_levels",
@@ -189,6 +193,7 @@ class LeastOutstanding(Balancer[C]):
         self._count = 0
         self._failing = _Ring()
         self._failing_count = 0
+        self._failing_of: dict[str, int] = {}
         self._owed = 0
         self._picks = 0
         self._fastest: C | None = None
@@ -202,6 +207,7 @@ class LeastOutstanding(Balancer[C]):
                 candidate.apart = True
                 self._failing.append(candidate)
                 self._failing_count += 1
+                self._failing_of[candidate.owner] = self._failing_of.get(candidate.owner, 0) + 1
                 return
         before, after = candidate.before, candidate.after  # two calls for each request: `_leave` and `append`, inline
         if before is not None and after is not None:
@@ -232,14 +238,20 @@ class LeastOutstanding(Balancer[C]):
         if candidate.apart:
             candidate.apart = False
             self._failing_count -= _leave(candidate)
+            left = self._failing_of[candidate.owner] - 1
+            if left:
+                self._failing_of[candidate.owner] = left
+            else:
+                del self._failing_of[candidate.owner]
         else:
             self._count -= _leave(candidate)
 
     def pick(self, *, careful: bool = False) -> C | None:
         """See Balancer."""
         if self._failing_count and not (careful and self._count):
-            everyone = self._failing_count + self._count
-            self._owed += self._failing_count
+            turns = len(self._failing_of)
+            everyone = turns + self._count
+            self._owed += turns
             if self._owed >= everyone:
                 self._owed %= everyone
                 return cast("C | None", self._failing.first)
@@ -310,7 +322,8 @@ class LeastOutstanding(Balancer[C]):
     def validate_state(self, offered: Collection[C]) -> None:
         """See Balancer."""
         failing = list(self._failing)
-        assert len(failing) == self._failing_count
+        assert len(failing) == self._failing_count == sum(self._failing_of.values())
+        assert {candidate.owner for candidate in failing} == self._failing_of.keys()
         held = {candidate: level for level, ring in enumerate(self._levels) for candidate in ring}
         assert self._count == len(held)
         assert not any(candidate.apart for candidate in held)

@@ -216,7 +216,7 @@ class Slot(Candidate):
     __slots__ = ("cool_until", "cools", "full", "lost_of", "refusals", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
-        super().__init__()
+        super().__init__(session.account.principal)
         self.service = service
         self.session = session
         self.full = False

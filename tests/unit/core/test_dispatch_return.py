@@ -1,5 +1,6 @@
 """Requests that a worker gives back, as it has no place for them."""
 
+import random
 from collections import Counter
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ from braidmq.core.cooling import COOL_S, COOL_S_MAX
 from braidmq.core.dispatch import KEPT_BYTES_MAX, KEPT_S, RETURNS_MAX
 from braidmq.settings import MIB
 from braidmq.wire.control import Services
-from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Reason, Withdrawal
+from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Outcome, Reason, Withdrawal
 from rigs.broker_rig import FakeMember, Rig
 
 
@@ -249,13 +250,13 @@ def test_worker_that_refuses_everything_gets_little(reason: Reason) -> None:
 def test_worker_that_loses_everything_gets_little() -> None:
     """Over many connections, of which each has its turn else."""
     rig = Rig()
-    clients, good = [rig.client("one"), rig.client("two")], rig.worker("good", credit=50)
+    clients, good, rng = [rig.client("one"), rig.client("two")], rig.worker("good", credit=50), random.Random(1)
     bad = [rig.connect("bad", serves=("*",)) for _ in range(8)]
     for each in bad:
         each.ready(credit=50)
     lost = 0
-    for number in range(1_000):
-        clients[number % 2].request()
+    for _ in range(1_000):
+        rng.choice(clients).request()
         for each in bad:
             for request in each.requests():
                 each.send_answer(LOST, request)
@@ -264,6 +265,25 @@ def test_worker_that_loses_everything_gets_little() -> None:
             good.reply(request)
         rig.advance(0.01, heartbeats=True)
     assert 8 <= lost <= 150
+
+
+def test_worker_that_fails_over_many_connections_has_one_turn() -> None:
+    rig = Rig()
+    client, good = rig.client(), [rig.worker(name, credit=50) for name in ("a", "b")]
+    bad = [rig.connect("bad", serves=("*",)) for _ in range(8)]
+    for each in bad:
+        each.ready(credit=50)
+    failed = 0
+    for _ in range(300):
+        client.request()
+        for each in bad:
+            for request in each.requests():
+                each.reply(request, code=Outcome.ERROR)
+                failed += 1
+        for each in good:
+            for request in each.requests():
+                each.reply(request)
+    assert 90 <= failed <= 115
 
 
 def test_what_a_worker_loses_of_one_client_says_nothing_of_it() -> None:
