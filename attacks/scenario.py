@@ -81,7 +81,7 @@ class Scenario:
         """The target in words."""
         most = self.most
         return (
-            f"goodput lost ≤ {_percent(most["goodput_lost"])}, {_share('error', most['errors'])}, "
+            f"goodput lost ≤ {_percent(most['goodput_lost'])}, {_share('error', most['errors'])}, "
             f"no forged reply, p99 ≤ {most['p99_ms']:g} ms, no process ends, "
             f"a broker ≤ {most['broker_rss_mib']:g} MiB, ≤ {most['log_lines']:g} log lines"
         )
