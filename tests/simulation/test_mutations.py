@@ -307,7 +307,7 @@ def with_services_by_any_word(patch):
 
 def without_rerouted_refusals(patch):
     """What one worker refuses is refused."""
-    patch.setattr(Dispatcher, "_take_back", lambda self, exchange, *, busy, now: False)
+    patch.setattr(Dispatcher, "_take_back", lambda self, exchange, reason, now: False)
 
 
 def without_cooling(patch):
