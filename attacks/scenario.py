@@ -79,12 +79,7 @@ class Scenario:
     @property
     def target(self) -> str:
         """The target in words."""
-        most = self.most
-        return (
-            f"goodput lost ≤ {_percent(most['goodput_lost'])}, {_share('error', most['errors'])}, "
-            f"no forged reply, p99 ≤ {most['p99_ms']:g} ms, no process ends, "
-            f"a broker ≤ {most['broker_rss_mib']:g} MiB, ≤ {most['log_lines']:g} log lines"
-        )
+        return ", ".join(_WORDS[name](most) for name, most in self.most.items() if name in _WORDS)
 
     def shortfalls(self, figures: Mapping[str, float]) -> list[str]:
         """Return what of the target the figures of a run miss."""
@@ -95,9 +90,17 @@ class Scenario:
         ]
 
 
-def _share(what: str, most: float) -> str:
-    return f"{what}s ≤ {_percent(most)}" if most else f"no {what}"
-
-
 def _percent(share: float) -> str:
     return f"{100.0 * share:g} %"
+
+
+_WORDS: Final[Mapping[str, Callable[[float], str]]] = {
+    "goodput_lost": lambda most: f"goodput lost ≤ {_percent(most)}",
+    "errors": lambda most: f"errors ≤ {_percent(most)}" if most else "no error",
+    "forged": lambda most: f"forged replies ≤ {most:g}" if most else "no forged reply",
+    "p99_ms": lambda most: f"p99 ≤ {most:g} ms",
+    "ended": lambda most: f"processes that end ≤ {most:g}" if most else "no process ends",
+    "broker_rss_mib": lambda most: f"a broker ≤ {most:g} MiB",
+    "log_lines": lambda most: f"≤ {most:g} log lines",
+}
+"""What each bound is called."""

@@ -112,7 +112,9 @@ async def under_way(directory: Path, waiting: int = WAITING) -> UnderWay:
     )
     with LiveNet(directory) as net:
         net.add_members("b1")
-        broker = net.broker("b1", "--set", f"in_flight_max={room.in_flight_max}")
+        queue = f"queue_messages_max={3 * waiting}"  # a key may have as much as it leaves free
+        memory = f"queue_bytes_max={room.in_flight_bytes_max}"
+        broker = net.broker("b1", "--set", f"in_flight_max={room.in_flight_max}", "--set", queue, "--set", memory)
         worker, client = Node(net.join("worker")), Node(net.join("client"), settings=room)
         end = asyncio.Event()
         replies: list[asyncio.Task[Reply]] = []

@@ -229,9 +229,10 @@ async def test_a_key_that_connects_again_and_again_writes_a_few_lines_and_the_re
         assert broker.wait(30) == 0
     os.close(reader)
     lines = log[log.rindex("xxx") :].splitlines()
-    assert sum(line.endswith("hello from client") and "more lines" not in line for line in lines) == LINES_MAX
+    written = sum(line.endswith("hello from client") and "more lines" not in line for line in lines)
+    assert LINES_MAX <= written <= 2 * LINES_MAX, "a period may have ended meanwhile"
     told = [re.search(r"([0-9]+) more lines like this of client: hello from client", line) for line in lines]
-    assert sum(int(found[1]) for found in told if found) == 50 - LINES_MAX
+    assert sum(int(found[1]) for found in told if found) == 50 - written
     assert lines[-1].endswith("b1 has ended")
 
 

@@ -245,7 +245,7 @@ async def test_a_node_that_is_used_elsewhere_refuses_before_anything_is_sent(kin
                 await asyncio.to_thread(asyncio.run, expect(use))
             else:
                 await asyncio.to_thread(by_hand, use)
-        assert (gate.started, node._loop.core.client._number) == ([], 0)
+        assert (gate.started, node._loop.core.client._ids._number) == ([], 0)
         gate.opened.set()
         assert (await node.request("s")).payload == b"done"
 
