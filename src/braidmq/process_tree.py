@@ -22,6 +22,10 @@ ROUNDS_MAX: Final = 20
 the second look finds what was started during the first; only who starts processes faster than they are found needs
 more."""
 
+EMPTY_ROUNDS: Final = 3
+"""How often in a row nothing more must be found: a look takes a moment, and a process may start another one meanwhile
+and end, or have no environment while it becomes another program."""
+
 _GONE: Final = frozenset({b"Z", b"X"})
 """States of processes that have ended (proc(5))."""
 
@@ -65,10 +69,12 @@ def marked(marks: Iterable[str], among: Iterable[Process]) -> list[Process]:
 def kill(find: Callable[[list[Process]], Iterable[Process]]) -> None:
     """Kill the processes that `find` picks out of all, and those that they start meanwhile; never this one."""
     stopped: set[Process] = set()
+    empty = 0
     for _ in range(ROUNDS_MAX):
         found = {process._replace(parent=0) for process in find(processes())} - stopped
         found = {process for process in found if process.id != os.getpid()}
-        if not found:
+        empty = 0 if found else empty + 1
+        if empty == EMPTY_ROUNDS:
             break
         for process in found:
             _send(process, signal.SIGSTOP)
