@@ -42,14 +42,14 @@ _DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
 """When to ask whether a peer is really gone, after the monitor said so: libzmq takes a moment to tell the socket."""
 
 
-class _Held(Backlog):
+class _Held:
     """What waits for one connection; `key` is whose."""
 
-    __slots__ = ("key",)
+    __slots__ = ("backlog", "key")
 
     def __init__(self, key: str, messages: list[bytes]) -> None:
-        super().__init__(messages)
         self.key = key
+        self.backlog = Backlog(messages)
 
 
 class Router:
@@ -166,9 +166,9 @@ class Router:
             if waiting is None:
                 self._send(route, messages)
             else:
-                before = waiting.bytes
-                waiting.add(messages)
-                if self._hold(waiting.key, waiting.bytes - before) > self._outbox_bytes_max:
+                before = waiting.backlog.bytes
+                waiting.backlog.add(messages)
+                if self._hold(waiting.key, waiting.backlog.bytes - before) > self._outbox_bytes_max:
                     self._lose(route, self._release(route))
 
     def on_timer(self, now: float) -> None:
@@ -236,7 +236,7 @@ class Router:
                 send(bundle, _NOBLOCK)
             except zmq.Again:
                 held = self._blocked[route] = _Held(self._key_of.get(route, ""), messages[sent:])
-                self._hold(held.key, held.bytes)
+                self._hold(held.key, held.backlog.bytes)
                 return
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
@@ -278,9 +278,9 @@ class Router:
     def _release(self, route: bytes) -> list[bytes]:
         """Return what waits for a route, and forget it."""
         held = self._blocked.pop(route)
-        if not self._hold(held.key, -held.bytes):
+        if not self._hold(held.key, -held.backlog.bytes):
             del self._held_bytes[held.key]
-        return held.take()
+        return held.backlog.take()
 
     def _skip(self) -> bool:
         """Read and drop the further frames of a message; return whether that was all of them."""
