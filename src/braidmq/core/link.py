@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.health import FAIR_PRICE, Health
+from braidmq.core.intake import Inlet
 from braidmq.core.staleness import Staleness
 
 
@@ -170,6 +171,7 @@ class Link:
         passed_at: when the newest attempt was sent that the broker is known to have.
         epoch: counts the sessions, so that an answer never goes into another session than its request's.
         services: those with a worker at this broker that this node may call.
+        inlet: what has come from it.
         calls: what awaits an answer over this link; owned by the client.
         asked: the jobs that have come over this link in this session, by tag; owned by the worker.
         aggrieved_at: when this member has left it last for what it sent, and `aggrieved_s`: how long it is left alone
@@ -201,6 +203,7 @@ class Link:
         "heartbeat_s",
         "hello_at",
         "in_flight",
+        "inlet",
         "journey",
         "last_good",
         "leaving",
@@ -282,6 +285,7 @@ class Link:
         self.risked = 0
         self.in_flight = 0
         self.calls: dict[Any, None] = {}
+        self.inlet: Inlet[Link] = Inlet()
         self.asked: dict[int, Any] = {}
         self.asked_report = False
         self.malformed = 0

@@ -13,7 +13,7 @@ from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import Event
 from braidmq.core.ids import derived
-from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
+from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.proofs import Checker, Keyring, Prover
@@ -94,7 +94,6 @@ class NodeCore:
         self.reports: dict[str, control.Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()
-        self._inlets: dict[Link, Inlet[Link]] = {}
         self._draining = False
 
     # -- outputs
@@ -197,9 +196,7 @@ class NodeCore:
         """Take in a frame from a broker."""
         link = self.links.links[name]
         self.links.on_heard(link, now)
-        inlet = self._inlets.get(link)
-        if inlet is None:
-            inlet = self._inlets[link] = Inlet()
+        inlet = link.inlet
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
         if not messages and inlet.overflown:
@@ -229,9 +226,9 @@ class NodeCore:
         self.selection.validate_state()
         self.client.validate_state()
         self.worker.validate_state()
-        self._intake.validate_state(list(self._inlets.values()))
+        self._intake.validate_state([link.inlet for link in self.links.links.values()])
         assert not self.containment.count, "nothing that a broker sends is an error of our own"
-        assert all(link.state is not LinkState.WAITING for link, inlet in self._inlets.items() if inlet.frames)
+        assert not any(link.inlet.frames for link in self.links.links.values() if link.state is LinkState.WAITING)
         assert self._draining == self.worker.draining
         assert self.reports.keys() <= self.links.links.keys()
 
@@ -301,9 +298,7 @@ class NodeCore:
         while changes := self.links.take_changes():
             for link, change in changes:
                 if not link.open:
-                    inlet = self._inlets.pop(link, None)
-                    if inlet is not None:
-                        self._intake.drop(inlet)
+                    self._intake.drop(link.inlet)
                 self.client.on_change(link, change, now)
                 if change is Change.GONE:
                     self.worker.on_gone(link)

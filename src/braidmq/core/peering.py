@@ -12,7 +12,7 @@ import msgspec
 
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import WARNING, Event
-from braidmq.core.intake import TURN_MESSAGES_MAX, Inlet, Intake
+from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.membership import Member, MembershipCore
@@ -53,7 +53,6 @@ class PeeringCore:
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
         self.containment = Containment(self._links.events)
         self._intake: Intake[Link] = Intake()
-        self._inlets: dict[Link, Inlet[Link]] = {}
         self._paused_until = 0.0
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
@@ -205,9 +204,7 @@ class PeeringCore:
         if link is None:
             return
         self._links.on_heard(link, now)
-        inlet = self._inlets.get(link)
-        if inlet is None:
-            inlet = self._inlets[link] = Inlet()
+        inlet = link.inlet
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
         if not messages and inlet.overflown:
@@ -242,9 +239,9 @@ class PeeringCore:
         """Assert what must hold between two inputs. For tests and the simulator."""
         self._links.validate_state()
         self.membership.validate_state()
-        self._intake.validate_state(list(self._inlets.values()))
+        self._intake.validate_state([link.inlet for link in self._links.links.values()])
         assert not self.containment.count, "nothing that a peer sends is an error of our own"
-        assert all(link.state is not LinkState.WAITING for link, inlet in self._inlets.items() if inlet.frames)
+        assert not any(link.inlet.frames for link in self._links.links.values() if link.state is LinkState.WAITING)
         assert all(count > 0 for count in self._sessions.values())
         assert self._heard.keys() <= self._sessions.keys()
         assert all(self._links.links[name].open for name in self.abouts)
@@ -335,9 +332,7 @@ class PeeringCore:
                 self.membership.on_up(link.name, now)
             elif not link.open:
                 self._forget_about(link.name)
-                inlet = self._inlets.pop(link, None)
-                if inlet is not None:
-                    self._intake.drop(inlet)
+                self._intake.drop(link.inlet)
             if change is Change.DOWN or (change is Change.STATE and link.state is LinkState.SUSPECT):
                 self._on_down(link.name, now)
             self._version += 1
