@@ -56,6 +56,9 @@ SEEK_SPARE_S: Final = 0.5
 SEEK_PAUSE_S: Final = 0.05
 """How often a call looks whether a broker with workers for its service was found."""
 
+FAULT_PAUSE_S: Final = 1.0
+"""When a call is looked after again for which that has failed by an error of our own (containment.py)."""
+
 REVIEW_S: Final = 0.1
 """How often it is looked which paths leave calls unanswered: a fraction of the least time after which one does."""
 
@@ -348,23 +351,39 @@ class ClientCore:
             for call in self._health.review(now):
                 self._attempts.leave(call)
                 self._on_unknown(call, now, free=bool(call.worker))
-        for call in self._timers.take_due(now):
-            if call.id not in self._calls:
-                continue  # it ended when another one gave it a place
-            if now >= call.deadline:
-                self._on_deadline(call, now)
-            elif call.stage is Stage.PAUSED:
-                if call.owes and not self._budget.spend(now):
-                    self._waits.pause_for_budget(call, now)
-                else:
-                    call.owes = False
-                    self._try_send(call, now)
-            elif call.stage is Stage.AWAITING:
-                self._try_send(call, now)
-            elif call.stage is Stage.SENT and now - call.heard_at >= self._exchange_s:
-                self._on_silence(call, now)
+        due = self._timers.take_due(now)
+        for at, call in enumerate(due):
+            if call.id in self._calls:  # else it ended when another one gave it a place
+                try:
+                    self._on_due(call, now)
+                except Exception:
+                    self._look_again(due[at:], now)
+                    raise
+
+    def _on_due(self, call: Call, now: float) -> None:
+        if now >= call.deadline:
+            self._on_deadline(call, now)
+        elif call.stage is Stage.PAUSED:
+            if call.owes and not self._budget.spend(now):
+                self._waits.pause_for_budget(call, now)
             else:
-                self._waits.set_timer(call)
+                call.owes = False
+                self._try_send(call, now)
+        elif call.stage is Stage.AWAITING:
+            self._try_send(call, now)
+        elif call.stage is Stage.SENT and now - call.heard_at >= self._exchange_s:
+            self._on_silence(call, now)
+        else:
+            self._waits.set_timer(call)
+
+    def _look_again(self, calls: list[Call], now: float) -> None:
+        """The first of some calls that were due could not be looked after: it waits a while, and the others do not."""
+        at = now + FAULT_PAUSE_S
+        for call in calls:
+            if call.id in self._calls:
+                self._timers.cancel(call, call.timer)
+                call.timer = self._timers.add(call, at)
+            at = now
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""

@@ -7,6 +7,7 @@ import pytest
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.broker import TICK_S
+from braidmq.core.client import FAULT_PAUSE_S, ClientCore
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import ERROR
 from braidmq.core.links import Links
@@ -125,6 +126,26 @@ class TestNode:
         states = {name: link.open for name, link in rig.core.links.links.items()}
         assert states == {"a": False, "b": True}
         assert rig.core.containment.count == 1
+
+    def test_an_error_in_a_timer_of_a_call_costs_no_other_call_its_end(self, patch_cores) -> None:
+        rig = NodeRig("a", "b")
+        unchecked(patch_cores, rig.core)
+        broken, *others = [rig.call(timeout_s=0.5) for _ in range(4)]
+        on_deadline = ClientCore._on_deadline
+        healed = []
+
+        def fails_for_one(self, call, now):
+            if call.id == broken and not healed:
+                failing()
+            on_deadline(self, call, now)
+
+        patch_cores.setattr(ClientCore, "_on_deadline", fails_for_one)
+        rig.advance(0.6)
+        assert all(id_ in rig.results for id_ in others)
+        assert rig.core.containment.count == 1
+        healed.append(True)
+        rig.advance(FAULT_PAUSE_S)
+        assert broken in rig.results
 
     def test_an_error_in_a_timer_does_not_stop_the_others(self, breakable, patch_cores) -> None:
         rig = NodeRig("a", "b")
