@@ -80,6 +80,9 @@ DEMAND_S: Final = 0.02
 INVITE_S: Final = 0.01
 """How long a place is kept for the brokers that were told of it, before others are told that were turned away."""
 
+FAULT_PAUSE_S: Final = 1.0
+"""When a job is looked after again for which that has failed by an error of our own (containment.py)."""
+
 REVIEW_S: Final = 1.0
 """How often credit is spread anew, so that what one broker leaves unused comes to others."""
 
@@ -326,22 +329,40 @@ class WorkerCore:
         due = self._timers.take_due(now)
         for job in due:
             job.timer = 0
-        for job in due:
-            if job.timer or self._jobs.get(job.key) is not job:
-                continue  # it was given a place meanwhile, or it has ended
-            if job.running:
-                if job.deadline + STOP_S <= now:
-                    self._on_overdue(job, now)
-                else:
-                    self._say_working(job, now)
-                continue
-            del job.service.queue[job]
-            if job.deadline <= now:
-                self._refuse(job, Reason.EXPIRED, now)
-            else:
-                self._give_back(job, now)
+        for at, job in enumerate(due):
+            if self._is_due(job):
+                try:
+                    self._on_due(job, now)
+                except Exception:
+                    self._look_again(due[at:], now)
+                    raise
         if now >= self._review_at:
             self._review(now)
+
+    def _is_due(self, job: Job) -> bool:
+        """Whether a job was not given a place meanwhile, and has not ended."""
+        return not job.timer and self._jobs.get(job.key) is job
+
+    def _on_due(self, job: Job, now: float) -> None:
+        if job.running:
+            if job.deadline + STOP_S <= now:
+                self._on_overdue(job, now)
+            else:
+                self._say_working(job, now)
+            return
+        del job.service.queue[job]
+        if job.deadline <= now:
+            self._refuse(job, Reason.EXPIRED, now)
+        else:
+            self._give_back(job, now)
+
+    def _look_again(self, jobs: list[Job], now: float) -> None:
+        """The first of some jobs that were due could not be looked after: it waits a while, and the others do not."""
+        at = now + FAULT_PAUSE_S
+        for job in jobs:
+            if self._is_due(job):
+                job.timer = self._timers.add(job, at)
+            at = now
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""

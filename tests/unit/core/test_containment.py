@@ -16,7 +16,7 @@ from braidmq.core.peering import PeeringCore
 from braidmq.core.slots import Slots
 from braidmq.core.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
-from braidmq.wire.envelope import REPLY
+from braidmq.wire.envelope import REPLY, REQUEST, Envelope
 from rigs.broker_rig import Rig
 from rigs.node_rig import NodeRig
 
@@ -146,6 +146,27 @@ class TestNode:
         healed.append(True)
         rig.advance(FAULT_PAUSE_S)
         assert broken in rig.results
+
+    def test_an_error_in_a_timer_of_a_job_costs_no_other_job_its_own(self, patch_cores) -> None:
+        rig = NodeRig("a", serves={"echo": 4})
+        unchecked(patch_cores, rig.core)
+        for number in range(3):
+            asked = Envelope(
+                REQUEST, bytes((number,)) * 16, sender=b"c", service=b"echo", tag=number, time_ms=5_000, working_ms=100
+            )
+            rig["a"].say(asked)
+        say_working = WorkerCore._say_working
+        said = []
+
+        def fails_for_one(self, job, now):
+            said.append(job.request.tag)
+            if said == [0]:
+                failing()
+            say_working(self, job, now)
+
+        patch_cores.setattr(WorkerCore, "_say_working", fails_for_one)
+        rig.advance(0.15)
+        assert said == [0, 1, 2]
 
     def test_an_error_in_a_timer_does_not_stop_the_others(self, breakable, patch_cores) -> None:
         rig = NodeRig("a", "b")
