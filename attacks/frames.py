@@ -76,7 +76,7 @@ class Fuzz:
         self._known: deque[Envelope] = deque(maxlen=KNOWN_MAX)
 
     def learn(self, heard: Envelope) -> None:
-        """Take in a message of others, whose id and tag mean something."""
+        """Handle a message of others, whose id and tag mean something."""
         self._known.append(heard)
 
     def frame(self, role: Role) -> bytes:

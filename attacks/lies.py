@@ -14,7 +14,7 @@ from typing import Final
 from attacks.arms import said, written
 from attacks.frames import Fuzz, full
 from braidmq.core.broker import BrokerCore
-from braidmq.core.exchange import Session
+from braidmq.core.transit import Session
 from braidmq.members import Role
 from braidmq.simulation.payload import answer_to, payload_of
 from braidmq.wire import control
@@ -68,11 +68,11 @@ class Lie:
         """From now on it lies."""
 
     def on_request(self, session: Session, request: Envelope) -> bool:
-        """Take in a client's request; return whether the broker is not to hear of it."""
+        """Handle a client's request; return whether the broker is not to hear of it."""
         return False
 
     def on_answer(self, session: Session, command: int) -> None:
-        """Take in that a node has said something else than a request."""
+        """Note that a node has said something else than a request."""
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """Return what is sent in the place of a message; None for nothing."""

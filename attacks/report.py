@@ -62,7 +62,7 @@ class Row:
     notes: list[list[str]] = field(default_factory=list)
 
     def add(self, figures: dict[str, float], notes: list[str], seed: int, *, missed: bool) -> None:
-        """Take in a run."""
+        """Handle a run."""
         self.figures.append(figures)
         self.notes.append(notes)
         self.seeds.append(seed)

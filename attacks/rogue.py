@@ -14,8 +14,8 @@ from attacks.attacker import NICENESS
 from attacks.lies import LIES
 from braidmq import cli
 from braidmq.core.broker import BrokerCore
-from braidmq.core.exchange import Session
 from braidmq.core.peering import PeeringCore
+from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split

@@ -46,7 +46,7 @@ class Worker:
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     async def on_message(self, message: Msg) -> None:
-        """Take in a request. nats-py calls this for one message at a time."""
+        """Handle a request. nats-py calls this for one message at a time."""
         await self._places.acquire()
         job = asyncio.create_task(self._run(message))
         self._jobs.add(job)

@@ -184,7 +184,7 @@ class Node:
         return thread.run(work)
 
     def on_forked(self) -> None:
-        """Take in that this is a forked child: its parent has the thread."""
+        """Note that this is a forked child: its parent has the thread."""
         self._starting = threading.Lock()
         if self._thread is not None and self._guard is not None:
             self._guard.dismiss()

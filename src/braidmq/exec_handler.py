@@ -155,7 +155,7 @@ class ExecHandler:
         self._starts.discard(start)
 
     def _result(self, process: "_Command") -> bytes:
-        if process.overflown:
+        if process.overflowed:
             raise ServiceError(
                 "RESULT_TOO_LARGE", f"{self.arguments[0]} wrote more than {self._output_bytes_max} bytes"
             )
@@ -173,7 +173,7 @@ class _Command(asyncio.SubprocessProtocol):
 
     def __init__(self, output_bytes_max: int, marks: Collection[str]) -> None:
         self.output = bytearray()
-        self.overflown = False
+        self.overflowed = False
         self._output_bytes_max = output_bytes_max
         self._marks = marks
         self._stderr = bytearray()
@@ -235,10 +235,10 @@ class _Command(asyncio.SubprocessProtocol):
         if fd == _STDERR:
             self._stderr += data
             del self._stderr[:-STDERR_BYTES_MAX]
-        elif not self.overflown:
+        elif not self.overflowed:
             self.output += data
             if len(self.output) > self._output_bytes_max:
-                self.overflown = True
+                self.overflowed = True
                 self.output.clear()
                 self._end()
 

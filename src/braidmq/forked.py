@@ -12,7 +12,7 @@ class Forkable(Protocol):
     """What a process has that its children cannot use."""
 
     def on_forked(self) -> None:
-        """Take in that this is a forked child from now on."""
+        """Note that this is a forked child from now on."""
 
 
 _TOLD: Final[WeakSet[Forkable]] = WeakSet()

@@ -313,7 +313,7 @@ class Node:
                 parts.callback(self._guard.dismiss)
 
     def on_forked(self) -> None:
-        """Take in that this is a forked child: what the node has is its parent's."""
+        """Note that this is a forked child: what the node has is its parent's."""
         if self._loop is not None and self._guard is not None and not self._loop.closed:
             self._forked = True
             self._guard.dismiss()

@@ -38,7 +38,7 @@ class Remembered:
         try:
             self._saved = statefile.load(self._path)
         except (OSError, ValueError) as error:  # a ConfigError is a ValueError
-            _LOG.warning("nothing is remembered of the net: %s", error)
+            _LOG.warning("state file ignored: %s", error)
         return self._saved
 
     def keep(self, core: NodeCore) -> None:

@@ -441,8 +441,8 @@ class Machine(RuleBasedStateMachine):
             if member.route not in sessions:
                 self.forget(member)
         held = {(route, tag): each for route, session in sessions.items() for tag, each in session.requests.items()}
-        for key, exchange in held.items():
-            assert exchange.deadline > now - 2 * GRAIN_S, "held beyond its deadline"
+        for key, transit in held.items():
+            assert transit.deadline > now - 2 * GRAIN_S, "held beyond its deadline"
             assert not self.asked[key].given_up
         for key, asked in list(self.asked.items()):
             if key not in held:

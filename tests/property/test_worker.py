@@ -47,7 +47,7 @@ def key_of(job: Job) -> Request:
 
 
 def tags_of(job: Job) -> set[tuple[str, int]]:
-    return {(arrival.link.name, arrival.tag) for arrival in job.arrivals}
+    return {(delivery.link.name, delivery.tag) for delivery in job.deliveries}
 
 
 class WorkerMachine(RuleBasedStateMachine):

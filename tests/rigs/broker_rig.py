@@ -135,9 +135,9 @@ class Rig:
     def full_worker(self, name: str = "worker", service: str = "echo", instance: bytes = b"") -> "FakeMember":
         """Return a connected worker that grants credit, but has no place before it says READY again."""
         worker = self.worker(name, service, instance=instance)
-        slot = self.core.sessions[worker.route].slots[service.encode()]
-        slot.full = True
-        slot.service.offer(slot)
+        offer = self.core.sessions[worker.route].offers[service.encode()]
+        offer.full = True
+        offer.service.offer(offer)
         return worker
 
     def peer(self, name: str = "b2") -> "FakePeer":
@@ -334,22 +334,22 @@ class FakeMember:
         received, self.inbox = self.inbox, []
         return received
 
-    def exchanges(self, *commands: int) -> list[Envelope]:
-        """Take what has come, and return its exchange messages (of these commands)."""
+    def transits(self, *commands: int) -> list[Envelope]:
+        """Take what has come, and return its transit messages (of these commands)."""
         return [
             each for each in self.take() if isinstance(each, Envelope) and (not commands or each.command in commands)
         ]
 
     def requests(self) -> list[Envelope]:
-        return self.exchanges(REQUEST)
+        return self.transits(REQUEST)
 
     def one(self) -> Envelope:
-        """Take what has come, of which exactly one is an exchange message, and return that."""
-        (found,) = self.exchanges()
+        """Take what has come, of which exactly one is an transit message, and return that."""
+        (found,) = self.transits()
         return found
 
     def answer(self) -> tuple[int, int]:
-        """Take exactly one exchange message, and return its command and its code."""
+        """Take exactly one transit message, and return its command and its code."""
         found = self.one()
         return found.command, found.code
 

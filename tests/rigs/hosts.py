@@ -186,8 +186,8 @@ class Hosts:
 
     def cut(self, *, outward: bool = True, inward: bool = True) -> None:
         """Cut `n` from `b`, or one direction of it; or heal what is not named."""
-        self.network.weather("n", "b").cut = int(outward)
-        self.network.weather("b", "n").cut = int(inward)
+        self.network.conditions("n", "b").cut = int(outward)
+        self.network.conditions("b", "n").cut = int(inward)
         self.network.clear_up()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.membership import Member, MembershipCore
+from braidmq.core.membership import MembershipCore, PeerRecord
 from braidmq.settings import Settings
 from braidmq.wire.control import Control, Gossiped
 from braidmq.wire.gossip import Ack, Gossip, Ping, Rumor, State
@@ -39,7 +39,7 @@ class Solo:
             self.registered.add(name)
         return name in self.registered
 
-    def __getitem__(self, name: str) -> Member:
+    def __getitem__(self, name: str) -> PeerRecord:
         return self.core.members[name]
 
     def state(self, name: str) -> tuple[int, State]:

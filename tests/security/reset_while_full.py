@@ -97,7 +97,7 @@ def main():
         sleep(0.01)
     count, give_up_at = 0, monotonic() + 1.0
     while monotonic() < give_up_at and count < FRAMES:
-        count += len(router.receive(monotonic(), thorough=True))
+        count += len(router.receive(monotonic(), until_empty=True))
     sys.stdout.write(f"read {count}\n")
 
 

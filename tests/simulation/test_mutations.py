@@ -10,9 +10,8 @@ from braidmq.core.client import ClientCore
 from braidmq.core.cooling import Cooling
 from braidmq.core.dedup import Keys, ReplyCache
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.exchange import Exchange, SessionState
 from braidmq.core.ids import Ids
-from braidmq.core.job import Offered
+from braidmq.core.job import LocalService
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore
 from braidmq.core.node import NodeCore
@@ -22,6 +21,7 @@ from braidmq.core.retry import RetryBudget
 from braidmq.core.session_life import SessionLife
 from braidmq.core.staleness import Staleness
 from braidmq.core.suspicion import Suspicion
+from braidmq.core.transit import SessionState, Transit
 from braidmq.core.verdicts import Verdicts
 from braidmq.core.worker import WorkerCore
 from braidmq.members import Member
@@ -53,7 +53,7 @@ def without_sender_check(patch):
 
     def on_any_frame(self, route, principal, frame, now):
         session = self.sessions.get(route)
-        on_frame(self, route, principal if session is None else session.account.principal, frame, now)
+        on_frame(self, route, principal if session is None else session.usage.principal, frame, now)
 
     patch.setattr(BrokerCore, "on_frame", on_any_frame)
 
@@ -64,7 +64,7 @@ def without_match(patch):
 
     def on_any_answer(self, session, command, message, now):
         tag = PREFIX.unpack_from(message)[7] if len(message) >= PREFIX.size else None
-        workers = [each for service in self.services.values() for each in service.slots]
+        workers = [each for service in self.services.values() for each in service.offers]
         owner = next((each for each in workers if tag in each.assigned), session)
         on_answer(self, owner, command, message, now)
 
@@ -189,7 +189,7 @@ def with_workers_that_do_not_doubt(patch):
 
 def with_brokers_that_do_not_doubt(patch):
     """A broker hands out what has waited, however long ago its client has counted on it, and withdraws nothing."""
-    patch.setattr(Exchange, "sure_until", property(lambda self: float("inf"), lambda self, value: None))
+    patch.setattr(Transit, "sure_until", property(lambda self: float("inf"), lambda self, value: None))
     patch.setattr(Attempts, "_supersede", lambda self, call, last, now: None)
 
 
@@ -301,7 +301,7 @@ def without_shares(patch):
 def with_services_by_any_word(patch):
     """Services that somebody has only named take the place of those that workers have."""
     patch.setattr(catalogue, "EXPECTED_MAX", 1_000_000)
-    patch.setattr(Catalogue, "displaced", lambda self, name, account: None)
+    patch.setattr(Catalogue, "displaced", lambda self, name, usage: None)
     patch.setattr(Catalogue, "postpone", lambda self, session, name, credit: None)
 
 
@@ -312,7 +312,7 @@ def without_rerouted_refusals(patch):
 
 def without_cooling(patch):
     """Who refuses everything at once is always idle, and gets all."""
-    patch.setattr(Cooling, "refuse", lambda self, slot, *, busy, now: False)
+    patch.setattr(Cooling, "refuse", lambda self, offer, *, busy, now: False)
 
 
 def without_outliers(patch):
@@ -333,7 +333,7 @@ def with_the_least_limit_of_all(patch):
 
 def without_grants(patch):
     """A worker takes from any broker what it sends."""
-    patch.setattr(Offered, "exceeds_grant", lambda self, link: False)
+    patch.setattr(LocalService, "exceeds_grant", lambda self, link: False)
 
 
 def with_a_memory_of_ids_alone(patch):

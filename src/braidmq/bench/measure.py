@@ -114,7 +114,7 @@ async def _line(child: Child, timeout_s: float) -> bytes:
         async with asyncio.timeout(timeout_s):
             line = await child.reports.readline()
     except TimeoutError:
-        raise BenchFailed(f"{child.name} said nothing for {timeout_s:g} s: {child.last_words()}") from None
+        raise BenchFailed(f"{child.name} said nothing for {timeout_s:g} s: {child.last_log_line()}") from None
     if not line:
         await child.ended()
         raise BenchFailed(child.why_it_ended())

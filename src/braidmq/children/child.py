@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from braidmq.children import leash
+from braidmq.children import die_with_parent
 
 DRAIN_S: Final = 15.0
 """Time to end after SIGTERM; a broker and a node drain for 5 s at most."""
@@ -59,7 +59,7 @@ class Child:
         """
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                *python(leash.__file__, str(os.getpid()), *command, bare=True),
+                *python(die_with_parent.__file__, str(os.getpid()), *command, bare=True),
                 stdin=PIPE if piped else DEVNULL,
                 stdout=PIPE if piped else sink,
                 stderr=sink,
@@ -120,10 +120,10 @@ class Child:
         """Return one line on its exit code and the last thing that it said."""
         code = self._process.returncode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        last = self.last_words()
+        last = self.last_log_line()
         return f"{self.name} {how}{': ' if last else ''}{last}"
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """Return the last line of its log."""
         try:
             lines = self._log.read_text(errors="replace").split("\n")

@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.exchange import Session
-from braidmq.core.outbox import Outbox
 from braidmq.core.peering import PeeringCore
+from braidmq.core.send_queue import SendQueue
+from braidmq.core.transit import Session
 from braidmq.members import Role, matches
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -63,7 +63,7 @@ class Announcements:
         sessions: Mapping[bytes, Session],
         dispatcher: Dispatcher,
         peering: PeeringCore,
-        outbox: Outbox[bytes],
+        send_queue: SendQueue[bytes],
         *,
         now: float,
     ) -> None:
@@ -71,7 +71,7 @@ class Announcements:
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._peering = peering
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._peering_version = -1
         self._peers = control.Peers([])
         self._peers_message = b""
@@ -97,7 +97,7 @@ class Announcements:
             self._send_services(session, now)
 
     def on_end(self, session: Session) -> None:
-        """Take in that a session is over."""
+        """Note that a session is over."""
         self._behind.pop(session, None)
         self._unlisted.pop(session, None)
 
@@ -121,7 +121,7 @@ class Announcements:
             sum(service.queued for service in dispatcher.services.values()),
             dispatcher.catalogue.settle_at is None,
             [
-                ServiceAbout(service.name.decode(), len(service.slots), service.free_credit())
+                ServiceAbout(service.name.decode(), len(service.offers), service.free_credit())
                 for service in dispatcher.services.values()
                 if service.available()
             ],
@@ -149,7 +149,7 @@ class Announcements:
         session.peers_at = now
         session.spoke = True
         self._behind.pop(session, None)
-        self._outbox.put(session.route, self._peers_message)
+        self._send_queue.put(session.route, self._peers_message)
 
     def _tell_peers(self, now: float) -> None:
         """Send the list of brokers to the members that have an old one, or none for sync_s."""
@@ -212,7 +212,7 @@ class Announcements:
             rows += len(found.services)
             if known != found.services:
                 session.spoke = True
-                self._outbox.put(session.route, found.message(int(now * 1000) & UINT32))
+                self._send_queue.put(session.route, found.message(int(now * 1000) & UINT32))
         return rows
 
     def _list(self, calls: tuple[str, ...]) -> _ServiceList:
@@ -226,7 +226,7 @@ class Announcements:
 
     def _send(self, session: Session, message: control.Control, now: float) -> None:
         session.spoke = True
-        self._outbox.put_control(session.route, message, now)
+        self._send_queue.put_control(session.route, message, now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import JOINING_BYTES_MAX, KEY_CREDIT_MAX
-from braidmq.core.exchange import Exchange, Session, Slot
+from braidmq.core.key_usage import JOINING_BYTES_MAX, KEY_CREDIT_MAX
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
+from braidmq.core.transit import Offer, Session, Transit
 from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, REQUEST, UINT32, Flag
 
 KEPT_S: Final = 0.05
@@ -23,18 +23,18 @@ SILENT_INTERVALS: Final = 1.5
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
 
-def may_join(session: Session, slot: Slot, size_bytes: int, now: float) -> bool:
+def may_join(session: Session, offer: Offer, size_bytes: int, now: float) -> bool:
     """Whether a request may go to a worker that has no credit for it, as it may have it already."""
-    account, worker = session.account, slot.session
+    usage, worker = session.usage, offer.session
     return (
-        worker.account.assigned < KEY_CREDIT_MAX
-        and fits(account.joining_bytes, size_bytes, JOINING_BYTES_MAX - worker.joining_bytes)
-        and account.join(now)
+        worker.usage.assigned < KEY_CREDIT_MAX
+        and fits(usage.joining_bytes, size_bytes, JOINING_BYTES_MAX - worker.joining_bytes)
+        and usage.join(now)
     )
 
 
 class Assignments:
-    """See the module. Of each request `slot` and the `assigned` of its session tell who has it.
+    """See the module. Of each request `offer` and the `assigned` of its session tell who has it.
 
     Attributes:
         kept_bytes: the size of the requests that are kept.
@@ -42,116 +42,116 @@ class Assignments:
 
     __slots__ = ("_kept", "_outgoing", "_tag", "_timers", "kept_bytes")
 
-    def __init__(self, outgoing: Outgoing, timers: Timers[Exchange]) -> None:
+    def __init__(self, outgoing: Outgoing, timers: Timers[Transit]) -> None:
         self._outgoing = outgoing
         self._timers = timers
-        self._kept: dict[Exchange, None] = {}
+        self._kept: dict[Transit, None] = {}
         self.kept_bytes = 0
         self._tag = 0
 
-    def give(self, exchange: Exchange, slot: Slot, rest: bytes, now: float) -> None:
+    def give(self, transit: Transit, offer: Offer, rest: bytes, now: float) -> None:
         """Give a request to a worker; `rest` is its extension block and payload."""
-        client = exchange.client
+        client = transit.client
         assert client is not None
-        if now > exchange.sure_until:
-            exchange.flags |= _DUPLICATE
+        if now > transit.sure_until:
+            transit.flags |= _DUPLICATE
         self._tag = tag = (self._tag + 1) & UINT32
-        worker = slot.session
-        names = exchange.service.name + client.name + worker.name
+        worker = offer.session
+        names = transit.service.name + client.name + worker.name
         head = PREFIX.pack(
-            PREFIX_BYTES + len(names) + len(rest), exchange.version, REQUEST, exchange.flags, exchange.retry_count,
-            int(now * 1000) & UINT32, int((exchange.deadline - now) * 1000), tag, exchange.id,
-            len(exchange.service.name), len(client.name), len(worker.name), exchange.code, exchange.extension_bytes,
-            exchange.working_ms,
+            PREFIX_BYTES + len(names) + len(rest), transit.version, REQUEST, transit.flags, transit.retry_count,
+            int(now * 1000) & UINT32, int((transit.deadline - now) * 1000), tag, transit.id,
+            len(transit.service.name), len(client.name), len(worker.name), transit.code, transit.extension_bytes,
+            transit.working_ms,
         )  # fmt: skip
-        exchange.tag = tag
-        exchange.slot = slot
-        exchange.dispatched_at = now
-        account, size_bytes = exchange.account, exchange.size_bytes
-        kept_bytes = account.kept_bytes + size_bytes
+        transit.tag = tag
+        transit.offer = offer
+        transit.dispatched_at = now
+        usage, size_bytes = transit.usage, transit.size_bytes
+        kept_bytes = usage.kept_bytes + size_bytes
         if kept_bytes <= KEPT_BYTES_MAX - self.kept_bytes:  # `fits` of share.py, inline
-            exchange.rest = rest
-            self._kept[exchange] = None
-            account.kept_bytes = kept_bytes
+            transit.rest = rest
+            self._kept[transit] = None
+            usage.kept_bytes = kept_bytes
             self.kept_bytes += size_bytes
-        worker.assigned[tag] = exchange
-        worker.account.assigned += 1
-        if not exchange.joins:  # what runs there already takes no credit
-            slot.outstanding += 1
-            slot.service.offer(slot)
-        silent_at = now + SILENT_INTERVALS * exchange.interval_s
-        exchange.timer = self._timers.add(exchange, silent_at if silent_at < exchange.deadline else exchange.deadline)
+        worker.assigned[tag] = transit
+        worker.usage.assigned += 1
+        if not transit.joins:  # what runs there already takes no credit
+            offer.outstanding += 1
+            offer.service.offer(offer)
+        silent_at = now + SILENT_INTERVALS * transit.interval_s
+        transit.timer = self._timers.add(transit, silent_at if silent_at < transit.deadline else transit.deadline)
         self._outgoing.send(worker, head + names + rest)
 
     @staticmethod
-    def let_join(exchange: Exchange, slot: Slot) -> None:
-        """Take in that a worker is about to be given a request without credit, as it may have it already."""
-        exchange.joins = True
-        exchange.account.joining_bytes += exchange.size_bytes
-        slot.session.joining_bytes += exchange.size_bytes
+    def let_join(transit: Transit, offer: Offer) -> None:
+        """Note that a worker is about to be given a request without credit, as it may have it already."""
+        transit.joins = True
+        transit.usage.joining_bytes += transit.size_bytes
+        offer.session.joining_bytes += transit.size_bytes
 
-    def leave(self, exchange: Exchange) -> None:
-        """Take in that no worker has a request any more: nothing of it is kept in case that one gives it back."""
-        slot = exchange.slot
-        assert slot is not None
-        worker = slot.session
-        worker.account.assigned -= 1
-        if exchange.joins:
-            exchange.joins = False
-            exchange.account.joining_bytes -= exchange.size_bytes
-            worker.joining_bytes -= exchange.size_bytes
+    def leave(self, transit: Transit) -> None:
+        """Note that no worker has a request any more: nothing of it is kept in case that one gives it back."""
+        offer = transit.offer
+        assert offer is not None
+        worker = offer.session
+        worker.usage.assigned -= 1
+        if transit.joins:
+            transit.joins = False
+            transit.usage.joining_bytes -= transit.size_bytes
+            worker.joining_bytes -= transit.size_bytes
         else:
-            slot.outstanding -= 1
-        exchange.slot = None
-        if exchange.rest is not None:
-            self._keep_no_more(exchange)
+            offer.outstanding -= 1
+        transit.offer = None
+        if transit.rest is not None:
+            self._keep_no_more(transit)
 
     def forget_kept(self, now: float) -> None:
         """Forget what workers were given some time ago and have not given back."""
-        for exchange in list(self._kept):
-            if now - exchange.dispatched_at < KEPT_S:
+        for transit in list(self._kept):
+            if now - transit.dispatched_at < KEPT_S:
                 break
-            self._keep_no_more(exchange)
+            self._keep_no_more(transit)
         if not self._kept:
             self._kept = {}  # the old one has room for as many as there ever were
 
-    def _keep_no_more(self, exchange: Exchange) -> None:
-        exchange.rest = None
-        exchange.account.kept_bytes -= exchange.size_bytes
-        self.kept_bytes -= exchange.size_bytes
-        del self._kept[exchange]
+    def _keep_no_more(self, transit: Transit) -> None:
+        transit.rest = None
+        transit.usage.kept_bytes -= transit.size_bytes
+        self.kept_bytes -= transit.size_bytes
+        del self._kept[transit]
 
     # -- self-check
 
     def validate_state(self, sessions: Collection[Session]) -> None:
         """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
-        assigned: list[Exchange] = []
+        assigned: list[Transit] = []
         for session in sessions:
             self._validate_assigned(session)
             assigned += session.assigned.values()
-        assert set(self._kept) == {exchange for exchange in assigned if exchange.rest is not None}
-        times = [exchange.dispatched_at for exchange in self._kept]
+        assert set(self._kept) == {transit for transit in assigned if transit.rest is not None}
+        times = [transit.dispatched_at for transit in self._kept]
         assert times == sorted(times)
-        assert self.kept_bytes == sum(exchange.size_bytes for exchange in self._kept) <= KEPT_BYTES_MAX
-        for account in {session.account for session in sessions}:
-            mine = [session for session in sessions if session.account is account]
-            assert account.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
-            kept_bytes = sum(exchange.size_bytes for exchange in self._kept if exchange.account is account)
-            assert account.kept_bytes == kept_bytes
-            joining_bytes = sum(each.size_bytes for each in assigned if each.joins and each.account is account)
-            assert account.joining_bytes == joining_bytes
+        assert self.kept_bytes == sum(transit.size_bytes for transit in self._kept) <= KEPT_BYTES_MAX
+        for usage in {session.usage for session in sessions}:
+            mine = [session for session in sessions if session.usage is usage]
+            assert usage.assigned == sum(len(session.assigned) for session in mine) <= 2 * KEY_CREDIT_MAX
+            kept_bytes = sum(transit.size_bytes for transit in self._kept if transit.usage is usage)
+            assert usage.kept_bytes == kept_bytes
+            joining_bytes = sum(each.size_bytes for each in assigned if each.joins and each.usage is usage)
+            assert usage.joining_bytes == joining_bytes
 
     def _validate_assigned(self, session: Session) -> None:
-        held: dict[Slot, int] = dict.fromkeys(session.slots.values(), 0)
-        for tag, exchange in session.assigned.items():
-            slot = exchange.slot
-            assert slot is not None
-            assert slot.session is session
-            assert slot.service is exchange.service
-            assert exchange.tag == tag
-            assert not exchange.waits
-            held[slot] = held.get(slot, 0) + (not exchange.joins)
-        for slot, count in held.items():
-            assert slot.outstanding == count
+        held: dict[Offer, int] = dict.fromkeys(session.offers.values(), 0)
+        for tag, transit in session.assigned.items():
+            offer = transit.offer
+            assert offer is not None
+            assert offer.session is session
+            assert offer.service is transit.service
+            assert transit.tag == tag
+            assert not transit.waits
+            held[offer] = held.get(offer, 0) + (not transit.joins)
+        for offer, count in held.items():
+            assert offer.outstanding == count
         joining = [each.size_bytes for each in session.assigned.values() if each.joins]
         assert session.joining_bytes == sum(joining) <= JOINING_BYTES_MAX

@@ -104,7 +104,7 @@ class Attempts:
         )  # fmt: skip
 
     def end(self, call: Call) -> None:
-        """Take in that the current attempt of a call has ended, however."""
+        """Note that the current attempt of a call has ended, however."""
         path = call.path
         assert path is not None
         path.in_flight -= 1
@@ -134,7 +134,7 @@ class Attempts:
             link.journey.observe(took_s, now)
 
     def on_working(self, call: Call, link: Link, answer: Envelope, now: float, *, current: bool) -> None:
-        """Take in a WORKING of an attempt, the `current` one or an earlier one."""
+        """Handle a WORKING of an attempt, the `current` one or an earlier one."""
         if answer.code == _SILENT:
             if current:
                 call.silent = _instance_of(answer) + answer.sender

@@ -149,13 +149,13 @@ class Balancer(ABC, Generic[C]):
         return []
 
     def observe(self, candidate: C, work_s: float) -> None:
-        """Take in how long a candidate took for a result; call it before `put`, and not for one that is gone."""
+        """Handle how long a candidate took for a result; call it before `put`, and not for one that is gone."""
 
     def observe_unfinished(self, candidate: C, work_s: float) -> None:
-        """Take in for how long a candidate had a request that its client has given up; call it before `put`."""
+        """Handle for how long a candidate had a request that its client has given up; call it before `put`."""
 
     def observe_outcome(self, candidate: C, *, failed: bool) -> None:
-        """Take in whether a candidate has answered with a failure; call it before `put`."""
+        """Handle whether a candidate has answered with a failure; call it before `put`."""
 
     @abstractmethod
     def validate_state(self, offered: Collection[C]) -> None:
@@ -387,7 +387,7 @@ class PeakEwma:
         self._at = now
 
     def observe(self, latency_s: float, now: float) -> None:
-        """Take in the latency of one answer."""
+        """Handle the latency of one answer."""
         keep = math.exp((self._at - now) / EWMA_DECAY_S)
         decayed = self.latency_s * keep
         self.latency_s = latency_s if latency_s >= decayed else decayed + latency_s * (1.0 - keep)

@@ -68,7 +68,7 @@ class Bars:
         return 0.0 if record is None or record.until <= now else record.until - now
 
     def count_session(self, principal: str, now: float) -> bool:
-        """Take in that a key begins a session; return whether it has not begun too many."""
+        """Note that a key begins a session; return whether it has not begun too many."""
         record = self._record_of(principal, now)
         record.sessions = max(0.0, record.sessions - SESSIONS_PER_S * (now - record.counted_at)) + 1.0
         record.counted_at = now

@@ -10,20 +10,20 @@ as well.
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import OFFENCES_MAX, Account
 from braidmq.core.announcements import Announcements
 from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import WARNING, Event, EventLog
-from braidmq.core.exchange import Session, SessionState
 from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
 from braidmq.core.observers import Observers
-from braidmq.core.outbox import Outbox
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
 from braidmq.core.reception import Reception
+from braidmq.core.send_queue import SendQueue
 from braidmq.core.session_life import SessionLife
+from braidmq.core.transit import Session, SessionState
 from braidmq.core.watch import Watch
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Role
@@ -99,16 +99,16 @@ class BrokerCore:
         )  # fmt: skip
         self.sessions: dict[bytes, Session] = {}
         self._directory = directory
-        self._seeking: dict[Account, None] = {}
+        self._seeking: dict[KeyUsage, None] = {}
         self._containment = peering.containment
         self._intake: Intake[Session] = Intake()
-        self._outbox: Outbox[bytes] = Outbox()
+        self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
-        self._outgoing = outgoing = Outgoing(name, self._outbox, self.counters)
+        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters)
         self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events)
         if settings.settle_s:
             dispatcher.catalogue.settle_at = now + settings.settle_s
-        self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._outbox, now=now)
+        self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
         self._observers = Observers(
             self.sessions,
             dispatcher,
@@ -129,7 +129,7 @@ class BrokerCore:
             dispatcher=dispatcher,
             announcements=self._announcements,
             observers=self._observers,
-            outbox=self._outbox,
+            send_queue=self._send_queue,
             outgoing=outgoing,
             counters=self.counters,
             events=events,
@@ -165,7 +165,7 @@ class BrokerCore:
 
     def take_sends(self) -> dict[bytes, list[bytes]]:
         """Return the messages that are due to each route, in order, and forget them."""
-        return self._outbox.take()
+        return self._send_queue.take()
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log, and forget it."""
@@ -208,9 +208,9 @@ class BrokerCore:
         return self.dispatcher.draining and not self.sessions
 
     @property
-    def accounts(self) -> Collection[Account]:
+    def usages(self) -> Collection[KeyUsage]:
         """What each connected key holds here."""
-        return self._life.accounts.values()
+        return self._life.usages.values()
 
     @property
     def strangers(self) -> int:
@@ -220,9 +220,9 @@ class BrokerCore:
     # -- inputs
 
     def on_frame(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
-        """Take in a frame from the connection `route`, whose key is `principal`."""
+        """Handle a frame from the connection `route`, whose key is `principal`."""
         session = self.sessions.get(route)
-        if session is not None and session.account.principal != principal:
+        if session is not None and session.usage.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
             self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
@@ -233,14 +233,14 @@ class BrokerCore:
             if session is None:
                 return
         session.heard_at = now
-        inlet = session.account.inlet
+        inlet = session.usage.inlet
         messages, intact = self._intake.offer(inlet, session, frame, now)
         self._read(session, messages, intact, now)
-        if not messages and inlet.overflown:
-            self._guard.bar(session.account.principal, session.member, "sends more than can be read", now)
+        if not messages and inlet.overflowed:
+            self._guard.bar(session.usage.principal, session.member, "sends more than can be read", now)
 
     def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
-        """Take in that the transport has read from the connection `route` `what` no member may send."""
+        """Note that the transport has read from the connection `route` `what` no member may send."""
         self.counters["malformed"] += 1
         if not self._guard.bars.left_s(principal, now):
             self._guard.bar(principal, self._directory.member(principal), what, now)
@@ -256,13 +256,13 @@ class BrokerCore:
                 self._guard.contain(session, error, "what was not sent to", now)
 
     def on_disconnect(self, route: bytes, now: float) -> None:
-        """Take in that the connection `route` is gone."""
+        """Note that the connection `route` is gone."""
         session = self.sessions.get(route)
-        if session is not None and not self._intake.end(session.account.inlet, session):
+        if session is not None and not self._intake.end(session.usage.inlet, session):
             self._guard.on_gone(session, now)
 
     def on_registry(self, now: float) -> None:
-        """Take in that the directory changed: members that are gone are cut off, rights are looked up anew."""
+        """Note that the directory changed: members that are gone are cut off, rights are looked up anew."""
         for session in list(self.sessions.values()):
             try:
                 self._life.on_rights(session, now)
@@ -280,11 +280,11 @@ class BrokerCore:
             self._outgoing.send_control(session, control.Goodbye("draining"), now)
 
     def end(self, now: float) -> None:
-        """Take in that the drain time is over: what still waits here for a worker goes back to its clients."""
+        """Note that the drain time is over: what still waits here for a worker goes back to its clients."""
         self._guard.attempt(self.dispatcher.queues.release, now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed. What has come before must have been taken in."""
+        """Note that time has passed. What has come before must have been taken in."""
         tick = now >= self._watch.tick_at
         if tick:
             self._watch.notice_stall(now)
@@ -315,8 +315,8 @@ class BrokerCore:
                 self._guard.on_malformed(session, "a frame that is no bundle", now)
             if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
                 self._life.set_state(session, SessionState.OPEN, now)
-            if session.account.offences > OFFENCES_MAX:
-                self._guard.bar(session.account.principal, session.member, "keeps sending what is not BRAID/1", now)
+            if session.usage.offences > OFFENCES_MAX:
+                self._guard.bar(session.usage.principal, session.member, "keeps sending what is not BRAID/1", now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self._guard.contain(session, error, f"a message ({shape_of(message)}) of", now)
 
@@ -369,7 +369,7 @@ class BrokerCore:
         received = control.decode_control(message)
         if isinstance(received, control.Ready):
             self._life.tell_of(session)
-            self.dispatcher.slots.on_ready(session, received, now)
+            self.dispatcher.offers.on_ready(session, received, now)
         elif isinstance(received, control.Hello):
             session.instance = received.instance
         elif isinstance(received, control.Goodbye):
@@ -377,15 +377,15 @@ class BrokerCore:
                 session.noted = True
             else:
                 self._life.set_state(session, SessionState.LEAVING, now)
-                self.dispatcher.slots.remove_all(session, now)
+                self.dispatcher.offers.remove_all(session, now)
                 self._outgoing.send_control(session, control.Goodbye("noted"), now)
         elif isinstance(received, control.Status):
             self._observers.add(session)
         elif isinstance(received, Seek):
-            account = session.account
-            if account.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
-                account.seeks += 1
-                self._seeking[account] = None
+            usage = session.usage
+            if usage.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
+                usage.seeks += 1
+                self._seeking[usage] = None
                 self._outgoing.send_control(
                     session, Paths(received.service, self.peering.offers(received.service)), now
                 )
@@ -404,8 +404,8 @@ class BrokerCore:
         self.counters["faults"] = self._containment.count
         self._guard.attempt(self._watch.on_tick, now)
         self._guard.attempt(self.dispatcher.on_tick, now)
-        for account in self._seeking:
-            account.seeks = 0
+        for usage in self._seeking:
+            usage.seeks = 0
         self._seeking.clear()
         if self._observers.is_due(now):
             self._guard.attempt(self._observers.answer, now)
@@ -427,7 +427,7 @@ class BrokerCore:
     def validate_state(self) -> None:
         """Assert what always holds between two inputs. For tests and the simulator."""
         self._life.validate_state()
-        self._intake.validate_state([account.inlet for account in self.accounts])
+        self._intake.validate_state([usage.inlet for usage in self.usages])
         self._guard.bars.validate_state()
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from braidmq.core.account import Account
-from braidmq.core.exchange import Service, Session
 from braidmq.core.fair_queue import FairQueue
+from braidmq.core.key_usage import KeyUsage
 from braidmq.core.share import fits
+from braidmq.core.transit import Service, Session
 from braidmq.settings import Settings
 
 SERVES_MAX: Final = 1_000
@@ -45,7 +45,7 @@ class Catalogue:
         self._services_max = settings.services_max
         self._serves_max = min(SERVES_MAX, (settings.services_max + 1) // 2)
         self._expected: dict[Service, None] = {}
-        self._postponed: FairQueue[Account, tuple[Session, bytes]] = FairQueue()
+        self._postponed: FairQueue[KeyUsage, tuple[Session, bytes]] = FairQueue()
 
     # -- services
 
@@ -53,22 +53,22 @@ class Catalogue:
         """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
         return self.settle_at is not None and (self.elsewhere is None or service in self.elsewhere)
 
-    def expect(self, name: bytes, account: Account) -> Service | None:
+    def expect(self, name: bytes, usage: KeyUsage) -> Service | None:
         """Return a new service that a caller waits for, or None if there is no room for it."""
-        if account.expected >= EXPECTED_MAX or len(self.services) >= self._services_max:
+        if usage.expected >= EXPECTED_MAX or len(self.services) >= self._services_max:
             return None
         service = self.services[name] = Service(name, self._settings)
-        service.expected_by = account
-        account.expected += 1
+        service.expected_by = usage
+        usage.expected += 1
         self._expected[service] = None
         return service
 
-    def provide(self, name: bytes, account: Account) -> Service | None:
+    def provide(self, name: bytes, usage: KeyUsage) -> Service | None:
         """Return the service that one more worker provides, perhaps a new one, or None if a limit is reached.
 
         What `displaced` returns has to be removed before.
         """
-        if not self._may_provide(name, account):
+        if not self._may_provide(name, usage):
             return None
         service = self.services.get(name)
         if service is None:
@@ -77,37 +77,37 @@ class Catalogue:
             service = self.services[name] = Service(name, self._settings)
         else:
             self._forget_expected(service)
-        account.serves[name] = account.serves.get(name, 0) + 1
+        usage.serves[name] = usage.serves.get(name, 0) + 1
         return service
 
-    def displaced(self, name: bytes, account: Account) -> Service | None:
+    def displaced(self, name: bytes, usage: KeyUsage) -> Service | None:
         """Return the service that gives way to a worker's, if there is no room otherwise: nobody provides it."""
-        if name in self.services or len(self.services) < self._services_max or not self._may_provide(name, account):
+        if name in self.services or len(self.services) < self._services_max or not self._may_provide(name, usage):
             return None
         return next(iter(self._expected), None)
 
-    def _may_provide(self, name: bytes, account: Account) -> bool:
-        return name in account.serves or len(account.serves) < self._serves_max
+    def _may_provide(self, name: bytes, usage: KeyUsage) -> bool:
+        return name in usage.serves or len(usage.serves) < self._serves_max
 
-    def limit(self, account: Account) -> str:
+    def limit(self, usage: KeyUsage) -> str:
         """Return the limit that keeps a key from providing more."""
-        if len(account.serves) >= self._serves_max:
+        if len(usage.serves) >= self._serves_max:
             return f"{self._serves_max} services of one key"
         return f"services_max={self._services_max}"
 
-    def leave(self, service: Service, account: Account) -> None:
-        """Take in that a service has one worker less, of this key."""
-        count = account.serves[service.name] - 1
+    def leave(self, service: Service, usage: KeyUsage) -> None:
+        """Note that a service has one worker less, of this key."""
+        count = usage.serves[service.name] - 1
         if count:
-            account.serves[service.name] = count
+            usage.serves[service.name] = count
         else:
-            del account.serves[service.name]
-        if not service.slots:
+            del usage.serves[service.name]
+        if not service.offers:
             self._expected[service] = None
 
     def tidy(self, service: Service) -> None:
         """Forget a service that nobody provides, and nobody waits for."""
-        if not service.slots and not service.queue.count and self.services.get(service.name) is service:
+        if not service.offers and not service.queue.count and self.services.get(service.name) is service:
             self.remove(service)
 
     def remove(self, service: Service) -> None:
@@ -125,17 +125,17 @@ class Catalogue:
 
     def postpone(self, session: Session, name: bytes, credit: int) -> None:
         """Remember a grant for which there is no room, if there is room for that."""
-        account = session.account
+        usage = session.usage
         if name in session.postponed:
             session.postponed[name] = credit
-        elif fits(self._postponed.held(account), 1, POSTPONED_MAX - self._postponed.count):
+        elif fits(self._postponed.held(usage), 1, POSTPONED_MAX - self._postponed.count):
             session.postponed[name] = credit
-            self._postponed.add(account, (session, name))
+            self._postponed.add(usage, (session, name))
 
     def withdraw(self, session: Session, name: bytes) -> None:
         """Forget what is remembered of one service of a session."""
         if session.postponed.pop(name, None) is not None:
-            self._postponed.remove(session.account, (session, name))
+            self._postponed.remove(session.usage, (session, name))
 
     def withdraw_all(self, session: Session) -> None:
         """Forget what is remembered of a session."""
@@ -147,32 +147,32 @@ class Catalogue:
         taken: list[tuple[Session, bytes, int]] = []
         while len(taken) < count and (first := self._postponed.first()) is not None:
             session, name = first
-            self._postponed.take(session.account, first)
+            self._postponed.take(session.usage, first)
             taken.append((session, name, session.postponed.pop(name)))
         return taken
 
     def validate_state(self, sessions: set[Session]) -> None:
         """Assert what must hold between two inputs, given all sessions. For tests."""
         assert len(self.services) <= self._services_max
-        assert set(self._expected) == {service for service in self.services.values() if not service.slots}
+        assert set(self._expected) == {service for service in self.services.values() if not service.offers}
         assert all(service.queued for service in self._expected), "a service that nobody has and nobody waits for"
         assert all(name == service.name for name, service in self.services.items())
-        expected: dict[Account, int] = {}
+        expected: dict[KeyUsage, int] = {}
         for service in self.services.values():
             if service.expected_by is not None:
-                assert not service.slots
+                assert not service.offers
                 expected[service.expected_by] = expected.get(service.expected_by, 0) + 1
-        serves: dict[Account, dict[bytes, int]] = {}
+        serves: dict[KeyUsage, dict[bytes, int]] = {}
         for session in sessions:
-            names = serves.setdefault(session.account, {})
-            for name in session.slots:
+            names = serves.setdefault(session.usage, {})
+            for name in session.offers:
                 names[name] = names.get(name, 0) + 1
-        for account, names in serves.items():
-            assert account.expected == expected.get(account, 0) <= EXPECTED_MAX
-            assert account.serves == names
+        for usage, names in serves.items():
+            assert usage.expected == expected.get(usage, 0) <= EXPECTED_MAX
+            assert usage.serves == names
             assert len(names) <= self._serves_max
         self._postponed.validate_state()
         assert self._postponed.count <= POSTPONED_MAX
         remembered = {(session, name) for session in sessions for name in session.postponed}
         assert remembered == set(self._postponed)
-        assert not any(name in session.slots for session, name in remembered)
+        assert not any(name in session.offers for session, name in remembered)

@@ -68,14 +68,14 @@ _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
 
 
-class Reach(Protocol):
+class BrokerFinder(Protocol):
     """What finds the brokers that calls need, where a node is not connected to all."""
 
     def seek(self, service: bytes, now: float) -> bool:
-        """Take in that a service is called; return whether to wait until a broker that has workers is found."""
+        """Note that a service is called; return whether to wait until a broker that has workers is found."""
 
     def require(self, broker: str, now: float) -> None:
-        """Take in that a call names the broker that it must take."""
+        """Note that a call names the broker that it must take."""
 
 
 class ClientCore:
@@ -93,7 +93,7 @@ class ClientCore:
         settings: Settings,
         rng: random.Random,
         links: Links,
-        reach: Reach,
+        reach: BrokerFinder,
         *,
         member: Member,
         secret: bytes,
@@ -267,7 +267,7 @@ class ClientCore:
     # -- inputs
 
     def on_answer(self, link: Link, message: bytes, now: float) -> None:
-        """Take in a REPLY, WORKING, REJECT or LOST."""
+        """Handle a REPLY, WORKING, REJECT or LOST."""
         try:
             answer = decode(message)
         except ProtocolError as error:
@@ -304,11 +304,11 @@ class ClientCore:
             self._on_unknown(call, now, free=bool(call.worker))
 
     def on_unread(self, link: Link, size: int) -> None:
-        """Take in how much a broker has sent that was not read yet: its answers wait behind that."""
+        """Handle how much a broker has sent that was not read yet: its answers wait behind that."""
         self._health.on_unread(link, size)
 
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
-        """Take in messages that never left, before the end of their link is told by `on_change`."""
+        """Handle messages that never left, before the end of their link is told by `on_change`."""
         for message in messages:
             if message[5] == REQUEST:
                 sent = decode(message)
@@ -317,7 +317,7 @@ class ClientCore:
                     call.unsent = True
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
-        """Take in that a link changed."""
+        """Note that a link changed."""
         if change is Change.GONE and self._unproven is not None:
             self._unproven.on_gone(link)
         if change is Change.DOWN:
@@ -338,14 +338,14 @@ class ClientCore:
                 self._fail(call, endings.refused(call, self._links.diagnosis()), now)
 
     def on_stall(self, stalled_s: float, now: float) -> None:
-        """Take in that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""
+        """Note that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""
         for call in self._calls.values():
             if call.stage is Stage.SENT:
                 call.heard_at = min(now, call.heard_at + stalled_s)
         self._review_at = now + MUTE_S  # nor is it a sign of paths that answer nothing
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed. What has come before must have been taken in."""
+        """Note that time has passed. What has come before must have been taken in."""
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             for call in self._health.review(now):

@@ -7,16 +7,16 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.events import EventLog
-from braidmq.core.exchange import Exchange, Service, Session, SessionState
+from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.offers import Offers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.patience import ask_again_s, interval_s, promise_s, sure_s
 from braidmq.core.queues import Queues
-from braidmq.core.slots import Slots
 from braidmq.core.timers import Timers
+from braidmq.core.transit import Service, Session, SessionState, Transit
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
@@ -62,7 +62,7 @@ class Dispatcher:
         draining: take no new requests.
         catalogue: what is known of services.
         queues: the requests that wait for a worker.
-        slots: the workers of services.
+        offers: the workers of services.
         failed: clients of which a request could not be looked after, each with the error; see `take_failed`.
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
@@ -76,10 +76,10 @@ class Dispatcher:
         self.failed: list[tuple[Session, Exception]] = []
         self._outgoing = outgoing
         self.counters = counters
-        self._timers: Timers[Exchange] = Timers()
+        self._timers: Timers[Transit] = Timers()
         self._assignments = Assignments(outgoing, self._timers)
         self.queues = Queues(settings, self.catalogue, self._assignments, outgoing, self._timers, counters=counters)
-        self.slots = Slots(self.catalogue, self.queues, counters, events)
+        self.offers = Offers(self.catalogue, self.queues, counters, events)
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
@@ -102,51 +102,51 @@ class Dispatcher:
     def on_unsent(self, session: Session, messages: list[bytes], now: float) -> None:
         """Take back messages that certainly did not reach a worker that is gone; others get its requests."""
         self._forget_requests(session, now)
-        self.slots.remove_all(session, now)
+        self.offers.remove_all(session, now)
         for message in messages:
             if message[5] == REQUEST:
                 fields = unpack(message)
-                exchange = session.assigned.pop(fields[7], None)
-                if exchange is not None:
-                    self._assignments.leave(exchange)
-                    self._timers.cancel(exchange, exchange.timer)
-                    if exchange.client is not None and exchange.superseded:
-                        self.queues.refuse(exchange, Reason.EXPIRED, now)
-                    elif exchange.client is not None:
-                        self._route_again(exchange, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
+                transit = session.assigned.pop(fields[7], None)
+                if transit is not None:
+                    self._assignments.leave(transit)
+                    self._timers.cancel(transit, transit.timer)
+                    if transit.client is not None and transit.superseded:
+                        self.queues.refuse(transit, Reason.EXPIRED, now)
+                    elif transit.client is not None:
+                        self._route_again(transit, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
 
     def on_end(self, session: Session, now: float) -> None:
-        """Take in that a session is over: forget what it asked, and report LOST what it had to do."""
+        """Note that a session is over: forget what it asked, and report LOST what it had to do."""
         self._forget_requests(session, now)
-        self.slots.remove_all(session, now)
-        for exchange in session.assigned.values():
-            self._assignments.leave(exchange)
-            if exchange.client is not None:
+        self.offers.remove_all(session, now)
+        for transit in session.assigned.values():
+            self._assignments.leave(transit)
+            if transit.client is not None:
                 self.counters["lost"] += 1
-                self._tell_of_loss(exchange, now)
+                self._tell_of_loss(transit, now)
         session.assigned.clear()
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
-        for exchange in self._timers.take_due(now):
-            client = exchange.client
+        """Note that time has passed."""
+        for transit in self._timers.take_due(now):
+            client = transit.client
             try:
-                self._on_due(exchange, now)
+                self._on_due(transit, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
                 if client is not None:
                     self.failed.append((client, error))
         if self.catalogue.settle_at is not None and now >= self.catalogue.settle_at:
-            self.slots.settle(now)
+            self.offers.settle(now)
 
     def on_tick(self, now: float) -> None:
         """Look after what need not be looked after at once; call it each KEPT_S of assignments.py or so."""
         self._assignments.forget_kept(now)
-        self.slots.on_tick(now)
+        self.offers.on_tick(now)
 
     # -- requests and answers
 
     def on_request(self, session: Session, message: bytes, age_s: float, now: float) -> None:
-        """Take in a REQUEST that was delayed by `age_s` on its way."""
+        """Handle a REQUEST that was delayed by `age_s` on its way."""
         self.counters["requests"] += 1
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a REQUEST that is cut off")
@@ -164,36 +164,36 @@ class Dispatcher:
         service = self.services.get(name)
         reason = self._why_not(session, name, service, payload_bytes, remaining_s)
         if service is None and reason is None:
-            service = self.catalogue.expect(name, session.account)
+            service = self.catalogue.expect(name, session.usage)
         if reason is not None or service is None:
             self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         again, joins = None, False
-        if retry_count and service.slots:
+        if retry_count and service.offers:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
             joins = again is not None and not (again.ready and again.outstanding < again.credit)
             if again is not None and joins and not may_join(session, again, len(message), now):
                 again = None
         interval = interval_s(working_ms)
-        exchange = Exchange(
+        transit = Transit(
             session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
             flags, retry_count, code, extension_bytes, working_ms, interval,
         )  # fmt: skip
-        session.requests[tag] = exchange
-        session.account.in_flight += 1
+        session.requests[tag] = transit
+        session.usage.in_flight += 1
         if again is not None:
             if joins:
-                self._assignments.let_join(exchange, again)
-            self._assignments.give(exchange, again, message[rest_at:], now)
+                self._assignments.let_join(transit, again)
+            self._assignments.give(transit, again, message[rest_at:], now)
         else:
-            self._route(exchange, message[rest_at:], now)
-            if not service.slots:
+            self._route(transit, message[rest_at:], now)
+            if not service.offers:
                 self.catalogue.tidy(service)
 
     def _why_not(
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
     ) -> Reason | None:
-        allowed = session.callable.get(name)
+        allowed = session.call_rights.get(name)
         if not (session.may_call(name) if allowed is None else allowed):
             self.counters["denied"] += 1
             return Reason.DENIED
@@ -204,43 +204,43 @@ class Dispatcher:
             return Reason.EXPIRED
         if service is None and not self.catalogue.may_come(name):
             return Reason.NO_WORKER
-        if session.account.in_flight >= self.settings.in_flight_max * KEY_IN_FLIGHT_FACTOR:
+        if session.usage.in_flight >= self.settings.in_flight_max * KEY_IN_FLIGHT_FACTOR:
             return Reason.BUSY
         if payload_bytes > self.settings.payload_bytes_max:
             return Reason.TOO_LARGE
         return None
 
-    def _route(self, exchange: Exchange, rest: bytes, now: float) -> None:
+    def _route(self, transit: Transit, rest: bytes, now: float) -> None:
         """Send a request to a worker with credit, or let it wait, or reject it."""
-        if exchange.deadline <= now:
+        if transit.deadline <= now:
             self.counters["expired"] += 1
-            self.queues.refuse(exchange, Reason.EXPIRED, now)
+            self.queues.refuse(transit, Reason.EXPIRED, now)
             return
-        balancer = exchange.service.balancer
-        slot = None
-        if balancer.slow and not exchange.retry_count and not exchange.returns:  # others are late already
-            slot = balancer.pick_slow()
-        slot = slot or balancer.pick(careful=exchange.retry_count > 0)
-        if slot is not None:
-            self._assignments.give(exchange, slot, rest, now)
+        balancer = transit.service.balancer
+        offer = None
+        if balancer.slow and not transit.retry_count and not transit.returns:  # others are late already
+            offer = balancer.pick_slow()
+        offer = offer or balancer.pick(careful=transit.retry_count > 0)
+        if offer is not None:
+            self._assignments.give(transit, offer, rest, now)
         else:
-            self.queues.add(exchange, rest, now)
+            self.queues.add(transit, rest, now)
 
-    def _route_again(self, exchange: Exchange, rest: bytes, now: float) -> None:
+    def _route_again(self, transit: Transit, rest: bytes, now: float) -> None:
         """Route a request that was with a worker; its service may be gone meanwhile, or be another one."""
-        name = exchange.service.name
+        name = transit.service.name
         service = self.services.get(name)
         if service is None and self.catalogue.settle_at is not None:
-            service = self.catalogue.expect(name, exchange.account)
+            service = self.catalogue.expect(name, transit.usage)
         if service is None:
-            self.queues.refuse(exchange, Reason.NO_WORKER, now)
+            self.queues.refuse(transit, Reason.NO_WORKER, now)
             return
-        exchange.service = service
-        self._route(exchange, rest, now)
+        transit.service = service
+        self._route(transit, rest, now)
         self.catalogue.tidy(service)
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
-        """Take in a REPLY, WORKING, REJECT or LOST from a worker."""
+        """Handle a REPLY, WORKING, REJECT or LOST from a worker."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("an answer that is cut off")
         (
@@ -250,26 +250,26 @@ class Dispatcher:
         rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
         if rest_at + extension_bytes > len(message):
             raise ProtocolError("an answer whose lengths are wrong")
-        exchange = session.assigned.get(tag)
-        if exchange is None or exchange.id != id_:
+        transit = session.assigned.get(tag)
+        if transit is None or transit.id != id_:
             self.counters["unmatched"] += 1
             return
-        client = exchange.client
-        service = exchange.service
-        slot = exchange.slot
-        assert slot is not None
+        client = transit.client
+        service = transit.service
+        offer = transit.offer
+        assert offer is not None
         if command == REPLY:
             self.counters["replies"] += 1
-            slot.refusals = 0
-            if len(service.slots) > 1:
-                if code != _RESULT or slot.failing:
-                    service.balancer.observe_outcome(slot, failed=code != _RESULT)
-                if code == _RESULT and not exchange.retry_count and slot.listed:
-                    service.balancer.observe(slot, now - exchange.dispatched_at)
+            offer.refusals = 0
+            if len(service.offers) > 1:
+                if code != _RESULT or offer.failing:
+                    service.balancer.observe_outcome(offer, failed=code != _RESULT)
+                if code == _RESULT and not transit.retry_count and offer.listed:
+                    service.balancer.observe(offer, now - transit.dispatched_at)
             if service.queue.count:
-                service.pace.on_answer(exchange.dispatched_at if exchange.has_waited else 0.0, now)
-            self._finish(exchange, now)
-        elif self._ends_here(exchange, command, code, now):
+                service.pace.on_answer(transit.dispatched_at if transit.has_waited else 0.0, now)
+            self._finish(transit, now)
+        elif self._ends_here(transit, command, code, now):
             return
         elif command == REJECT and code in _OF_BROKERS:
             code = int(Reason.BUSY)
@@ -278,174 +278,174 @@ class Dispatcher:
         names = service.name + session.name + client.name
         head = PREFIX.pack(
             PREFIX_BYTES + len(names) + len(message) - rest_at, version, command, flags, retry_count,
-            int(now * 1000) & UINT32, time_ms, exchange.client_tag, id_, len(service.name), len(session.name),
+            int(now * 1000) & UINT32, time_ms, transit.client_tag, id_, len(service.name), len(session.name),
             len(client.name), code, extension_bytes, 0,
         )  # fmt: skip
         self._outgoing.send(client, head + names + message[rest_at:])
 
-    def _ends_here(self, exchange: Exchange, command: int, code: int, now: float) -> bool:
-        """Take in an answer that is no REPLY; return whether the client is to hear nothing of it."""
-        slot = exchange.slot
-        assert slot is not None
+    def _ends_here(self, transit: Transit, command: int, code: int, now: float) -> bool:
+        """Handle an answer that is no REPLY; return whether the client is to hear nothing of it."""
+        offer = transit.offer
+        assert offer is not None
         if command == WORKING:
-            if now - exchange.working_at < exchange.interval_s * WORKING_SHARE:
+            if now - transit.working_at < transit.interval_s * WORKING_SHARE:
                 self.counters["working_dropped"] += 1
                 return True
-            exchange.working_at = now
+            transit.working_at = now
             return False
         if command == REJECT:
-            if self._take_back(exchange, code, now):
+            if self._take_back(transit, code, now):
                 return True
-        elif exchange.client is not None:  # else it was asked to stop
-            slot.service.balancer.observe_outcome(slot, failed=True)
-            self.slots.on_loss(slot, exchange.account.principal, now)
-        self._finish(exchange, now)
+        elif transit.client is not None:  # else it was asked to stop
+            offer.service.balancer.observe_outcome(offer, failed=True)
+            self.offers.on_loss(offer, transit.usage.principal, now)
+        self._finish(transit, now)
         return False
 
-    def _finish(self, exchange: Exchange, now: float) -> None:
+    def _finish(self, transit: Transit, now: float) -> None:
         """A worker has answered: free its credit for the next request."""
-        slot = exchange.slot
-        assert slot is not None
-        del slot.session.assigned[exchange.tag]
-        self._assignments.leave(exchange)
-        self.queues.forget_client(exchange)
-        if slot.listed:
-            slot.service.offer(slot)
-            if slot.service.queue.count:
-                self.queues.feed(slot, now)
+        offer = transit.offer
+        assert offer is not None
+        del offer.session.assigned[transit.tag]
+        self._assignments.leave(transit)
+        self.queues.forget_client(transit)
+        if offer.listed:
+            offer.service.offer(offer)
+            if offer.service.queue.count:
+                self.queues.feed(offer, now)
 
     @staticmethod
-    def _is_over(exchange: Exchange, reason: int, now: float) -> bool:
+    def _is_over(transit: Transit, reason: int, now: float) -> bool:
         """Whether a worker is right to refuse a request as expired: its client gave it the time, or called it back."""
-        withdrawn = exchange.client is None or exchange.superseded
-        return reason == Reason.EXPIRED and (withdrawn or exchange.deadline - now <= EARLY_S)
+        withdrawn = transit.client is None or transit.superseded
+        return reason == Reason.EXPIRED and (withdrawn or transit.deadline - now <= EARLY_S)
 
-    def _take_back(self, exchange: Exchange, reason: int, now: float) -> bool:
+    def _take_back(self, transit: Transit, reason: int, now: float) -> bool:
         """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
-        slot = exchange.slot
-        assert slot is not None
+        offer = transit.offer
+        assert offer is not None
         busy = reason == Reason.BUSY
-        if (exchange.joins and busy) or self._is_over(exchange, reason, now):
-            cools = slot.cools  # it is the client's doing, and says nothing of the worker
+        if (transit.joins and busy) or self._is_over(transit, reason, now):
+            cools = offer.cools  # it is the client's doing, and says nothing of the worker
         else:
-            cools = self.slots.on_refusal(slot, busy=busy, now=now)
-        service = self.services.get(exchange.service.name)
-        elsewhere = busy or cools or (not slot.listed and service is not None and service.granting > 0)
-        rest = exchange.rest
-        if not elsewhere or exchange.client is None or exchange.superseded or rest is None:
+            cools = self.offers.on_refusal(offer, busy=busy, now=now)
+        service = self.services.get(transit.service.name)
+        elsewhere = busy or cools or (not offer.listed and service is not None and service.granting > 0)
+        rest = transit.rest
+        if not elsewhere or transit.client is None or transit.superseded or rest is None:
             return False
-        if exchange.returns >= RETURNS_MAX:
+        if transit.returns >= RETURNS_MAX:
             return False
         self.counters["returned"] += 1
-        exchange.returns += 1
-        del slot.session.assigned[exchange.tag]
-        self._assignments.leave(exchange)
-        if slot.listed:
-            slot.service.offer(slot)
-        self._timers.cancel(exchange, exchange.timer)
-        self._route_again(exchange, rest, now)
+        transit.returns += 1
+        del offer.session.assigned[transit.tag]
+        self._assignments.leave(transit)
+        if offer.listed:
+            offer.service.offer(offer)
+        self._timers.cancel(transit, transit.timer)
+        self._route_again(transit, rest, now)
         return True
 
     def on_renew(self, session: Session, message: bytes, now: float) -> None:
-        """Take in a RENEW from a client: it counts on the attempt of which it was told that it waits."""
+        """Handle a RENEW from a client: it counts on the attempt of which it was told that it waits."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a RENEW that is cut off")
         written_ms, tag, id_ = unpack(message)[6:9]
-        exchange = session.requests.get(tag)
-        if exchange is not None and exchange.id == id_:  # also while a worker has it, which may give it back
+        transit = session.requests.get(tag)
+        if transit is not None and transit.id == id_:  # also while a worker has it, which may give it back
             age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
-            promised_s = promise_s(exchange.interval_s) - sure_s(exchange.interval_s, exchange.code)
+            promised_s = promise_s(transit.interval_s) - sure_s(transit.interval_s, transit.code)
             sure_until = now - age_s + promised_s
-            exchange.sure_until = max(exchange.sure_until, sure_until)
+            transit.sure_until = max(transit.sure_until, sure_until)
 
     def on_cancel(self, session: Session, message: bytes, now: float) -> None:
-        """Take in a CANCEL from a client."""
+        """Handle a CANCEL from a client."""
         if len(message) < PREFIX_BYTES:
             raise ProtocolError("a CANCEL that is cut off")
         fields = unpack(message)
         tag, id_, how = fields[7], fields[8], fields[12]
-        exchange = session.requests.get(tag)
-        if exchange is None or exchange.id != id_:
+        transit = session.requests.get(tag)
+        if transit is None or transit.id != id_:
             return
         if how != Withdrawal.SUPERSEDED:
             self.counters["cancelled"] += 1
-            self._give_up(exchange, now)
-        elif exchange.waits:
-            self.queues.take(exchange)
-            self.queues.refuse(exchange, Reason.EXPIRED, now)
-        elif not exchange.superseded:
-            exchange.superseded = True
-            self._outgoing.withdraw(exchange, Withdrawal.SUPERSEDED, now)
+            self._give_up(transit, now)
+        elif transit.waits:
+            self.queues.take(transit)
+            self.queues.refuse(transit, Reason.EXPIRED, now)
+        elif not transit.superseded:
+            transit.superseded = True
+            self._outgoing.withdraw(transit, Withdrawal.SUPERSEDED, now)
 
-    def _give_up(self, exchange: Exchange, now: float) -> None:
+    def _give_up(self, transit: Transit, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
-        slot = exchange.slot
-        if slot is not None and slot.listed and not exchange.retry_count:  # else its client may have chosen the worker
-            slot.service.balancer.observe_unfinished(slot, now - exchange.dispatched_at)
-            slot.service.offer(slot)
-        self._outgoing.withdraw(exchange, Withdrawal.GIVEN_UP, now)
-        self.queues.forget_client(exchange)
+        offer = transit.offer
+        if offer is not None and offer.listed and not transit.retry_count:  # else its client may have chosen the worker
+            offer.service.balancer.observe_unfinished(offer, now - transit.dispatched_at)
+            offer.service.offer(offer)
+        self._outgoing.withdraw(transit, Withdrawal.GIVEN_UP, now)
+        self.queues.forget_client(transit)
 
     def _forget_requests(self, session: Session, now: float) -> None:
         """The client is gone: nothing of what it asked is waited for here; it may come again over another path."""
-        for exchange in list(session.requests.values()):
-            self._outgoing.withdraw(exchange, Withdrawal.ORPHANED, now)
-            self.queues.forget_client(exchange)
+        for transit in list(session.requests.values()):
+            self._outgoing.withdraw(transit, Withdrawal.ORPHANED, now)
+            self.queues.forget_client(transit)
 
-    def _tell_of_loss(self, exchange: Exchange, now: float) -> None:
+    def _tell_of_loss(self, transit: Transit, now: float) -> None:
         """A worker is gone with a request: its client hears so, and for how long that worker has had it."""
-        client = exchange.client
+        client = transit.client
         assert client is not None
-        had_ms = milliseconds(now - exchange.dispatched_at)
-        self.queues.forget_client(exchange)
-        self._outgoing.tell_of_loss(client, exchange, had_ms, now)
+        had_ms = milliseconds(now - transit.dispatched_at)
+        self.queues.forget_client(transit)
+        self._outgoing.tell_of_loss(client, transit, had_ms, now)
 
-    def _on_due(self, exchange: Exchange, now: float) -> None:
-        if exchange.client is None:
+    def _on_due(self, transit: Transit, now: float) -> None:
+        if transit.client is None:
             return
-        if exchange.deadline <= now:
+        if transit.deadline <= now:
             self.counters["expired"] += 1
-            if exchange.waits:
-                self.queues.take(exchange)
-                self.queues.refuse(exchange, Reason.EXPIRED, now)
+            if transit.waits:
+                self.queues.take(transit)
+                self.queues.refuse(transit, Reason.EXPIRED, now)
             else:
-                self._give_up(exchange, now)
-        elif exchange.waits:
-            self._outgoing.tell_of_wait(exchange.client, exchange, now)
-            ask_at = now + ask_again_s(exchange.interval_s, exchange.code)
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
-            self.queues.demand(exchange.service, now)
+                self._give_up(transit, now)
+        elif transit.waits:
+            self._outgoing.tell_of_wait(transit.client, transit, now)
+            ask_at = now + ask_again_s(transit.interval_s, transit.code)
+            transit.timer = self._timers.add(transit, min(transit.deadline, ask_at))
+            self.queues.demand(transit.service, now)
         else:
-            self._doubt_worker(exchange, now)
-            exchange.timer = self._timers.add(exchange, exchange.deadline)
+            self._doubt_worker(transit, now)
+            transit.timer = self._timers.add(transit, transit.deadline)
 
-    def _doubt_worker(self, exchange: Exchange, now: float) -> None:
+    def _doubt_worker(self, transit: Transit, now: float) -> None:
         """Look whether a worker has said anything since it was given a request; if not, its client is told."""
-        slot, client = exchange.slot, exchange.client
-        assert slot is not None
+        offer, client = transit.offer, transit.client
+        assert offer is not None
         assert client is not None
-        worker = slot.session
-        if worker.heard_at > exchange.dispatched_at or worker.state is SessionState.LEAVING:
+        worker = offer.session
+        if worker.heard_at > transit.dispatched_at or worker.state is SessionState.LEAVING:
             return
         self.silent.append(worker)
-        self._outgoing.tell_of_silence(client, exchange, worker, now)
+        self._outgoing.tell_of_silence(client, transit, worker, now)
 
     # -- self-check
 
     def validate_state(self, sessions: Collection[Session]) -> None:
         """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
         self.catalogue.validate_state(set(sessions))
-        self.slots.validate_state(sessions)
+        self.offers.validate_state(sessions)
         queued = self.queues.validate_state()
         self._assignments.validate_state(sessions)
-        assigned = [exchange for session in sessions for exchange in session.assigned.values()]
+        assigned = [transit for session in sessions for transit in session.assigned.values()]
         kept = queued + assigned
-        assert len(set(kept)) == len(kept), "an exchange is in one place"
-        asked = [exchange for session in sessions for exchange in session.requests.values()]
-        assert set(asked) == {exchange for exchange in kept if exchange.client is not None}
+        assert len(set(kept)) == len(kept), "a transit is in one place"
+        asked = [transit for session in sessions for transit in session.requests.values()]
+        assert set(asked) == {transit for transit in kept if transit.client is not None}
         for session in sessions:
-            for tag, exchange in session.requests.items():
-                assert exchange.client is session
-                assert exchange.client_tag == tag
-                assert exchange.account is session.account
-        self._timers.validate_state({exchange: exchange.timer for exchange in asked})
+            for tag, transit in session.requests.items():
+                assert transit.client is session
+                assert transit.client_tag == tag
+                assert transit.usage is session.usage
+        self._timers.validate_state({transit: transit.timer for transit in asked})

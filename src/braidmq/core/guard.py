@@ -8,8 +8,8 @@ from collections.abc import Callable
 from braidmq.core.bars import Bars
 from braidmq.core.containment import Containment
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
-from braidmq.core.exchange import Session
 from braidmq.core.session_life import SessionLife
+from braidmq.core.transit import Session
 from braidmq.members import Member
 
 
@@ -70,10 +70,10 @@ class Guard:
     def on_malformed(self, session: Session, what: str, now: float) -> None:
         """Count a message that is not BRAID/1 against its key."""
         self._counters["malformed"] += 1
-        session.account.offend(now)
+        session.usage.offend(now)
         if not session.warned:
             session.warned = True
-            self._events.add(WARNING, "{} sent {}; more of it is only counted", session.member.name, what)
+            self._events.add(WARNING, "{} sent {}; further occurrences are only counted", session.member.name, what)
 
     def bar(self, principal: str, member: Member | None, why: str, now: float) -> None:
         """End all that a key has here, and keep it out for some time."""
@@ -82,7 +82,7 @@ class Guard:
         who = f"key {principal[:16]}..." if member is None else member.name
         form = "{} {}: its connections are cut, and it is barred for {} s"
         self._events.add(WARNING, form, who, why, f"{lasts_s:.0f}")
-        for session in [each for each in self._sessions.values() if each.account.principal == principal]:
+        for session in [each for each in self._sessions.values() if each.usage.principal == principal]:
             try:
                 self._life.end(session, now)
             except Exception as error:  # noqa: BLE001 - see containment.py

@@ -48,7 +48,7 @@ class Inlet(Generic[T]):
         self.bytes = 0
 
     @property
-    def overflown(self) -> bool:
+    def overflowed(self) -> bool:
         """Whether more waits than may."""
         return self.bytes > WAITING_BYTES_MAX
 
@@ -69,7 +69,7 @@ class Intake(Generic[T]):
         self.handled = 0
 
     def offer(self, inlet: Inlet[T], source: T, frame: bytes, now: float) -> tuple[list[bytes], bool]:
-        """Take in a frame; return what is to be handled now, and whether the frame is well formed as far as that.
+        """Handle a frame; return what is to be handled now, and whether the frame is well formed as far as that.
 
         What is left waits for `take`. All that comes at one moment counts as one turn.
         """
@@ -90,7 +90,7 @@ class Intake(Generic[T]):
         return messages, intact
 
     def end(self, inlet: Inlet[T], source: T) -> bool:
-        """Take in that a source has ended; return whether it still has something here. Then `take` tells its end."""
+        """Note that a source has ended; return whether it still has something here. Then `take` tells its end."""
         if not any(each is source for each, _, _ in inlet.frames):
             return False
         inlet.frames.append((source, b"", 0))
@@ -138,7 +138,7 @@ class Intake(Generic[T]):
         for inlet in inlets:
             frames = [frame for _, frame, _ in inlet.frames if frame]
             assert inlet.bytes == sum(map(len, frames)) + FRAME_BYTES * len(frames)
-            assert not inlet.overflown
+            assert not inlet.overflowed
 
     def _wait(self, inlet: Inlet[T], source: T, frame: bytes, at: int, now: float) -> None:
         if not frame:

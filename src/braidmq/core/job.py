@@ -21,7 +21,7 @@ NEWS_S: Final = 1.0
 to wait in full pipes."""
 
 
-class Arrival:
+class Delivery:
     """One copy of a request: the session it came through and its tag there.
 
     Attributes:
@@ -55,7 +55,7 @@ class Job:
 
     Attributes:
         request: its first copy.
-        arrivals: every copy; all are answered.
+        deliveries: every copy; all are answered.
         deadline: when the caller stops waiting.
         came_at: when its first copy would have come, had it not been delayed.
         sure_until: until when no other attempt can have overtaken that (patience.py).
@@ -69,12 +69,12 @@ class Job:
     """
 
     __slots__ = (
-        "arrivals",
         "begun",
         "begun_at",
         "came_at",
         "cancelled",
         "deadline",
+        "deliveries",
         "key",
         "link",
         "overdue",
@@ -87,17 +87,17 @@ class Job:
     )
 
     def __init__(
-        self, key: Key, service: "Offered", request: Envelope, arrival: Arrival, deadline: float, came_at: float
+        self, key: Key, service: "LocalService", request: Envelope, delivery: Delivery, deadline: float, came_at: float
     ) -> None:
         self.key = key
         self.service = service
         self.request = request
-        self.link = arrival.link
+        self.link = delivery.link
         self.deadline = deadline
         self.came_at = came_at
         self.working_s = interval_s(request.working_ms)
         self.sure_until = came_at + sure_s(self.working_s, request.code)
-        self.arrivals = [arrival]
+        self.deliveries = [delivery]
         self.running = False
         self.begun = False
         self.begun_at = 0.0
@@ -108,14 +108,14 @@ class Job:
     @property
     def awaited(self) -> bool:
         """Whether somebody waits for its answer."""
-        return any(arrival.awaited for arrival in self.arrivals)
+        return any(delivery.awaited for delivery in self.deliveries)
 
-    def dispensable(self, newest: Arrival) -> Arrival:
+    def dispensable(self, newest: Delivery) -> Delivery:
         """Return which copy to refuse when there is no room for the newest: one of the broker that has sent the most.
 
         So copies that one broker makes up do not shut out those of another one. The first copy always stays.
         """
-        copies = [*self.arrivals[1:], newest]
+        copies = [*self.deliveries[1:], newest]
         counts: dict[Link, int] = {}
         for each in copies:
             counts[each.link] = counts.get(each.link, 0) + 1
@@ -127,10 +127,10 @@ class Job:
     @property
     def counted_on(self) -> bool:
         """Whether a client waits for one of its copies, and for no other attempt instead."""
-        first = self.arrivals[0]
+        first = self.deliveries[0]
         if not first.cancelled and not first.superseded and first.open:
             return True
-        return any(not each.cancelled and not each.superseded and each.open for each in self.arrivals)
+        return any(not each.cancelled and not each.superseded and each.open for each in self.deliveries)
 
 
 class Grant:
@@ -152,7 +152,7 @@ class Grant:
         self._turned_at = 0.0
 
     def tell(self, epoch: int, share: int, now: float) -> None:
-        """Take in that a share is told now."""
+        """Note that a share is told now."""
         self.turn(now)
         self.epoch = epoch
         self.share = share
@@ -168,7 +168,7 @@ class Grant:
             self._turned_at = now
 
 
-class Offered:
+class LocalService:
     """A service of this node.
 
     Attributes:
@@ -205,7 +205,7 @@ class Offered:
         return (RUNS_PER_PLACE - 1) * self.concurrency
 
     def grant(self, link: Link, share: int, now: float) -> bool:
-        """Take in a broker's share; return whether it has to be told."""
+        """Handle a broker's share; return whether it has to be told."""
         grant = self.granted.get(link.name)
         if grant is None:
             grant = self.granted[link.name] = Grant()

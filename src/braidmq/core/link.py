@@ -44,7 +44,7 @@ class Failure(StrEnum):
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
-    TURNED_AWAY = "the broker ended the session"
+    SESSION_REFUSED = "the broker ended the session"
     DRAINING = "the broker is about to stop"
     NONSENSE = "the broker sends what is not BRAID/1, again and again"
     FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
@@ -151,7 +151,7 @@ class Link:
         met: whether something takes connections at the address that is being tried.
         slow: whether that attempt has lasted for a while.
         last_good: the address that worked last.
-        leaving: whether this node is about to end the session, because it is no longer wanted.
+        retiring: whether this node is about to end the session, because it is no longer wanted.
         peers: the brokers that this broker listed last, without the dead.
         reached: those of them that it was connected to.
         dropped: those that it listed earlier in the session, and lists no more.
@@ -206,7 +206,6 @@ class Link:
         "inlet",
         "journey",
         "last_good",
-        "leaving",
         "list_bytes",
         "lists",
         "lists_at",
@@ -222,6 +221,7 @@ class Link:
         "reached",
         "refusal",
         "resolving",
+        "retiring",
         "risked",
         "services",
         "since",
@@ -257,7 +257,7 @@ class Link:
         self.met = False
         self.slow = False
         self.last_good = ""
-        self.leaving = False
+        self.retiring = False
         self.peers: frozenset[str] = frozenset()
         self.reached: frozenset[str] = frozenset()
         self.dropped: frozenset[str] = frozenset()
@@ -305,7 +305,7 @@ class Link:
     @property
     def problem(self) -> str | None:
         """Why there is no session, as far as that can be told; None if there is one, or nothing is known yet."""
-        if self.failure is Failure.TURNED_AWAY and self.refusal:
+        if self.failure is Failure.SESSION_REFUSED and self.refusal:
             return f"the broker refuses the session: {self.refusal}"
         if self.failure is not None:
             return self.failure.value

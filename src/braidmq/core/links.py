@@ -27,8 +27,8 @@ from braidmq.core.link import (
     Resolve,
     Verify,
 )
-from braidmq.core.outbox import Outbox
 from braidmq.core.retry import full_jitter
+from braidmq.core.send_queue import SendQueue
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
@@ -132,7 +132,7 @@ class Links:
         self._hello = control.Hello(software, instance)
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
-        self._outbox: Outbox[str] = Outbox()
+        self._send_queue: SendQueue[str] = SendQueue()
         self._tick_at = now
         self._ticked_at = now
         self._rejected: set[bytes] = set()
@@ -153,7 +153,7 @@ class Links:
 
     def take_sends(self) -> dict[str, list[bytes]]:
         """Return the messages that are due to each broker, in order."""
-        return self._outbox.take()
+        return self._send_queue.take()
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
@@ -200,7 +200,7 @@ class Links:
     # -- inputs
 
     def learn(self, address: BrokerAddress, now: float, *, configured: bool = False) -> None:
-        """Take in a broker of the net, or a newer certificate of a known one. What is `configured` is not forgotten."""
+        """Handle a broker of the net, or a newer certificate of a known one. What is `configured` is not forgotten."""
         if address.name == self._own_name:
             return
         link = self.links.get(address.name)
@@ -218,7 +218,7 @@ class Links:
         link.configured = link.configured or configured
 
     def learn_certificate(self, certificate: bytes, now: float) -> str | None:
-        """Take in a certificate that somebody handed on; return its broker's name, or None if it is not valid."""
+        """Handle a certificate that somebody handed on; return its broker's name, or None if it is not valid."""
         digest = blake2b(certificate, digest_size=16).digest()
         if digest in self._rejected:
             return None
@@ -258,21 +258,21 @@ class Links:
 
     def forget(self, link: Link, now: float) -> None:
         """Forget a broker; end the connection to it if there is one."""
-        self._give_up(link, Failure.TURNED_AWAY, now)
+        self._give_up(link, Failure.SESSION_REFUSED, now)
         del self.links[link.name]
         self.known_version += 1
         self._add_change(link, Change.GONE)
 
-    def hasten(self, name: str, at: float) -> None:
-        """Take in that a broker can be reached again: try it at `at`, however long the pause had grown."""
+    def retry_soon(self, name: str, at: float) -> None:
+        """Note that a broker can be reached again: try it at `at`, however long the pause had grown."""
         link = self.links.get(name)
         if link is not None and link.state is LinkState.WAITING:
             link.wake_at = min(link.wake_at, at)
 
     def leave(self, link: Link, now: float) -> None:
         """Begin to end a session that is no longer wanted: what is under way goes on; `close` follows."""
-        if link.open and not link.leaving:
-            link.leaving = True
+        if link.open and not link.retiring:
+            link.retiring = True
             self.send_control(link, control.Goodbye("draining"), now)
             self._set_state(link, LinkState.DRAINING, now)
 
@@ -285,7 +285,7 @@ class Links:
         self._give_up(link, failure, now)
 
     def on_resolved(self, name: str, addresses: Iterable[str], now: float) -> None:
-        """Take in the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""
+        """Handle the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""
         link = self.links.get(name)
         if link is None or link.open or not link.resolving:
             return
@@ -297,7 +297,7 @@ class Links:
         link.targets = targets
         if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
             if targets:
-                self.hasten(name, now)
+                self.retry_soon(name, now)
         elif targets:
             link.since = now  # the time of the lookup is not the address's
             self._open_next(link)
@@ -305,28 +305,28 @@ class Links:
             self._give_up(link, Failure.UNRESOLVED, now)
 
     def on_reached(self, name: str) -> None:
-        """Take in that something takes connections at the address that is being tried."""
+        """Note that something takes connections at the address that is being tried."""
         self.links[name].met = True
 
     def on_connected(self, name: str, now: float) -> None:
-        """Take in that the transport's handshake with a broker is complete."""
+        """Note that the transport's handshake with a broker is complete."""
         link = self.links[name]
         link.met = True
         link.hello_at = now
         self.send_control(link, self._hello, now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
-        """Take in that a connection failed or ended; the shell has closed its socket."""
+        """Note that a connection failed or ended; the shell has closed its socket."""
         self._down(self.links[name], failure, now)
 
     def on_heard(self, link: Link, now: float) -> None:
-        """Take in that something arrived from a broker."""
+        """Note that something arrived from a broker."""
         link.heard_at = now
         if link.state is LinkState.SUSPECT:
             self._set_state(link, LinkState.UP, now)
 
     def on_control(self, link: Link, message: bytes, now: float) -> control.Control | None:
-        """Take in a control message; return it if it is none of the links' business."""
+        """Handle a control message; return it if it is none of the links' business."""
         command = message[5]
         if command in _LISTS:
             link.lists.pop(command, None)  # this one is newer
@@ -357,7 +357,7 @@ class Links:
             else:
                 link.refusal = received.text[:REFUSAL_CHARS_MAX] if received.reason == "refused" else ""
                 ended = received.reason == "ended"
-                self._give_up(link, Failure.DRAINING if ended else Failure.TURNED_AWAY, now)
+                self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
         elif isinstance(received, control.Services):
             services = frozenset([service.encode() for service in received.available])
             if link.open and services != link.services:
@@ -370,7 +370,7 @@ class Links:
         return None
 
     def on_malformed(self, link: Link, what: str) -> None:
-        """Take in that a broker sent something that is not BRAID/1; say so once per session."""
+        """Note that a broker sent something that is not BRAID/1; say so once per session."""
         link.malformed += 1
         if not link.warned:
             link.warned = True
@@ -384,15 +384,15 @@ class Links:
     def send(self, link: Link, message: bytes) -> None:
         """Send a message over a link."""
         link.spoke = True
-        self._outbox.put(link.name, message)
+        self._send_queue.put(link.name, message)
 
     def send_control(self, link: Link, message: control.Control, now: float) -> None:
         """Send a control message over a link."""
         link.spoke = True
-        self._outbox.put_control(link.name, message, now)
+        self._send_queue.put_control(link.name, message, now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed. What has come before must have been taken in."""
+        """Note that time has passed. What has come before must have been taken in."""
         self.stalled_s = 0.0
         if now < self._tick_at:
             return
@@ -444,7 +444,9 @@ class Links:
             if link.state is LinkState.WAITING:
                 assert not link.lists
                 assert link.wake_at <= link.since + max(settings.reconnect_s_max, AGGRIEVED_S_MAX)
-        self._outbox.validate_state({link.name for link in self.links.values() if link.state is not LinkState.WAITING})
+        self._send_queue.validate_state(
+            {link.name for link in self.links.values() if link.state is not LinkState.WAITING}
+        )
 
     # -- inner
 
@@ -513,7 +515,7 @@ class Links:
         link.proven_bytes = 0
         link.warned = False
         link.noted = False
-        link.leaving = False
+        link.retiring = False
         link.told.clear()
         link.last_good = link.target
         link.targets = []
@@ -533,7 +535,7 @@ class Links:
                 if peer.connected and peer.state == "alive":
                     reached.add(name)
         for name in sorted(reached - link.reached):
-            self.hasten(name, now + self._rng.uniform(0.0, HASTE_S_MAX))
+            self.retry_soon(name, now + self._rng.uniform(0.0, HASTE_S_MAX))
         link.reached = frozenset(reached)
         if listed != link.peers:
             link.dropped = (link.dropped | link.peers) - listed
@@ -583,7 +585,7 @@ class Links:
             link.aggrieved_at = now
             link.wake_at = max(link.wake_at, now + link.aggrieved_s)
             link.aggrieved_s = min(AGGRIEVED_S_MAX, 2.0 * link.aggrieved_s)
-        link.unsent = self._outbox.drop(link.name)
+        link.unsent = self._send_queue.drop(link.name)
         link.unread_bytes = 0
         link.asked.clear()
         link.lists.clear()

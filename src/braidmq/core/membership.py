@@ -55,7 +55,7 @@ class Certificates(Protocol):
         """Return whether a certificate of the broker with this name is known, or the given one is valid for it."""
 
 
-class Member:
+class PeerRecord:
     """What this broker holds of another one.
 
     Attributes:
@@ -104,12 +104,12 @@ class MembershipCore:
         now: float,
     ) -> None:
         self.name = name
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, PeerRecord] = {}
         self.version = 0
         self.incarnation = 0
         self.state: State = "alive"
         self.since = now
-        self._counters = dict.fromkeys(("refutations", "deaths", "lies", "unknown"), 0)
+        self._counters = dict.fromkeys(("refutations", "deaths", "implausible_rumors", "unknown"), 0)
         self._changes: dict[tuple[str, str], int] = {}
         self._false: dict[str, int] = {}
         self._period_ends_at = now + PERIOD_S
@@ -158,7 +158,7 @@ class MembershipCore:
     # -- commands
 
     def leave(self, now: float) -> None:
-        """Take in that this broker drains: tell every other one at once."""
+        """Note that this broker drains: tell every other one at once."""
         if self.state == "leaving":
             return
         self._events.sum_up()
@@ -167,7 +167,7 @@ class MembershipCore:
             self.send(name, Gossip([self._own_rumor()]))
 
     def forget(self, name: str) -> None:
-        """Take in that a broker is no longer registered."""
+        """Note that a broker is no longer registered."""
         if name in self.members:
             del self.members[name]
             self._rumors.drop(name)
@@ -177,7 +177,7 @@ class MembershipCore:
     # -- inputs
 
     def on_up(self, name: str, now: float) -> None:
-        """Take in that a broker was authenticated at the other end of a new connection."""
+        """Note that a broker was authenticated at the other end of a new connection."""
         member = self.members.get(name)
         if member is None:
             if self._certificates.certificate(name) is None or not self._add(Rumor(name, 0, "alive"), name, now):
@@ -186,25 +186,25 @@ class MembershipCore:
             return
         self.send(name, self._sync(answer=True))
 
-    def on_down(self, name: str, now: float, *, apart: bool = True) -> None:
-        """Take in that a connection to a broker was lost, or is silent: others are asked at once.
+    def on_down(self, name: str, now: float, *, last_connection: bool = True) -> None:
+        """Note that a connection to a broker was lost, or is silent: others are asked at once.
 
         Args:
             name: the broker.
             now: the time.
-            apart: whether it was the last one, in either direction.
+            last_connection: whether it was the last one, in either direction.
         """
         member = self.members.get(name)
         if member is None:
             return
         if member.state == "leaving":
-            if apart:
+            if last_connection:
                 self._die(member, member.incarnation, now, "")
         elif member.state == "alive":
             self.probing.doubt(name, now)
 
     def on_message(self, sender: str, message: Gossiped, now: float) -> None:
-        """Take in a message from the authenticated broker `sender`."""
+        """Handle a message from the authenticated broker `sender`."""
         if isinstance(message, Sync):
             self._on_sync(sender, message, now)
             return
@@ -215,7 +215,7 @@ class MembershipCore:
             self.probing.on_message(sender, message, now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Note that time has passed."""
         self._events.on_timer(now)
         if now >= self._period_ends_at:
             self._period_ends_at = now + PERIOD_S
@@ -342,7 +342,9 @@ class MembershipCore:
         member = self.members.get(rumor.name)
         known = member.incarnation if member is not None else 0
         if rumor.incarnation > known + INCARNATION_JUMP_MAX and sender != rumor.name:
-            self._complain(sender, f"gives {rumor.name} the incarnation {rumor.incarnation}, far beyond {known}")
+            self._report_implausible(
+                sender, f"gives {rumor.name} the incarnation {rumor.incarnation}, far beyond {known}"
+            )
             return
         if member is None:
             self._meet(sender, rumor, now)
@@ -365,13 +367,15 @@ class MembershipCore:
         """Whether a broker has not yet changed too often what is held of another one; count it."""
         changes = self._changes.get((sender, name), 0)
         if changes >= CHANGES_MAX:
-            self._complain(sender, f"changes its mind on {name} more than {CHANGES_MAX} times in {PERIOD_S:g} s")
+            self._report_implausible(
+                sender, f"changes its mind on {name} more than {CHANGES_MAX} times in {PERIOD_S:g} s"
+            )
             return False
         self._changes[sender, name] = changes + 1
         return True
 
     def _meet(self, sender: str, rumor: Rumor, now: float) -> None:
-        """Take in a rumor of a broker that was unknown or forgotten."""
+        """Handle a rumor of a broker that was unknown or forgotten."""
         if rumor.state == "dead":
             return
         false = self._false.get(sender, 0) if rumor.certificate else 0
@@ -379,16 +383,16 @@ class MembershipCore:
             self._counters["unknown"] += 1
             if rumor.certificate:
                 self._false[sender] = false + 1
-                self._complain(sender, f"tells of {rumor.name} with a certificate that is not valid for it")
+                self._report_implausible(sender, f"tells of {rumor.name} with a certificate that is not valid for it")
             return
         self._add(rumor, sender, now)
 
     def _add(self, rumor: Rumor, sender: str, now: float) -> bool:
         if len(self.members) + 1 >= BROKERS_MAX:
-            self._complain(self.name, f"ignores {rumor.name}: {BROKERS_MAX} brokers are known already")
+            self._report_implausible(self.name, f"ignores {rumor.name}: {BROKERS_MAX} brokers are known already")
             return False
         state: State = "leaving" if rumor.state == "leaving" else "alive"
-        member = self.members[rumor.name] = Member(rumor.name, rumor.incarnation, state, now)
+        member = self.members[rumor.name] = PeerRecord(rumor.name, rumor.incarnation, state, now)
         self._changed()
         self._events.add(INFO, "{} has joined", rumor.name)
         self.probing.on_joined(rumor.name)
@@ -401,7 +405,9 @@ class MembershipCore:
     def _on_own_rumor(self, sender: str, rumor: Rumor, now: float) -> None:
         """Refute what is not so."""
         if rumor.incarnation > self.incarnation + INCARNATION_JUMP_MAX:
-            self._complain(sender, f"gives this broker the incarnation {rumor.incarnation}, not {self.incarnation}")
+            self._report_implausible(
+                sender, f"gives this broker the incarnation {rumor.incarnation}, not {self.incarnation}"
+            )
         elif rumor.incarnation > self.incarnation or (
             rumor.incarnation == self.incarnation and _RANK[rumor.state] > _RANK[self.state]
         ):
@@ -424,7 +430,7 @@ class MembershipCore:
         self._changed()
         self._rumors.put(self._own_rumor())
 
-    def _suspect(self, member: Member, incarnation: int, accuser: str, now: float) -> None:
+    def _suspect(self, member: PeerRecord, incarnation: int, accuser: str, now: float) -> None:
         suspicion = member.suspicion
         if suspicion is not None and incarnation == member.incarnation:
             if (accuser == self.name or accuser in self.members) and suspicion.confirm(accuser):
@@ -440,7 +446,7 @@ class MembershipCore:
         self._spread(member, accuser)
         self._events.add(INFO, "{} is suspect, says {}", member.name, accuser)
 
-    def _die(self, member: Member, incarnation: int, now: float, why: str) -> None:
+    def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
         was = member.state
         self._set_state(member, "dead", incarnation, now)
         self._counters["deaths"] += 1
@@ -451,7 +457,7 @@ class MembershipCore:
         else:
             self._events.add(WARNING, "{} is dead: {}" if why else "{} is dead", member.name, why)
 
-    def _set_state(self, member: Member, state: State, incarnation: int, now: float) -> None:
+    def _set_state(self, member: PeerRecord, state: State, incarnation: int, now: float) -> None:
         if state == "alive" and member.state != "alive":
             self._events.add(INFO, "{} is alive again", member.name)
         if state in ("alive", "dead"):
@@ -463,13 +469,13 @@ class MembershipCore:
         member.suspicion = None
         self._changed()
 
-    def _spread(self, member: Member, accuser: str = "") -> None:
+    def _spread(self, member: PeerRecord, accuser: str = "") -> None:
         rumor = self._rumor_of(member)
         if accuser:
             rumor = Rumor(rumor.name, rumor.incarnation, rumor.state, accuser)
         self._rumors.put(rumor)
 
-    def _rumor_of(self, member: Member) -> Rumor:
+    def _rumor_of(self, member: PeerRecord) -> Rumor:
         if member.suspicion is not None:
             return Rumor(member.name, member.incarnation, "suspect", self.name)
         certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
@@ -520,9 +526,9 @@ class MembershipCore:
             if member.suspicion is not None:
                 member.suspicion.postpone(late_s)
 
-    def _complain(self, who: str, what: str) -> None:
-        self._counters["lies"] += 1
+    def _report_implausible(self, who: str, what: str) -> None:
+        self._counters["implausible_rumors"] += 1
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)
-            self._events.add(WARNING, "{} {}; more of it is only counted", who, what)
+            self._events.add(WARNING, "{} {}; further occurrences are only counted", who, what)

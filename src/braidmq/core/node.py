@@ -139,11 +139,11 @@ class NodeCore:
     # -- commands
 
     def learn(self, address: BrokerAddress, now: float) -> None:
-        """Take in a broker that is configured."""
+        """Handle a broker that is configured."""
         self.links.learn(address, now, configured=True)
 
     def remember(self, certificate: bytes, now: float) -> None:
-        """Take in a broker that was known to an earlier run of this node."""
+        """Handle a broker that was known to an earlier run of this node."""
         self.links.learn_certificate(certificate, now)
 
     @property
@@ -172,20 +172,20 @@ class NodeCore:
     # -- inputs
 
     def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
-        """Take in the addresses behind a broker's endpoints."""
+        """Handle the addresses behind a broker's endpoints."""
         self.links.on_resolved(name, addresses, now)
         self._pass_changes(now)
 
     def on_reached(self, name: str) -> None:
-        """Take in that something takes connections at a broker's address."""
+        """Note that something takes connections at a broker's address."""
         self.links.on_reached(name)
 
     def on_connected(self, name: str, now: float) -> None:
-        """Take in that the transport's handshake with a broker is complete."""
+        """Note that the transport's handshake with a broker is complete."""
         self.links.on_connected(name, now)
 
     def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
-        """Take in that a connection failed or ended, and which messages never left."""
+        """Note that a connection failed or ended, and which messages never left."""
         if self._intake.since is not None:
             self._read_on(now)  # there may be an answer in it
         self.client.on_unsent(self.links.links[name], unsent)
@@ -193,22 +193,22 @@ class NodeCore:
         self._pass_changes(now)
 
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
-        """Take in a frame from a broker."""
+        """Handle a frame from a broker."""
         link = self.links.links[name]
         self.links.on_heard(link, now)
         inlet = link.inlet
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
-        if not messages and inlet.overflown:
+        if not messages and inlet.overflowed:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
 
     def on_unread(self, name: str, size: int) -> None:
-        """Take in how many bytes have come from a broker that the shell has not handed in yet."""
+        """Handle how many bytes have come from a broker that the shell has not handed in yet."""
         self.client.on_unread(self.links.links[name], size)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed. What has come before must have been taken in."""
+        """Note that time has passed. What has come before must have been taken in."""
         if self._intake.since is not None:
             self._read_on(now)
         self._try(self._select, now)

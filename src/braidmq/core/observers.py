@@ -4,10 +4,10 @@ from typing import Final
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.exchange import Session
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
 from braidmq.core.report import report
+from braidmq.core.transit import Session
 from braidmq.members import Role
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
@@ -51,11 +51,11 @@ class Observers:
         self._report_at = now
 
     def add(self, session: Session) -> None:
-        """Take in that a member asks for a report; `answer` tells it whether it gets one."""
+        """Note that a member asks for a report; `answer` tells it whether it gets one."""
         self._asking[session] = None
 
     def on_end(self, session: Session) -> None:
-        """Take in that a session is over."""
+        """Note that a session is over."""
         self._asking.pop(session, None)
 
     def is_due(self, now: float) -> bool:

@@ -3,8 +3,8 @@
 Whatever is said to a session counts as a sign of life in the place of a heartbeat.
 """
 
-from braidmq.core.exchange import Exchange, Session
-from braidmq.core.outbox import Outbox
+from braidmq.core.send_queue import SendQueue
+from braidmq.core.transit import Session, Transit
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
@@ -32,17 +32,17 @@ class Outgoing:
         name: the broker's.
     """
 
-    __slots__ = ("_counters", "_outbox", "name")
+    __slots__ = ("_counters", "_send_queue", "name")
 
-    def __init__(self, name: str, outbox: Outbox[bytes], counters: dict[str, int]) -> None:
+    def __init__(self, name: str, send_queue: SendQueue[bytes], counters: dict[str, int]) -> None:
         self.name = name.encode()
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._counters = counters
 
     def send(self, session: Session, message: bytes) -> None:
         """Send a message as it is."""
         session.spoke = True
-        self._outbox.put(session.route, message)
+        self._send_queue.put(session.route, message)
 
     def send_control(self, session: Session, message: control.Control, now: float) -> None:
         """Send a control message."""
@@ -50,7 +50,7 @@ class Outgoing:
 
     def demand(self, worker: Session, wish: control.Demand, now: float) -> None:
         """Ask a worker for more credit; it is no reason to leave out a heartbeat."""
-        self._outbox.put_control(worker.route, wish, now)
+        self._send_queue.put_control(worker.route, wish, now)
 
     # -- to clients
 
@@ -61,35 +61,35 @@ class Outgoing:
         self._counters["rejected"] += 1
         self.send(client, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
 
-    def tell_of_loss(self, client: Session, exchange: Exchange, had_ms: int, now: float) -> None:
+    def tell_of_loss(self, client: Session, transit: Transit, had_ms: int, now: float) -> None:
         """Tell that the worker of a request is gone, and for how long it has had it."""
-        self.send(client, self._short(LOST, 0, exchange.id, exchange.client_tag, now, time_ms=had_ms))
+        self.send(client, self._short(LOST, 0, transit.id, transit.client_tag, now, time_ms=had_ms))
 
-    def tell_of_wait(self, client: Session, exchange: Exchange, now: float) -> None:
+    def tell_of_wait(self, client: Session, transit: Transit, now: float) -> None:
         """Tell that a request waits for a worker."""
-        self.send(client, self._progress(exchange, Progress.QUEUED, now))
+        self.send(client, self._progress(transit, Progress.QUEUED, now))
 
-    def tell_of_silence(self, client: Session, exchange: Exchange, worker: Session, now: float) -> None:
+    def tell_of_silence(self, client: Session, transit: Transit, worker: Session, now: float) -> None:
         """Tell that the worker of a request has said nothing since it was given it."""
         extension = pack_field(Field.INSTANCE, worker.instance) if len(worker.instance) == INSTANCE_BYTES else b""
-        self.send(client, self._progress(exchange, Progress.SILENT, now, sender=worker.name, extension=extension))
+        self.send(client, self._progress(transit, Progress.SILENT, now, sender=worker.name, extension=extension))
 
     # -- to workers
 
-    def withdraw(self, exchange: Exchange, how: Withdrawal, now: float) -> None:
+    def withdraw(self, transit: Transit, how: Withdrawal, now: float) -> None:
         """Tell the worker that has a request, if one has it, that less is expected of it."""
-        slot, client = exchange.slot, exchange.client
-        if slot is not None:
+        offer, client = transit.offer, transit.client
+        if offer is not None:
             assert client is not None
-            self.send(slot.session, self._short(CANCEL, how, exchange.id, exchange.tag, now, sender=client.name))
+            self.send(offer.session, self._short(CANCEL, how, transit.id, transit.tag, now, sender=client.name))
 
     # -- inner
 
     def _progress(
-        self, exchange: Exchange, progress: Progress, now: float, *, sender: bytes | None = None, extension: bytes = b""
+        self, transit: Transit, progress: Progress, now: float, *, sender: bytes | None = None, extension: bytes = b""
     ) -> bytes:
         return self._short(
-            WORKING, progress, exchange.id, exchange.client_tag, now, sender=sender, extension=extension,
+            WORKING, progress, transit.id, transit.client_tag, now, sender=sender, extension=extension,
             time_ms=int(now * 1000) & UINT32,
         )  # fmt: skip
 

@@ -29,14 +29,14 @@ class Pace:
         self.reset()
 
     def reset(self) -> None:
-        """Take in that nothing waits any more."""
+        """Note that nothing waits any more."""
         self.interval_s = 0.0
         self.work_s = 0.0
         self._answers = 0
         self._answered_at = 0.0
 
     def on_answer(self, dispatched_at: float, now: float) -> None:
-        """Take in an answer while others wait; `dispatched_at` is 0 if its request has not waited itself."""
+        """Handle an answer while others wait; `dispatched_at` is 0 if its request has not waited itself."""
         if self._answers:
             weight = max(WEIGHT_MIN, 1 / self._answers)
             self.interval_s += (now - self._answered_at - self.interval_s) * weight

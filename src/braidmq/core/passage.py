@@ -57,7 +57,7 @@ class Passage:
         self._suspected_until = 0.0
 
     def on_word(self, link: Link, payload_bytes: int, sent_at: float) -> None:
-        """Take in that something was heard of an attempt: it has come to the broker."""
+        """Note that something was heard of an attempt: it has come to the broker."""
         if sent_at > link.passed_at:
             link.passed_at = sent_at
         if payload_bytes > link.proven_bytes:
@@ -66,13 +66,13 @@ class Passage:
             del self._deaf[link]
 
     def on_silence(self, link: Link, payload_bytes: int, sent_at: float) -> None:
-        """Take in that nothing was heard of an attempt for too long."""
+        """Note that nothing was heard of an attempt for too long."""
         self.alert = True
         first_at, largest = self._unsure.get(link, (sent_at, 0))
         self._unsure[link] = (min(first_at, sent_at), max(largest, payload_bytes))
 
     def on_end(self, link: Link) -> None:
-        """Take in that a session has ended."""
+        """Note that a session has ended."""
         self._deaf.pop(link, None)
         self._unsure.pop(link, None)
 

@@ -91,7 +91,7 @@ class PathHealth:
     # -- outcomes
 
     def on_reply(self, call: Call, link: Link, now: float, *, current: bool) -> None:
-        """Take in that a call was answered over a path; `current` if by its current attempt."""
+        """Note that a call was answered over a path; `current` if by its current attempt."""
         health = link.health
         health.good += 1.0
         health.replied_at = now
@@ -105,7 +105,7 @@ class PathHealth:
                 self._look()
 
     def on_refused(self, link: Link, now: float) -> None:
-        """Take in that a path has refused a call that another one could have had."""
+        """Note that a path has refused a call that another one could have had."""
         self._on_bad(link, "refuses what others take", now, taken_counts=True)
 
     def contradicts(self, link: Link, service: bytes, now: float) -> bool:
@@ -119,15 +119,15 @@ class PathHealth:
         return now - health.vacant_at >= VACANT_S
 
     def on_lost(self, link: Link, now: float) -> None:
-        """Take in that a path has lost a call that another one could have had."""
+        """Note that a path has lost a call that another one could have had."""
         self._on_bad(link, "loses what others answer", now, taken_counts=False)
 
     def on_unanswered(self, link: Link, now: float) -> None:
-        """Take in that a path has not answered a call in time that another one could have had."""
+        """Note that a path has not answered a call in time that another one could have had."""
         self._on_bad(link, "does not answer what others answer", now, taken_counts=False)
 
     def on_unread(self, link: Link, size: int) -> None:
-        """Take in how much has come over a path that was not read yet: answers to new calls wait behind that."""
+        """Handle how much has come over a path that was not read yet: answers to new calls wait behind that."""
         link.unread_bytes = size
         link.price = _price(link)
 

@@ -15,7 +15,7 @@ from braidmq.core.events import WARNING, Event
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
-from braidmq.core.membership import Member, MembershipCore
+from braidmq.core.membership import MembershipCore, PeerRecord
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import Gossiped
@@ -60,7 +60,7 @@ class PeeringCore:
         self._silent_s = settings.heartbeat_s
         self._answers: dict[str, list[control.Control]] = {}
         self._review_at = now + REVIEW_S
-        self._liars: set[str] = set()
+        self._misreporters: set[str] = set()
 
     # -- outputs
 
@@ -140,11 +140,11 @@ class PeeringCore:
     # -- inputs
 
     def learn(self, address: BrokerAddress, now: float) -> None:
-        """Take in a broker that is registered."""
+        """Handle a broker that is registered."""
         self._links.learn(address, now, configured=True)
 
     def forget(self, name: str, now: float) -> None:
-        """Take in that a broker is no longer registered."""
+        """Note that a broker is no longer registered."""
         self.membership.forget(name)
         link = self._links.links.get(name)
         if link is not None:
@@ -152,13 +152,13 @@ class PeeringCore:
         self._follow_up(now)
 
     def drain(self, now: float) -> None:
-        """Take in that this broker takes no new requests."""
+        """Note that this broker takes no new requests."""
         self._links.events.sum_up()
         self.membership.leave(now)
         self._follow_up(now)
 
     def on_session(self, name: str, *, up: bool, now: float) -> None:
-        """Take in that a peer has opened, or has lost, a session with this broker."""
+        """Note that a peer has opened, or has lost, a session with this broker."""
         count = self._sessions.get(name, 0) + (1 if up else -1)
         if count:
             self._sessions[name] = count
@@ -167,39 +167,39 @@ class PeeringCore:
             self._heard.pop(name, None)
         if up:
             self.membership.on_up(name, now)
-            self._links.hasten(name, now)
+            self._links.retry_soon(name, now)
             self._version += 1
         elif not count:
             self._on_down(name, now)
         self._follow_up(now)
 
     def on_message(self, name: str, message: Gossiped, now: float) -> None:
-        """Take in a message that came over a session of the peer `name`."""
+        """Handle a message that came over a session of the peer `name`."""
         self._heard[name] = now
         self.membership.on_message(name, message, now)
         self._follow_up(now)
 
     def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
-        """Take in the addresses behind a peer's endpoints."""
+        """Handle the addresses behind a peer's endpoints."""
         self._links.on_resolved(name, addresses, now)
         self._follow_up(now)
 
     def on_reached(self, name: str) -> None:
-        """Take in that something takes connections at a broker's address."""
+        """Note that something takes connections at a broker's address."""
         self._links.on_reached(name)
 
     def on_connected(self, name: str, now: float) -> None:
-        """Take in that the transport's handshake with a peer is complete."""
+        """Note that the transport's handshake with a peer is complete."""
         self._links.on_connected(name, now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
-        """Take in that a connection failed or ended."""
+        """Note that a connection failed or ended."""
         if name in self._links.links:
             self._links.on_failed(name, failure, now)
             self._follow_up(now)
 
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
-        """Take in a frame that came over this broker's connection to the peer `name`."""
+        """Handle a frame that came over this broker's connection to the peer `name`."""
         link = self._links.links.get(name)
         if link is None:
             return
@@ -207,12 +207,12 @@ class PeeringCore:
         inlet = link.inlet
         messages, intact = self._intake.offer(inlet, link, frame, now)
         self._read(link, messages, intact, now)
-        if not messages and inlet.overflown:
+        if not messages and inlet.overflowed:
             self._links.give_up(link, Failure.FLOODED, now)
         self._follow_up(now)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Note that time has passed."""
         if self._intake.since is not None:
             self._read_on(now)
         if now < self._paused_until:
@@ -296,8 +296,8 @@ class PeeringCore:
 
     def _on_about(self, link: Link, about: About) -> None:
         if about.name != link.name:
-            if link.name not in self._liars:
-                self._liars.add(link.name)
+            if link.name not in self._misreporters:
+                self._misreporters.add(link.name)
                 form = "{} speaks for {}: refused; a broker describes itself only"
                 self._links.events.add(WARNING, form, link.name, about.name)
             return
@@ -340,7 +340,7 @@ class PeeringCore:
     def _on_down(self, name: str, now: float) -> None:
         link = self._links.links.get(name)
         reached = name in self._sessions or (link is not None and link.open)
-        self.membership.on_down(name, now, apart=not reached)
+        self.membership.on_down(name, now, last_connection=not reached)
 
     def _route(self, now: float) -> None:
         """Let what membership has to say travel over this broker's connection, or else over the peer's."""
@@ -360,7 +360,7 @@ class PeeringCore:
         return self._heard.get(link.name, 0.0) - link.heard_at > self._silent_s
 
 
-def _row(link: Link, now: float, member: Member | None, about: About | None) -> control.PeerStatus:
+def _row(link: Link, now: float, member: PeerRecord | None, about: About | None) -> control.PeerStatus:
     about = about or About(link.name, 0)
     return control.PeerStatus(
         link.name,

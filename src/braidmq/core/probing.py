@@ -108,20 +108,20 @@ class Probing:
     # -- inputs
 
     def on_joined(self, name: str) -> None:
-        """Take in a new broker: into a random place of this round, or who comes and goes would never be probed."""
+        """Handle a new broker: into a random place of this round, or who comes and goes would never be probed."""
         self._ring.insert(self._rng.randrange(len(self._ring) + 1), name)
 
     def drop(self, name: str) -> None:
-        """Take in news of a broker: a probe that began before says nothing against it any more."""
+        """Handle news of a broker: a probe that began before says nothing against it any more."""
         for number in [number for number, attempt in self._attempts.items() if attempt.target == name]:
             del self._attempts[number]
 
     def worsen(self) -> None:
-        """Take in a sign that this broker is slow."""
+        """Handle a sign that this broker is slow."""
         self._set_health(self.health + 1)
 
     def on_stall(self) -> None:
-        """Take in that this process did not run for a while: what it has not heard says nothing of others."""
+        """Note that this process did not run for a while: what it has not heard says nothing of others."""
         self._attempts.clear()
         self._forwards.clear()
 
@@ -133,7 +133,7 @@ class Probing:
             self._at(now + self._settings.probe_timeout_s * (self.health + 1), _Kind.VERDICT, number)
 
     def on_message(self, sender: str, message: Ping | Ack | Probe | Nack, now: float) -> None:
-        """Take in a message from the authenticated broker `sender`."""
+        """Handle a message from the authenticated broker `sender`."""
         if isinstance(message, Ping):
             self._neighbours.send(sender, Ack(message.number, self._neighbours.news()))
         elif isinstance(message, Probe):
@@ -146,7 +146,7 @@ class Probing:
                 attempt.nacks.add(sender)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Note that time has passed."""
         while self._timers and self._timers[0][0] <= now:
             _, kind, number = heapq.heappop(self._timers)
             if kind is _Kind.NACK:

@@ -4,11 +4,11 @@ from typing import Final
 
 from braidmq.core.assignments import Assignments
 from braidmq.core.catalogue import Catalogue
-from braidmq.core.exchange import Exchange, Service, SessionState, Slot
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.patience import ask_s
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
+from braidmq.core.transit import Offer, Service, SessionState, Transit
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
@@ -38,7 +38,7 @@ class Queues:
         catalogue: Catalogue,
         assignments: Assignments,
         outgoing: Outgoing,
-        timers: Timers[Exchange],
+        timers: Timers[Transit],
         *,
         counters: dict[str, int],
     ) -> None:
@@ -51,66 +51,66 @@ class Queues:
         self._released = False
         self.bytes = 0
 
-    def add(self, exchange: Exchange, rest: bytes, now: float) -> None:
+    def add(self, transit: Transit, rest: bytes, now: float) -> None:
         """Let a request wait, or refuse it; `rest` is its extension block and payload."""
-        service, settings, size_bytes, account = exchange.service, self._settings, exchange.size_bytes, exchange.account
+        service, settings, size_bytes, usage = transit.service, self._settings, transit.size_bytes, transit.usage
         queue, turns = service.queue, (len(rest) + TURN_BYTES - 1) // TURN_BYTES or 1
         if not service.granting and self._catalogue.settle_at is None:
-            self.refuse(exchange, Reason.NO_WORKER, now)
+            self.refuse(transit, Reason.NO_WORKER, now)
         elif self._released:
-            self.refuse(exchange, Reason.DRAINING, now)
+            self.refuse(transit, Reason.DRAINING, now)
         elif not (
-            fits(queue.held(account), 1, settings.queue_messages_max - queue.count)
-            and fits(account.queued_bytes, size_bytes, settings.queue_bytes_max - self.bytes)
-            and account.queued_bytes + size_bytes <= settings.in_flight_bytes_max
+            fits(queue.held(usage), 1, settings.queue_messages_max - queue.count)
+            and fits(usage.queued_bytes, size_bytes, settings.queue_bytes_max - self.bytes)
+            and usage.queued_bytes + size_bytes <= settings.in_flight_bytes_max
         ):
-            self.refuse(exchange, Reason.BUSY, now)
-        elif late_by_s := service.pace.late_s(queue.ahead(account, turns), exchange.deadline - now):
-            self.refuse(exchange, Reason.BUSY, now, retry_after_s=late_by_s)
+            self.refuse(transit, Reason.BUSY, now)
+        elif late_by_s := service.pace.late_s(queue.ahead(usage, turns), transit.deadline - now):
+            self.refuse(transit, Reason.BUSY, now, retry_after_s=late_by_s)
         else:
-            if exchange.returns:
-                queue.put_back(account, exchange)
+            if transit.returns:
+                queue.put_back(usage, transit)
             else:
-                queue.add(account, exchange, turns)
-            exchange.waits = exchange.has_waited = True
-            exchange.rest = rest
+                queue.add(usage, transit, turns)
+            transit.waits = transit.has_waited = True
+            transit.rest = rest
             self.bytes += size_bytes
-            account.queued_bytes += size_bytes
-            ask_at = now + ask_s(exchange.interval_s)
-            exchange.timer = self._timers.add(exchange, min(exchange.deadline, ask_at))
+            usage.queued_bytes += size_bytes
+            ask_at = now + ask_s(transit.interval_s)
+            transit.timer = self._timers.add(transit, min(transit.deadline, ask_at))
             self.demand(service, now)
 
-    def take(self, exchange: Exchange, *, for_worker: bool = False) -> bytes:
+    def take(self, transit: Transit, *, for_worker: bool = False) -> bytes:
         """Let a request wait no longer; return its extension block and payload."""
-        rest, exchange.rest = exchange.rest, None
+        rest, transit.rest = transit.rest, None
         assert rest is not None
-        exchange.waits = False
-        service, account = exchange.service, exchange.account
+        transit.waits = False
+        service, usage = transit.service, transit.usage
         if for_worker:
-            service.queue.take(account, exchange)
+            service.queue.take(usage, transit)
         else:
-            service.queue.remove(account, exchange)
+            service.queue.remove(usage, transit)
         if not service.queued:
             service.pace.reset()
             self._catalogue.tidy(service)
-        self.bytes -= exchange.size_bytes
-        account.queued_bytes -= exchange.size_bytes
-        self._timers.cancel(exchange, exchange.timer)
+        self.bytes -= transit.size_bytes
+        usage.queued_bytes -= transit.size_bytes
+        self._timers.cancel(transit, transit.timer)
         return rest
 
-    def feed(self, slot: Slot, now: float) -> None:
+    def feed(self, offer: Offer, now: float) -> None:
         """Send waiting requests to a worker as long as it has credit."""
-        service = slot.service
-        while slot.ready and slot.outstanding < slot.credit:
-            exchange = service.queue.first()
-            if exchange is None:
+        service = offer.service
+        while offer.ready and offer.outstanding < offer.credit:
+            transit = service.queue.first()
+            if transit is None:
                 return
-            rest = self.take(exchange, for_worker=True)
-            if exchange.deadline <= now:
+            rest = self.take(transit, for_worker=True)
+            if transit.deadline <= now:
                 self._counters["expired"] += 1
-                self.refuse(exchange, Reason.EXPIRED, now)
+                self.refuse(transit, Reason.EXPIRED, now)
             else:
-                self._assignments.give(exchange, slot, rest, now)
+                self._assignments.give(transit, offer, rest, now)
         if service.queued:
             self.demand(service, now)
 
@@ -120,15 +120,15 @@ class Queues:
             return
         service.demand_at = now + DEMAND_S
         wish = control.Demand(service.name.decode(), service.queued)
-        for slot in service.slots.values():
-            if slot.session.state is SessionState.OPEN:
-                self._outgoing.demand(slot.session, wish, now)
+        for offer in service.offers.values():
+            if offer.session.state is SessionState.OPEN:
+                self._outgoing.demand(offer.session, wish, now)
 
     def empty(self, service: Service, reason: Reason, now: float) -> None:
         """Reject what waits for a service."""
-        for exchange in list(service.queue):
-            self.take(exchange)
-            self.refuse(exchange, reason, now)
+        for transit in list(service.queue):
+            self.take(transit)
+            self.refuse(transit, reason, now)
 
     def release(self, now: float) -> None:
         """Reject what waits for a worker, as it was certainly not run: other brokers can have it."""
@@ -138,38 +138,38 @@ class Queues:
 
     # -- those that wait for an answer no longer
 
-    def refuse(self, exchange: Exchange, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
+    def refuse(self, transit: Transit, reason: Reason, now: float, *, retry_after_s: float = 0.0) -> None:
         """End a request that was certainly not run."""
-        client = exchange.client
+        client = transit.client
         assert client is not None
-        self.forget_client(exchange)
-        self._outgoing.reject(client, reason, exchange.id, exchange.client_tag, now, retry_after_s=retry_after_s)
+        self.forget_client(transit)
+        self._outgoing.reject(client, reason, transit.id, transit.client_tag, now, retry_after_s=retry_after_s)
 
-    def forget_client(self, exchange: Exchange) -> None:
-        """Take the request off its client's account; a worker that has it keeps its place in `assigned`."""
-        client = exchange.client
+    def forget_client(self, transit: Transit) -> None:
+        """Take the request off its client's usage; a worker that has it keeps its place in `assigned`."""
+        client = transit.client
         if client is not None:
-            exchange.client = None
-            del client.requests[exchange.client_tag]
-            exchange.account.in_flight -= 1
-        if exchange.waits:
-            self.take(exchange)
+            transit.client = None
+            del client.requests[transit.client_tag]
+            transit.usage.in_flight -= 1
+        if transit.waits:
+            self.take(transit)
         else:
-            self._timers.cancel(exchange, exchange.timer)
+            self._timers.cancel(transit, transit.timer)
 
     # -- self-check
 
-    def validate_state(self) -> list[Exchange]:
+    def validate_state(self) -> list[Transit]:
         """Assert what always holds between two inputs; return what waits. For tests and the simulator."""
         services = self._catalogue.services.values()
         for service in services:
             service.validate_state(self._settings)
             assert service.granting or not service.queued or self._catalogue.settle_at is not None
-        queued = [exchange for service in services for exchange in service.queue]
-        for exchange in queued:
-            assert exchange.waits
-            assert exchange.rest is not None
-            assert exchange.slot is None, "what waits is with no worker"
-            assert exchange.client is not None, "what nobody waits for is not kept"
-        assert self.bytes == sum(exchange.size_bytes for exchange in queued) <= self._settings.queue_bytes_max
+        queued = [transit for service in services for transit in service.queue]
+        for transit in queued:
+            assert transit.waits
+            assert transit.rest is not None
+            assert transit.offer is None, "what waits is with no worker"
+            assert transit.client is not None, "what nobody waits for is not kept"
+        assert self.bytes == sum(transit.size_bytes for transit in queued) <= self._settings.queue_bytes_max
         return queued

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from braidmq.core.account import Account
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import WARNING, EventLog
-from braidmq.core.exchange import Session
 from braidmq.core.guard import Guard
+from braidmq.core.key_usage import KeyUsage
 from braidmq.core.session_life import SessionLife
+from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Member
 from braidmq.settings import Settings
@@ -76,7 +76,7 @@ class Reception:
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)
-        account = self._life.accounts.get(principal) or Account(principal, now)
+        usage = self._life.usages.get(principal) or KeyUsage(principal, now)
         if self._dispatcher.draining:
             self._life.turn_away(route, "ended", "this broker is about to stop", now)
             return None
@@ -84,14 +84,14 @@ class Reception:
             self._guard.bar(principal, member, "begins sessions too often", now)
             self._guard.cuts.append(route)
             return None
-        why = self._why_refused(route, account, member, now)
+        why = self._why_refused(route, usage, member, now)
         if why or member is None:
             self._counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._life.turn_away(route, "refused", why, now):
                 self._events.add(WARNING, "refused a session to {}: {}", who, why)
             return None
-        return self._life.begin(route, account, member, now)
+        return self._life.begin(route, usage, member, now)
 
     def on_tick(self, now: float) -> None:
         """Forget another process of this broker's key that was not met for long."""
@@ -115,17 +115,17 @@ class Reception:
                 self._events.add(WARNING, form, self._name, other)
         self._life.turn_away(route, "refused", self._process, now)
 
-    def _why_refused(self, route: bytes, account: Account, member: Member | None, now: float) -> str:
+    def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:
         settings = self._settings
         if member is None:
             return "the key is not registered"
-        if barred_s := self._guard.bars.left_s(account.principal, now):
+        if barred_s := self._guard.bars.left_s(usage.principal, now):
             return f"this key is barred for another {barred_s:.0f} s"
         if len(route) != ROUTE_BYTES or not route[0]:
             return f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
         if len(self._sessions) >= settings.nodes_max:
             return f"nodes_max={settings.nodes_max} is reached: add brokers, or raise it here"
-        if account.sessions >= settings.connections_per_key_max:
+        if usage.sessions >= settings.connections_per_key_max:
             most = settings.connections_per_key_max
             return (
                 f"connections_per_key_max={most} is reached: give each process a join file of its own, or raise it here"

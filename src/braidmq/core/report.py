@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.exchange import Session
+from braidmq.core.transit import Session
 from braidmq.members import Role
 from braidmq.wire.control import REPORT_ROWS_MAX, REPORT_SERVES_MAX, NodeStatus, PeerStatus, Report, ServiceStatus
 
@@ -34,7 +34,7 @@ def report(
                 state=session.state,
                 silent_ms=max(0, int((now - session.heard_at) * 1000)),
                 in_flight=len(session.requests),
-                serves=sorted(name.decode() for name in session.slots)[:REPORT_SERVES_MAX],
+                serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
             )
             for session in nodes[:REPORT_ROWS_MAX]
         ],
@@ -42,9 +42,9 @@ def report(
         services=[
             ServiceStatus(
                 name=service.name.decode(),
-                workers=len(service.slots),
-                credit=sum(slot.credit for slot in service.slots.values()),
-                outstanding=sum(slot.outstanding for slot in service.slots.values()),
+                workers=len(service.offers),
+                credit=sum(offer.credit for offer in service.offers.values()),
+                outstanding=sum(offer.outstanding for offer in service.offers.values()),
                 queued=service.queued,
             )
             for service in list(services.values())[:REPORT_ROWS_MAX]

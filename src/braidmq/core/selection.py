@@ -82,7 +82,7 @@ class Selection:
         return len(self._links.links) > self._settings.brokers_connected_max
 
     def seek(self, service: bytes, now: float) -> bool:
-        """Take in that a service is called; return whether to wait until a broker that has workers is found."""
+        """Note that a service is called; return whether to wait until a broker that has workers is found."""
         sought = self._sought.get(service)
         if sought is not None:
             sought.needed_at = now
@@ -102,7 +102,7 @@ class Selection:
         return now - sought.began_at < SEEK_S_MAX or now < sought.answer_by
 
     def require(self, broker: str, now: float) -> None:
-        """Take in that a call names the broker that it must take."""
+        """Note that a call names the broker that it must take."""
         if self.partial and broker in self._links.links:
             known = broker in self._required
             self._required[broker] = now
@@ -110,7 +110,7 @@ class Selection:
                 self._review()
 
     def on_paths(self, paths: Paths, now: float) -> None:
-        """Take in which brokers have workers for a service."""
+        """Handle which brokers have workers for a service."""
         sought = self._sought.get(paths.service.encode())
         if sought is None or sought.brokers:
             return
@@ -126,7 +126,7 @@ class Selection:
             self._version = -1
 
     def on_timer(self, client: ClientCore, worker: WorkerCore, now: float) -> None:
-        """Take in that time has passed; before the links do, so that none is opened that is not wanted."""
+        """Note that time has passed; before the links do, so that none is opened that is not wanted."""
         if self._known_version != self._links.known_version:
             self._review()
         if now < self._review_at:
@@ -140,7 +140,7 @@ class Selection:
         done = {
             link.name
             for link in links.links.values()
-            if link.leaving and link.noted and not worker.holds(link) and not client.awaits(link)
+            if link.retiring and link.noted and not worker.holds(link) and not client.awaits(link)
         }
         for name in sorted(done & self._done):
             links.close(links.links[name], now)

@@ -2,16 +2,16 @@
 
 from typing import Final, Literal
 
-from braidmq.core.account import KEY_IN_FLIGHT_FACTOR, Account
 from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import DEBUG, INFO, EventLog
-from braidmq.core.exchange import Session, SessionState
 from braidmq.core.intake import Intake
+from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.observers import Observers
-from braidmq.core.outbox import Outbox
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
+from braidmq.core.send_queue import SendQueue
+from braidmq.core.transit import Session, SessionState
 from braidmq.members import Directory, Member, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -28,13 +28,26 @@ class SessionLife:
     """See the module. `sessions` is the broker's own table.
 
     Attributes:
-        accounts: what each connected key holds here.
+        usages: what each connected key holds here.
         strangers: routes without a session that were told so.
     """
 
     __slots__ = (
-        "_announcements", "_counters", "_directory", "_dispatcher", "_events", "_intake", "_observers", "_outbox",
-        "_outgoing", "_peering", "_sessions", "_settings", "_software", "accounts", "strangers",
+        "_announcements",
+        "_counters",
+        "_directory",
+        "_dispatcher",
+        "_events",
+        "_intake",
+        "_observers",
+        "_outgoing",
+        "_peering",
+        "_send_queue",
+        "_sessions",
+        "_settings",
+        "_software",
+        "strangers",
+        "usages",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +61,7 @@ class SessionLife:
         dispatcher: Dispatcher,
         announcements: Announcements,
         observers: Observers,
-        outbox: Outbox[bytes],
+        send_queue: SendQueue[bytes],
         outgoing: Outgoing,
         counters: dict[str, int],
         events: EventLog,
@@ -62,20 +75,20 @@ class SessionLife:
         self._dispatcher = dispatcher
         self._announcements = announcements
         self._observers = observers
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._outgoing = outgoing
         self._counters = counters
         self._events = events
         self._software = software
-        self.accounts: dict[str, Account] = {}
+        self.usages: dict[str, KeyUsage] = {}
         self.strangers: dict[bytes, None] = {}
 
-    def begin(self, route: bytes, account: Account, member: Member, now: float) -> Session:
+    def begin(self, route: bytes, usage: KeyUsage, member: Member, now: float) -> Session:
         """Begin a session, and tell its member what there is."""
         heartbeat_s = self._settings.heartbeat_s * max(1.0, len(self._sessions) / NODES_PER_HEARTBEAT_S)
-        session = self._sessions[route] = Session(route, account, member, heartbeat_s, now)
-        self.accounts[account.principal] = account
-        account.sessions += 1
+        session = self._sessions[route] = Session(route, usage, member, heartbeat_s, now)
+        self.usages[usage.principal] = usage
+        usage.sessions += 1
         self.strangers.pop(route, None)
         self._counters["sessions"] += 1
         if member.role is Role.BROKER:
@@ -97,7 +110,7 @@ class SessionLife:
 
     def on_rights(self, session: Session, now: float) -> None:
         """Look up anew what a member is and may do; cut it off if it is none any more."""
-        member = self._directory.member(session.account.principal)
+        member = self._directory.member(session.usage.principal)
         if member is None:
             self.end(session, now)
             self.turn_away(session.route, "refused", "the key is no longer registered", now)
@@ -109,7 +122,7 @@ class SessionLife:
             return
         session.member = member
         session.name = member.name.encode()
-        self._dispatcher.slots.on_rights(session, now)
+        self._dispatcher.offers.on_rights(session, now)
 
     def set_state(self, session: Session, state: SessionState, now: float) -> None:
         """Change how a session stands; one that leaves never comes back."""
@@ -119,7 +132,7 @@ class SessionLife:
         if state is not SessionState.LEAVING:
             self.tell_of(session)
         self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
-        self._dispatcher.slots.on_state(session, now)
+        self._dispatcher.offers.on_state(session, now)
 
     def tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
@@ -129,21 +142,21 @@ class SessionLife:
 
     def end(self, session: Session, now: float) -> None:
         """End a session; what was not sent to it goes elsewhere."""
-        self._dispatcher.on_unsent(session, self._outbox.drop(session.route), now)
+        self._dispatcher.on_unsent(session, self._send_queue.drop(session.route), now)
         self.forget(session, now)
 
     def forget(self, session: Session, now: float) -> None:
-        """Take in that a session is over, and nothing waits to be sent to it."""
+        """Note that a session is over, and nothing waits to be sent to it."""
         self._dispatcher.on_end(session, now)
         del self._sessions[session.route]
         self._observers.on_end(session)
         self._announcements.on_end(session)
         if session.member.role is Role.BROKER:
             self._peering.on_session(session.member.name, up=False, now=now)
-        session.account.sessions -= 1
-        if not session.account.sessions:
-            self._intake.drop(session.account.inlet)
-            del self.accounts[session.account.principal]
+        session.usage.sessions -= 1
+        if not session.usage.sessions:
+            self._intake.drop(session.usage.inlet)
+            del self.usages[session.usage.principal]
 
     def discard(self, session: Session) -> None:
         """Forget a session that could not be ended in order."""
@@ -159,7 +172,7 @@ class SessionLife:
         if route in self.strangers:
             return False
         self.note_stranger(route)
-        self._outbox.put_control(route, control.Goodbye(reason, text[:255]), now)
+        self._send_queue.put_control(route, control.Goodbye(reason, text[:255]), now)
         return True
 
     def note_stranger(self, route: bytes) -> None:
@@ -180,14 +193,14 @@ class SessionLife:
         for route, session in self._sessions.items():
             assert session.route == route
             assert session.name == session.member.name.encode()
-            held.setdefault(session.account.principal, []).append(session)
-        assert self.accounts.keys() == held.keys()
+            held.setdefault(session.usage.principal, []).append(session)
+        assert self.usages.keys() == held.keys()
         for principal, sessions in held.items():
-            account = self.accounts[principal]
-            assert all(session.account is account for session in sessions)
-            requests = [exchange for session in sessions for exchange in session.requests.values()]
-            assert account.sessions == len(sessions) <= settings.connections_per_key_max
+            usage = self.usages[principal]
+            assert all(session.usage is usage for session in sessions)
+            requests = [transit for session in sessions for transit in session.requests.values()]
+            assert usage.sessions == len(sessions) <= settings.connections_per_key_max
             assert self._directory.member(principal) is not None
-            assert account.in_flight == len(requests) <= settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
-            queued_bytes = sum(exchange.size_bytes for exchange in requests if exchange.waits)
-            assert account.queued_bytes == queued_bytes <= settings.in_flight_bytes_max
+            assert usage.in_flight == len(requests) <= settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
+            queued_bytes = sum(transit.size_bytes for transit in requests if transit.waits)
+            assert usage.queued_bytes == queued_bytes <= settings.in_flight_bytes_max

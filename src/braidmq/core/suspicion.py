@@ -38,7 +38,7 @@ class Suspicion:
         return self._started_at + max(self._min_s, self._max_s - (self._max_s - self._min_s) * share)
 
     def confirm(self, accuser: str) -> bool:
-        """Take in an accusation; return whether it is a further one that counts."""
+        """Handle an accusation; return whether it is a further one that counts."""
         if accuser in self.accusers or len(self.accusers) > self._wanted:
             return False
         self.accusers.add(accuser)

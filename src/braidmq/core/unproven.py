@@ -26,7 +26,7 @@ class Unproven:
         self._accused: set[str] = set()
 
     def on_gone(self, link: Link) -> None:
-        """Take in that a broker is known no longer."""
+        """Note that a broker is known no longer."""
         self._accused.discard(link.name)
 
     def is_proved(self, call: Call, link: Link, answer: Envelope, now: float) -> bool:
@@ -39,7 +39,7 @@ class Unproven:
         if link.name not in self._accused:
             self._accused.add(link.name)
             worker, service = answer.sender.decode("ascii", "replace"), call.service.decode()
-            form = "{} brings a reply of '{}' to {} that is refused: {}; more of them are only counted"
+            form = "{} brings a reply of '{}' to {} that is refused: {}; further ones are only counted"
             self._links.events.add(WARNING, form, link.name, worker, service, flaw)
         return False
 

@@ -47,7 +47,7 @@ class Verdicts:
         self._reroutes = reroutes
 
     def on_rejected(self, call: Call, path: Link, reason: int, now: float) -> RequestError | None:
-        """Take in that a path has refused a call; return with which error the call ends, if nobody else is asked."""
+        """Note that a path has refused a call; return with which error the call ends, if nobody else is asked."""
         self._judge(call, path, reason, now)
         for_good = reason in _FOR_GOOD
         if call.rejection is None or not (for_good or reason == Reason.NO_WORKER):

@@ -4,10 +4,10 @@ from typing import Final
 
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import WARNING, EventLog
-from braidmq.core.exchange import Session, SessionState
 from braidmq.core.links import STALL_S
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.session_life import SessionLife
+from braidmq.core.transit import Session, SessionState
 from braidmq.members import Role
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -116,7 +116,7 @@ class Watch:
         done = [
             session
             for session in nodes or self._sessions.values()
-            if session.noted and not session.requests and not (busy and (session.slots or session.assigned))
+            if session.noted and not session.requests and not (busy and (session.offers or session.assigned))
         ]
         for session in done[:ENDED_PER_TICK]:
             self._outgoing.send_control(session, control.Goodbye("ended"), now)

@@ -15,7 +15,7 @@ from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.core.events import WARNING
 from braidmq.core.ids import SECRET_BYTES, derived
-from braidmq.core.job import Arrival, Grant, Job, Offered
+from braidmq.core.job import Delivery, Grant, Job, LocalService
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.proofs import Prover
@@ -51,7 +51,7 @@ _ERROR: Final = int(Outcome.ERROR)
 CONCURRENCY_MAX: Final = 10_000
 """Most requests that one service may run at once in one node."""
 
-ARRIVALS_MAX: Final = 20
+DELIVERIES_MAX: Final = 20
 """Copies of one request that are answered; a client makes no more attempts than that."""
 
 WAIT_S: Final = 0.01
@@ -111,7 +111,7 @@ class WorkerCore:
         self.duplicates = 0
         self._settings = settings
         self._links = links
-        self._services: dict[bytes, Offered] = {}
+        self._services: dict[bytes, LocalService] = {}
         self._jobs: dict[Key, Job] = {}
         self._strays: dict[Key, Job] = {}
         self._keys = Keys(derived(secret, b"memory", SECRET_BYTES))
@@ -133,7 +133,7 @@ class WorkerCore:
         return bool(self._services)
 
     @property
-    def services(self) -> Collection[Offered]:
+    def services(self) -> Collection[LocalService]:
         """The services of this node, and what runs of each."""
         return self._services.values()
 
@@ -177,11 +177,11 @@ class WorkerCore:
             raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
         if name in self._services:
             raise ConfigError(f"{service} has a handler already")
-        self._services[name] = Offered(name, concurrency)
+        self._services[name] = LocalService(name, concurrency)
 
     def holds(self, link: Link) -> bool:
         """Whether anything that came over `link` runs or waits here."""
-        return any(job.link is link or any(each.link is link for each in job.arrivals) for job in self._jobs.values())
+        return any(job.link is link or any(each.link is link for each in job.deliveries) for job in self._jobs.values())
 
     def drain(self) -> None:
         """Take no new requests from now on."""
@@ -190,7 +190,7 @@ class WorkerCore:
     # -- inputs
 
     def on_request(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        """Take in a REQUEST that was delayed by `age_s` on its way, in this process or before it."""
+        """Handle a REQUEST that was delayed by `age_s` on its way, in this process or before it."""
         try:
             request = decode(message)
         except ProtocolError as error:
@@ -199,33 +199,33 @@ class WorkerCore:
         key = self._keys.key_of(request)
         job = self._jobs.get(key)
         if job is not None:
-            self._join(job, request, Arrival(link, request), now)
+            self._join(job, request, Delivery(link, request), now)
             return
-        arrival = Arrival(link, request)
+        delivery = Delivery(link, request)
         if self._strays and key in self._strays:
             self.duplicates += 1
-            self._answer(LOST, 0, request.id, arrival, now)
+            self._answer(LOST, 0, request.id, delivery, now)
             return
         if key in self._cache:
             self.duplicates += 1
             reply = self._cache.get(key)
             if reply is not None:
-                self._reply(reply, arrival, now)
+                self._reply(reply, delivery, now)
             else:
-                self._answer(LOST, 0, request.id, arrival, now)
+                self._answer(LOST, 0, request.id, delivery, now)
             return
         deadline = now + request.time_ms / 1000.0 - age_s
         service = self._services.get(request.service)
         if service is None:
-            self._answer(REJECT, Reason.NO_WORKER, request.id, arrival, now)
+            self._answer(REJECT, Reason.NO_WORKER, request.id, delivery, now)
         elif self.draining:
-            self._answer(REJECT, Reason.DRAINING, request.id, arrival, now)
+            self._answer(REJECT, Reason.DRAINING, request.id, delivery, now)
         elif deadline <= now:
-            self._answer(REJECT, Reason.EXPIRED, request.id, arrival, now)
+            self._answer(REJECT, Reason.EXPIRED, request.id, delivery, now)
         elif service.exceeds_grant(link) or (service.running >= service.concurrency and not self._may_wait(service)):
-            self._turn_away(service, arrival, request.id, now)
+            self._turn_away(service, delivery, request.id, now)
         else:
-            job = self._jobs[key] = Job(key, service, request, arrival, deadline, now - age_s)
+            job = self._jobs[key] = Job(key, service, request, delivery, deadline, now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
             link.asked[request.tag] = job
             if service.running < service.concurrency:
@@ -237,7 +237,7 @@ class WorkerCore:
                 service.queue[job] = None
 
     def on_cancel(self, link: Link, message: bytes, now: float) -> None:
-        """Take in a CANCEL: less is expected of an attempt."""
+        """Handle a CANCEL: less is expected of an attempt."""
         try:
             cancel = decode(message)
         except ProtocolError as error:
@@ -266,7 +266,7 @@ class WorkerCore:
         return True
 
     def on_late(self, job: Job, now: float) -> None:
-        """Take in that a job was over before its handler began."""
+        """Note that a job was over before its handler began."""
         if not (self._strays and self._end_stray(job, now)):
             self._leave_place(job)
             self.executed -= 1
@@ -274,7 +274,7 @@ class WorkerCore:
             self._start_waiting(job.service, now)
 
     def on_unable(self, job: Job, now: float) -> None:
-        """Take in that a job's handler cannot begin here: it goes back to its broker, and so does what waits here."""
+        """Note that a job's handler cannot begin here: it goes back to its broker, and so does what waits here."""
         service = job.service
         self._leave_place(job)
         self.executed -= 1
@@ -284,7 +284,7 @@ class WorkerCore:
             self._give_back(each, now)
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
-        """Take in the end of a job: the handler's result, its error, or None if it was stopped."""
+        """Handle the end of a job: the handler's result, its error, or None if it was stopped."""
         if self._strays and self._end_stray(job, now):
             return
         service = job.service
@@ -298,34 +298,34 @@ class WorkerCore:
                 service.note_run(now - job.begun_at)
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
-            first = job.arrivals[0]
+            first = job.deliveries[0]
             if len(reply) > first.link.payload_bytes_max < payload_bytes_of(reply):
                 self._answer(LOST, 0, job.request.id, first, now)
             elif first.open:
                 self._links.send(first.link, reply)
-            for arrival in job.arrivals[1:]:
-                self._reply(reply, arrival, now)
+            for delivery in job.deliveries[1:]:
+                self._reply(reply, delivery, now)
         self._start_waiting(service, now)
 
     def on_change(self, now: float) -> None:
-        """Take in that a link came up, went down or changed its state."""
+        """Note that a link came up, went down or changed its state."""
         self._grant(now)
 
     def on_gone(self, link: Link) -> None:
-        """Take in that a broker was forgotten; nothing that came over `link` is held any more."""
+        """Note that a broker was forgotten; nothing that came over `link` is held any more."""
         for service in self._services.values():
             for table in (service.held, service.backlog, service.granted, service.turned_away):
                 table.pop(link.name, None)
 
     def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
-        """Take in that a broker could use more credit."""
+        """Note that a broker could use more credit."""
         service = self._services.get(demand.service.encode())
         if service is not None:
             service.backlog[link.name] = demand.backlog
             self._review_at = min(self._review_at, now + DEMAND_S)
 
     def on_timer(self, now: float) -> None:
-        """Take in that time has passed."""
+        """Note that time has passed."""
         due = self._timers.take_due(now)
         for job in due:
             job.timer = 0
@@ -379,7 +379,7 @@ class WorkerCore:
             assert job.key == key == self._keys.key_of(job.request)
             assert key not in self._cache
             assert job.service is self._services[job.request.service]
-            assert 1 <= len(job.arrivals) <= ARRIVALS_MAX
+            assert 1 <= len(job.deliveries) <= DELIVERIES_MAX
             assert job.running or not (job.cancelled or job.begun)
         for service in self._services.values():
             jobs = [job for job in self._jobs.values() if job.service is service]
@@ -395,7 +395,7 @@ class WorkerCore:
             assert {name for table in named for name in table} <= links.keys()
             self._validate_credit(service)
 
-    def _validate_credit(self, service: Offered) -> None:
+    def _validate_credit(self, service: LocalService) -> None:
         up = [link for link in self._links.links.values() if link.state is LinkState.UP]
         told = [service.granted.get(link.name) or Grant() for link in up]
         assert all(grant.share <= grant.most for grant in service.granted.values())
@@ -406,20 +406,20 @@ class WorkerCore:
 
     # -- inner
 
-    def _may_wait(self, service: Offered) -> bool:
+    def _may_wait(self, service: LocalService) -> bool:
         """Whether a place is about to be free, as far as is known."""
         return len(service.queue) < service.concurrency + len(self._links.links) and service.wait_s() <= WAIT_S
 
-    def _turn_away(self, service: Offered, arrival: Arrival, id_: bytes, now: float) -> None:
+    def _turn_away(self, service: LocalService, delivery: Delivery, id_: bytes, now: float) -> None:
         """Give a request back for which there is no place; its broker is told when there is one."""
-        name = arrival.link.name
-        if arrival.open:
+        name = delivery.link.name
+        if delivery.open:
             service.turned_away[name] = None
             service.backlog[name] = max(1, service.backlog.get(name, 0))
             self._review_at = min(self._review_at, now + DEMAND_S)
-        self._answer(REJECT, Reason.BUSY, id_, arrival, now)
+        self._answer(REJECT, Reason.BUSY, id_, delivery, now)
 
-    def _invite(self, service: Offered, now: float) -> None:
+    def _invite(self, service: LocalService, now: float) -> None:
         """Tell brokers that were turned away of free places: twice as many of them, as some will need none any more."""
         invited = list(service.turned_away)[: 2 * (service.concurrency - service.running)]
         for name in invited:
@@ -436,7 +436,7 @@ class WorkerCore:
         self.executed += 1
         self._starts.append(job)
 
-    def _start_waiting(self, service: Offered, now: float) -> None:
+    def _start_waiting(self, service: LocalService, now: float) -> None:
         """Give the service's free places to what waits for them."""
         while service.queue and service.running < service.concurrency:
             waiting, _ = service.queue.popitem(last=False)
@@ -449,28 +449,28 @@ class WorkerCore:
         if service.turned_away and service.running < service.concurrency and not self.draining:
             self._invite(service, now)
 
-    def _join(self, job: Job, request: Envelope, arrival: Arrival, now: float) -> None:
+    def _join(self, job: Job, request: Envelope, delivery: Delivery, now: float) -> None:
         """A second copy of a request that is here: it gets the same answer."""
         self.duplicates += 1
-        if len(job.arrivals) >= ARRIVALS_MAX:
-            dispensable = job.dispensable(arrival)
+        if len(job.deliveries) >= DELIVERIES_MAX:
+            dispensable = job.dispensable(delivery)
             self._answer(REJECT, Reason.BUSY, job.request.id, dispensable, now)
-            if dispensable is arrival:
+            if dispensable is delivery:
                 return
-            job.arrivals.remove(dispensable)
+            job.deliveries.remove(dispensable)
             _forget(job, dispensable)
-        job.arrivals.append(arrival)
-        arrival.link.asked[arrival.tag] = job
+        job.deliveries.append(delivery)
+        delivery.link.asked[delivery.tag] = job
         if job.begun:
-            self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+            self._answer(WORKING, Progress.RUNNING, job.request.id, delivery, now)
         else:  # an attempt that this one knows of may have run
             job.request.flags |= request.flags & _DUPLICATE
 
     def _withdraw(self, job: Job, link: Link, tag: int, how: int, now: float) -> None:
-        for arrival in job.arrivals:
-            if arrival.link is link and arrival.epoch == link.epoch and arrival.tag == tag:
-                arrival.superseded = True
-                arrival.cancelled = arrival.cancelled or how != Withdrawal.SUPERSEDED
+        for delivery in job.deliveries:
+            if delivery.link is link and delivery.epoch == link.epoch and delivery.tag == tag:
+                delivery.superseded = True
+                delivery.cancelled = delivery.cancelled or how != Withdrawal.SUPERSEDED
         if not job.running:
             if not job.counted_on:
                 del job.service.queue[job]
@@ -488,8 +488,8 @@ class WorkerCore:
         if job.begun:
             # Of each broker the newest copy: its client listens to no earlier one, and copies must not multiply what
             # one request costs.
-            for arrival in {each.link.name: each for each in job.arrivals if not each.cancelled}.values():
-                self._answer(WORKING, Progress.RUNNING, job.request.id, arrival, now)
+            for delivery in {each.link.name: each for each in job.deliveries if not each.cancelled}.values():
+                self._answer(WORKING, Progress.RUNNING, job.request.id, delivery, now)
         job.timer = self._timers.add(job, min(job.deadline + STOP_S, now + job.working_s))
 
     def _on_overdue(self, job: Job, now: float) -> None:
@@ -526,8 +526,8 @@ class WorkerCore:
         """A job whose handler has begun is over without an outcome."""
         self._drop(job)
         self._leave_place(job)
-        for arrival in job.arrivals:
-            self._answer(LOST, 0, job.request.id, arrival, now)
+        for delivery in job.deliveries:
+            self._answer(LOST, 0, job.request.id, delivery, now)
 
     @staticmethod
     def _leave_place(job: Job) -> None:
@@ -537,19 +537,19 @@ class WorkerCore:
     def _refuse(self, job: Job, reason: Reason, now: float) -> None:
         """A job that was never started is over."""
         self._drop(job)
-        for arrival in job.arrivals:
-            self._answer(REJECT, reason, job.request.id, arrival, now)
+        for delivery in job.deliveries:
+            self._answer(REJECT, reason, job.request.id, delivery, now)
 
     def _give_back(self, job: Job, now: float) -> None:
         """A job for which there is no place goes back."""
         self._drop(job)
-        for arrival in job.arrivals:
-            self._turn_away(job.service, arrival, job.request.id, now)
+        for delivery in job.deliveries:
+            self._turn_away(job.service, delivery, job.request.id, now)
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
-        for arrival in job.arrivals:
-            asked, tag = arrival.link.asked, arrival.tag
+        for delivery in job.deliveries:
+            asked, tag = delivery.link.asked, delivery.tag
             if asked.get(tag) is job:  # a liar may have used the tag again
                 del asked[tag]
         self._timers.cancel(job, job.timer)
@@ -577,21 +577,21 @@ class WorkerCore:
             extension=extension, payload=payload,
         )  # fmt: skip
 
-    def _reply(self, reply: bytes, arrival: Arrival, now: float) -> None:
+    def _reply(self, reply: bytes, delivery: Delivery, now: float) -> None:
         """Answer another copy of a request."""
-        if payload_bytes_of(reply) > arrival.link.payload_bytes_max:
-            self._answer(LOST, 0, decode(reply).id, arrival, now)
-        elif arrival.open:
-            sent_ms, count = int(now * 1000) & UINT32, arrival.retry_count
-            self._links.send(arrival.link, readdressed(reply, tag=arrival.tag, retry_count=count, sent_ms=sent_ms))
+        if payload_bytes_of(reply) > delivery.link.payload_bytes_max:
+            self._answer(LOST, 0, decode(reply).id, delivery, now)
+        elif delivery.open:
+            sent_ms, count = int(now * 1000) & UINT32, delivery.retry_count
+            self._links.send(delivery.link, readdressed(reply, tag=delivery.tag, retry_count=count, sent_ms=sent_ms))
 
-    def _answer(self, command: int, code: int, id_: bytes, arrival: Arrival, now: float) -> None:
-        if arrival.open:
+    def _answer(self, command: int, code: int, id_: bytes, delivery: Delivery, now: float) -> None:
+        if delivery.open:
             sent_ms = int(now * 1000) & UINT32
             extension = self._instance if command == WORKING else b""
             self._links.send(
-                arrival.link,
-                pack(command, id_, 0, 0, sent_ms, sent_ms if command == WORKING else 0, arrival.tag, code=code,
+                delivery.link,
+                pack(command, id_, 0, 0, sent_ms, sent_ms if command == WORKING else 0, delivery.tag, code=code,
                      extension=extension),
             )  # fmt: skip
 
@@ -612,7 +612,7 @@ class WorkerCore:
         for service in self._services.values():
             self._grant_service(service, now)
 
-    def _grant_service(self, service: Offered, now: float) -> None:
+    def _grant_service(self, service: LocalService, now: float) -> None:
         """Tell each broker its share of a service's concurrency, if it changed."""
         if self.draining:
             return
@@ -627,8 +627,8 @@ class WorkerCore:
                 self._links.send_control(link, control.Ready(service.name.decode(), share), now)
 
 
-def _forget(job: Job, arrival: Arrival) -> None:
+def _forget(job: Job, delivery: Delivery) -> None:
     """Forget which job a copy was for."""
-    asked = arrival.link.asked
-    if asked.get(arrival.tag) is job:  # a liar may have used the tag again
-        del asked[arrival.tag]
+    asked = delivery.link.asked
+    if asked.get(delivery.tag) is job:  # a liar may have used the tag again
+        del asked[delivery.tag]

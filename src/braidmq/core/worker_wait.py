@@ -19,7 +19,7 @@ class WorkerWait:
         self._known: set[bytes] = set()
 
     def learn(self, services: Collection[bytes]) -> None:
-        """Take in which services have a worker at a broker."""
+        """Handle which services have a worker at a broker."""
         if not self._known.issuperset(services):
             most = self._settings.services_max
             if len(self._known) + len(services) > most:

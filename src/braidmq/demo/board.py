@@ -115,7 +115,7 @@ class Board:
     # -- what happens
 
     def on_started(self, name: str, pid: int, now: float) -> None:
-        """Take in that a broker was started."""
+        """Note that a broker was started."""
         row = self.brokers[name]
         if row.kills:
             self.restarts += 1
@@ -123,7 +123,7 @@ class Board:
         row.pid, row.state, row.since = pid, BrokerState.STARTING, now
 
     def on_killed(self, name: str, now: float) -> None:
-        """Take in that a broker was killed."""
+        """Note that a broker was killed."""
         row = self.brokers[name]
         row.kills += 1
         row.state, row.since = BrokerState.DOWN, now
@@ -131,7 +131,7 @@ class Board:
         self.tell(now, f"kill -9 {name} (pid {row.pid})")
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Take in a client's report. A broker is up once a reply has come through it since it was started."""
+        """Handle a client's report. A broker is up once a reply has come through it since it was started."""
         self._windows.setdefault(snapshot.client, deque(maxlen=WINDOW)).append(snapshot)
         totals = self._totals = merged(window[-1] for window in self._windows.values())
         for name, row in self.brokers.items():

@@ -30,7 +30,7 @@ class Histogram(msgspec.Struct, omit_defaults=True):
     max_ms: float = 0.0
 
     def add(self, latency_s: float) -> None:
-        """Take in one latency."""
+        """Handle one latency."""
         latency_ms = latency_s * 1000.0
         bucket = 0
         if latency_ms > LOW_MS:

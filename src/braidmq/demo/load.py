@@ -76,7 +76,7 @@ class Load:
         self._report(Stage.READY)
 
     def on_kill(self, at: float) -> None:
-        """Take in that a broker was killed."""
+        """Note that a broker was killed."""
         self._tally.on_kill(at)
 
     def stop(self) -> None:

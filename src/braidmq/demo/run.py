@@ -98,7 +98,7 @@ class _Run:
                     f"{WORK_S[0] * 1000:g} to {WORK_S[1] * 1000:g} ms of work each",
                 )
                 self._spawn(self._sample())
-                await net.guard(self._bear_the_load(start))
+                await net.guard(self._run_load(start))
                 board.stopped_at = self._now()
                 net.tell_clients("stop")
                 problems = await net.guard(self._finish())
@@ -131,10 +131,10 @@ class _Run:
         except TimeoutError:
             client = next(child for name, child in net.clients.items() if not self._board.has(name))
             raise DemoFailed(
-                f"no client and worker met within {READY_S:g} s; {client.name} says: {client.last_words()}"
+                f"no client and worker met within {READY_S:g} s; {client.name} says: {client.last_log_line()}"
             ) from None
 
-    async def _bear_the_load(self, start: float) -> None:
+    async def _run_load(self, start: float) -> None:
         """Kill brokers under load for the planned time, and until the last one that was killed serves again."""
         end = start + self._plan.duration_s
         try:

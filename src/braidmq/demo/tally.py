@@ -114,7 +114,7 @@ class Tally:
         self.totals.held_back += 1
 
     def on_reply(self, number: int, reply: Reply, now: float) -> None:
-        """Take in a reply, and judge it."""
+        """Handle a reply, and judge it."""
         issued = self._end(number, now)
         if issued is None:
             return
@@ -136,17 +136,17 @@ class Tally:
             totals.at_kill.add(latency_s)
 
     def on_error(self, number: int, kind: str, now: float) -> None:
-        """Take in a typed error."""
+        """Handle a typed error."""
         if self._end(number, now) is not None:
             self.totals.errors[kind] = self.totals.errors.get(kind, 0) + 1
 
     def on_untyped(self, number: int) -> None:
-        """Take in that a request ended in something that the library does not promise: it is lost."""
+        """Note that a request ended in something that the library does not promise: it is lost."""
         if self._open.pop(number, None) is not None:
             self.totals.untyped += 1
 
     def on_kill(self, at: float) -> None:
-        """Take in that a broker was killed a moment ago."""
+        """Note that a broker was killed a moment ago."""
         self._kills = [*self._kills[-7:], at]
         for due_at, ended_at in self._recent:
             if due_at <= at <= ended_at:

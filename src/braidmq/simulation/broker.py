@@ -125,7 +125,7 @@ class BrokerProcess(Process):
         return min(core.next_deadline(), peering.next_deadline())
 
     def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
-        """Take in a frame from a member."""
+        """Handle a frame from a member."""
         messages, peer = split(frame)[0], self._net.name_of(principal)
         self.world.record.passages.extend(passages(messages, self.world.now, self.name, "in", peer))
         self.core.on_frame(route, principal, frame, now)
@@ -160,7 +160,7 @@ class BrokerProcess(Process):
         for name, messages in peering.take_sends().items():
             self.dealers.send(name, messages)
         self.dealers.flush()
-        for name in self.dealers.overflown():
+        for name in self.dealers.overflowed():
             self.dealers.close(name)
             peering.on_failed(name, Failure.TOO_SLOW, now)
         self._send(now)
@@ -197,7 +197,7 @@ class BrokerProcess(Process):
     def _check(self, messages: int) -> None:
         """Let the core check itself after some messages, if that is due."""
         core = self.core
-        if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.accounts)):
+        if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.usages)):
             core.validate_state()
 
     def _note(self) -> None:

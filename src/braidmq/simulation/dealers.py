@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from braidmq.core.backlog import Backlog
 from braidmq.core.link import Failure, Open
+from braidmq.core.unsent import Unsent
 from braidmq.simulation.network import Connection, Network
 from braidmq.wire.bundle import join
 from braidmq.wire.limits import ROUTE_BYTES
@@ -46,7 +46,7 @@ class Dealers:
         self._outbox_bytes_max = outbox_bytes_max
         self._rng = rng
         self._connections: dict[str, Connection] = {}
-        self._backlogs: dict[str, Backlog] = {}
+        self._backlogs: dict[str, Unsent] = {}
         self._news: list[tuple[Connection, Failure | None]] = []
         self._readable: dict[Connection, None] = {}
 
@@ -57,7 +57,7 @@ class Dealers:
 
     def open_as(self, name: str, route: bytes) -> Connection:
         """Begin to connect to a broker under a given routing id."""
-        self._backlogs[name] = Backlog()
+        self._backlogs[name] = Unsent()
         found = self._network.open(self, self._find(name), route, self._principal)
         self._connections[name] = found
         return found
@@ -103,7 +103,7 @@ class Dealers:
             if backlog:
                 self.send(name, backlog.take())
 
-    def overflown(self) -> list[str]:
+    def overflowed(self) -> list[str]:
         """Return the brokers that read so slowly that their connections must be given up."""
         return [name for name, backlog in self._backlogs.items() if backlog.bytes > self._outbox_bytes_max]
 
@@ -140,15 +140,15 @@ class Dealers:
     # -- for the network
 
     def on_open(self, connection: Connection) -> None:
-        """Take in that a handshake is complete."""
+        """Note that a handshake is complete."""
         self._tell(connection, None)
 
     def on_end(self, connection: Connection, failure: Failure) -> None:
-        """Take in that a connection did not come about, or has ended."""
+        """Note that a connection did not come about, or has ended."""
         self._tell(connection, failure)
 
     def on_arrival(self, connection: Connection) -> None:
-        """Take in that a frame can be read."""
+        """Note that a frame can be read."""
         if self._connections.get(connection.router.process.name) is connection:
             self._readable[connection] = None
             self.process.wake()

@@ -32,7 +32,7 @@ def kill(choose: Choose) -> Fault:
         process.kill()
         return lambda: _restart(process, recover)
 
-    return _befalls(choose, begin)
+    return _on_one_of(choose, begin)
 
 
 def vanish(choose: Choose) -> Fault:
@@ -46,7 +46,7 @@ def vanish(choose: Choose) -> Fault:
         process.kill()
         return lambda: _restart(process, recover)
 
-    return _befalls(choose, begin)
+    return _on_one_of(choose, begin)
 
 
 def stop(choose: Choose) -> Fault:
@@ -57,12 +57,12 @@ def stop(choose: Choose) -> Fault:
         process.stop()
         return lambda: _restart(process, recover)
 
-    return _befalls(choose, begin)
+    return _on_one_of(choose, begin)
 
 
 def pause(choose: Choose) -> Fault:
     """SIGSTOP, a host that stands still for a time, or a handler that blocks its event loop."""
-    return _befalls(choose, _pause)
+    return _on_one_of(choose, _pause)
 
 
 def roll(choose: Choose) -> Fault:
@@ -83,10 +83,10 @@ def roll(choose: Choose) -> Fault:
         net.world.later(ENDED_S, restart)
         return None
 
-    return _befalls(choose, begin)
+    return _on_one_of(choose, begin)
 
 
-def ambush(net: Net, rng: random.Random) -> Heal:
+def pause_on_delivery(net: Net, rng: random.Random) -> Heal:
     """The next worker that a request reaches is stopped in this very moment, for as long as its client waits or longer.
 
     So the request lies in the stopped process while its client may try another one.
@@ -94,13 +94,13 @@ def ambush(net: Net, rng: random.Random) -> Heal:
     duration_s = net.plan.settings.exchange_timeout_s * rng.uniform(0.5, 3.0)
 
     def spring(worker: Process) -> None:
-        net.network.ambush = None
+        net.network.pause_on_delivery = None
         _stand_still(net, worker, duration_s)
 
     def end() -> None:
-        net.network.ambush = None
+        net.network.pause_on_delivery = None
 
-    net.network.ambush = spring
+    net.network.pause_on_delivery = spring
     return end
 
 
@@ -164,14 +164,14 @@ def cut(*, both: bool) -> Fault:
             pairs += [(b, a) for a, b in pairs]
         way = "both ways" if both else "one way"
         net.world.trace.note(net.world.now, f"{', '.join(some)} cut off, {way}", fault=True)
-        recover = net.hamper("cut", *(net.process(name) for name in some))
+        recover = net.mark_outage("cut", *(net.process(name) for name in some))
         for pair in pairs:
-            net.network.weather(*pair).cut += 1
+            net.network.conditions(*pair).cut += 1
 
         def heal() -> None:
             net.world.trace.note(net.world.now, f"{', '.join(some)} back", fault=True)
             for pair in pairs:
-                net.network.weather(*pair).cut -= 1
+                net.network.conditions(*pair).cut -= 1
             recover()
             net.network.clear_up()
 
@@ -202,7 +202,7 @@ def reset(kind: Literal["reset", "silence", "half-open"]) -> Fault:
     def begin(net: Net, rng: random.Random) -> None:
         connections = [each for each in net.network.connections if rng.random() < 0.3]
         net.world.trace.note(net.world.now, f"{kind} of {len(connections)} connections", fault=True)
-        recover = net.hamper(kind)
+        recover = net.mark_outage(kind)
         for connection in connections:
             by_dealer = rng.random() < 0.5 if kind == "half-open" else None
             net.network.reset(connection, silent=kind == "silence", by_dealer=by_dealer)
@@ -257,7 +257,7 @@ def _serving_brokers(net: Net) -> Sequence[Process]:
     return [each for each in net.brokers_up if each.is_at_work]
 
 
-def _befalls(choose: Choose, begin: Callable[[Net, Process], Heal | None]) -> Fault:
+def _on_one_of(choose: Choose, begin: Callable[[Net, Process], Heal | None]) -> Fault:
     """Return the fault that befalls one of those that `choose` returns, if there are any."""
 
     def fault(net: Net, rng: random.Random) -> Heal | None:
@@ -269,7 +269,7 @@ def _befalls(choose: Choose, begin: Callable[[Net, Process], Heal | None]) -> Fa
 
 def _say(net: Net, process: Process, kind: str) -> Heal:
     net.world.trace.note(net.world.now, f"{kind} {process.name}", fault=True)
-    return net.hamper(kind, process)
+    return net.mark_outage(kind, process)
 
 
 def _restart(process: Process, recover: Heal) -> None:
@@ -293,17 +293,17 @@ def _pause(net: Net, process: Process) -> Heal:
 
 
 def _spoil(net: Net, kind: Literal["loss", "delay"], value: float, pairs: Pairs, *, lasts_s: float) -> Heal:
-    """Make the weather between some pairs bad; `lasts_s` is how long its end takes to be felt."""
+    """Make the conditions between some pairs bad; `lasts_s` is how long its end takes to be felt."""
     what = "loss" if kind == "loss" else "extra_s"
-    recover = net.hamper(kind)
+    recover = net.mark_outage(kind)
     for pair in pairs:
-        setattr(net.network.weather(*pair), what, value)
+        setattr(net.network.conditions(*pair), what, value)
 
     def heal() -> None:
         for pair in pairs:
-            weather = net.network.weather(*pair)
-            if getattr(weather, what) == value:  # else a later fault has set its own
-                setattr(weather, what, 0.0)
+            conditions = net.network.conditions(*pair)
+            if getattr(conditions, what) == value:  # else a later fault has set its own
+                setattr(conditions, what, 0.0)
         net.world.later(lasts_s, recover)
 
     return heal
@@ -323,7 +323,7 @@ KINDS: Final[dict[str, Fault]] = {
     "kill-node": kill(_nodes),
     "stop-node": stop(_nodes),
     "vanish-node": vanish(_nodes),
-    "ambush": ambush,
+    "pause-on-delivery": pause_on_delivery,
     "stall-caller": stall_caller,
     "kill-relay": kill_relay,
     "pause-node": pause(_running_nodes),

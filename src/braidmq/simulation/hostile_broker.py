@@ -196,7 +196,7 @@ class HostileBroker(BrokerProcess):
     def overload(self, route: bytes) -> None:
         """Send a worker more than it has granted."""
         if self._is_workers(route):
-            services = list(self.core.sessions[route].slots)
+            services = list(self.core.sessions[route].offers)
             client = self.rng.choice(self._net.plan.clients).encode()
             ids = [self.rng.randbytes(16) for _ in range(2 * AT_ONCE)]
             self._say(route, *(self._forged(client, each, self.rng.choice(services)) for each in ids))
@@ -260,7 +260,7 @@ class HostileBroker(BrokerProcess):
 
     def _is_workers(self, route: bytes) -> bool:
         session = self.core.sessions.get(route)
-        return session is not None and bool(session.slots)
+        return session is not None and bool(session.offers)
 
     def _forged(self, client: bytes, id_: bytes, service: bytes) -> bytes:
         return self._asking.request(service.decode("ascii", "replace"), id_=id_, sender=client, time_ms=5_000)

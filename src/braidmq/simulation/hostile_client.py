@@ -56,7 +56,7 @@ class HostileClient(HostileNode):
         hand.send(broker, [words.said(control.Ready(OWN, 1))])
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
-        """Take in which of its requests have ended."""
+        """Handle which of its requests have ended."""
         if message[5] in _FINAL and self._held.get((hand, broker)):
             self._held[hand, broker] -= 1
 

@@ -117,7 +117,7 @@ class HostileNode(Process):
         """Say what it says first over a connection, behind HELLO."""
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
-        """Take in a message."""
+        """Handle a message."""
 
     # -- habits of any node
 

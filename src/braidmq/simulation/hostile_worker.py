@@ -77,7 +77,7 @@ class HostileWorker(HostileNode):
         self._offer(hand, broker, UINT32)
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
-        """Take in a request."""
+        """Handle a request."""
         if message[5] != REQUEST:
             return
         request = decode(message)

@@ -120,7 +120,7 @@ class Intruder(Process):
     # -- what it hears
 
     def on_heard(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
-        """Take in what others say (see Eavesdropper); some requests to workers it answers before they can."""
+        """Handle what others say (see Eavesdropper); some requests to workers it answers before they can."""
         if connection.dealers is self._dealers:
             return
         from_broker = pipe is connection.inward

@@ -143,10 +143,10 @@ class Net:
             if self.plan.hostile == "broker":
                 self.buried = self.hostile.name
 
-    def bury(self, name: str) -> None:
+    def retire(self, name: str) -> None:
         """End a broker for good."""
         self.world.trace.note(self.world.now, f"{name} does not come back", fault=True)
-        self.hamper("kill", self.brokers[name])
+        self.mark_outage("kill", self.brokers[name])
         self.brokers[name].kill()
         self.buried = name
 
@@ -195,10 +195,10 @@ class Net:
         first = sum(name.encode()) % len(names)
         return [*names[first:], *names[:first]][: self.plan.known]
 
-    def hamper(self, kind: str, *processes: Process) -> Callable[[], None]:
+    def mark_outage(self, kind: str, *processes: Process) -> Callable[[], None]:
         """Note that something is wrong with some processes, all if none is named; return what notes its end."""
         hampered = processes or (*self.brokers.values(), *self.nodes.values())
-        outages = [process.hamper(kind) for process in hampered]
+        outages = [process.mark_outage(kind) for process in hampered]
 
         def recover() -> None:
             for outage in outages:
@@ -303,8 +303,8 @@ class Net:
             services = core.dispatcher.services
             for name in node.serves:
                 service = services.get(name.encode())
-                slots = () if service is None else service.slots.values()
-                if not any(slot.ready and slot.session.member.name == node.name for slot in slots):
+                offers = () if service is None else service.offers.values()
+                if not any(offer.ready and offer.session.member.name == node.name for offer in offers):
                     return False
             if node.calls and not link.services >= {name.encode() for name in self._served_at(link.name)}:
                 return False

@@ -34,7 +34,7 @@ POLL_S: Final = 0.05
 _REQUEST: Final = bytes((REQUEST,))
 
 
-class Weather:
+class Conditions:
     """How the network between two processes is: one direction of it.
 
     Attributes:
@@ -113,15 +113,15 @@ class Eavesdropper(Protocol):
     """Somebody who reads what goes through the network, encrypted or not."""
 
     def on_heard(self, connection: Connection, pipe: Pipe, frame: bytes) -> None:
-        """Take in that a frame was sent."""
+        """Note that a frame was sent."""
 
 
 class Network:
-    """All connections, and the weather between any two processes.
+    """All connections, and the conditions between any two processes.
 
     Attributes:
         eavesdropper: who reads everything, if somebody does.
-        ambush: what is done to the next process that a request reaches from a broker, just before it can read it.
+        pause_on_delivery: what is done to the next process that a request reaches from a broker, just before it can read it.
         trap: what is done to the next process that sends a request to a broker, once it is on its way.
         relay: what is done to the next broker that passes a request on, once it is on its way.
 
@@ -146,7 +146,7 @@ class Network:
         self.world = world
         self.connections: dict[Connection, None] = {}
         self.eavesdropper: Eavesdropper | None = None
-        self.ambush: Callable[[Process], None] | None = None
+        self.pause_on_delivery: Callable[[Process], None] | None = None
         self.trap: Callable[[Process], None] | None = None
         self.relay: Callable[[Process], None] | None = None
         self._rng: random.Random = world.chance("network")
@@ -155,15 +155,15 @@ class Network:
         self._frames_per_turn = frames_per_turn
         self._handshake_s_max = handshake_s_max
         self._transport_timeout_s = transport_timeout_s
-        self._weather: dict[tuple[str, str], Weather] = {}
+        self._conditions: dict[tuple[str, str], Conditions] = {}
 
-    # -- the weather
+    # -- the conditions
 
-    def weather(self, source: str, target: str) -> Weather:
+    def conditions(self, source: str, target: str) -> Conditions:
         """Return how it is from one process to another; it may be changed, `clear_up` follows."""
-        found = self._weather.get((source, target))
+        found = self._conditions.get((source, target))
         if found is None:
-            found = self._weather[source, target] = Weather()
+            found = self._conditions[source, target] = Conditions()
         return found
 
     def clear_up(self) -> None:
@@ -256,7 +256,7 @@ class Network:
             return
         if not lossless:
             self._lose(mine, self._rng.randint(0, len(mine.under_way)))
-        if self.weather(mine.source, mine.target).cut:
+        if self.conditions(mine.source, mine.target).cut:
             self._lose(mine, len(mine.under_way) - mine.held)
             at = self.world.now + self._transport_timeout_s
         else:
@@ -304,23 +304,23 @@ class Network:
                 self.trap(connection.dealers.process)
             elif self.relay is not None and pipe is connection.inward:
                 self.relay(connection.router.process)
-        if connection.stage is Stage.OPENING or self.weather(pipe.source, pipe.target).cut:
+        if connection.stage is Stage.OPENING or self.conditions(pipe.source, pipe.target).cut:
             pipe.held += 1
         else:
             self._forward(connection, pipe)
 
     def _release(self, connection: Connection, pipe: Pipe) -> None:
-        if pipe.held and not self.weather(pipe.source, pipe.target).cut:
+        if pipe.held and not self.conditions(pipe.source, pipe.target).cut:
             held, pipe.held = pipe.held, 0
             for _ in range(held):
                 self._forward(connection, pipe)
 
     def _forward(self, connection: Connection, pipe: Pipe) -> None:
         """Let one more frame arrive: the first, when its time comes, whichever frame that is then."""
-        weather = self.weather(pipe.source, pipe.target)
-        delay_s = self._delay() + weather.extra_s
+        conditions = self.conditions(pipe.source, pipe.target)
+        delay_s = self._delay() + conditions.extra_s
         for lost in range(RETRANSMITS_MAX):
-            if not weather.loss or self._rng.random() >= weather.loss:
+            if not conditions.loss or self._rng.random() >= conditions.loss:
                 break
             delay_s += RETRANSMIT_S * 2**lost
         pipe.last_at = max(pipe.last_at, self.world.now + delay_s)
@@ -329,7 +329,7 @@ class Network:
     def _arrive(self, connection: Connection, pipe: Pipe) -> None:
         if len(pipe.under_way) == pipe.held:
             return  # it was lost with its connection
-        if self.weather(pipe.source, pipe.target).cut:
+        if self.conditions(pipe.source, pipe.target).cut:
             pipe.held += 1
             return
         frame, sent_at = pipe.under_way.popleft()
@@ -337,8 +337,8 @@ class Network:
         if connection.ignored:
             pipe.count -= 1
             return
-        if self.ambush is not None and pipe is connection.inward and frame[5:6] == _REQUEST:
-            self.ambush(connection.dealers.process)
+        if self.pause_on_delivery is not None and pipe is connection.inward and frame[5:6] == _REQUEST:
+            self.pause_on_delivery(connection.dealers.process)
         pipe.arrived.append((frame, sent_at))
         (connection.router if pipe is connection.outward else connection.dealers).on_arrival(connection)
 
@@ -352,8 +352,8 @@ class Network:
         if connection.stage is not Stage.OPENING:
             return
         dealers, router = connection.dealers, connection.router
-        there = self.weather(connection.outward.source, connection.outward.target)
-        back = self.weather(connection.inward.source, connection.inward.target)
+        there = self.conditions(connection.outward.source, connection.outward.target)
+        back = self.conditions(connection.inward.source, connection.inward.target)
         if there.cut or back.cut or router.process.paused:
             if self.world.now < give_up_at:
                 self.world.later(POLL_S, lambda: self._shake_hands(connection, give_up_at))

@@ -185,7 +185,7 @@ class NodeProcess(Process):
             for action in actions:
                 self._perform(action, now)
         self._send()
-        for name in self.dealers.overflown():
+        for name in self.dealers.overflowed():
             self._fail(name, Failure.TOO_SLOW, now)
         for event in core.take_events():
             self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
@@ -199,7 +199,7 @@ class NodeProcess(Process):
         return core.next_deadline()
 
     def _read(self, now: float, *, all_of_it: bool = False) -> None:
-        """Take in what has come, and which connections have come about or ended."""
+        """Handle what has come, and which connections have come about or ended."""
         core = self.core
         for name, failure in self.dealers.news():
             if failure is None:

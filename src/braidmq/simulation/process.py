@@ -99,7 +99,7 @@ class Process(ABC):
         self.paused = False
         self.wake()
 
-    def hamper(self, kind: str) -> Outage:
+    def mark_outage(self, kind: str) -> Outage:
         """Note that something is wrong with it from now on; whoever mends it sets the end."""
         outage = Outage(self.name, kind, self.world.now)
         self.world.record.outages.append(outage)
@@ -178,4 +178,4 @@ class Process(ABC):
 
     @abstractmethod
     def _turn(self, now: float) -> float:
-        """Take in what has come, do what follows, and return when the next turn is due at the latest."""
+        """Handle what has come, do what follows, and return when the next turn is due at the latest."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from braidmq.core.backlog import Backlog
+from braidmq.core.unsent import Unsent
 from braidmq.simulation.network import Connection, Network
 from braidmq.wire.bundle import join
 
@@ -36,7 +36,7 @@ class Routes:
         self._outbox_bytes_max = outbox_bytes_max
         self._rng = network.world.chance(f"monitor of {process.name}")
         self._connections: dict[bytes, Connection] = {}
-        self._backlogs: dict[bytes, Backlog] = {}
+        self._backlogs: dict[bytes, Unsent] = {}
         self._readable: dict[Connection, None] = {}
         self._ended: list[Connection] = []
         self._gone: list[tuple[bytes, list[bytes]]] = []
@@ -103,7 +103,7 @@ class Routes:
     # -- for the network
 
     def on_end(self, connection: Connection) -> None:
-        """Take in that a connection has ended: its routing id is free, and a moment later the monitor says so."""
+        """Note that a connection has ended: its routing id is free, and a moment later the monitor says so."""
         if self._connections.get(connection.route) is not connection:
             return
         del self._connections[connection.route]
@@ -114,7 +114,7 @@ class Routes:
         self.process.later(self._rng.uniform(0.0, MONITOR_S_MAX), say)
 
     def on_arrival(self, connection: Connection) -> None:
-        """Take in that a frame can be read, unless it was for an earlier life of this broker."""
+        """Note that a frame can be read, unless it was for an earlier life of this broker."""
         if self._connections.get(connection.route) is connection:
             self._readable[connection] = None
             self.process.wake()
@@ -129,7 +129,7 @@ class Routes:
         sent = 0
         for bundle, count in join(messages):
             if not self._network.send(connection, connection.inward, bundle):
-                self._backlogs[route] = Backlog(messages[sent:])
+                self._backlogs[route] = Unsent(messages[sent:])
                 return
             sent += count
 

@@ -80,7 +80,7 @@ def _live(net: Net) -> list[Violation]:
     world.trace.note(world.now, "all is well from now on", fault=True)
     net.work = QUIET_WORK
     if net.plan.one_stays_down:
-        net.bury(world.chance("burial").choice(net.plan.brokers))
+        net.retire(world.chance("burial").choice(net.plan.brokers))
     world.run(world.now + RESUME_S)
     latest = max((call.deadline for call in world.record.calls), default=world.now)
     world.run(latest + WHOLE_S_MAX, net.is_quiet)

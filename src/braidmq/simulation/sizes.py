@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.broker import BrokerCore
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.intake import WAITING_BYTES_MAX
+from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.node import NodeCore
 from braidmq.core.probing import FORWARDS_MAX
 from braidmq.core.session_life import STRANGERS_MAX
@@ -27,13 +27,13 @@ def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
     yield "forwarded probes", membership.probing.forwarded, FORWARDS_MAX
     for service in dispatcher.services.values():
         yield "waiting requests of a service", service.queued, settings.queue_messages_max
-    for account in core.accounts:
-        yield "sessions of a key", account.sessions, settings.connections_per_key_max
-        yield "requests of a key", account.in_flight, settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
-        yield "bytes of waiting requests of a key", account.queued_bytes, settings.in_flight_bytes_max
-        yield "unread bytes of a key", account.inlet.bytes, WAITING_BYTES_MAX
-        yield "services that a key waits for", account.expected, EXPECTED_MAX
-        yield "services of a key", len(account.serves), SERVES_MAX
+    for usage in core.usages:
+        yield "sessions of a key", usage.sessions, settings.connections_per_key_max
+        yield "requests of a key", usage.in_flight, settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
+        yield "bytes of waiting requests of a key", usage.queued_bytes, settings.in_flight_bytes_max
+        yield "unread bytes of a key", usage.inlet.bytes, WAITING_BYTES_MAX
+        yield "services that a key waits for", usage.expected, EXPECTED_MAX
+        yield "services of a key", len(usage.serves), SERVES_MAX
 
 
 def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:

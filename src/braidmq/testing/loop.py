@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from braidmq.clock import monotonic
-from braidmq.core.exchange import SessionState
+from braidmq.core.transit import SessionState
 from braidmq.errors import BraidError
 from braidmq.settings import Settings
 from braidmq.testing.partition import Cuts, LossyRouter
@@ -94,7 +94,7 @@ class TestLoop(BrokerLoop):
         self._reread_registry(now)
 
     def readmit(self, now: float) -> None:
-        """Take in what new connections have said during a partition."""
+        """Handle what new connections have said during a partition."""
         for route, principal, frame in self._lossy.readmit():
             self._core.on_frame(route, principal, frame, now)
 

@@ -37,10 +37,10 @@ class LossyRouter(Router):
         self._names: dict[bytes, str] = {}
         self._held: list[tuple[bytes, str, bytes]] = []
 
-    def receive(self, now: float, *, thorough: bool) -> list[tuple[bytes, str, bytes]]:
+    def receive(self, now: float, *, until_empty: bool) -> list[tuple[bytes, str, bytes]]:
         """See Router.receive. What a new connection says meanwhile is kept for `readmit`."""
         heard = []
-        for route, principal, frame in super().receive(now, thorough=thorough):
+        for route, principal, frame in super().receive(now, until_empty=until_empty):
             member = self._member(principal)
             name = member.name if member is not None else ""
             if not self._cuts.hide(name, self._name):

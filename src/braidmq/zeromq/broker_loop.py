@@ -140,7 +140,7 @@ class BrokerLoop:
             self._poller.register(watched.fileno())
         self._router_fd = self._router.fileno()
         for served in (self._router, self._router.monitor, self._zap):
-            self._poller.again(served.fileno())  # what has come meanwhile has told of itself already
+            self._poller.mark_ready(served.fileno())  # what has come meanwhile has told of itself already
 
     def run(self) -> None:
         """Serve until `stop` was called and what is under way has ended, or the drain time is over."""
@@ -185,11 +185,11 @@ class BrokerLoop:
     # -- one turn
 
     def _turn(self) -> None:
-        ready = self._poller.wait(0 if self._poller.hurried else max(0, int((self._due - monotonic()) * 1000) + 1))
+        ready = self._poller.wait(0 if self._poller.has_ready else max(0, int((self._due - monotonic()) * 1000) + 1))
         now = monotonic()
         if self._router_fd in ready:
             ready.discard(self._router_fd)
-            for route, principal, frame in self._router.receive(now, thorough=bool(ready)):
+            for route, principal, frame in self._router.receive(now, until_empty=bool(ready)):
                 self._core.on_frame(route, principal, frame, now)
             for route, principal, what in self._router.take_breaches():
                 self._core.on_breach(route, principal, what, now)
@@ -200,7 +200,7 @@ class BrokerLoop:
             self._on_time(now)
         self._act(now)
         if self._router.has_more():
-            self._poller.again(self._router_fd)
+            self._poller.mark_ready(self._router_fd)
         self._due = self._next_deadline()
 
     def _on_time(self, now: float) -> None:
@@ -216,9 +216,9 @@ class BrokerLoop:
     def _serve_others(self, ready: set[int], now: float) -> None:
         """Serve what is ready besides the members' connections."""
         if self._zap.fileno() in ready and self._zap.answer():
-            self._poller.again(self._zap.fileno())
+            self._poller.mark_ready(self._zap.fileno())
         if self._router.monitor.fileno() in ready and self._router.on_monitor(now):
-            self._poller.again(self._router.monitor.fileno())
+            self._poller.mark_ready(self._router.monitor.fileno())
         if self._wake_read.fileno() in ready:
             self._wake_read.recv(64)
             while self._errands:
@@ -233,14 +233,14 @@ class BrokerLoop:
 
     def _look_after(self, dealer: Dealer, now: float) -> None:
         """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
-        if dealer.overflown or dealer.flooded:
+        if dealer.overflowed or dealer.flooded:
             self._close_dealer(dealer.name)
             self._peering.on_failed(dealer.name, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW, now)
             return
         if dealer.blocked:
             self._blocked[dealer.name] = dealer
         if dealer.has_more():
-            self._poller.again(dealer.fileno())
+            self._poller.mark_ready(dealer.fileno())
 
     def _act(self, now: float) -> None:
         """Do what the cores ask for, until nothing more follows from it."""
@@ -382,7 +382,7 @@ class BrokerLoop:
         for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
             self._owners[descriptor] = dealer
             self._poller.register(descriptor)
-            self._poller.again(descriptor)  # what has come meanwhile has told of itself already
+            self._poller.mark_ready(descriptor)  # what has come meanwhile has told of itself already
 
     def _close_dealer(self, name: str) -> None:
         dealer = self._dealers.pop(name, None)

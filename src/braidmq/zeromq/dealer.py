@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 import zmq
 
-from braidmq.core.backlog import Backlog
 from braidmq.core.link import Failure, Open, Step
+from braidmq.core.unsent import Unsent
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.zeromq.inherited import close_copy
@@ -109,8 +109,8 @@ class Dealer:
         self._endpoint = target.endpoint
         self._descriptor = -1
         self._greeted = False
-        self._crowded = False
-        self._backlog = Backlog()
+        self._more_expected = False
+        self._backlog = Unsent()
         self._backlog_bytes_max = settings.outbox_bytes_max
         self._taken = 0
         self._unread_bytes_max = settings.in_flight_bytes_max + UNREAD_BYTES_MAX
@@ -124,8 +124,8 @@ class Dealer:
 
     def has_more(self) -> bool:
         """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
-        self._crowded = readable(self.socket)
-        return self._crowded
+        self._more_expected = readable(self.socket)
+        return self._more_expected
 
     def fileno(self) -> int:
         """Return the descriptor that tells of frames."""
@@ -137,7 +137,7 @@ class Dealer:
         return bool(self._backlog)
 
     @property
-    def overflown(self) -> bool:
+    def overflowed(self) -> bool:
         """Whether the broker reads so slowly that the connection must be given up."""
         return self._backlog.bytes > self._backlog_bytes_max
 
@@ -160,7 +160,7 @@ class Dealer:
                 frame = socket.recv(_NOBLOCK)
                 frames.append(frame)
                 size += len(frame)
-                if not self._crowded:
+                if not self._more_expected:
                     break
                 if size > BYTES_PER_TURN or len(frames) == FRAMES_PER_TURN:
                     unread = received(self._descriptor) - self._taken - size - len(frames) * FRAME_BYTES

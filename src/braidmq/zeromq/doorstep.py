@@ -77,11 +77,11 @@ class Doorstep:
         self._ports: set[int] = set()
 
     def listen(self, port: int) -> None:
-        """Take in that the broker listens at a port."""
+        """Note that the broker listens at a port."""
         self._ports.add(port)
 
     def on_accepted(self, fd: int, now: float) -> None:
-        """Take in a new connection, or end it at once."""
+        """Handle a new connection, or end it at once."""
         self.on_closed(fd)  # its end may not have been told yet
         peer = self._peer_of(fd)
         if peer is None:
@@ -100,11 +100,11 @@ class Doorstep:
         self._count[origin] += 1
 
     def on_word(self, fd: int) -> None:
-        """Take in that a connection has said something: its handshake is complete."""
+        """Note that a connection has said something: its handshake is complete."""
         self._leave(fd)
 
     def on_closed(self, fd: int) -> None:
-        """Take in that a connection has ended."""
+        """Note that a connection has ended."""
         self._leave(fd)
         self._known.pop(fd, None)
 

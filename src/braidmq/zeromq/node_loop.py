@@ -169,7 +169,7 @@ class NodeLoop:
         return id_, future
 
     def give_up(self, id_: bytes) -> None:
-        """Take in that nobody waits for the end of a call any more, if it has not ended."""
+        """Note that nobody waits for the end of a call any more, if it has not ended."""
         if self._futures.pop(id_, None) is not None:
             self.core.client.cancel(id_, self.clock())
             if not self._loop.is_closed():  # else its caller is collected with it
@@ -238,7 +238,7 @@ class NodeLoop:
                 while not self.core.idle:
                     await self.changed()
         except TimeoutError:
-            _LOG.warning("drain_s=%g is over with work under way", self._settings.drain_s)
+            _LOG.warning("drain timed out after %g s; unfinished work abandoned", self._settings.drain_s)
 
     def close(self, linger_s: float = 0.0) -> None:
         """End at once: calls that are left raise NodeClosed. What was sent may leave within `linger_s`."""
@@ -340,7 +340,7 @@ class NodeLoop:
         """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
         if self._dealers.get(dealer.name) is not dealer:
             return
-        if dealer.overflown or dealer.flooded:
+        if dealer.overflowed or dealer.flooded:
             self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
         elif dealer.has_more():
             self._loop.call_soon(self._on_frames, dealer, context=self._home)
@@ -461,7 +461,7 @@ class NodeLoop:
                 self.schedule()
 
     def _look_at(self, dealer: Dealer) -> None:
-        """Take in all that has come over a connection, and whether it has ended: something is judged by it next."""
+        """Read all that has come over a connection, and whether it has ended: something is judged by it next."""
         if self._dealers.get(dealer.name) is dealer:
             self._drain_frames(dealer)
             self._on_events(dealer)

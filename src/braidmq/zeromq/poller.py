@@ -15,7 +15,7 @@ class Poller:
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._again: set[int] = set()
+        self._ready: set[int] = set()
 
     def register(self, descriptor: int) -> None:
         """Wait for a descriptor from now on."""
@@ -24,21 +24,21 @@ class Poller:
     def unregister(self, descriptor: int) -> None:
         """Wait for it no more."""
         self._poll.unregister(descriptor)
-        self._again.discard(descriptor)
+        self._ready.discard(descriptor)
 
-    def again(self, descriptor: int) -> None:
+    def mark_ready(self, descriptor: int) -> None:
         """Let the next `wait` return it at once, whatever it tells."""
-        self._again.add(descriptor)
+        self._ready.add(descriptor)
 
     @property
-    def hurried(self) -> bool:
+    def has_ready(self) -> bool:
         """Whether the next `wait` returns at once."""
-        return bool(self._again)
+        return bool(self._ready)
 
     def wait(self, timeout_ms: int) -> set[int]:
         """Return the descriptors to look at; none if nothing happens within the time."""
-        if self._again:
-            ready, self._again = self._again, set()
+        if self._ready:
+            ready, self._ready = self._ready, set()
             timeout_ms = 0
         else:
             ready = set()

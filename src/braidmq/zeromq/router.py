@@ -6,7 +6,7 @@ from typing import Final
 
 import zmq
 
-from braidmq.core.backlog import Backlog
+from braidmq.core.unsent import Unsent
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
@@ -45,11 +45,11 @@ _DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
 class _Held:
     """What waits for one connection; `key` is whose."""
 
-    __slots__ = ("backlog", "key")
+    __slots__ = ("key", "unsent")
 
     def __init__(self, key: str, messages: list[bytes]) -> None:
         self.key = key
-        self.backlog = Backlog(messages)
+        self.unsent = Unsent(messages)
 
 
 class Router:
@@ -68,7 +68,7 @@ class Router:
         self.doorstep = Doorstep(settings.handshake_s_max)
         self._send_frame = sending(self.socket)
         self._outbox_bytes_max = settings.outbox_bytes_max
-        self._crowded = False
+        self._more_expected = False
         self._blocked: dict[bytes, _Held] = {}
         self._blocked_at = 0.0
         self._gone: dict[bytes, list[bytes]] = {}
@@ -103,14 +103,14 @@ class Router:
         """Return the descriptor that tells of frames."""
         return self.socket.fileno()
 
-    def receive(self, now: float, *, thorough: bool) -> list[tuple[bytes, str, bytes]]:
+    def receive(self, now: float, *, until_empty: bool) -> list[tuple[bytes, str, bytes]]:
         """Return what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
 
         At most FRAMES_PER_TURN and about BYTES_PER_TURN; and only one while one at a time comes, unless it is to be
-        `thorough`: whether there is another one is asked after it was handled anyway.
+        `until_empty`: whether there is another one is asked after it was handled anyway.
         """
         recv = self.socket.recv
-        thorough = thorough or self._crowded
+        until_empty = until_empty or self._more_expected
         found: list[tuple[bytes, str, bytes]] = []
         size = count = 0
         try:
@@ -133,7 +133,7 @@ class Router:
                         return found
                 else:
                     found.append((route, principal, frame))
-                if not thorough or not readable(self.socket):
+                if not until_empty or not readable(self.socket):
                     return found
                 if size > BYTES_PER_TURN or count == FRAMES_PER_TURN:
                     if now - self._looked_at >= LOOK_S:  # of who floods there is always more
@@ -156,8 +156,8 @@ class Router:
 
     def has_more(self) -> bool:
         """Whether another frame has come. Asking consumes the edge of the descriptor: read afterwards, or ask again."""
-        self._crowded = readable(self.socket)
-        return self._crowded
+        self._more_expected = readable(self.socket)
+        return self._more_expected
 
     def send(self, sends: dict[bytes, list[bytes]]) -> None:
         """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""
@@ -166,9 +166,9 @@ class Router:
             if waiting is None:
                 self._send(route, messages)
             else:
-                before = waiting.backlog.bytes
-                waiting.backlog.add(messages)
-                if self._hold(waiting.key, waiting.backlog.bytes - before) > self._outbox_bytes_max:
+                before = waiting.unsent.bytes
+                waiting.unsent.add(messages)
+                if self._hold(waiting.key, waiting.unsent.bytes - before) > self._outbox_bytes_max:
                     self._lose(route, self._release(route))
 
     def on_timer(self, now: float) -> None:
@@ -178,7 +178,7 @@ class Router:
             for route in list(self._blocked):
                 self._send(route, self._release(route))
         silent_at = self.doorstep.next_deadline()
-        if silent_at is not None and now >= silent_at and not self._crowded:  # else their word may be unread
+        if silent_at is not None and now >= silent_at and not self._more_expected:  # else their word may be unread
             self.doorstep.on_timer(self._fd_of.values(), now)
         if self._fd_of and now >= self._round_at:
             self._look_around(now)
@@ -236,7 +236,7 @@ class Router:
                 send(bundle, _NOBLOCK)
             except zmq.Again:
                 held = self._blocked[route] = _Held(self._key_of.get(route, ""), messages[sent:])
-                self._hold(held.key, held.backlog.bytes)
+                self._hold(held.key, held.unsent.bytes)
                 return
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
@@ -278,9 +278,9 @@ class Router:
     def _release(self, route: bytes) -> list[bytes]:
         """Return what waits for a route, and forget it."""
         held = self._blocked.pop(route)
-        if not self._hold(held.key, -held.backlog.bytes):
+        if not self._hold(held.key, -held.unsent.bytes):
             del self._held_bytes[held.key]
-        return held.backlog.take()
+        return held.unsent.take()
 
     def _skip(self) -> bool:
         """Read and drop the further frames of a message; return whether that was all of them."""

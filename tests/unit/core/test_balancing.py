@@ -3,7 +3,6 @@ from collections import Counter, deque
 
 import pytest
 
-from braidmq.core.account import Account
 from braidmq.core.balancing import (
     EWMA_DECAY_S,
     PROBE_EVERY,
@@ -13,16 +12,17 @@ from braidmq.core.balancing import (
     RoundRobin,
     cheaper_of_two,
 )
-from braidmq.core.exchange import Service, Session, Slot
+from braidmq.core.key_usage import KeyUsage
+from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 
 
-def a_worker(name: str, credit: int = 10, outstanding: int = 0) -> Slot:
-    session = Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, 0.0)
-    slot = Slot(Service(b"echo", Settings()), session)
-    slot.credit, slot.outstanding = credit, outstanding
-    return slot
+def a_worker(name: str, credit: int = 10, outstanding: int = 0) -> Offer:
+    session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, 0.0)
+    offer = Offer(Service(b"echo", Settings()), session)
+    offer.credit, offer.outstanding = credit, outstanding
+    return offer
 
 
 class Path:
@@ -36,8 +36,8 @@ class Path:
 BOTH = pytest.mark.parametrize("kind", [LeastOutstanding, RoundRobin])
 
 
-def dispatch(balancer: Balancer[Slot]) -> str | None:
-    """Pick as a broker does: the slot's number grows and the balancer is told."""
+def dispatch(balancer: Balancer[Offer]) -> str | None:
+    """Pick as a broker does: the offer's number grows and the balancer is told."""
     worker = balancer.pick()
     if worker is None:
         return None
@@ -48,11 +48,11 @@ def dispatch(balancer: Balancer[Slot]) -> str | None:
 
 class TestBoth:
     @BOTH
-    def test_nobody_is_picked_among_none(self, kind: type[Balancer[Slot]]) -> None:
+    def test_nobody_is_picked_among_none(self, kind: type[Balancer[Offer]]) -> None:
         assert kind().pick() is None
 
     @BOTH
-    def test_worker_at_its_credit_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+    def test_worker_at_its_credit_is_not_picked(self, kind: type[Balancer[Offer]]) -> None:
         balancer, worker = kind(), a_worker("a", credit=2)
         balancer.put(worker)
         assert [dispatch(balancer) for _ in range(3)] == ["a", "a", None]
@@ -61,7 +61,7 @@ class TestBoth:
         assert dispatch(balancer) == "a"
 
     @BOTH
-    def test_worker_whose_credit_was_lowered_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+    def test_worker_whose_credit_was_lowered_is_not_picked(self, kind: type[Balancer[Offer]]) -> None:
         balancer, worker = kind(), a_worker("a", credit=5, outstanding=3)
         balancer.put(worker)
         worker.credit = 2
@@ -70,7 +70,7 @@ class TestBoth:
         assert balancer.pick() is None
 
     @BOTH
-    def test_worker_that_was_removed_is_not_picked(self, kind: type[Balancer[Slot]]) -> None:
+    def test_worker_that_was_removed_is_not_picked(self, kind: type[Balancer[Offer]]) -> None:
         balancer, worker = kind(), a_worker("a")
         balancer.put(worker)
         balancer.remove(worker)
@@ -79,7 +79,7 @@ class TestBoth:
         balancer.validate_state([])
 
     @BOTH
-    def test_equals_take_turns(self, kind: type[Balancer[Slot]]) -> None:
+    def test_equals_take_turns(self, kind: type[Balancer[Offer]]) -> None:
         balancer = kind()
         for name in "abc":
             balancer.put(a_worker(name))
@@ -87,11 +87,11 @@ class TestBoth:
 
     @BOTH
     @pytest.mark.parametrize("seed", range(5))
-    def test_random_use_keeps_it_consistent(self, kind: type[Balancer[Slot]], seed: int) -> None:
+    def test_random_use_keeps_it_consistent(self, kind: type[Balancer[Offer]], seed: int) -> None:
         rng = random.Random(seed)
         balancer = kind()
         workers = [a_worker(str(number), credit=rng.randrange(4)) for number in range(6)]
-        there: set[Slot] = set()
+        there: set[Offer] = set()
         for _ in range(500):
             worker = rng.choice(workers)
             action = rng.randrange(5)
@@ -114,13 +114,13 @@ class TestBoth:
 
 class TestLeastOutstanding:
     def test_fewest_outstanding_is_picked(self) -> None:
-        balancer: LeastOutstanding[Slot] = LeastOutstanding()
+        balancer: LeastOutstanding[Offer] = LeastOutstanding()
         for name, outstanding in (("a", 3), ("b", 1), ("c", 2)):
             balancer.put(a_worker(name, outstanding=outstanding))
         assert [dispatch(balancer) for _ in range(4)] == ["b", "c", "b", "a"]
 
     def test_worker_that_becomes_free_is_seen_below_the_others(self) -> None:
-        balancer: LeastOutstanding[Slot] = LeastOutstanding()
+        balancer: LeastOutstanding[Offer] = LeastOutstanding()
         a, b = a_worker("a", outstanding=5), a_worker("b", outstanding=5)
         for worker in (a, b):
             balancer.put(worker)
@@ -130,7 +130,7 @@ class TestLeastOutstanding:
         assert balancer.pick() is b
 
     def test_slower_worker_is_probed_now_and_then(self) -> None:
-        balancer: LeastOutstanding[Slot] = LeastOutstanding()
+        balancer: LeastOutstanding[Offer] = LeastOutstanding()
         fast, slow = a_worker("fast"), a_worker("slow")
         for _ in range(4):
             balancer.observe(fast, 0.01)
@@ -145,13 +145,13 @@ class TestLeastOutstanding:
 
 class TestRoundRobin:
     def test_what_is_outstanding_does_not_matter(self) -> None:
-        balancer: RoundRobin[Slot] = RoundRobin()
+        balancer: RoundRobin[Offer] = RoundRobin()
         for name, outstanding in (("a", 9), ("b", 0)):
             balancer.put(a_worker(name, credit=20, outstanding=outstanding))
         assert [dispatch(balancer) for _ in range(4)] == ["a", "b", "a", "b"]
 
     def test_answer_does_not_move_a_worker_in_the_ring(self) -> None:
-        balancer: RoundRobin[Slot] = RoundRobin()
+        balancer: RoundRobin[Offer] = RoundRobin()
         a, b = a_worker("a"), a_worker("b")
         balancer.put(a)
         balancer.put(b)
@@ -206,10 +206,10 @@ class TestFailing:
     """Failures are quick: whoever answers with them at once has the least to do."""
 
     @staticmethod
-    def run(balancer: Balancer[Slot], workers: list[Slot], failing: set[str], calls: int) -> Counter[str]:
+    def run(balancer: Balancer[Offer], workers: list[Offer], failing: set[str], calls: int) -> Counter[str]:
         """Let calls come in, some of which are under way all the time; those that fail are answered at once."""
         had: Counter[str] = Counter()
-        under_way: deque[Slot] = deque()
+        under_way: deque[Offer] = deque()
         for _ in range(calls):
             picked = balancer.pick()
             assert picked is not None
@@ -232,7 +232,7 @@ class TestFailing:
         return had
 
     @BOTH
-    def test_one_that_fails_at_once_gets_no_more_than_its_turn(self, kind: type[Balancer[Slot]]) -> None:
+    def test_one_that_fails_at_once_gets_no_more_than_its_turn(self, kind: type[Balancer[Offer]]) -> None:
         balancer, workers = kind(), [a_worker(name, credit=100) for name in "abcd"]
         for each in workers:
             balancer.put(each)
@@ -241,7 +241,7 @@ class TestFailing:
         assert min(had.values()) >= 80
 
     @BOTH
-    def test_where_all_fail_all_have_their_turn(self, kind: type[Balancer[Slot]]) -> None:
+    def test_where_all_fail_all_have_their_turn(self, kind: type[Balancer[Offer]]) -> None:
         balancer, workers = kind(), [a_worker(name) for name in "abc"]
         for each in workers:
             balancer.put(each)
@@ -249,7 +249,7 @@ class TestFailing:
         assert max(had.values()) - min(had.values()) <= 2
 
     def test_one_that_has_recovered_counts_as_the_others(self) -> None:
-        balancer, workers = LeastOutstanding[Slot](), [a_worker(name, credit=100) for name in "ab"]
+        balancer, workers = LeastOutstanding[Offer](), [a_worker(name, credit=100) for name in "ab"]
         for each in workers:
             balancer.put(each)
         self.run(balancer, workers, {"a"}, 20)
@@ -260,7 +260,7 @@ class TestFailing:
         assert abs(had["a"] - had["b"]) <= 20
 
     def test_one_that_fails_and_is_slow_is_avoided_as_a_slow_one(self) -> None:
-        balancer, workers = LeastOutstanding[Slot](), [a_worker(name, credit=100) for name in "ab"]
+        balancer, workers = LeastOutstanding[Offer](), [a_worker(name, credit=100) for name in "ab"]
         for each in workers:
             balancer.put(each)
         for each, work_s in zip(workers, (1.0, 0.01), strict=True):
@@ -272,7 +272,7 @@ class TestFailing:
         assert [dispatch(balancer) for _ in range(5)] == ["b"] * 5
 
     def test_one_that_fails_and_is_gone_is_forgotten(self) -> None:
-        balancer, one, two = LeastOutstanding[Slot](), a_worker("a"), a_worker("b")
+        balancer, one, two = LeastOutstanding[Offer](), a_worker("a"), a_worker("b")
         for each in (one, two):
             balancer.put(each)
         balancer.observe_outcome(one, failed=True)

@@ -134,7 +134,7 @@ class TestHello:
         first.request()
         worker.reply(*worker.requests())
         assert first.answer() == (REPLY, 0)
-        assert second.exchanges() == []
+        assert second.transits() == []
 
     def test_large_net_is_told_a_longer_heartbeat_interval(self, patch_cores: pytest.MonkeyPatch) -> None:
         patch_cores.setattr("braidmq.core.session_life.NODES_PER_HEARTBEAT_S", 2)
@@ -436,7 +436,7 @@ class TestRegistry:
         rig.register("client", calls=("echo",))
         rig.change_registry()
         client.request()
-        assert client.exchanges() == []
+        assert client.transits() == []
         rig.advance(0.1)
         assert client.of(Services) == [Services(["echo"])]
 

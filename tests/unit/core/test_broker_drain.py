@@ -29,7 +29,7 @@ class TestLeaving:
         worker.goodbye()
         worker.working(held)
         worker.reply(held, b"done")
-        assert [each.payload for each in client.exchanges(REPLY)] == [b"done"]
+        assert [each.payload for each in client.transits(REPLY)] == [b"done"]
 
     def test_leaving_node_may_still_call(self) -> None:
         rig = Rig()
@@ -81,7 +81,7 @@ class TestDrain:
         for _ in range(2):
             (held,) = worker.requests()
             worker.reply(held)
-        assert [each.command for each in client.exchanges()] == [REPLY, REPLY]
+        assert [each.command for each in client.transits()] == [REPLY, REPLY]
 
     def test_requests_that_wait_for_a_worker_go_back_where_another_broker_is(self) -> None:
         rig = Rig()
@@ -90,9 +90,9 @@ class TestDrain:
         for _ in range(3):
             client.request()
         rig.drain()
-        assert [each.code for each in client.exchanges()] == [Reason.DRAINING] * 2
+        assert [each.code for each in client.transits()] == [Reason.DRAINING] * 2
         worker.reply(*worker.requests())
-        assert [each.command for each in client.exchanges()] == [REPLY]
+        assert [each.command for each in client.transits()] == [REPLY]
 
     def test_requests_that_still_wait_at_the_end_go_back(self) -> None:
         rig = Rig()
@@ -101,10 +101,10 @@ class TestDrain:
         client.request()
         client.request()
         rig.drain()
-        assert client.exchanges() == []
+        assert client.transits() == []
         rig.core.end(rig.now)
         rig.settle()
-        assert [each.code for each in client.exchanges()] == [Reason.DRAINING]
+        assert [each.code for each in client.transits()] == [Reason.DRAINING]
 
     def test_sessions_of_other_brokers_end_last(self) -> None:
         rig = Rig()
@@ -196,7 +196,7 @@ class TestDrain:
             worker.reply(*worker.requests())
         rig.advance(TICK_S)
         assert rig.core.idle
-        assert len(client.exchanges(REPLY)) == 2
+        assert len(client.transits(REPLY)) == 2
 
     def test_what_was_said_in_the_same_turn_arrives_before_the_end(self) -> None:
         rig = Rig()

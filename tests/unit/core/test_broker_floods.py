@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.account import OFFENCES_MAX
 from braidmq.core.bars import BAR_S, SESSIONS_BURST
 from braidmq.core.intake import PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX
+from braidmq.core.key_usage import OFFENCES_MAX
 from braidmq.core.link import Failure
 from braidmq.core.links import AGGRIEVED_S, PARDON_S
 from braidmq.members import Role
@@ -110,7 +110,7 @@ class TestBar:
         most = 0
         for _ in range(200):
             rig.core.on_frame(hostile.route, hostile.principal, FULL, rig.now)
-            most = max([most, *(account.inlet.bytes for account in rig.core.accounts)])
+            most = max([most, *(usage.inlet.bytes for usage in rig.core.usages)])
         assert WAITING_BYTES_MAX - 2 * len(FULL) < most <= WAITING_BYTES_MAX + len(FULL)
 
     def test_a_barred_key_comes_back_once_its_time_is_over(self) -> None:

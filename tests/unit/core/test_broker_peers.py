@@ -134,7 +134,7 @@ class TestReadiness:
     def rejects(self, rig: Rig, service: str = "echo") -> bool:
         client = rig.client(f"client-{len(rig.members)}")
         client.request(service)
-        answers = [(each.command, each.code) for each in client.exchanges()]
+        answers = [(each.command, each.code) for each in client.transits()]
         assert answers in ([], [(REJECT, Reason.NO_WORKER)])
         return bool(answers)
 
@@ -189,9 +189,9 @@ class TestReadiness:
         client = rig.client()
         client.request()
         rig.advance(1.8, heartbeats=True)
-        assert client.exchanges(REJECT) == []
+        assert client.transits(REJECT) == []
         rig.advance(0.3, heartbeats=True)
-        assert [answer.code for answer in client.exchanges(REJECT)] == [Reason.NO_WORKER]
+        assert [answer.code for answer in client.transits(REJECT)] == [Reason.NO_WORKER]
 
 
 class TestManySeeks:

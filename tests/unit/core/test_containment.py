@@ -12,8 +12,8 @@ from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import ERROR
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore
+from braidmq.core.offers import Offers
 from braidmq.core.peering import PeeringCore
-from braidmq.core.slots import Slots
 from braidmq.core.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
@@ -43,7 +43,7 @@ class TestBroker:
         unchecked(patch_cores, rig.core)
         worker, client = rig.worker(), rig.client()
         hostile = rig.connect("hostile", serves=("*",))
-        breakable(Slots, "on_ready")
+        breakable(Offers, "on_ready")
         hostile.frame(encode_control(Ready("echo", 1), 0))
         patch_cores.undo()
         unchecked(patch_cores, rig.core)
@@ -62,7 +62,7 @@ class TestBroker:
     def test_the_same_error_is_told_once_and_counted_each_time(self, breakable, patch_cores) -> None:
         rig = Rig()
         unchecked(patch_cores, rig.core)
-        breakable(Slots, "on_ready")
+        breakable(Offers, "on_ready")
         for number in range(20):
             rig.connect(f"hostile{number}", serves=("*",)).frame(encode_control(Ready("echo", 1), 0))
         rig.advance(TICK_S)
@@ -111,7 +111,7 @@ class TestBroker:
     def test_validation_fails_on_a_contained_error(self, breakable) -> None:
         rig = Rig()
         hostile = rig.connect("hostile", serves=("*",))
-        breakable(Slots, "on_ready")
+        breakable(Offers, "on_ready")
         with pytest.raises(AssertionError, match="an error of our own"):
             hostile.frame(encode_control(Ready("echo", 1), 0))
 

@@ -2,24 +2,24 @@
 
 import pytest
 
-from braidmq.core.account import Account
 from braidmq.core.cooling import BUSY_FREE, COOL_S, COOL_S_MAX, Cooling
-from braidmq.core.exchange import Service, Session, Slot
+from braidmq.core.key_usage import KeyUsage
+from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 
 NOW = 1_000.0
 
 
-def service_of(*names: str) -> tuple[Service, list[Slot]]:
-    service, slots = Service(b"echo", Settings()), []
+def service_of(*names: str) -> tuple[Service, list[Offer]]:
+    service, offers = Service(b"echo", Settings()), []
     for name in names:
-        session = Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, NOW)
-        slot = session.slots[b"echo"] = service.slots[session] = Slot(service, session)
-        slot.credit = 1
+        session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, NOW)
+        offer = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
+        offer.credit = 1
         service.granting += 1
-        slots.append(slot)
-    return service, slots
+        offers.append(offer)
+    return service, offers
 
 
 def test_time_doubles_up_to_the_longest() -> None:
@@ -44,10 +44,10 @@ def test_burst_of_refusals_counts_as_one() -> None:
 
 def test_last_one_is_never_out_of_the_choice() -> None:
     cooling = Cooling()
-    service, slots = service_of("a", "b", "c")
-    assert [cooling.refuse(slot, busy=False, now=NOW) for slot in slots] == [True, True, False]
+    service, offers = service_of("a", "b", "c")
+    assert [cooling.refuse(offer, busy=False, now=NOW) for offer in offers] == [True, True, False]
     cooling.validate_state(set(service.cooling))
-    assert not slots[2].cools
+    assert not offers[2].cools
 
 
 def test_want_of_a_place_counts_only_where_it_lasts() -> None:
@@ -63,7 +63,7 @@ def test_worker_that_is_gone_or_grants_nothing_is_left_alone() -> None:
     gone.credit = 0
     assert not cooling.refuse(gone, busy=False, now=NOW)
     gone.credit = 1
-    del service.slots[gone.session]
+    del service.offers[gone.session]
     assert not cooling.refuse(gone, busy=False, now=NOW)
 
 

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from braidmq.core.account import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
 from braidmq.core.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.dispatch import TIME_MS_MAX
-from braidmq.core.exchange import CALLABLE_MAX
-from braidmq.core.slots import CREDIT_MAX
+from braidmq.core.key_usage import KEY_CREDIT_MAX, KEY_IN_FLIGHT_FACTOR
+from braidmq.core.offers import CREDIT_MAX
+from braidmq.core.transit import CALLABLE_MAX
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -78,7 +78,7 @@ class TestHop:
         assert not {each.tag for each in sent} & {each.tag for each in got}
         for each in got:
             worker.reply(each)
-        assert [each.tag for each in client.exchanges()] == [0xDEADBEEF, 7]
+        assert [each.tag for each in client.transits()] == [0xDEADBEEF, 7]
 
     def test_two_clients_may_choose_the_same_tag_and_id(self) -> None:
         rig = Rig()
@@ -138,7 +138,7 @@ class TestHop:
         assert [each.tag for each in got] == [UINT32, 0, 1]
         for each in got:
             worker.reply(each)
-        assert len(client.exchanges(REPLY)) == 3
+        assert len(client.transits(REPLY)) == 3
 
 
 class TestManyServices:
@@ -159,7 +159,7 @@ class TestSettling:
         client = rig.client()
         client.request()
         rig.advance(1.0)
-        assert {each.code for each in client.exchanges(WORKING)} == {Progress.QUEUED}
+        assert {each.code for each in client.transits(WORKING)} == {Progress.QUEUED}
         worker = rig.worker()
         worker.reply(worker.one())
         assert client.answer() == (REPLY, 0)
@@ -169,7 +169,7 @@ class TestSettling:
         client = rig.client()
         client.request()
         rig.advance(1.9)
-        assert not client.exchanges(REJECT)
+        assert not client.transits(REJECT)
         rig.advance(0.2)
         assert client.answer() == (REJECT, Reason.NO_WORKER)
         client.request()
@@ -182,7 +182,7 @@ class TestSettling:
         client.request()
         worker.disconnect()
         rig.advance(0.1)
-        assert not client.exchanges(REJECT)
+        assert not client.transits(REJECT)
         assert rig.worker("w2").one()
 
     def test_deadline_comes_first(self) -> None:
@@ -190,7 +190,7 @@ class TestSettling:
         client = rig.client()
         client.request(time_ms=1_000)
         rig.advance(1.1)
-        assert [each.code for each in client.exchanges(REJECT)] == [Reason.EXPIRED]
+        assert [each.code for each in client.transits(REJECT)] == [Reason.EXPIRED]
 
     def test_service_that_is_waited_for_is_not_announced(self) -> None:
         rig = Rig(settle_s=5.0)
@@ -212,9 +212,9 @@ class TestSettling:
         for number in range(EXPECTED_MAX + 10):
             client.request(f"s{number}")
         assert len(rig.core.dispatcher.services) == EXPECTED_MAX
-        assert {each.code for each in client.exchanges(REJECT)} == {Reason.NO_WORKER}
+        assert {each.code for each in client.transits(REJECT)} == {Reason.NO_WORKER}
         other.request("another")
-        assert other.exchanges() == []
+        assert other.transits() == []
 
     def test_service_that_nobody_waits_for_any_more_is_forgotten(self) -> None:
         rig = Rig(settle_s=5.0)
@@ -244,7 +244,7 @@ class TestSettling:
         rig.worker(credit=0)
         client.request()
         rig.advance(1.9, heartbeats=True)
-        assert not client.exchanges(REJECT)
+        assert not client.transits(REJECT)
         rig.advance(0.2, heartbeats=True)
         assert client.answer() == (REJECT, Reason.NO_WORKER)
 
@@ -290,8 +290,8 @@ class TestRejected:
         client = rig.client(calls=("s*",))
         for number in range(CALLABLE_MAX + 5):
             client.request(f"s{number}")
-        assert len(rig.core.sessions[client.route].callable) <= CALLABLE_MAX
-        assert {each.code for each in client.exchanges()} == {Reason.NO_WORKER}
+        assert len(rig.core.sessions[client.route].call_rights) <= CALLABLE_MAX
+        assert {each.code for each in client.transits()} == {Reason.NO_WORKER}
 
     def test_payload_above_the_limit(self) -> None:
         rig = Rig(payload_bytes_max=2048)
@@ -300,7 +300,7 @@ class TestRejected:
         client.request(payload=bytes(2049))
         assert client.answer() == (REJECT, Reason.TOO_LARGE)
         client.request(payload=bytes(2048))
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_no_time_left(self) -> None:
         rig = Rig()
@@ -346,15 +346,15 @@ class TestRejected:
         for _ in range(KEY_IN_FLIGHT_FACTOR * 3 - 1):
             first.request()
         second.request()
-        assert second.exchanges() == []
+        assert second.transits() == []
         second.request()
         assert second.answer() == (REJECT, Reason.BUSY)
         other.request()
-        assert other.exchanges() == []
+        assert other.transits() == []
         serve(worker)
         second.take()
         second.request()
-        assert second.exchanges() == []
+        assert second.transits() == []
 
     def test_tag_that_is_in_use_is_malformed(self) -> None:
         rig = Rig()
@@ -425,8 +425,8 @@ class TestServe:
         first.disconnect()
         worker.ready("three", credit=5)
         rig.advance(0.1)
-        (slot,) = rig.core.sessions[worker.route].slots.values()
-        assert slot.credit == 5
+        (offer,) = rig.core.sessions[worker.route].offers.values()
+        assert offer.credit == 5
 
     def test_key_provides_half_of_the_services_at_most_over_all_its_connections(self) -> None:
         rig = Rig(services_max=10)
@@ -438,15 +438,15 @@ class TestServe:
         assert b"echo" in rig.core.dispatcher.services
         hog.disconnect()
         rig.advance(0.1)
-        assert len(rig.core.sessions[again.route].slots) == 5
+        assert len(rig.core.sessions[again.route].offers) == 5
 
     def test_all_workers_of_a_key_together_are_granted_so_much(self) -> None:
         rig = Rig()
         workers = [rig.worker("w", f"s{number}", credit=CREDIT_MAX) for number in range(16)]
-        slots = [slot for worker in workers for slot in rig.core.sessions[worker.route].slots.values()]
-        assert sum(slot.credit for slot in slots) == KEY_CREDIT_MAX
-        assert slots[0].credit == CREDIT_MAX
-        assert not slots[-1].credit
+        offers = [offer for worker in workers for offer in rig.core.sessions[worker.route].offers.values()]
+        assert sum(offer.credit for offer in offers) == KEY_CREDIT_MAX
+        assert offers[0].credit == CREDIT_MAX
+        assert not offers[-1].credit
 
     def test_grant_is_bounded(self) -> None:
         rig = Rig(in_flight_max=CREDIT_MAX + 10, queue_messages_max=100)
@@ -476,7 +476,7 @@ class TestAnswers:
         for command in (REPLY, WORKING, REJECT, LOST):
             thief.send_answer(command, held)
         client.send_answer(REPLY, held)
-        assert client.exchanges() == []
+        assert client.transits() == []
         assert rig.counters["unmatched"] == 5
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
@@ -489,7 +489,7 @@ class TestAnswers:
         (one,), (two,) = (worker.requests() for worker in workers)
         workers[0].reply(two)
         workers[1].reply(one)
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     @pytest.mark.parametrize("first", FINAL)
     @pytest.mark.parametrize("second", [*FINAL, WORKING])
@@ -509,7 +509,7 @@ class TestAnswers:
         client.request()
         (held,) = worker.requests()
         worker.reply(held, id=b"x" * 16)
-        assert client.exchanges() == []
+        assert client.transits() == []
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
 
@@ -520,7 +520,7 @@ class TestAnswers:
         (held,) = worker.requests()
         rig.advance(0.4)
         worker.reply(held)
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_late_answer_still_frees_the_credit(self) -> None:
         rig = Rig()
@@ -556,7 +556,7 @@ class TestAnswers:
             for code in (Progress.RUNNING, 7):
                 worker.send_answer(WORKING, held, code=code)
             rig.advance(0.01)
-        assert len(client.exchanges(WORKING)) <= 11
+        assert len(client.transits(WORKING)) <= 11
         assert rig.counters["working_dropped"] >= 189
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
@@ -663,7 +663,7 @@ class TestCancel:
         worker.ready(credit=1)
         rig.advance(6.0, heartbeats=True)
         assert worker.requests() == []
-        assert client.exchanges() == []
+        assert client.transits() == []
         assert rig.counters["cancelled"] == 1
 
     def test_worker_that_has_the_request_is_told(self) -> None:
@@ -684,7 +684,7 @@ class TestCancel:
         assert worker.requests() == []
         worker.reply(held)
         assert len(worker.requests()) == 1
-        assert client.exchanges() == [], "nobody waits for the answer to what was cancelled"
+        assert client.transits() == [], "nobody waits for the answer to what was cancelled"
 
     def test_worker_is_told_when_the_deadline_of_what_it_has_passes(self) -> None:
         rig = Rig()
@@ -694,7 +694,7 @@ class TestCancel:
         rig.advance(0.25)
         got = worker.one()
         assert (got.command, got.tag) == (CANCEL, held.tag)
-        assert client.exchanges() == []
+        assert client.transits() == []
         assert rig.counters["expired"] == 1
 
     def test_cancel_of_what_is_unknown_or_answered_does_nothing(self) -> None:
@@ -704,7 +704,7 @@ class TestCancel:
         worker.reply(*worker.requests())
         client.cancel(sent)
         client.cancel(client.envelope())
-        assert worker.exchanges() == []
+        assert worker.transits() == []
         assert rig.counters["cancelled"] == 0
 
     def test_client_cannot_cancel_for_another(self) -> None:
@@ -714,7 +714,7 @@ class TestCancel:
         (held,) = worker.requests()
         other.cancel(sent)
         other.cancel(held)
-        assert worker.exchanges() == []
+        assert worker.transits() == []
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from braidmq.core.account import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_MAX, JOINS_PER_S
 from braidmq.core.cooling import BUSY_FREE
+from braidmq.core.key_usage import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_MAX, JOINS_PER_S
 from braidmq.settings import MIB
 from braidmq.wire.envelope import (
     REJECT,
@@ -100,9 +100,9 @@ class TestAddressed:
             worker.reject(each, Reason.BUSY)
         worker.reply(running)
         rig.client("another").request()
-        slot = rig.core.sessions[worker.route].slots[b"echo"]
-        assert not slot.full
-        assert not slot.cools
+        offer = rig.core.sessions[worker.route].offers[b"echo"]
+        assert not offer.full
+        assert not offer.cools
         assert len(worker.requests()) == len(other.requests()) == 1
 
     def test_one_that_is_given_up_says_nothing_of_the_worker(self) -> None:
@@ -113,7 +113,7 @@ class TestAddressed:
         rig.advance(2.0, heartbeats=True)
         for request in requests:
             client.cancel(request)
-        assert not rig.core.sessions[worker.route].slots[b"echo"].samples
+        assert not rig.core.sessions[worker.route].offers[b"echo"].samples
 
     def test_goes_there_before_what_waits(self) -> None:
         rig = Rig()
@@ -192,8 +192,8 @@ def test_retry_goes_to_no_worker_that_has_just_failed_while_another_one_has_cred
     """It would meet there what it has met before."""
     rig = Rig()
     client, good, bad = rig.client(), rig.worker("good", credit=9), rig.worker("bad", credit=9)
-    slot = rig.core.sessions[bad.route].slots[b"echo"]
-    while not slot.failing:
+    offer = rig.core.sessions[bad.route].offers[b"echo"]
+    while not offer.failing:
         client.request()
         for request in good.requests():
             good.reply(request)
@@ -215,13 +215,13 @@ class TestSilent:
         sent = client.request(working_ms=300)
         worker.take()
         rig.advance(0.44)
-        assert client.exchanges() == []
+        assert client.transits() == []
         rig.advance(0.05)
         told = client.one()
         assert (told.command, told.code, told.tag, told.sender) == (WORKING, Progress.SILENT, sent.tag, b"hung")
         assert field_of(told.extension, Field.INSTANCE) == FIRST
         rig.advance(0.5)
-        assert client.exchanges() == [], "once is enough"
+        assert client.transits() == [], "once is enough"
 
     def test_it_gets_nothing_more_until_it_says_something(self) -> None:
         rig = Rig()
@@ -248,7 +248,7 @@ class TestSilent:
         rig.advance(0.3)
         worker.heartbeat()
         rig.advance(0.3)
-        assert client.exchanges() == []
+        assert client.transits() == []
         client.request()
         assert len(worker.requests()) == 1
 
@@ -258,7 +258,7 @@ class TestSilent:
         client.request()
         worker.take()
         rig.stall(0.6)
-        assert client.exchanges() == []
+        assert client.transits() == []
         client.request()
         assert len(worker.requests()) == 1
 

@@ -14,7 +14,7 @@ def wait(rig: Rig, client: FakeMember, seconds: float, *, renewing: bool) -> Non
     """Let time pass; the client answers each QUEUED with RENEW, or does not."""
     for _ in range(round(seconds / 0.01)):
         rig.advance(0.01, heartbeats=True)
-        for queued in client.exchanges(WORKING):
+        for queued in client.transits(WORKING):
             if renewing:
                 client.renew(queued)
 
@@ -49,7 +49,7 @@ class TestFlag:
         client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
-        (queued,) = client.exchanges(WORKING)
+        (queued,) = client.transits(WORKING)
         written_at = queued.time_ms / 1000.0
         client.renew(queued)
         until = written_at + promise_s(INTERVAL_S) - SURE_S + late_s
@@ -61,7 +61,7 @@ class TestFlag:
         client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
-        (queued,) = client.exchanges(WORKING)
+        (queued,) = client.transits(WORKING)
         worker.ready(credit=1)
         (request,) = worker.requests()
         client.renew(queued)
@@ -74,7 +74,7 @@ class TestFlag:
         client, worker = rig.client(), rig.full_worker()
         client.request(working_ms=300, time_ms=60_000)
         rig.advance(0.05)
-        (queued,) = client.exchanges(WORKING)
+        (queued,) = client.transits(WORKING)
         wait(rig, client, promise_s(INTERVAL_S) + 0.1, renewing=False)
         client.renew(queued)
         assert flagged(worker)
@@ -102,7 +102,7 @@ class TestFlag:
         worker.reply(*worker.requests())
         assert client.answer() == (REPLY, 0)
         client.renew(sent)
-        assert client.exchanges() == []
+        assert client.transits() == []
 
 
 class TestWithdrawal:
@@ -121,7 +121,7 @@ class TestWithdrawal:
         sent = client.request()
         (held,) = worker.requests()
         client.cancel(sent, Withdrawal.SUPERSEDED)
-        (cancel,) = worker.exchanges(CANCEL)
+        (cancel,) = worker.transits(CANCEL)
         assert (cancel.code, cancel.tag, cancel.sender) == (Withdrawal.SUPERSEDED, held.tag, b"c")
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
@@ -132,13 +132,13 @@ class TestWithdrawal:
         sent = client.request()
         for _ in range(9):
             client.cancel(sent, Withdrawal.SUPERSEDED)
-        assert len(worker.exchanges(CANCEL)) == 1
+        assert len(worker.transits(CANCEL)) == 1
 
     def test_worker_is_told_what_is_given_up(self) -> None:
         rig = Rig()
         client, worker = rig.client("c"), rig.worker(credit=1)
         client.cancel(client.request())
-        (cancel,) = worker.exchanges(CANCEL)
+        (cancel,) = worker.transits(CANCEL)
         assert cancel.code == Withdrawal.GIVEN_UP
 
     def test_worker_is_told_whose_client_is_gone(self) -> None:
@@ -148,6 +148,6 @@ class TestWithdrawal:
         client.request()
         tags = {each.tag for each in worker.requests()}
         client.disconnect()
-        told = worker.exchanges(CANCEL)
+        told = worker.transits(CANCEL)
         assert {each.tag for each in told} == tags
         assert {(each.code, each.sender) for each in told} == {(Withdrawal.ORPHANED, b"c")}

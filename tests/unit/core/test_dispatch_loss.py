@@ -1,6 +1,6 @@
 """What becomes of requests when a worker or a client is gone."""
 
-from braidmq.core.account import KEY_IN_FLIGHT_FACTOR
+from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Progress, Reason, Withdrawal, encode
 from rigs.broker_rig import Rig
 
@@ -11,7 +11,7 @@ class TestWorkerLoss:
         client, worker = rig.client(), rig.worker(credit=3)
         sent = [client.request() for _ in range(3)]
         worker.disconnect()
-        got = client.exchanges()
+        got = client.transits()
         assert [(each.command, each.tag, each.id) for each in got] == [(LOST, each.tag, each.id) for each in sent]
         assert rig.counters["lost"] == 3
 
@@ -29,10 +29,10 @@ class TestWorkerLoss:
             (b"c", b"other", b"p", 0, 1)
         }
         assert all(4_940 <= each.time_ms <= 4_950 for each in got)
-        assert client.exchanges() == []
+        assert client.transits() == []
         for each in got:
             other.reply(each)
-        assert [each.command for each in client.exchanges()] == [REPLY, REPLY]
+        assert [each.command for each in client.transits()] == [REPLY, REPLY]
 
     def test_only_what_was_sent_to_it_is_lost(self) -> None:
         rig = Rig()
@@ -52,7 +52,7 @@ class TestWorkerLoss:
         stuck.stuck = []
         client.request()
         stuck.disconnect()
-        assert client.exchanges() == []
+        assert client.transits() == []
         other.ready(credit=1)
         assert len(other.requests()) == 1
 
@@ -83,7 +83,7 @@ class TestWorkerLoss:
         other = rig.worker("other")
         stuck.disconnect()
         assert other.requests() == []
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_unsent_request_finds_a_worker_that_came_after_its_service_had_none(self) -> None:
         rig = Rig()
@@ -93,7 +93,7 @@ class TestWorkerLoss:
         stuck.goodbye()
         other = rig.worker("other")
         stuck.disconnect()
-        assert client.exchanges() == []
+        assert client.transits() == []
         assert len(other.requests()) == 1
 
     def test_workers_that_are_gone_in_the_same_turn_lose_nothing_that_was_not_sent(self) -> None:
@@ -109,7 +109,7 @@ class TestWorkerLoss:
         core.on_unsent(second.route, [], rig.now)
         core.on_disconnect(second.route, rig.now)
         rig.settle()
-        assert client.exchanges() == []
+        assert client.transits() == []
         last.ready(credit=1)
         assert len(last.requests()) == 1
 
@@ -119,7 +119,7 @@ class TestWorkerLoss:
         rig.core.on_frame(client.route, client.principal, encode(client.envelope()), rig.now)
         del rig.registry.members[doomed.principal]
         rig.change_registry()
-        assert client.exchanges() == []
+        assert client.transits() == []
         other.ready(credit=1)
         assert len(other.requests()) == 1
 
@@ -140,7 +140,7 @@ class TestWorkerLoss:
         client, first, second = rig.client(), rig.full_worker("first"), rig.full_worker("second")
         client.request()
         first.disconnect()
-        assert client.exchanges() == []
+        assert client.transits() == []
         second.ready(credit=1)
         assert len(second.requests()) == 1
 
@@ -151,7 +151,7 @@ class TestWorkerLoss:
             client.request()
         first.disconnect()
         second.disconnect()
-        assert [each.code for each in client.exchanges(REJECT)] == [Reason.NO_WORKER] * 3
+        assert [each.code for each in client.transits(REJECT)] == [Reason.NO_WORKER] * 3
         assert not rig.core.dispatcher.services
 
     def test_worker_given_up_for_its_silence_loses_what_it_had(self) -> None:
@@ -161,7 +161,7 @@ class TestWorkerLoss:
         while worker.route in rig.core.sessions:
             client.heartbeat()
             rig.advance(0.5)
-        assert [each.command for each in client.exchanges()] == [WORKING, LOST]
+        assert [each.command for each in client.transits()] == [WORKING, LOST]
 
     def test_suspect_worker_keeps_what_it_has(self) -> None:
         rig = Rig()
@@ -169,7 +169,7 @@ class TestWorkerLoss:
         client.request(time_ms=60_000)
         (held,) = worker.requests()
         rig.advance(1.6)
-        assert [each.code for each in client.exchanges()] == [Progress.SILENT]
+        assert [each.code for each in client.transits()] == [Progress.SILENT]
         worker.reply(held)
         assert client.answer() == (REPLY, 0)
 
@@ -192,11 +192,11 @@ class TestClientLoss:
         client.disconnect()
         again = rig.client("c")
         again.request()
-        (told,) = worker.exchanges()
+        (told,) = worker.transits()
         assert told.code == Withdrawal.ORPHANED, "a retry elsewhere may join the run: it is not called off"
         worker.working(held)
         worker.reply(held)
-        assert again.exchanges() == []
+        assert again.transits() == []
         assert len(worker.requests()) == 1, "the credit is free again"
 
     def test_its_share_of_the_limits_is_free_again(self) -> None:
@@ -210,4 +210,4 @@ class TestClientLoss:
         first.disconnect()
         for _ in range(2 * KEY_IN_FLIGHT_FACTOR):
             second.request()
-        assert second.exchanges() == []
+        assert second.transits() == []

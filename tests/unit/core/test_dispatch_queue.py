@@ -26,16 +26,16 @@ class TestQueue:
         client, other, worker = rig.client(), rig.client("other"), rig.full_worker()
         for each in (client, client, other):
             each.request()
-            assert each.exchanges() == []
+            assert each.transits() == []
         for each in (client, other, rig.client("last")):
             each.request()
             assert each.answer() == (REJECT, Reason.BUSY)
         rig.full_worker("w2", "other")
         client.request("other")
-        assert client.exchanges() == []
+        assert client.transits() == []
         worker.ready(credit=2)
         client.request()
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_queue_of_length_zero_keeps_nothing(self) -> None:
         rig = Rig(queue_messages_max=0)
@@ -55,7 +55,7 @@ class TestQueue:
         last.request("echo", bytes(200))
         assert last.answer() == (REJECT, Reason.BUSY)
         last.request("echo")
-        assert one.exchanges() == two.exchanges() == last.exchanges() == []
+        assert one.transits() == two.transits() == last.transits() == []
 
     def test_queue_that_is_too_long_for_a_requests_time_refuses_it_and_says_when_to_come_back(self) -> None:
         """One worker, half a second each: nine in the queue take some 5 s."""
@@ -69,11 +69,11 @@ class TestQueue:
             worker.reply(held)
         client.take()
         client.request(time_ms=5_000)
-        (refused,) = client.exchanges()
+        (refused,) = client.transits()
         assert (refused.command, refused.code) == (REJECT, Reason.BUSY)
         assert 0 < refused.time_ms < 2_000
         client.request(time_ms=10_000)
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_pace_is_forgotten_with_the_queue(self) -> None:
         rig = Rig()
@@ -87,7 +87,7 @@ class TestQueue:
         client.take()
         for _ in range(50):
             client.request(time_ms=5_000)
-        assert client.exchanges() == []
+        assert client.transits() == []
 
     def test_envelope_counts_towards_the_bytes(self) -> None:
         rig = Rig(queue_bytes_max=1024)
@@ -96,7 +96,7 @@ class TestQueue:
         size = PREFIX_BYTES + len("echo")
         for _ in range(1024 // 2 // size + 1):
             client.request()
-        assert client.exchanges() == []
+        assert client.transits() == []
         client.request()
         assert client.answer() == (REJECT, Reason.BUSY)
 
@@ -113,7 +113,7 @@ class TestQueue:
         assert rig.core.dispatcher.services[b"echo"].queued == 23
         late = rig.client("late")
         late.request()
-        assert late.exchanges() == []
+        assert late.transits() == []
 
     def test_key_that_parks_bytes_in_one_service_leaves_room_for_the_calls_of_another(self) -> None:
         rig = Rig(queue_bytes_max=100_000)
@@ -125,7 +125,7 @@ class TestQueue:
         assert 40_000 < rig.core.dispatcher.queues.bytes <= 51_000
         for _ in range(5):
             other.request("echo", bytes(5_000))
-        assert other.exchanges() == []
+        assert other.transits() == []
 
     def test_large_requests_take_as_many_turns_as_they_are_large(self) -> None:
         rig = Rig(payload_bytes_max=MIB)
@@ -147,7 +147,7 @@ class TestQueue:
         client, first, second = rig.client(), rig.full_worker("first"), rig.full_worker("second")
         client.request()
         first.ready(credit=0)
-        assert client.exchanges() == []
+        assert client.transits() == []
         second.ready(credit=0)
         assert client.answer() == (REJECT, Reason.NO_WORKER)
         client.request()
@@ -163,7 +163,7 @@ class TestQueue:
         client.request(time_ms=60_000)
         rig.advance(1.6)
         assert rig.core.sessions[worker.route].state == "suspect"
-        assert not client.exchanges(REJECT)
+        assert not client.transits(REJECT)
         worker.ready(credit=1)
         assert len(worker.requests()) == 1
 
@@ -189,14 +189,14 @@ class TestQueue:
         worker = rig.full_worker()
         first.request(payload=bytes(2000))
         second.request(payload=bytes(1900))
-        assert second.exchanges() == []
+        assert second.transits() == []
         second.request(payload=bytes(200))
         assert second.answer() == (REJECT, Reason.BUSY)
         other.request(payload=bytes(200))
-        assert other.exchanges() == []
+        assert other.transits() == []
         worker.ready(credit=1)
         second.request(payload=bytes(200))
-        assert second.exchanges() == []
+        assert second.transits() == []
 
     def test_request_that_is_rejected_leaves_nothing_behind(self) -> None:
         rig = Rig(queue_messages_max=0)
@@ -204,7 +204,7 @@ class TestQueue:
         rig.full_worker()
         for _ in range(600):
             client.request()
-        assert {each.code for each in client.exchanges()} == {Reason.BUSY}
+        assert {each.code for each in client.transits()} == {Reason.BUSY}
         assert not rig.core.sessions[client.route].requests
 
     def test_queued_request_is_rejected_at_its_deadline(self) -> None:
@@ -213,7 +213,7 @@ class TestQueue:
         rig.full_worker()
         sent = client.request(time_ms=500, working_ms=60_000)
         rig.advance(0.49)
-        assert [each.code for each in client.exchanges()] == [Progress.QUEUED]
+        assert [each.code for each in client.transits()] == [Progress.QUEUED]
         rig.advance(0.03)
         got = client.one()
         assert (got.command, got.code, got.tag) == (REJECT, Reason.EXPIRED, sent.tag)
@@ -228,7 +228,7 @@ class TestQueue:
         (held,) = worker.requests()
         rig.now += 0.5
         worker.reply(held)
-        got = client.exchanges()
+        got = client.transits()
         assert {(each.command, each.code) for each in got} == {(REPLY, 0), (REJECT, Reason.EXPIRED)}
         assert [each.id for each in worker.requests()] == [third.id]
         assert rig.counters["expired"] == 1
@@ -239,7 +239,7 @@ class TestQueue:
         rig.full_worker()
         sent = client.request(working_ms=200, time_ms=5_000)
         rig.advance(1.1)
-        got = client.exchanges()
+        got = client.transits()
         assert 5 <= len(got) <= 6
         assert {(each.command, each.code, each.tag, each.sender) for each in got} == {
             (WORKING, Progress.QUEUED, sent.tag, BROKER.encode())
@@ -251,7 +251,7 @@ class TestQueue:
         rig.full_worker()
         client.request(working_ms=0)
         rig.advance(1.0)
-        assert len(client.exchanges(WORKING)) == 1 + int(1.0 / WORKING_S)
+        assert len(client.transits(WORKING)) == 1 + int(1.0 / WORKING_S)
 
     def test_client_that_asks_for_a_tiny_interval_does_not_get_it(self) -> None:
         rig = Rig()
@@ -259,7 +259,7 @@ class TestQueue:
         rig.full_worker()
         client.request(working_ms=1)
         rig.advance(1.0)
-        assert len(client.exchanges(WORKING)) <= 100
+        assert len(client.transits(WORKING)) <= 100
 
     def test_client_hears_of_it_soon_and_not_of_a_short_wait(self) -> None:
         rig = Rig()
@@ -271,10 +271,10 @@ class TestQueue:
         worker.reply(held)
         (held,) = worker.requests()
         rig.advance(1.0, heartbeats=True)
-        assert not client.exchanges(WORKING)
+        assert not client.transits(WORKING)
         waiting = client.request()
         rig.advance(ASK_S + 0.02)
-        (queued,) = client.exchanges(WORKING)
+        (queued,) = client.transits(WORKING)
         assert (queued.code, queued.tag) == (Progress.QUEUED, waiting.tag)
 
     def test_keys_take_turns(self) -> None:
@@ -303,7 +303,7 @@ class TestQueue:
             worker.reply(held)
         flood.take()
         few.request(time_ms=3_000)
-        assert few.exchanges() == []
+        assert few.transits() == []
         flood.request(time_ms=3_000)
         assert flood.answer() == (REJECT, Reason.BUSY)
 
@@ -313,7 +313,7 @@ class TestQueue:
         for _ in range(3):
             client.request()
         rig.advance(2.0, heartbeats=True)
-        assert client.exchanges() == []
+        assert client.transits() == []
         assert len(worker.requests()) == 3
 
 

@@ -30,7 +30,7 @@ def test_it_goes_to_another_worker_whole_and_without_a_flag() -> None:
     other, second = held(one, two)
     assert other is not full
     assert (second.id, second.payload, second.flags, second.retry_count) == (sent.id, b"payload", 0, 0)
-    assert client.exchanges() == []
+    assert client.transits() == []
     other.reply(second)
     assert client.answer() == (REPLY, 0)
 
@@ -76,10 +76,10 @@ def test_after_a_moment_it_is_kept_no_more_and_its_client_is_told() -> None:
     client, worker = rig.client(), rig.worker(credit=1)
     client.request(payload=bytes(1_000))
     (first,) = worker.requests()
-    (exchange,) = rig.core.sessions[worker.route].assigned.values()
-    assert exchange.rest
+    (transit,) = rig.core.sessions[worker.route].assigned.values()
+    assert transit.rest
     rig.advance(3 * KEPT_S, heartbeats=True)
-    assert not exchange.rest
+    assert not transit.rest
     worker.reject(first, Reason.BUSY)
     assert client.answer() == (REJECT, Reason.BUSY)
 
@@ -202,7 +202,7 @@ def test_refused_request_waits_for_a_good_worker_that_is_busy() -> None:
     client, good, bad = rig.client(), rig.full_worker("good"), rig.worker("bad")
     client.request()
     bad.reject(*bad.requests(), Reason.DENIED)
-    assert client.exchanges() == []
+    assert client.transits() == []
     good.ready()
     assert len(good.requests()) == 1
 
@@ -216,7 +216,7 @@ def test_refusal_of_a_worker_that_leaves_is_mended_by_another_one() -> None:
     other = rig.worker("other")
     leaving.reject(request, Reason.DRAINING)
     assert len(other.requests()) == 1
-    assert client.exchanges() == []
+    assert client.transits() == []
 
 
 def test_refusal_of_the_last_worker_when_it_leaves_is_for_the_client() -> None:
@@ -243,7 +243,7 @@ def test_worker_that_refuses_everything_gets_little(reason: Reason) -> None:
             bad.ready(credit=50)
         had += served
         rig.advance(0.01, heartbeats=True)
-    answers = client.exchanges()
+    answers = client.transits()
     assert Counter((each.command, each.code) for each in answers) == {(REPLY, 0): 400}
     assert 1 <= had[b"bad"] <= 25
 
@@ -292,14 +292,14 @@ def test_what_a_worker_loses_of_one_client_says_nothing_of_it() -> None:
     rig = Rig()
     client, other, worker = rig.client("one"), rig.client("two"), rig.worker("w", credit=50)
     rig.worker("idle", credit=1)
-    slot = rig.core.sessions[worker.route].slots[b"echo"]
+    offer = rig.core.sessions[worker.route].offers[b"echo"]
     other.request()
     for _ in range(20):
         client.retry(receiver=b"w")
         for request in worker.requests():
             worker.send_answer(LOST, request)
         rig.advance(0.1, heartbeats=True)
-    assert slot.refusals <= 2
+    assert offer.refusals <= 2
 
 
 def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time() -> None:
@@ -320,17 +320,17 @@ def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time()
 def test_reply_ends_the_growth() -> None:
     rig = Rig()
     client, good, bad = rig.client(), rig.worker("good", credit=50), rig.worker("bad", credit=50)
-    slot = rig.core.sessions[bad.route].slots[b"echo"]
-    while slot.refusals < 4:
+    offer = rig.core.sessions[bad.route].offers[b"echo"]
+    while offer.refusals < 4:
         client.request()
         serve(good, bad, refusing=bad, reason=Reason.DENIED)
         rig.advance(0.1, heartbeats=True)
-    while slot.refusals:
+    while offer.refusals:
         client.request()
         serve(good, bad, refusing=good, reason=Reason.BUSY)
         good.ready(credit=50)
         rig.advance(0.1, heartbeats=True)
-    assert not slot.cools
+    assert not offer.cools
 
 
 def test_request_that_its_client_gave_no_time_says_nothing_of_the_worker() -> None:
@@ -380,7 +380,7 @@ def test_worker_without_a_place_that_also_replies_is_not_punished() -> None:
             worker.ready(credit=2)
             worker, request = held(*workers)
         worker.reply(request)
-        assert not any(slot.cools for slot in rig.core.dispatcher.services[b"echo"].slots.values())
+        assert not any(offer.cools for offer in rig.core.dispatcher.services[b"echo"].offers.values())
 
 
 def test_what_is_kept_of_the_requests_of_one_key_is_bounded() -> None:

@@ -101,12 +101,12 @@ def test_worker_that_was_asked_to_stop_has_not_failed() -> None:
     client.cancel(client.request())
     ((worker, request),) = [(each, request) for each in workers for request in each.requests()]
     worker.send_answer(LOST, request)
-    assert not rig.core.sessions[worker.route].slots[b"echo"].failing
+    assert not rig.core.sessions[worker.route].offers[b"echo"].failing
     client.request()
     client.request()
     for each in workers:
         each.send_answer(LOST, *each.requests())
-    assert rig.core.sessions[worker.route].slots[b"echo"].failing
+    assert rig.core.sessions[worker.route].offers[b"echo"].failing
 
 
 @pytest.mark.parametrize("command", [REPLY, LOST])

@@ -98,7 +98,7 @@ def test_what_may_wait_is_bounded_also_for_tiny_frames() -> None:
     rig = Rig()
     rig.offer("a", bundle(PORTION_MESSAGES))
     frames = 0
-    while not rig.inlets["a"].overflown:
+    while not rig.inlets["a"].overflowed:
         rig.offer("a", HEARTBEAT)
         frames += 1
     assert frames == WAITING_BYTES_MAX // (len(HEARTBEAT) + FRAME_BYTES) + 1

@@ -150,7 +150,7 @@ class TestLeave:
         rig.core.links.leave(rig["a"].link, rig.now)
         rig.core.links.close(rig["a"].link, rig.now)
         rig.pump()
-        assert not rig["a"].link.leaving
+        assert not rig["a"].link.retiring
         assert rig["a"].inbox == []
 
     def test_new_session_is_not_left(self, make: Any) -> None:
@@ -160,7 +160,7 @@ class TestLeave:
         rig["a"].die()
         rig.advance(0.3)
         assert rig["a"].link.state is LinkState.UP
-        assert not rig["a"].link.leaving
+        assert not rig["a"].link.retiring
 
     def test_unwanted_broker_is_not_connected_to(self, links: Links) -> None:
         links.learn(address("a"), START)
@@ -282,7 +282,7 @@ class TestGoodbye:
         rig = make("a")
         rig["a"].say(control.Goodbye(reason, "because"))
         assert not rig["a"].connected
-        assert rig["a"].link.failure is Failure.TURNED_AWAY
+        assert rig["a"].link.failure is Failure.SESSION_REFUSED
         assert ("no connection to a: the broker refuses the session: because" in rig.log) == (reason == "refused")
         rig.advance(0.3)
         assert rig["a"].link.state is LinkState.UP

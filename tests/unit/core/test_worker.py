@@ -6,8 +6,8 @@ import pytest
 
 from braidmq.core.job import Job
 from braidmq.core.worker import (
-    ARRIVALS_MAX,
     CONCURRENCY_MAX,
+    DELIVERIES_MAX,
     INVITE_S,
     WAIT_S_MAX,
 )
@@ -34,7 +34,7 @@ from rigs.node_rig import Broker, NodeRig, request_id
 
 
 def run(rig: NodeRig, broker: Broker, number: int, outcome: bytes | ServiceError | None = b"pong") -> Envelope:
-    """Run a request from its arrival to its answer."""
+    """Run a request from its delivery to its answer."""
     tag = broker.ask(number)
     rig.finish(rig.jobs[-1], outcome)
     return answer_of(broker, tag)
@@ -183,7 +183,7 @@ class TestDuplicates:
 
     def test_copies_that_join_are_bounded(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
-        tags = [rig["a"].ask(1) for _ in range(ARRIVALS_MAX + 1)]
+        tags = [rig["a"].ask(1) for _ in range(DELIVERIES_MAX + 1)]
         assert answer_of(rig["a"], tags[-1]).code == Reason.BUSY
         rig.finish(rig.jobs[0])
         assert [answer.tag for answer in rig["a"].answers()] == tags[:-1]
@@ -467,7 +467,7 @@ class TestCancel:
         rig["a"].die()
         rig.advance(0.3)
         rig["a"].cancel(1, 7)
-        assert not rig.jobs[0].arrivals[0].cancelled
+        assert not rig.jobs[0].deliveries[0].cancelled
 
     def test_of_a_waiting_request_frees_its_place_in_the_queue(self, make: Any) -> None:
         rig = make("a", serves={"echo": 1})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker import ARRIVALS_MAX, STOP_S, STRAY_S
+from braidmq.core.worker import DELIVERIES_MAX, STOP_S, STRAY_S
 from braidmq.settings import Settings
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason, encode_headers
 from rigs.jobs import answer_of
@@ -92,14 +92,14 @@ class TestCancel:
 
 def test_copies_that_one_broker_makes_up_do_not_shut_out_anothers(make: Any) -> None:
     rig = make("good", "bad", serves={"echo": 8})
-    made_up = [rig["bad"].ask(1) for _ in range(ARRIVALS_MAX + 5)]
+    made_up = [rig["bad"].ask(1) for _ in range(DELIVERIES_MAX + 5)]
     tag = rig["good"].ask(1)
     refused = {answer.tag for answer in rig["bad"].answers()}
-    assert refused == {*made_up[ARRIVALS_MAX:], made_up[1]}
+    assert refused == {*made_up[DELIVERIES_MAX:], made_up[1]}
     rig["bad"].cancel(1, made_up[1])
     finish_all(rig)
     assert answer_of(rig["good"], tag).command == REPLY
-    assert len(rig["bad"].answers()) == ARRIVALS_MAX - 1
+    assert len(rig["bad"].answers()) == DELIVERIES_MAX - 1
 
 
 class TestLimitOfOnePath:

@@ -130,9 +130,9 @@ def test_a_broker_that_reads_too_slowly_is_given_up():
     hosts.b.reading = False
     hosts.n.dealers.send("b", [b"1"])
     hosts.n.dealers.send("b", [bytes(OUTBOX_BYTES_MAX)])
-    assert hosts.n.dealers.overflown() == [], "as much as may wait"
+    assert hosts.n.dealers.overflowed() == [], "as much as may wait"
     hosts.n.dealers.send("b", [b"2"])
-    assert hosts.n.dealers.overflown() == ["b"]
+    assert hosts.n.dealers.overflowed() == ["b"]
 
 
 def test_close_all_ends_every_connection(hosts):

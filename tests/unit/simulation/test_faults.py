@@ -25,7 +25,7 @@ BEFALLS = {
     "roll-broker": ("stop", "b"),
     "roll-node": ("stop", "cnw"),
     "vanish-node": ("vanish", "cnw"),
-    "ambush": ("pause", "nw"),
+    "pause-on-delivery": ("pause", "nw"),
     "stall-caller": ("pause", "cn"),
     "kill-relay": ("kill", "b"),
     "cut": ("cut", "bcnw"),
@@ -43,7 +43,7 @@ BY_THEMSELVES = {"reset", "silence", "half-open", "roll-broker", "roll-node"}
 """What ends by itself."""
 
 
-AT_A_CALL = {"ambush", "stall-caller", "kill-relay"}
+AT_A_CALL = {"pause-on-delivery", "stall-caller", "kill-relay"}
 """What waits for the next call, and ends by itself."""
 
 
@@ -195,11 +195,11 @@ def test_a_cut_parts_some_from_the_others_and_nobody_else(kind, ways):
         some = {outage.process for outage in net.world.record.outages}
         names = {*net.brokers, *net.nodes}
         assert 1 <= len(some) <= len(names) // 2
-        cut = {pair for pair in net.pairs() if net.network.weather(*pair).cut}
+        cut = {pair for pair in net.pairs() if net.network.conditions(*pair).cut}
         assert {pair for pair in cut if pair[0] in some} == {(a, b) for a in some for b in names - some}
         assert len(cut) == ways * len(some) * len(names - some)
         heal()
-        assert not any(net.network.weather(*pair).cut for pair in net.pairs())
+        assert not any(net.network.conditions(*pair).cut for pair in net.pairs())
 
 
 def test_what_a_cut_has_held_goes_on_when_it_heals():
@@ -216,10 +216,10 @@ def test_what_a_cut_has_held_goes_on_when_it_heals():
 def test_bad_weather_ends(kind, attribute):
     net = begun()
     heal = begin(net, kind)
-    values = {getattr(net.network.weather(*pair), attribute) for pair in net.pairs()}
+    values = {getattr(net.network.conditions(*pair), attribute) for pair in net.pairs()}
     assert max(values) > 0.0
     heal()
-    assert {getattr(net.network.weather(*pair), attribute) for pair in net.pairs()} == {0.0}
+    assert {getattr(net.network.conditions(*pair), attribute) for pair in net.pairs()} == {0.0}
     outage = net.world.record.outages[0]
     assert outage.end == float("inf"), "what was late is still on its way"
     pass_time(net, 4.0)

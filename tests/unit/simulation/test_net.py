@@ -141,8 +141,8 @@ def test_what_a_killed_client_leaves_is_told_until_the_net_has_let_go_of_it():
 
 def test_an_outage_is_noted_for_whom_it_befalls_until_it_ends():
     net = net_of(1)
-    recover = net.hamper("pause", net.brokers["b0"])
-    net.hamper("loss")
+    recover = net.mark_outage("pause", net.brokers["b0"])
+    net.mark_outage("loss")
     net.world.run(2.0)
     recover()
     outages = net.world.record.outages

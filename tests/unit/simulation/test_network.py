@@ -54,7 +54,7 @@ def test_connections_are_reordered_against_one_another():
 
 def test_a_slow_direction_is_slower_and_the_other_one_is_not(hosts):
     connection = hosts.opened()
-    hosts.network.weather("n", "b").extra_s = 1.0
+    hosts.network.conditions("n", "b").extra_s = 1.0
     hosts.send(connection, b"frame")
     hosts.send(connection, b"frame", outward=False)
     hosts.pass_time(1.0)
@@ -65,9 +65,9 @@ def test_a_slow_direction_is_slower_and_the_other_one_is_not(hosts):
 
 def test_a_frame_does_not_overtake_one_that_was_slower(hosts):
     connection = hosts.opened()
-    hosts.network.weather("n", "b").extra_s = 1.0
+    hosts.network.conditions("n", "b").extra_s = 1.0
     hosts.send(connection, b"slow")
-    hosts.network.weather("n", "b").extra_s = 0.0
+    hosts.network.conditions("n", "b").extra_s = 0.0
     hosts.send(connection, b"fast")
     hosts.pass_time(1.0)
     assert hosts.b.frames == []
@@ -79,7 +79,7 @@ def test_loss_delays_and_never_loses_or_reorders():
     late = 0
     for hosts in many():
         connection = hosts.opened()
-        hosts.network.weather("n", "b").loss = 0.5
+        hosts.network.conditions("n", "b").loss = 0.5
         hosts.send(connection, *NUMBERS)
         hosts.pass_time()
         assert is_prefix(hosts.b.frames, NUMBERS)
@@ -93,7 +93,7 @@ def test_a_lost_packet_costs_the_shortest_timeout_of_tcp_first_and_twice_as_much
     costs = set()
     for hosts in many(delay_s=(0.0, 0.0)):
         connection = hosts.opened()
-        hosts.network.weather("n", "b").loss = 0.5
+        hosts.network.conditions("n", "b").loss = 0.5
         began = hosts.world.now
         hosts.send(connection, b"frame")
         hosts.world.run(1_000.0, lambda hosts=hosts: bool(hosts.b.got))
@@ -506,9 +506,9 @@ def test_a_network_is_sound_unless_a_connection_is_dead_and_nobody_knows(hosts):
 
 def test_a_network_is_sound_only_once_what_was_lost_has_arrived(hosts):
     connection = hosts.opened()
-    hosts.network.weather("n", "b").loss = 0.9
+    hosts.network.conditions("n", "b").loss = 0.9
     hosts.send(connection, *NUMBERS)
-    hosts.network.weather("n", "b").loss = 0.0
+    hosts.network.conditions("n", "b").loss = 0.0
     assert not hosts.network.is_sound, "what was lost is sent again"
     assert hosts.world.run(float("inf"), lambda: hosts.network.is_sound)
     hosts.pass_time()
@@ -531,12 +531,12 @@ def test_a_network_is_sound_only_once_both_ends_know_of_a_dead_connection(hosts)
 def test_the_shortest_journey_is_that_of_what_was_read_over_the_slowest_connection(hosts):
     connection = hosts.opened()
     assert hosts.network.journey_s("n", "b", hosts.world.now, outward=True) == 0.0, "nothing was read yet"
-    hosts.network.weather("n", "b").extra_s = 0.5
+    hosts.network.conditions("n", "b").extra_s = 0.5
     hosts.send(connection, b"slow")
     hosts.pass_time(1.0)
     slow_s = hosts.network.journey_s("n", "b", hosts.world.now, outward=True)
     assert 0.5 <= slow_s <= 0.5 + MOMENT_S
-    hosts.network.weather("n", "b").extra_s = 0.0
+    hosts.network.conditions("n", "b").extra_s = 0.0
     then = hosts.world.now
     hosts.send(connection, b"fast")
     hosts.pass_time()

@@ -214,7 +214,7 @@ def test_what_was_due_before_is_due_now_and_time_goes_on(world, process):
 
 def test_an_outage_lasts_until_somebody_ends_it(world, process):
     world.run(1.0)
-    outage = process.hamper("pause")
+    outage = process.mark_outage("pause")
     assert world.record.outages == [outage]
     assert (outage.process, outage.kind, outage.start, outage.end) == ("p", "pause", 1.0, float("inf"))
 

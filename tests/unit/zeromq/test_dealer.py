@@ -74,7 +74,7 @@ def test_a_connection_that_was_overflown_says_so_and_gives_back_what_never_left(
     dealer, _send = pair
     message = FRAME[: 32 * KIB]
     sent = 0
-    while not dealer.overflown:
+    while not dealer.overflowed:
         dealer.send([message] * 64)
         sent += 64
         assert sent * len(message) < 1024 * KIB * KIB, "nothing bounds what waits"

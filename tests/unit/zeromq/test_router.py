@@ -44,7 +44,7 @@ def rig():
 
         def greeted():
             zap.answer()
-            seen.extend(router.receive(monotonic(), thorough=False))
+            seen.extend(router.receive(monotonic(), until_empty=False))
             return seen
 
         wait(greeted)
@@ -106,7 +106,7 @@ def test_a_message_of_many_frames_is_dropped_and_told_and_what_follows_is_read(r
     seen = []
 
     def received():
-        seen.extend(router.receive(monotonic(), thorough=True))
+        seen.extend(router.receive(monotonic(), until_empty=True))
         return seen
 
     wait(received)
@@ -131,7 +131,7 @@ def test_a_flood_that_is_not_read_is_told_once(rig):
     def read():
         nonlocal now
         now += LOOK_S
-        found = router.receive(now, thorough=True)
+        found = router.receive(now, until_empty=True)
         seen.extend(found)
         return len(seen) == len(flood)
 
@@ -151,7 +151,7 @@ def test_what_is_read_as_it_comes_is_no_flood_however_much_it_is(rig):
         seen = []
 
         def all_of_it(seen=seen):
-            seen.extend(router.receive(monotonic() + 1_000 * len(seen), thorough=True))
+            seen.extend(router.receive(monotonic() + 1_000 * len(seen), until_empty=True))
             return len(seen) == 300
 
         wait(all_of_it)

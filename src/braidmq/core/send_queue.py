@@ -9,7 +9,7 @@ from braidmq.wire.envelope import UINT32
 K = TypeVar("K", bound=Hashable)
 
 
-class Outbox(Generic[K]):
+class SendQueue(Generic[K]):
     """Messages in order, for each destination. Bounded by what one turn of the shell can cause."""
 
     __slots__ = ("_sends",)

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
-from braidmq.core.account import Account
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.fair_queue import FairQueue
+from braidmq.core.key_usage import KeyUsage
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
@@ -36,10 +36,10 @@ class Session:
     Attributes:
         route: the routing id of its connection.
         instance: what tells its process from others with the same key.
-        callable: that of its account.
+        call_rights: that of its usage.
         requests: as a client: its unanswered requests by the tag it chose.
         assigned: as a worker: the requests it has by the tag the broker chose.
-        slots: as a worker: its services.
+        offers: as a worker: its services.
         joining_bytes: as a worker: the size of the requests that it has without credit.
         postponed: as a worker: the grants that a limit has kept from being taken, by service.
         began_at: when it began.
@@ -50,10 +50,9 @@ class Session:
     """
 
     __slots__ = (
-        "account",
         "assigned",
         "began_at",
-        "callable",
+        "call_rights",
         "heard_at",
         "heartbeat_s",
         "instance",
@@ -61,22 +60,23 @@ class Session:
         "member",
         "name",
         "noted",
+        "offers",
         "peers_at",
         "postponed",
         "requests",
         "route",
         "services_sent",
-        "slots",
         "spoke",
         "staleness",
         "state",
         "told",
+        "usage",
         "warned",
     )
 
-    def __init__(self, route: bytes, account: Account, member: Member, heartbeat_s: float, now: float) -> None:
+    def __init__(self, route: bytes, usage: KeyUsage, member: Member, heartbeat_s: float, now: float) -> None:
         self.route = route
-        self.account = account
+        self.usage = usage
         self.member = member
         self.name = member.name.encode()
         self.instance = b""
@@ -86,10 +86,10 @@ class Session:
         self.told = False
         self.staleness = Staleness()
         self.state = SessionState.OPEN
-        self.callable = account.callable
-        self.requests: dict[int, Exchange] = {}
-        self.assigned: dict[int, Exchange] = {}
-        self.slots: dict[bytes, Slot] = {}
+        self.call_rights = usage.call_rights
+        self.requests: dict[int, Transit] = {}
+        self.assigned: dict[int, Transit] = {}
+        self.offers: dict[bytes, Offer] = {}
         self.postponed: dict[bytes, int] = {}
         self.joining_bytes = 0
         self.services_sent: tuple[str, ...] = ()
@@ -104,13 +104,13 @@ class Session:
             name = service.decode("ascii")
         except UnicodeDecodeError:
             return False
-        if len(self.callable) >= CALLABLE_MAX:
-            self.callable.clear()
-        allowed = self.callable[service] = is_service(name) and self.member.may_call(name)
+        if len(self.call_rights) >= CALLABLE_MAX:
+            self.call_rights.clear()
+        allowed = self.call_rights[service] = is_service(name) and self.member.may_call(name)
         return allowed
 
 
-class Slot(Candidate):
+class Offer(Candidate):
     """One session as a worker of one service.
 
     Attributes:
@@ -123,7 +123,7 @@ class Slot(Candidate):
     __slots__ = ("cool_until", "cools", "full", "lost_of", "refusals", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
-        super().__init__(session.account.principal)
+        super().__init__(session.usage.principal)
         self.service = service
         self.session = session
         self.full = False
@@ -135,7 +135,7 @@ class Slot(Candidate):
     @property
     def listed(self) -> bool:
         """Whether its worker still provides the service."""
-        return self.service.slots.get(self.session) is self
+        return self.service.offers.get(self.session) is self
 
     @property
     def ready(self) -> bool:
@@ -147,7 +147,7 @@ class Service:
     """A service, its workers, and the requests that wait for one.
 
     Attributes:
-        slots: its workers, ready or not.
+        offers: its workers, ready or not.
         granting: how many of them grant credit.
         cooling: those of these that get nothing for a while; never all of them.
         expected_by: the key that has called it before any worker has come.
@@ -156,16 +156,16 @@ class Service:
         pace: how fast it works off what waits.
     """
 
-    __slots__ = ("balancer", "cooling", "demand_at", "expected_by", "granting", "name", "pace", "queue", "slots")
+    __slots__ = ("balancer", "cooling", "demand_at", "expected_by", "granting", "name", "offers", "pace", "queue")
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
-        self.slots: dict[Session, Slot] = {}
+        self.offers: dict[Session, Offer] = {}
         self.granting = 0
-        self.cooling: dict[Slot, None] = {}
-        self.expected_by: Account | None = None
-        self.balancer: Balancer[Slot] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
-        self.queue: FairQueue[Account, Exchange] = FairQueue()
+        self.cooling: dict[Offer, None] = {}
+        self.expected_by: KeyUsage | None = None
+        self.balancer: Balancer[Offer] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
+        self.queue: FairQueue[KeyUsage, Transit] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
 
@@ -174,23 +174,23 @@ class Service:
         """How many requests wait."""
         return self.queue.count
 
-    def offer(self, slot: Slot) -> None:
-        """Let the balancer see `slot` as it is now."""
-        if slot.session.state is _OPEN and not slot.full and not slot.cools:
-            self.balancer.put(slot)
+    def offer(self, offer: Offer) -> None:
+        """Let the balancer see `offer` as it is now."""
+        if offer.session.state is _OPEN and not offer.full and not offer.cools:
+            self.balancer.put(offer)
         else:
-            self.balancer.remove(slot)
+            self.balancer.remove(offer)
 
-    def pick_other(self, avoided: list[Slot]) -> Slot | None:
+    def pick_other(self, avoided: list[Offer]) -> Offer | None:
         """Return the worker that the next request goes to: none of the avoided ones, if another one has credit."""
-        for slot in avoided:
-            self.balancer.remove(slot)
+        for offer in avoided:
+            self.balancer.remove(offer)
         found = self.balancer.pick()
-        for slot in avoided:
-            self.offer(slot)
+        for offer in avoided:
+            self.offer(offer)
         return found or self.balancer.pick()
 
-    def pick_again(self, receiver: bytes, extension: bytes) -> Slot | None:
+    def pick_again(self, receiver: bytes, extension: bytes) -> Offer | None:
         """Return the worker that a request of an earlier attempt goes to at once, if there is one.
 
         It is the one that has it, which needs no credit, as nothing new begins there; or any but those that have been
@@ -199,57 +199,57 @@ class Service:
         Raises:
             ProtocolError: the extension block is malformed.
         """
-        slots = self.slots.values()
+        offers = self.offers.values()
         if receiver:
             instance = field_of(extension, Field.INSTANCE)
-            for slot in slots:
-                session = slot.session
+            for offer in offers:
+                session = offer.session
                 named = session.name == receiver and (instance is None or session.instance == instance)
                 if named and session.state is SessionState.OPEN:
-                    return slot
+                    return offer
         silent = field_of(extension, Field.AVOID)
         if silent is None:
             return None
-        avoided = [slot for slot in slots if slot.session.instance + slot.session.name == silent]
+        avoided = [offer for offer in offers if offer.session.instance + offer.session.name == silent]
         return self.pick_other(avoided) if avoided else None
 
     def available(self) -> bool:
         """Whether a request would find a worker now, at once or after a wait."""
-        return any(slot.credit and slot.session.state is SessionState.OPEN for slot in self.slots.values())
+        return any(offer.credit and offer.session.state is SessionState.OPEN for offer in self.offers.values())
 
     def free_credit(self) -> int:
         """Return how many more requests its ready workers accept now."""
-        return sum(max(0, slot.credit - slot.outstanding) for slot in self.slots.values() if slot.ready)
+        return sum(max(0, offer.credit - offer.outstanding) for offer in self.offers.values() if offer.ready)
 
     def validate_state(self, settings: Settings) -> None:
         """Assert what always holds between two inputs. For tests."""
         self.queue.validate_state()
         assert self.queued <= settings.queue_messages_max
-        for exchange in self.queue:
-            assert exchange.service is self
+        for transit in self.queue:
+            assert transit.service is self
         offered = []
-        for session, slot in self.slots.items():
-            assert slot.session is session
-            assert slot.service is self
-            assert session.slots[self.name] is slot
-            if slot.ready and slot.outstanding < slot.credit:
-                offered.append(slot)
+        for session, offer in self.offers.items():
+            assert offer.session is session
+            assert offer.service is self
+            assert session.offers[self.name] is offer
+            if offer.ready and offer.outstanding < offer.credit:
+                offered.append(offer)
                 assert not self.queue, "what waits goes to whoever has credit"
-        assert self.granting == sum(slot.credit > 0 for slot in self.slots.values())
-        assert set(self.cooling) == {slot for slot in self.slots.values() if slot.cools}
-        assert all(slot.credit for slot in self.cooling)
+        assert self.granting == sum(offer.credit > 0 for offer in self.offers.values())
+        assert set(self.cooling) == {offer for offer in self.offers.values() if offer.cools}
+        assert all(offer.credit for offer in self.cooling)
         assert not self.cooling or len(self.cooling) < self.granting, "one that grants is never out of the choice"
         self.balancer.validate_state(offered)
-        assert set(self.slots.values()).issuperset(self.balancer.remembered())
+        assert set(self.offers.values()).issuperset(self.balancer.remembered())
 
 
-class Exchange:
+class Transit:
     """One attempt of a request on its way through this broker.
 
     Attributes:
         client: where the answer goes; None once the client is gone or has given up.
         client_tag: the tag that the client chose for this attempt.
-        slot: the worker that has it; None while it waits.
+        offer: the worker that has it; None while it waits.
         tag: the tag that the broker chose towards the worker.
         waits: whether it waits for a worker; then it counts with `size_bytes`, the size of its message.
         rest: its extension block and payload: while it waits, and for a moment after it went to a worker, who may
@@ -268,7 +268,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "account",
         "client",
         "client_tag",
         "code",
@@ -280,16 +279,17 @@ class Exchange:
         "id",
         "interval_s",
         "joins",
+        "offer",
         "rest",
         "retry_count",
         "returns",
         "service",
         "size_bytes",
-        "slot",
         "superseded",
         "sure_until",
         "tag",
         "timer",
+        "usage",
         "version",
         "waits",
         "working_at",
@@ -314,7 +314,7 @@ class Exchange:
         interval_s: float,
     ) -> None:
         self.client: Session | None = client
-        self.account = client.account
+        self.usage = client.usage
         self.client_tag = client_tag
         self.id = id_
         self.service = service
@@ -328,7 +328,7 @@ class Exchange:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.interval_s = interval_s
-        self.slot: Slot | None = None
+        self.offer: Offer | None = None
         self.tag = 0
         self.waits = False
         self.has_waited = False

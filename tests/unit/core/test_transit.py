@@ -1,26 +1,26 @@
 import pytest
 
-from braidmq.core.account import Account
-from braidmq.core.exchange import Exchange, Service, Session, SessionState, Slot
+from braidmq.core.key_usage import KeyUsage
+from braidmq.core.transit import Offer, Service, Session, SessionState, Transit
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.envelope import VERSION
 
 
 def session(name: str = "w") -> Session:
-    return Session(name.encode(), Account(name), Member(name, Role.NODE), 1.0, 0.0)
+    return Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, 0.0)
 
 
-def slot(service: Service, worker: Session, credit: int = 1) -> Slot:
-    made = worker.slots[service.name] = service.slots[worker] = Slot(service, worker)
+def offer(service: Service, worker: Session, credit: int = 1) -> Offer:
+    made = worker.offers[service.name] = service.offers[worker] = Offer(service, worker)
     made.credit = credit
     service.granting += credit > 0
     service.offer(made)
     return made
 
 
-def exchange(service: Service, client: str = "c") -> Exchange:
-    return Exchange(
+def transit(service: Service, client: str = "c") -> Transit:
+    return Transit(
         session(client),
         1,
         bytes(16),
@@ -43,7 +43,7 @@ class TestService:
     def test_open_worker_with_credit_is_offered(self, balance: str) -> None:
         settings = Settings(balance=balance)  # type: ignore[arg-type]
         service = Service(b"echo", settings)
-        made = slot(service, session())
+        made = offer(service, session())
         assert service.balancer.pick() is made
         service.validate_state(settings)
 
@@ -51,7 +51,7 @@ class TestService:
     def test_worker_that_is_not_open_is_not_offered(self, state: SessionState) -> None:
         service = Service(b"echo", Settings())
         worker = session()
-        made = slot(service, worker)
+        made = offer(service, worker)
         worker.state = state
         service.offer(made)
         assert service.balancer.pick() is None
@@ -63,7 +63,7 @@ class TestService:
 
     def test_worker_that_has_no_place_is_not_offered_but_counts(self) -> None:
         service = Service(b"echo", Settings())
-        made = slot(service, session())
+        made = offer(service, session())
         made.full = True
         service.offer(made)
         assert service.balancer.pick() is None
@@ -73,7 +73,7 @@ class TestService:
 
     def test_avoided_workers_are_picked_only_if_there_is_no_other(self) -> None:
         service = Service(b"echo", Settings())
-        first, second = slot(service, session("w1")), slot(service, session("w2"))
+        first, second = offer(service, session("w1")), offer(service, session("w2"))
         assert service.pick_other([first]) is second
         assert service.pick_other([second]) is first
         assert service.pick_other([first, second]) in (first, second)
@@ -81,7 +81,7 @@ class TestService:
 
     def test_service_is_available_while_its_workers_are_busy(self) -> None:
         service = Service(b"echo", Settings())
-        made = slot(service, session())
+        made = offer(service, session())
         made.outstanding = 1
         service.offer(made)
         assert service.balancer.pick() is None
@@ -89,7 +89,7 @@ class TestService:
 
     def test_service_whose_workers_grant_nothing_is_not_available(self) -> None:
         service = Service(b"echo", Settings())
-        slot(service, session(), credit=0)
+        offer(service, session(), credit=0)
         assert not service.available()
 
 
@@ -102,25 +102,25 @@ class TestValidateState:
 
     def test_sees_a_worker_that_is_not_offered(self) -> None:
         service = Service(b"echo", Settings())
-        service.balancer.remove(slot(service, session()))
+        service.balancer.remove(offer(service, session()))
         self.broken(service)
 
     def test_sees_a_suspect_worker_that_is_offered(self) -> None:
         service = Service(b"echo", Settings())
         worker = session()
-        slot(service, worker)
+        offer(service, worker)
         worker.state = SessionState.SUSPECT
         self.broken(service)
 
     def test_sees_a_request_of_another_service(self) -> None:
         service = Service(b"echo", Settings())
-        other = exchange(Service(b"other", Settings()))
-        service.queue.add(other.account, other)
+        other = transit(Service(b"other", Settings()))
+        service.queue.add(other.usage, other)
         self.broken(service)
 
     def test_sees_a_request_that_waits_beside_free_credit(self) -> None:
         service = Service(b"echo", Settings())
-        slot(service, session())
-        waiting = exchange(service)
-        service.queue.add(waiting.account, waiting)
+        offer(service, session())
+        waiting = transit(service)
+        service.queue.add(waiting.usage, waiting)
         self.broken(service)

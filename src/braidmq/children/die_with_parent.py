@@ -1,4 +1,4 @@
-"""Run a command that cannot outlive its parent: ``python leash.py PARENT_PID COMMAND...``.
+"""Run a command that cannot outlive its parent: ``python die_with_parent.py PARENT_PID COMMAND...``.
 
 The kernel is asked to kill this process when its parent ends, however that happens, and then the command takes its
 place: same pid, same wish. It is a program of its own because nothing but the child itself can ask for it, and

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-class Backlog:
+class Unsent:
     """Messages in order, and how many bytes they are; whoever keeps one bounds it."""
 
     __slots__ = ("_messages", "bytes")

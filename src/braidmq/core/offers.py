@@ -6,12 +6,12 @@ A worker takes no more when it is silent, leaves, may not serve any longer, has 
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.account import KEY_CREDIT_MAX
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
 from braidmq.core.events import DEBUG, WARNING, EventLog
-from braidmq.core.exchange import Service, Session, SessionState, Slot
+from braidmq.core.key_usage import KEY_CREDIT_MAX
 from braidmq.core.queues import Queues
+from braidmq.core.transit import Offer, Service, Session, SessionState
 from braidmq.members import is_service
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
@@ -24,7 +24,7 @@ POSTPONED_PER_TICK: Final = 100
 """Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
 
 
-class Slots:
+class Offers:
     """See the module."""
 
     __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_queues")
@@ -37,29 +37,29 @@ class Slots:
         self._cooling = Cooling()
 
     def on_state(self, session: Session, now: float) -> None:
-        """Take in that a session changed its state."""
-        self._catalogue.announce = self._catalogue.announce or bool(session.slots)
-        for slot in session.slots.values():
-            slot.service.offer(slot)
-            self._queues.feed(slot, now)
+        """Note that a session changed its state."""
+        self._catalogue.announce = self._catalogue.announce or bool(session.offers)
+        for offer in session.offers.values():
+            offer.service.offer(offer)
+            self._queues.feed(offer, now)
 
     def on_rights(self, session: Session, now: float) -> None:
-        """Take in that a session's rights changed."""
-        session.callable.clear()
+        """Note that a session's rights changed."""
+        session.call_rights.clear()
         self._catalogue.announce = True
-        for slot in list(session.slots.values()):
-            if not session.member.may_serve(slot.service.name.decode()):
-                self._remove(slot, now)
+        for offer in list(session.offers.values()):
+            if not session.member.may_serve(offer.service.name.decode()):
+                self._remove(offer, now)
         for name in list(session.postponed):
             if not session.member.may_serve(name.decode()):
                 self._catalogue.withdraw(session, name)
 
     def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
-        """Take in a worker's grant of credit."""
+        """Handle a worker's grant of credit."""
         if session.state is SessionState.LEAVING:
             return
         name = ready.service.encode()
-        if name not in session.slots:
+        if name not in session.offers:
             if not is_service(ready.service) or not session.member.may_serve(ready.service):
                 self._counters["denied"] += 1
                 if not session.warned:
@@ -74,99 +74,99 @@ class Slots:
             self._counters["postponed"] += 1
             if not session.warned:
                 session.warned = True
-                limit = self._catalogue.limit(session.account)
+                limit = self._catalogue.limit(session.usage)
                 form = "{}: {} is reached: its READY for {} waits for room"
                 self._events.add(WARNING, form, session.member.name, limit, ready.service)
 
     def on_tick(self, now: float) -> None:
         """Give work again to those that have cooled down, and grants that have waited another try."""
-        for slot in self._cooling.take_due(now):
-            slot.service.offer(slot)
-            self._queues.feed(slot, now)
+        for offer in self._cooling.take_due(now):
+            offer.service.offer(offer)
+            self._queues.feed(offer, now)
         for session, name, credit in self._catalogue.take_postponed(POSTPONED_PER_TICK):
             self._grant(session, name, credit, now)
 
     def settle(self, now: float) -> None:
-        """Take in that no worker is waited for any more that may be on its way to this broker."""
+        """Note that no worker is waited for any more that may be on its way to this broker."""
         self._catalogue.settle_at = None
         for service in list(self._catalogue.services.values()):
             if not service.granting:
                 self._dissolve(service, now)
 
-    def on_refusal(self, slot: Slot, *, busy: bool, now: float) -> bool:
-        """Take in that a worker has refused a request, `busy` for want of a place; return whether it cools down."""
-        slot.full = slot.full or busy
-        return self._cooling.refuse(slot, busy=busy, now=now)
+    def on_refusal(self, offer: Offer, *, busy: bool, now: float) -> bool:
+        """Note that a worker has refused a request, `busy` for want of a place; return whether it cools down."""
+        offer.full = offer.full or busy
+        return self._cooling.refuse(offer, busy=busy, now=now)
 
-    def on_loss(self, slot: Slot, principal: str, now: float) -> None:
-        """Take in that a worker has lost a request of a key, which waits for it."""
-        self._cooling.lose(slot, principal, now)
+    def on_loss(self, offer: Offer, principal: str, now: float) -> None:
+        """Note that a worker has lost a request of a key, which waits for it."""
+        self._cooling.lose(offer, principal, now)
 
     def remove_all(self, session: Session, now: float) -> None:
-        """Take in that a session serves nothing any more."""
+        """Note that a session serves nothing any more."""
         self._catalogue.withdraw_all(session)
-        for slot in list(session.slots.values()):
-            self._remove(slot, now)
+        for offer in list(session.offers.values()):
+            self._remove(offer, now)
 
     # -- inner
 
     def _grant(self, session: Session, name: bytes, credit: int, now: float) -> bool:
         """Let a worker have so many requests of a service, now or once there is room for the service."""
-        account = session.account
-        slot = session.slots.get(name)
-        if slot is None:
-            slot = self._add(session, name, now)
-            if slot is None:
+        usage = session.usage
+        offer = session.offers.get(name)
+        if offer is None:
+            offer = self._add(session, name, now)
+            if offer is None:
                 self._catalogue.postpone(session, name, credit)
                 return False
-        service = slot.service
-        others = account.granted - slot.credit + account.assigned - slot.outstanding
+        service = offer.service
+        others = usage.granted - offer.credit + usage.assigned - offer.outstanding
         credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
-        self._catalogue.announce = self._catalogue.announce or bool(slot.credit) != bool(credit)
-        service.granting += int(credit > 0) - int(slot.credit > 0)
-        account.granted += credit - slot.credit
-        slot.credit = credit
-        slot.full = False
+        self._catalogue.announce = self._catalogue.announce or bool(offer.credit) != bool(credit)
+        service.granting += int(credit > 0) - int(offer.credit > 0)
+        usage.granted += credit - offer.credit
+        offer.credit = credit
+        offer.full = False
         if not credit:
-            self._cooling.end(slot)
-        service.offer(slot)
+            self._cooling.end(offer)
+        service.offer(offer)
         if credit:
-            self._queues.feed(slot, now)
+            self._queues.feed(offer, now)
         else:
             self._miss(service, now)
         return True
 
-    def _add(self, session: Session, name: bytes, now: float) -> Slot | None:
+    def _add(self, session: Session, name: bytes, now: float) -> Offer | None:
         """Return a new place of a worker at a service, or None if a limit forbids it."""
-        displaced = self._catalogue.displaced(name, session.account)
+        displaced = self._catalogue.displaced(name, session.usage)
         if displaced is not None:
             self._remove_service(displaced, now)
-        service = self._catalogue.provide(name, session.account)
+        service = self._catalogue.provide(name, session.usage)
         if service is None:
             return None
-        slot = session.slots[name] = service.slots[session] = Slot(service, session)
+        offer = session.offers[name] = service.offers[session] = Offer(service, session)
         self._events.add(DEBUG, "{} serves {}", session.member.name, name.decode())
-        return slot
+        return offer
 
-    def _remove(self, slot: Slot, now: float) -> None:
-        service, session = slot.service, slot.session
-        self._cooling.end(slot)
-        del session.slots[service.name]
-        del service.slots[session]
-        service.granting -= slot.credit > 0
-        session.account.granted -= slot.credit
-        service.balancer.forget(slot)
+    def _remove(self, offer: Offer, now: float) -> None:
+        service, session = offer.service, offer.session
+        self._cooling.end(offer)
+        del session.offers[service.name]
+        del service.offers[session]
+        service.granting -= offer.credit > 0
+        session.usage.granted -= offer.credit
+        service.balancer.forget(offer)
         self._catalogue.announce = True
-        self._catalogue.leave(service, session.account)
+        self._catalogue.leave(service, session.usage)
         self._miss(service, now)
 
     def _miss(self, service: Service, now: float) -> None:
-        """Take in that a service has one worker less that grants credit."""
+        """Note that a service has one worker less that grants credit."""
         if service.cooling and len(service.cooling) >= service.granting:
-            for slot in list(service.cooling):
-                self._cooling.end(slot)
-                service.offer(slot)
-                self._queues.feed(slot, now)
+            for offer in list(service.cooling):
+                self._cooling.end(offer)
+                service.offer(offer)
+                self._queues.feed(offer, now)
         if not service.granting:
             if self._catalogue.settle_at is None:
                 self._dissolve(service, now)
@@ -175,7 +175,7 @@ class Slots:
 
     def _dissolve(self, service: Service, now: float) -> None:
         """Reject what waits for a service of which no worker takes anything; forget it, if it has none."""
-        if not service.slots:
+        if not service.offers:
             self._remove_service(service, now)
         else:
             self._queues.empty(service, Reason.NO_WORKER, now)
@@ -190,13 +190,13 @@ class Slots:
     def validate_state(self, sessions: Collection[Session]) -> None:
         """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
         services = self._catalogue.services
-        self._cooling.validate_state({slot for service in services.values() for slot in service.cooling})
+        self._cooling.validate_state({offer for service in services.values() for offer in service.cooling})
         for session in sessions:
-            for name, slot in session.slots.items():
-                assert services[name].slots[session] is slot
+            for name, offer in session.offers.items():
+                assert services[name].offers[session] is offer
                 assert session.state is not SessionState.LEAVING
                 assert session.member.may_serve(name.decode())
-        for account in {session.account for session in sessions}:
-            mine = [session for session in sessions if session.account is account]
-            granted = sum(slot.credit for session in mine for slot in session.slots.values())
-            assert account.granted == granted <= KEY_CREDIT_MAX
+        for usage in {session.usage for session in sessions}:
+            mine = [session for session in sessions if session.usage is usage]
+            granted = sum(offer.credit for session in mine for offer in session.offers.values())
+            assert usage.granted == granted <= KEY_CREDIT_MAX

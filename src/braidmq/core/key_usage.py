@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from braidmq.core.intake import Inlet
 
 if TYPE_CHECKING:
-    from braidmq.core.exchange import Session
+    from braidmq.core.transit import Session
 
 KEY_IN_FLIGHT_FACTOR: Final = 8
 """Unanswered requests that a key may have here, in times of in_flight_max: a node makes so many for its callers, and
@@ -38,11 +38,11 @@ JOINING_BYTES_MAX: Final = 32 * 1024 * 1024
 """Their size at one worker, half of what a node takes for a flood."""
 
 
-class Account:
+class KeyUsage:
     """See the module.
 
     Attributes:
-        callable: whether it may call services, as far as that was asked.
+        call_rights: whether it may call services, as far as that was asked.
         in_flight: its unanswered requests.
         queued_bytes: of those that wait for a worker.
         kept_bytes: of those that were just given to workers.
@@ -59,7 +59,7 @@ class Account:
 
     __slots__ = (
         "assigned",
-        "callable",
+        "call_rights",
         "expected",
         "granted",
         "in_flight",
@@ -83,7 +83,7 @@ class Account:
         self.offences = 0.0
         self.offended_at = 0.0
         self.sessions = 0
-        self.callable: dict[bytes, bool] = {}
+        self.call_rights: dict[bytes, bool] = {}
         self.in_flight = 0
         self.queued_bytes = 0
         self.kept_bytes = 0
@@ -106,6 +106,6 @@ class Account:
         return True
 
     def offend(self, now: float) -> None:
-        """Take in that it has sent a malformed message."""
+        """Note that it has sent a malformed message."""
         self.offences = max(0.0, self.offences - OFFENCES_PER_S * (now - self.offended_at)) + 1.0
         self.offended_at = now
