@@ -284,7 +284,7 @@ class BrokerCore:
         self._guard.attempt(self.dispatcher.queues.release, now)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed. What has come before must have been taken in."""
+        """Do what is due. What has come before must have been taken in."""
         tick = now >= self._watch.tick_at
         if tick:
             self._watch.notice_stall(now)

@@ -345,7 +345,7 @@ class ClientCore:
         self._review_at = now + MUTE_S  # nor is it a sign of paths that answer nothing
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed. What has come before must have been taken in."""
+        """Do what is due. What has come before must have been taken in."""
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             for call in self._health.review(now):

@@ -127,7 +127,7 @@ class Dispatcher:
         session.assigned.clear()
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed."""
+        """Do what is due."""
         for transit in self._timers.take_due(now):
             client = transit.client
             try:

@@ -91,7 +91,7 @@ class EventLog:
             budget.last = text
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed: once in a period, tell of what was only counted."""
+        """Do what is due: once in a period, tell of what was only counted."""
         if now < self._period_ends_at:
             return
         self._period_ends_at = now + PERIOD_S

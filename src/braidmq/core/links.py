@@ -392,7 +392,7 @@ class Links:
         self._send_queue.put_control(link.name, message, now)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed. What has come before must have been taken in."""
+        """Do what is due. What has come before must have been taken in."""
         self.stalled_s = 0.0
         if now < self._tick_at:
             return

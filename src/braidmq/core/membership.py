@@ -109,7 +109,7 @@ class MembershipCore:
         self.incarnation = 0
         self.state: State = "alive"
         self.since = now
-        self._counters = dict.fromkeys(("refutations", "deaths", "implausible_rumors", "unknown"), 0)
+        self._counters = dict.fromkeys(("refutations", "deaths", "lies", "unknown"), 0)
         self._changes: dict[tuple[str, str], int] = {}
         self._false: dict[str, int] = {}
         self._period_ends_at = now + PERIOD_S
@@ -215,7 +215,7 @@ class MembershipCore:
             self.probing.on_message(sender, message, now)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed."""
+        """Do what is due."""
         self._events.on_timer(now)
         if now >= self._period_ends_at:
             self._period_ends_at = now + PERIOD_S
@@ -527,7 +527,7 @@ class MembershipCore:
                 member.suspicion.postpone(late_s)
 
     def _report_implausible(self, who: str, what: str) -> None:
-        self._counters["implausible_rumors"] += 1
+        self._counters["lies"] += 1
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)

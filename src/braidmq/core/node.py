@@ -208,7 +208,7 @@ class NodeCore:
         self.client.on_unread(self.links.links[name], size)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed. What has come before must have been taken in."""
+        """Do what is due. What has come before must have been taken in."""
         if self._intake.since is not None:
             self._read_on(now)
         self._try(self._select, now)

@@ -212,7 +212,7 @@ class PeeringCore:
         self._follow_up(now)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed."""
+        """Do what is due."""
         if self._intake.since is not None:
             self._read_on(now)
         if now < self._paused_until:

@@ -146,7 +146,7 @@ class Probing:
                 attempt.nacks.add(sender)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed."""
+        """Do what is due."""
         while self._timers and self._timers[0][0] <= now:
             _, kind, number = heapq.heappop(self._timers)
             if kind is _Kind.NACK:

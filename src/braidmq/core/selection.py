@@ -126,7 +126,7 @@ class Selection:
             self._version = -1
 
     def on_timer(self, client: ClientCore, worker: WorkerCore, now: float) -> None:
-        """Note that time has passed; before the links do, so that none is opened that is not wanted."""
+        """Do what is due; before the links do, so that none is opened that is not wanted."""
         if self._known_version != self._links.known_version:
             self._review()
         if now < self._review_at:

@@ -325,7 +325,7 @@ class WorkerCore:
             self._review_at = min(self._review_at, now + DEMAND_S)
 
     def on_timer(self, now: float) -> None:
-        """Note that time has passed."""
+        """Do what is due."""
         due = self._timers.take_due(now)
         for job in due:
             job.timer = 0

@@ -121,7 +121,7 @@ class Network:
 
     Attributes:
         eavesdropper: who reads everything, if somebody does.
-        pause_on_delivery: what is done to the next process that a request reaches from a broker, just before it can read it.
+        pause_on_delivery: what is done to the next process that a request reaches, just before it can read it.
         trap: what is done to the next process that sends a request to a broker, once it is on its way.
         relay: what is done to the next broker that passes a request on, once it is on its way.
 

@@ -107,7 +107,7 @@ class TestUnknown:
             me.tell("a", f"x{number}", 0, "alive", certificate=b"forged")
         assert me.core.members.keys() == {"a", "b"}
         assert me.core.counters["unknown"] == 100
-        assert me.core.counters["implausible_rumors"] == 100
+        assert me.core.counters["lies"] == 100
         (line,) = me.events(WARNING)
         assert line.startswith("a tells of x0 with a certificate that is not valid for it")
         me.tell("b", "x0", 0, "alive", certificate=b"forged")
@@ -118,7 +118,7 @@ class TestUnknown:
         me.hear("a", Sync([Rumor("x", 0, "alive")]))
         assert me.core.members.keys() == {"a"}
         assert me.core.counters["unknown"] == 1
-        assert not me.core.counters["implausible_rumors"]
+        assert not me.core.counters["lies"]
         assert not me.events()
 
     def test_ten_thousand_brokers_are_bounded_and_said_once(self, solo: Callable[..., Solo]) -> None:
@@ -341,7 +341,7 @@ class TestFarIncarnation:
         for more in range(1, 50):
             five.tell("b", "a", INCARNATION_JUMP_MAX + more, "dead")
         assert five.state("a") == (0, "alive")
-        assert five.core.counters["implausible_rumors"] == 49
+        assert five.core.counters["lies"] == 49
         (line,) = five.events(WARNING)
         assert line.startswith("b gives a the incarnation 1000001, far beyond 0")
 
