@@ -1,10 +1,12 @@
 """The broker: brings requests to workers and answers back, and keeps nothing that could be lost.
 
-Inputs: `on_frame`, `on_breach`, `on_unsent`, `on_disconnect`, `on_registry`, `drain`, `on_timer`. After any of them the
-shell sends what `take_sends` returns, ends the connections that `take_cuts` returns, and logs what `take_events`
-returns; it calls `on_timer` no later than `next_deadline`. Nothing that a peer sends raises: what is handled for one
-session can end that session at most. The broker's part among the other brokers is PeeringCore, which the shell serves
-as well.
+It has two sides. Members connect to it: `on_frame`, `on_breach`, `on_unsent` and `on_disconnect` say what comes of a
+connection, which is a *route*; `take_sends` and `take_cuts` what is due to it. And it connects to other brokers, each
+by its *name*: `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`, `on_connected`,
+`on_failed` and `on_peer_frame` what comes of it; `take_peer_sends` what is due to it. Besides there are `on_registry`,
+`drain`, `end`, and `on_timer`, which is due no later than `next_deadline`. turn/broker.py has the order of all this.
+
+Nothing that a peer sends raises: what is handled for one session can end that session at most.
 """
 
 from collections.abc import Collection
@@ -17,6 +19,7 @@ from braidmq.core.events import WARNING, Event, EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
+from braidmq.core.link import Action, BrokerAddress, Failure
 from braidmq.core.observers import Observers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
@@ -169,15 +172,22 @@ class BrokerCore:
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log, and forget it."""
-        return self._events.take()
+        events = self._events.take()
+        more = self.peering.take_events()
+        return [*events, *more] if more else events
+
+    def take_actions(self) -> list[Action]:
+        """Return the other brokers' addresses to look up, and the connections to open and close, in order."""
+        return self.peering.take_actions()
+
+    def take_peer_sends(self) -> dict[str, list[bytes]]:
+        """Return the messages that are due to each broker over the connection to it, in order, and forget them."""
+        return self.peering.take_sends()
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        due = self.dispatcher.next_deadline()
-        if due is None or due > self._watch.tick_at:
-            due = self._watch.tick_at
-        since = self._intake.since
-        return due if since is None or since > due else since
+        due, other = self._next_deadline(), self.peering.next_deadline()
+        return due if due < other else other
 
     def take_cuts(self) -> list[bytes]:
         """Return the connections to end now, whatever their members do; and forget them."""
@@ -285,6 +295,51 @@ class BrokerCore:
 
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
+        if now >= self._next_deadline():
+            self._on_time(now)
+        if now >= self.peering.next_deadline():
+            self.peering.on_timer(now)
+
+    # -- the other brokers
+
+    def learn(self, address: BrokerAddress, now: float) -> None:
+        """Handle a broker that is registered."""
+        self.peering.learn(address, now)
+
+    def forget(self, name: str, now: float) -> None:
+        """Note that a broker is no longer registered."""
+        self.peering.forget(name, now)
+
+    def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
+        """Handle the addresses behind a broker's endpoints."""
+        self.peering.on_resolved(name, addresses, now)
+
+    def on_reached(self, name: str) -> None:
+        """Note that something takes connections at a broker's address."""
+        self.peering.on_reached(name)
+
+    def on_connected(self, name: str, now: float) -> None:
+        """Note that the transport's handshake with a broker is complete."""
+        self.peering.on_connected(name, now)
+
+    def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
+        """Note that a connection to a broker failed or ended. What was not sent over it is of no use any more."""
+        self.peering.on_failed(name, failure, now)
+
+    def on_peer_frame(self, name: str, frame: bytes, now: float) -> None:
+        """Handle a frame that came over this broker's connection to another one."""
+        self.peering.on_frame(name, frame, now)
+
+    # -- time
+
+    def _next_deadline(self) -> float:
+        due = self.dispatcher.next_deadline()
+        if due is None or due > self._watch.tick_at:
+            due = self._watch.tick_at
+        since = self._intake.since
+        return due if since is None or since > due else since
+
+    def _on_time(self, now: float) -> None:
         tick = now >= self._watch.tick_at
         if tick:
             self._watch.notice_stall(now)
@@ -396,7 +451,7 @@ class BrokerCore:
         self.peering.on_message(session.member.name, received, now)
         self._pass_answers(now)
 
-    # -- time
+    # -- ticks
 
     def _tick(self, now: float) -> None:
         self._events.on_timer(now)

@@ -1,12 +1,14 @@
 """A node: its links to the brokers, and the client and the worker that share them.
 
-The shell opens and closes sockets as `take_actions` says and tells the result by `on_connected` and
-`on_failed`; it hands in frames by `on_frame`; after any input it sends what `take_sends` returns, runs
-`take_jobs`, and completes the calls of `take_results`. It calls `on_timer` no later than `next_deadline`.
+Each broker is known by its *name*. `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`,
+`on_connected`, `on_failed`, `on_frame` and `on_unread` what comes of it; `take_sends` what is due to it. Whoever calls
+says `request` or `give_up`, and gets the ends of calls from `take_results`. Whoever runs handlers gets jobs from
+`take_jobs`, asks `begin` before the handler, tells the end by `finish`, `refuse` or `give_back`, and stops what
+`take_cancels` returns. `on_timer` is due no later than `next_deadline`. turn/node.py has the order of all this.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from braidmq.core.client import ClientCore
@@ -14,13 +16,15 @@ from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import Event
 from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.proofs import Checker, Keyring, Prover
 from braidmq.core.selection import Selection
 from braidmq.core.worker import WorkerCore
-from braidmq.errors import ConfigError
+from braidmq.errors import BraidError, ConfigError, ServiceError
 from braidmq.members import Member
+from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -135,6 +139,101 @@ class NodeCore:
         return not self.worker.offers or all(
             link.noted for link in self.links.links.values() if link.state in (LinkState.UP, LinkState.DRAINING)
         )
+
+    # -- calls: see ClientCore
+
+    def request(
+        self,
+        service: object,
+        payload: object,
+        now: float,
+        timeout_s: object = None,
+        attempts: object = None,
+        via: object = None,
+        headers: object = None,
+        wait: object = None,
+        nested: int = 0,
+    ) -> bytes:
+        """Begin a call; return its id. Raises what ClientCore.request raises."""
+        return self.client.request(service, payload, now, timeout_s, attempts, via, headers, wait, nested)
+
+    def give_up(self, id_: bytes, now: float) -> None:
+        """Note that nobody waits for the end of a call any more."""
+        self.client.cancel(id_, now)
+
+    def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:
+        """Return the calls that have ended, each with its reply or its error, and forget them."""
+        return self.client.take_results()
+
+    @property
+    def calls(self) -> int:
+        """How many calls have not ended."""
+        return len(self.client)
+
+    # -- jobs: see WorkerCore
+
+    def offer(self, service: str, concurrency: int) -> None:
+        """Provide a service from now on. Raises ConfigError."""
+        self.worker.offer(service, concurrency)
+
+    def take_jobs(self) -> list[Job]:
+        """Return the jobs to run now, and forget them."""
+        return self.worker.take_jobs()
+
+    def take_cancels(self) -> list[Job]:
+        """Return the jobs to stop, as nobody waits for them, and forget them."""
+        return self.worker.take_cancels()
+
+    def must_look(self, job: Job, now: float) -> bool:
+        """Whether what has come over the link of a job is to be read before it may `begin`."""
+        return self.worker.must_look(job, now)
+
+    def begin(self, job: Job, now: float) -> bool:
+        """Whether the handler of a job may begin now; if not, the job has ended."""
+        return self.worker.begin(job, now)
+
+    def finish(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
+        """Take the end of a job: its result, its error, or None if it was stopped."""
+        self.worker.on_done(job, outcome, now)
+
+    def refuse(self, job: Job, now: float) -> None:
+        """Take the end of a job whose deadline was over before its handler could begin."""
+        self.worker.on_late(job, now)
+
+    def give_back(self, job: Job, now: float) -> None:
+        """Take the end of a job that cannot be run here."""
+        self.worker.on_unable(job, now)
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs have not ended."""
+        return len(self.worker)
+
+    # -- how it stands
+
+    @property
+    def brokers(self) -> Mapping[str, Link]:
+        """The brokers that are known, and how the connection to each stands. To be read only."""
+        return self.links.links
+
+    @property
+    def refused(self) -> bool:
+        """Whether every broker that this node tries to connect to refuses its key."""
+        return self.links.refused
+
+    def diagnosis(self) -> str:
+        """Return why no broker can be reached, in one line."""
+        return self.links.diagnosis()
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long this process has stood still before the newest `on_timer`; 0.0 if it has not."""
+        return self.links.stalled_s
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no new requests."""
+        return self._draining
 
     # -- commands
 

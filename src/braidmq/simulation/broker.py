@@ -1,12 +1,15 @@
-"""A broker of the simulated net: the production core, and what its loop does around it (zeromq/broker_loop.py)."""
+"""A broker of the simulated net: the production core and turn over the simulated network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from braidmq.core.broker import BrokerCore
-from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve
+from braidmq.core.events import Event
+from braidmq.core.link import BrokerAddress
 from braidmq.core.peering import PeeringCore
+from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
 from braidmq.simulation.dealers import Dealers
@@ -16,10 +19,35 @@ from braidmq.simulation.registry import address_of, principal_of, verify
 from braidmq.simulation.routes import Routes
 from braidmq.simulation.sizes import sizes_of_broker
 from braidmq.simulation.tap import passages
+from braidmq.turn.broker import BrokerTurn
 from braidmq.wire.bundle import split
 
 if TYPE_CHECKING:
     from braidmq.simulation.net import Net
+
+
+class _Routes(Routes):
+    """A listener that lets its broker hear, and change, what passes."""
+
+    def __init__(self, broker: BrokerProcess, *arguments: Any, **more: Any) -> None:
+        super().__init__(broker, *arguments, **more)
+        self._broker = broker
+
+    def frames(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
+        """See Routes.frames."""
+        for route, principal, frame in super().frames(now):
+            given = self._broker.hear(route, principal, frame)
+            if given is not None:
+                yield route, principal, given
+                self._broker.on_heard(frame)
+
+    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+        """See Routes.send."""
+        super().send(self._broker.say(sends))
+
+    def send_unheard(self, sends: dict[bytes, list[bytes]]) -> None:
+        """Send what the core has not said."""
+        super().send(sends)
 
 
 class BrokerProcess(Process):
@@ -31,6 +59,7 @@ class BrokerProcess(Process):
     """
 
     core: BrokerCore
+    turn: BrokerTurn
 
     def __init__(self, net: Net, name: str, *, clock_rate: float) -> None:
         super().__init__(net.world, name, clock_rate=clock_rate)
@@ -38,7 +67,7 @@ class BrokerProcess(Process):
         self._rng = net.world.chance(f"core of {name}")
         self.registry = net.registry.copy()
         settings = net.plan.settings
-        self.routes = Routes(
+        self.routes = _Routes(
             self, net.network, self._admits,
             outbox_bytes_max=settings.outbox_bytes_max,
         )  # fmt: skip
@@ -46,6 +75,7 @@ class BrokerProcess(Process):
             self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
+        self._looked_up: list[tuple[str, list[str]]] = []
         self._states: dict[str, str] = {}
         self._version = -1
 
@@ -74,10 +104,12 @@ class BrokerProcess(Process):
         self._states = {}
         self._version = -1
         self.registry = net.registry.copy()
+        self._looked_up = []
         peering = PeeringCore(address_of(self.name), settings, self._rng, self._verify, software="simulation", now=now)
         self.core = BrokerCore(settings, self, peering, software="simulation", now=now)
+        self.turn = BrokerTurn(self.core, self.routes, self.dealers, self)
         for other in net.all_brokers:
-            peering.learn(address_of(other), now)
+            self.core.learn(address_of(other), now)
 
     def member(self, principal: str) -> Member | None:
         """Look a key up in the registry that this broker knows (see Directory)."""
@@ -96,103 +128,70 @@ class BrokerProcess(Process):
         self.core.drain(now)
 
     def _turn(self, now: float) -> float:
-        core, peering = self.core, self.core.peering
-        handled = core.handled
-        for route, principal, frame in self.routes.frames():
-            self._take_in(route, principal, frame, now)
-        for name, failure in self.dealers.news():
-            self._on_news(name, failure, now)
-        for name, frame in self.dealers.frames():
-            peering.on_frame(name, frame, now)
-            peering.validate_state()
-        self._send(now)
-        if now >= self.due_at:
-            if now >= core.next_deadline():
-                self._on_timer(now)
-            if now >= peering.next_deadline():
-                peering.on_timer(now)
-        self.routes.flush()
-        self._act(now)
+        core = self.core
+        handled, dead = core.handled, core.counters["sessions_dead"]
+        sessions = dict(core.sessions) if now >= self.due_at else {}
+        due = self.turn.run(now)
+        if core.counters["sessions_dead"] > dead:
+            self._note_silent(sessions)
         self._note()
         self.spend((core.handled - handled) * self._net.plan.message_s)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)
-            self._act(now)
+            self.turn.settle(now)
             self.dealers.close_all()
             self.routes.close_all(lossless=True)
             self.world.trace.note(self.world.now, f"{self.name} has ended")
             self.end()
-        return min(core.next_deadline(), peering.next_deadline())
+        return due
 
-    def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
-        """Handle a frame from a member."""
-        messages, peer = split(frame)[0], self._net.name_of(principal)
-        self.world.record.passages.extend(passages(messages, self.world.now, self.name, "in", peer))
-        self.core.on_frame(route, principal, frame, now)
-        self._check(len(messages))
+    # -- what is heard of it (see _Routes)
 
-    def _on_timer(self, now: float) -> None:
-        """Let time pass for the core, and note whom it has given up for their silence."""
-        core = self.core
-        dead, sessions = core.counters["sessions_dead"], dict(core.sessions)
-        core.on_timer(now)
-        if core.counters["sessions_dead"] > dead:
-            for route, session in sessions.items():
-                if route not in core.sessions:
-                    self.world.record.partings.append(
-                        Parting(self.world.now, self.name, session.member.name, silent=True)
-                    )
+    def hear(self, route: bytes, principal: str, frame: bytes) -> bytes | None:
+        """Note a frame from a member, and return what the core is to get; None for nothing."""
+        del route
+        peer = self._net.name_of(principal)
+        self.world.record.passages.extend(passages(split(frame)[0], self.world.now, self.name, "in", peer))
+        return frame
 
-    def _on_news(self, name: str, failure: Failure | None, now: float) -> None:
-        if failure is None:
-            self.core.peering.on_connected(name, now)
-        else:
-            self.dealers.close(name)
-            self.core.peering.on_failed(name, failure, now)
-
-    def _act(self, now: float) -> None:
-        core, peering = self.core, self.core.peering
-        for route in core.take_cuts():
-            self.routes.cut(route)
-        while actions := peering.take_actions():
-            for action in actions:
-                self._perform(action, now)
-        for name, messages in peering.take_sends().items():
-            self.dealers.send(name, messages)
-        self.dealers.flush()
-        for name in self.dealers.overflowed():
-            self.dealers.close(name)
-            peering.on_failed(name, Failure.TOO_SLOW, now)
-        self._send(now)
-        self._drop_gone(now)
-        for event in (*core.take_events(), *peering.take_events()):
-            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
-
-    def _send(self, now: float) -> None:
-        while sends := self.core.take_sends():
-            self._give_out(sends)
-            self._drop_gone(now)
-
-    def _give_out(self, sends: dict[bytes, list[bytes]]) -> None:
-        """Send what is due to each route."""
+    def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
+        """Note what the core sends, and return what goes out."""
         for route, messages in sends.items():
             session = self.core.sessions.get(route)
             peer = "" if session is None else session.member.name
             self.world.record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
-        self.routes.send(sends)
+        return sends
 
-    def _perform(self, action: Action, now: float) -> None:
-        if isinstance(action, Close):
-            self.dealers.close(action.name)
-        elif isinstance(action, Resolve):
-            self.core.peering.on_resolved(action.name, list(action.endpoints), now)
-        else:
-            self.dealers.open(action)
+    def on_heard(self, frame: bytes) -> None:
+        """Note that the core has handled a frame from a member."""
+        self._check(len(split(frame)[0]))
 
-    def _drop_gone(self, now: float) -> None:
-        for route, unsent in self.routes.take_gone():
-            self.core.on_unsent(route, unsent, now)
-            self.core.on_disconnect(route, now)
+    def on_handled(self) -> None:
+        """Let the core's part among the brokers check itself."""
+        self.core.peering.validate_state()
+
+    # -- for the turn (see Host)
+
+    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
+        """Know the addresses at once: they are the endpoints."""
+        self._looked_up.append((name, list(endpoints)))
+
+    def looked_up(self) -> list[tuple[str, list[str]]]:
+        """Return the brokers whose addresses are known now."""
+        found, self._looked_up = self._looked_up, []
+        return found
+
+    def tell(self, event: Event) -> None:
+        """Write an event to the trace."""
+        self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+
+    # -- inner
+
+    def _note_silent(self, sessions: dict[bytes, Session]) -> None:
+        """Note which of these have ended in a turn that has given up members for their silence."""
+        for route, session in sessions.items():
+            if route not in self.core.sessions:
+                self.world.record.partings.append(Parting(self.world.now, self.name, session.member.name, silent=True))
 
     def _check(self, messages: int) -> None:
         """Let the core check itself after some messages, if that is due."""

@@ -1,7 +1,4 @@
-"""The dealing side of a process: one connection per broker, with what a full pipe did not take.
-
-It mirrors zeromq/dealer.py and what the loops of brokers and nodes do around it.
-"""
+"""The simulated network's Dialer (turn/ports.py): one connection per broker, with what a full pipe did not take."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from braidmq.core.link import Failure, Open
+from braidmq.core.link import Failure, Open, Step
 from braidmq.core.unsent import Unsent
 from braidmq.simulation.network import Connection, Network
 from braidmq.wire.bundle import join
@@ -47,11 +44,11 @@ class Dealers:
         self._rng = rng
         self._connections: dict[str, Connection] = {}
         self._backlogs: dict[str, Unsent] = {}
-        self._news: list[tuple[Connection, Failure | None]] = []
+        self._news: list[tuple[Connection, Step | Failure]] = []
         self._readable: dict[Connection, None] = {}
 
     def open(self, action: Open) -> None:
-        """Begin to connect to a broker."""
+        """Begin to connect to a broker, which never fails at once here."""
         route = bytes((1 + self._rng.randrange(255),)) + self._rng.randbytes(ROUTE_BYTES - 1)
         self.open_as(action.name, route)
 
@@ -103,45 +100,54 @@ class Dealers:
             if backlog:
                 self.send(name, backlog.take())
 
-    def overflowed(self) -> list[str]:
+    def hopeless(self) -> list[tuple[str, Failure]]:
         """Return the brokers that read so slowly that their connections must be given up."""
-        return [name for name, backlog in self._backlogs.items() if backlog.bytes > self._outbox_bytes_max]
+        limit = self._outbox_bytes_max
+        return [(name, Failure.TOO_SLOW) for name, backlog in self._backlogs.items() if backlog.bytes > limit]
 
-    def news(self) -> Iterator[tuple[str, Failure | None]]:
+    def unread(self) -> tuple[()]:
+        """Return nothing: the network holds what is not read."""
+        return ()
+
+    def look_closer(self, name: str | None = None) -> None:
+        """Do nothing: the network tells of everything."""
+
+    def news(self) -> Iterator[tuple[str, Step | Failure]]:
         """Yield the brokers whose connections have come about, or have ended, with the reason."""
         news, self._news = self._news, []
-        for connection, failure in news:
+        for connection, what in news:
             name = connection.router.process.name
             if self._connections.get(name) is connection:
-                yield name, failure
+                yield name, what
 
-    def frames(self, *, all_of_it: bool = False) -> Iterator[tuple[str, bytes]]:
+    def frames(self, *, until_empty: bool = False) -> Iterator[tuple[str, bytes]]:
         """Yield what has arrived, with the broker that it came from; some of it, or all."""
         readable, self._readable = self._readable, {}
         for connection in readable:
-            yield from self._frames_of(connection, all_of_it=all_of_it)
+            yield from self._frames_of(connection, until_empty=until_empty)
             if connection.inward.arrived:
                 self.on_arrival(connection)
 
-    def _frames_of(self, connection: Connection, *, all_of_it: bool) -> Iterator[tuple[str, bytes]]:
+    def _frames_of(self, connection: Connection, *, until_empty: bool) -> Iterator[tuple[str, bytes]]:
         """Yield what has arrived over one connection, as long as it is this process's."""
         name = connection.router.process.name
-        for frame in self._network.take(connection, connection.inward, all_of_it=all_of_it):
+        for frame in self._network.take(connection, connection.inward, until_empty=until_empty):
             if self._connections.get(name) is not connection:
                 return
             yield name, frame
+            self.process.on_handled()
 
     def last_frames(self, name: str) -> Iterator[tuple[str, bytes]]:
         """Yield what has arrived before the connection to a broker ended."""
         connection = self._connections[name]
         self._readable.pop(connection, None)
-        yield from self._frames_of(connection, all_of_it=True)
+        yield from self._frames_of(connection, until_empty=True)
 
     # -- for the network
 
     def on_open(self, connection: Connection) -> None:
         """Note that a handshake is complete."""
-        self._tell(connection, None)
+        self._tell(connection, Step.GREETED)
 
     def on_end(self, connection: Connection, failure: Failure) -> None:
         """Note that a connection did not come about, or has ended."""
@@ -153,7 +159,7 @@ class Dealers:
             self._readable[connection] = None
             self.process.wake()
 
-    def _tell(self, connection: Connection, failure: Failure | None) -> None:
+    def _tell(self, connection: Connection, what: Step | Failure) -> None:
         if self._connections.get(connection.router.process.name) is connection:
-            self._news.append((connection, failure))
+            self._news.append((connection, what))
             self.process.wake()

@@ -106,19 +106,21 @@ class HostileBroker(BrokerProcess):
 
     # -- what comes in and goes out
 
-    def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
+    def hear(self, route: bytes, principal: str, frame: bytes) -> bytes | None:
+        """Return what its core is to get of a frame; None if it has answered itself."""
         rest = []
         for message in split(frame)[0]:
             if message[5] == REQUEST and self._is_nodes(route) and not self._serves(route, message):
                 continue
             rest.append(message)
-        if rest:
-            self.core.on_frame(route, principal, b"".join(rest), now)
+        return b"".join(rest) or None
 
-    def _give_out(self, sends: dict[bytes, list[bytes]]) -> None:
-        for route, messages in sends.items():
-            sends[route] = [self._altered(each) if each[5] == _WELCOME else each for each in messages]
-        self.routes.send(sends)
+    def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
+        """Return what goes out in the place of what its core says."""
+        return {
+            route: [self._altered(each) if each[5] == _WELCOME else each for each in messages]
+            for route, messages in sends.items()
+        }
 
     def _altered(self, welcome: bytes) -> bytes:
         told = control.decode_control(welcome)
@@ -178,7 +180,7 @@ class HostileBroker(BrokerProcess):
 
     def _say(self, route: bytes, *messages: bytes) -> None:
         if route in self.core.sessions:
-            self.routes.send({route: list(messages)})
+            self.routes.send_unheard({route: list(messages)})
 
     # -- habits: each is about one member that is connected to it
 

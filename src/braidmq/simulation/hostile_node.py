@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from braidmq.core.link import Step
 from braidmq.simulation import hostile_words as words
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.process import Process
@@ -80,8 +81,8 @@ class HostileNode(Process):
 
     def _turn(self, now: float) -> float:
         for hand in self._hands:
-            for broker, failure in hand.news():
-                if failure is None:
+            for broker, what in hand.news():
+                if isinstance(what, Step):
                     hand.send(broker, [words.said(control.Hello(self.name))])
                     self.greet(hand, broker)
                 else:

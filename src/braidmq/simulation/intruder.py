@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from braidmq.core.link import Step
 from braidmq.errors import ProtocolError
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.network import Connection, Pipe
@@ -106,8 +107,8 @@ class Intruder(Process):
         self.later(EVERY_S, self._attack)
 
     def _turn(self, now: float) -> float:
-        for name, failure in self._dealers.news():
-            if failure is None:
+        for name, what in self._dealers.news():
+            if isinstance(what, Step):
                 self._say(name, control.encode_control(control.Hello("mallory"), 0))
             else:
                 self._dealers.close(name)

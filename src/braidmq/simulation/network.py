@@ -204,9 +204,9 @@ class Network:
         self._dispatch(connection, pipe, frame)
         return True
 
-    def take(self, connection: Connection, pipe: Pipe, *, all_of_it: bool = False) -> list[bytes]:
+    def take(self, connection: Connection, pipe: Pipe, *, until_empty: bool = False) -> list[bytes]:
         """Return what has arrived, at most `frames_per_turn` unless it is to be all; the sender may have room again."""
-        count = len(pipe.arrived) if all_of_it else min(self._frames_per_turn, len(pipe.arrived))
+        count = len(pipe.arrived) if until_empty else min(self._frames_per_turn, len(pipe.arrived))
         frames = []
         for _ in range(count):
             frame, sent_at = pipe.arrived.popleft()

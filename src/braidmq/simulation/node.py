@@ -1,13 +1,14 @@
-"""A node of the simulated net: the production core, and what its loop does around it (zeromq/node_loop.py, node.py)."""
+"""A node of the simulated net: the production core and turn over the simulated network; its handlers are drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from braidmq.core.events import Event
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
-from braidmq.core.link import Action, Close, Failure, Resolve
+from braidmq.core.link import Failure, LinkState
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, RequestError, ServiceError
 from braidmq.members import Member, Role
@@ -18,6 +19,7 @@ from braidmq.simulation.payload import answer_to, key_of, key_of_answer, payload
 from braidmq.simulation.process import Process
 from braidmq.simulation.registry import address_of, keyring_of, principal_of, verify
 from braidmq.simulation.sizes import sizes_of_node
+from braidmq.turn.node import NodeTurn
 from braidmq.wire.envelope import Flag
 
 if TYPE_CHECKING:
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
 CHECKED_FAST: Final = 10
 """Remembered requests that a check costs no more for than for any one other thing."""
-
-LATE_S: Final = 0.05
-"""How late a turn may be before everything that has come is read first, as in zeromq/node_loop.py."""
-
 
 NODES_FASTER: Final = 10
 """How much less a message costs a node than a broker, which handles what all nodes send."""
@@ -49,6 +47,20 @@ class _Task:
     call: bytes = b""
 
 
+class _Dealers(Dealers):
+    """A dialer whose node notes which connections are closed."""
+
+    def __init__(self, node: NodeProcess, *arguments: Any, **more: Any) -> None:
+        super().__init__(node, *arguments, **more)
+        self._node = node
+
+    def close(self, name: str, *, lossless: bool = False) -> list[bytes]:
+        """See Dealers.close."""
+        if self._node.up and not lossless:
+            self._node.note_parting(name)
+        return super().close(name, lossless=lossless)
+
+
 class NodeProcess(Process):
     """One node: a client, a worker, or both.
 
@@ -59,6 +71,7 @@ class NodeProcess(Process):
     """
 
     core: NodeCore
+    turn: NodeTurn
 
     def __init__(self, net: Net, name: str, *, serves: dict[str, int], clock_rate: float) -> None:
         super().__init__(net.world, name, clock_rate=clock_rate)
@@ -67,7 +80,7 @@ class NodeProcess(Process):
         self._net = net
         self._rng = net.world.chance(f"core of {name}")
         self._work_rng = net.world.chance(f"work of {name}")
-        self.dealers = Dealers(
+        self.dealers = _Dealers(
             self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
@@ -76,6 +89,7 @@ class NodeProcess(Process):
         self._tasks: dict[Job, _Task] = {}
         self._callers: dict[bytes, tuple[Job, _Task]] = {}
         self._numbers = 0
+        self._looked_up: list[tuple[str, list[str]]] = []
 
     # -- what happens to it
 
@@ -108,7 +122,7 @@ class NodeProcess(Process):
             if mine := [id_ for id_ in self._calls if id_ not in self._callers]:
                 id_ = self._rng.choice(mine)
                 self._calls.pop(id_).given_up_at = self.world.now
-                self.core.client.cancel(id_, self.clock)
+                self.core.give_up(id_, self.clock)
 
         self.later(0.0, cancel)
 
@@ -131,7 +145,7 @@ class NodeProcess(Process):
         call.must_succeed = must_succeed
         world.record.calls.append(call)
         try:
-            call.id = self.core.client.request(
+            call.id = self.core.request(
                 service,
                 payload_of(key, size_bytes),
                 timeout_s=timeout_s,
@@ -158,11 +172,13 @@ class NodeProcess(Process):
         member = net.registry.member(principal_of(self.name)) or Member(self.name, Role.NODE, calls=("*",))
         settings, secret = net.plan.settings, self._rng.randbytes(SECRET_BYTES)
         keyring = keyring_of(self.name, net.plan.nodes)
+        self._looked_up = []
         self.core = NodeCore(
             member, settings, self._rng, verify, secret=secret, software="simulation", now=now, keyring=keyring
         )
+        self.turn = NodeTurn(self.core, self.dealers, self)
         for service, concurrency in self.serves.items():
-            self.core.worker.offer(service, concurrency)
+            self.core.offer(service, concurrency)
         for broker in net.first_brokers(self.name):
             self.core.learn(address_of(broker), now)
 
@@ -172,23 +188,8 @@ class NodeProcess(Process):
     def _turn(self, now: float) -> float:
         core = self.core
         handled = core.handled
-        self._read(now)
-        self.dealers.flush()
-        self._hand_out()
-        self._send()
-        if now >= self.due_at:
-            if now - self.due_at >= LATE_S:
-                self._read(now, all_of_it=True)
-            core.on_timer(now)
-        self._hand_out()
-        while actions := core.take_actions():
-            for action in actions:
-                self._perform(action, now)
-        self._send()
-        for name in self.dealers.overflowed():
-            self._fail(name, Failure.TOO_SLOW, now)
-        for event in core.take_events():
-            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+        self.turn.read(now)
+        due = self.turn.run(now)
         self.spend((core.handled - handled) * self._net.plan.message_s / NODES_FASTER)
         self._check(1)
         for what, value, bound in sizes_of_node(core, self._net.plan.settings):
@@ -196,30 +197,22 @@ class NodeProcess(Process):
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             self.dealers.close_all(lossless=True)
             self._end()
-        return core.next_deadline()
+        return due
 
-    def _read(self, now: float, *, all_of_it: bool = False) -> None:
-        """Handle what has come, and which connections have come about or ended."""
-        core = self.core
-        for name, failure in self.dealers.news():
-            if failure is None:
-                core.on_connected(name, now)
-            else:
-                for _, frame in self.dealers.last_frames(name):
-                    core.on_frame(name, frame, now)
-                self._fail(name, failure, now)
-        for name, frame in self.dealers.frames(all_of_it=all_of_it):
-            core.on_frame(name, frame, now)
-            self._check(1)
+    def on_handled(self) -> None:
+        """Let the core check itself, if that is due."""
+        self._check(1)
+
+    def note_parting(self, broker: str) -> None:
+        """Note that the connection to a broker is closed, and whether for its silence."""
+        link = self.core.brokers.get(broker)
+        silent = link is not None and link.state is LinkState.WAITING and link.failure is Failure.SILENT
+        self.world.record.partings.append(record.Parting(self.world.now, self.name, broker, silent))
 
     def _check(self, messages: int) -> None:
         """Let the core check itself after some messages, if that is due."""
         if self.is_check_due(messages, len(self.core.worker.cache) // CHECKED_FAST):
             self.core.validate_state()
-
-    def _send(self) -> None:
-        for name, messages in self.core.take_sends().items():
-            self.dealers.send(name, messages)
 
     def _end(self) -> None:
         for task in self._tasks.values():
@@ -231,30 +224,23 @@ class NodeProcess(Process):
         self.end()
         self.world.trace.note(self.world.now, f"{self.name} has ended")
 
-    def _fail(self, name: str, failure: Failure, now: float) -> None:
-        self._note_parting(name, silent=False)
-        unsent = self.dealers.close(name)
-        self.core.on_failed(name, failure, unsent, now)
+    # -- for the turn (see NodeHost)
 
-    def _perform(self, action: Action, now: float) -> None:
-        if isinstance(action, Close):
-            link = self.core.links.links.get(action.name)
-            self._note_parting(action.name, silent=link is not None and link.failure is Failure.SILENT)
-            self.dealers.close(action.name)
-        elif isinstance(action, Resolve):
-            self.core.on_resolved(action.name, list(action.endpoints), now)
-        else:
-            self.dealers.open(action)
+    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
+        """Know the addresses at once: they are the endpoints."""
+        self._looked_up.append((name, list(endpoints)))
 
-    def _note_parting(self, broker: str, *, silent: bool) -> None:
-        self.world.record.partings.append(record.Parting(self.world.now, self.name, broker, silent))
+    def looked_up(self) -> list[tuple[str, list[str]]]:
+        """Return the brokers whose addresses are known now."""
+        found, self._looked_up = self._looked_up, []
+        return found
 
-    def _hand_out(self) -> None:
-        self._work()
-        for id_, outcome in self.core.client.take_results():
-            self._complete(id_, outcome)
+    def tell(self, event: Event) -> None:
+        """Write an event to the trace."""
+        self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
 
-    def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+    def complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+        """Record the end of a call; a handler that waits for it ends."""
         call = self._calls.pop(id_, None) or self._ended.get(id_)
         if call is None:
             return
@@ -268,27 +254,26 @@ class NodeProcess(Process):
             answer = answer_to(job.request.payload)
             self._finish(job, task, answer if isinstance(outcome, Reply) else ServiceError("UPSTREAM", str(outcome)))
 
-    # -- its handlers
+    def run_job(self, job: Job) -> None:
+        """Begin a handler in the next turn."""
+        task = self._tasks[job] = _Task()
+        self.later(0.0, lambda: self._begin_handler(job, task))
 
-    def _work(self) -> None:
-        worker = self.core.worker
-        for job in worker.take_jobs():
-            task = self._tasks[job] = _Task()
-            self.later(0.0, lambda job=job, task=task: self._begin_handler(job, task))  # type: ignore[misc]
-        for job in worker.take_cancels():
-            found = self._tasks.get(job)
-            if found is not None and not (found.execution is not None and self._net.plan.stubborn):
-                if found.call in self._calls:
-                    self._calls.pop(found.call).given_up_at = self.world.now
-                    self.core.client.cancel(found.call, self.clock)
-                self._finish(job, found, None)
+    def stop_job(self, job: Job) -> None:
+        """Stop a handler."""
+        found = self._tasks.get(job)
+        if found is not None and not (found.execution is not None and self._net.plan.stubborn):
+            if found.call in self._calls:
+                self._calls.pop(found.call).given_up_at = self.world.now
+                self.core.give_up(found.call, self.clock)
+            self._finish(job, found, None)
+
+    # -- its handlers
 
     def _begin_handler(self, job: Job, task: _Task) -> None:
         if task.over:
             return
-        if self.core.worker.must_look(job, self.clock):
-            self._read(self.clock, all_of_it=True)
-        if not self.core.worker.begin(job, self.clock):
+        if not self.turn.begin(job, self.clock):
             del self._tasks[job]
             return
         request, rng, world = job.request, self._work_rng, self.world
@@ -345,7 +330,7 @@ class NodeProcess(Process):
         if task.execution is not None:
             task.execution.ended = self.world.now
             task.execution.answered = outcome is not None
-        self.core.worker.on_done(job, outcome, self.clock)
+        self.core.finish(job, outcome, self.clock)
 
 
 def _as_recorded(outcome: Reply | BraidError) -> record.Reply | record.Error:

@@ -120,6 +120,9 @@ class Process(ABC):
         self._unchecked = 0
         return True
 
+    def on_handled(self) -> None:  # noqa: B027 - those that are no brokers and nodes of ours have nothing to check
+        """Note that a frame from a broker was handled."""
+
     # -- its own time
 
     def later(self, delay_s: float, errand: Callable[[], None]) -> None:

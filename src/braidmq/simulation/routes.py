@@ -1,6 +1,6 @@
-"""The routing side of a broker: who is connected to it, and what full pipes did not take.
+"""The simulated network's Listener (turn/ports.py): who is connected to a broker, and what full pipes did not take.
 
-It mirrors zeromq/router.py: whoever is gone is noticed when something is sent to it, or when the monitor says so.
+As with ZeroMQ, whoever is gone is noticed when something is sent to it, or some time after its end.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class Routes:
         self._connections[connection.route] = connection
         return True
 
-    def frames(self) -> Iterator[tuple[bytes, str, bytes]]:
+    def frames(self, now: float) -> Iterator[tuple[bytes, str, bytes]]:
         """Yield what has arrived: the route, the principal of its key, and the frame."""
+        del now
         readable, self._readable = self._readable, {}
         for connection in readable:
             for frame in self._network.take(connection, connection.outward):
@@ -68,8 +69,16 @@ class Routes:
                 if waiting.bytes > self._outbox_bytes_max:
                     self._disconnect(route)
 
-    def flush(self) -> None:
+    def breaches(self) -> tuple[()]:
+        """Return nothing: the network carries frames, each of which is a message."""
+        return ()
+
+    def next_deadline(self) -> None:
+        """Return None: whatever happens here wakes the process."""
+
+    def flush(self, now: float) -> None:
         """Try the full pipes again, and look who is said to be gone."""
+        del now
         backlogs, self._backlogs = self._backlogs, {}
         for route, backlog in backlogs.items():
             self._send(route, backlog.take())
@@ -78,8 +87,9 @@ class Routes:
             if self._connections.get(connection.route) in (None, connection):
                 self._gone.append((connection.route, []))
 
-    def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
+    def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
         """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
+        del now
         gone, self._gone = self._gone, []
         return gone
 

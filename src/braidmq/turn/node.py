@@ -1,0 +1,100 @@
+"""The turn of a node: the order in which its core is served, whatever carries its messages.
+
+What has come is read first (`read`), and jobs and ends of calls that follow from it are handed out at once. Then comes
+the turn itself (`run`): what is due is sent before anything else, as others wait for it; then comes the time, what the
+core wishes of its connections, and what it has to say after that. A carrier may read several times before a turn.
+"""
+
+from typing import Final
+
+from braidmq.core.job import Job
+from braidmq.core.link import Failure
+from braidmq.core.node import NodeCore
+from braidmq.turn.dialing import act, fail, note_step
+from braidmq.turn.ports import Dialer, NodeHost
+
+LATE_S: Final = 0.05
+"""How late a turn may be before everything that has come is read first: who has stood still must not take that for the
+silence of others."""
+
+
+class NodeTurn:
+    """Serves one NodeCore. `run` returns when the next turn is due; what needs one earlier is said by who causes it.
+
+    Attributes:
+        due: when the next turn is due, as of the last one.
+
+    Args:
+        core: the node.
+        dialer: its connections.
+        host: its process.
+    """
+
+    def __init__(self, core: NodeCore, dialer: Dialer, host: NodeHost) -> None:
+        self.core = core
+        self.due = float("-inf")
+        self._dialer = dialer
+        self._host = host
+
+    def read(self, now: float) -> None:
+        """Read what has come, and which connections have come about or ended, and hand out what follows from it."""
+        self._read(now, until_empty=False)
+        self._dialer.flush()
+        self.hand_out()
+
+    def run(self, now: float) -> float:
+        """Do what is due, send and tell what follows from it; return when the next turn is due."""
+        core, dialer, host = self.core, self._dialer, self._host
+        self._send()
+        if now >= self.due:
+            if now - self.due >= LATE_S:
+                dialer.look_closer()
+                self._read(now, until_empty=True)
+            core.on_timer(now)
+        self.hand_out()
+        act(core, dialer, host, now)
+        self._send()
+        for name, failure in dialer.hopeless():
+            fail(core, dialer, name, failure, now)
+        for event in core.take_events():
+            host.tell(event)
+        self.due = core.next_deadline()
+        return self.due
+
+    def begin(self, job: Job, now: float) -> bool:
+        """Whether the handler of a job may begin now; if not, the job has ended.
+
+        Whoever asks has a turn soon after it.
+        """
+        if self.core.must_look(job, now):
+            self._dialer.look_closer(job.link.name)
+            self._read(now, until_empty=True)
+        return self.core.begin(job, now)
+
+    def hand_out(self) -> None:
+        """Start the jobs that have come, stop those that nobody waits for, and complete the calls that have ended."""
+        core, host = self.core, self._host
+        for job in core.take_jobs():
+            host.run_job(job)
+        for job in core.take_cancels():
+            host.stop_job(job)
+        for id_, outcome in core.take_results():
+            host.complete(id_, outcome)
+
+    def _send(self) -> None:
+        for name, messages in self.core.take_sends().items():
+            self._dialer.send(name, messages)
+
+    def _read(self, now: float, *, until_empty: bool) -> None:
+        core, dialer = self.core, self._dialer
+        for name, what in dialer.news():
+            if isinstance(what, Failure):
+                for _, frame in dialer.last_frames(name):  # an answer in it spares its request a retry
+                    core.on_frame(name, frame, now)
+                fail(core, dialer, name, what, now)
+            else:
+                note_step(core, name, what, now)
+        for name, frame in dialer.frames(until_empty=until_empty):
+            core.on_frame(name, frame, now)
+        for name, size in dialer.unread():
+            core.on_unread(name, size)
