@@ -164,7 +164,7 @@ class Node:
         """What this node knows of the net's brokers, by name; empty before `start` and after `close`."""
         if self._loop is None or self._loop.closed or self._forked:
             return []
-        links = self._loop.core.links.links
+        links = self._loop.core.brokers
         return [
             BrokerInfo(name, link.address.endpoints, link.state.value, link.problem)
             for name, link in sorted(links.items())
@@ -203,7 +203,7 @@ class Node:
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
         self._tasks = jobs
         for service in self._services.values():
-            loop.core.worker.offer(service.name, service.concurrency)
+            loop.core.offer(service.name, service.concurrency)
         loop.start(jobs, self._remembered.recall() if self._remembered is not None else ())
         if self._remembered is not None:
             self._remembered.keep(loop.core)
@@ -398,17 +398,17 @@ class Node:
         """
         wait_s = None if timeout is None else check_wait_s(timeout)
         loop = self._running()
-        links = loop.core.links
-        if not links.links:
+        core = loop.core
+        if not core.brokers:
             raise NoBroker(f"the join file of {self.name} names no broker: add one, and copy the file again")
         try:
             async with asyncio.timeout(wait_s):
-                while not any(link.open for link in links.links.values()):
-                    if links.refused:
-                        raise NotRegistered(f"every broker refuses this node's key: {links.diagnosis()}")
+                while not any(link.open for link in core.brokers.values()):
+                    if core.refused:
+                        raise NotRegistered(f"every broker refuses this node's key: {core.diagnosis()}")
                     await loop.changed()
         except TimeoutError:
-            raise NoBroker(f"no broker could be reached within {timeout:g} s: {links.diagnosis()}") from None
+            raise NoBroker(f"no broker could be reached within {timeout:g} s: {core.diagnosis()}") from None
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
         """Wait until every broker that is known is up or has failed once, at most `timeout` seconds.
@@ -420,7 +420,7 @@ class Node:
         """
         wait_s = check_wait_s(timeout)
         loop = self._running()
-        links = loop.core.links.links
+        links = loop.core.brokers
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while not all(link.open or link.failure or not link.wanted for link in links.values()):

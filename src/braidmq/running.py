@@ -271,7 +271,7 @@ class Running:
 
     def _of_error(self, error: BaseException, request: Request) -> Answer | None:
         """Return the answer to a handler's error; None if it is this node's end, and another worker does better."""
-        if type(error) is NodeClosed and self._loop.core.worker.draining:
+        if type(error) is NodeClosed and self._loop.core.draining:
             return None
         return of_error(error, request, self._error_bytes_max)
 

@@ -287,7 +287,7 @@ async def test_what_waits_on_its_way_to_a_worker_expires_there(patch_cores):
 @contextmanager
 def blocked(loop, broker, patch_cores):
     """Keep a node from reading what a broker sends."""
-    dealer = loop._dealers[broker]
+    dealer = loop.connections.dealers[broker]
     has_more = type(dealer).has_more
     asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
     try:

@@ -79,9 +79,9 @@ class RouterHost(Plain):
 
     def _turn(self, now: float) -> float:
         if self.reading:
-            self.got.extend(self.routes.frames())
-        self.routes.flush()
-        self.gone.extend(self.routes.take_gone())
+            self.got.extend(self.routes.frames(now))
+        self.routes.flush(now)
+        self.gone.extend(self.routes.take_gone(now))
         return super()._turn(now)
 
 
@@ -122,7 +122,8 @@ class DealerHost(Plain):
             self.end()
 
     def _turn(self, now: float) -> float:
-        for name, failure in self.dealers.news():
+        for name, what in self.dealers.news():
+            failure = what if isinstance(what, Failure) else None
             self.news.append((self.world.now, name, failure))
             if failure is not None:
                 self.got.extend(self.dealers.last_frames(name))

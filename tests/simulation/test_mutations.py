@@ -85,8 +85,8 @@ def with_more_attempts(patch):
     """A client makes two attempts more than it may."""
     request = ClientCore.request
 
-    def request_more(self, *arguments, attempts, **options):
-        return request(self, *arguments, attempts=min(20, attempts + 2), **options)
+    def request_more(self, service, payload, now, timeout_s, attempts, *more):
+        return request(self, service, payload, now, timeout_s, min(20, attempts + 2), *more)
 
     patch.setattr(ClientCore, "request", request_more)
 
@@ -95,8 +95,8 @@ def with_half_the_time(patch):
     """A client gives up when half of the time is over."""
     request = ClientCore.request
 
-    def request_less(self, *arguments, timeout_s, **options):
-        return request(self, *arguments, timeout_s=timeout_s / 2, **options)
+    def request_less(self, service, payload, now, timeout_s, *more):
+        return request(self, service, payload, now, timeout_s / 2, *more)
 
     patch.setattr(ClientCore, "request", request_less)
 
@@ -239,7 +239,7 @@ def with_all_failovers_paid(patch):
 def with_hasty_clients(patch):
     """A client that has stood still judges before it has read."""
     patch.setattr(ClientCore, "on_stall", lambda self, stalled_s, now: None)
-    patch.setattr("braidmq.simulation.node.LATE_S", float("inf"))
+    patch.setattr("braidmq.turn.node.LATE_S", float("inf"))
 
 
 @pytest.mark.parametrize(

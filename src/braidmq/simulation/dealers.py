@@ -100,7 +100,7 @@ class Dealers:
             if backlog:
                 self.send(name, backlog.take())
 
-    def hopeless(self) -> list[tuple[str, Failure]]:
+    def look_after(self) -> list[tuple[str, Failure]]:
         """Return the brokers that read so slowly that their connections must be given up."""
         limit = self._outbox_bytes_max
         return [(name, Failure.TOO_SLOW) for name, backlog in self._backlogs.items() if backlog.bytes > limit]

@@ -239,6 +239,9 @@ class NodeProcess(Process):
         """Write an event to the trace."""
         self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
 
+    def on_stall(self, stalled_s: float) -> None:
+        """Do nothing: the core knows what it means."""
+
     def complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
         """Record the end of a call; a handler that waits for it ends."""
         call = self._calls.pop(id_, None) or self._ended.get(id_)

@@ -10,7 +10,8 @@ from braidmq.clock import monotonic
 from braidmq.core.transit import SessionState
 from braidmq.errors import BraidError
 from braidmq.settings import Settings
-from braidmq.testing.partition import Cuts, LossyRouter
+from braidmq.testing.partition import Cuts, LossyListener
+from braidmq.turn.ports import Listener
 from braidmq.wire.control import Report
 from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.router import Router
@@ -132,8 +133,6 @@ class TestLoop(BrokerLoop):
         while self._asked:
             self._asked.popitem()[0].set_exception(BraidError(f"{self.name} is down"))
 
-    def _new_router(self) -> Router:
-        self._lossy = LossyRouter(
-            self.name, self._cuts, self.member, self._context, self.settings, self.identity.secret_key
-        )
+    def _listener(self, router: Router) -> Listener:
+        self._lossy = LossyListener(self.name, self._cuts, self.member, router)
         return self._lossy

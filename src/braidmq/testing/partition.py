@@ -1,10 +1,9 @@
 """Partitions between members: frames that vanish while the connection stays."""
 
 from collections.abc import Callable
-from typing import Any
 
 from braidmq.members import Member
-from braidmq.zeromq.router import Router
+from braidmq.turn.ports import Listener
 
 
 class Cuts:
@@ -26,21 +25,25 @@ class Cuts:
         return (sender, receiver) in self._pairs
 
 
-class LossyRouter(Router):
-    """Loses what a partition hides. It sees both directions of every connection to its broker."""
+class LossyListener:
+    """A broker's Listener (turn/ports.py) that loses what a partition hides. It sees both directions of everything."""
 
-    def __init__(self, name: str, cuts: Cuts, member: Callable[[str], Member | None], *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, name: str, cuts: Cuts, member: Callable[[str], Member | None], inner: Listener) -> None:
         self._name = name
         self._cuts = cuts
         self._member = member
+        self._inner = inner
+        self.breaches = inner.breaches
+        self.cut = inner.cut
+        self.flush = inner.flush
+        self.next_deadline = inner.next_deadline
         self._names: dict[bytes, str] = {}
         self._held: list[tuple[bytes, str, bytes]] = []
 
-    def receive(self, now: float, *, until_empty: bool) -> list[tuple[bytes, str, bytes]]:
-        """See Router.receive. What a new connection says meanwhile is kept for `readmit`."""
+    def frames(self, now: float) -> list[tuple[bytes, str, bytes]]:
+        """Return what may be heard. What a new connection says meanwhile is kept for `readmit`."""
         heard = []
-        for route, principal, frame in super().receive(now, until_empty=until_empty):
+        for route, principal, frame in self._inner.frames(now):
             member = self._member(principal)
             name = member.name if member is not None else ""
             if not self._cuts.hide(name, self._name):
@@ -56,13 +59,13 @@ class LossyRouter(Router):
         return held
 
     def send(self, sends: dict[bytes, list[bytes]]) -> None:
-        """See Router.send."""
+        """Send what may be heard."""
         hide, names = self._cuts.hide, self._names
-        super().send({route: each for route, each in sends.items() if not hide(self._name, names.get(route, ""))})
+        self._inner.send({route: each for route, each in sends.items() if not hide(self._name, names.get(route, ""))})
 
-    def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
-        """See Router.take_gone."""
-        gone = super().take_gone()
+    def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
+        """Return the routes that have ended."""
+        gone = list(self._inner.take_gone(now))
         for route, _unsent in gone:
             self._names.pop(route, None)
         return gone

@@ -54,7 +54,7 @@ class BrokerTurn:
         for name, messages in core.take_peer_sends().items():
             dialer.send(name, messages)
         dialer.flush()
-        for name, failure in dialer.hopeless():
+        for name, failure in dialer.look_after():
             fail(core, dialer, name, failure, now)
         self._send(now)
         self._drop_gone(now)

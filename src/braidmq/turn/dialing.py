@@ -34,7 +34,7 @@ def note_step(core: Dialing, name: str, step: Step, now: float) -> None:
 
 
 def fail(core: Dialing, dialer: Dialer, name: str, failure: Failure, now: float) -> None:
-    """Close a connection that has ended, or is hopeless, and tell its core so."""
+    """Close a connection that has ended, or is look_after, and tell its core so."""
     core.on_failed(name, failure, dialer.close(name), now)
 
 

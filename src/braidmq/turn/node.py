@@ -23,6 +23,7 @@ class NodeTurn:
 
     Attributes:
         due: when the next turn is due, as of the last one.
+        has_read: whether the newest `begin` has read anything, so that a turn has to follow soon.
 
     Args:
         core: the node.
@@ -33,6 +34,7 @@ class NodeTurn:
     def __init__(self, core: NodeCore, dialer: Dialer, host: NodeHost) -> None:
         self.core = core
         self.due = float("-inf")
+        self.has_read = False
         self._dialer = dialer
         self._host = host
 
@@ -51,10 +53,12 @@ class NodeTurn:
                 dialer.look_closer()
                 self._read(now, until_empty=True)
             core.on_timer(now)
+            if core.stalled_s:
+                host.on_stall(core.stalled_s)
         self.hand_out()
         act(core, dialer, host, now)
         self._send()
-        for name, failure in dialer.hopeless():
+        for name, failure in dialer.look_after():
             fail(core, dialer, name, failure, now)
         for event in core.take_events():
             host.tell(event)
@@ -64,9 +68,10 @@ class NodeTurn:
     def begin(self, job: Job, now: float) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended.
 
-        Whoever asks has a turn soon after it.
+        What has come over its link may be read before it: see `has_read`.
         """
-        if self.core.must_look(job, now):
+        self.has_read = self.core.must_look(job, now)
+        if self.has_read:
             self._dialer.look_closer(job.link.name)
             self._read(now, until_empty=True)
         return self.core.begin(job, now)

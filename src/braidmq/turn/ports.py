@@ -44,8 +44,11 @@ class Dialer(Protocol):
     def unread(self) -> Iterable[tuple[str, int]]:
         """Return the brokers of which more or less bytes wait to be read than at the last call, and how many."""
 
-    def hopeless(self) -> Iterable[tuple[str, Failure]]:
-        """Return the connections to give up, as too much waits in one direction. The turn closes those."""
+    def look_after(self) -> Iterable[tuple[str, Failure]]:
+        """Look after the connections that were used; return those to give up, as too much waits in one direction.
+
+        The turn closes those.
+        """
 
     def look_closer(self, name: str | None = None) -> None:
         """Let `news` and `frames` look at a connection, or at all of them, though nothing has told of any change."""
@@ -94,6 +97,9 @@ class Host(Protocol):
 
 class NodeHost(Host, Protocol):
     """What a node needs besides."""
+
+    def on_stall(self, stalled_s: float) -> None:
+        """Note that this process has stood still for so long before this turn."""
 
     def run_job(self, job: Job) -> None:
         """Start a job. Its handler begins after the turn, if NodeTurn.begin says so."""

@@ -1,7 +1,4 @@
-"""The broker's shell: one thread, plain sockets, one poller. It owns the clock and moves bytes.
-
-The simulator's broker, simulation/broker.py, follows the order of its turn.
-"""
+"""The broker's shell: one thread, plain sockets, one poller. It owns the clock, and gives the core its turns."""
 
 import os
 import random
@@ -11,13 +8,15 @@ import stat
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from braidmq import __version__
 from braidmq.clock import monotonic
 from braidmq.core.broker import BrokerCore
-from braidmq.core.link import Action, BrokerAddress, Close, Failure, Resolve, Step
+from braidmq.core.events import Event
+from braidmq.core.link import BrokerAddress
 from braidmq.core.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.loggers import own_logger
@@ -25,7 +24,10 @@ from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
-from braidmq.zeromq.dealer import ConnectError, Dealer
+from braidmq.turn.broker import BrokerTurn
+from braidmq.turn.ports import Listener
+from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.dialer import Dialer
 from braidmq.zeromq.listening import listen
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.poller import Poller
@@ -43,9 +45,6 @@ REGISTRY_S: Final = 0.25
 START_DESCRIPTORS: Final = 10
 """Descriptors that a broker needs at its start besides its context and where it listens: its socket, the monitor, the
 one that decides who gets in, and a stranger's connection."""
-
-GONE_S_MAX: Final = 0.25
-"""How long a broker that has always something to read keeps who is gone, to read what they have said before."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a broker ends."""
@@ -89,11 +88,9 @@ class BrokerLoop:
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
-        self._gone_at: float | None = None
         self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
-        self._owners: dict[int, Dealer] = {}
-        self._blocked: dict[str, Dealer] = {}
+        self._marks: dict[int, Callable[[], None]] = {}
 
     def member(self, principal: str) -> Member | None:
         """Look a key up in the newest manifest (see Directory)."""
@@ -113,7 +110,7 @@ class BrokerLoop:
         self._context = new_context("a broker", descriptors=START_DESCRIPTORS + len(self._bind))
         self._poller = Poller()
         self._zap = ZapHandler(self._context, self)
-        self._router = self._new_router()
+        self._router = Router(self._context, self.settings, self.identity.secret_key)
         try:
             self.endpoints = tuple(listen(self._router, endpoint, self.name) for endpoint in self._bind)
             prove_refused(
@@ -130,8 +127,10 @@ class BrokerLoop:
             raise
         self._verify = verifier(self.identity.authority_key, self.identity.net)
         own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
-        self._peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
-        self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now, process=self.process)
+        peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
+        self._core = BrokerCore(self.settings, self, peering, software=software, now=now, process=self.process)
+        self._dialer = Dialer(self._context, self._dealers, self.settings, self.identity, self)
+        self._broker_turn = BrokerTurn(self._core, self._listener(self._router), self._dialer, self)
         self._zap.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
@@ -149,7 +148,7 @@ class BrokerLoop:
                 self._turn()
             now = monotonic()
             self._core.end(now)
-            self._act(now)
+            self._broker_turn.settle(now)
         finally:
             self.close(FLUSH_S_MAX)
 
@@ -169,9 +168,8 @@ class BrokerLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
-        for dealer in self._dealers.values():
-            dealer.close()
-        self._dealers.clear()
+        while self._dealers:
+            self._dealers.popitem()[1].close()
         self._router.close(linger_s)
         self._zap.close()
         self._context.term()
@@ -179,122 +177,81 @@ class BrokerLoop:
         self._wake_read.close()
         self._wake_write.close()
 
-    def _new_router(self) -> Router:
-        return Router(self._context, self.settings, self.identity.secret_key)
+    def _listener(self, router: Router) -> Listener:
+        """Return what the turn hears the members by."""
+        return router
 
     # -- one turn
 
     def _turn(self) -> None:
-        ready = self._poller.wait(0 if self._poller.has_ready else max(0, int((self._due - monotonic()) * 1000) + 1))
+        poller, router = self._poller, self._router
+        ready = poller.wait(0 if poller.has_ready else max(0, int((self._due - monotonic()) * 1000) + 1))
         now = monotonic()
-        if self._router_fd in ready:
-            ready.discard(self._router_fd)
-            for route, principal, frame in self._router.receive(now, until_empty=bool(ready)):
-                self._core.on_frame(route, principal, frame, now)
-            for route, principal, what in self._router.take_breaches():
-                self._core.on_breach(route, principal, what, now)
+        router.readable = self._router_fd in ready
+        ready.discard(self._router_fd)
+        router.until_empty = bool(ready)
         if ready:
             self._serve_others(ready, now)
-        self._send(now)  # before the rest of the turn: whoever waits for it goes on meanwhile
-        if now >= self._due:
-            self._on_time(now)
-        self._act(now)
-        if self._router.has_more():
-            self._poller.mark_ready(self._router_fd)
-        self._due = self._next_deadline()
-
-    def _on_time(self, now: float) -> None:
         if now >= self._registry_at:
             self._registry_at = now + REGISTRY_S
             self._reread_registry(now)
-        if now >= self._core.next_deadline():
-            self._core.on_timer(now)
-        if now >= self._peering.next_deadline():
-            self._peering.on_timer(now)
-        self._router.on_timer(now)
+        due = self._broker_turn.run(now)
+        if router.has_more():
+            poller.mark_ready(self._router_fd)
+        self._due = due if due < self._registry_at else self._registry_at
 
     def _serve_others(self, ready: set[int], now: float) -> None:
         """Serve what is ready besides the members' connections."""
-        if self._zap.fileno() in ready and self._zap.answer():
-            self._poller.mark_ready(self._zap.fileno())
-        if self._router.monitor.fileno() in ready and self._router.on_monitor(now):
-            self._poller.mark_ready(self._router.monitor.fileno())
+        poller, zap, monitor = self._poller, self._zap, self._router.monitor
+        if zap.fileno() in ready and zap.answer():
+            poller.mark_ready(zap.fileno())
+        if monitor.fileno() in ready and self._router.on_monitor(now):
+            poller.mark_ready(monitor.fileno())
         if self._wake_read.fileno() in ready:
             self._wake_read.recv(64)
             while self._errands:
                 self._errands.popleft()(now)
-        for dealer in {self._owners[descriptor] for descriptor in ready if descriptor in self._owners}:
-            if dealer.monitor.fileno() in ready:
-                self._on_dealer_events(dealer, now)
-            if self._dealers.get(dealer.name) is dealer:
-                for frame in dealer.receive():
-                    self._peering.on_frame(dealer.name, frame, now)
-                self._look_after(dealer, now)
+        for descriptor in ready:
+            mark = self._marks.get(descriptor)
+            if mark is not None:
+                mark()
 
-    def _look_after(self, dealer: Dealer, now: float) -> None:
-        """Look at a link that was read or written to, as that may have consumed the edge of its descriptor."""
-        if dealer.overflowed or dealer.flooded:
-            self._close_dealer(dealer.name)
-            self._peering.on_failed(dealer.name, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW, now)
-            return
-        if dealer.blocked:
-            self._blocked[dealer.name] = dealer
-        if dealer.has_more():
-            self._poller.mark_ready(dealer.fileno())
+    # -- for the dialer (see Watcher)
 
-    def _act(self, now: float) -> None:
-        """Do what the cores ask for, until nothing more follows from it."""
-        self._act_on_peers(now)
-        for name, messages in self._peering.take_sends().items():
-            dealer = self._dealers.get(name)
-            if dealer is not None:
-                dealer.send(messages)
-                self._look_after(dealer, now)
-        if self._blocked:
-            blocked, self._blocked = self._blocked, {}
-            for dealer in blocked.values():
-                dealer.flush()
-                self._look_after(dealer, now)
-        self._send(now)
-        self._drop_gone(now)
-        for events in (self._core.take_events(), self._peering.take_events()):
-            for event in events:
-                _LOG.log(event.level, "%s", event.text)
+    def watch(self, dealer: Dealer) -> None:
+        """Wait for both descriptors of a dealer from now on."""
+        self._marks[dealer.fileno()] = partial(self._dialer.mark_readable, dealer)
+        self._marks[dealer.monitor.fileno()] = partial(self._dialer.mark_stirred, dealer)
+        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
+            self._poller.register(descriptor)
+            self._poller.mark_ready(descriptor)  # what has come meanwhile has told of itself already
 
-    def _send(self, now: float) -> None:
-        while sends := self._core.take_sends():
-            self._router.send(sends)
-            self._drop_gone(now)
-        for route in self._core.take_cuts():
-            self._router.cut(route)
+    def unwatch(self, dealer: Dealer) -> None:
+        """Wait for them no more."""
+        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
+            self._poller.unregister(descriptor)
+            del self._marks[descriptor]
 
-    def _act_on_peers(self, now: float) -> None:
-        while True:
-            for name, addresses in self._lookups.take():
-                self._peering.on_resolved(name, addresses, now)
-            actions = self._peering.take_actions()
-            if not actions:
-                return
-            for action in actions:
-                self._perform(action, now)
+    def read_on(self, dealer: Dealer) -> None:
+        """Let a dealer be read in the next turn, which is now."""
+        self._poller.mark_ready(dealer.fileno())
 
-    def _drop_gone(self, now: float) -> None:
-        """Give up who is gone, once what they have sent before was read: it may be an answer."""
-        if not self._router.has_gone:
-            return
-        if self._gone_at is None:
-            self._gone_at = now
-        if now - self._gone_at < GONE_S_MAX and self._router.has_more():
-            return  # until the next turn, which is now
-        self._gone_at = None
-        for route, unsent in self._router.take_gone():
-            self._core.on_unsent(route, unsent, now)
-            self._core.on_disconnect(route, now)
+    def retry(self, dealer: Dealer) -> None:
+        """Do nothing: a broker says something often enough, and each turn flushes."""
 
-    def _next_deadline(self) -> float:
-        due = min(self._core.next_deadline(), self._peering.next_deadline(), self._registry_at)
-        other = self._router.next_deadline()
-        return due if other is None else min(due, other)
+    # -- for the turn (see Host)
+
+    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
+        """Begin to look up the addresses behind a broker's endpoints."""
+        self._lookups.begin(name, endpoints)
+
+    def looked_up(self) -> list[tuple[str, list[str]]]:
+        """Return the brokers whose addresses are known now, each with those."""
+        return self._lookups.take()
+
+    def tell(self, event: Event) -> None:
+        """Write an event to the log."""
+        _LOG.log(event.level, "%s", event.text)
 
     # -- ending
 
@@ -345,7 +302,7 @@ class BrokerLoop:
                 )
             return
         for name in {each.name for each in self._registry.brokers} - {each.name for each in manifest.brokers}:
-            self._peering.forget(name, now)
+            self._core.forget(name, now)
         self._registry = Registry(manifest)
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
@@ -361,45 +318,4 @@ class BrokerLoop:
 
     def _learn_brokers(self, now: float) -> None:
         for broker in self._registry.brokers:
-            self._peering.learn(address_of(broker), now)
-
-    # -- peers
-
-    def _perform(self, action: Action, now: float) -> None:
-        if isinstance(action, Close):
-            self._close_dealer(action.name)
-            return
-        if isinstance(action, Resolve):
-            self._lookups.begin(action.name, action.endpoints)
-            return
-        try:
-            dealer = Dealer(self._context, self.settings, self.identity, action)
-        except ConnectError as error:
-            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
-            self._peering.on_failed(action.name, error.failure, now)
-            return
-        self._dealers[action.name] = dealer
-        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
-            self._owners[descriptor] = dealer
-            self._poller.register(descriptor)
-            self._poller.mark_ready(descriptor)  # what has come meanwhile has told of itself already
-
-    def _close_dealer(self, name: str) -> None:
-        dealer = self._dealers.pop(name, None)
-        if dealer is not None:
-            for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
-                self._poller.unregister(descriptor)
-                del self._owners[descriptor]
-            self._blocked.pop(name, None)
-            dealer.close()
-
-    def _on_dealer_events(self, dealer: Dealer, now: float) -> None:
-        for event in dealer.events():
-            if isinstance(event, Failure):
-                self._close_dealer(dealer.name)
-                self._peering.on_failed(dealer.name, event, now)
-                return
-            if event is Step.REACHED:
-                self._peering.on_reached(dealer.name)
-            else:
-                self._peering.on_connected(dealer.name, now)
+            self._core.learn(address_of(broker), now)

@@ -1,8 +1,7 @@
 """The node's shell on asyncio: one event loop, one disposable socket per broker, no thread of its own.
 
-The descriptor of a ZeroMQ socket is edge-triggered, and any call on the socket may consume the edge. So reading
-goes on until the socket is empty or its turn is over, in which case it schedules itself; and after every send
-the socket is asked again. The simulator's node, simulation/node.py, follows the order of its turn.
+What a descriptor tells of is read at once; the turn comes after whatever that has woken, so that what it sends shares a
+frame. A call or a reply that is alone does not wait for others: its turn is at once.
 """
 
 import asyncio
@@ -15,10 +14,9 @@ from typing import Final, Protocol
 
 from braidmq import __version__
 from braidmq.clock import monotonic
+from braidmq.core.events import Event
 from braidmq.core.ids import SECRET_BYTES
-from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.job import Job
-from braidmq.core.link import Action, Close, Failure, Resolve, Step
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.loggers import own_logger
@@ -26,18 +24,15 @@ from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
+from braidmq.turn.node import NodeTurn
 from braidmq.zeromq.connections import Connections
-from braidmq.zeromq.dealer import ConnectError, Dealer
+from braidmq.zeromq.dealer import Dealer
+from braidmq.zeromq.dialer import Dialer
 from braidmq.zeromq.lookups import Lookups
-from braidmq.zeromq.sockets import FRAMES_MAX
 from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002
 """How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
-
-LATE_S: Final = 0.05
-"""How late a turn may be before everything that has come is read first: who has stood still must not take that for the
-silence of others."""
 
 STALL_S: Final = 0.5
 """How long the event loop must have stood still for that to be told: a third of the silence after which a broker gives
@@ -94,10 +89,8 @@ class NodeLoop:
         self._on_stall = on_stall
         self.connections = Connections()
         self._lookups = Lookups(self._on_lookup)
-        self._dealers: dict[str, Dealer] = self.connections.dealers
-        self._retries: dict[str, asyncio.TimerHandle] = {}
+        self._retries: dict[Dealer, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
-        self._used: dict[str, Dealer] = {}
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -114,6 +107,8 @@ class NodeLoop:
             now=now,
             keyring=keyring_of(identity),
         )
+        self._dialer = Dialer(self.connections.context, self.connections.dealers, settings, identity, self)
+        self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property
     def here(self) -> bool:
@@ -157,12 +152,12 @@ class NodeLoop:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self.closed:
             raise NodeClosed("the node is closed")
-        client = self.core.client
-        id_ = client.request(service, payload, self.clock(), timeout_s, attempts, via, headers, wait, nested)
+        core = self.core
+        id_ = core.request(service, payload, self.clock(), timeout_s, attempts, via, headers, wait, nested)
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
         if not self._turn_scheduled:
-            if len(client) == 1:
+            if core.calls == 1:
                 self._turn_at_once()  # alone, it waits for no others to share its frame
             else:
                 self.schedule()
@@ -171,7 +166,7 @@ class NodeLoop:
     def give_up(self, id_: bytes) -> None:
         """Note that nobody waits for the end of a call any more, if it has not ended."""
         if self._futures.pop(id_, None) is not None:
-            self.core.client.cancel(id_, self.clock())
+            self.core.give_up(id_, self.clock())
             if not self._loop.is_closed():  # else its caller is collected with it
                 self.schedule()
 
@@ -179,37 +174,30 @@ class NodeLoop:
         """Take the end of a job: its result, its error, or None if it was stopped."""
         if self.closed:
             return
-        worker = self.core.worker
-        worker.on_done(job, outcome, now)
+        self.core.finish(job, outcome, now)
         if not self._turn_scheduled:
-            if len(worker) == 0:
+            if self.core.jobs == 0:
                 self._turn_at_once()  # no other reply is to come that could share its frame
             else:
                 self.schedule()
 
     def begin(self, job: Job) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended."""
-        worker, now = self.core.worker, self.clock()
-        if worker.must_look(job, now):
-            dealer = self._dealers.get(job.link.name)
-            if dealer is not None:
-                self._look_at(dealer)
-                now = self.clock()
-        may_begin = worker.begin(job, now)
-        if not may_begin:
+        may_begin = self._node_turn.begin(job, self.clock())
+        if not may_begin or self._node_turn.has_read:
             self.schedule()
         return may_begin
 
     def refuse(self, job: Job) -> None:
         """Take the end of a job whose deadline was over before a thread could begin it."""
         if not self.closed:
-            self.core.worker.on_late(job, self.clock())
+            self.core.refuse(job, self.clock())
             self.schedule()
 
     def give_back(self, job: Job) -> None:
         """Take the end of a job that cannot be run here, as no thread can be started for it."""
         if not self.closed:
-            self.core.worker.on_unable(job, self.clock())
+            self.core.give_back(job, self.clock())
             self.schedule()
 
     def schedule(self) -> None:
@@ -252,9 +240,9 @@ class NodeLoop:
             return
         self.closed = True
         self._cancel_timer()
-        for name in list(self._dealers):
+        for name in list(self.connections.dealers):
             # A broker that has not welcomed this node was sent nothing: libzmq would linger for its handshake.
-            self._close_dealer(name, linger_s if self.core.links.links[name].open else 0.0)
+            self._dialer.close(name, linger_s if self.core.brokers[name].open else 0.0)
         for future in self._futures.values():
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the answer came"))
@@ -282,78 +270,30 @@ class NodeLoop:
         self._turn_scheduled = False
         if self.closed:
             return
-        core, now = self.core, self.clock()
-        self._send()  # before the rest of the turn: whoever waits for it goes on meanwhile
-        if now >= self._timer_due:
+        now = self.clock()
+        if now >= self._node_turn.due:
             self._cancel_timer()  # it may come as much as TIMER_SLACK_S after this turn
-            if now - self._timer_due >= LATE_S:
-                for dealer in list(self._dealers.values()):
-                    self._look_at(dealer)
-            core.on_timer(now)
-            if core.links.stalled_s >= STALL_S:
-                self._on_stall(core.links.stalled_s)
-        self._hand_out()
-        self._act(now)
-        self._send()
-        used, self._used = self._used, {}
-        for dealer in used.values():
-            self._look_after(dealer)
-        for event in core.take_events():
-            _LOG.log(event.level, "%s", event.text)
-        self._set_timer()
+        due = self._node_turn.run(now)
+        self._set_timer(due, now)
         if self._wakers:
             for waker in self._wakers:
                 if not waker.done():
                     waker.set_result(None)
 
-    def _send(self) -> None:
-        for name, messages in self.core.take_sends().items():
-            dealer = self._dealers.get(name)
-            if dealer is not None:
-                dealer.send(messages)
-                self._used[name] = dealer
+    def _on_frames(self, dealer: Dealer) -> None:
+        if self.connections.dealers.get(dealer.name) is dealer:
+            self._dialer.mark_readable(dealer)
+            self._node_turn.read(self.clock())
+            self.schedule()  # after whatever that has woken, so that what it sends shares a frame
 
-    def _hand_out(self) -> None:
-        """Start the jobs that have come, stop those that nobody waits for, and wake whose calls have ended."""
-        core, jobs = self.core, self._jobs
-        assert jobs is not None
-        for job in core.worker.take_jobs():
-            jobs.run(job)
-        for job in core.worker.take_cancels():
-            jobs.stop(job)
-        for id_, outcome in core.client.take_results():
-            self._complete(id_, outcome)
-
-    def _act(self, now: float) -> None:
-        """Look up addresses, open and close connections, until nothing more follows from it."""
-        core = self.core
-        while True:
-            for name, addresses in self._lookups.take():
-                core.on_resolved(name, addresses, now)
-            actions = core.take_actions()
-            if not actions:
-                return
-            for action in actions:
-                self._perform(action, now)
-
-    def _look_after(self, dealer: Dealer) -> None:
-        """Look at a connection that was read or written to, as that may have consumed the edge of its descriptor."""
-        if self._dealers.get(dealer.name) is not dealer:
-            return
-        if dealer.overflowed or dealer.flooded:
-            self._fail(dealer, Failure.FLOODED if dealer.flooded else Failure.TOO_SLOW)
-        elif dealer.has_more():
-            self._loop.call_soon(self._on_frames, dealer, context=self._home)
-        elif dealer.blocked:
-            self._retry_soon(dealer)
-
-    def _retry_soon(self, dealer: Dealer) -> None:
-        """Look at a connection again whose pipe was full; once, however often this is asked for."""
-        if dealer.name not in self._retries:
-            self._retries[dealer.name] = self._loop.call_later(BLOCKED_S, self._retry, dealer, context=self._home)
+    def _on_events(self, dealer: Dealer) -> None:
+        if self.connections.dealers.get(dealer.name) is dealer:
+            self._dialer.mark_stirred(dealer)
+            self._node_turn.read(self.clock())
+            self.schedule()
 
     def _retry(self, dealer: Dealer) -> None:
-        del self._retries[dealer.name]
+        del self._retries[dealer]
         self._on_frames(dealer)
 
     def _cancel_timer(self) -> None:
@@ -361,13 +301,12 @@ class NodeLoop:
             self._timer.cancel()
             self._timer = None
 
-    def _set_timer(self) -> None:
-        due = self.core.next_deadline()
+    def _set_timer(self, due: float, now: float) -> None:
         if self._timer is not None and self._timer_due <= due:
             return
         self._cancel_timer()
         self._timer_due = due
-        delay_s = max(0.0, due - self.clock()) + TIMER_SLACK_S
+        delay_s = max(0.0, due - now) + TIMER_SLACK_S
         self._timer = self._loop.call_later(delay_s, self._on_time, context=self._home)
 
     def _on_lookup(self) -> None:
@@ -383,10 +322,63 @@ class NodeLoop:
         self._timer = None
         if not self._turn_scheduled:
             self._turn()
-        elif not self.closed:
-            self._set_timer()
 
-    def _complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+    # -- for the dialer (see Watcher)
+
+    def watch(self, dealer: Dealer) -> None:
+        """Wait for both descriptors of a dealer from now on."""
+        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
+        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
+        self._loop.call_soon(self._on_events, dealer, context=self._home)
+
+    def unwatch(self, dealer: Dealer) -> None:
+        """Wait for them no more."""
+        retry = self._retries.pop(dealer, None)
+        if retry is not None:
+            retry.cancel()
+        self._loop.remove_reader(dealer.socket.fileno())
+        self._loop.remove_reader(dealer.monitor.socket.fileno())
+
+    def read_on(self, dealer: Dealer) -> None:
+        """Let a dealer be read after what has come meanwhile."""
+        self._loop.call_soon(self._on_frames, dealer, context=self._home)
+
+    def retry(self, dealer: Dealer) -> None:
+        """Look at a connection again whose pipe was full; once, however often this is asked for."""
+        if dealer not in self._retries:
+            self._retries[dealer] = self._loop.call_later(BLOCKED_S, self._retry, dealer, context=self._home)
+
+    # -- for the turn (see NodeHost)
+
+    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
+        """Begin to look up the addresses behind a broker's endpoints."""
+        self._lookups.begin(name, endpoints)
+
+    def looked_up(self) -> list[tuple[str, list[str]]]:
+        """Return the brokers whose addresses are known now, each with those."""
+        return self._lookups.take()
+
+    def tell(self, event: Event) -> None:
+        """Write an event to the log."""
+        _LOG.log(event.level, "%s", event.text)
+
+    def on_stall(self, stalled_s: float) -> None:
+        """Note that this process has stood still."""
+        if stalled_s >= STALL_S:
+            self._on_stall(stalled_s)
+
+    def run_job(self, job: Job) -> None:
+        """Start a job."""
+        assert self._jobs is not None
+        self._jobs.run(job)
+
+    def stop_job(self, job: Job) -> None:
+        """Ask a job to stop."""
+        assert self._jobs is not None
+        self._jobs.stop(job)
+
+    def complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+        """Give the end of a call to whoever waits for it."""
         future = self._futures.pop(id_, None)
         if future is None or future.done():
             return
@@ -394,89 +386,3 @@ class NodeLoop:
             future.set_result(outcome)
         else:
             future.set_exception(outcome)
-
-    # -- sockets
-
-    def _perform(self, action: Action, now: float) -> None:
-        if isinstance(action, Close):
-            self._close_dealer(action.name)
-            return
-        if isinstance(action, Resolve):
-            self._lookups.begin(action.name, action.endpoints)
-            return
-        try:
-            dealer = Dealer(self.connections.context, self._settings, self._identity, action)
-        except ConnectError as error:
-            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
-            self.core.on_failed(action.name, error.failure, [], now)
-            self.schedule()
-            return
-        self._dealers[action.name] = dealer
-        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
-        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
-        self._loop.call_soon(self._on_events, dealer, context=self._home)
-
-    def _close_dealer(self, name: str, linger_s: float = 0.0) -> list[bytes]:
-        dealer = self._dealers.pop(name, None)
-        if dealer is None:
-            return []
-        retry = self._retries.pop(name, None)
-        if retry is not None:
-            retry.cancel()
-        self._loop.remove_reader(dealer.socket.fileno())
-        self._loop.remove_reader(dealer.monitor.socket.fileno())
-        return dealer.close(linger_s)
-
-    def _fail(self, dealer: Dealer, failure: Failure) -> None:
-        unsent = self._close_dealer(dealer.name)
-        self.core.on_failed(dealer.name, failure, unsent, self.clock())
-        self.schedule()
-
-    def _on_frames(self, dealer: Dealer) -> None:
-        if self._dealers.get(dealer.name) is not dealer:
-            return
-        now = self.clock()
-        before = dealer.unread
-        for frame in dealer.receive():
-            self.core.on_frame(dealer.name, frame, now)
-        if dealer.unread != before:
-            self.core.on_unread(dealer.name, dealer.unread)
-        dealer.flush()
-        self._used[dealer.name] = dealer
-        self._hand_out()
-        self.schedule()  # after whatever that has woken, so that what it sends shares a frame
-
-    def _on_events(self, dealer: Dealer) -> None:
-        if self._dealers.get(dealer.name) is not dealer:
-            return
-        for event in dealer.events():
-            if isinstance(event, Failure):
-                self._drain_frames(dealer)
-                self._fail(dealer, event)
-                return
-            if event is Step.REACHED:
-                self.core.on_reached(dealer.name)
-            else:
-                self.core.on_connected(dealer.name, self.clock())
-                self.schedule()
-
-    def _look_at(self, dealer: Dealer) -> None:
-        """Read all that has come over a connection, and whether it has ended: something is judged by it next."""
-        if self._dealers.get(dealer.name) is dealer:
-            self._drain_frames(dealer)
-            self._on_events(dealer)
-            self._used[dealer.name] = dealer
-            self.schedule()
-
-    def _drain_frames(self, dealer: Dealer) -> None:
-        """Take what has arrived, at most FRAMES_MAX frames: an answer in it spares its request a retry.
-
-        And not as many bytes as would be taken for a flood.
-        """
-        now = self.clock()
-        frames = size = 0
-        while frames < FRAMES_MAX and size < WAITING_BYTES_MAX // 2 and dealer.has_more():
-            for frame in dealer.receive():
-                frames += 1
-                size += len(frame)
-                self.core.on_frame(dealer.name, frame, now)

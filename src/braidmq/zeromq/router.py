@@ -1,6 +1,7 @@
 """A broker's ROUTER: frames in, bundles out, and who is gone."""
 
 import errno
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -34,6 +35,9 @@ ROUND_CONNECTIONS: Final = 256
 SKIPPED_PER_TURN: Final = 10_000
 """Frames of one message that are dropped at one go: a message has one frame, but somebody may send millions."""
 
+GONE_S_MAX: Final = 0.25
+"""How long those that are gone are kept, where there is always something to read, to read what they have said."""
+
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -58,8 +62,12 @@ class Router:
     A peer is gone when a send to it fails with EHOSTUNREACH. The monitor only says which descriptor was closed,
     and descriptors are reused at once; so its word leads to a test by sending, not to a verdict.
 
+    It is the broker's Listener (turn/ports.py).
+
     Attributes:
         doorstep: the connections that have not said anything yet.
+        readable: whether `frames` is to read; the descriptor or `has_more` has said that there may be something.
+        until_empty: whether it is to ask for more after a single frame: something else waits for its turn.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings, secret_key: bytes) -> None:
@@ -84,6 +92,10 @@ class Router:
         self._round: list[bytes] = []
         self._round_at = 0.0
         self._skipping = False
+        self._due = 0.0
+        self._gone_at: float | None = None
+        self.readable = False
+        self.until_empty = False
 
     def bind(self, endpoint: str) -> str:
         """Bind, and return the endpoint with its real port. Raises zmq.ZMQError."""
@@ -102,6 +114,13 @@ class Router:
     def fileno(self) -> int:
         """Return the descriptor that tells of frames."""
         return self.socket.fileno()
+
+    def frames(self, now: float) -> list[tuple[bytes, str, bytes]]:
+        """See turn/ports.py."""
+        if not self.readable:
+            return []
+        self.readable = False
+        return self.receive(now, until_empty=self.until_empty)
 
     def receive(self, now: float, *, until_empty: bool) -> list[tuple[bytes, str, bytes]]:
         """Return what has come: the route, the principal of its key, and the frame; call it as Dealer.receive.
@@ -143,7 +162,7 @@ class Router:
         except zmq.Again:
             return found  # the descriptor tells of other things as well
 
-    def take_breaches(self) -> list[tuple[bytes, str, str]]:
+    def breaches(self) -> list[tuple[bytes, str, str]]:
         """Return who does what no member may: the route, the principal of its key, and what it is."""
         breaches, self._breaches = self._breaches, []
         return breaches
@@ -171,8 +190,12 @@ class Router:
                 if self._hold(waiting.key, waiting.unsent.bytes - before) > self._outbox_bytes_max:
                     self._lose(route, self._release(route))
 
-    def on_timer(self, now: float) -> None:
-        """Try the full pipes again, and test who is said to be gone."""
+    def flush(self, now: float) -> None:
+        """Try the full pipes again, and test who is said to be gone, if that is due."""
+        if now >= self._due:
+            self._on_time(now)
+
+    def _on_time(self, now: float) -> None:
         if self._blocked and now >= self._blocked_at:
             self._blocked_at = now + BLOCKED_S
             for route in list(self._blocked):
@@ -201,24 +224,31 @@ class Router:
         return self.monitor.has_more()
 
     def next_deadline(self) -> float | None:
-        """Return when `on_timer` is due."""
-        due = [at for at, _tries in self._doubts.values()]
-        if self._blocked:
-            due.append(self._blocked_at)
+        """Return when `flush` is due."""
+        due = self._round_at if COUNTED and self._fd_of else math.inf
+        for at, _tries in self._doubts.values():
+            if at < due:
+                due = at
+        if self._blocked and self._blocked_at < due:
+            due = self._blocked_at
         silent_at = self.doorstep.next_deadline()
-        if silent_at is not None:
-            due.append(silent_at)
-        if COUNTED and self._fd_of:
-            due.append(self._round_at)
-        return min(due, default=None)
+        if silent_at is not None and silent_at < due:
+            due = silent_at
+        self._due = due
+        return None if due == math.inf else due
 
-    @property
-    def has_gone(self) -> bool:
-        """Whether `take_gone` has any. What they have sent before may still be unread: read on until nothing is."""
-        return bool(self._gone)
+    def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
+        """Return the routes that are gone, each with the messages that certainly did not reach its pipe.
 
-    def take_gone(self) -> list[tuple[bytes, list[bytes]]]:
-        """Return the routes that are gone, each with the messages that certainly did not reach its pipe."""
+        While there is something to read, it may be theirs, and an answer: then they are kept for GONE_S_MAX at most.
+        """
+        if not self._gone:
+            return []
+        if self._gone_at is None:
+            self._gone_at = now
+        if now - self._gone_at < GONE_S_MAX and self.has_more():
+            return []
+        self._gone_at = None
         gone, self._gone = self._gone, {}
         return list(gone.items())
 

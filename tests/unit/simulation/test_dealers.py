@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.core.link import Failure, Open
+from braidmq.core.link import Failure, Open, Step
 from braidmq.simulation.network import Stage
 from braidmq.wire.limits import BUNDLE_BYTES, ROUTE_BYTES
 from rigs.hosts import NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
@@ -26,7 +26,7 @@ def test_news_are_told_once(hosts):
     hosts.n.dealers.open_as("b", b"route")
     hosts.n.pause()
     hosts.pass_time()
-    assert list(hosts.n.dealers.news()) == [("b", None)]
+    assert list(hosts.n.dealers.news()) == [("b", Step.GREETED)]
     assert list(hosts.n.dealers.news()) == []
 
 
@@ -130,9 +130,9 @@ def test_a_broker_that_reads_too_slowly_is_given_up():
     hosts.b.reading = False
     hosts.n.dealers.send("b", [b"1"])
     hosts.n.dealers.send("b", [bytes(OUTBOX_BYTES_MAX)])
-    assert hosts.n.dealers.overflowed() == [], "as much as may wait"
+    assert hosts.n.dealers.look_after() == [], "as much as may wait"
     hosts.n.dealers.send("b", [b"2"])
-    assert hosts.n.dealers.overflowed() == ["b"]
+    assert hosts.n.dealers.look_after() == [("b", Failure.TOO_SLOW)]
 
 
 def test_close_all_ends_every_connection(hosts):

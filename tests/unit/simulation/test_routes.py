@@ -40,8 +40,8 @@ def test_messages_travel_as_bundles(hosts):
 
 def test_what_was_for_nobody_comes_back(hosts):
     hosts.b.routes.send({b"nobody": [b"1", b"2"]})
-    assert hosts.b.routes.take_gone() == [(b"nobody", [b"1", b"2"])]
-    assert hosts.b.routes.take_gone() == []
+    assert hosts.b.routes.take_gone(0.0) == [(b"nobody", [b"1", b"2"])]
+    assert hosts.b.routes.take_gone(0.0) == []
 
 
 def test_what_a_full_pipe_did_not_take_is_sent_in_order_when_there_is_room():
@@ -72,9 +72,9 @@ def test_who_reads_too_slowly_is_gone_with_what_never_left():
     full(hosts)
     hosts.b.routes.send({b"route": [HALF]})
     hosts.b.routes.send({b"route": [HALF]})
-    assert hosts.b.routes.take_gone() == [], "as much as may wait"
+    assert hosts.b.routes.take_gone(0.0) == [], "as much as may wait"
     hosts.b.routes.send({b"route": [b"too much"]})
-    assert hosts.b.routes.take_gone() == [(b"route", [HALF, HALF, b"too much"])]
+    assert hosts.b.routes.take_gone(0.0) == [(b"route", [HALF, HALF, b"too much"])]
 
 
 def test_the_end_of_a_connection_frees_its_routing_id_before_the_monitor_tells_of_it():
@@ -117,7 +117,7 @@ def test_an_end_is_told_by_the_next_send_if_that_comes_first(hosts):
     hosts.n.dealers.close("b")
     hosts.world.run(hosts.world.now + MOMENT_S, lambda: not hosts.network.connections)
     hosts.b.routes.send({b"route": [b"1"]})
-    assert hosts.b.routes.take_gone() == [(b"route", [b"1"])]
+    assert hosts.b.routes.take_gone(0.0) == [(b"route", [b"1"])]
 
 
 def test_what_arrived_before_an_end_is_read_after_it(hosts):
@@ -147,7 +147,7 @@ def test_a_new_life_knows_no_connection_of_the_old_one(hosts):
     hosts.pass_time()
     assert (hosts.b.frames, hosts.b.gone) == ([], [])
     hosts.b.routes.send({b"route": [b"1"]})
-    assert hosts.b.routes.take_gone() == [(b"route", [b"1"])]
+    assert hosts.b.routes.take_gone(0.0) == [(b"route", [b"1"])]
 
 
 @pytest.mark.parametrize("silent", [False, True])
