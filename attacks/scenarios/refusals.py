@@ -54,6 +54,18 @@ def refuse(arms: Arms) -> None:
         peer.say(control.Ready(SERVICE, CREDIT))
 
 
+def mix(arms: Arms) -> None:
+    """Reply to some requests, and answer one of them in another way: the variant tells how, and to how many."""
+    name, good = arms.plan.variant.split()
+    command, code = ANSWERS[name]
+    for count, (peer, request) in enumerate(requests(arms), 1):
+        if count % (int(good) + 1):
+            peer.exchange(Envelope(REPLY, request.id, tag=request.tag, payload=b"re:" + request.payload))
+        else:
+            peer.exchange(Envelope(command, request.id, tag=request.tag, code=code))
+            peer.say(control.Ready(SERVICE, CREDIT))
+
+
 def fail(arms: Arms) -> None:
     """Answer each request with an error that no worker can read."""
     for peer, request in requests(arms):
@@ -98,6 +110,17 @@ SCENARIOS = (
     ),
     _worker(
         "refusals-lost-16", "a worker with 16 connections answers at once with LOST", refuse, "lost", connections=16
+    ),
+    *(
+        _worker(
+            f"refusals-mixed-{name}-{good}",
+            f"a worker with 16 connections answers one request in {good + 1} with {name.upper()}, the others well",
+            mix,
+            f"{name} {good}",
+            connections=16,
+            most={**HARMLESS, "errors": 0.02},
+        )
+        for name, good in (("lost", 1), ("lost", 3), ("lost", 5), ("busy", 1))
     ),
     _worker(
         "refusals-nonsense",

@@ -1,23 +1,24 @@
 """Workers that refuse or lose what others would run: they get nothing for a short, growing time.
 
-Who does so at once is always idle, and would attract the requests of all others.
+Who does so at once is always idle, and would attract the requests of all others. One refusal says little: it puts that
+worker out of the way of the request that it has refused. The workers of a key whose conduct is out of the ordinary
+(conduct.py) cool down together, and no number of sessions gives them more than one try.
 """
 
 from typing import Final
 
-from braidmq.core.transit import Offer
+from braidmq.core.conduct import Conduct, Kind
+from braidmq.core.transit import Offer, Service
 
 COOL_S: Final = 0.05
-"""How long a worker gets nothing after its first refusal: some round trips. It doubles with each further one."""
+"""How long a worker gets nothing after a refusal: some round trips."""
 
-COOL_S_MAX: Final = 5.0
-"""The longest time of that kind: a worker that is mended has its share again after it."""
+OUTLIER_S: Final = 0.5
+"""How long the workers of a key get nothing whose conduct is out of the ordinary, the first time. It doubles with each
+relapse. Chance and callers that conspire cost an honest worker no more than this now and then."""
 
-BUSY_FREE: Final = 16
-"""Refusals in a row for want of a place that are nothing unusual: the places of a worker are used by other brokers,
-too, and it says READY when one is free again."""
-
-_DOUBLINGS_MAX: Final = 10
+OUTLIER_S_MAX: Final = 30.0
+"""The longest time of that kind, as with paths: a worker that is mended has its share again after it."""
 
 
 class Cooling:
@@ -29,33 +30,37 @@ class Cooling:
         self._offers: dict[Offer, None] = {}
 
     def refuse(self, offer: Offer, *, busy: bool, now: float) -> bool:
-        """Note that a worker has refused a request; return whether it gets nothing for a while."""
+        """Count that a worker has refused a request; return whether it gets nothing for a while."""
         if offer.cools:
             return True  # it was given this one before
-        offer.refusals += 1
-        service = offer.service
-        count = offer.refusals - BUSY_FREE if busy else offer.refusals
-        if count <= 0 or not offer.credit or not offer.listed or service.granting - len(service.cooling) <= 1:
-            return False
-        offer.cools = True
-        self._offers[offer] = service.cooling[offer] = None
-        offer.cool_until = now + min(COOL_S_MAX, COOL_S * 2.0 ** min(count - 1, _DOUBLINGS_MAX))
-        return True
+        kind = Kind.BUSY if busy else Kind.REFUSED
+        offer.conduct.refuse(kind)
+        return self._judge(offer, kind, now) or (not busy and self._cool(offer, now + COOL_S))
 
-    def lose(self, offer: Offer, principal: str, now: float) -> None:
-        """Note that a worker says that it has lost a request of a key, which waits for it.
+    def lose(self, offer: Offer, caller: str, now: float) -> None:
+        """Count that a worker says that it has lost a request of a key, which waits for it."""
+        if not offer.cools:
+            offer.conduct.blame(caller)
+            self._judge(offer, Kind.LOST, now)
 
-        One key's requests alone say nothing: it may ask again for what a worker had to stop for its sake.
-        """
-        if offer.lost_of != principal:
-            offer.lost_of = principal
-            self.refuse(offer, busy=False, now=now)
+    def resume(self, offer: Offer, now: float) -> None:
+        """Handle a grant: it does not end the time of the workers of its key, and nor does a new session."""
+        if offer.conduct.out_until > now and offer.credit and not offer.cools:
+            self._cool(offer, offer.conduct.out_until)
 
     def end(self, offer: Offer) -> None:
-        """Note that a worker is as good as others again, grants nothing, or is gone."""
+        """Handle that a worker is as good as others again, grants nothing, or is gone."""
         if offer.cools:
             offer.cools = False
             del self._offers[offer], offer.service.cooling[offer]
+
+    def pardon(self, service: Service, now: float) -> list[Offer]:
+        """End the time of all workers of a service, as there is no other; return them."""
+        offers = list(service.cooling)
+        for offer in offers:
+            offer.conduct.out_until = min(offer.conduct.out_until, now)
+            self.end(offer)
+        return offers
 
     def take_due(self, now: float) -> list[Offer]:
         """Return those whose time is over, and end it."""
@@ -64,6 +69,42 @@ class Cooling:
             self.end(offer)
         return due
 
+    def _judge(self, offer: Offer, kind: Kind, now: float) -> bool:
+        """Let the workers of a key cool down if its conduct is out of the ordinary; return whether they do."""
+        conduct, service = offer.conduct, offer.service
+        if not offer.listed or not conduct.is_outlier(kind, service.conducts.values(), now):
+            return False
+        mine = [each for each in conduct.offers if each.credit and each.listed]
+        left = service.granting - len(service.cooling) - sum(not each.cools for each in mine)
+        if left <= 0:
+            return False
+        conduct.bar(OUTLIER_S, OUTLIER_S_MAX, now)
+        for each in mine:
+            self._cool(each, conduct.out_until)
+        return offer.cools
+
+    def _cool(self, offer: Offer, until: float) -> bool:
+        service = offer.service
+        if offer.cools:
+            offer.cool_until = max(offer.cool_until, until)
+            return True
+        if not offer.credit or not offer.listed or service.granting - len(service.cooling) <= 1:
+            return False
+        offer.cools = True
+        offer.cool_until = until
+        self._offers[offer] = service.cooling[offer] = None
+        service.balancer.remove(offer)
+        return True
+
     def validate_state(self, held: set[Offer]) -> None:
         """Assert that exactly these cool. For tests."""
         assert set(self._offers) == held
+
+
+def forget_old(service: Service, now: float) -> None:
+    """Let what the workers of a service have done count less; forget those that are gone and were like others."""
+    conducts: dict[bytes, Conduct] = service.conducts
+    for conduct in list(conducts.values()):
+        conduct.halve()
+        if conduct.may_go(now):
+            del conducts[conduct.name]

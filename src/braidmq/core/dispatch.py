@@ -260,12 +260,15 @@ class Dispatcher:
         assert offer is not None
         if command == REPLY:
             self.counters["replies"] += 1
-            offer.refusals = 0
             if len(service.offers) > 1:
                 if code != _RESULT or offer.failing:
                     service.balancer.observe_outcome(offer, failed=code != _RESULT)
                 if code == _RESULT and not transit.retry_count and offer.listed:
                     service.balancer.observe(offer, now - transit.dispatched_at)
+                    conduct = offer.conduct
+                    conduct.good += 1.0
+                    if conduct.watched:
+                        conduct.praise(transit.usage.principal)
             if service.queue.count:
                 service.pace.on_answer(transit.dispatched_at if transit.has_waited else 0.0, now)
             self._finish(transit, now)
@@ -298,7 +301,8 @@ class Dispatcher:
                 return True
         elif transit.client is not None:  # else it was asked to stop
             offer.service.balancer.observe_outcome(offer, failed=True)
-            self.offers.on_loss(offer, transit.usage.principal, now)
+            if not transit.retry_count:  # else its client may have chosen the worker, or it has stopped it before
+                self.offers.on_loss(offer, transit.usage.principal, now)
         self._finish(transit, now)
         return False
 
@@ -328,7 +332,7 @@ class Dispatcher:
         if (transit.joins and busy) or self._is_over(transit, reason, now):
             cools = offer.cools  # it is the client's doing, and says nothing of the worker
         else:
-            cools = self.offers.on_refusal(offer, busy=busy, now=now)
+            cools = self.offers.on_refusal(offer, busy=busy, chosen=transit.retry_count > 0, now=now)
         service = self.services.get(transit.service.name)
         elsewhere = busy or cools or (not offer.listed and service is not None and service.granting > 0)
         rest = transit.rest

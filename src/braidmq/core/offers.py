@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.catalogue import Catalogue
-from braidmq.core.cooling import Cooling
+from braidmq.core.conduct import HALVE_S
+from braidmq.core.cooling import Cooling, forget_old
 from braidmq.core.events import DEBUG, WARNING, EventLog
 from braidmq.core.key_usage import KEY_CREDIT_MAX
 from braidmq.core.queues import Queues
@@ -27,7 +28,7 @@ POSTPONED_PER_TICK: Final = 100
 class Offers:
     """See the module."""
 
-    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_queues")
+    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_queues")
 
     def __init__(self, catalogue: Catalogue, queues: Queues, counters: dict[str, int], events: EventLog) -> None:
         self._catalogue = catalogue
@@ -35,6 +36,7 @@ class Offers:
         self._counters = counters
         self._events = events
         self._cooling = Cooling()
+        self._halve_at = 0.0
 
     def on_state(self, session: Session, now: float) -> None:
         """Note that a session changed its state."""
@@ -83,6 +85,10 @@ class Offers:
         for offer in self._cooling.take_due(now):
             offer.service.offer(offer)
             self._queues.feed(offer, now)
+        if now >= self._halve_at:
+            self._halve_at = now + HALVE_S
+            for service in self._catalogue.services.values():
+                forget_old(service, now)
         for session, name, credit in self._catalogue.take_postponed(POSTPONED_PER_TICK):
             self._grant(session, name, credit, now)
 
@@ -93,9 +99,18 @@ class Offers:
             if not service.granting:
                 self._dissolve(service, now)
 
-    def on_refusal(self, offer: Offer, *, busy: bool, now: float) -> bool:
-        """Note that a worker has refused a request, `busy` for want of a place; return whether it cools down."""
+    def on_refusal(self, offer: Offer, *, busy: bool, chosen: bool, now: float) -> bool:
+        """Handle that a worker has refused a request; return whether it cools down.
+
+        Args:
+            offer: the worker.
+            busy: it has no place for it.
+            chosen: its client may have chosen the worker: then it says nothing that this one has no place.
+            now: the time.
+        """
         offer.full = offer.full or busy
+        if busy and chosen:
+            return offer.cools
         return self._cooling.refuse(offer, busy=busy, now=now)
 
     def on_loss(self, offer: Offer, principal: str, now: float) -> None:
@@ -129,6 +144,7 @@ class Offers:
         offer.full = False
         if not credit:
             self._cooling.end(offer)
+        self._cooling.resume(offer, now)
         service.offer(offer)
         if credit:
             self._queues.feed(offer, now)
@@ -152,7 +168,7 @@ class Offers:
         service, session = offer.service, offer.session
         self._cooling.end(offer)
         del session.offers[service.name]
-        del service.offers[session]
+        del service.offers[session], offer.conduct.offers[offer]
         service.granting -= offer.credit > 0
         session.usage.granted -= offer.credit
         service.balancer.forget(offer)
@@ -163,8 +179,7 @@ class Offers:
     def _miss(self, service: Service, now: float) -> None:
         """Note that a service has one worker less that grants credit."""
         if service.cooling and len(service.cooling) >= service.granting:
-            for offer in list(service.cooling):
-                self._cooling.end(offer)
+            for offer in self._cooling.pardon(service, now):
                 service.offer(offer)
                 self._queues.feed(offer, now)
         if not service.granting:

@@ -4,13 +4,14 @@ from enum import StrEnum
 from typing import Final
 
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
+from braidmq.core.conduct import Conduct
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.key_usage import KeyUsage
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
 from braidmq.settings import Settings
-from braidmq.wire.envelope import Field, field_of
+from braidmq.wire.envelope import INSTANCE_BYTES, Field, field_of
 
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per key; a client that tries more is asked anew."""
@@ -116,11 +117,10 @@ class Offer(Candidate):
     Attributes:
         full: whether it has given a request back for want of a place: it gets no more until its next READY.
         cools: whether it gets no more for a while, as it has refused what others would have run (cooling.py).
-        refusals: how many requests in a row it has refused, or lost.
-        lost_of: the key whose request it has lost last.
+        conduct: what the workers of its key do with the requests that they have of this service.
     """
 
-    __slots__ = ("cool_until", "cools", "full", "lost_of", "refusals", "service", "session")
+    __slots__ = ("conduct", "cool_until", "cools", "full", "service", "session")
 
     def __init__(self, service: "Service", session: Session) -> None:
         super().__init__(session.usage.principal)
@@ -129,8 +129,8 @@ class Offer(Candidate):
         self.full = False
         self.cools = False
         self.cool_until = 0.0
-        self.refusals = 0
-        self.lost_of = ""
+        self.conduct = service.conduct_of(session.name)
+        self.conduct.offers[self] = None
 
     @property
     def listed(self) -> bool:
@@ -150,19 +150,32 @@ class Service:
         offers: its workers, ready or not.
         granting: how many of them grant credit.
         cooling: those of these that get nothing for a while; never all of them.
+        conducts: what the workers of each member do, by its name; also of some that are gone.
         expected_by: the key that has called it before any worker has come.
         queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
     """
 
-    __slots__ = ("balancer", "cooling", "demand_at", "expected_by", "granting", "name", "offers", "pace", "queue")
+    __slots__ = (
+        "balancer",
+        "conducts",
+        "cooling",
+        "demand_at",
+        "expected_by",
+        "granting",
+        "name",
+        "offers",
+        "pace",
+        "queue",
+    )  # fmt: skip
 
     def __init__(self, name: bytes, settings: Settings) -> None:
         self.name = name
         self.offers: dict[Session, Offer] = {}
         self.granting = 0
         self.cooling: dict[Offer, None] = {}
+        self.conducts: dict[bytes, Conduct] = {}
         self.expected_by: KeyUsage | None = None
         self.balancer: Balancer[Offer] = RoundRobin() if settings.balance == "round-robin" else LeastOutstanding()
         self.queue: FairQueue[KeyUsage, Transit] = FairQueue()
@@ -173,6 +186,18 @@ class Service:
     def queued(self) -> int:
         """How many requests wait."""
         return self.queue.count
+
+    def conduct_of(self, member: bytes) -> Conduct:
+        """Return what is known of the workers of a member."""
+        conduct = self.conducts.get(member)
+        if conduct is None:
+            conduct = self.conducts[member] = Conduct(member)
+        return conduct
+
+    def workers_of(self, member: bytes) -> list[Offer]:
+        """Return the workers of a member."""
+        conduct = self.conducts.get(member)
+        return [] if conduct is None else [offer for offer in conduct.offers if offer.listed]
 
     def offer(self, offer: Offer) -> None:
         """Let the balancer see `offer` as it is now."""
@@ -199,18 +224,21 @@ class Service:
         Raises:
             ProtocolError: the extension block is malformed.
         """
-        offers = self.offers.values()
         if receiver:
             instance = field_of(extension, Field.INSTANCE)
-            for offer in offers:
+            for offer in self.workers_of(receiver):
                 session = offer.session
-                named = session.name == receiver and (instance is None or session.instance == instance)
-                if named and session.state is SessionState.OPEN:
+                if session.state is SessionState.OPEN and (instance is None or session.instance == instance):
                     return offer
         silent = field_of(extension, Field.AVOID)
         if silent is None:
             return None
-        avoided = [offer for offer in offers if offer.session.instance + offer.session.name == silent]
+        avoided = [
+            offer
+            for cut in range(INSTANCE_BYTES + 1)
+            for offer in self.workers_of(silent[cut:])
+            if offer.session.instance == silent[:cut]
+        ]
         return self.pick_other(avoided) if avoided else None
 
     def available(self) -> bool:
@@ -236,6 +264,9 @@ class Service:
                 offered.append(offer)
                 assert not self.queue, "what waits goes to whoever has credit"
         assert self.granting == sum(offer.credit > 0 for offer in self.offers.values())
+        for conduct in self.conducts.values():
+            assert all(offer.listed and offer.conduct is conduct for offer in conduct.offers)
+        assert all(offer in offer.conduct.offers for offer in self.offers.values())
         assert set(self.cooling) == {offer for offer in self.offers.values() if offer.cools}
         assert all(offer.credit for offer in self.cooling)
         assert not self.cooling or len(self.cooling) < self.granting, "one that grants is never out of the choice"

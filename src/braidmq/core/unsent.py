@@ -1,5 +1,6 @@
 """What a full pipe did not take."""
 
+from collections import deque
 from collections.abc import Iterable
 
 
@@ -9,7 +10,7 @@ class Unsent:
     __slots__ = ("_messages", "bytes")
 
     def __init__(self, messages: Iterable[bytes] = ()) -> None:
-        self._messages: list[bytes] = []
+        self._messages: deque[bytes] = deque()
         self.bytes = 0
         self.add(messages)
 
@@ -24,5 +25,26 @@ class Unsent:
 
     def take(self) -> list[bytes]:
         """Return all messages and forget them."""
-        messages, self._messages, self.bytes = self._messages, [], 0
+        messages = list(self._messages)
+        self._messages.clear()
+        self.bytes = 0
         return messages
+
+    def take_some(self, most: int) -> list[bytes]:
+        """Return the first messages, of at most so many bytes but at least one if there is any, and forget them.
+
+        To find out that a pipe is still full must not cost as much as to send all that waits for it.
+        """
+        some: list[bytes] = []
+        size = 0
+        while self._messages and (not some or size + len(self._messages[0]) <= most):
+            message = self._messages.popleft()
+            some.append(message)
+            size += len(message)
+        self.bytes -= size
+        return some
+
+    def put_back(self, messages: list[bytes]) -> None:
+        """Keep messages again that were taken, in front of the others."""
+        self._messages.extendleft(reversed(messages))
+        self.bytes += sum(map(len, messages))

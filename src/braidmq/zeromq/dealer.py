@@ -10,6 +10,7 @@ from braidmq.core.link import Failure, Open, Step
 from braidmq.core.unsent import Unsent
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
+from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zeromq.inherited import close_copy
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.port_guard import guard_port
@@ -190,9 +191,14 @@ class Dealer:
 
     def flush(self) -> bool:
         """Send what waits; return whether nothing waits any more."""
-        if self._backlog:
-            self.send(self._backlog.take())
-        return not self._backlog
+        while self._backlog:
+            some = self._backlog.take_some(BUNDLE_BYTES)
+            try:
+                self._send_frame(b"".join(some), _NOBLOCK)
+            except zmq.Again:
+                self._backlog.put_back(some)
+                return False
+        return True
 
     def events(self) -> Iterator[Step | Failure]:
         """Yield what happened to the connection: how far it has come, or why it ended."""

@@ -12,10 +12,12 @@ from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import UINT32
+from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zeromq.doorstep import Doorstep
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.sockets import new_router, readable, sending
 from braidmq.zeromq.unread import COUNTED, FRAME_BYTES, LOOK_S, SUSPICIOUS_BYTES, UNREAD_BYTES_MAX, received
+from braidmq.zeromq.unwritten import Pipe
 
 FRAMES_PER_TURN: Final = 256
 """Frames read before what they caused is sent."""
@@ -87,6 +89,7 @@ class Router:
         self._held_bytes: dict[str, int] = {}
         self._breaches: list[tuple[bytes, str, str]] = []
         self._taken: dict[bytes, int] = {}
+        self._pipes: dict[bytes, Pipe] = {}
         self._unread_bytes_max = settings.in_flight_bytes_max + UNREAD_BYTES_MAX
         self._looked_at = 0.0
         self._round: list[bytes] = []
@@ -183,11 +186,15 @@ class Router:
         for route, messages in sends.items():
             waiting = self._blocked.get(route)
             if waiting is None:
-                self._send(route, messages)
+                left = self._send(route, messages)
+                if left:
+                    held = self._blocked[route] = _Held(self._key_of.get(route, ""), left)
+                    self._hold(held.key, held.unsent.bytes)
             else:
                 before = waiting.unsent.bytes
                 waiting.unsent.add(messages)
                 if self._hold(waiting.key, waiting.unsent.bytes - before) > self._outbox_bytes_max:
+                    self.cut(route)  # else libzmq would keep what it holds, beside that of the next session
                     self._lose(route, self._release(route))
 
     def flush(self, now: float) -> None:
@@ -199,7 +206,7 @@ class Router:
         if self._blocked and now >= self._blocked_at:
             self._blocked_at = now + BLOCKED_S
             for route in list(self._blocked):
-                self._send(route, self._release(route))
+                self._flush(route)
         silent_at = self.doorstep.next_deadline()
         if silent_at is not None and now >= silent_at and not self._more_expected:  # else their word may be unread
             self.doorstep.on_timer(self._fd_of.values(), now)
@@ -257,23 +264,46 @@ class Router:
         self.monitor.close()
         self.socket.close(int(linger_s * 1000))
 
-    def _send(self, route: bytes, messages: list[bytes]) -> None:
+    def _send(self, route: bytes, messages: list[bytes]) -> list[bytes]:
+        """Send messages to a route; return those that its pipe does not take now."""
         send = self._send_frame
+        pipe = self._pipes.get(route)
         sent = 0
         for bundle, count in join(messages):
+            if pipe is not None and pipe.handed >= pipe.look_at and self._is_full(route, pipe):
+                return messages[sent:]
             try:
                 send(route, _SNDMORE)
                 send(bundle, _NOBLOCK)
             except zmq.Again:
-                held = self._blocked[route] = _Held(self._key_of.get(route, ""), messages[sent:])
-                self._hold(held.key, held.unsent.bytes)
-                return
+                return messages[sent:]
             except zmq.ZMQError as error:
                 if error.errno != errno.EHOSTUNREACH:
                     raise
                 self._lose(route, messages[sent:])
-                return
+                break
+            if pipe is not None:
+                pipe.handed += len(bundle)
             sent += count
+        return []
+
+    def _flush(self, route: bytes) -> None:
+        """Send what waits for a route, as much as its pipe takes."""
+        held = self._blocked[route]
+        backlog, before = held.unsent, held.unsent.bytes
+        while backlog:
+            left = self._send(route, backlog.take_some(BUNDLE_BYTES))
+            if left:
+                backlog.put_back(left)
+                break
+        self._hold(held.key, backlog.bytes - before)
+        if not backlog:
+            del self._blocked[route]
+
+    def _is_full(self, route: bytes, pipe: Pipe) -> bool:
+        """Whether libzmq holds as much of a connection as it may. One that may have ended is to be tried."""
+        fd = self._fd_of.get(route)
+        return fd is not None and self._route_at.get(fd) == route and pipe.is_full(fd)
 
     def _look(self, routes: Iterable[bytes]) -> None:
         """Look how much is unread of connections, and of all others of a key that has much."""
@@ -303,13 +333,14 @@ class Router:
     def _hold(self, key: str, size: int) -> int:
         """Count what waits for a key, over all its connections; return how much that is now."""
         total = self._held_bytes[key] = self._held_bytes.get(key, 0) + size
+        if not total:
+            del self._held_bytes[key]
         return total
 
     def _release(self, route: bytes) -> list[bytes]:
         """Return what waits for a route, and forget it."""
         held = self._blocked.pop(route)
-        if not self._hold(held.key, -held.unsent.bytes):
-            del self._held_bytes[held.key]
+        self._hold(held.key, -held.unsent.bytes)
         return held.unsent.take()
 
     def _skip(self) -> bool:
@@ -326,6 +357,7 @@ class Router:
         self.doorstep.on_word(fd)
         self._key_of[route] = principal
         self._taken[route] = received(fd)
+        self._pipes[route] = Pipe(fd)
         before = self._route_at.get(fd)
         if before is not None:
             self._doubts[before] = (now, 0)
@@ -334,7 +366,7 @@ class Router:
 
     def _test(self, route: bytes, tries: int, now: float) -> None:
         if route in self._blocked:
-            self._send(route, self._release(route))
+            self._flush(route)
         else:
             self._send(route, [encode_control(Heartbeat(), int(now * 1000) & UINT32)])
         if route not in self._doubts:
@@ -349,6 +381,7 @@ class Router:
         self._doubts.pop(route, None)
         self._key_of.pop(route, None)
         self._taken.pop(route, None)
+        self._pipes.pop(route, None)
         fd = self._fd_of.pop(route, None)
         if fd is not None and self._route_at.get(fd) == route:
             del self._route_at[fd]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from braidmq.core.cooling import BUSY_FREE, COOL_S, COOL_S_MAX, Cooling
+from braidmq.core.conduct import BUSY_MIN
+from braidmq.core.cooling import COOL_S, OUTLIER_S, OUTLIER_S_MAX, Cooling
 from braidmq.core.key_usage import KeyUsage
 from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
@@ -17,6 +18,7 @@ def service_of(*names: str) -> tuple[Service, list[Offer]]:
         session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, NOW)
         offer = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
         offer.credit = 1
+        offer.conduct.good = 100.0 if name == "good" else 0.0
         service.granting += 1
         offers.append(offer)
     return service, offers
@@ -25,14 +27,15 @@ def service_of(*names: str) -> tuple[Service, list[Offer]]:
 def test_time_doubles_up_to_the_longest() -> None:
     cooling = Cooling()
     _, (bad, _) = service_of("bad", "good")
-    times = []
+    times, now = [], NOW
     for _ in range(12):
-        assert cooling.refuse(bad, busy=False, now=NOW)
-        times.append(bad.cool_until - NOW)
+        assert cooling.refuse(bad, busy=False, now=now)
+        times.append(bad.cool_until - now)
         assert cooling.take_due(bad.cool_until - 0.001) == []
         assert cooling.take_due(bad.cool_until) == [bad]
-    assert times[:3] == pytest.approx([COOL_S, 2 * COOL_S, 4 * COOL_S])
-    assert times[-1] == COOL_S_MAX
+        now = bad.cool_until
+    assert times[:5] == pytest.approx([COOL_S, COOL_S, OUTLIER_S, 2 * OUTLIER_S, 4 * OUTLIER_S])
+    assert times[-1] == OUTLIER_S_MAX
 
 
 def test_burst_of_refusals_counts_as_one() -> None:
@@ -53,8 +56,25 @@ def test_last_one_is_never_out_of_the_choice() -> None:
 def test_want_of_a_place_counts_only_where_it_lasts() -> None:
     cooling = Cooling()
     _, (full, _) = service_of("full", "good")
-    assert [cooling.refuse(full, busy=True, now=NOW) for _ in range(BUSY_FREE + 1)] == [False] * BUSY_FREE + [True]
-    assert full.cool_until == NOW + COOL_S
+    assert [cooling.refuse(full, busy=True, now=NOW) for _ in range(BUSY_MIN)] == [False] * (BUSY_MIN - 1) + [True]
+    assert full.cool_until == NOW + OUTLIER_S
+
+
+def test_all_sessions_of_a_key_cool_down_together_and_new_ones_too() -> None:
+    cooling = Cooling()
+    service, offers = service_of("bad", "bad", "bad", "good")
+    for offer in offers[:3]:
+        cooling.refuse(offer, busy=False, now=NOW)
+    assert {offer.cool_until for offer in offers[:3]} == {NOW + OUTLIER_S}
+    session = Session(b"bad", KeyUsage("bad"), Member("bad", Role.NODE), 1.0, NOW)
+    new = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
+    new.credit = 1
+    service.granting += 1
+    cooling.resume(new, NOW + 0.1)
+    assert new.cool_until == NOW + OUTLIER_S
+    cooling.end(new)
+    cooling.resume(new, NOW + OUTLIER_S)
+    assert not new.cools
 
 
 def test_worker_that_is_gone_or_grants_nothing_is_left_alone() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.core.cooling import BUSY_FREE
+from braidmq.core.conduct import BUSY_MIN
 from braidmq.core.key_usage import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_MAX, JOINS_PER_S
 from braidmq.settings import MIB
 from braidmq.wire.envelope import (
@@ -94,7 +94,7 @@ class TestAddressed:
         client, worker, other = rig.client(), rig.worker("w", credit=1), rig.worker("other", credit=1)
         client.retry(receiver=b"w")
         (running,) = worker.requests()
-        for _ in range(BUSY_FREE + 5):
+        for _ in range(BUSY_MIN + 5):
             client.retry(receiver=b"w")
         for each in worker.requests():
             worker.reject(each, Reason.BUSY)

@@ -9,9 +9,14 @@ from braidmq.settings import KIB, Settings
 from braidmq.zeromq.router import SKIPPED_PER_TURN, Router
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.unread import COUNTED, FRAME_BYTES, LOOK_S, received
+from braidmq.zeromq.unwritten import SENT_BYTES_MAX, written
 from braidmq.zeromq.zap import ZapHandler
 
 MESSAGE = b"m" * 60 * KIB
+LARGE = b"L" * 1024 * KIB
+
+KERNEL_BYTES = 8 * 1024 * KIB
+"""More than the kernel keeps of a connection, at both of its ends."""
 
 
 def tick(router):
@@ -36,12 +41,13 @@ def rig():
     router = Router(context, Settings(outbox_bytes_max=1024 * KIB), secret)
     endpoint = router.bind("tcp://127.0.0.1:*")
 
-    def connect(keys=None):
+    def connect(keys=None, *, slow=True):
         peer = context.socket(zmq.DEALER)
         peers.append(peer)
         peer.setsockopt(zmq.LINGER, 0)
-        peer.setsockopt(zmq.RCVHWM, 1)
-        peer.setsockopt(zmq.RCVBUF, 4 * KIB)
+        if slow:
+            peer.setsockopt(zmq.RCVHWM, 1)
+            peer.setsockopt(zmq.RCVBUF, 4 * KIB)
         peer.curve_publickey, peer.curve_secretkey = keys or zmq.curve_keypair()
         peer.curve_serverkey = public
         peer.connect(endpoint)
@@ -101,6 +107,69 @@ def test_the_limit_is_one_for_all_connections_of_a_key(rig):
     assert sum(router._held_bytes.values()) <= 1024 * KIB
     router.send({other_route: [MESSAGE]})
     assert router.take_gone(monotonic()) == []
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what libzmq holds")
+def test_libzmq_is_handed_no_more_large_messages_than_it_may_hold(rig):
+    router, connect = rig
+    _peer, route = connect()
+    sent = 0
+    while route not in router._blocked:
+        router.send({route: [LARGE]})
+        sent += len(LARGE)
+        assert sent < SENT_BYTES_MAX + KERNEL_BYTES + 2 * len(LARGE), "nothing bounds what libzmq holds"
+    held = router._pipes[route].handed - written(router._fd_of[route])
+    assert held < SENT_BYTES_MAX + len(LARGE)
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what libzmq holds")
+@pytest.mark.parametrize("size", [100, 1000, 300 * KIB])
+def test_who_reads_is_never_taken_for_full(rig, size):
+    router, connect = rig
+    peer, route = connect(slow=False)
+    peer.setsockopt(zmq.RCVTIMEO, 10_000)
+    count = 3 * SENT_BYTES_MAX // max(size, 10 * KIB)
+    for _ in range(count):
+        router.send({route: [bytes(size)]})
+        assert len(peer.recv()) == size
+        router.has_more()  # as in each turn: libzmq learns that its peer has read
+        assert route not in router._blocked
+    pipe, fd = router._pipes[route], router._fd_of[route]
+    assert not pipe.is_full(fd)
+    assert pipe.handed <= written(fd), "what has left does not count"
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells what libzmq holds")
+def test_large_messages_that_waited_leave_in_order(rig):
+    router, connect = rig
+    router._outbox_bytes_max = 1024 * 1024 * KIB
+    peer, route = connect(slow=False)
+    count = 40
+    router.send({route: [b"%08d" % number + LARGE for number in range(count)]})
+    assert route in router._blocked
+    seen = []
+
+    def everything():
+        router.on_timer(monotonic())
+        while peer.poll(0):
+            seen.append(int(peer.recv()[:8]))
+        return len(seen) == count
+
+    wait(everything)
+    assert seen == list(range(count))
+    assert (router._blocked, router._held_bytes, router.take_gone()) == ({}, {}, [])
+
+
+@pytest.mark.skipif(not COUNTED, reason="nothing tells of a connection")
+def test_the_connection_of_who_is_given_up_is_ended(rig):
+    router, connect = rig
+    router.on_monitor(monotonic())
+    _peer, route = connect()
+    router.on_monitor(monotonic())
+    fd = router._fd_of[route]
+    while not router.take_gone():
+        router.send({route: [MESSAGE]})
+    wait(lambda: written(fd) is None)
 
 
 def test_a_message_of_many_frames_is_dropped_and_told_and_what_follows_is_read(rig):
