@@ -85,7 +85,7 @@ def with_more_attempts(patch):
     """A client makes two attempts more than it may."""
     request = ClientCore.request
 
-    def request_more(self, service, payload, now, timeout_s, attempts, *more):
+    def request_more(self, service, payload, now, timeout_s, attempts, *more):  # noqa: PLR0917
         return request(self, service, payload, now, timeout_s, min(20, attempts + 2), *more)
 
     patch.setattr(ClientCore, "request", request_more)

@@ -338,7 +338,7 @@ def test_a_broker_that_ends_by_an_error_of_its_own_fails_the_test():
     def fail(*_):
         raise ZeroDivisionError
 
-    net.brokers["b1"]._loop._router.on_timer = fail
+    net.brokers["b1"]._loop._lossy.flush = fail
     until(lambda: net.brokers["b1"].state == "down")
     with pytest.raises(BraidError, match="b1 ended by an error: ZeroDivisionError"):
         net.close()

@@ -150,14 +150,14 @@ def test_large_messages_that_waited_leave_in_order(rig):
     seen = []
 
     def everything():
-        router.on_timer(monotonic())
+        tick(router)
         while peer.poll(0):
             seen.append(int(peer.recv()[:8]))
         return len(seen) == count
 
     wait(everything)
     assert seen == list(range(count))
-    assert (router._blocked, router._held_bytes, router.take_gone()) == ({}, {}, [])
+    assert (router._blocked, router._held_bytes, router.take_gone(monotonic())) == ({}, {}, [])
 
 
 @pytest.mark.skipif(not COUNTED, reason="nothing tells of a connection")
@@ -167,7 +167,7 @@ def test_the_connection_of_who_is_given_up_is_ended(rig):
     _peer, route = connect()
     router.on_monitor(monotonic())
     fd = router._fd_of[route]
-    while not router.take_gone():
+    while not router.take_gone(monotonic()):
         router.send({route: [MESSAGE]})
     wait(lambda: written(fd) is None)
 
