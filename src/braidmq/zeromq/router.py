@@ -44,7 +44,7 @@ _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
-_DOUBTS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.25)
+_DOUBTS_S: Final[tuple[float, ...]] = (0.0, 0.002, 0.01, 0.05, 0.25)
 """When to ask whether a peer is really gone, after the monitor said so: libzmq takes a moment to tell the socket."""
 
 
