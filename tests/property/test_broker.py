@@ -35,13 +35,12 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
-    Field,
     Progress,
     Reason,
     Withdrawal,
     encode,
-    pack_field,
 )
+from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.gossip import About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 

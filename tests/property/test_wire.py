@@ -24,11 +24,10 @@ from braidmq.wire.envelope import (
     Command,
     Envelope,
     decode,
-    decode_headers,
     encode,
-    encode_headers,
     reply_id,
 )
+from braidmq.wire.extension import decode_headers, encode_headers
 from braidmq.wire.limits import BUNDLE_BYTES
 
 uint8 = st.integers(0, 255)

@@ -417,8 +417,9 @@ class NodeRig:
 
     # -- the caller
 
-    def call(self, service: str = "echo", payload: bytes = b"ping", **options: Any) -> bytes:
+    def call(self, service: str = "echo", payload: bytes = b"ping", headers: Any = None, **options: Any) -> bytes:
         """Begin a call and return its id."""
+        options["metadata"] = {"headers": headers}
         id_ = self.client.request(service, payload, now=self.now, **options)
         self.begun.add(id_)
         self.pump()

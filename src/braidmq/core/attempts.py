@@ -14,22 +14,8 @@ from braidmq.core.passage import Passage
 from braidmq.core.patience import hold_s, hold_units, interval_s, journey_s_max, promise_s
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
-from braidmq.wire.envelope import (
-    CANCEL,
-    INSTANCE_BYTES,
-    RENEW,
-    REQUEST,
-    UINT16,
-    UINT32,
-    Envelope,
-    Field,
-    Flag,
-    Progress,
-    Withdrawal,
-    field_of,
-    pack,
-    pack_field,
-)
+from braidmq.wire.envelope import CANCEL, RENEW, REQUEST, UINT16, UINT32, Envelope, Flag, Progress, Withdrawal, pack
+from braidmq.wire.extension import INSTANCE_BYTES, Field, field_of, pack_field
 
 _SENT: Final = Stage.SENT
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)

@@ -23,17 +23,8 @@ from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import (
-    CANCEL,
-    INSTANCE_BYTES,
-    LOST,
-    MAJOR,
-    REJECT,
-    REPLY,
-    REQUEST,
-    WORKING,
-    Command,
-)
+from braidmq.wire.envelope import CANCEL, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING, Command
+from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 
 _FROM_BROKERS: Final = frozenset(

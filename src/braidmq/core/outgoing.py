@@ -8,7 +8,6 @@ from braidmq.core.transit import Session, Transit
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
-    INSTANCE_BYTES,
     LOST,
     PREFIX,
     PREFIX_BYTES,
@@ -16,13 +15,12 @@ from braidmq.wire.envelope import (
     UINT32,
     VERSION,
     WORKING,
-    Field,
     Progress,
     Reason,
     Withdrawal,
     milliseconds,
-    pack_field,
 )
+from braidmq.wire.extension import INSTANCE_BYTES, Field, pack_field
 
 
 class Outgoing:

@@ -10,7 +10,7 @@ from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
 from braidmq.settings import Settings
-from braidmq.wire.envelope import Field, field_of
+from braidmq.wire.extension import Field, field_of
 
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per key; a client that tries more is asked anew."""

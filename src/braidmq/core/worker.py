@@ -31,7 +31,6 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
-    Field,
     Flag,
     Outcome,
     Progress,
@@ -39,10 +38,10 @@ from braidmq.wire.envelope import (
     Withdrawal,
     decode,
     pack,
-    pack_field,
     payload_bytes_of,
     readdressed,
 )
+from braidmq.wire.extension import Field, pack_field
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)

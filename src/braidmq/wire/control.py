@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from braidmq.errors import CODE_BYTES_MAX, ProtocolError, ServiceError
 from braidmq.wire import gossip
-from braidmq.wire.envelope import COMMON, INSTANCE_BYTES, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 

@@ -5,14 +5,11 @@ are plain functions over `struct`, without validation beyond what keeps a reader
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from braidmq.errors import ConfigError, ProtocolError
-from braidmq.wire.limits import FIELDS_MAX, HEADERS_BYTES_MAX
+from braidmq.errors import ProtocolError
 
 MAJOR: Final = 1
 VERSION: Final = MAJOR << 4
@@ -133,27 +130,6 @@ def milliseconds(seconds: float) -> int:
 
 
 _REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
-
-_FIELD: Final = struct.Struct("!BH")
-_HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
-
-
-class Field(IntEnum):
-    """The types of the fields of an extension block."""
-
-    HEADERS = 1
-    """A MessagePack map of strings to strings: the caller's."""
-    INSTANCE = 2
-    """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
-    AVOID = 3
-    """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
-    PROOF = 4
-    """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
-
-
-INSTANCE_BYTES: Final = 8
-"""Length of the random number that tells the processes with one join file apart."""
-
 
 FIELDS: Final = (
     "code", "command", "extension", "flags", "id", "payload", "receiver", "retry_count", "sender", "sent_ms", "service",
@@ -311,68 +287,6 @@ def decode(message: bytes) -> Envelope:
         message[sender_at:receiver_at], message[receiver_at:extension_at], code, working_ms,
         message[extension_at:payload_at], message[payload_at:],
     )  # fmt: skip
-
-
-def pack_field(kind: int, body: bytes) -> bytes:
-    """Return a field of an extension block."""
-    return _FIELD.pack(kind, len(body)) + body
-
-
-def field_of(extension: bytes, kind: int) -> bytes | None:
-    """Return the body of the first field of a type in an extension block, or None.
-
-    Raises:
-        ProtocolError: the block is malformed, as far as it was looked at.
-    """
-    at, end, left = 0, len(extension), FIELDS_MAX
-    while at < end:
-        if not left:
-            raise ProtocolError(f"an extension block of more than {FIELDS_MAX} fields")
-        left -= 1
-        if end - at < _FIELD.size:
-            raise ProtocolError("an extension field is cut off")
-        found, size = _FIELD.unpack_from(extension, at)
-        at += _FIELD.size
-        if size > end - at:
-            raise ProtocolError("an extension field reaches beyond its block")
-        if found == kind:
-            return extension[at : at + size]
-        at += size
-    return None
-
-
-def encode_headers(headers: Mapping[Any, Any]) -> bytes:
-    """Return the extension field that carries `headers`; empty for none.
-
-    Raises:
-        ConfigError: a header is not a string of valid Unicode, or all of them are too large.
-    """
-    if not headers:
-        return b""
-    if not all(isinstance(key, str) and isinstance(value, str) for key, value in headers.items()):
-        raise ConfigError("headers must map strings to strings")
-    try:
-        body = msgspec.msgpack.encode(dict(headers))
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"a header is not valid Unicode: {error}") from None
-    if len(body) > HEADERS_BYTES_MAX:
-        raise ConfigError(f"headers of {len(body)} bytes exceed {HEADERS_BYTES_MAX}: put them into the payload")
-    return pack_field(Field.HEADERS, body)
-
-
-def decode_headers(extension: bytes) -> dict[str, str]:
-    """Return the headers in an extension block; fields of other types are skipped.
-
-    Raises:
-        ProtocolError: the block is malformed.
-    """
-    body = field_of(extension, Field.HEADERS)
-    if body is None:
-        return {}
-    try:
-        return _HEADERS_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"the headers are malformed: {error}") from None
 
 
 def reply_id(request_id: bytes) -> bytes:

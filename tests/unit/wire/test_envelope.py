@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from braidmq.errors import ConfigError, ProtocolError
+from braidmq.errors import ProtocolError
 from braidmq.wire.envelope import (
     COMMON,
     CONTROL_FIRST,
@@ -15,13 +15,11 @@ from braidmq.wire.envelope import (
     Envelope,
     Flag,
     decode,
-    decode_headers,
     encode,
-    encode_headers,
     readdressed,
     reply_id,
 )
-from braidmq.wire.limits import EXTENSION_BYTES_MAX, FIELDS_MAX, HEADERS_BYTES_MAX
+from braidmq.wire.limits import EXTENSION_BYTES_MAX
 
 ID = bytes(range(16))
 
@@ -38,7 +36,7 @@ def request(**changes: object) -> Envelope:
         "receiver": b"worker",
         "code": 5,
         "working_ms": 6,
-        "extension": encode_headers({"key": "value"}),
+        "extension": b"\x01\x00\x01\x80",
         "payload": b"payload",
         **changes,
     }
@@ -163,61 +161,6 @@ class TestEncodeAndDecode:
     def test_strings_may_fill_the_message_to_its_last_byte(self) -> None:
         full = request(payload=b"")
         assert decode(encode(full)).payload == b""
-
-
-class TestHeaders:
-    def test_survive(self) -> None:
-        headers = {"traceparent": "00-ab-cd-01", "ключ": "значение", "": ""}
-        assert decode_headers(encode_headers(headers)) == headers
-
-    def test_none_cost_nothing(self) -> None:
-        assert encode_headers({}) == b""
-        assert decode_headers(b"") == {}
-
-    @pytest.mark.parametrize("headers", [{"key": 1}, {1: "value"}, {"key": b"value"}, {"key": None}])
-    def test_that_are_not_strings_are_refused(self, headers: dict[str, str]) -> None:
-        with pytest.raises(ConfigError, match="strings"):
-            encode_headers(headers)
-
-    @pytest.mark.parametrize("headers", [{"key": "\ud800"}, {"\udfff": "value"}])
-    def test_that_are_not_unicode_are_refused(self, headers: dict[str, str]) -> None:
-        with pytest.raises(ConfigError, match="Unicode"):
-            encode_headers(headers)
-
-    def test_may_fill_their_bound(self) -> None:
-        room = HEADERS_BYTES_MAX - len(b"\x81\xa1k\xda__")
-        headers = {"k": "v" * room}
-        assert decode_headers(encode_headers(headers)) == headers
-        with pytest.raises(ConfigError, match="exceed"):
-            encode_headers({"k": "v" * (room + 1)})
-
-    def test_fields_of_other_types_are_skipped(self) -> None:
-        other = b"\x07\x00\x02\xc1\xc1"
-        headers = {"key": "value"}
-        assert decode_headers(other + encode_headers(headers) + other) == headers
-        assert decode_headers(other) == {}
-
-    def test_stand_behind_as_many_fields_as_are_looked_at(self) -> None:
-        headers = {"key": "value"}
-        assert decode_headers(b"\x07\x00\x00" * (FIELDS_MAX - 1) + encode_headers(headers)) == headers
-
-    @pytest.mark.parametrize(
-        ("extension", "reason"),
-        [
-            (b"\x01", "cut off"),
-            (b"\x01\x00", "cut off"),
-            (b"\x01\x00\x02\x80", "beyond"),
-            (b"\x02\xff\xff", "beyond"),
-            (b"\x02\x00\x00\x01", "cut off"),
-            (b"\x01\x00\x00", "malformed"),
-            (b"\x01\x00\x01\x90", "malformed"),
-            (b"\x01\x00\x04\x81\xa1\xff\xa0", "malformed"),
-            (b"\x07\x00\x00" * (FIELDS_MAX + 1), "more than 64 fields"),
-        ],
-    )
-    def test_malformed_block_is_refused(self, extension: bytes, reason: str) -> None:
-        with pytest.raises(ProtocolError, match=reason):
-            decode_headers(extension)
 
 
 class TestReplyId:

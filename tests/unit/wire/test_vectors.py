@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from braidmq.errors import ProtocolError, ServiceError
-from braidmq.wire import bundle, control, envelope, gossip
+from braidmq.wire import bundle, control, envelope, extension, gossip
 from braidmq.wire.envelope import Command, Envelope
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -48,7 +48,7 @@ CONTROL_TYPES = {
 READERS = {
     "exchange": envelope.decode,
     "control": control.decode_control,
-    "headers": envelope.decode_headers,
+    "headers": extension.decode_headers,
     "failure": control.decode_failure,
 }
 
@@ -95,12 +95,12 @@ def test_exchange_fields_encode_to_these_bytes(vector: dict[str, Any]) -> None:
 
 @each([vector for vector in EXCHANGE if "headers" in vector])
 def test_extension_block_decodes_to_its_headers(vector: dict[str, Any]) -> None:
-    assert envelope.decode_headers(bytes.fromhex(vector["fields"]["extension"])) == vector["headers"]
+    assert extension.decode_headers(bytes.fromhex(vector["fields"]["extension"])) == vector["headers"]
 
 
 def test_headers_encode_to_these_bytes() -> None:
     vector = next(vector for vector in EXCHANGE if vector["name"] == "request_headers")
-    assert envelope.encode_headers(vector["headers"]).hex() == vector["fields"]["extension"]
+    assert extension.encode_headers(vector["headers"]).hex() == vector["fields"]["extension"]
 
 
 @each([vector for vector in EXCHANGE if "failure" in vector])
