@@ -18,7 +18,7 @@ from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.wire import control
 from braidmq.wire.bundle import split
-from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Command, Envelope, decode, encode
+from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Command, Envelope, command_of, decode, encode
 from braidmq.zeromq.dealer import ConnectError, Dealer, Identity
 from braidmq.zeromq.sockets import new_context
 
@@ -139,16 +139,16 @@ class Peer:
             if isinstance(event, Failure):
                 self._end()
         for message in messages:
-            if message[5] == Command.WELCOME:
+            if command_of(message) == Command.WELCOME:
                 self.open = True
-            elif message[5] == Command.GOODBYE and b"draining" not in message and b"noted" not in message:
+            elif command_of(message) == Command.GOODBYE and b"draining" not in message and b"noted" not in message:
                 self._end()
         return messages
 
     def exchanges(self) -> Iterator[Envelope]:
         """Yield the exchange messages that have come."""
         for message in self.hear():
-            if message[5] < CONTROL_FIRST:
+            if command_of(message) < CONTROL_FIRST:
                 with suppress(ProtocolError):
                     yield decode(message)
 

@@ -27,6 +27,7 @@ from braidmq.wire.envelope import (
     Command,
     Envelope,
     Reason,
+    command_of,
 )
 from braidmq.wire.gossip import Gossip, Rumor, Sync
 from faults.worker import SERVICE
@@ -122,7 +123,7 @@ class NoPayload(Lie):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        if message[5] != Command.WELCOME:
+        if command_of(message) != Command.WELCOME:
             return message
         return said(control.Welcome(self.broker.name, session.member.name, 1000, 0))
 
@@ -151,7 +152,7 @@ class Mute(Silent):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        return message if message[5] == Command.WELCOME or session.member.role is Role.BROKER else None
+        return message if command_of(message) == Command.WELCOME or session.member.role is Role.BROKER else None
 
 
 class Working(Lie):

@@ -40,6 +40,8 @@ from braidmq.wire.envelope import (
     REQUEST,
     WORKING,
     Command,
+    command_of,
+    major_of,
 )
 from braidmq.wire.gossip import Paths, Seek
 
@@ -303,14 +305,8 @@ class BrokerCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            if messages:
-                written = messages[0][8:12]
-                age_s = session.staleness.age_s(int.from_bytes(written), now)
-                for message in messages:
-                    if message[8:12] != written:  # it was added to what waited for a full pipe
-                        written = message[8:12]
-                        age_s = session.staleness.age_s(int.from_bytes(written), now)
-                    self._on_message(session, message, age_s, now)
+            for message, age_s in zip(messages, session.staleness.ages_s(messages, now), strict=True):
+                self._on_message(session, message, age_s, now)
             if not intact:
                 self._guard.on_malformed(session, "a frame that is no bundle", now)
             if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
@@ -337,9 +333,9 @@ class BrokerCore:
                 self._guard.on_gone(session, now)
 
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
-        command = message[5]
-        if message[4] >> 4 != MAJOR:
-            self._guard.on_malformed(session, f"a message of major version {message[4] >> 4}", now)
+        command = command_of(message)
+        if major_of(message) != MAJOR:
+            self._guard.on_malformed(session, f"a message of major version {major_of(message)}", now)
             return
         try:
             if command == REQUEST:

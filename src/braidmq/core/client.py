@@ -44,6 +44,7 @@ from braidmq.wire.envelope import (
     Envelope,
     Flag,
     Outcome,
+    command_of,
     decode,
     reply_id,
 )
@@ -312,7 +313,7 @@ class ClientCore:
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
         """Handle messages that never left, before the end of their link is told by `on_change`."""
         for message in messages:
-            if message[5] == REQUEST:
+            if command_of(message) == REQUEST:
                 sent = decode(message)
                 call = self._calls.get(sent.id)
                 if call is not None and call.path is link and call.tag == sent.tag:

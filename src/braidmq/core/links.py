@@ -33,7 +33,7 @@ from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import Command
+from braidmq.wire.envelope import Command, command_of, major_of
 from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
 
 HEARTBEAT_S_MAX: Final = 60.0
@@ -327,7 +327,7 @@ class Links:
 
     def on_control(self, link: Link, message: bytes, now: float) -> control.Control | None:
         """Handle a control message; return it if it is none of the links' business."""
-        command = message[5]
+        command = command_of(message)
         if command in _LISTS:
             link.lists.pop(command, None)  # this one is newer
             if not _affords(link, len(message), now):
@@ -375,6 +375,10 @@ class Links:
         if not link.warned:
             link.warned = True
             self.events.add(WARNING, "{} sent what is not BRAID/1: {}", link.name, what)
+
+    def on_foreign(self, link: Link, message: bytes) -> None:
+        """Note that a broker sent a message of another major version."""
+        self.on_malformed(link, f"a message of major version {major_of(message)}")
 
     def suspect(self, link: Link, now: float) -> None:
         """Give a broker no new work until it is heard again."""

@@ -23,7 +23,7 @@ from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING, Command
+from braidmq.wire.envelope import CANCEL, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING, Command, command_of, major_of
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 
@@ -240,14 +240,8 @@ class NodeCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            if messages:
-                written = messages[0][8:12]
-                age_s = link.staleness.age_s(int.from_bytes(written), now)
-                for message in messages:
-                    if message[8:12] != written:  # it was added to what waited for a full pipe
-                        written = message[8:12]
-                        age_s = link.staleness.age_s(int.from_bytes(written), now)
-                    self._on_message(link, message, age_s, now)
+            for message, age_s in zip(messages, link.staleness.ages_s(messages, now), strict=True):
+                self._on_message(link, message, age_s, now)
             if not intact:
                 self.links.on_malformed(link, "a frame that is no bundle")
             self._pass_changes(now)
@@ -266,9 +260,9 @@ class NodeCore:
             self._read(link, messages, intact, now)
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        command = message[5]
-        if message[4] >> 4 != MAJOR:
-            self.links.on_malformed(link, f"a message of major version {message[4] >> 4}")
+        command = command_of(message)
+        if major_of(message) != MAJOR:
+            self.links.on_foreign(link, message)
         elif command in (REPLY, WORKING, REJECT, LOST):
             self.client.on_answer(link, message, now)
         elif command == REQUEST:

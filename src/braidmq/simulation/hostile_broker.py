@@ -29,6 +29,7 @@ from braidmq.wire.envelope import (
     Envelope,
     Progress,
     Reason,
+    command_of,
     decode,
     encode,
 )
@@ -109,7 +110,7 @@ class HostileBroker(BrokerProcess):
     def _take_in(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
         rest = []
         for message in split(frame)[0]:
-            if message[5] == REQUEST and self._is_nodes(route) and not self._serves(route, message):
+            if command_of(message) == REQUEST and self._is_nodes(route) and not self._serves(route, message):
                 continue
             rest.append(message)
         if rest:
@@ -117,7 +118,7 @@ class HostileBroker(BrokerProcess):
 
     def _give_out(self, sends: dict[bytes, list[bytes]]) -> None:
         for route, messages in sends.items():
-            sends[route] = [self._altered(each) if each[5] == _WELCOME else each for each in messages]
+            sends[route] = [self._altered(each) if command_of(each) == _WELCOME else each for each in messages]
         self.routes.send(sends)
 
     def _altered(self, welcome: bytes) -> bytes:

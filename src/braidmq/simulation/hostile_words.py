@@ -9,7 +9,7 @@ from typing import Final
 
 from braidmq.simulation.payload import payload_of
 from braidmq.wire import control, gossip
-from braidmq.wire.envelope import CANCEL, REQUEST, UINT32, VERSION, Envelope, Reason, encode
+from braidmq.wire.envelope import CANCEL, REQUEST, VERSION, Envelope, Reason, encode, head_of, now_ms
 from braidmq.wire.limits import BUNDLE_BYTES
 
 DAY_MS: Final = 86_400_000
@@ -95,7 +95,7 @@ class Asking:
         """Return a request with a new tag and, unless one is given, a new id."""
         payload = self.payload(size_bytes)
         id_ = id_ or bytes((self._rng.randrange(128),)) + self._rng.randbytes(15)
-        sent_ms = int(self._clock() * 1000) & UINT32
+        sent_ms = now_ms(self._clock())
         return encode(
             Envelope(
                 REQUEST, id_, sent_ms=sent_ms, tag=self._count, service=service.encode(), sender=sender,
@@ -106,4 +106,4 @@ class Asking:
     def request_and_cancel(self, service: str) -> bytes:
         """Return a request with the news that nobody waits for it."""
         request = self.request(service, time_ms=DAY_MS)
-        return request + encode(Envelope(CANCEL, request[20:36], tag=self._count))
+        return request + encode(Envelope(CANCEL, head_of(request).id, tag=self._count))

@@ -7,7 +7,7 @@ are plain functions over `struct`, without validation beyond what keeps a reader
 import struct
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Final, NamedTuple
 
 from braidmq.errors import ProtocolError
 
@@ -31,6 +31,16 @@ unpack: Final[Callable[[bytes], Prefix]] = PREFIX.unpack_from
 PREFIX_BYTES: Final = PREFIX.size
 UINT32: Final = 0xFFFFFFFF
 UINT16: Final = 0xFFFF
+
+VERSION_AT: Final = 4
+"""Where the version byte of a message stands."""
+
+COMMAND_AT: Final = 5
+"""Where its command stands."""
+
+SENT_AT: Final = 8
+SENT_END: Final = 12
+"""Where the time begins and ends at which it was written."""
 
 
 class Command(IntEnum):
@@ -121,12 +131,83 @@ class Reason(IntEnum):
     TOO_LARGE = 6
 
 
+def major_of(message: bytes) -> int:
+    """Return the major version of a message."""
+    return message[VERSION_AT] >> 4
+
+
+def command_of(message: bytes) -> int:
+    """Return what a message is: a number of Command, or of a control message."""
+    return message[COMMAND_AT]
+
+
+def now_ms(now: float) -> int:
+    """Return the time `now` as messages tell it: in milliseconds, modulo 2**32."""
+    return int(now * 1000.0) & UINT32
+
+
+def since_ms(then_ms: int, now: float) -> int:
+    """Return how many milliseconds have passed since `then_ms`, by the same clock, modulo 2**32."""
+    return (int(now * 1000.0) - then_ms) & UINT32
+
+
 def milliseconds(seconds: float) -> int:
     """Return a span as a field of 32 bits holds it: what is too long for one counts as the longest, NaN as none."""
     ms = seconds * 1000.0
     if not ms > 0.0:
         return 0
     return UINT32 if ms >= UINT32 else int(ms)
+
+
+class Head(NamedTuple):
+    """The fields of PREFIX, for whoever needs some of them and no Envelope. See Envelope for what they mean."""
+
+    length: int
+    version: int
+    command: int
+    flags: int
+    retry_count: int
+    sent_ms: int
+    time_ms: int
+    tag: int
+    id: bytes
+    service_bytes: int
+    sender_bytes: int
+    receiver_bytes: int
+    code: int
+    extension_bytes: int
+    working_ms: int
+
+    @property
+    def sender_at(self) -> int:
+        """Where the sender stands, behind the service."""
+        return PREFIX_BYTES + self.service_bytes
+
+    @property
+    def receiver_at(self) -> int:
+        """Where the receiver stands, behind the sender."""
+        return PREFIX_BYTES + self.service_bytes + self.sender_bytes
+
+    @property
+    def rest_at(self) -> int:
+        """Where the names end: what follows passes a broker as it is, the extension block and the payload."""
+        return PREFIX_BYTES + self.service_bytes + self.sender_bytes + self.receiver_bytes
+
+    @property
+    def payload_bytes(self) -> int:
+        """The size of the payload of a well-formed message."""
+        return self.length - self.rest_at - self.extension_bytes
+
+
+def head_of(message: bytes) -> Head:
+    """Return the prefix of an exchange message; whether the lengths in it fit the message is not looked at.
+
+    Raises:
+        ProtocolError: the message is shorter than a prefix.
+    """
+    if len(message) < PREFIX_BYTES:
+        raise ProtocolError("an exchange message that is cut off")
+    return Head._make(unpack(message))
 
 
 _REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
@@ -235,18 +316,6 @@ def pack(
         len(service), len(sender), len(receiver), code, len(extension), working_ms,
     )  # fmt: skip
     return head + names + payload
-
-
-def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> bytes:
-    """Return an exchange message for another attempt of its request."""
-    fields = list(PREFIX.unpack_from(message))
-    fields[4:6], fields[7] = (retry_count, sent_ms), tag
-    return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
-
-
-def payload_bytes_of(message: bytes) -> int:
-    """Return the size of the payload of a well-formed exchange message."""
-    return len(message) - PREFIX_BYTES - message[36] - message[37] - message[38] - int.from_bytes(message[40:42])
 
 
 def decode(message: bytes) -> Envelope:

@@ -9,15 +9,22 @@ from braidmq.wire.envelope import (
     FIELDS,
     PREFIX,
     PREFIX_BYTES,
+    SENT_AT,
+    SENT_END,
     UINT16,
     UINT32,
+    VERSION,
     Command,
     Envelope,
     Flag,
+    command_of,
     decode,
     encode,
-    readdressed,
+    head_of,
+    major_of,
+    now_ms,
     reply_id,
+    since_ms,
 )
 from braidmq.wire.limits import EXTENSION_BYTES_MAX
 
@@ -88,10 +95,6 @@ class TestEncodeAndDecode:
     def test_every_exchange_command_survives(self, command: Command) -> None:
         assert decode(encode(Envelope(command, ID))) == Envelope(command, ID)
 
-    def test_only_what_names_the_attempt_changes_for_another_one(self) -> None:
-        other = readdressed(encode(request()), tag=40, retry_count=10, sent_ms=20)
-        assert decode(other) == request(tag=40, retry_count=10, sent_ms=20)
-
     def test_every_field_survives_at_its_bound(self) -> None:
         widest = request(
             flags=255,
@@ -161,6 +164,40 @@ class TestEncodeAndDecode:
     def test_strings_may_fill_the_message_to_its_last_byte(self) -> None:
         full = request(payload=b"")
         assert decode(encode(full)).payload == b""
+
+
+class TestFieldsOfItsPrefix:
+    def test_can_be_read_alone(self) -> None:
+        message = encode(request(sent_ms=0x01020304))
+        assert command_of(message) == Command.REQUEST
+        assert major_of(message) == 1
+        assert int.from_bytes(message[SENT_AT:SENT_END]) == 0x01020304
+
+    def test_have_names(self) -> None:
+        message = encode(request())
+        head, whole = head_of(message), decode(message)
+        assert head == PREFIX.unpack_from(message)
+        for name in set(head._fields) & set(FIELDS):
+            assert getattr(head, name) == getattr(whole, name)
+        assert (head.length, head.version) == (len(message), VERSION)
+        assert message[PREFIX_BYTES : head.sender_at] == whole.service
+        assert message[head.sender_at : head.receiver_at] == whole.sender
+        assert message[head.receiver_at : head.rest_at] == whole.receiver
+        assert message[head.rest_at :] == whole.extension + whole.payload
+        assert head.payload_bytes == len(whole.payload)
+
+    def test_are_not_there_in_a_message_that_is_cut_off(self) -> None:
+        with pytest.raises(ProtocolError, match="cut off"):
+            head_of(encode(request())[: PREFIX_BYTES - 1])
+
+
+class TestTime:
+    def test_is_told_in_milliseconds_that_begin_again(self) -> None:
+        assert now_ms(1.0005) == 1000
+        assert now_ms((UINT32 + 3) / 1000) == 2
+
+    def test_passes_also_where_they_begin_again(self) -> None:
+        assert since_ms(UINT32, (UINT32 + 6) / 1000) == 6
 
 
 class TestReplyId:
