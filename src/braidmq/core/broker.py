@@ -31,6 +31,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
+    COMMAND_AT,
     CONTROL_FIRST,
     LOST,
     MAJOR,
@@ -38,9 +39,11 @@ from braidmq.wire.envelope import (
     RENEW,
     REPLY,
     REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
     WORKING,
     Command,
-    command_of,
     major_of,
 )
 from braidmq.wire.gossip import Paths, Seek
@@ -305,7 +308,11 @@ class BrokerCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            for message, age_s in zip(messages, session.staleness.ages_s(messages, now), strict=True):
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = session.staleness.age_s(int.from_bytes(sent), now)
                 self._on_message(session, message, age_s, now)
             if not intact:
                 self._guard.on_malformed(session, "a frame that is no bundle", now)
@@ -333,8 +340,8 @@ class BrokerCore:
                 self._guard.on_gone(session, now)
 
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
-        command = command_of(message)
-        if major_of(message) != MAJOR:
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
             self._guard.on_malformed(session, f"a message of major version {major_of(message)}", now)
             return
         try:

@@ -23,7 +23,20 @@ from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, LOST, MAJOR, REJECT, REPLY, REQUEST, WORKING, Command, command_of, major_of
+from braidmq.wire.envelope import (
+    CANCEL,
+    COMMAND_AT,
+    LOST,
+    MAJOR,
+    REJECT,
+    REPLY,
+    REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
+    WORKING,
+    Command,
+)
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 
@@ -240,7 +253,11 @@ class NodeCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            for message, age_s in zip(messages, link.staleness.ages_s(messages, now), strict=True):
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = link.staleness.age_s(int.from_bytes(sent), now)
                 self._on_message(link, message, age_s, now)
             if not intact:
                 self.links.on_malformed(link, "a frame that is no bundle")
@@ -260,8 +277,8 @@ class NodeCore:
             self._read(link, messages, intact, now)
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        command = command_of(message)
-        if major_of(message) != MAJOR:
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
             self.links.on_foreign(link, message)
         elif command in (REPLY, WORKING, REJECT, LOST):
             self.client.on_answer(link, message, now)

@@ -7,7 +7,7 @@ has waited: in a slow reader's buffers, or in those of a process that was stoppe
 
 from typing import Final
 
-from braidmq.wire.envelope import SENT_AT, SENT_END, UINT32, since_ms
+from braidmq.wire.envelope import UINT32
 
 WINDOW_S: Final = 30.0
 """The smallest difference is taken over this window and the one before it, so that clocks may drift apart by
@@ -26,23 +26,9 @@ class Staleness:
         self._previous: int | None = None
         self._turned = 0.0
 
-    def ages_s(self, messages: list[bytes], now: float) -> list[float]:
-        """Return for how many seconds each of the messages of one frame was delayed.
-
-        They were written in one turn, but for those that were added to what waited for a full pipe.
-        """
-        written, age_s = b"", 0.0
-        ages_s = []
-        for message in messages:
-            if message[SENT_AT:SENT_END] != written:
-                written = message[SENT_AT:SENT_END]
-                age_s = self.age_s(int.from_bytes(written), now)
-            ages_s.append(age_s)
-        return ages_s
-
     def age_s(self, sent_ms: int, now: float) -> float:
         """Return for how many seconds a message that was written at `sent_ms` was delayed; 0.0 at best."""
-        offset = since_ms(sent_ms, now)
+        offset = (int(now * 1000.0) - sent_ms) & UINT32  # since_ms, inline
         if now - self._turned > WINDOW_S:
             self._previous = self._current
             self._current = None
