@@ -6,15 +6,13 @@ the argument.
 
 from typing import Final
 
+from braidmq.bounds import ATTEMPTS_MAX, DAY_S
 from braidmq.checks import check_number, check_whole
 from braidmq.errors import ConfigError
 from braidmq.members import check_name
 
-ATTEMPTS_MAX: Final = 20
-"""Most attempts that a call may have."""
-
-TIMEOUT_S_MAX: Final = 86_400.0
-"""Longest time that a call may take: a day."""
+TIMEOUT_S_MAX: Final = float(DAY_S)
+"""Longest time that a call may take."""
 
 
 def payload_of(value: object) -> bytes:

@@ -6,7 +6,7 @@ next one is held back, and why, is told in patience.py.
 
 from typing import Final
 
-from braidmq.core.arguments import ATTEMPTS_MAX
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.call import Attempt, Call, Stage
 from braidmq.core.link import Link
 from braidmq.core.links import Links

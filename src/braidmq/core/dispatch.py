@@ -7,6 +7,7 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.events import EventLog
@@ -39,8 +40,8 @@ from braidmq.wire.forward import forwarded
 
 _RESULT: Final = int(Outcome.RESULT)
 
-TIME_MS_MAX: Final = 86_400_000
-"""Longest deadline of a request, as at the client: a day."""
+TIME_MS_MAX: Final = 1_000 * DAY_S
+"""Longest deadline of a request, as at the client."""
 
 EARLY_S: Final = 0.05
 """A worker that refuses a request as expired with more time left than this refuses what others would run."""

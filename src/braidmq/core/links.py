@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
 from braidmq.core.link import (
@@ -35,12 +36,6 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Command, command_of, major_of
 from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
-
-HEARTBEAT_S_MAX: Final = 60.0
-"""Longest interval that a broker may ask for; a longer one would hide its death."""
-
-HEARTBEAT_S_MIN: Final = 0.1
-"""Shortest one, which no setting goes below: a broker shall not make its nodes talk all the time."""
 
 MALFORMED_MAX: Final = 100
 """Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
@@ -508,7 +503,7 @@ class Links:
         link.failure = None
         link.refusal = ""
         link.welcomed_at = now
-        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0))
+        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
         link.heartbeat_at = now + link.heartbeat_s / 2
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from braidmq.bounds import SERVICES_MAX
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import WARNING, Event
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
@@ -19,7 +20,7 @@ from braidmq.core.membership import MembershipCore, PeerRecord
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import Gossiped
-from braidmq.wire.envelope import CONTROL_FIRST, MAJOR
+from braidmq.wire.envelope import CONTROL_FIRST, MAJOR, command_of, major_of
 from braidmq.wire.gossip import RUMORS_MAX, About
 
 REVIEW_S: Final = 1.0
@@ -28,7 +29,7 @@ REVIEW_S: Final = 1.0
 FAULT_PAUSE_S: Final = 1.0
 """How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
 
-ABOUT_ROWS_MAX: Final = 30_000
+ABOUT_ROWS_MAX: Final = SERVICES_MAX
 """Services of another broker that are kept: as many as a setting allows one to know."""
 
 
@@ -270,7 +271,9 @@ class PeeringCore:
         message = b""
         try:
             for message in messages:
-                if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
+                if major_of(message) != MAJOR:
+                    self._links.on_foreign(link, message)
+                elif command_of(message) >= CONTROL_FIRST:
                     self._on_control(link, self._links.on_control(link, message, now), now)
             if not intact:
                 self._links.on_malformed(link, "a frame that is no bundle")

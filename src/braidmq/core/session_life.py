@@ -15,6 +15,7 @@ from braidmq.core.transit import Session, SessionState
 from braidmq.members import Directory, Member, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.limits import TEXT_CHARS_MAX
 
 NODES_PER_HEARTBEAT_S: Final = 2_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
@@ -172,7 +173,7 @@ class SessionLife:
         if route in self.strangers:
             return False
         self.note_stranger(route)
-        self._send_queue.put_control(route, control.Goodbye(reason, text[:255]), now)
+        self._send_queue.put_control(route, control.Goodbye(reason, text[:TEXT_CHARS_MAX]), now)
         return True
 
     def note_stranger(self, route: bytes) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.core.events import WARNING
@@ -50,7 +51,7 @@ _ERROR: Final = int(Outcome.ERROR)
 CONCURRENCY_MAX: Final = 10_000
 """Most requests that one service may run at once in one node."""
 
-DELIVERIES_MAX: Final = 20
+DELIVERIES_MAX: Final = ATTEMPTS_MAX
 """Copies of one request that are answered; a client makes no more attempts than that."""
 
 WAIT_S: Final = 0.01

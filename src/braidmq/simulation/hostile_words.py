@@ -7,12 +7,13 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.simulation.payload import payload_of
 from braidmq.wire import control, gossip
 from braidmq.wire.envelope import CANCEL, REQUEST, VERSION, Envelope, Reason, encode, head_of, now_ms
 from braidmq.wire.limits import BUNDLE_BYTES
 
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 1_000 * DAY_S
 """The longest deadline that a request may have."""
 
 TINY: Final = 900

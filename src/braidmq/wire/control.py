@@ -14,9 +14,9 @@ from braidmq.wire import gossip
 from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION, Command
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
-from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
 
-Text = Annotated[str, Meta(max_length=255)]
+Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
@@ -63,7 +63,7 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
 class Services(Struct, frozen=True, omit_defaults=True):
     """The services that this node may call and that have a worker at the broker now. Replaces the last list."""
 
-    available: Annotated[list[ServiceName], Meta(max_length=100_000)]
+    available: Annotated[list[ServiceName], Meta(max_length=SERVICE_ROWS_MAX)]
 
 
 class Peer(Struct, frozen=True, omit_defaults=True):

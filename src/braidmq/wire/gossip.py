@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
 from braidmq.wire.envelope import UINT32
+from braidmq.wire.limits import SERVICE_ROWS_MAX
 
 INCARNATION_MAX: Final = 2**53
 """Largest incarnation: an integer that every language has, and that no number of refutations or lies reaches."""
@@ -124,7 +125,7 @@ class About(Struct, frozen=True, omit_defaults=True):
     in_flight: Count = 0
     queued: Count = 0
     settled: bool = False
-    services: Annotated[list[ServiceAbout], Meta(max_length=100_000)] = []
+    services: Annotated[list[ServiceAbout], Meta(max_length=SERVICE_ROWS_MAX)] = []
 
 
 class Seek(Struct, frozen=True, omit_defaults=True):

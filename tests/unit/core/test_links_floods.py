@@ -4,14 +4,9 @@ from typing import Any
 
 import pytest
 
+from braidmq.bounds import HEARTBEAT_S_MIN
 from braidmq.core.link import Failure, LinkState
-from braidmq.core.links import (
-    HEARTBEAT_S_MIN,
-    LASTED_S,
-    LIST_BYTES_MAX,
-    LIST_BYTES_PER_S,
-    MALFORMED_MAX,
-)
+from braidmq.core.links import LASTED_S, LIST_BYTES_MAX, LIST_BYTES_PER_S, MALFORMED_MAX
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
