@@ -24,7 +24,6 @@ from braidmq.wire.envelope import (
     REPLY,
     REQUEST,
     WORKING,
-    Command,
     Envelope,
     Reason,
     command_of,
@@ -123,7 +122,7 @@ class NoPayload(Lie):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        if command_of(message) != Command.WELCOME:
+        if command_of(message) != control.Welcome.NUMBER:
             return message
         return said(control.Welcome(self.broker.name, session.member.name, 1000, 0))
 
@@ -152,7 +151,7 @@ class Mute(Silent):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        return message if command_of(message) == Command.WELCOME or session.member.role is Role.BROKER else None
+        return message if command_of(message) == control.Welcome.NUMBER or session.member.role is Role.BROKER else None
 
 
 class Working(Lie):

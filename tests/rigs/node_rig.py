@@ -37,13 +37,14 @@ from braidmq.wire.envelope import (
     decode,
     encode,
 )
+from braidmq.wire.kinds import Control
 
 START = 1_000.0
 NODE = "node"
 WORKER = b"worker"
 CLIENT = b"client"
 
-Message = Envelope | control.Control
+Message = Envelope | Control
 
 
 def address(name: str, *endpoints: str, serial: int = 1) -> BrokerAddress:

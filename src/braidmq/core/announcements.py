@@ -17,6 +17,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import now_ms
 from braidmq.wire.gossip import About, ServiceAbout
+from braidmq.wire.kinds import Control
 
 PEER_ROWS_PER_TICK: Final = 20_000
 """Rows of lists of brokers that are sent in one tick: some MB/s. In a large net the news reaches the nodes over a few
@@ -224,7 +225,7 @@ class Announcements:
         found = self._lists[calls] = _ServiceList(services)
         return found
 
-    def _send(self, session: Session, message: control.Control, now: float) -> None:
+    def _send(self, session: Session, message: Control, now: float) -> None:
         session.spoke = True
         self._send_queue.put_control(session.route, message, now)
 

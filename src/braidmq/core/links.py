@@ -8,9 +8,9 @@ A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `l
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.balancing import PeakEwma
@@ -34,7 +34,8 @@ from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import Command, command_of, major_of
+from braidmq.wire.envelope import command_of, major_of
+from braidmq.wire.kinds import Control, by_number
 from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
 
 MALFORMED_MAX: Final = 100
@@ -90,8 +91,7 @@ TARGET_S_MAX: Final = 1.5
 last one has handshake_s_max."""
 
 
-_LISTS: Final = frozenset((int(Command.PEERS), int(Command.SERVICES)))
-_REPORT: Final = int(Command.REPORT)
+_LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER))
 
 
 class Links:
@@ -125,6 +125,15 @@ class Links:
         self._verify = verify
         self._own_name = own_name
         self._hello = control.Hello(software, instance)
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {
+                control.Welcome: self._on_welcome,
+                control.Goodbye: self._on_goodbye,
+                control.Services: self._on_services,
+                control.Peers: self._on_peers,
+                control.Heartbeat: self._on_heartbeat,
+            }
+        )
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
@@ -320,7 +329,11 @@ class Links:
         if link.state is LinkState.SUSPECT:
             self._set_state(link, LinkState.UP, now)
 
-    def on_control(self, link: Link, message: bytes, now: float) -> control.Control | None:
+    def handles(self, command: int) -> bool:
+        """Whether control messages of a number are the links' business."""
+        return command in self._handlers
+
+    def on_control(self, link: Link, message: bytes, now: float) -> Control | None:
         """Handle a control message; return it if it is none of the links' business."""
         command = command_of(message)
         if command in _LISTS:
@@ -328,40 +341,22 @@ class Links:
             if not _affords(link, len(message), now):
                 link.lists[command] = message
                 return None
-        elif command == _REPORT:
+        elif command == control.Report.NUMBER:
             if not link.asked_report:
                 return None
             link.asked_report = False
         return self._take_in(link, message, now)
 
-    def _take_in(self, link: Link, message: bytes, now: float) -> control.Control | None:
+    def _take_in(self, link: Link, message: bytes, now: float) -> Control | None:
         try:
             received = control.decode_control(message)
         except ProtocolError as error:
             self.on_malformed(link, str(error))
             return None
-        if isinstance(received, control.Welcome):
-            self._on_welcome(link, received, now)
-        elif isinstance(received, control.Goodbye):
-            if received.reason == "draining":
-                self._set_state(link, LinkState.DRAINING, now)
-                if link.open:
-                    self.send_control(link, control.Goodbye("noted"), now)
-            elif received.reason == "noted":
-                link.noted = True
-            else:
-                link.refusal = received.text[:REFUSAL_CHARS_MAX] if received.reason == "refused" else ""
-                ended = received.reason == "ended"
-                self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
-        elif isinstance(received, control.Services):
-            services = frozenset([service.encode() for service in received.available])
-            if link.open and services != link.services:
-                link.services = services
-                self._add_change(link, Change.SERVICES)
-        elif isinstance(received, control.Peers):
-            self._on_peers(link, received, now)
-        elif not isinstance(received, control.Heartbeat):
+        handler = self._handlers.get(command_of(message))
+        if handler is None:
             return received
+        handler(link, received, now)
         return None
 
     def on_malformed(self, link: Link, what: str) -> None:
@@ -385,7 +380,7 @@ class Links:
         link.spoke = True
         self._send_queue.put(link.name, message)
 
-    def send_control(self, link: Link, message: control.Control, now: float) -> None:
+    def send_control(self, link: Link, message: Control, now: float) -> None:
         """Send a control message over a link."""
         link.spoke = True
         self._send_queue.put_control(link.name, message, now)
@@ -520,6 +515,27 @@ class Links:
         link.targets = []
         self.events.add(INFO, "connected to {}", link.name)
         self._add_change(link, Change.UP)
+
+    def _on_goodbye(self, link: Link, goodbye: control.Goodbye, now: float) -> None:
+        if goodbye.reason == "draining":
+            self._set_state(link, LinkState.DRAINING, now)
+            if link.open:
+                self.send_control(link, control.Goodbye("noted"), now)
+        elif goodbye.reason == "noted":
+            link.noted = True
+        else:
+            link.refusal = goodbye.text[:REFUSAL_CHARS_MAX] if goodbye.reason == "refused" else ""
+            ended = goodbye.reason == "ended"
+            self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
+
+    def _on_services(self, link: Link, told: control.Services, _now: float) -> None:
+        services = frozenset([service.encode() for service in told.available])
+        if link.open and services != link.services:
+            link.services = services
+            self._add_change(link, Change.SERVICES)
+
+    def _on_heartbeat(self, link: Link, heartbeat: control.Heartbeat, now: float) -> None:
+        """Handle nothing but a sign of life: `on_heard` has noted it."""
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
         names = {each.address.certificate: each.name for each in self.links.values()}

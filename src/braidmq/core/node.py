@@ -7,7 +7,7 @@ The shell opens and closes sockets as `take_actions` says and tells the result b
 
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
@@ -23,6 +23,7 @@ from braidmq.errors import ConfigError
 from braidmq.members import Member
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
     CANCEL,
     COMMAND_AT,
@@ -35,19 +36,10 @@ from braidmq.wire.envelope import (
     SENT_END,
     VERSION_AT,
     WORKING,
-    Command,
 )
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
-
-_FROM_BROKERS: Final = frozenset(
-    int(each)
-    for each in (
-        Command.WELCOME, Command.HEARTBEAT, Command.PEERS, Command.GOODBYE, Command.REPORT, Command.SERVICES,
-        Command.DEMAND, Command.PATHS,
-    )
-)  # fmt: skip
-"""The control messages that a broker has for a node. Others are none of its business, and are not even read."""
+from braidmq.wire.kinds import by_number
 
 
 class NodeCore:
@@ -95,9 +87,12 @@ class NodeCore:
             settings, rng, self.links, self.selection, member=member, secret=secret, now=now, checker=checker
         )
         self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance, prover=prover)
-        self.reports: dict[str, control.Report] = {}
+        self.reports: dict[str, Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
+        )
         self._draining = False
 
     # -- outputs
@@ -286,14 +281,19 @@ class NodeCore:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
-        elif command in _FROM_BROKERS:
+        elif command in self._handlers or self.links.handles(command):  # others are not even decoded
             received = self.links.on_control(link, message, now)
-            if isinstance(received, control.Demand):
-                self.worker.on_demand(link, received, now)
-            elif isinstance(received, control.Report):
-                self.reports[link.name] = received
-            elif isinstance(received, Paths):
-                self.selection.on_paths(received, now)
+            if received is not None:
+                self._handlers[command](link, received, now)
+
+    def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
+        self.worker.on_demand(link, demand, now)
+
+    def _on_report(self, link: Link, report: Report, _now: float) -> None:
+        self.reports[link.name] = report
+
+    def _on_paths(self, _link: Link, paths: Paths, now: float) -> None:
+        self.selection.on_paths(paths, now)
 
     def _pass_changes(self, now: float) -> None:
         """Tell the client and the worker what happened to links, until nothing more follows from it."""

@@ -19,6 +19,7 @@ from braidmq.wire.envelope import (
     pack,
 )
 from braidmq.wire.extension import INSTANCE_BYTES, Field, pack_field
+from braidmq.wire.kinds import Control
 
 
 class Outgoing:
@@ -40,7 +41,7 @@ class Outgoing:
         session.spoke = True
         self._send_queue.put(session.route, message)
 
-    def send_control(self, session: Session, message: control.Control, now: float) -> None:
+    def send_control(self, session: Session, message: Control, now: float) -> None:
         """Send a control message."""
         self.send(session, control.encode_control(message, now_ms(now)))
 

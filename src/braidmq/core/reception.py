@@ -13,13 +13,13 @@ from braidmq.members import Directory, Member
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split_some
-from braidmq.wire.envelope import MAJOR, Command, command_of, major_of
+from braidmq.wire.envelope import MAJOR, command_of, major_of
 from braidmq.wire.limits import ROUTE_BYTES
 
 TWIN_S_MAX: Final = 90.0
 """How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
 
-_HELLO: Final = int(Command.HELLO)
+_HELLO: Final = control.Hello.NUMBER
 
 
 class Reception:

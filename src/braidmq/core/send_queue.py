@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from braidmq.wire import control
 from braidmq.wire.envelope import now_ms
+from braidmq.wire.kinds import Control
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,7 +26,7 @@ class SendQueue(Generic[K]):
         else:
             messages.append(message)
 
-    def put_control(self, destination: K, message: control.Control, now: float) -> None:
+    def put_control(self, destination: K, message: Control, now: float) -> None:
         """Add a control message."""
         self.put(destination, control.encode_control(message, now_ms(now)))
 

@@ -11,7 +11,7 @@ from braidmq.core.transit import Session, SessionState
 from braidmq.members import Role
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import COMMON, VERSION, Command, now_ms
+from braidmq.wire.envelope import now_ms
 
 GUEST_S_MAX: Final = 3.0
 """The log has nodes that provide no service only once they have stayed for so long: a call from the command line is
@@ -81,7 +81,7 @@ class Watch:
         beat = now >= self._heartbeat_at
         if beat:
             self._heartbeat_at = now + self._settings.heartbeat_s / 2
-        heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, now_ms(now)) + b"\x80"
+        heartbeat = control.encode_control(control.Heartbeat(), now_ms(now))
         dead = []
         for session in self._sessions.values():
             if not session.told and now - session.began_at >= GUEST_S_MAX:

@@ -25,7 +25,6 @@ from braidmq.wire.envelope import (
     REQUEST,
     UINT32,
     WORKING,
-    Command,
     Envelope,
     Progress,
     Reason,
@@ -55,7 +54,7 @@ MANNERS: Final = ("refuse", "busy", "deny", "lose", "dawdle", "hush", "forge", "
 HABITS_MAX: Final = 3
 """Further things that it does in one seed."""
 
-_WELCOME = int(Command.WELCOME)
+_WELCOME = control.Welcome.NUMBER
 
 
 class HostileBroker(BrokerProcess):

@@ -11,6 +11,7 @@ from braidmq.bounds import DAY_S
 from braidmq.simulation.payload import payload_of
 from braidmq.wire import control, gossip
 from braidmq.wire.envelope import CANCEL, REQUEST, VERSION, Envelope, Reason, encode, head_of, now_ms
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
 
 DAY_MS: Final = 1_000 * DAY_S
@@ -39,7 +40,7 @@ def bundle(messages: Iterable[bytes]) -> bytes:
     return bytes(frame)
 
 
-def said(*controls: control.Control) -> bytes:
+def said(*controls: Control) -> bytes:
     """Return a frame of control messages."""
     return bundle(control.encode_control(each, 0) for each in controls)
 

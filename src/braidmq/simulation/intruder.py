@@ -36,6 +36,7 @@ from braidmq.wire.envelope import (
     encode,
     head_of,
 )
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import ROUTE_BYTES
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class Intruder(Process):
 
     def _say_anything(self) -> bytes:
         broker = self._rng.choice(list(self._net.brokers))
-        said: control.Control = self._rng.choice(
+        said: Control = self._rng.choice(
             (
                 control.Hello("mallory"),
                 control.Goodbye("draining"),

@@ -44,7 +44,7 @@ SENT_END: Final = 12
 
 
 class Command(IntEnum):
-    """What a message is. Numbers below 32 are exchange messages, the others control messages."""
+    """What an exchange message is. Numbers from CONTROL_FIRST on are those of control messages: see kinds.py."""
 
     REQUEST = 1
     REPLY = 2
@@ -53,25 +53,6 @@ class Command(IntEnum):
     CANCEL = 5
     LOST = 6
     RENEW = 7
-    HELLO = 32
-    WELCOME = 33
-    READY = 34
-    HEARTBEAT = 35
-    PEERS = 36
-    GOODBYE = 37
-    STATUS = 38
-    REPORT = 39
-    SERVICES = 40
-    DEMAND = 41
-    PING = 42
-    ACK = 43
-    PROBE = 44
-    NACK = 45
-    GOSSIP = 46
-    SYNC = 47
-    ABOUT = 48
-    SEEK = 49
-    PATHS = 50
 
 
 REQUEST: Final = int(Command.REQUEST)

@@ -11,6 +11,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
 from braidmq.wire.gossip import Paths, Sync
+from braidmq.wire.kinds import Control
 from rigs.node_rig import NodeRig
 
 
@@ -18,12 +19,12 @@ def names(count: int, first: int = 0) -> list[str]:
     return [f"{'n' * 100}{number}" for number in range(first, first + count)]
 
 
-def count_taken_in(rig: NodeRig, monkeypatch: pytest.MonkeyPatch) -> list[control.Control]:
+def count_taken_in(rig: NodeRig, monkeypatch: pytest.MonkeyPatch) -> list[Control]:
     """Return where control messages appear that the node decodes."""
-    decoded: list[control.Control] = []
+    decoded: list[Control] = []
     decode = control.decode_control
 
-    def note(message: bytes) -> control.Control:
+    def note(message: bytes) -> Control:
         decoded.append(decode(message))
         return decoded[-1]
 

@@ -8,7 +8,6 @@ from braidmq.core.peering import ABOUT_ROWS_MAX, PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.control import (
-    Control,
     Goodbye,
     Heartbeat,
     Hello,
@@ -21,6 +20,7 @@ from braidmq.wire.control import (
 )
 from braidmq.wire.envelope import REQUEST, VERSION_AT, Envelope, encode
 from braidmq.wire.gossip import About, Ack, Gossip, Ping, Probe, Rumor, ServiceAbout, State, Sync
+from braidmq.wire.kinds import Control
 
 
 def address(name: str, serial: int = 1) -> BrokerAddress:

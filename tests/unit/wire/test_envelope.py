@@ -60,7 +60,8 @@ class TestLayout:
 
     def test_exchange_commands_are_below_control_commands(self) -> None:
         exchange = {"REQUEST", "REPLY", "WORKING", "REJECT", "CANCEL", "LOST", "RENEW"}
-        assert {command.name for command in Command if command < CONTROL_FIRST} == exchange
+        assert {command.name for command in Command} == exchange
+        assert max(Command) < CONTROL_FIRST
 
 
 class TestEnvelope:
@@ -91,7 +92,7 @@ class TestEncodeAndDecode:
     def test_every_field_survives(self) -> None:
         assert decode(encode(request())) == request()
 
-    @pytest.mark.parametrize("command", [command for command in Command if command < CONTROL_FIRST])
+    @pytest.mark.parametrize("command", list(Command))
     def test_every_exchange_command_survives(self, command: Command) -> None:
         assert decode(encode(Envelope(command, ID))) == Envelope(command, ID)
 
