@@ -17,6 +17,7 @@ from braidmq.core.events import WARNING, Event, EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
+from braidmq.core.liveness import Looks
 from braidmq.core.observers import Observers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
@@ -156,6 +157,7 @@ class BrokerCore:
             process=process,
             now=now,
         )
+        self._looks = Looks(TICK_S, now + TICK_S, now)
         self._watch = Watch(
             settings,
             self.sessions,
@@ -164,7 +166,7 @@ class BrokerCore:
             outgoing,
             counters=self.counters,
             events=events,
-            tick_s=TICK_S,
+            looks=self._looks,
             now=now,
         )
 
@@ -181,8 +183,8 @@ class BrokerCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due = self.dispatcher.next_deadline()
-        if due is None or due > self._watch.tick_at:
-            due = self._watch.tick_at
+        if due is None or due > self._looks.due_at:
+            due = self._looks.due_at
         since = self._intake.since
         return due if since is None or since > due else since
 
@@ -292,7 +294,7 @@ class BrokerCore:
 
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
-        tick = now >= self._watch.tick_at
+        tick = now >= self._looks.due_at
         if tick:
             self._watch.notice_stall(now)
         if self._intake.since is not None:

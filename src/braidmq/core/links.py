@@ -28,6 +28,7 @@ from braidmq.core.link import (
     Resolve,
     Verify,
 )
+from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.retry import full_jitter
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.staleness import Staleness
@@ -58,9 +59,6 @@ and again without a pause."""
 TICK_S: Final = 0.04
 """How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
 (patience.py): whoever looks this often knows of its own standstills that could make one seem late."""
-
-STALL_S: Final = 0.05
-"""How late a look may be before the time is taken off the silence of others."""
 
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
@@ -137,8 +135,7 @@ class Links:
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
-        self._tick_at = now
-        self._ticked_at = now
+        self._looks = Looks(TICK_S, now, now)
         self._rejected: set[bytes] = set()
         self._limit_max = self._limit_sure = settings.payload_bytes_max
         self._limit_version = 0
@@ -161,7 +158,7 @@ class Links:
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        return self._tick_at
+        return self._looks.due_at
 
     @property
     def payload_bytes_max(self) -> int:
@@ -213,7 +210,7 @@ class Links:
                 self.events.add(WARNING, "{} is ignored: {} brokers are known already", address.name, str(BROKERS_MAX))
                 return
             link = self.links[address.name] = Link(address, now)
-            self._tick_at = min(self._tick_at, now)
+            self._looks.hasten(now)
             self.version += 1
             self.known_version += 1
         elif address.serial > link.address.serial:
@@ -388,13 +385,11 @@ class Links:
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
         self.stalled_s = 0.0
-        if now < self._tick_at:
+        if now < self._looks.due_at:
             return
         settings = self._settings
-        if now - self._tick_at > STALL_S:
-            self.stalled_s = now - self._ticked_at - TICK_S
-        self._ticked_at = now
-        self._tick_at = now + TICK_S
+        self._looks.begin(now)
+        self.stalled_s = self._looks.stalled_s
         self.events.on_timer(now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
@@ -409,8 +404,7 @@ class Links:
                         self._give_up(link, _why_late(link), now)
             else:
                 if self.stalled_s:
-                    link.heard_at = min(now, link.heard_at + self.stalled_s)
-                    link.spoke = False  # what was said before is as old as the standstill
+                    self._looks.excuse(link, now)
                 for command, message in list(link.lists.items()):
                     if _affords(link, len(message), now):
                         del link.lists[command]
@@ -425,7 +419,7 @@ class Links:
         assert len(self.links) <= BROKERS_MAX
         assert len(self._rejected) <= BROKERS_MAX
         assert self._own_name not in self.links
-        assert self._tick_at <= self._ticked_at + TICK_S
+        self._looks.validate_state()
         for name, link in self.links.items():
             assert link.name == link.address.name == name
             assert link.address.endpoints
@@ -460,12 +454,11 @@ class Links:
         self._changes.append((link, change))
 
     def _watch(self, link: Link, now: float) -> None:
-        settings = self._settings
-        silent_s = (now - link.heard_at) / max(1.0, link.heartbeat_s / settings.heartbeat_s)
-        if silent_s > settings.dead_after_s:
+        silent_s = now - link.heard_at
+        if silent_s > link.silence.dead_s:
             self._give_up(link, Failure.SILENT, now)
             return
-        if silent_s > settings.suspect_after_s:
+        if silent_s > link.silence.suspect_s:
             self.suspect(link, now)
         if not link.spoke and now >= link.heartbeat_at:
             self.send_control(link, control.Heartbeat(), now)
@@ -500,6 +493,7 @@ class Links:
         link.welcomed_at = now
         link.heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
         link.heartbeat_at = now + link.heartbeat_s / 2
+        link.silence = silence_of(self._settings, link.heartbeat_s)
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()
         link.ewma = PeakEwma(now)

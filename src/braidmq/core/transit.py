@@ -6,6 +6,7 @@ from typing import Final
 from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundRobin
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.key_usage import KeyUsage
+from braidmq.core.liveness import Silence
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
@@ -44,6 +45,7 @@ class Session:
         postponed: as a worker: the grants that a limit has kept from being taken, by service.
         began_at: when it began.
         told: whether the log has it.
+        silence: what its silence means.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -54,7 +56,6 @@ class Session:
         "began_at",
         "call_rights",
         "heard_at",
-        "heartbeat_s",
         "instance",
         "joining_bytes",
         "member",
@@ -66,6 +67,7 @@ class Session:
         "requests",
         "route",
         "services_sent",
+        "silence",
         "spoke",
         "staleness",
         "state",
@@ -74,13 +76,13 @@ class Session:
         "warned",
     )
 
-    def __init__(self, route: bytes, usage: KeyUsage, member: Member, heartbeat_s: float, now: float) -> None:
+    def __init__(self, route: bytes, usage: KeyUsage, member: Member, silence: Silence, now: float) -> None:
         self.route = route
         self.usage = usage
         self.member = member
         self.name = member.name.encode()
         self.instance = b""
-        self.heartbeat_s = heartbeat_s
+        self.silence = silence
         self.heard_at = now
         self.began_at = now
         self.told = False
