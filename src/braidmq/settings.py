@@ -50,7 +50,7 @@ class Settings:
     wait_for_worker: Literal["known", "always", "never"] = "known"
     """Whether a call waits within its deadline where there is no worker for its service, or ends as NoWorker at once.
     `known` waits for services that had a worker since this node started: these restart, while a name that nobody has
-    ever offered is a mistake. A call's own `wait` overrides it."""
+    ever offered is a mistake. `always` and `never` do what they say. A call's own `wait` overrides it."""
 
     authenticate_replies: Literal["never", "always"] = "never"
     """Whether a reply counts only if its worker has proved it, so that a broker in an attacker's hands cannot forge or
