@@ -138,13 +138,13 @@ def decode_headers(extension: bytes) -> dict[str, str]:
         raise ProtocolError(f"the headers are malformed: {error}") from None
 
 
-_METADATA: Final[dict[str, tuple[Field, Callable[[object], bytes], Callable[[bytes], object]]]] = {
+_METADATA: Final[dict[str, tuple[int, Callable[[object], bytes], Callable[[bytes], object]]]] = {
     "headers": (Field.HEADERS, encode_headers, decode_headers),
 }
 """What a caller can say to the handler, by the name that `Request` has for it: the field that carries it, what makes
 that of a caller's argument, and what reads it from an extension block, also from one without it."""
 
-_FURTHER: Final = tuple(field for field, _, _ in _METADATA.values() if field is not Field.HEADERS)
+_FURTHER: Final = tuple(field for field, _, _ in _METADATA.values() if field != Field.HEADERS)
 
 NO_METADATA: Final = decode_metadata(b"")
 """What a request without an extension block says."""
