@@ -17,7 +17,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises attack docs format clean
+.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises attack docs docs-tables format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -67,6 +67,9 @@ attack: $(STAMP) ## attacks on real processes beside an honest load, and the rep
 
 docs: .venv/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
+
+docs-tables: $(STAMP) ## write the tables of the documents that repeat the source
+	$(BIN)/python docs/tables.py
 
 format: $(STAMP) ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,8 @@ from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.wire import control
 from braidmq.wire.bundle import split
-from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Command, Envelope, decode, encode
+from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Envelope, command_of, decode, encode
+from braidmq.wire.kinds import Control
 from braidmq.zeromq.dealer import ConnectError, Dealer, Identity
 from braidmq.zeromq.sockets import new_context
 
@@ -59,7 +60,7 @@ def now_ms() -> int:
     return int(monotonic() * 1000) & UINT32
 
 
-def said(message: control.Control) -> bytes:
+def said(message: Control) -> bytes:
     """Return a control message that is written now."""
     return control.encode_control(message, now_ms())
 
@@ -119,7 +120,7 @@ class Peer:
         if self._dealer is not None:
             self._dealer.socket.send(frame, zmq.SNDMORE)
 
-    def say(self, message: control.Control) -> bool:
+    def say(self, message: Control) -> bool:
         """Send a control message."""
         return self.send(said(message))
 
@@ -139,16 +140,18 @@ class Peer:
             if isinstance(event, Failure):
                 self._end()
         for message in messages:
-            if message[5] == Command.WELCOME:
+            if command_of(message) == control.Welcome.NUMBER:
                 self.open = True
-            elif message[5] == Command.GOODBYE and b"draining" not in message and b"noted" not in message:
+            elif (
+                command_of(message) == control.Goodbye.NUMBER and b"draining" not in message and b"noted" not in message
+            ):
                 self._end()
         return messages
 
     def exchanges(self) -> Iterator[Envelope]:
         """Yield the exchange messages that have come."""
         for message in self.hear():
-            if message[5] < CONTROL_FIRST:
+            if command_of(message) < CONTROL_FIRST:
                 with suppress(ProtocolError):
                     yield decode(message)
 

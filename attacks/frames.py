@@ -14,6 +14,7 @@ import msgspec
 from attacks.arms import now_ms, said
 from braidmq.wire import control, gossip
 from braidmq.wire.envelope import COMMON, UINT16, UINT32, VERSION, Command, Envelope, encode
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
 from faults.worker import SERVICE
 
@@ -40,15 +41,21 @@ KNOWN_MAX: Final = 100
 """Messages of others that it remembers and replays."""
 
 CONTROLS: Final[dict[Role, tuple[int, ...]]] = {
-    "client": (Command.HELLO, Command.HEARTBEAT, Command.STATUS, Command.SEEK, Command.GOODBYE),
-    "worker": (Command.HELLO, Command.HEARTBEAT, Command.READY, Command.GOODBYE),
-    "broker": tuple(Command)[7:],
+    "client": (
+        control.Hello.NUMBER,
+        control.Heartbeat.NUMBER,
+        control.Status.NUMBER,
+        gossip.Seek.NUMBER,
+        control.Goodbye.NUMBER,
+    ),
+    "worker": (control.Hello.NUMBER, control.Heartbeat.NUMBER, control.Ready.NUMBER, control.Goodbye.NUMBER),
+    "broker": tuple(sorted(control.KINDS)),
 }
 
 EXCHANGES: Final[dict[Role, tuple[int, ...]]] = {
     "client": (Command.REQUEST, Command.CANCEL, Command.RENEW),
     "worker": (Command.REPLY, Command.WORKING, Command.REJECT, Command.LOST),
-    "broker": tuple(Command)[:7],
+    "broker": tuple(Command),
 }
 
 
@@ -173,28 +180,28 @@ class Fuzz:
             for _ in range(rng.randrange(4))
         ]
 
-    def _well_formed(self, command: int) -> control.Control:
+    def _well_formed(self, command: int) -> Control:
         rng, number = self._rng, self._number(UINT32)
         service = rng.choice((SERVICE, "own", "x", f"own/{rng.randrange(1000)}", "\u202e\x1b"))
-        makers: dict[int, Callable[[], control.Control]] = {
-            Command.HELLO: lambda: control.Hello("\x1b[2J" * 10, rng.randbytes(8)),
-            Command.WELCOME: lambda: control.Welcome("rogue", "c1", max(1, number), self._number(UINT32)),
-            Command.READY: lambda: control.Ready(service, number),
-            Command.PEERS: lambda: control.Peers([control.Peer(rng.randbytes(300))]),
-            Command.GOODBYE: lambda: control.Goodbye(
+        makers: dict[int, Callable[[], Control]] = {
+            control.Hello.NUMBER: lambda: control.Hello("\x1b[2J" * 10, rng.randbytes(8)),
+            control.Welcome.NUMBER: lambda: control.Welcome("rogue", "c1", max(1, number), self._number(UINT32)),
+            control.Ready.NUMBER: lambda: control.Ready(service, number),
+            control.Peers.NUMBER: lambda: control.Peers([control.Peer(rng.randbytes(300))]),
+            control.Goodbye.NUMBER: lambda: control.Goodbye(
                 rng.choice(("draining", "noted", "noted", "noted")), "\x1b]0;" * 10
             ),
-            Command.STATUS: control.Status,
-            Command.REPORT: control.Report,
-            Command.SERVICES: lambda: control.Services([service] * rng.randrange(4)),
-            Command.DEMAND: lambda: control.Demand(service, number),
-            Command.PING: lambda: gossip.Ping(number, self._rumors()),
-            Command.ACK: lambda: gossip.Ack(number, self._rumors()),
-            Command.PROBE: lambda: gossip.Probe(number, "b1", self._rumors()),
-            Command.NACK: lambda: gossip.Nack(number),
-            Command.GOSSIP: lambda: gossip.Gossip(self._rumors()),
-            Command.SYNC: lambda: gossip.Sync(self._rumors(), rng.random() < 0.5),
-            Command.ABOUT: lambda: gossip.About(
+            control.Status.NUMBER: control.Status,
+            control.Report.NUMBER: control.Report,
+            control.Services.NUMBER: lambda: control.Services([service] * rng.randrange(4)),
+            control.Demand.NUMBER: lambda: control.Demand(service, number),
+            gossip.Ping.NUMBER: lambda: gossip.Ping(number, self._rumors()),
+            gossip.Ack.NUMBER: lambda: gossip.Ack(number, self._rumors()),
+            gossip.Probe.NUMBER: lambda: gossip.Probe(number, "b1", self._rumors()),
+            gossip.Nack.NUMBER: lambda: gossip.Nack(number),
+            gossip.Gossip.NUMBER: lambda: gossip.Gossip(self._rumors()),
+            gossip.Sync.NUMBER: lambda: gossip.Sync(self._rumors(), rng.random() < 0.5),
+            gossip.About.NUMBER: lambda: gossip.About(
                 "rogue",
                 number,
                 ["tcp://127.0.0.1:1"],
@@ -204,7 +211,7 @@ class Fuzz:
                 True,
                 [gossip.ServiceAbout(service, number, number)],
             ),
-            Command.SEEK: lambda: gossip.Seek(service),
-            Command.PATHS: lambda: gossip.Paths(service, ["b1"]),
+            gossip.Seek.NUMBER: lambda: gossip.Seek(service),
+            gossip.Paths.NUMBER: lambda: gossip.Paths(service, ["b1"]),
         }
         return makers.get(command, control.Heartbeat)()

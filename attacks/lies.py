@@ -24,9 +24,9 @@ from braidmq.wire.envelope import (
     REPLY,
     REQUEST,
     WORKING,
-    Command,
     Envelope,
     Reason,
+    command_of,
 )
 from braidmq.wire.gossip import Gossip, Rumor, Sync
 from faults.worker import SERVICE
@@ -122,7 +122,7 @@ class NoPayload(Lie):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        if message[5] != Command.WELCOME:
+        if command_of(message) != control.Welcome.NUMBER:
             return message
         return said(control.Welcome(self.broker.name, session.member.name, 1000, 0))
 
@@ -151,7 +151,7 @@ class Mute(Silent):
 
     def change(self, session: Session, message: bytes) -> bytes | None:
         """See Lie."""
-        return message if message[5] == Command.WELCOME or session.member.role is Role.BROKER else None
+        return message if command_of(message) == control.Welcome.NUMBER or session.member.role is Role.BROKER else None
 
 
 class Working(Lie):

@@ -19,7 +19,7 @@ from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split
-from braidmq.wire.envelope import PREFIX_BYTES, REQUEST, decode
+from braidmq.wire.envelope import PREFIX_BYTES, REQUEST, command_of, decode
 from braidmq.zeromq import broker_loop
 
 GOSSIP_S: Final = 0.02
@@ -85,8 +85,8 @@ class LyingCore(BrokerCore):
         return self._began
 
     def _taken(self, session: Session, message: bytes) -> bool:
-        if message[5] != REQUEST or len(message) < PREFIX_BYTES:
-            self.lie.on_answer(session, message[5])
+        if command_of(message) != REQUEST or len(message) < PREFIX_BYTES:
+            self.lie.on_answer(session, command_of(message))
             return False
         try:
             return self.lie.on_request(session, decode(message))

@@ -31,7 +31,7 @@ def _requests(service: str) -> bytes:
 
 def _malformed() -> bytes:
     """Return a message whose prefix is right, and whose body is not MessagePack."""
-    return COMMON.pack(COMMON.size + 1, VERSION, Command.READY, 0, 0, now_ms()) + b"\xc1"
+    return COMMON.pack(COMMON.size + 1, VERSION, control.Ready.NUMBER, 0, 0, now_ms()) + b"\xc1"
 
 
 def _garbage(arms: Arms) -> Callable[[], bytes]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from attacks.arms import BURST, Arms
 from attacks.scenario import SHAPE, Scenario
+from braidmq.bounds import DAY_S
 from braidmq.simulation.payload import payload_of
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, REQUEST, WORKING, Envelope, Progress
@@ -20,7 +21,7 @@ PARKED_BYTES: Final = (1_000_000, 100_000, 4_000, 400)
 BURSTY = replace(SHAPE, clients=6, client_processes=6, concurrency=1, work_s=0.01)
 """Clients that call at the same moments: some of it has to wait."""
 
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 1_000 * DAY_S
 
 BUSY = replace(SHAPE, work_s=0.02, concurrency=2)
 """Workers that do 200 requests in a second."""

@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.errors import ConfigError
 
-WAIT_S_MAX: Final = 86_400.0
-"""Longest wait, a day: longer ones end then. An event loop cannot count to infinity."""
+WAIT_S_MAX: Final = float(DAY_S)
+"""Longest wait: longer ones end then."""
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:

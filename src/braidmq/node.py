@@ -378,7 +378,8 @@ class Node:
         loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
-        id_, end = loop.request(service, payload, timeout, attempts, via, headers, wait, nested)
+        metadata = None if headers is None else {"headers": headers}
+        id_, end = loop.request(service, payload, timeout, attempts, via, metadata, wait, nested)
         try:
             return await end
         except BaseException:

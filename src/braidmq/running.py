@@ -21,7 +21,8 @@ from braidmq.outcome import Answer, of_error, of_result
 from braidmq.services import Service
 from braidmq.stalls import Stalls
 from braidmq.threads import DaemonThreads, NoThreadError
-from braidmq.wire.envelope import Flag, decode_headers
+from braidmq.wire.envelope import Flag
+from braidmq.wire.extension import NO_METADATA, decode_metadata
 from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = own_logger("braidmq.node")
@@ -103,15 +104,15 @@ class Running:
 
     def run(self, job: Job) -> None:
         """Start a job."""
-        headers: Mapping[str, str] = {}
+        metadata = NO_METADATA
         if job.request.extension:
             try:
-                headers = decode_headers(job.request.extension)
+                metadata = decode_metadata(job.request.extension)
             except BraidError as error:
                 self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)), self._loop.clock())
                 return
         run = self._runs[job] = Run(self._node)
-        running = self._run(job, run, headers)
+        running = self._run(job, run, metadata)
         try:
             # A fresh copy of the context of the start; no `create_task(context=...)`: a task factory may not know that.
             self._tasks[job] = self._context.copy().run(self._events.create_task, running)
@@ -152,7 +153,7 @@ class Running:
             await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
         return sorted({self._services[job.request.service].name for job in self._runs})
 
-    async def _run(self, job: Job, run: Run, headers: Mapping[str, str]) -> None:
+    async def _run(self, job: Job, run: Run, metadata: Mapping[str, Any]) -> None:
         if job not in self._tasks:  # an eager task factory begins it while it is made, in the middle of the loop's turn
             await asyncio.sleep(0)
         if run.stopped or not self._loop.begin(job):
@@ -173,9 +174,9 @@ class Running:
             sent.flags & _DUPLICATE != 0,
             sent.retry_count,
             job.deadline,
-            headers,
-            job.link.name,
-            monotonic,
+            broker=job.link.name,
+            _clock=monotonic,
+            **metadata,
         )
         outcome: Answer | _NotRun | None
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
+from braidmq.bounds import ATTEMPTS_MAX, DAY_S, HEARTBEAT_S_MAX, HEARTBEAT_S_MIN, PAYLOAD_BYTES_MAX, SERVICES_MAX
 from braidmq.errors import ConfigError
 
 KIB = 1024
@@ -33,7 +34,7 @@ class Settings:
         ConfigError: a value is outside its bounds, or two values contradict each other.
     """
 
-    timeout_s: float = _knob(5.0, 0.001, 86_400)
+    timeout_s: float = _knob(5.0, 0.001, DAY_S)
     """Deadline of a request that names none: over all attempts, queues and pauses. Longer waits out longer
     outages; shorter frees the caller sooner. A caller's own timeout overrides it."""
 
@@ -42,14 +43,14 @@ class Settings:
     WORKING at a third of it. Shorter fails over sooner from a hung broker; too short takes a slow network for a
     dead one. At least three round trips."""
 
-    attempts: int = _knob(3, 1, 20)
+    attempts: int = _knob(3, 1, ATTEMPTS_MAX)
     """How often a request may leave this node, the first time included. What was refused for want of a worker does not
     count for a call that waits for one."""
 
     wait_for_worker: Literal["known", "always", "never"] = "known"
     """Whether a call waits within its deadline where there is no worker for its service, or ends as NoWorker at once.
     `known` waits for services that had a worker since this node started: these restart, while a name that nobody has
-    ever offered is a mistake. A call's own `wait` overrides it."""
+    ever offered is a mistake. `always` and `never` do what they say. A call's own `wait` overrides it."""
 
     authenticate_replies: Literal["never", "always"] = "never"
     """Whether a reply counts only if its worker has proved it, so that a broker in an attacker's hands cannot forge or
@@ -87,7 +88,7 @@ class Settings:
     in_flight_bytes_max: int = _knob(64 * MIB, KIB, 4096 * MIB)
     """Bytes of payload of those requests. On a broker: the limit for each key's queued requests."""
 
-    payload_bytes_max: int = _knob(1 * MIB, KIB, 64 * MIB)
+    payload_bytes_max: int = _knob(1 * MIB, KIB, PAYLOAD_BYTES_MAX)
     """Largest payload. A broker tells its limit to its nodes; the smaller of both applies, for what goes over that
     broker."""
 
@@ -102,7 +103,7 @@ class Settings:
     them: its workers may still be on their way. Once another broker can tell, only services that it has workers for
     are waited for. At least reconnect_s_max of the nodes; 0 switches it off."""
 
-    services_max: int = _knob(10_000, 1, 30_000)
+    services_max: int = _knob(10_000, 1, SERVICES_MAX)
     """Services that one broker knows at once. The list of all of them must fit one control message."""
 
     nodes_max: int = _knob(10_000, 1, 100_000)
@@ -119,7 +120,7 @@ class Settings:
     """How a broker chooses among the workers of a service that have credit: the one with the fewest outstanding
     requests and round-robin among equals, or plain round-robin."""
 
-    heartbeat_s: float = _knob(1.0, 0.1, 60)
+    heartbeat_s: float = _knob(1.0, HEARTBEAT_S_MIN, HEARTBEAT_S_MAX)
     """How often a broker and its nodes say that they are there when they have nothing else to say. The broker's
     value holds for its nodes. Shorter notices a hung peer sooner and costs messages: peers / heartbeat_s each
     second."""
@@ -186,7 +187,7 @@ class Settings:
     """How often a broker compares all it knows with another one, and tells each node the list of brokers anew; it
     mends what gossip has missed, e.g. after a partition. Costs about 30 bytes per broker of the net."""
 
-    tombstone_s: float = _knob(60.0, 1, 86_400)
+    tombstone_s: float = _knob(60.0, 1, DAY_S)
     """How long a dead broker is remembered, so that old news does not revive it. Well above the time that news
     needs to reach everyone."""
 

@@ -9,7 +9,8 @@ from braidmq import AttemptsExhausted, ServiceError, Settings
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.proofs import Prover
 from braidmq.testing import TestNet
-from braidmq.wire.envelope import REPLY, REQUEST, Field, decode, encode, field_of, pack_field
+from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
+from braidmq.wire.extension import Field, field_of, pack_field
 
 CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
 

@@ -12,19 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from braidmq.core.timers import GRAIN_S
 from braidmq.members import Role
-from braidmq.wire.control import (
-    Control,
-    Demand,
-    Gossiped,
-    Heartbeat,
-    Hello,
-    Peers,
-    Ready,
-    Report,
-    Services,
-    Status,
-    Welcome,
-)
+from braidmq.wire.control import Demand, Heartbeat, Hello, Peers, Ready, Report, Services, Status, Welcome
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
@@ -35,14 +23,14 @@ from braidmq.wire.envelope import (
     UINT32,
     WORKING,
     Envelope,
-    Field,
     Progress,
     Reason,
     Withdrawal,
     encode,
-    pack_field,
 )
-from braidmq.wire.gossip import About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
+from braidmq.wire.extension import Field, pack_field
+from braidmq.wire.gossip import About, Ack, Gossip, Gossiped, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
+from braidmq.wire.kinds import Control
 from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 CLIENTS = ("c1", "c2")

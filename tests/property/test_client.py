@@ -14,6 +14,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Progress, Reason
 from braidmq.wire.gossip import Paths
+from braidmq.wire.kinds import Control
 from rigs.node_rig import START, Broker, NodeRig, answer_to
 
 NAMES = ("a", "b", "c")
@@ -222,7 +223,7 @@ class ClientMachine(RuleBasedStateMachine):
             ]
         ),
     )
-    def say(self, name: str, message: control.Control) -> None:
+    def say(self, name: str, message: Control) -> None:
         self.rig[name].say(message)
 
     @precondition(was_asked)

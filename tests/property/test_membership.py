@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from braidmq.core.events import EVENTS_MAX
 from braidmq.core.membership import INCARNATION_JUMP_MAX, MembershipCore
 from braidmq.settings import Settings
-from braidmq.wire.control import Gossiped
-from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Nack, Ping, Probe, Rumor, Sync
+from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Gossiped, Nack, Ping, Probe, Rumor, Sync
 from braidmq.wire.limits import BROKERS_MAX
 
 REGISTERED = ("a", "b", "c", "d", "e")

@@ -11,17 +11,8 @@ from braidmq.core.call import Call
 from braidmq.core.proofs import Checker, Prover
 from braidmq.errors import ProtocolError
 from braidmq.simulation.registry import keyring_of
-from braidmq.wire.envelope import (
-    REPLY,
-    REQUEST,
-    Envelope,
-    Field,
-    decode,
-    decode_headers,
-    encode,
-    encode_headers,
-    field_of,
-)
+from braidmq.wire.envelope import REPLY, REQUEST, Envelope, decode, encode
+from braidmq.wire.extension import Field, decode_headers, encode_headers, field_of
 
 NODES = {"worker": ("echo",), "client": ("echo",)}
 

@@ -24,11 +24,11 @@ from braidmq.wire.envelope import (
     Command,
     Envelope,
     decode,
-    decode_headers,
     encode,
-    encode_headers,
     reply_id,
 )
+from braidmq.wire.extension import decode_headers, encode_headers
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
 
 uint8 = st.integers(0, 255)
@@ -69,9 +69,9 @@ member_states = st.sampled_from(["alive", "suspect", "leaving", "dead"])
 rumors = st.builds(gossip.Rumor, names, uint32, member_states, st.text(max_size=NAME_BYTES_MAX), st.binary(max_size=50))
 some_rumors = st.lists(rumors, max_size=3)
 service_abouts = st.builds(gossip.ServiceAbout, services, uint32, uint32)
-controls: dict[Command, st.SearchStrategy[control.Control]] = {
-    Command.HELLO: st.builds(control.Hello, software=texts),
-    Command.WELCOME: st.builds(
+controls: dict[int, st.SearchStrategy[Control]] = {
+    control.Hello.NUMBER: st.builds(control.Hello, software=texts),
+    control.Welcome.NUMBER: st.builds(
         control.Welcome,
         broker=names,
         member=names,
@@ -79,19 +79,19 @@ controls: dict[Command, st.SearchStrategy[control.Control]] = {
         payload_bytes_max=uint32,
         software=texts,
     ),
-    Command.READY: st.builds(control.Ready, service=services, credit=uint32),
-    Command.DEMAND: st.builds(control.Demand, service=services, backlog=uint32),
-    Command.HEARTBEAT: st.just(control.Heartbeat()),
-    Command.SERVICES: st.builds(control.Services, available=st.lists(services, max_size=4)),
-    Command.PEERS: st.builds(
+    control.Ready.NUMBER: st.builds(control.Ready, service=services, credit=uint32),
+    control.Demand.NUMBER: st.builds(control.Demand, service=services, backlog=uint32),
+    control.Heartbeat.NUMBER: st.just(control.Heartbeat()),
+    control.Services.NUMBER: st.builds(control.Services, available=st.lists(services, max_size=4)),
+    control.Peers.NUMBER: st.builds(
         control.Peers,
         brokers=st.lists(st.builds(control.Peer, st.binary(max_size=100), st.booleans(), member_states), max_size=4),
     ),
-    Command.GOODBYE: st.builds(
+    control.Goodbye.NUMBER: st.builds(
         control.Goodbye, reason=st.sampled_from(["draining", "noted", "ended", "no-session", "refused"]), text=texts
     ),
-    Command.STATUS: st.just(control.Status()),
-    Command.REPORT: st.builds(
+    control.Status.NUMBER: st.just(control.Status()),
+    control.Report.NUMBER: st.builds(
         control.Report,
         broker=names,
         software=texts,
@@ -105,13 +105,13 @@ controls: dict[Command, st.SearchStrategy[control.Control]] = {
         services_total=totals,
         counters=st.dictionaries(texts, totals, max_size=3),
     ),
-    Command.PING: st.builds(gossip.Ping, uint32, some_rumors),
-    Command.ACK: st.builds(gossip.Ack, uint32, some_rumors),
-    Command.PROBE: st.builds(gossip.Probe, uint32, names, some_rumors),
-    Command.NACK: st.builds(gossip.Nack, uint32),
-    Command.GOSSIP: st.builds(gossip.Gossip, some_rumors),
-    Command.SYNC: st.builds(gossip.Sync, some_rumors, st.booleans()),
-    Command.ABOUT: st.builds(
+    gossip.Ping.NUMBER: st.builds(gossip.Ping, uint32, some_rumors),
+    gossip.Ack.NUMBER: st.builds(gossip.Ack, uint32, some_rumors),
+    gossip.Probe.NUMBER: st.builds(gossip.Probe, uint32, names, some_rumors),
+    gossip.Nack.NUMBER: st.builds(gossip.Nack, uint32),
+    gossip.Gossip.NUMBER: st.builds(gossip.Gossip, some_rumors),
+    gossip.Sync.NUMBER: st.builds(gossip.Sync, some_rumors, st.booleans()),
+    gossip.About.NUMBER: st.builds(
         gossip.About,
         names,
         uint32,
@@ -122,8 +122,8 @@ controls: dict[Command, st.SearchStrategy[control.Control]] = {
         settled=st.booleans(),
         services=st.lists(service_abouts, max_size=3),
     ),
-    Command.SEEK: st.builds(gossip.Seek, services),
-    Command.PATHS: st.builds(gossip.Paths, services, st.lists(names, max_size=3)),
+    gossip.Seek.NUMBER: st.builds(gossip.Seek, services),
+    gossip.Paths.NUMBER: st.builds(gossip.Paths, services, st.lists(names, max_size=3)),
 }
 any_control = st.one_of(*controls.values())
 
@@ -241,16 +241,16 @@ class TestRoundTrip:
         message = encode(envelope)
         assert encode(decode(message)) == message
 
-    @pytest.mark.parametrize("command", controls, ids=lambda command: command.name)
+    @pytest.mark.parametrize("command", controls, ids=lambda command: control.KINDS[command].__name__)
     @given(data=st.data(), sent_ms=uint32)
-    def test_every_control_message_survives(self, command: Command, data: st.DataObject, sent_ms: int) -> None:
+    def test_every_control_message_survives(self, command: int, data: st.DataObject, sent_ms: int) -> None:
         message = data.draw(controls[command])
         encoded = encode_control(message, sent_ms)
         assert decode_control(encoded) == message
         assert COMMON.unpack_from(encoded) == (len(encoded), VERSION, command, 0, 0, sent_ms)
 
     def test_every_control_command_is_covered(self) -> None:
-        assert controls.keys() == {command for command in Command if command >= CONTROL_FIRST}
+        assert controls.keys() == control.KINDS.keys()
 
     @given(headers)
     def test_headers_survive(self, some: dict[str, str]) -> None:
@@ -316,7 +316,7 @@ class TestAnyBytes:
         decodes_or_is_refused(decode_failure, payload)
 
     @given(st.sampled_from([*controls]), hostile)
-    def test_hostile_messagepack_decodes_or_is_refused(self, command: Command, body: bytes) -> None:
+    def test_hostile_messagepack_decodes_or_is_refused(self, command: int, body: bytes) -> None:
         decodes_or_is_refused(decode_control, control_message(command, body))
         decodes_or_is_refused(decode_control, control_message(command, b"\x81\xa3new" + body))
         decodes_or_is_refused(decode_failure, body)
@@ -331,7 +331,7 @@ class TestAnyBytes:
     def test_nesting_of_any_depth_decodes_or_is_refused(self, pattern: list[bytes], depth: int, end: bytes) -> None:
         nested = b"".join(pattern) * (depth // len(pattern)) + end
         decodes_or_is_refused(decode_failure, failure_payload(nested))
-        decodes_or_is_refused(decode_control, control_message(Command.HELLO, b"\x81\xa3new" + nested))
+        decodes_or_is_refused(decode_control, control_message(control.Hello.NUMBER, b"\x81\xa3new" + nested))
 
 
 class TestNewerMinorVersion:
@@ -350,7 +350,7 @@ class TestNewerMinorVersion:
 
     @given(any_control, st.dictionaries(texts.filter(bool).map("new-".__add__), packable, max_size=3), st.data())
     def test_unknown_fields_are_skipped_wherever_they_stand(
-        self, message: control.Control, unknown: dict[str, Any], data: st.DataObject
+        self, message: Control, unknown: dict[str, Any], data: st.DataObject
     ) -> None:
         fields = msgspec.to_builtins(message, builtin_types=(bytes,)) | unknown
         order = data.draw(st.permutations(list(fields)))
@@ -358,11 +358,11 @@ class TestNewerMinorVersion:
         command = encode_control(message, 0)[5]
         assert decode_control(control_message(command, body, version=VERSION | 1)) == message
 
-    @given(st.integers(max(Command) + 1, 255), st.binary(max_size=50), st.integers(0, 15))
+    @given(st.integers(max(control.KINDS) + 1, 255), st.binary(max_size=50), st.integers(0, 15))
     def test_unknown_control_command_is_skipped_unread(self, command: int, body: bytes, minor: int) -> None:
         assert decode_control(control_message(command, body, version=VERSION | minor)) is None
 
-    @given(st.integers(max(c for c in Command if c < CONTROL_FIRST) + 1, CONTROL_FIRST - 1), envelopes)
+    @given(st.integers(max(Command) + 1, CONTROL_FIRST - 1), envelopes)
     def test_unknown_exchange_command_is_passed_on(self, command: int, envelope: Envelope) -> None:
         envelope.command = command
         assert encode(decode(encode(envelope))) == encode(envelope)

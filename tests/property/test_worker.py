@@ -13,6 +13,7 @@ from braidmq.errors import ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Flag, Outcome, Withdrawal
+from braidmq.wire.kinds import Control
 from rigs.node_rig import NODE, Broker, NodeRig, request_id
 
 NAMES = ("a", "b")
@@ -169,7 +170,7 @@ class WorkerMachine(RuleBasedStateMachine):
             ]
         ),
     )
-    def say(self, name: str, message: control.Control) -> None:
+    def say(self, name: str, message: Control) -> None:
         self.rig[name].say(message)
 
     @rule(name=names, frame=st.binary(max_size=60))

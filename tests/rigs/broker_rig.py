@@ -15,7 +15,6 @@ from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.bundle import split
 from braidmq.wire.control import (
-    Control,
     Demand,
     Goodbye,
     Heartbeat,
@@ -48,6 +47,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
+from braidmq.wire.kinds import Control
 from rigs.node_rig import address, verify
 
 Received = Envelope | Control

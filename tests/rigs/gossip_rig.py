@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from braidmq.core.membership import MembershipCore
 from braidmq.settings import Settings
-from braidmq.wire.control import Control
 from braidmq.wire.gossip import Rumor, Sync
+from braidmq.wire.kinds import Control
 
 Delay = Callable[[random.Random], float]
 """Draws how long one message travels."""

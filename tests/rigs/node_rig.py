@@ -37,13 +37,14 @@ from braidmq.wire.envelope import (
     decode,
     encode,
 )
+from braidmq.wire.kinds import Control
 
 START = 1_000.0
 NODE = "node"
 WORKER = b"worker"
 CLIENT = b"client"
 
-Message = Envelope | control.Control
+Message = Envelope | Control
 
 
 def address(name: str, *endpoints: str, serial: int = 1) -> BrokerAddress:
@@ -417,8 +418,9 @@ class NodeRig:
 
     # -- the caller
 
-    def call(self, service: str = "echo", payload: bytes = b"ping", **options: Any) -> bytes:
+    def call(self, service: str = "echo", payload: bytes = b"ping", headers: Any = None, **options: Any) -> bytes:
         """Begin a call and return its id."""
+        options["metadata"] = {"headers": headers}
         id_ = self.client.request(service, payload, now=self.now, **options)
         self.begun.add(id_)
         self.pump()

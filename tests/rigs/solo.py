@@ -7,8 +7,8 @@ from typing import Any
 
 from braidmq.core.membership import MembershipCore, PeerRecord
 from braidmq.settings import Settings
-from braidmq.wire.control import Control, Gossiped
-from braidmq.wire.gossip import Ack, Gossip, Ping, Rumor, State
+from braidmq.wire.gossip import Ack, Gossip, Gossiped, Ping, Rumor, State
+from braidmq.wire.kinds import Control
 
 START = 1_000.0
 SETTINGS = Settings()

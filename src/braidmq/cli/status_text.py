@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.cli.status_net import (
     ABSENT,
     STATES,
@@ -204,6 +205,6 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3_600:
         return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
+    if whole < DAY_S:
         return f"{whole // 3_600} h {whole % 3_600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
+    return f"{whole // DAY_S} d {whole % DAY_S // 3_600} h"

@@ -15,8 +15,9 @@ from braidmq.core.transit import Session
 from braidmq.members import Role, matches
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import UINT32
+from braidmq.wire.envelope import now_ms
 from braidmq.wire.gossip import About, ServiceAbout
+from braidmq.wire.kinds import Control
 
 PEER_ROWS_PER_TICK: Final = 20_000
 """Rows of lists of brokers that are sent in one tick: some MB/s. In a large net the news reaches the nodes over a few
@@ -142,7 +143,7 @@ class Announcements:
 
     def _send_peers(self, session: Session, now: float) -> None:
         """Send a member the list of brokers, which is encoded once for all that get it at one time."""
-        sent_ms = int(now * 1000) & UINT32
+        sent_ms = now_ms(now)
         if not self._peers_message or sent_ms != self._peers_sent_ms:
             self._peers_message = control.encode_control(self._peers, sent_ms)
             self._peers_sent_ms = sent_ms
@@ -212,7 +213,7 @@ class Announcements:
             rows += len(found.services)
             if known != found.services:
                 session.spoke = True
-                self._send_queue.put(session.route, found.message(int(now * 1000) & UINT32))
+                self._send_queue.put(session.route, found.message(now_ms(now)))
         return rows
 
     def _list(self, calls: tuple[str, ...]) -> _ServiceList:
@@ -224,7 +225,7 @@ class Announcements:
         found = self._lists[calls] = _ServiceList(services)
         return found
 
-    def _send(self, session: Session, message: control.Control, now: float) -> None:
+    def _send(self, session: Session, message: Control, now: float) -> None:
         session.spoke = True
         self._send_queue.put_control(session.route, message, now)
 

@@ -4,19 +4,15 @@ They take any object: compiled code checks the types that it declares by itself,
 the argument.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
+from braidmq.bounds import ATTEMPTS_MAX, DAY_S
 from braidmq.checks import check_number, check_whole
 from braidmq.errors import ConfigError
 from braidmq.members import check_name
-from braidmq.wire.envelope import encode_headers
 
-ATTEMPTS_MAX: Final = 20
-"""Most attempts that a call may have."""
-
-TIMEOUT_S_MAX: Final = 86_400.0
-"""Longest time that a call may take: a day."""
+TIMEOUT_S_MAX: Final = float(DAY_S)
+"""Longest time that a call may take."""
 
 
 def payload_of(value: object) -> bytes:
@@ -63,10 +59,3 @@ def wait_of(value: object) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"wait must be True, False or None, not {value!r}")
     return value
-
-
-def headers_of(value: object) -> bytes:
-    """Return the extension that carries a call's headers."""
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"headers must map strings to strings, not {value!r}")
-    return encode_headers(value)

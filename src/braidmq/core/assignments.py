@@ -8,7 +8,8 @@ from braidmq.core.outgoing import Outgoing
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.core.transit import Offer, Session, Transit
-from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, REQUEST, UINT32, Flag
+from braidmq.wire.envelope import REQUEST, UINT32, Flag, now_ms
+from braidmq.wire.forward import forwarded
 
 KEPT_S: Final = 0.05
 """How long a request that went to a worker is kept, in case the worker gives it back: one that has no place says so at
@@ -57,13 +58,6 @@ class Assignments:
             transit.flags |= _DUPLICATE
         self._tag = tag = (self._tag + 1) & UINT32
         worker = offer.session
-        names = transit.service.name + client.name + worker.name
-        head = PREFIX.pack(
-            PREFIX_BYTES + len(names) + len(rest), transit.version, REQUEST, transit.flags, transit.retry_count,
-            int(now * 1000) & UINT32, int((transit.deadline - now) * 1000), tag, transit.id,
-            len(transit.service.name), len(client.name), len(worker.name), transit.code, transit.extension_bytes,
-            transit.working_ms,
-        )  # fmt: skip
         transit.tag = tag
         transit.offer = offer
         transit.dispatched_at = now
@@ -81,7 +75,12 @@ class Assignments:
             offer.service.offer(offer)
         silent_at = now + SILENT_INTERVALS * transit.interval_s
         transit.timer = self._timers.add(transit, silent_at if silent_at < transit.deadline else transit.deadline)
-        self._outgoing.send(worker, head + names + rest)
+        request = forwarded(
+            transit.version, REQUEST, transit.flags, transit.retry_count, now_ms(now),
+            int((transit.deadline - now) * 1000), tag, transit.id, transit.service.name, client.name, worker.name,
+            transit.code, transit.extension_bytes, transit.working_ms, rest,
+        )  # fmt: skip
+        self._outgoing.send(worker, request)
 
     @staticmethod
     def let_join(transit: Transit, offer: Offer) -> None:

@@ -6,7 +6,7 @@ next one is held back, and why, is told in patience.py.
 
 from typing import Final
 
-from braidmq.core.arguments import ATTEMPTS_MAX
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.call import Attempt, Call, Stage
 from braidmq.core.link import Link
 from braidmq.core.links import Links
@@ -16,20 +16,18 @@ from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
     CANCEL,
-    INSTANCE_BYTES,
     RENEW,
     REQUEST,
     UINT16,
     UINT32,
     Envelope,
-    Field,
     Flag,
     Progress,
     Withdrawal,
-    field_of,
+    now_ms,
     pack,
-    pack_field,
 )
+from braidmq.wire.extension import INSTANCE_BYTES, Field, field_of, pack_field
 
 _SENT: Final = Stage.SENT
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
@@ -97,7 +95,7 @@ class Attempts:
         self._links.send(
             path,
             pack(
-                REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, int(now * 1000) & UINT32,
+                REQUEST, call.id, _DUPLICATE if call.flagged else 0, call.retry_count, now_ms(now),
                 left_ms if left_ms > 0 else 1, tag, call.service, b"", call.worker, hold, self._working_ms,
                 extension, call.payload,
             ),
@@ -152,7 +150,7 @@ class Attempts:
         elif answer.code == _QUEUED:
             call.held_until = now + self._promise_s
             call.waited = True
-            sent_ms = int(now * 1000) & UINT32
+            sent_ms = now_ms(now)
             self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))
         else:
             call.waited = True  # whatever it means, it is no time on the way
@@ -197,7 +195,7 @@ class Attempts:
     def _cancel(self, call: Call, attempt: Attempt, how: Withdrawal, now: float) -> None:
         link, epoch, tag = attempt
         if link.open and link.epoch == epoch:
-            sent_ms = int(now * 1000) & UINT32
+            sent_ms = now_ms(now)
             self._links.send(link, pack(CANCEL, call.id, 0, 0, sent_ms, 0, tag, code=how))
 
 

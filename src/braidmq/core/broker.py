@@ -9,8 +9,8 @@ by its *name*: `take_actions` says what to look up, open and close; `on_resolved
 Nothing that a peer sends raises: what is handled for one session can end that session at most.
 """
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.containment import shape_of
@@ -20,6 +20,7 @@ from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
 from braidmq.core.link import Action, BrokerAddress, Failure
+from braidmq.core.liveness import Looks
 from braidmq.core.observers import Observers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
@@ -32,8 +33,10 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
 from braidmq.wire.envelope import (
     CANCEL,
+    COMMAND_AT,
     CONTROL_FIRST,
     LOST,
     MAJOR,
@@ -41,10 +44,14 @@ from braidmq.wire.envelope import (
     RENEW,
     REPLY,
     REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
     WORKING,
-    Command,
+    major_of,
 )
-from braidmq.wire.gossip import Paths, Seek
+from braidmq.wire.gossip import Gossiped, Paths, Seek
+from braidmq.wire.kinds import by_number, kinds_of
 
 TICK_S: Final = 0.04
 """How often the broker looks after its sessions and announcements; see also TICK_S of links.py."""
@@ -52,16 +59,7 @@ TICK_S: Final = 0.04
 SEEKS_PER_TICK: Final = 64
 """SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
 
-_HEARTBEAT: Final = int(Command.HEARTBEAT)
-
-NODE_COMMANDS: Final = frozenset((Command.HELLO, Command.READY, Command.GOODBYE, Command.STATUS, Command.SEEK))
-"""The control messages, besides HEARTBEAT, that a broker reads from anybody. Others are skipped, and not even decoded:
-lists of services cost much memory."""
-
-BROKER_COMMANDS: Final = frozenset(
-    (Command.PING, Command.ACK, Command.PROBE, Command.NACK, Command.GOSSIP, Command.SYNC)
-)
-"""Those that it reads from other brokers only."""
+_GOSSIPED: Final = frozenset(kind.NUMBER for kind in kinds_of(Gossiped))
 
 NODE_CONTROL_BYTES_MAX: Final = 4_096
 """Longest control message of a node: names, numbers and a text of 255 characters."""
@@ -138,6 +136,16 @@ class BrokerCore:
             events=events,
             software=software,
         )
+        self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
+            {
+                Hello: self._on_hello,
+                Ready: self._on_ready,
+                Goodbye: self._on_goodbye,
+                Status: self._on_status,
+                Seek: self._on_seek,
+                **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
+            }
+        )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reception = Reception(
             name,
@@ -152,6 +160,7 @@ class BrokerCore:
             process=process,
             now=now,
         )
+        self._looks = Looks(TICK_S, now + TICK_S, now)
         self._watch = Watch(
             settings,
             self.sessions,
@@ -160,7 +169,7 @@ class BrokerCore:
             outgoing,
             counters=self.counters,
             events=events,
-            tick_s=TICK_S,
+            looks=self._looks,
             now=now,
         )
 
@@ -287,7 +296,7 @@ class BrokerCore:
         if self.peering.has_company:
             self._guard.attempt(self.dispatcher.queues.release, now)
         for session in self.sessions.values():
-            self._outgoing.send_control(session, control.Goodbye("draining"), now)
+            self._outgoing.send_control(session, Goodbye("draining"), now)
 
     def end(self, now: float) -> None:
         """Note that the drain time is over: what still waits here for a worker goes back to its clients."""
@@ -334,13 +343,13 @@ class BrokerCore:
 
     def _next_deadline(self) -> float:
         due = self.dispatcher.next_deadline()
-        if due is None or due > self._watch.tick_at:
-            due = self._watch.tick_at
+        if due is None or due > self._looks.due_at:
+            due = self._looks.due_at
         since = self._intake.since
         return due if since is None or since > due else since
 
     def _on_time(self, now: float) -> None:
-        tick = now >= self._watch.tick_at
+        tick = now >= self._looks.due_at
         if tick:
             self._watch.notice_stall(now)
         if self._intake.since is not None:
@@ -358,14 +367,12 @@ class BrokerCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            if messages:
-                written = messages[0][8:12]
-                age_s = session.staleness.age_s(int.from_bytes(written), now)
-                for message in messages:
-                    if message[8:12] != written:  # it was added to what waited for a full pipe
-                        written = message[8:12]
-                        age_s = session.staleness.age_s(int.from_bytes(written), now)
-                    self._on_message(session, message, age_s, now)
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = session.staleness.age_s(int.from_bytes(sent), now)
+                self._on_message(session, message, age_s, now)
             if not intact:
                 self._guard.on_malformed(session, "a frame that is no bundle", now)
             if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
@@ -392,9 +399,9 @@ class BrokerCore:
                 self._guard.on_gone(session, now)
 
     def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
-        command = message[5]
-        if message[4] >> 4 != MAJOR:
-            self._guard.on_malformed(session, f"a message of major version {message[4] >> 4}", now)
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
+            self._guard.on_malformed(session, f"a message of major version {major_of(message)}", now)
             return
         try:
             if command == REQUEST:
@@ -405,50 +412,48 @@ class BrokerCore:
                 self.dispatcher.on_cancel(session, message, now)
             elif command == RENEW:
                 self.dispatcher.on_renew(session, message, now)
-            elif command >= CONTROL_FIRST and command != _HEARTBEAT:
+            elif command >= CONTROL_FIRST:
                 self._on_control(session, command, message, now)
         except ProtocolError as error:
             self._guard.on_malformed(session, str(error), now)
 
     def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
         if session.member.role is not Role.BROKER:
-            if command in BROKER_COMMANDS:
+            if command in _GOSSIPED:
                 raise ProtocolError("what only brokers may say")
-            if len(message) > NODE_CONTROL_BYTES_MAX:
+            if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
                 raise ProtocolError(f"a control message of {len(message)} bytes")
-        elif command in BROKER_COMMANDS:
-            self._on_gossip(session, message, now)
-            return
-        if command not in NODE_COMMANDS:
-            return
-        received = control.decode_control(message)
-        if isinstance(received, control.Ready):
-            self._life.tell_of(session)
-            self.dispatcher.offers.on_ready(session, received, now)
-        elif isinstance(received, control.Hello):
-            session.instance = received.instance
-        elif isinstance(received, control.Goodbye):
-            if received.reason == "noted":
-                session.noted = True
-            else:
-                self._life.set_state(session, SessionState.LEAVING, now)
-                self.dispatcher.offers.remove_all(session, now)
-                self._outgoing.send_control(session, control.Goodbye("noted"), now)
-        elif isinstance(received, control.Status):
-            self._observers.add(session)
-        elif isinstance(received, Seek):
-            usage = session.usage
-            if usage.seeks < SEEKS_PER_TICK and session.member.may_call(received.service):
-                usage.seeks += 1
-                self._seeking[usage] = None
-                self._outgoing.send_control(
-                    session, Paths(received.service, self.peering.offers(received.service)), now
-                )
+        handler = self._handlers.get(command)
+        if handler is not None:  # others are not even decoded: lists of services cost much memory
+            handler(session, control.decode_control(message), now)
 
-    def _on_gossip(self, session: Session, message: bytes, now: float) -> None:
-        received = control.decode_control(message)
-        assert isinstance(received, control.Gossiped)
-        self.peering.on_message(session.member.name, received, now)
+    def _on_hello(self, session: Session, hello: Hello, _now: float) -> None:
+        session.instance = hello.instance
+
+    def _on_ready(self, session: Session, ready: Ready, now: float) -> None:
+        self._life.tell_of(session)
+        self.dispatcher.offers.on_ready(session, ready, now)
+
+    def _on_goodbye(self, session: Session, goodbye: Goodbye, now: float) -> None:
+        if goodbye.reason == "noted":
+            session.noted = True
+        else:
+            self._life.set_state(session, SessionState.LEAVING, now)
+            self.dispatcher.offers.remove_all(session, now)
+            self._outgoing.send_control(session, Goodbye("noted"), now)
+
+    def _on_status(self, session: Session, _status: Status, _now: float) -> None:
+        self._observers.add(session)
+
+    def _on_seek(self, session: Session, seek: Seek, now: float) -> None:
+        usage = session.usage
+        if usage.seeks < SEEKS_PER_TICK and session.member.may_call(seek.service):
+            usage.seeks += 1
+            self._seeking[usage] = None
+            self._outgoing.send_control(session, Paths(seek.service, self.peering.offers(seek.service)), now)
+
+    def _on_gossip(self, session: Session, gossip: Gossiped, now: float) -> None:
+        self.peering.on_message(session.member.name, gossip, now)
         self._pass_answers(now)
 
     # -- ticks

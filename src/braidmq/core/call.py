@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final
 
-from braidmq.core.arguments import ATTEMPTS_MAX
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.link import Link
 
 

@@ -5,6 +5,7 @@ outcomes of an attempt and what follows from them are docs/protocol.md, "Reliabi
 """
 
 import random
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from braidmq.core import arguments, endings
@@ -43,9 +44,11 @@ from braidmq.wire.envelope import (
     Envelope,
     Flag,
     Outcome,
+    command_of,
     decode,
     reply_id,
 )
+from braidmq.wire.extension import encode_metadata
 
 FAILOVER_EACH_S: Final = 0.001
 """Requests that a dead broker leaves behind move on over this time each, up to failover_spread_s in all."""
@@ -179,7 +182,7 @@ class ClientCore:
         timeout_s: object = None,
         attempts: object = None,
         via: object = None,
-        headers: object = None,
+        metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
     ) -> bytes:
@@ -192,7 +195,7 @@ class ClientCore:
             timeout_s: over all attempts; a number, or None for the setting.
             attempts: how often it may be sent; a whole number, or None for the setting.
             via: the name of the only broker to use, or None.
-            headers: a mapping of strings to strings for the handler, or None.
+            metadata: what it says to the handler beside the payload, by the names of the fields of a Request.
             wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
             nested: which run of a handler of this node makes it; 0 if none does. Each run has places of its own: its
                 calls must not wait for those that wait for them.
@@ -207,7 +210,7 @@ class ClientCore:
         attempts_max = self._settings.attempts if attempts is None else arguments.attempts_of(attempts)
         broker = None if via is None else arguments.via_of(via)
         waits = None if wait is None else arguments.wait_of(wait)
-        extension = b"" if headers is None else arguments.headers_of(headers)
+        extension = b"" if metadata is None else encode_metadata(metadata)
         if self._proof_field:
             extension += self._proof_field
         if not isinstance(service, str):
@@ -310,7 +313,7 @@ class ClientCore:
     def on_unsent(self, link: Link, messages: list[bytes]) -> None:
         """Handle messages that never left, before the end of their link is told by `on_change`."""
         for message in messages:
-            if message[5] == REQUEST:
+            if command_of(message) == REQUEST:
                 sent = decode(message)
                 call = self._calls.get(sent.id)
                 if call is not None and call.path is link and call.tag == sent.tag:

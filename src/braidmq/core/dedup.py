@@ -6,7 +6,8 @@ from typing import Final
 
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
-from braidmq.wire.envelope import Envelope, Field, field_of
+from braidmq.wire.envelope import Envelope
+from braidmq.wire.extension import Field, field_of, metadata_of
 
 Key = bytes
 """What tells one request from any other: see `Keys`."""
@@ -56,16 +57,16 @@ class Keys:
 
 
 def _asked_for(extension: bytes) -> bytes:
-    """Return what the caller has put into an extension block: its headers, and the key for which it wants a proof.
+    """Return what the caller has put into an extension block: its metadata, and the key for which it wants a proof.
 
     A malformed block counts as a whole.
     """
     try:
-        headers, proof = field_of(extension, Field.HEADERS) or b"", field_of(extension, Field.PROOF) or b""
+        metadata, proof = metadata_of(extension), field_of(extension, Field.PROOF) or b""
     except ProtocolError:
-        headers, proof = extension, b""
-    sizes = len(headers) << 16 | len(proof)  # so that what is one part's cannot be taken for another's
-    return sizes.to_bytes(4) + headers + proof
+        metadata, proof = extension, b""
+    sizes = len(metadata) << 16 | len(proof)  # so that what is one part's cannot be taken for another's
+    return sizes.to_bytes(4) + metadata + proof
 
 
 class ReplyCache:

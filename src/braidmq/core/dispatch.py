@@ -7,6 +7,7 @@ that break the protocol raise ProtocolError, which `BrokerCore` counts against t
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.events import EventLog
@@ -20,24 +21,27 @@ from braidmq.core.transit import Service, Session, SessionState, Transit
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
-    PREFIX,
     PREFIX_BYTES,
     REJECT,
     REPLY,
     REQUEST,
-    UINT32,
     WORKING,
     Outcome,
     Reason,
     Withdrawal,
+    command_of,
+    head_of,
     milliseconds,
+    now_ms,
+    since_ms,
     unpack,
 )
+from braidmq.wire.forward import forwarded
 
 _RESULT: Final = int(Outcome.RESULT)
 
-TIME_MS_MAX: Final = 86_400_000
-"""Longest deadline of a request, as at the client: a day."""
+TIME_MS_MAX: Final = 1_000 * DAY_S
+"""Longest deadline of a request, as at the client."""
 
 EARLY_S: Final = 0.05
 """A worker that refuses a request as expired with more time left than this refuses what others would run."""
@@ -104,16 +108,16 @@ class Dispatcher:
         self._forget_requests(session, now)
         self.offers.remove_all(session, now)
         for message in messages:
-            if message[5] == REQUEST:
-                fields = unpack(message)
-                transit = session.assigned.pop(fields[7], None)
+            if command_of(message) == REQUEST:
+                head = head_of(message)
+                transit = session.assigned.pop(head.tag, None)
                 if transit is not None:
                     self._assignments.leave(transit)
                     self._timers.cancel(transit, transit.timer)
                     if transit.client is not None and transit.superseded:
                         self.queues.refuse(transit, Reason.EXPIRED, now)
                     elif transit.client is not None:
-                        self._route_again(transit, message[PREFIX_BYTES + sum(fields[9:12]) :], now)
+                        self._route_again(transit, message[head.rest_at :], now)
 
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over: forget what it asked, and report LOST what it had to do."""
@@ -278,13 +282,11 @@ class Dispatcher:
             code = int(Reason.BUSY)
         if client is None:
             return
-        names = service.name + session.name + client.name
-        head = PREFIX.pack(
-            PREFIX_BYTES + len(names) + len(message) - rest_at, version, command, flags, retry_count,
-            int(now * 1000) & UINT32, time_ms, transit.client_tag, id_, len(service.name), len(session.name),
-            len(client.name), code, extension_bytes, 0,
+        answer = forwarded(
+            version, command, flags, retry_count, now_ms(now), time_ms, transit.client_tag, id_, service.name,
+            session.name, client.name, code, extension_bytes, 0, message[rest_at:],
         )  # fmt: skip
-        self._outgoing.send(client, head + names + message[rest_at:])
+        self._outgoing.send(client, answer)
 
     def _ends_here(self, transit: Transit, command: int, code: int, now: float) -> bool:
         """Handle an answer that is no REPLY; return whether the client is to hear nothing of it."""
@@ -352,26 +354,21 @@ class Dispatcher:
 
     def on_renew(self, session: Session, message: bytes, now: float) -> None:
         """Handle a RENEW from a client: it counts on the attempt of which it was told that it waits."""
-        if len(message) < PREFIX_BYTES:
-            raise ProtocolError("a RENEW that is cut off")
-        written_ms, tag, id_ = unpack(message)[6:9]
-        transit = session.requests.get(tag)
-        if transit is not None and transit.id == id_:  # also while a worker has it, which may give it back
-            age_s = ((int(now * 1000) - written_ms) & UINT32) / 1000.0
+        head = head_of(message)
+        transit = session.requests.get(head.tag)
+        if transit is not None and transit.id == head.id:  # also while a worker has it, which may give it back
+            age_s = since_ms(head.time_ms, now) / 1000.0
             promised_s = promise_s(transit.interval_s) - sure_s(transit.interval_s, transit.code)
             sure_until = now - age_s + promised_s
             transit.sure_until = max(transit.sure_until, sure_until)
 
     def on_cancel(self, session: Session, message: bytes, now: float) -> None:
         """Handle a CANCEL from a client."""
-        if len(message) < PREFIX_BYTES:
-            raise ProtocolError("a CANCEL that is cut off")
-        fields = unpack(message)
-        tag, id_, how = fields[7], fields[8], fields[12]
-        transit = session.requests.get(tag)
-        if transit is None or transit.id != id_:
+        head = head_of(message)
+        transit = session.requests.get(head.tag)
+        if transit is None or transit.id != head.id:
             return
-        if how != Withdrawal.SUPERSEDED:
+        if head.code != Withdrawal.SUPERSEDED:
             self.counters["cancelled"] += 1
             self._give_up(transit, now)
         elif transit.waits:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.health import FAIR_PRICE, Health
 from braidmq.core.intake import Inlet
+from braidmq.core.liveness import Silence
 from braidmq.core.staleness import Staleness
 
 
@@ -164,6 +165,7 @@ class Link:
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
         health: what came of calls over this path, also in earlier sessions.
+        silence: what its silence means in this session.
         unread_bytes: what has come from it and was not read yet, if that is much.
         price: what its latency is multiplied with, to a client's choice (path_health.py).
         proven_bytes: the largest payload that the broker is known to have got in this session.
@@ -224,6 +226,7 @@ class Link:
         "retiring",
         "risked",
         "services",
+        "silence",
         "since",
         "slow",
         "spoke",
@@ -272,6 +275,7 @@ class Link:
         self.heard_at = now
         self.heartbeat_at = now
         self.heartbeat_s = 0.0
+        self.silence = Silence(math.inf, math.inf)
         self.payload_bytes_max = 0
         self.services: frozenset[bytes] = frozenset()
         self.staleness = Staleness()

@@ -8,10 +8,11 @@ A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `l
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
+from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
 from braidmq.core.link import (
@@ -27,20 +28,16 @@ from braidmq.core.link import (
     Resolve,
     Verify,
 )
+from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.retry import full_jitter
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import Command
+from braidmq.wire.envelope import command_of, major_of
+from braidmq.wire.kinds import Control, by_number
 from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
-
-HEARTBEAT_S_MAX: Final = 60.0
-"""Longest interval that a broker may ask for; a longer one would hide its death."""
-
-HEARTBEAT_S_MIN: Final = 0.1
-"""Shortest one, which no setting goes below: a broker shall not make its nodes talk all the time."""
 
 MALFORMED_MAX: Final = 100
 """Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
@@ -62,9 +59,6 @@ and again without a pause."""
 TICK_S: Final = 0.04
 """How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
 (patience.py): whoever looks this often knows of its own standstills that could make one seem late."""
-
-STALL_S: Final = 0.05
-"""How late a look may be before the time is taken off the silence of others."""
 
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
@@ -95,8 +89,7 @@ TARGET_S_MAX: Final = 1.5
 last one has handshake_s_max."""
 
 
-_LISTS: Final = frozenset((int(Command.PEERS), int(Command.SERVICES)))
-_REPORT: Final = int(Command.REPORT)
+_LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER))
 
 
 class Links:
@@ -130,11 +123,19 @@ class Links:
         self._verify = verify
         self._own_name = own_name
         self._hello = control.Hello(software, instance)
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {
+                control.Welcome: self._on_welcome,
+                control.Goodbye: self._on_goodbye,
+                control.Services: self._on_services,
+                control.Peers: self._on_peers,
+                control.Heartbeat: self._on_heartbeat,
+            }
+        )
         self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
-        self._tick_at = now
-        self._ticked_at = now
+        self._looks = Looks(TICK_S, now, now)
         self._rejected: set[bytes] = set()
         self._limit_max = self._limit_sure = settings.payload_bytes_max
         self._limit_version = 0
@@ -157,7 +158,7 @@ class Links:
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
-        return self._tick_at
+        return self._looks.due_at
 
     @property
     def payload_bytes_max(self) -> int:
@@ -209,7 +210,7 @@ class Links:
                 self.events.add(WARNING, "{} is ignored: {} brokers are known already", address.name, str(BROKERS_MAX))
                 return
             link = self.links[address.name] = Link(address, now)
-            self._tick_at = min(self._tick_at, now)
+            self._looks.hasten(now)
             self.version += 1
             self.known_version += 1
         elif address.serial > link.address.serial:
@@ -325,48 +326,34 @@ class Links:
         if link.state is LinkState.SUSPECT:
             self._set_state(link, LinkState.UP, now)
 
-    def on_control(self, link: Link, message: bytes, now: float) -> control.Control | None:
+    def handles(self, command: int) -> bool:
+        """Whether control messages of a number are the links' business."""
+        return command in self._handlers
+
+    def on_control(self, link: Link, message: bytes, now: float) -> Control | None:
         """Handle a control message; return it if it is none of the links' business."""
-        command = message[5]
+        command = command_of(message)
         if command in _LISTS:
             link.lists.pop(command, None)  # this one is newer
             if not _affords(link, len(message), now):
                 link.lists[command] = message
                 return None
-        elif command == _REPORT:
+        elif command == control.Report.NUMBER:
             if not link.asked_report:
                 return None
             link.asked_report = False
         return self._take_in(link, message, now)
 
-    def _take_in(self, link: Link, message: bytes, now: float) -> control.Control | None:
+    def _take_in(self, link: Link, message: bytes, now: float) -> Control | None:
         try:
             received = control.decode_control(message)
         except ProtocolError as error:
             self.on_malformed(link, str(error))
             return None
-        if isinstance(received, control.Welcome):
-            self._on_welcome(link, received, now)
-        elif isinstance(received, control.Goodbye):
-            if received.reason == "draining":
-                self._set_state(link, LinkState.DRAINING, now)
-                if link.open:
-                    self.send_control(link, control.Goodbye("noted"), now)
-            elif received.reason == "noted":
-                link.noted = True
-            else:
-                link.refusal = received.text[:REFUSAL_CHARS_MAX] if received.reason == "refused" else ""
-                ended = received.reason == "ended"
-                self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
-        elif isinstance(received, control.Services):
-            services = frozenset([service.encode() for service in received.available])
-            if link.open and services != link.services:
-                link.services = services
-                self._add_change(link, Change.SERVICES)
-        elif isinstance(received, control.Peers):
-            self._on_peers(link, received, now)
-        elif not isinstance(received, control.Heartbeat):
+        handler = self._handlers.get(command_of(message))
+        if handler is None:
             return received
+        handler(link, received, now)
         return None
 
     def on_malformed(self, link: Link, what: str) -> None:
@@ -375,6 +362,10 @@ class Links:
         if not link.warned:
             link.warned = True
             self.events.add(WARNING, "{} sent what is not BRAID/1: {}", link.name, what)
+
+    def on_foreign(self, link: Link, message: bytes) -> None:
+        """Note that a broker sent a message of another major version."""
+        self.on_malformed(link, f"a message of major version {major_of(message)}")
 
     def suspect(self, link: Link, now: float) -> None:
         """Give a broker no new work until it is heard again."""
@@ -386,7 +377,7 @@ class Links:
         link.spoke = True
         self._send_queue.put(link.name, message)
 
-    def send_control(self, link: Link, message: control.Control, now: float) -> None:
+    def send_control(self, link: Link, message: Control, now: float) -> None:
         """Send a control message over a link."""
         link.spoke = True
         self._send_queue.put_control(link.name, message, now)
@@ -394,13 +385,11 @@ class Links:
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
         self.stalled_s = 0.0
-        if now < self._tick_at:
+        if now < self._looks.due_at:
             return
         settings = self._settings
-        if now - self._tick_at > STALL_S:
-            self.stalled_s = now - self._ticked_at - TICK_S
-        self._ticked_at = now
-        self._tick_at = now + TICK_S
+        self._looks.begin(now)
+        self.stalled_s = self._looks.stalled_s
         self.events.on_timer(now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
@@ -415,8 +404,7 @@ class Links:
                         self._give_up(link, _why_late(link), now)
             else:
                 if self.stalled_s:
-                    link.heard_at = min(now, link.heard_at + self.stalled_s)
-                    link.spoke = False  # what was said before is as old as the standstill
+                    self._looks.excuse(link, now)
                 for command, message in list(link.lists.items()):
                     if _affords(link, len(message), now):
                         del link.lists[command]
@@ -431,7 +419,7 @@ class Links:
         assert len(self.links) <= BROKERS_MAX
         assert len(self._rejected) <= BROKERS_MAX
         assert self._own_name not in self.links
-        assert self._tick_at <= self._ticked_at + TICK_S
+        self._looks.validate_state()
         for name, link in self.links.items():
             assert link.name == link.address.name == name
             assert link.address.endpoints
@@ -466,12 +454,11 @@ class Links:
         self._changes.append((link, change))
 
     def _watch(self, link: Link, now: float) -> None:
-        settings = self._settings
-        silent_s = (now - link.heard_at) / max(1.0, link.heartbeat_s / settings.heartbeat_s)
-        if silent_s > settings.dead_after_s:
+        silent_s = now - link.heard_at
+        if silent_s > link.silence.dead_s:
             self._give_up(link, Failure.SILENT, now)
             return
-        if silent_s > settings.suspect_after_s:
+        if silent_s > link.silence.suspect_s:
             self.suspect(link, now)
         if not link.spoke and now >= link.heartbeat_at:
             self.send_control(link, control.Heartbeat(), now)
@@ -504,8 +491,9 @@ class Links:
         link.failure = None
         link.refusal = ""
         link.welcomed_at = now
-        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(HEARTBEAT_S_MAX, welcome.heartbeat_ms / 1000.0))
+        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
         link.heartbeat_at = now + link.heartbeat_s / 2
+        link.silence = silence_of(self._settings, link.heartbeat_s)
         link.payload_bytes_max = welcome.payload_bytes_max
         link.services = frozenset()
         link.ewma = PeakEwma(now)
@@ -521,6 +509,27 @@ class Links:
         link.targets = []
         self.events.add(INFO, "connected to {}", link.name)
         self._add_change(link, Change.UP)
+
+    def _on_goodbye(self, link: Link, goodbye: control.Goodbye, now: float) -> None:
+        if goodbye.reason == "draining":
+            self._set_state(link, LinkState.DRAINING, now)
+            if link.open:
+                self.send_control(link, control.Goodbye("noted"), now)
+        elif goodbye.reason == "noted":
+            link.noted = True
+        else:
+            link.refusal = goodbye.text[:REFUSAL_CHARS_MAX] if goodbye.reason == "refused" else ""
+            ended = goodbye.reason == "ended"
+            self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
+
+    def _on_services(self, link: Link, told: control.Services, _now: float) -> None:
+        services = frozenset([service.encode() for service in told.available])
+        if link.open and services != link.services:
+            link.services = services
+            self._add_change(link, Change.SERVICES)
+
+    def _on_heartbeat(self, link: Link, heartbeat: control.Heartbeat, now: float) -> None:
+        """Handle nothing but a sign of life: `on_heard` has noted it."""
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
         names = {each.address.certificate: each.name for each in self.links.values()}

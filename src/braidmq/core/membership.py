@@ -10,16 +10,29 @@ that is lost is evidence at once (docs/decisions/0010).
 
 import heapq
 import random
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from braidmq.core.events import INFO, WARNING, Event, EventLog
 from braidmq.core.probing import Probing
 from braidmq.core.rumors import Rumors
 from braidmq.core.suspicion import Suspicion
 from braidmq.settings import Settings
-from braidmq.wire.control import Control, Gossiped
-from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Gossip, Nack, Rumor, State, Sync
+from braidmq.wire.gossip import (
+    INCARNATION_MAX,
+    RUMORS_MAX,
+    Ack,
+    Gossip,
+    Gossiped,
+    Nack,
+    Ping,
+    Probe,
+    Rumor,
+    State,
+    Sync,
+)
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BROKERS_MAX
 
 INCARNATION_JUMP_MAX: Final = 1_000_000
@@ -127,6 +140,12 @@ class MembershipCore:
         self._timers: list[tuple[float, _Kind, str]] = []
         self._due: dict[tuple[_Kind, str], float] = {}
         self.probing = Probing(settings, rng, self, now)
+        self._handlers: dict[type[Gossiped], Callable[[str, Any, float], None]] = {
+            Sync: self._on_sync,
+            Gossip: self._on_gossip,
+            Nack: self.probing.on_message,
+            **dict.fromkeys((Ping, Ack, Probe), self._on_probing),
+        }
         self._gossip_at = now + settings.gossip_s
         self._sync_at = now + settings.sync_s * (0.5 + rng.random())
 
@@ -205,14 +224,15 @@ class MembershipCore:
 
     def on_message(self, sender: str, message: Gossiped, now: float) -> None:
         """Handle a message from the authenticated broker `sender`."""
-        if isinstance(message, Sync):
-            self._on_sync(sender, message, now)
-            return
-        if not isinstance(message, Nack):
-            for rumor in message.rumors:
-                self._on_rumor(sender, rumor, now)
-        if not isinstance(message, Gossip):
-            self.probing.on_message(sender, message, now)
+        self._handlers[type(message)](sender, message, now)
+
+    def _on_gossip(self, sender: str, message: Gossip | Ping | Ack | Probe, now: float) -> None:
+        for rumor in message.rumors:
+            self._on_rumor(sender, rumor, now)
+
+    def _on_probing(self, sender: str, message: Ping | Ack | Probe, now: float) -> None:
+        self._on_gossip(sender, message, now)
+        self.probing.on_message(sender, message, now)
 
     def on_timer(self, now: float) -> None:
         """Do what is due."""

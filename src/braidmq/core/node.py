@@ -9,7 +9,7 @@ says `request` or `give_up`, and gets the ends of calls from `take_results`. Who
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
@@ -27,27 +27,23 @@ from braidmq.members import Member
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
     CANCEL,
-    INSTANCE_BYTES,
+    COMMAND_AT,
     LOST,
     MAJOR,
     REJECT,
     REPLY,
     REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
     WORKING,
-    Command,
 )
+from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
-
-_FROM_BROKERS: Final = frozenset(
-    int(each)
-    for each in (
-        Command.WELCOME, Command.HEARTBEAT, Command.PEERS, Command.GOODBYE, Command.REPORT, Command.SERVICES,
-        Command.DEMAND, Command.PATHS,
-    )
-)  # fmt: skip
-"""The control messages that a broker has for a node. Others are none of its business, and are not even read."""
+from braidmq.wire.kinds import by_number
 
 
 class NodeCore:
@@ -95,9 +91,12 @@ class NodeCore:
             settings, rng, self.links, self.selection, member=member, secret=secret, now=now, checker=checker
         )
         self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance, prover=prover)
-        self.reports: dict[str, control.Report] = {}
+        self.reports: dict[str, Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
+        )
         self._draining = False
 
     # -- outputs
@@ -150,12 +149,12 @@ class NodeCore:
         timeout_s: object = None,
         attempts: object = None,
         via: object = None,
-        headers: object = None,
+        metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
     ) -> bytes:
         """Begin a call; return its id. Raises what ClientCore.request raises."""
-        return self.client.request(service, payload, now, timeout_s, attempts, via, headers, wait, nested)
+        return self.client.request(service, payload, now, timeout_s, attempts, via, metadata, wait, nested)
 
     def give_up(self, id_: bytes, now: float) -> None:
         """Note that nobody waits for the end of a call any more."""
@@ -348,14 +347,12 @@ class NodeCore:
         """Handle messages that stood in one frame, one behind the other."""
         message = b""
         try:
-            if messages:
-                written = messages[0][8:12]
-                age_s = link.staleness.age_s(int.from_bytes(written), now)
-                for message in messages:
-                    if message[8:12] != written:  # it was added to what waited for a full pipe
-                        written = message[8:12]
-                        age_s = link.staleness.age_s(int.from_bytes(written), now)
-                    self._on_message(link, message, age_s, now)
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = link.staleness.age_s(int.from_bytes(sent), now)
+                self._on_message(link, message, age_s, now)
             if not intact:
                 self.links.on_malformed(link, "a frame that is no bundle")
             self._pass_changes(now)
@@ -374,23 +371,28 @@ class NodeCore:
             self._read(link, messages, intact, now)
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        command = message[5]
-        if message[4] >> 4 != MAJOR:
-            self.links.on_malformed(link, f"a message of major version {message[4] >> 4}")
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
+            self.links.on_foreign(link, message)
         elif command in (REPLY, WORKING, REJECT, LOST):
             self.client.on_answer(link, message, now)
         elif command == REQUEST:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
-        elif command in _FROM_BROKERS:
+        elif command in self._handlers or self.links.handles(command):  # others are not even decoded
             received = self.links.on_control(link, message, now)
-            if isinstance(received, control.Demand):
-                self.worker.on_demand(link, received, now)
-            elif isinstance(received, control.Report):
-                self.reports[link.name] = received
-            elif isinstance(received, Paths):
-                self.selection.on_paths(received, now)
+            if received is not None:
+                self._handlers[command](link, received, now)
+
+    def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
+        self.worker.on_demand(link, demand, now)
+
+    def _on_report(self, link: Link, report: Report, _now: float) -> None:
+        self.reports[link.name] = report
+
+    def _on_paths(self, _link: Link, paths: Paths, now: float) -> None:
+        self.selection.on_paths(paths, now)
 
     def _pass_changes(self, now: float) -> None:
         """Tell the client and the worker what happened to links, until nothing more follows from it."""

@@ -10,7 +10,7 @@ from braidmq.core.report import report
 from braidmq.core.transit import Session
 from braidmq.members import Role
 from braidmq.wire import control
-from braidmq.wire.envelope import UINT32
+from braidmq.wire.envelope import now_ms
 
 REPORT_ROWS_PER_TICK: Final = 1_000
 """Sessions and services that a report may count in each tick, some percent of a core: with more of them observers wait
@@ -65,7 +65,7 @@ class Observers:
     def answer(self, now: float) -> None:
         """Send one report to each member that has asked since the last tick, however often it asked."""
         observers, self._asking = self._asking, {}
-        sent_ms, report_ = int(now * 1000) & UINT32, b""
+        sent_ms, report_ = now_ms(now), b""
         denial = control.encode_control(control.Report(broker=self._peering.own.name, denied=True), sent_ms)
         for session in observers:
             if session.member.observe or session.member.role is Role.BROKER:

@@ -8,21 +8,18 @@ from braidmq.core.transit import Session, Transit
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
-    INSTANCE_BYTES,
     LOST,
-    PREFIX,
-    PREFIX_BYTES,
     REJECT,
-    UINT32,
-    VERSION,
     WORKING,
-    Field,
     Progress,
     Reason,
     Withdrawal,
     milliseconds,
-    pack_field,
+    now_ms,
+    pack,
 )
+from braidmq.wire.extension import INSTANCE_BYTES, Field, pack_field
+from braidmq.wire.kinds import Control
 
 
 class Outgoing:
@@ -44,9 +41,9 @@ class Outgoing:
         session.spoke = True
         self._send_queue.put(session.route, message)
 
-    def send_control(self, session: Session, message: control.Control, now: float) -> None:
+    def send_control(self, session: Session, message: Control, now: float) -> None:
         """Send a control message."""
-        self.send(session, control.encode_control(message, int(now * 1000) & UINT32))
+        self.send(session, control.encode_control(message, now_ms(now)))
 
     def demand(self, worker: Session, wish: control.Demand, now: float) -> None:
         """Ask a worker for more credit; it is no reason to leave out a heartbeat."""
@@ -90,7 +87,7 @@ class Outgoing:
     ) -> bytes:
         return self._short(
             WORKING, progress, transit.id, transit.client_tag, now, sender=sender, extension=extension,
-            time_ms=int(now * 1000) & UINT32,
+            time_ms=now_ms(now),
         )  # fmt: skip
 
     def _short(
@@ -107,8 +104,4 @@ class Outgoing:
     ) -> bytes:
         """Return a message without payload; its sender is the broker unless another is named."""
         name = self.name if sender is None else sender
-        size, sent_ms = PREFIX_BYTES + len(name) + len(extension), int(now * 1000) & UINT32
-        head = PREFIX.pack(
-            size, VERSION, command, 0, 0, sent_ms, time_ms, tag, id_, 0, len(name), 0, int(code), len(extension), 0
-        )
-        return head + name + extension
+        return pack(command, id_, 0, 0, now_ms(now), time_ms, tag, sender=name, code=int(code), extension=extension)

@@ -6,10 +6,12 @@ peers have made to this broker, and `take_answers` returns what goes back over t
 """
 
 import random
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
+from braidmq.bounds import SERVICES_MAX
 from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events import WARNING, Event
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
@@ -18,9 +20,9 @@ from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore, PeerRecord
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.control import Gossiped
-from braidmq.wire.envelope import CONTROL_FIRST, MAJOR
-from braidmq.wire.gossip import RUMORS_MAX, About
+from braidmq.wire.envelope import CONTROL_FIRST, MAJOR, command_of, major_of
+from braidmq.wire.gossip import RUMORS_MAX, About, Gossiped
+from braidmq.wire.kinds import Control, by_number, kinds_of
 
 REVIEW_S: Final = 1.0
 """How often brokers that nobody lists any more are looked for."""
@@ -28,7 +30,7 @@ REVIEW_S: Final = 1.0
 FAULT_PAUSE_S: Final = 1.0
 """How long a look that has failed is put off, so that a broker whose every look fails has time for its members."""
 
-ABOUT_ROWS_MAX: Final = 30_000
+ABOUT_ROWS_MAX: Final = SERVICES_MAX
 """Services of another broker that are kept: as many as a setting allows one to know."""
 
 
@@ -53,12 +55,15 @@ class PeeringCore:
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
         self.containment = Containment(self._links.events)
         self._intake: Intake[Link] = Intake()
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {About: self._on_about, **dict.fromkeys(kinds_of(Gossiped), self._on_gossip)}
+        )
         self._paused_until = 0.0
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
         self._sessions: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._silent_s = settings.heartbeat_s
-        self._answers: dict[str, list[control.Control]] = {}
+        self._answers: dict[str, list[Control]] = {}
         self._review_at = now + REVIEW_S
         self._misreporters: set[str] = set()
 
@@ -72,7 +77,7 @@ class PeeringCore:
         """Return the messages that are due to each peer over this broker's connection to it, in order."""
         return self._links.take_sends()
 
-    def take_answers(self) -> dict[str, list[control.Control]]:
+    def take_answers(self) -> dict[str, list[Control]]:
         """Return the messages for peers that are connected to this broker, but not the other way round."""
         answers, self._answers = self._answers, {}
         return answers
@@ -270,8 +275,10 @@ class PeeringCore:
         message = b""
         try:
             for message in messages:
-                if message[4] >> 4 == MAJOR and message[5] >= CONTROL_FIRST:
-                    self._on_control(link, self._links.on_control(link, message, now), now)
+                if major_of(message) != MAJOR:
+                    self._links.on_foreign(link, message)
+                elif command_of(message) >= CONTROL_FIRST:
+                    self._on_control(link, message, now)
             if not intact:
                 self._links.on_malformed(link, "a frame that is no bundle")
         except Exception as error:  # noqa: BLE001 - see containment.py
@@ -288,13 +295,16 @@ class PeeringCore:
             self._read(link, messages, intact, now)
             self._pass_changes(now)
 
-    def _on_control(self, link: Link, received: control.Control | None, now: float) -> None:
-        if isinstance(received, Gossiped):
-            self.membership.on_message(link.name, received, now)
-        elif isinstance(received, About):
-            self._on_about(link, received)
+    def _on_control(self, link: Link, message: bytes, now: float) -> None:
+        received = self._links.on_control(link, message, now)
+        handler = self._handlers.get(command_of(message))
+        if received is not None and handler is not None:
+            handler(link, received, now)
 
-    def _on_about(self, link: Link, about: About) -> None:
+    def _on_gossip(self, link: Link, gossip: Gossiped, now: float) -> None:
+        self.membership.on_message(link.name, gossip, now)
+
+    def _on_about(self, link: Link, about: About, _now: float) -> None:
         if about.name != link.name:
             if link.name not in self._misreporters:
                 self._misreporters.add(link.name)

@@ -6,12 +6,13 @@ that nobody has heard in time; what to believe of them is the owner's business.
 
 import heapq
 import random
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from braidmq.settings import Settings
-from braidmq.wire.control import Control
-from braidmq.wire.gossip import Ack, Nack, Ping, Probe, Rumor
+from braidmq.wire.gossip import Ack, Gossiped, Nack, Ping, Probe, Rumor
+from braidmq.wire.kinds import Control
 
 HEALTH_MAX: Final = 7
 """Intervals and timeouts grow by 1 + health, so by at most 8 (Lifeguard's S)."""
@@ -93,6 +94,12 @@ class Probing:
         self._timers: list[tuple[float, _Kind, int]] = []
         self._silent: list[str] = []
         self._probe_at = now + settings.probe_s * rng.random()
+        self._handlers: dict[type[Gossiped], Callable[[str, Any, float], None]] = {
+            Ping: self._on_ping,
+            Probe: self._on_probe,
+            Ack: self._on_ack,
+            Nack: self._on_nack,
+        }
 
     # -- outputs
 
@@ -132,18 +139,9 @@ class Probing:
             self._ask_others(number)
             self._at(now + self._settings.probe_timeout_s * (self.health + 1), _Kind.VERDICT, number)
 
-    def on_message(self, sender: str, message: Ping | Ack | Probe | Nack, now: float) -> None:
+    def on_message(self, sender: str, message: Gossiped, now: float) -> None:
         """Handle a message from the authenticated broker `sender`."""
-        if isinstance(message, Ping):
-            self._neighbours.send(sender, Ack(message.number, self._neighbours.news()))
-        elif isinstance(message, Probe):
-            self._on_probe(sender, message, now)
-        elif isinstance(message, Ack):
-            self._on_ack(sender, message.number)
-        else:
-            attempt = self._attempts.get(message.number)
-            if attempt is not None:
-                attempt.nacks.add(sender)
+        self._handlers[type(message)](sender, message, now)
 
     def on_timer(self, now: float) -> None:
         """Do what is due."""
@@ -211,6 +209,14 @@ class Probing:
             attempt.helpers.add(name)
             self._neighbours.send(name, Probe(number, attempt.target, self._neighbours.news()))
 
+    def _on_ping(self, sender: str, ping: Ping, _now: float) -> None:
+        self._neighbours.send(sender, Ack(ping.number, self._neighbours.news()))
+
+    def _on_nack(self, sender: str, nack: Nack, _now: float) -> None:
+        attempt = self._attempts.get(nack.number)
+        if attempt is not None:
+            attempt.nacks.add(sender)
+
     def _on_probe(self, sender: str, probe: Probe, now: float) -> None:
         """Probe a broker on behalf of another one."""
         if not self._neighbours.knows(probe.target) or len(self._forwards) >= FORWARDS_MAX:
@@ -221,7 +227,8 @@ class Probing:
         self._neighbours.send(probe.target, Ping(number, self._neighbours.news()))
         self._at(now + self._settings.probe_timeout_s * NACK_SHARE, _Kind.NACK, number)
 
-    def _on_ack(self, sender: str, number: int) -> None:
+    def _on_ack(self, sender: str, ack: Ack, _now: float) -> None:
+        number = ack.number
         if number in self._forwards:
             forward = self._forwards[number]
             if forward is not None and sender == forward[2]:

@@ -17,7 +17,8 @@ from typing import Final
 from braidmq.core.call import Call
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
-from braidmq.wire.envelope import Envelope, Field, field_of, pack_field
+from braidmq.wire.envelope import Envelope
+from braidmq.wire.extension import Field, field_of, metadata_of, pack_field
 
 DOMAIN: Final = b"BRAID/1 reply\0"
 """What each tag begins with, so that none is valid for anything else that is ever keyed with the same secret."""
@@ -96,11 +97,11 @@ class Prover:
             if asked is None or len(asked) != KEY_BYTES:
                 return b""
             secret = self._secret_of(request.sender, asked)
-            headers = field_of(request.extension, Field.HEADERS) or b""
+            metadata = metadata_of(request.extension)
         except ProtocolError:
             return b""
         tag = tag_of(
-            secret, request.id, request.service, request.sender, self._name, code, headers, request.payload, payload
+            secret, request.id, request.service, request.sender, self._name, code, metadata, request.payload, payload
         )
         return pack_field(Field.PROOF, tag + self._keyring.certificate)
 
@@ -145,7 +146,7 @@ class Checker:
             if proof is None:
                 return "it has no proof; its worker is too old to give one, or somebody has taken it off"
             worker = self._worker_of(reply.sender, proof[TAG_BYTES:])
-            headers = field_of(call.extension, Field.HEADERS) or b""
+            metadata = metadata_of(call.extension)
         except ProtocolError as error:
             return str(error)
         if not worker.member.may_serve(call.service.decode()):
@@ -153,7 +154,7 @@ class Checker:
         tag = proof[:TAG_BYTES]
         for secret in worker.secrets:
             expected = tag_of(
-                secret, call.id, call.service, self._name, reply.sender, reply.code, headers, call.payload,
+                secret, call.id, call.service, self._name, reply.sender, reply.code, metadata, call.payload,
                 reply.payload,
             )  # fmt: skip
             if hmac.compare_digest(tag, expected):

@@ -13,13 +13,13 @@ from braidmq.members import Directory, Member
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split_some
-from braidmq.wire.envelope import MAJOR, Command
+from braidmq.wire.envelope import MAJOR, command_of, major_of
 from braidmq.wire.limits import ROUTE_BYTES
 
 TWIN_S_MAX: Final = 90.0
 """How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
 
-_HELLO: Final = int(Command.HELLO)
+_HELLO: Final = control.Hello.NUMBER
 
 
 class Reception:
@@ -65,7 +65,7 @@ class Reception:
     def meet(self, route: bytes, principal: str, frame: bytes, now: float) -> Session | None:
         """Begin a session, if that is what the first message of a frame asks for."""
         messages, _, _ = split_some(frame, 0, 1)
-        if not messages or messages[0][5] != _HELLO or messages[0][4] >> 4 != MAJOR:
+        if not messages or command_of(messages[0]) != _HELLO or major_of(messages[0]) != MAJOR:
             self._life.turn_away(route, "no-session", "say HELLO first", now)
             return None
         member = self._directory.member(principal)

@@ -4,7 +4,8 @@ from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 from braidmq.wire import control
-from braidmq.wire.envelope import UINT32
+from braidmq.wire.envelope import now_ms
+from braidmq.wire.kinds import Control
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,9 +26,9 @@ class SendQueue(Generic[K]):
         else:
             messages.append(message)
 
-    def put_control(self, destination: K, message: control.Control, now: float) -> None:
+    def put_control(self, destination: K, message: Control, now: float) -> None:
         """Add a control message."""
-        self.put(destination, control.encode_control(message, int(now * 1000) & UINT32))
+        self.put(destination, control.encode_control(message, now_ms(now)))
 
     def drop(self, destination: K) -> list[bytes]:
         """Forget what is to be sent to a destination that is gone, and return it."""

@@ -7,6 +7,7 @@ from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import DEBUG, INFO, EventLog
 from braidmq.core.intake import Intake
 from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
+from braidmq.core.liveness import silence_of
 from braidmq.core.observers import Observers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.peering import PeeringCore
@@ -15,6 +16,7 @@ from braidmq.core.transit import Session, SessionState
 from braidmq.members import Directory, Member, Role
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.limits import TEXT_CHARS_MAX
 
 NODES_PER_HEARTBEAT_S: Final = 2_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
@@ -86,7 +88,7 @@ class SessionLife:
     def begin(self, route: bytes, usage: KeyUsage, member: Member, now: float) -> Session:
         """Begin a session, and tell its member what there is."""
         heartbeat_s = self._settings.heartbeat_s * max(1.0, len(self._sessions) / NODES_PER_HEARTBEAT_S)
-        session = self._sessions[route] = Session(route, usage, member, heartbeat_s, now)
+        session = self._sessions[route] = Session(route, usage, member, silence_of(self._settings, heartbeat_s), now)
         self.usages[usage.principal] = usage
         usage.sessions += 1
         self.strangers.pop(route, None)
@@ -172,7 +174,7 @@ class SessionLife:
         if route in self.strangers:
             return False
         self.note_stranger(route)
-        self._send_queue.put_control(route, control.Goodbye(reason, text[:255]), now)
+        self._send_queue.put_control(route, control.Goodbye(reason, text[:TEXT_CHARS_MAX]), now)
         return True
 
     def note_stranger(self, route: bytes) -> None:

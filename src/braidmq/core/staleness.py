@@ -7,11 +7,12 @@ has waited: in a slow reader's buffers, or in those of a process that was stoppe
 
 from typing import Final
 
+from braidmq.wire.envelope import UINT32
+
 WINDOW_S: Final = 30.0
 """The smallest difference is taken over this window and the one before it, so that clocks may drift apart by
 50 ppm without an error above 3 ms."""
 
-_MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 
 
@@ -27,14 +28,14 @@ class Staleness:
 
     def age_s(self, sent_ms: int, now: float) -> float:
         """Return for how many seconds a message that was written at `sent_ms` was delayed; 0.0 at best."""
-        offset = (int(now * 1000.0) - sent_ms) & _MASK
+        offset = (int(now * 1000.0) - sent_ms) & UINT32  # since_ms, inline
         if now - self._turned > WINDOW_S:
             self._previous = self._current
             self._current = None
             self._turned = now
         current, previous = self._current, self._previous
-        if current is None or ((offset - current) & _MASK) >= _HALF:
+        if current is None or ((offset - current) & UINT32) >= _HALF:
             self._current = current = offset
-        if previous is not None and ((current - previous) & _MASK) < _HALF:
+        if previous is not None and ((current - previous) & UINT32) < _HALF:
             current = previous
-        return ((offset - current) & _MASK) / 1000.0
+        return ((offset - current) & UINT32) / 1000.0

@@ -7,11 +7,12 @@ from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundR
 from braidmq.core.conduct import Conduct
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.key_usage import KeyUsage
+from braidmq.core.liveness import Silence
 from braidmq.core.pace import Pace
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
 from braidmq.settings import Settings
-from braidmq.wire.envelope import INSTANCE_BYTES, Field, field_of
+from braidmq.wire.extension import INSTANCE_BYTES, Field, field_of
 
 CALLABLE_MAX: Final = 1_024
 """Services whose permission is remembered per key; a client that tries more is asked anew."""
@@ -45,6 +46,7 @@ class Session:
         postponed: as a worker: the grants that a limit has kept from being taken, by service.
         began_at: when it began.
         told: whether the log has it.
+        silence: what its silence means.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -55,7 +57,6 @@ class Session:
         "began_at",
         "call_rights",
         "heard_at",
-        "heartbeat_s",
         "instance",
         "joining_bytes",
         "member",
@@ -67,6 +68,7 @@ class Session:
         "requests",
         "route",
         "services_sent",
+        "silence",
         "spoke",
         "staleness",
         "state",
@@ -75,13 +77,13 @@ class Session:
         "warned",
     )
 
-    def __init__(self, route: bytes, usage: KeyUsage, member: Member, heartbeat_s: float, now: float) -> None:
+    def __init__(self, route: bytes, usage: KeyUsage, member: Member, silence: Silence, now: float) -> None:
         self.route = route
         self.usage = usage
         self.member = member
         self.name = member.name.encode()
         self.instance = b""
-        self.heartbeat_s = heartbeat_s
+        self.silence = silence
         self.heard_at = now
         self.began_at = now
         self.told = False

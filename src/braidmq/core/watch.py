@@ -4,14 +4,14 @@ from typing import Final
 
 from braidmq.core.dispatch import Dispatcher
 from braidmq.core.events import WARNING, EventLog
-from braidmq.core.links import STALL_S
+from braidmq.core.liveness import Looks
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.session_life import SessionLife
 from braidmq.core.transit import Session, SessionState
 from braidmq.members import Role
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import COMMON, UINT32, VERSION, Command
+from braidmq.wire.envelope import now_ms
 
 GUEST_S_MAX: Final = 3.0
 """The log has nodes that provide no service only once they have stayed for so long: a call from the command line is
@@ -25,16 +25,13 @@ one instant."""
 class Watch:
     """See the module. `sessions` is the broker's own table.
 
-    Attributes:
-        tick_at: when the next tick is due.
-
     Args:
-        tick_s: how often one is due.
+        looks: when they are due.
     """
 
     __slots__ = (
-        "_counters", "_dispatcher", "_events", "_heartbeat_at", "_life", "_outgoing", "_sessions", "_settings",
-        "_tick_s", "_ticked_at", "tick_at",
+        "_counters", "_dispatcher", "_events", "_heartbeat_at", "_life", "_looks", "_outgoing",
+        "_sessions", "_settings",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +44,7 @@ class Watch:
         *,
         counters: dict[str, int],
         events: EventLog,
-        tick_s: float,
+        looks: Looks,
         now: float,
     ) -> None:
         self._settings = settings
@@ -57,20 +54,15 @@ class Watch:
         self._outgoing = outgoing
         self._counters = counters
         self._events = events
-        self._tick_s = tick_s
-        self.tick_at = now + self._tick_s
-        self._ticked_at = now
+        self._looks = looks
         self._heartbeat_at = now + settings.heartbeat_s / 2
 
     def notice_stall(self, now: float) -> None:
         """Take the time in which this process has stood still off the silence of others."""
-        if now - self.tick_at > STALL_S:
-            stalled_s = now - self._ticked_at - self._tick_s
+        self._looks.begin(now)
+        if self._looks.stalled_s:
             for session in self._sessions.values():
-                session.heard_at = min(now, session.heard_at + stalled_s)
-                session.spoke = False  # what was said before is as old as the standstill
-        self._ticked_at = now
-        self.tick_at = now + self._tick_s
+                self._looks.excuse(session, now)
 
     def on_tick(self, now: float) -> None:
         """Look who is silent, and say a word to whoever has not heard one."""
@@ -81,14 +73,14 @@ class Watch:
         beat = now >= self._heartbeat_at
         if beat:
             self._heartbeat_at = now + self._settings.heartbeat_s / 2
-        heartbeat = COMMON.pack(COMMON.size + 1, VERSION, Command.HEARTBEAT, 0, 0, int(now * 1000) & UINT32) + b"\x80"
+        heartbeat = control.encode_control(control.Heartbeat(), now_ms(now))
         dead = []
         for session in self._sessions.values():
             if not session.told and now - session.began_at >= GUEST_S_MAX:
                 self._life.tell_of(session)
-            silent_s = (now - session.heard_at) * (self._settings.heartbeat_s / session.heartbeat_s)
-            if silent_s > self._settings.suspect_after_s:
-                if silent_s > self._settings.dead_after_s:
+            silent_s, limits = now - session.heard_at, session.silence
+            if silent_s > limits.suspect_s:
+                if silent_s > limits.dead_s:
                     dead.append(session)
                     continue
                 self._life.set_state(session, SessionState.SUSPECT, now)

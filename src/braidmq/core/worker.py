@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.core.events import WARNING
@@ -28,21 +29,20 @@ from braidmq.wire.envelope import (
     LOST,
     REJECT,
     REPLY,
-    UINT32,
     WORKING,
     Envelope,
-    Field,
     Flag,
     Outcome,
     Progress,
     Reason,
     Withdrawal,
     decode,
+    head_of,
+    now_ms,
     pack,
-    pack_field,
-    payload_bytes_of,
-    readdressed,
 )
+from braidmq.wire.extension import Field, pack_field
+from braidmq.wire.forward import readdressed
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
@@ -51,7 +51,7 @@ _ERROR: Final = int(Outcome.ERROR)
 CONCURRENCY_MAX: Final = 10_000
 """Most requests that one service may run at once in one node."""
 
-DELIVERIES_MAX: Final = 20
+DELIVERIES_MAX: Final = ATTEMPTS_MAX
 """Copies of one request that are answered; a client makes no more attempts than that."""
 
 WAIT_S: Final = 0.01
@@ -299,7 +299,7 @@ class WorkerCore:
             reply = self._make_reply(job, outcome, now)
             self._cache.put(job.key, reply, now)
             first = job.deliveries[0]
-            if len(reply) > first.link.payload_bytes_max < payload_bytes_of(reply):
+            if len(reply) > first.link.payload_bytes_max < head_of(reply).payload_bytes:
                 self._answer(LOST, 0, job.request.id, first, now)
             elif first.open:
                 self._links.send(first.link, reply)
@@ -568,7 +568,7 @@ class WorkerCore:
             self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
-        request, sent_ms = job.request, int(now * 1000) & UINT32
+        request, sent_ms = job.request, now_ms(now)
         extension = b""
         if request.extension and self._prover is not None:
             extension = self._prover.prove(request, code, payload)
@@ -579,15 +579,15 @@ class WorkerCore:
 
     def _reply(self, reply: bytes, delivery: Delivery, now: float) -> None:
         """Answer another copy of a request."""
-        if payload_bytes_of(reply) > delivery.link.payload_bytes_max:
-            self._answer(LOST, 0, decode(reply).id, delivery, now)
+        if head_of(reply).payload_bytes > delivery.link.payload_bytes_max:
+            self._answer(LOST, 0, head_of(reply).id, delivery, now)
         elif delivery.open:
-            sent_ms, count = int(now * 1000) & UINT32, delivery.retry_count
+            sent_ms, count = now_ms(now), delivery.retry_count
             self._links.send(delivery.link, readdressed(reply, tag=delivery.tag, retry_count=count, sent_ms=sent_ms))
 
     def _answer(self, command: int, code: int, id_: bytes, delivery: Delivery, now: float) -> None:
         if delivery.open:
-            sent_ms = int(now * 1000) & UINT32
+            sent_ms = now_ms(now)
             extension = self._instance if command == WORKING else b""
             self._links.send(
                 delivery.link,

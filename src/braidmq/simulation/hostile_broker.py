@@ -25,10 +25,10 @@ from braidmq.wire.envelope import (
     REQUEST,
     UINT32,
     WORKING,
-    Command,
     Envelope,
     Progress,
     Reason,
+    command_of,
     decode,
     encode,
 )
@@ -54,7 +54,7 @@ MANNERS: Final = ("refuse", "busy", "deny", "lose", "dawdle", "hush", "forge", "
 HABITS_MAX: Final = 3
 """Further things that it does in one seed."""
 
-_WELCOME = int(Command.WELCOME)
+_WELCOME = control.Welcome.NUMBER
 
 
 class HostileBroker(BrokerProcess):
@@ -110,7 +110,7 @@ class HostileBroker(BrokerProcess):
         """Return what its core is to get of a frame; None if it has answered itself."""
         rest = []
         for message in split(frame)[0]:
-            if message[5] == REQUEST and self._is_nodes(route) and not self._serves(route, message):
+            if command_of(message) == REQUEST and self._is_nodes(route) and not self._serves(route, message):
                 continue
             rest.append(message)
         return b"".join(rest) or None
@@ -118,7 +118,7 @@ class HostileBroker(BrokerProcess):
     def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
         """Return what goes out in the place of what its core says."""
         return {
-            route: [self._altered(each) if each[5] == _WELCOME else each for each in messages]
+            route: [self._altered(each) if command_of(each) == _WELCOME else each for each in messages]
             for route, messages in sends.items()
         }
 

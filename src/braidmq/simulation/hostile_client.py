@@ -9,7 +9,7 @@ from braidmq.simulation import hostile_words as words
 from braidmq.simulation.dealers import Dealers
 from braidmq.simulation.hostile_node import Habit, HostileNode
 from braidmq.wire import control, gossip
-from braidmq.wire.envelope import LOST, REJECT, REPLY
+from braidmq.wire.envelope import LOST, REJECT, REPLY, command_of
 
 if TYPE_CHECKING:
     from braidmq.simulation.net import Net
@@ -57,7 +57,7 @@ class HostileClient(HostileNode):
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
         """Handle which of its requests have ended."""
-        if message[5] in _FINAL and self._held.get((hand, broker)):
+        if command_of(message) in _FINAL and self._held.get((hand, broker)):
             self._held[hand, broker] -= 1
 
     # -- habits

@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from braidmq.bounds import DAY_S
 from braidmq.simulation.payload import payload_of
 from braidmq.wire import control, gossip
-from braidmq.wire.envelope import CANCEL, REQUEST, UINT32, VERSION, Envelope, Reason, encode
+from braidmq.wire.envelope import CANCEL, REQUEST, VERSION, Envelope, Reason, encode, head_of, now_ms
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
 
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 1_000 * DAY_S
 """The longest deadline that a request may have."""
 
 TINY: Final = 900
@@ -38,7 +40,7 @@ def bundle(messages: Iterable[bytes]) -> bytes:
     return bytes(frame)
 
 
-def said(*controls: control.Control) -> bytes:
+def said(*controls: Control) -> bytes:
     """Return a frame of control messages."""
     return bundle(control.encode_control(each, 0) for each in controls)
 
@@ -95,7 +97,7 @@ class Asking:
         """Return a request with a new tag and, unless one is given, a new id."""
         payload = self.payload(size_bytes)
         id_ = id_ or bytes((self._rng.randrange(128),)) + self._rng.randbytes(15)
-        sent_ms = int(self._clock() * 1000) & UINT32
+        sent_ms = now_ms(self._clock())
         return encode(
             Envelope(
                 REQUEST, id_, sent_ms=sent_ms, tag=self._count, service=service.encode(), sender=sender,
@@ -106,4 +108,4 @@ class Asking:
     def request_and_cancel(self, service: str) -> bytes:
         """Return a request with the news that nobody waits for it."""
         request = self.request(service, time_ms=DAY_MS)
-        return request + encode(Envelope(CANCEL, request[20:36], tag=self._count))
+        return request + encode(Envelope(CANCEL, head_of(request).id, tag=self._count))

@@ -23,6 +23,7 @@ from braidmq.wire.envelope import (
     Flag,
     Outcome,
     Progress,
+    command_of,
     decode,
     encode,
 )
@@ -78,7 +79,7 @@ class HostileWorker(HostileNode):
 
     def read(self, hand: Dealers, broker: str, message: bytes) -> None:
         """Handle a request."""
-        if message[5] != REQUEST:
+        if command_of(message) != REQUEST:
             return
         request = decode(message)
         self._tags.setdefault((hand, broker), []).append(request)

@@ -25,7 +25,6 @@ from braidmq.wire.bundle import split
 from braidmq.wire.envelope import (
     CANCEL,
     LOST,
-    PREFIX,
     PREFIX_BYTES,
     REJECT,
     REPLY,
@@ -33,9 +32,12 @@ from braidmq.wire.envelope import (
     WORKING,
     Envelope,
     Reason,
+    command_of,
     decode,
     encode,
+    head_of,
 )
+from braidmq.wire.kinds import Control
 from braidmq.wire.limits import ROUTE_BYTES
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ class Intruder(Process):
         if broker in self._stolen:
             return
         for message in split(frame)[0]:
-            if len(message) < PREFIX_BYTES or message[5] not in (REQUEST, REPLY):
+            if len(message) < PREFIX_BYTES or command_of(message) not in (REQUEST, REPLY):
                 continue
             found = decode(message)
             key = key_of_answer(found.payload)
@@ -243,7 +245,7 @@ class Intruder(Process):
 
     def _say_anything(self) -> bytes:
         broker = self._rng.choice(list(self._net.brokers))
-        said: control.Control = self._rng.choice(
+        said: Control = self._rng.choice(
             (
                 control.Hello("mallory"),
                 control.Goodbye("draining"),
@@ -268,9 +270,9 @@ class Intruder(Process):
 
 
 def _is_request(message: bytes) -> bool:
-    return message[5] == REQUEST and len(message) >= PREFIX_BYTES
+    return command_of(message) == REQUEST and len(message) >= PREFIX_BYTES
 
 
 def _id_and_tag(message: bytes) -> tuple[bytes, int]:
-    fields = PREFIX.unpack_from(message)
-    return fields[8], fields[7]
+    head = head_of(message)
+    return head.id, head.tag

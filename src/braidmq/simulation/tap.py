@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from braidmq.simulation.record import Passage
-from braidmq.wire.envelope import CONTROL_FIRST, MAJOR, PREFIX, PREFIX_BYTES, Flag
+from braidmq.wire.envelope import CONTROL_FIRST, MAJOR, PREFIX_BYTES, Flag, command_of, head_of, major_of
 
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 
@@ -14,26 +14,21 @@ def passages(
 ) -> Iterator[Passage]:
     """Yield the exchange messages among `messages` as a record keeps them; what is cut off is none."""
     for message in messages:
-        if message[5] >= CONTROL_FIRST or message[4] >> 4 != MAJOR or len(message) < PREFIX_BYTES:
+        if command_of(message) >= CONTROL_FIRST or major_of(message) != MAJOR or len(message) < PREFIX_BYTES:
             continue
-        fields = PREFIX.unpack_from(message)
-        _, _, command, flags, retry_count, _, _, tag, id_, service_bytes, sender_bytes, receiver_bytes, code, _, _ = (
-            fields
-        )
-        sender_at = PREFIX_BYTES + service_bytes
-        receiver_at = sender_at + sender_bytes
+        head = head_of(message)
         yield Passage(
             at,
             broker,
             way,
             peer,
-            command,
-            id_,
-            message[sender_at:receiver_at].decode("ascii", "replace"),
-            bool(flags & _DUPLICATE),
-            retry_count,
-            code,
-            message[PREFIX_BYTES:sender_at].decode("ascii", "replace"),
-            tag,
-            message[receiver_at : receiver_at + receiver_bytes].decode("ascii", "replace"),
+            head.command,
+            head.id,
+            message[head.sender_at : head.receiver_at].decode("ascii", "replace"),
+            bool(head.flags & _DUPLICATE),
+            head.retry_count,
+            head.code,
+            message[PREFIX_BYTES : head.sender_at].decode("ascii", "replace"),
+            head.tag,
+            message[head.receiver_at : head.rest_at].decode("ascii", "replace"),
         )

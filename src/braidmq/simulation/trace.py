@@ -7,7 +7,7 @@ from typing import Final
 from braidmq.errors import ProtocolError
 from braidmq.wire.bundle import split
 from braidmq.wire.control import decode_control
-from braidmq.wire.envelope import CONTROL_FIRST, REQUEST, Command, Flag, Outcome, Progress, Reason, decode
+from braidmq.wire.envelope import CONTROL_FIRST, REQUEST, Command, Flag, Outcome, Progress, Reason, command_of, decode
 
 LINES_MAX: Final = 2_000_000
 """Lines that are kept; a run has some ten thousand."""
@@ -84,11 +84,11 @@ def describe(frame: bytes) -> tuple[str, frozenset[bytes]]:
     told, ids = [], []
     for message in messages:
         try:
-            if message[5] < CONTROL_FIRST:
+            if command_of(message) < CONTROL_FIRST:
                 text, id_ = _describe_exchange(message)
                 ids.append(id_)
             else:
-                text = _shorten(str(decode_control(message) or f"command {message[5]}"))
+                text = _shorten(str(decode_control(message) or f"command {command_of(message)}"))
         except ProtocolError as error:
             text = f"malformed ({error})"
         told.append(text if text.isprintable() else text.encode("unicode_escape").decode())

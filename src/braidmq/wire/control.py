@@ -1,7 +1,7 @@
 """The cold messages of BRAID/1: MessagePack maps behind the common prefix, typed and validated by msgspec.
 
 Unknown fields are skipped, so that a newer minor version can add some. Fields: docs/protocol.md, "Control
-messages".
+messages". What brokers tell one another about the net is in gossip.py.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -10,16 +10,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from braidmq.errors import CODE_BYTES_MAX, ProtocolError, ServiceError
-from braidmq.wire import gossip
-from braidmq.wire.envelope import COMMON, INSTANCE_BYTES, MAJOR, UINT32, VERSION, Command
+from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION
+from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
-from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.kinds import Control, kinds_of
+from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
 
-Text = Annotated[str, Meta(max_length=255)]
+Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
-class Hello(Struct, frozen=True, omit_defaults=True):
+class Hello(Control, frozen=True):
     """The first message on a connection, from the side that connected.
 
     Attributes:
@@ -27,13 +28,15 @@ class Hello(Struct, frozen=True, omit_defaults=True):
         instance: a random number of the process, by which it is told apart from others with the same key.
     """
 
+    NUMBER = 32
     software: Text = ""
     instance: Annotated[bytes, Meta(max_length=INSTANCE_BYTES)] = b""
 
 
-class Welcome(Struct, frozen=True, omit_defaults=True):
+class Welcome(Control, frozen=True):
     """The broker's answer to HELLO: the session is open."""
 
+    NUMBER = 33
     broker: Name
     member: Name
     heartbeat_ms: Milliseconds
@@ -41,28 +44,33 @@ class Welcome(Struct, frozen=True, omit_defaults=True):
     software: Text = ""
 
 
-class Ready(Struct, frozen=True, omit_defaults=True):
+class Ready(Control, frozen=True):
     """A worker's grant: at most `credit` requests of `service` may be outstanding. The newest grant holds."""
 
+    NUMBER = 34
     service: ServiceName
     credit: Count
 
 
-class Demand(Struct, frozen=True, omit_defaults=True):
+class Demand(Control, frozen=True):
     """A broker's wish for more credit: `backlog` requests of `service` wait at it."""
 
+    NUMBER = 41
     service: ServiceName
     backlog: Count
 
 
-class Heartbeat(Struct, frozen=True, omit_defaults=True):
+class Heartbeat(Control, frozen=True):
     """Nothing but a sign of life."""
 
+    NUMBER = 35
 
-class Services(Struct, frozen=True, omit_defaults=True):
+
+class Services(Control, frozen=True):
     """The services that this node may call and that have a worker at the broker now. Replaces the last list."""
 
-    available: Annotated[list[ServiceName], Meta(max_length=100_000)]
+    NUMBER = 40
+    available: Annotated[list[ServiceName], Meta(max_length=SERVICE_ROWS_MAX)]
 
 
 class Peer(Struct, frozen=True, omit_defaults=True):
@@ -73,13 +81,14 @@ class Peer(Struct, frozen=True, omit_defaults=True):
     state: State = "alive"
 
 
-class Peers(Struct, frozen=True, omit_defaults=True):
+class Peers(Control, frozen=True):
     """The brokers of the net as the sender sees it, itself included. Replaces the last list."""
 
+    NUMBER = 36
     brokers: Annotated[list[Peer], Meta(max_length=MEMBERS_MAX)]
 
 
-class Goodbye(Struct, frozen=True, omit_defaults=True):
+class Goodbye(Control, frozen=True):
     """How a session ends.
 
     `draining`: the sender takes no new requests. `noted`: the answer to that: the sender has sent its last
@@ -87,12 +96,15 @@ class Goodbye(Struct, frozen=True, omit_defaults=True):
     `no-session` and `refused`: the broker has no session for this connection.
     """
 
+    NUMBER = 37
     reason: Literal["draining", "noted", "ended", "no-session", "refused"]
     text: Text = ""
 
 
-class Status(Struct, frozen=True, omit_defaults=True):
+class Status(Control, frozen=True):
     """Asks a broker for a Report. Only members with the right to observe get one."""
+
+    NUMBER = 38
 
 
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
@@ -143,9 +155,10 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     services: int = 0
 
 
-class Report(Struct, frozen=True, omit_defaults=True):
+class Report(Control, frozen=True):
     """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
 
+    NUMBER = 39
     broker: str = ""
     software: str = ""
     state: str = ""
@@ -173,37 +186,10 @@ REPORT_SERVES_MAX: Final = 16
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-Gossiped = gossip.Ping | gossip.Ack | gossip.Probe | gossip.Nack | gossip.Gossip | gossip.Sync
-"""What the membership of brokers is made of; only brokers may send it."""
+KINDS: Final = {kind.NUMBER: kind for kind in kinds_of(Control)}
+"""Every kind of control message by its number."""
 
-Control = (
-    Hello | Welcome | Ready | Demand | Heartbeat | Services | Peers | Goodbye | Status | Report
-    | Gossiped | gossip.About | gossip.Seek | gossip.Paths
-)  # fmt: skip
-
-_TYPES: Final[dict[int, type[Control]]] = {
-    Command.HELLO: Hello,
-    Command.WELCOME: Welcome,
-    Command.READY: Ready,
-    Command.DEMAND: Demand,
-    Command.HEARTBEAT: Heartbeat,
-    Command.SERVICES: Services,
-    Command.PEERS: Peers,
-    Command.GOODBYE: Goodbye,
-    Command.STATUS: Status,
-    Command.REPORT: Report,
-    Command.PING: gossip.Ping,
-    Command.ACK: gossip.Ack,
-    Command.PROBE: gossip.Probe,
-    Command.NACK: gossip.Nack,
-    Command.GOSSIP: gossip.Gossip,
-    Command.SYNC: gossip.Sync,
-    Command.ABOUT: gossip.About,
-    Command.SEEK: gossip.Seek,
-    Command.PATHS: gossip.Paths,
-}
-_COMMANDS: Final = {kind: command for command, kind in _TYPES.items()}
-_DECODERS: Final = {command: msgspec.msgpack.Decoder(kind) for command, kind in _TYPES.items()}
+_DECODERS: Final = {number: msgspec.msgpack.Decoder(kind) for number, kind in KINDS.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FAILURE: Final = msgspec.msgpack.Decoder(Failure)
 
@@ -217,7 +203,7 @@ _REASON_CHARS: Final = 200
 def encode_control(control: Control, sent_ms: int) -> bytes:
     """Return the message that carries `control`."""
     body = _ENCODER.encode(control)
-    return COMMON.pack(COMMON.size + len(body), VERSION, _COMMANDS[type(control)], 0, 0, sent_ms) + body
+    return COMMON.pack(COMMON.size + len(body), VERSION, control.NUMBER, 0, 0, sent_ms) + body
 
 
 def decode_control(message: bytes) -> Control | None:
@@ -237,7 +223,7 @@ def decode_control(message: bytes) -> Control | None:
     try:
         return decoder.decode(memoryview(message)[COMMON.size :])
     except _MALFORMED as error:
-        raise ProtocolError(f"{Command(command).name} is malformed: {str(error)[:_REASON_CHARS]}") from None
+        raise ProtocolError(f"{KINDS[command].__name__.upper()} is malformed: {str(error)[:_REASON_CHARS]}") from None
 
 
 def encode_failure(error: ServiceError, bytes_max: int) -> bytes:

@@ -5,14 +5,11 @@ are plain functions over `struct`, without validation beyond what keeps a reader
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-import msgspec
-
-from braidmq.errors import ConfigError, ProtocolError
-from braidmq.wire.limits import FIELDS_MAX, HEADERS_BYTES_MAX
+from braidmq.errors import ProtocolError
 
 MAJOR: Final = 1
 VERSION: Final = MAJOR << 4
@@ -35,9 +32,19 @@ PREFIX_BYTES: Final = PREFIX.size
 UINT32: Final = 0xFFFFFFFF
 UINT16: Final = 0xFFFF
 
+VERSION_AT: Final = 4
+"""Where the version byte of a message stands."""
+
+COMMAND_AT: Final = 5
+"""Where its command stands."""
+
+SENT_AT: Final = 8
+SENT_END: Final = 12
+"""Where the time begins and ends at which it was written."""
+
 
 class Command(IntEnum):
-    """What a message is. Numbers below 32 are exchange messages, the others control messages."""
+    """What an exchange message is. Numbers from CONTROL_FIRST on are those of control messages: see kinds.py."""
 
     REQUEST = 1
     REPLY = 2
@@ -46,25 +53,6 @@ class Command(IntEnum):
     CANCEL = 5
     LOST = 6
     RENEW = 7
-    HELLO = 32
-    WELCOME = 33
-    READY = 34
-    HEARTBEAT = 35
-    PEERS = 36
-    GOODBYE = 37
-    STATUS = 38
-    REPORT = 39
-    SERVICES = 40
-    DEMAND = 41
-    PING = 42
-    ACK = 43
-    PROBE = 44
-    NACK = 45
-    GOSSIP = 46
-    SYNC = 47
-    ABOUT = 48
-    SEEK = 49
-    PATHS = 50
 
 
 REQUEST: Final = int(Command.REQUEST)
@@ -124,6 +112,26 @@ class Reason(IntEnum):
     TOO_LARGE = 6
 
 
+def major_of(message: bytes) -> int:
+    """Return the major version of a message."""
+    return message[VERSION_AT] >> 4
+
+
+def command_of(message: bytes) -> int:
+    """Return what a message is: a number of Command, or of a control message."""
+    return message[COMMAND_AT]
+
+
+def now_ms(now: float) -> int:
+    """Return the time `now` as messages tell it: in milliseconds, modulo 2**32."""
+    return int(now * 1000.0) & UINT32
+
+
+def since_ms(then_ms: int, now: float) -> int:
+    """Return how many milliseconds have passed since `then_ms`, by the same clock, modulo 2**32."""
+    return (int(now * 1000.0) - then_ms) & UINT32
+
+
 def milliseconds(seconds: float) -> int:
     """Return a span as a field of 32 bits holds it: what is too long for one counts as the longest, NaN as none."""
     ms = seconds * 1000.0
@@ -132,28 +140,58 @@ def milliseconds(seconds: float) -> int:
     return UINT32 if ms >= UINT32 else int(ms)
 
 
+class Head(NamedTuple):
+    """The fields of PREFIX, for whoever needs some of them and no Envelope. See Envelope for what they mean."""
+
+    length: int
+    version: int
+    command: int
+    flags: int
+    retry_count: int
+    sent_ms: int
+    time_ms: int
+    tag: int
+    id: bytes
+    service_bytes: int
+    sender_bytes: int
+    receiver_bytes: int
+    code: int
+    extension_bytes: int
+    working_ms: int
+
+    @property
+    def sender_at(self) -> int:
+        """Where the sender stands, behind the service."""
+        return PREFIX_BYTES + self.service_bytes
+
+    @property
+    def receiver_at(self) -> int:
+        """Where the receiver stands, behind the sender."""
+        return PREFIX_BYTES + self.service_bytes + self.sender_bytes
+
+    @property
+    def rest_at(self) -> int:
+        """Where the names end: what follows passes a broker as it is, the extension block and the payload."""
+        return PREFIX_BYTES + self.service_bytes + self.sender_bytes + self.receiver_bytes
+
+    @property
+    def payload_bytes(self) -> int:
+        """The size of the payload of a well-formed message."""
+        return self.length - self.rest_at - self.extension_bytes
+
+
+def head_of(message: bytes) -> Head:
+    """Return the prefix of an exchange message; whether the lengths in it fit the message is not looked at.
+
+    Raises:
+        ProtocolError: the message is shorter than a prefix.
+    """
+    if len(message) < PREFIX_BYTES:
+        raise ProtocolError("an exchange message that is cut off")
+    return Head._make(unpack(message))
+
+
 _REPLY_FIRST: Final = [bytes((byte | 0x80,)) for byte in range(256)]
-
-_FIELD: Final = struct.Struct("!BH")
-_HEADERS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, str])
-
-
-class Field(IntEnum):
-    """The types of the fields of an extension block."""
-
-    HEADERS = 1
-    """A MessagePack map of strings to strings: the caller's."""
-    INSTANCE = 2
-    """Which process of the worker it is: the one that speaks, or the one that a REQUEST is addressed to."""
-    AVOID = 3
-    """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
-    PROOF = 4
-    """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
-
-
-INSTANCE_BYTES: Final = 8
-"""Length of the random number that tells the processes with one join file apart."""
-
 
 FIELDS: Final = (
     "code", "command", "extension", "flags", "id", "payload", "receiver", "retry_count", "sender", "sent_ms", "service",
@@ -261,18 +299,6 @@ def pack(
     return head + names + payload
 
 
-def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> bytes:
-    """Return an exchange message for another attempt of its request."""
-    fields = list(PREFIX.unpack_from(message))
-    fields[4:6], fields[7] = (retry_count, sent_ms), tag
-    return PREFIX.pack(*fields) + message[PREFIX_BYTES:]
-
-
-def payload_bytes_of(message: bytes) -> int:
-    """Return the size of the payload of a well-formed exchange message."""
-    return len(message) - PREFIX_BYTES - message[36] - message[37] - message[38] - int.from_bytes(message[40:42])
-
-
 def decode(message: bytes) -> Envelope:
     """Return the exchange message in `message`.
 
@@ -311,68 +337,6 @@ def decode(message: bytes) -> Envelope:
         message[sender_at:receiver_at], message[receiver_at:extension_at], code, working_ms,
         message[extension_at:payload_at], message[payload_at:],
     )  # fmt: skip
-
-
-def pack_field(kind: int, body: bytes) -> bytes:
-    """Return a field of an extension block."""
-    return _FIELD.pack(kind, len(body)) + body
-
-
-def field_of(extension: bytes, kind: int) -> bytes | None:
-    """Return the body of the first field of a type in an extension block, or None.
-
-    Raises:
-        ProtocolError: the block is malformed, as far as it was looked at.
-    """
-    at, end, left = 0, len(extension), FIELDS_MAX
-    while at < end:
-        if not left:
-            raise ProtocolError(f"an extension block of more than {FIELDS_MAX} fields")
-        left -= 1
-        if end - at < _FIELD.size:
-            raise ProtocolError("an extension field is cut off")
-        found, size = _FIELD.unpack_from(extension, at)
-        at += _FIELD.size
-        if size > end - at:
-            raise ProtocolError("an extension field reaches beyond its block")
-        if found == kind:
-            return extension[at : at + size]
-        at += size
-    return None
-
-
-def encode_headers(headers: Mapping[Any, Any]) -> bytes:
-    """Return the extension field that carries `headers`; empty for none.
-
-    Raises:
-        ConfigError: a header is not a string of valid Unicode, or all of them are too large.
-    """
-    if not headers:
-        return b""
-    if not all(isinstance(key, str) and isinstance(value, str) for key, value in headers.items()):
-        raise ConfigError("headers must map strings to strings")
-    try:
-        body = msgspec.msgpack.encode(dict(headers))
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"a header is not valid Unicode: {error}") from None
-    if len(body) > HEADERS_BYTES_MAX:
-        raise ConfigError(f"headers of {len(body)} bytes exceed {HEADERS_BYTES_MAX}: put them into the payload")
-    return pack_field(Field.HEADERS, body)
-
-
-def decode_headers(extension: bytes) -> dict[str, str]:
-    """Return the headers in an extension block; fields of other types are skipped.
-
-    Raises:
-        ProtocolError: the block is malformed.
-    """
-    body = field_of(extension, Field.HEADERS)
-    if body is None:
-        return {}
-    try:
-        return _HEADERS_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"the headers are malformed: {error}") from None
 
 
 def reply_id(request_id: bytes) -> bytes:

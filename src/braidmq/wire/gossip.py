@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
 from braidmq.wire.envelope import UINT32
+from braidmq.wire.kinds import Control
+from braidmq.wire.limits import SERVICE_ROWS_MAX
 
 INCARNATION_MAX: Final = 2**53
 """Largest incarnation: an integer that every language has, and that no number of refutations or lies reaches."""
@@ -48,43 +50,53 @@ class Rumor(Struct, frozen=True, array_like=True, omit_defaults=True):
 Rumors = Annotated[list[Rumor], Meta(max_length=RUMORS_MAX)]
 
 
-class Ping(Struct, frozen=True, omit_defaults=True):
+class Gossiped(Control, frozen=True):
+    """What the membership of brokers is made of; only brokers may send it."""
+
+
+class Ping(Gossiped, frozen=True):
     """Asks for an ACK with the same number."""
 
+    NUMBER = 42
     number: Count
     rumors: Rumors = []
 
 
-class Ack(Struct, frozen=True, omit_defaults=True):
+class Ack(Gossiped, frozen=True):
     """Answers a PING, or a PROBE once its target has answered."""
 
+    NUMBER = 43
     number: Count
     rumors: Rumors = []
 
 
-class Probe(Struct, frozen=True, omit_defaults=True):
+class Probe(Gossiped, frozen=True):
     """Asks to PING `target`, and to pass its ACK on; NACK after a while without one."""
 
+    NUMBER = 44
     number: Count
     target: Name
     rumors: Rumors = []
 
 
-class Nack(Struct, frozen=True, omit_defaults=True):
+class Nack(Gossiped, frozen=True):
     """Answers a PROBE whose target is silent: the sender, at least, is well."""
 
+    NUMBER = 45
     number: Count
 
 
-class Gossip(Struct, frozen=True, omit_defaults=True):
+class Gossip(Gossiped, frozen=True):
     """Nothing but rumors."""
 
+    NUMBER = 46
     rumors: Rumors
 
 
-class Sync(Struct, frozen=True, omit_defaults=True):
+class Sync(Gossiped, frozen=True):
     """All that the sender holds of the brokers; it asks for the same in return."""
 
+    NUMBER = 47
     members: Annotated[list[Rumor], Meta(max_length=MEMBERS_MAX)]
     answer: bool = False
 
@@ -103,7 +115,7 @@ class ServiceAbout(Struct, frozen=True, array_like=True):
     credit: Count
 
 
-class About(Struct, frozen=True, omit_defaults=True):
+class About(Control, frozen=True):
     """What a broker says of itself; nobody else can.
 
     Attributes:
@@ -117,6 +129,7 @@ class About(Struct, frozen=True, omit_defaults=True):
         services: those with a worker.
     """
 
+    NUMBER = 48
     name: Name
     version: Count
     endpoints: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=16)] = []
@@ -124,17 +137,19 @@ class About(Struct, frozen=True, omit_defaults=True):
     in_flight: Count = 0
     queued: Count = 0
     settled: bool = False
-    services: Annotated[list[ServiceAbout], Meta(max_length=100_000)] = []
+    services: Annotated[list[ServiceAbout], Meta(max_length=SERVICE_ROWS_MAX)] = []
 
 
-class Seek(Struct, frozen=True, omit_defaults=True):
+class Seek(Control, frozen=True):
     """A node asks which brokers have workers for a service that none of its own has."""
 
+    NUMBER = 49
     service: ServiceName
 
 
-class Paths(Struct, frozen=True, omit_defaults=True):
+class Paths(Control, frozen=True):
     """The answer to SEEK: names of brokers that said of themselves that they have workers for `service`."""
 
+    NUMBER = 50
     service: ServiceName
     brokers: Annotated[list[Name], Meta(max_length=RUMORS_MAX)]

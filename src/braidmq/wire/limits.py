@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from braidmq.bounds import PAYLOAD_BYTES_MAX
+
 BUNDLE_BYTES: Final = 64 * 1024
 """A bundle is closed once it holds this much. Larger ones gain nothing (the fixed price of a frame is spread
 already) and delay what follows."""
 
-MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024 + 256 * 1024
+MESSAGE_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 256 * 1024
 """Largest message: the largest payload that a setting allows, with its envelope."""
 
 EXTENSION_BYTES_MAX: Final = 0xFFFF
@@ -21,6 +23,12 @@ HEADERS_BYTES_MAX: Final = 16 * 1024
 
 CONTROL_BYTES_MAX: Final = 4 * 1024 * 1024
 """Largest control message. A list of 1,000 brokers with their certificates fits."""
+
+TEXT_CHARS_MAX: Final = 255
+"""Longest text in a control message: one line that says what runs there, or why not."""
+
+SERVICE_ROWS_MAX: Final = 100_000
+"""Most services in one control message, far more than any broker may know."""
 
 ROUTE_BYTES: Final = 16
 """Length of a routing id. Its first byte is never 0, as libzmq keeps those ids for itself."""

@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from braidmq import __version__
@@ -145,7 +145,7 @@ class NodeLoop:
         timeout_s: object = None,
         attempts: object = None,
         via: object = None,
-        headers: object = None,
+        metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
@@ -153,7 +153,7 @@ class NodeLoop:
         if self.closed:
             raise NodeClosed("the node is closed")
         core = self.core
-        id_ = core.request(service, payload, self.clock(), timeout_s, attempts, via, headers, wait, nested)
+        id_ = core.request(service, payload, self.clock(), timeout_s, attempts, via, metadata, wait, nested)
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
         if not self._turn_scheduled:

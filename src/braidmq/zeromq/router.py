@@ -11,7 +11,7 @@ from braidmq.core.unsent import Unsent
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
-from braidmq.wire.envelope import UINT32
+from braidmq.wire.envelope import now_ms
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zeromq.doorstep import Doorstep
 from braidmq.zeromq.monitor import Monitor
@@ -368,7 +368,7 @@ class Router:
         if route in self._blocked:
             self._flush(route)
         else:
-            self._send(route, [encode_control(Heartbeat(), int(now * 1000) & UINT32)])
+            self._send(route, [encode_control(Heartbeat(), now_ms(now))])
         if route not in self._doubts:
             return
         if tries + 1 < len(_DOUBTS_S):

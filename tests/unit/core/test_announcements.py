@@ -7,8 +7,9 @@ import pytest
 from braidmq.core.announcements import ABOUT_S, NEWS_S
 from braidmq.core.broker import TICK_S
 from braidmq.members import Role
+from braidmq.wire import control
 from braidmq.wire.control import Peer
-from braidmq.wire.envelope import COMMON, UINT32, Command
+from braidmq.wire.envelope import COMMON, UINT32
 from braidmq.wire.gossip import About, ServiceAbout
 from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services
 from rigs.node_rig import address
@@ -91,7 +92,7 @@ class TestPeers:
         rig.core.on_timer(rig.now)
         rig.now += TICK_S
         rig.core.on_timer(rig.now)
-        (message,) = (each for each in rig.core.take_sends()[client.route] if each[5] == Command.PEERS)
+        (message,) = (each for each in rig.core.take_sends()[client.route] if each[5] == control.Peers.NUMBER)
         assert COMMON.unpack_from(message)[5] == int(rig.now * 1000) & UINT32, "else what travels with it looks old"
 
     def test_news_is_spread_over_ticks_in_a_large_net(self, patch_cores: pytest.MonkeyPatch) -> None:

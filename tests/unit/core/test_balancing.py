@@ -13,13 +13,14 @@ from braidmq.core.balancing import (
     cheaper_of_two,
 )
 from braidmq.core.key_usage import KeyUsage
+from braidmq.core.liveness import Silence
 from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 
 
 def a_worker(name: str, credit: int = 10, outstanding: int = 0) -> Offer:
-    session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, 0.0)
+    session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 0.0)
     offer = Offer(Service(b"echo", Settings()), session)
     offer.credit, offer.outstanding = credit, outstanding
     return offer

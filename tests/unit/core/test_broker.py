@@ -9,7 +9,7 @@ from braidmq.core.session_life import STRANGERS_MAX
 from braidmq.core.watch import GUEST_S_MAX
 from braidmq.members import Member, Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Peer, Ready, Report, Status, Welcome, encode_control
-from braidmq.wire.envelope import LOST, REJECT, REPLY, Command, Envelope, Reason, encode
+from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Reason, encode
 from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
 
 OWN = Peer(BROKER.encode(), connected=True)
@@ -168,7 +168,7 @@ class TestStrangers:
         assert not rig.core.sessions
 
     @pytest.mark.parametrize(
-        "frame", [b"", b"\0", b"\0\0\0\0", bytes(12), b"\xff" * 100, packed(Command.HELLO, version=0x20)]
+        "frame", [b"", b"\0", b"\0\0\0\0", bytes(12), b"\xff" * 100, packed(Hello.NUMBER, version=0x20)]
     )
     def test_garbage_instead_of_hello_is_turned_away(self, frame: bytes) -> None:
         rig = Rig()

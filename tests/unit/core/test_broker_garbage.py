@@ -5,8 +5,9 @@ import pytest
 
 from braidmq.core.broker import TICK_S
 from braidmq.core.events import WARNING
-from braidmq.wire.control import Control, Heartbeat, Report, Welcome, encode_control
-from braidmq.wire.envelope import CANCEL, COMMON, PREFIX_BYTES, REPLY, REQUEST, VERSION, Command, Envelope, encode
+from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Report, Status, Welcome, encode_control
+from braidmq.wire.envelope import CANCEL, COMMON, PREFIX_BYTES, REPLY, REQUEST, VERSION, Envelope, encode
+from braidmq.wire.kinds import Control
 from rigs.broker_rig import Demand, Peers, Rig, Services, packed
 
 
@@ -31,14 +32,14 @@ GARBAGE = {
     "a CANCEL that is cut off": packed(CANCEL, bytes(PREFIX_BYTES - COMMON.size - 1)),
     "a service beyond the end": patched(REQUEST_BYTES, SERVICE_BYTES_AT, 255),
     "a REPLY with a sender beyond the end": patched(patched(REQUEST_BYTES, 5, REPLY), SENDER_BYTES_AT, 255),
-    "a HELLO of garbage": packed(Command.HELLO, b"\xc1garbage"),
-    "a READY without fields": packed(Command.READY, b"\x80"),
-    "a READY of the wrong types": packed(Command.READY, msgspec.msgpack.encode({"service": 5, "credit": "many"})),
-    "a READY with a negative credit": packed(Command.READY, msgspec.msgpack.encode({"service": "echo", "credit": -1})),
-    "a READY of a huge credit": packed(Command.READY, msgspec.msgpack.encode({"service": "echo", "credit": 2**63})),
-    "a control message of invalid UTF-8": packed(Command.READY, b"\x82\xa7service\xa2\xff\xfe\xa6credit\x01"),
-    "deep nesting": packed(Command.STATUS, b"\x81\xa1x" + b"\x91" * 100_000),
-    "an unknown reason to go": packed(Command.GOODBYE, msgspec.msgpack.encode({"reason": "bored"})),
+    "a HELLO of garbage": packed(Hello.NUMBER, b"\xc1garbage"),
+    "a READY without fields": packed(Ready.NUMBER, b"\x80"),
+    "a READY of the wrong types": packed(Ready.NUMBER, msgspec.msgpack.encode({"service": 5, "credit": "many"})),
+    "a READY with a negative credit": packed(Ready.NUMBER, msgspec.msgpack.encode({"service": "echo", "credit": -1})),
+    "a READY of a huge credit": packed(Ready.NUMBER, msgspec.msgpack.encode({"service": "echo", "credit": 2**63})),
+    "a control message of invalid UTF-8": packed(Ready.NUMBER, b"\x82\xa7service\xa2\xff\xfe\xa6credit\x01"),
+    "deep nesting": packed(Status.NUMBER, b"\x81\xa1x" + b"\x91" * 100_000),
+    "an unknown reason to go": packed(Goodbye.NUMBER, msgspec.msgpack.encode({"reason": "bored"})),
     "a tail that is no message": encode_control(Heartbeat(), 0) + b"tail",
 }  # fmt: skip
 
@@ -98,7 +99,7 @@ class TestGarbage:
         client, worker = rig.client(), rig.connect("worker", serves=("*",))
         worker.granted[b"echo"] = 1
         ready = msgspec.msgpack.encode({"service": "echo", "credit": 1, "colour": "blue"})
-        worker.frame(packed(Command.READY, ready, version=VERSION | 5, flags=0x80))
+        worker.frame(packed(Ready.NUMBER, ready, version=VERSION | 5, flags=0x80))
         client.frame(patched(encode(client.envelope(flags=0xF0, payload=b"x")), 4, VERSION | 5))
         (request,) = worker.requests()
         assert (request.flags, request.payload) == (0xF0, b"x")
@@ -107,6 +108,6 @@ class TestGarbage:
     def test_status_with_unknown_fields_is_answered(self) -> None:
         rig = Rig()
         eye = rig.connect("eye", observe=True)
-        eye.frame(packed(Command.STATUS, msgspec.msgpack.encode({"verbose": True})))
+        eye.frame(packed(Status.NUMBER, msgspec.msgpack.encode({"verbose": True})))
         rig.advance(TICK_S)
         assert len(eye.of(Report)) == 1

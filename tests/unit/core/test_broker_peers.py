@@ -7,9 +7,9 @@ import pytest
 from braidmq.core.broker import SEEKS_PER_TICK, TICK_S
 from braidmq.core.events import WARNING
 from braidmq.members import Role
-from braidmq.wire.control import Control
 from braidmq.wire.envelope import REJECT, REPLY, Reason
 from braidmq.wire.gossip import RUMORS_MAX, About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, Sync
+from braidmq.wire.kinds import Control
 from rigs.broker_rig import BROKER, Peers, Rig
 
 DEAD = Rumor("b2", 1_000, "dead")

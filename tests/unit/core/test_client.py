@@ -18,7 +18,8 @@ from braidmq.errors import (
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import REPLY, Envelope, Outcome, decode_headers
+from braidmq.wire.envelope import REPLY, Envelope, Outcome
+from braidmq.wire.extension import decode_headers
 from rigs.calls import called_back, error_of, flagged, reply_of
 from rigs.node_rig import START, answer_to
 

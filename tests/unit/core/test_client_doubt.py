@@ -10,7 +10,8 @@ from braidmq.errors import AttemptsExhausted, DeadlineExceeded
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, RENEW, Envelope, Field, Progress, Reason, Withdrawal, field_of, pack_field
+from braidmq.wire.envelope import CANCEL, RENEW, Envelope, Progress, Reason, Withdrawal
+from braidmq.wire.extension import Field, field_of, pack_field
 from rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
 from rigs.node_rig import WORKER, Broker, NodeRig
 

@@ -5,6 +5,7 @@ import pytest
 from braidmq.core.conduct import BUSY_MIN
 from braidmq.core.cooling import COOL_S, OUTLIER_S, OUTLIER_S_MAX, Cooling
 from braidmq.core.key_usage import KeyUsage
+from braidmq.core.liveness import Silence
 from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
@@ -15,7 +16,7 @@ NOW = 1_000.0
 def service_of(*names: str) -> tuple[Service, list[Offer]]:
     service, offers = Service(b"echo", Settings()), []
     for name in names:
-        session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), 1.0, NOW)
+        session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), NOW)
         offer = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
         offer.credit = 1
         offer.conduct.good = 100.0 if name == "good" else 0.0

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from braidmq.core.dedup import Key, Keys, ReplyCache
 from braidmq.settings import Settings
-from braidmq.wire.envelope import REQUEST, Envelope, Field, encode_headers, pack_field
+from braidmq.wire.envelope import REQUEST, Envelope
+from braidmq.wire.extension import Field, encode_headers, pack_field
 
 
 def key(number: int) -> Key:

@@ -5,18 +5,8 @@ import pytest
 from braidmq.core.conduct import BUSY_MIN
 from braidmq.core.key_usage import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_MAX, JOINS_PER_S
 from braidmq.settings import MIB
-from braidmq.wire.envelope import (
-    REJECT,
-    REPLY,
-    REQUEST,
-    WORKING,
-    Field,
-    Outcome,
-    Progress,
-    Reason,
-    field_of,
-    pack_field,
-)
+from braidmq.wire.envelope import REJECT, REPLY, REQUEST, WORKING, Outcome, Progress, Reason
+from braidmq.wire.extension import Field, field_of, pack_field
 from rigs.broker_rig import Rig
 
 FIRST, SECOND = b"process1", b"process2"

@@ -5,7 +5,8 @@ from collections import Counter, deque
 import pytest
 
 from braidmq.core.balancing import PROBE_EVERY
-from braidmq.wire.envelope import LOST, REPLY, Envelope, Field, Outcome, pack_field
+from braidmq.wire.envelope import LOST, REPLY, Envelope, Outcome
+from braidmq.wire.extension import Field, pack_field
 from rigs.broker_rig import FakeMember, Rig
 
 

@@ -7,7 +7,7 @@ from braidmq.core.links import LASTED_S, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
-from braidmq.wire.envelope import INSTANCE_BYTES
+from braidmq.wire.extension import INSTANCE_BYTES
 from rigs.node_rig import NODE, START, NodeRig, address
 
 

@@ -4,18 +4,14 @@ from typing import Any
 
 import pytest
 
+from braidmq.bounds import HEARTBEAT_S_MIN
 from braidmq.core.link import Failure, LinkState
-from braidmq.core.links import (
-    HEARTBEAT_S_MIN,
-    LASTED_S,
-    LIST_BYTES_MAX,
-    LIST_BYTES_PER_S,
-    MALFORMED_MAX,
-)
+from braidmq.core.links import LASTED_S, LIST_BYTES_MAX, LIST_BYTES_PER_S, MALFORMED_MAX
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
 from braidmq.wire.gossip import Paths, Sync
+from braidmq.wire.kinds import Control
 from rigs.node_rig import NodeRig
 
 
@@ -23,12 +19,12 @@ def names(count: int, first: int = 0) -> list[str]:
     return [f"{'n' * 100}{number}" for number in range(first, first + count)]
 
 
-def count_taken_in(rig: NodeRig, monkeypatch: pytest.MonkeyPatch) -> list[control.Control]:
+def count_taken_in(rig: NodeRig, monkeypatch: pytest.MonkeyPatch) -> list[Control]:
     """Return where control messages appear that the node decodes."""
-    decoded: list[control.Control] = []
+    decoded: list[Control] = []
     decode = control.decode_control
 
-    def note(message: bytes) -> control.Control:
+    def note(message: bytes) -> Control:
         decoded.append(decode(message))
         return decoded[-1]
 

@@ -3,11 +3,11 @@ import random
 import pytest
 
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Open, Resolve
+from braidmq.core.links import MALFORMED_MAX
 from braidmq.core.peering import ABOUT_ROWS_MAX, PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire.control import (
-    Control,
     Goodbye,
     Heartbeat,
     Hello,
@@ -18,8 +18,9 @@ from braidmq.wire.control import (
     decode_control,
     encode_control,
 )
-from braidmq.wire.envelope import REQUEST, Envelope, encode
+from braidmq.wire.envelope import REQUEST, VERSION_AT, Envelope, encode
 from braidmq.wire.gossip import About, Ack, Gossip, Ping, Probe, Rumor, ServiceAbout, State, Sync
+from braidmq.wire.kinds import Control
 
 
 def address(name: str, serial: int = 1) -> BrokerAddress:
@@ -547,6 +548,29 @@ def test_garbage_of_a_peer_does_not_raise_and_changes_nothing(frame: bytes) -> N
     peering.core.on_frame("b2", frame, peering.now)
     peering.pump()
     assert (peering.core.version, peering.core.rows(peering.now)) == (version, rows)
+
+
+def test_message_of_another_major_version_is_told_and_counted_and_what_stands_behind_it_is_read() -> None:
+    peering = Peering("b2")
+    peering.up("b2")
+    peering.core.take_events()
+    foreign = bytearray(encode_control(Heartbeat(), 0))
+    foreign[VERSION_AT] = 0x20
+    peering.core.on_frame("b2", bytes(foreign) + encode_control(About("b2", 1, nodes=7), 0), peering.now)
+    assert [event.text for event in peering.core.take_events()] == [
+        "b2 sent what is not BRAID/1: a message of major version 2"
+    ]
+    assert peering.core.abouts["b2"].nodes == 7
+
+
+def test_broker_that_sends_nothing_but_another_major_version_is_left() -> None:
+    peering = Peering("b2")
+    peering.up("b2")
+    foreign = bytearray(encode_control(Heartbeat(), 0))
+    foreign[VERSION_AT] = 0x20
+    peering.core.on_frame("b2", bytes(foreign) * (MALFORMED_MAX + 1), peering.now)
+    peering.tick(0.1)
+    assert Close("b2") in peering.actions
 
 
 def test_frame_of_a_broker_that_was_just_forgotten_is_dropped() -> None:

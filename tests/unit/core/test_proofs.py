@@ -9,7 +9,8 @@ from braidmq.errors import AttemptsExhausted, ConfigError, ProtocolError, Servic
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.simulation.registry import keyring_of
-from braidmq.wire.envelope import REPLY, REQUEST, Envelope, Field, encode_headers, field_of, pack_field
+from braidmq.wire.envelope import REPLY, REQUEST, Envelope
+from braidmq.wire.extension import Field, encode_headers, field_of, pack_field
 from rigs.calls import error_of, flagged, reply_of
 from rigs.node_rig import NODE, Broker, answer_to
 

@@ -15,20 +15,8 @@ from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import decode_failure
-from braidmq.wire.envelope import (
-    LOST,
-    REJECT,
-    REPLY,
-    WORKING,
-    Envelope,
-    Field,
-    Flag,
-    Outcome,
-    Progress,
-    Reason,
-    Withdrawal,
-    field_of,
-)
+from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Outcome, Progress, Reason, Withdrawal
+from braidmq.wire.extension import Field, field_of
 from rigs.jobs import answer_of
 from rigs.node_rig import Broker, NodeRig, request_id
 

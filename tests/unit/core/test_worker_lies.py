@@ -6,7 +6,8 @@ import pytest
 
 from braidmq.core.worker import DELIVERIES_MAX, STOP_S, STRAY_S
 from braidmq.settings import Settings
-from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason, encode_headers
+from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason
+from braidmq.wire.extension import encode_headers
 from rigs.jobs import answer_of
 from rigs.node_rig import NodeRig, address
 

@@ -12,7 +12,8 @@ from braidmq.members import Role
 from braidmq.trust import joinfile
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate, Claims, issue
-from braidmq.wire.envelope import Envelope, Field, decode, field_of
+from braidmq.wire.envelope import Envelope, decode
+from braidmq.wire.extension import Field, field_of
 from braidmq.zeromq.trusted import keyring_of, verifier
 
 VECTORS = Path(__file__).parents[2] / "vectors"

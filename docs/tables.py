@@ -1,0 +1,96 @@
+"""Writes the tables of the documents that repeat the source: `make docs-tables`.
+
+A table stands between two comments, `<!-- table: NAME -->` and `<!-- end of table -->`. A test says when it is no
+longer what this would write.
+"""
+
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from braidmq import settings
+from braidmq.settings import KIB, MIB, Settings
+
+DOCS: Final = Path(__file__).parent
+
+_TABLE: Final = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+_TUNING: Final = (
+    ("probe_s",), ("probe_timeout_s",), ("suspicion_s",), ("gossip_s",), ("sync_s",), ("tombstone_s",),
+    ("heartbeat_s", "suspect_after_s", "dead_after_s"), ("reconnect_s", "reconnect_s_max"), ("settle_s", "drain_s"),
+)  # fmt: skip
+"""The rows of the table of presets: settings that are told together."""
+
+
+def written(document: str) -> str:
+    """Return a document with its tables as they should be."""
+    return _TABLE.sub(lambda table: f"{table[1]}\n{TABLES[table[2]]()}\n{table[3]}", document)
+
+
+def documents() -> list[Path]:
+    """Return the documents that have such tables."""
+    return [path for path in sorted(DOCS.glob("*.md")) if _TABLE.search(path.read_text(encoding="utf-8"))]
+
+
+def _settings() -> str:
+    """Every setting with its default, its bounds and its reason, as the source tells them."""
+    told = _reasons()
+    rows = ["| Setting | Default | From | To | Meaning |", "|---|---:|---:|---:|---|"]
+    for knob in dataclasses.fields(Settings):
+        bounds = [_number(knob.name, knob.metadata[each]) if knob.metadata else "" for each in ("low", "high")]
+        default = f"`{knob.default}`" if isinstance(knob.default, str) else _number(knob.name, knob.default)
+        rows.append(f"| `{knob.name}` | {default} | {bounds[0]} | {bounds[1]} | {_quoted(told[knob.name])} |")
+    return "\n".join(rows) + "\n"
+
+
+def _tuning() -> str:
+    """The settings that differ between the presets, with what each of these sets."""
+    presets = (Settings(), Settings.wan(), Settings.test())
+    rows = ["| Setting | Default (`lan`) | `wan` | `test` |", "|---|---:|---:|---:|"]
+    for names in _TUNING:
+        told = [", ".join(_number(name, getattr(preset, name)) for name in names) for preset in presets]
+        rows.append(f"| {', '.join(f'`{name}`' for name in names)} | {' | '.join(told)} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "tuning": _tuning}
+
+
+def _reasons() -> dict[str, str]:
+    """Return what the source says of each setting, on one line."""
+    source = ast.parse(inspect.getsource(settings))
+    [kind] = [each for each in source.body if isinstance(each, ast.ClassDef) and each.name == Settings.__name__]
+    reasons = {}
+    for field, reason in zip(kind.body, kind.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(reason, ast.Expr):
+            assert isinstance(reason.value, ast.Constant)
+            reasons[field.target.id] = " ".join(str(reason.value.value).split())
+    return reasons
+
+
+def _quoted(text: str) -> str:
+    """Return a text with the settings that it names as code. Words that are settings besides stay as they are."""
+    names = "|".join(knob.name for knob in dataclasses.fields(Settings) if "_" in knob.name)
+    return re.sub(rf"(?<!`)\b({names})\b(?!`)", r"`\1`", text)
+
+
+def _number(name: str, value: float) -> str:
+    if name.endswith("bytes_max"):
+        return f"{value / MIB:g} MiB" if value >= MIB else f"{value / KIB:g} KiB"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def main() -> int:
+    """Write the tables; return 0."""
+    for path in documents():
+        path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""How a prefix is written anew for another hop, or another attempt, of a message whose rest stays as it is.
+
+A hop has its own tag, its own time of writing and its own names: who sends and who receives is stamped by the broker.
+"""
+
+from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, head_of
+
+
+def forwarded(
+    version: int,
+    command: int,
+    flags: int,
+    retry_count: int,
+    sent_ms: int,
+    time_ms: int,
+    tag: int,
+    id_: bytes,
+    service: bytes,
+    sender: bytes,
+    receiver: bytes,
+    code: int,
+    extension_bytes: int,
+    working_ms: int,
+    rest: bytes,
+) -> bytes:
+    """Return the exchange message with these fields, as a broker passes it on: see Envelope.
+
+    `version` is that of whoever wrote the message. `rest` is what stood behind the names: an extension block of
+    `extension_bytes`, and the payload.
+    """
+    names = service + sender + receiver
+    head = PREFIX.pack(
+        PREFIX_BYTES + len(names) + len(rest), version, command, flags, retry_count, sent_ms, time_ms, tag, id_,
+        len(service), len(sender), len(receiver), code, extension_bytes, working_ms,
+    )  # fmt: skip
+    return head + names + rest
+
+
+def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> bytes:
+    """Return an exchange message for another attempt of its request."""
+    head = head_of(message)._replace(tag=tag, retry_count=retry_count, sent_ms=sent_ms)
+    return PREFIX.pack(*head) + message[PREFIX_BYTES:]

@@ -1,0 +1,202 @@
+"""What the documents repeat of the source is what the source says: tables, lines of the log, commands."""
+
+import ast
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from braidmq.cli import cli
+from braidmq.core.link import LinkState
+from braidmq.core.transit import SessionState
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    if not path.name.endswith("-matrix.md")  # they are reports, which make faults and make attack write
+]
+
+HOLE = "\0"
+"""What stands for a detail in a line of the log, whatever it is."""
+
+DETAIL = re.compile(
+    r"tcp://|dns\+srv://|'\w+'|\b(?:NAME|ADDRESS|HOST|[bw]\d|x|pricing|thread|request|suspect|dead)\b(?:, b\d)*"
+    r"|\b\d+(?:\.\d+)?\b|a broker's certificate"
+)
+"""What stands for one in the documents."""
+
+
+TELLING_CHARS = 8
+"""A text of so many characters is told apart from others without the details at its ends."""
+
+
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_are_those_of_the_source() -> None:
+    told = tables()
+    assert {path.name for path in told.documents()} == {"guide.md", "operations.md"}
+    for path in told.documents():
+        text = path.read_text()
+        assert told.written(text) == text, f"{path.name}: run make docs-tables"
+
+
+# -- lines of the log
+
+
+def text_of(node: ast.expr) -> str | None:
+    """Return a text of the source with holes for its details; None if it is no text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"\{\}|%(?:\.\d+)?[sdrfg]", HOLE, node.value)
+    if isinstance(node, ast.JoinedStr):
+        parts = (text_of(each) if isinstance(each, ast.Constant) else HOLE for each in node.values)
+        return "".join(part or "" for part in parts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = text_of(node.left), text_of(node.right)
+        return left + right if left is not None and right is not None else None
+    return None
+
+
+def said() -> list[str]:
+    """Return every text of the source, without its docstrings."""
+    texts = [f"{HOLE} is {state}" for state in (*LinkState, *SessionState)]
+    for path in (ROOT / "src" / "braidmq").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.expr) and id(node) not in told:
+                text = text_of(node)
+                if text is not None and " " in text.strip():
+                    texts.append(text)
+    return texts
+
+
+def quoted() -> Iterator[str]:
+    """Yield the lines of the log that the documents quote."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for table in re.findall(r"^\| Line \| Meaning, and what to do \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE):
+        for row in table.splitlines():
+            line, meaning = re.split(r"(?<!\\) \| ", row.removeprefix("| "), maxsplit=1)
+            yield from re.findall(r"`([^`]+)`", line)
+            yield from re.findall(r"`(\.\.\. [^`]+)`", meaning)
+
+
+SAID = said()
+QUOTED = sorted(set(quoted()))
+
+
+def is_said(part: str) -> bool:
+    """Whether the source says a part of a line, at the beginning of a text or behind a detail of one."""
+    pieces = [re.sub(r"s\b", f"(?:s|{HOLE})", re.escape(piece)) for piece in DETAIL.split(part)]
+    details = [f"(?:{HOLE}|'{HOLE}'|{re.escape(detail)})" for detail in DETAIL.findall(part)]
+    if details and len(DETAIL.sub("", part)) >= TELLING_CHARS:  # a detail at an end may come from elsewhere
+        first, last = pieces[0], pieces[-1]
+        details[0] = details[0] if first else ""
+        details[-1] = details[-1] if last else ""
+        if not first:
+            pieces[1] = pieces[1].removeprefix("\\ ")
+        if not last:
+            pieces[-2] = pieces[-2].removesuffix("\\ ")
+    pattern = pieces[0] + "".join(detail + piece for detail, piece in zip(details, pieces[1:], strict=True))
+    return any(re.search(pattern, text) for text in SAID)
+
+
+def parts_of(line: str) -> Iterator[str]:
+    """Yield what a quoted line says between its ellipses, as one text of the source or as several behind colons."""
+    for fragment in line.split("..."):
+        part = fragment.strip(" :;,()")
+        if part and DETAIL.sub("", part).strip():
+            if is_said(part):
+                yield part
+            else:
+                yield from (each.strip(" ;") for each in part.split(": ") if DETAIL.sub("", each).strip())
+
+
+def test_there_are_lines_of_the_log_to_look_at() -> None:
+    assert len(QUOTED) > 70
+
+
+@pytest.mark.parametrize("line", QUOTED)
+def test_quoted_line_of_the_log_is_one_of_the_source(line: str) -> None:
+    parts = list(parts_of(line))
+    assert parts
+    for part in parts:
+        assert is_said(part), f"nothing in src/braidmq says {part!r}"
+
+
+@pytest.mark.parametrize("line", ["NAME is asleep", "no connection to b2: it is on holiday", "b2 has gone away"])
+def test_line_that_nothing_says_is_found_out(line: str) -> None:
+    assert not all(is_said(part) for part in parts_of(line))
+
+
+# -- commands
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield the commands that the documents quote, with their documents."""
+    for path in DOCUMENTS:
+        text = path.read_text()
+        fences = re.findall(r"^```[a-z]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
+        text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text)]
+        for line in lines:
+            found = re.match(r"(?:[\w/=.-]*/|.*(?:\| |IMAGE +))?(braidmq [^#]*)", line)
+            if found:
+                yield path.name, found[1].strip()
+
+
+COMMANDS = sorted(set(commands()))
+
+
+def argv_of(line: str) -> list[str]:
+    """Return the arguments of a quoted command: up to a pipe or `&`, with files for what a shell would put there."""
+    line = re.sub(r"<\([^)]*\)", "FILE", line.replace("...", ""))
+    line = re.sub(r"\[[^\]]*\]", "", line)
+    return shlex.split(re.split(r" [&|>]", line)[0].rstrip("&"))[1:]
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len(COMMANDS) > 30
+
+
+@pytest.mark.parametrize(("document", "line"), COMMANDS)
+def test_quoted_command_is_one(document: str, line: str) -> None:
+    arguments, command = argv_of(line), cli
+    context = click.Context(cli, info_name="braidmq")
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        found = command.get_command(context, arguments[0])
+        assert found is not None, f"there is no command {arguments[0]}"
+        context = click.Context(found, parent=context, info_name=arguments.pop(0))
+        command = found
+    try:
+        _options, left, _order = command.make_parser(context).parse_args(list(arguments))
+    except click.BadOptionUsage:  # it is quoted without its value
+        _options, left, _order = command.make_parser(context).parse_args([*arguments, "VALUE"])
+    assert not left
+
+
+def test_quoted_targets_of_make_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in DOCUMENTS:
+        quoted_targets = re.findall(r"`make\s+([a-z-]+)[`\s]", path.read_text())
+        assert set(quoted_targets) <= targets, path.name
+
+
+def test_quoted_modules_are_there() -> None:
+    for path in DOCUMENTS:
+        for module in re.findall(r"python -m ((?:bench|faults|attacks|braidmq)[\w.]*)", path.read_text()):
+            found = importlib.util.find_spec(module)
+            assert found is not None, f"{path.name}: there is no {module}"
