@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from braidmq import cli
 from braidmq.core.broker import BrokerCore
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.peering import PeeringCore
 from braidmq.simulation.record import Passage, Verdict
 from braidmq.simulation.tap import passages
@@ -70,7 +70,7 @@ class HeardPeering(PeeringCore):
         """Write down who is taken for dead."""
         events = super().take_events()
         for event in events:
-            if found := _DEAD.match(event.text):
+            if found := _DEAD.match(str(event)):
                 self._journal.add(Verdict(monotonic(), self.own.name, found[1]))
         self._journal.flush()
         return events

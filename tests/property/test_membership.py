@@ -9,7 +9,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.core.events import EVENTS_MAX
+from braidmq.core.events.log import EVENTS_MAX
 from braidmq.core.membership import INCARNATION_JUMP_MAX, MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire.control import Gossiped

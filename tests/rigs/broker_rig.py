@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from braidmq.core.broker import TICK_S, BrokerCore
-from braidmq.core.events import INFO, Event
+from braidmq.core.events.event import INFO, Event
 from braidmq.core.link import Close, Failure, Open, Resolve
 from braidmq.core.peering import PeeringCore
 from braidmq.members import Member, Role
@@ -223,7 +223,7 @@ class Rig:
 
     def logged(self, text: str) -> int:
         """How many lines of the log hold `text`, as an operator sees it."""
-        return sum(text in event.text for event in self.events if event.level >= INFO)
+        return sum(text in str(event) for event in self.events if event.level >= INFO)
 
 
 class FakePeer:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
@@ -371,8 +371,8 @@ class NodeRig:
             for message in messages:
                 self.brokers[name].accept_message(message)
         events = core.take_events()
-        self.log += [event.text for event in events]
-        self.warnings += [event.text for event in events if event.level >= WARNING]
+        self.log += [str(event) for event in events]
+        self.warnings += [str(event) for event in events if event.level >= WARNING]
         core.validate_state()
         for action in actions:
             if isinstance(action, Open):

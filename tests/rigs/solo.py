@@ -98,7 +98,7 @@ class Solo:
         return {name: rumor for name, (_, rumor) in self.core._rumors._told.items()}
 
     def events(self, level: int = 0) -> list[str]:
-        return [event.text for event in self.core.take_events() if event.level >= level]
+        return [str(event) for event in self.core.take_events() if event.level >= level]
 
     def settle(self) -> None:
         """Drop all that is to be told."""

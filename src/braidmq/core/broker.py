@@ -13,7 +13,9 @@ from typing import Final
 from braidmq.core.announcements import Announcements
 from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import WARNING, Event, EventLog
+from braidmq.core.events.broker import SessionTaken
+from braidmq.core.events.event import Event
+from braidmq.core.events.log import EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
@@ -225,7 +227,7 @@ class BrokerCore:
         if session is not None and session.usage.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
-            self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
+            self._events.add(SessionTaken(session.member.name))
             self._life.end(session, now)
             session = None
         if session is None:

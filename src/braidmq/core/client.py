@@ -11,7 +11,7 @@ from braidmq.core import arguments, endings
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
 from braidmq.core.call_waits import CallWaits
-from braidmq.core.events import WARNING
+from braidmq.core.events.node import ErrorMalformed
 from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
@@ -432,7 +432,7 @@ class ClientCore:
         try:
             failure = decode_failure(answer.payload)
         except ProtocolError as error:  # what its worker has written, and no broker reads
-            self._links.events.add(WARNING, "{} answers {} with what is no error: {}", sender, service, str(error))
+            self._links.events.add(ErrorMalformed(sender, service, str(error)))
             self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
             return
         self._fail(call, endings.handler_failed(failure, sender), now)

@@ -9,7 +9,7 @@ from typing import Final
 
 from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
-from braidmq.core.events import EventLog
+from braidmq.core.events.log import EventLog
 from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.offers import Offers
 from braidmq.core.outgoing import Outgoing

@@ -13,7 +13,18 @@ import random
 from enum import IntEnum
 from typing import Final, Protocol
 
-from braidmq.core.events import INFO, WARNING, Event, EventLog
+from braidmq.core.events.event import Event
+from braidmq.core.events.log import EventLog
+from braidmq.core.events.membership import (
+    BrokerAliveAgain,
+    BrokerDied,
+    BrokerJoined,
+    BrokerLeft,
+    BrokerRemoved,
+    BrokerSuspected,
+    RumorImplausible,
+    RumorRefuted,
+)
 from braidmq.core.probing import Probing
 from braidmq.core.rumors import Rumors
 from braidmq.core.suspicion import Suspicion
@@ -172,7 +183,7 @@ class MembershipCore:
             del self.members[name]
             self._rumors.drop(name)
             self._changed()
-            self._events.add(INFO, "{} is no longer a broker of this net", name)
+            self._events.add(BrokerRemoved(name))
 
     # -- inputs
 
@@ -394,7 +405,7 @@ class MembershipCore:
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = PeerRecord(rumor.name, rumor.incarnation, state, now)
         self._changed()
-        self._events.add(INFO, "{} has joined", rumor.name)
+        self._events.add(BrokerJoined(rumor.name))
         self.probing.on_joined(rumor.name)
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
@@ -417,7 +428,7 @@ class MembershipCore:
                 self._counters["refutations"] += 1
                 self.probing.worsen()
                 accuser = rumor.by or sender
-                self._events.add(INFO, "refuted that {} is {}, as {} says", self.name, rumor.state, accuser)
+                self._events.add(RumorRefuted(self.name, rumor.state, accuser))
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
             self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
@@ -444,7 +455,7 @@ class MembershipCore:
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
         self._look_at(member.name, _Kind.SUSPICION, member.suspicion.deadline)
         self._spread(member, accuser)
-        self._events.add(INFO, "{} is suspect, says {}", member.name, accuser)
+        self._events.add(BrokerSuspected(member.name, accuser))
 
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
         was = member.state
@@ -453,13 +464,13 @@ class MembershipCore:
         self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
         self._spread(member)
         if was == "leaving":
-            self._events.add(INFO, "{} has left", member.name)
+            self._events.add(BrokerLeft(member.name))
         else:
-            self._events.add(WARNING, "{} is dead: {}" if why else "{} is dead", member.name, why)
+            self._events.add(BrokerDied(member.name, why))
 
     def _set_state(self, member: PeerRecord, state: State, incarnation: int, now: float) -> None:
         if state == "alive" and member.state != "alive":
-            self._events.add(INFO, "{} is alive again", member.name)
+            self._events.add(BrokerAliveAgain(member.name))
         if state in ("alive", "dead"):
             self.probing.drop(member.name)
         member.incarnation = incarnation
@@ -531,4 +542,4 @@ class MembershipCore:
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)
-            self._events.add(WARNING, "{} {}; further occurrences are only counted", who, what)
+            self._events.add(RumorImplausible(who, what))

@@ -11,7 +11,7 @@ from typing import Final
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify

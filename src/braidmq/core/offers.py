@@ -8,7 +8,8 @@ from typing import Final
 
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.cooling import Cooling
-from braidmq.core.events import DEBUG, WARNING, EventLog
+from braidmq.core.events.broker import ServiceDenied, ServiceOffered, ServicePostponed
+from braidmq.core.events.log import EventLog
 from braidmq.core.key_usage import KEY_CREDIT_MAX
 from braidmq.core.queues import Queues
 from braidmq.core.transit import Offer, Service, Session, SessionState
@@ -64,8 +65,7 @@ class Offers:
                 self._counters["denied"] += 1
                 if not session.warned:
                     session.warned = True
-                    form = "{} may not serve '{}': its READY is ignored"
-                    self._events.add(WARNING, form, session.member.name, ready.service)
+                    self._events.add(ServiceDenied(session.member.name, ready.service))
                 return
             self._catalogue.withdraw(session, name)
             if not ready.credit:
@@ -75,8 +75,7 @@ class Offers:
             if not session.warned:
                 session.warned = True
                 limit = self._catalogue.limit(session.usage)
-                form = "{}: {} is reached: its READY for {} waits for room"
-                self._events.add(WARNING, form, session.member.name, limit, ready.service)
+                self._events.add(ServicePostponed(session.member.name, ready.service, limit))
 
     def on_tick(self, now: float) -> None:
         """Give work again to those that have cooled down, and grants that have waited another try."""
@@ -145,7 +144,7 @@ class Offers:
         if service is None:
             return None
         offer = session.offers[name] = service.offers[session] = Offer(service, session)
-        self._events.add(DEBUG, "{} serves {}", session.member.name, name.decode())
+        self._events.add(ServiceOffered(session.member.name, name.decode()))
         return offer
 
     def _remove(self, offer: Offer, now: float) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events import WARNING, Event
+from braidmq.core.events.event import Event
+from braidmq.core.events.membership import BrokerMisreported
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
@@ -298,8 +299,7 @@ class PeeringCore:
         if about.name != link.name:
             if link.name not in self._misreporters:
                 self._misreporters.add(link.name)
-                form = "{} speaks for {}: refused; a broker describes itself only"
-                self._links.events.add(WARNING, form, link.name, about.name)
+                self._links.events.add(BrokerMisreported(link.name, about.name))
             return
         before = self.abouts.get(link.name)
         if link.open and (before is None or about.version > before.version):

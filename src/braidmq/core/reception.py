@@ -3,7 +3,8 @@
 from typing import Final
 
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import WARNING, EventLog
+from braidmq.core.events.broker import SessionRefused, TwinFound
+from braidmq.core.events.log import EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.key_usage import KeyUsage
 from braidmq.core.session_life import SessionLife
@@ -89,7 +90,7 @@ class Reception:
             self._counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._life.turn_away(route, "refused", why, now):
-                self._events.add(WARNING, "refused a session to {}: {}", who, why)
+                self._events.add(SessionRefused(who, why))
             return None
         return self._life.begin(route, usage, member, now)
 
@@ -111,8 +112,7 @@ class Reception:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                form = "another process runs as {}, with the same join file: {}; stop one of the two"
-                self._events.add(WARNING, form, self._name, other)
+                self._events.add(TwinFound(self._name, other))
         self._life.turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:

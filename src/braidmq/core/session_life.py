@@ -4,7 +4,8 @@ from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import DEBUG, INFO, EventLog
+from braidmq.core.events.broker import HelloCame, SessionBegun, SessionStateChanged
+from braidmq.core.events.log import EventLog
 from braidmq.core.intake import Intake
 from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.observers import Observers
@@ -94,7 +95,7 @@ class SessionLife:
         if member.role is Role.BROKER:
             self.tell_of(session)
         else:
-            self._events.add(DEBUG, "hello from {}", member.name)
+            self._events.add(HelloCame(member.name))
         welcome = control.Welcome(
             self._peering.own.name,
             member.name,
@@ -131,14 +132,14 @@ class SessionLife:
         session.state = state
         if state is not SessionState.LEAVING:
             self.tell_of(session)
-        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
+        self._events.add(SessionStateChanged(session.member.name, state.value, session.told))
         self._dispatcher.offers.on_state(session, now)
 
     def tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
         if not session.told:
             session.told = True
-            self._events.add(INFO, "{} connected", session.member.name)
+            self._events.add(SessionBegun(session.member.name))
 
     def end(self, session: Session, now: float) -> None:
         """End a session; what was not sent to it goes elsewhere."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, Keys, ReplyCache
-from braidmq.core.events import WARNING
+from braidmq.core.events.node import HandlerOverdue, ResultTooLarge
 from braidmq.core.ids import SECRET_BYTES, derived
 from braidmq.core.job import Delivery, Grant, Job, LocalService
 from braidmq.core.link import Link, LinkState
@@ -503,9 +503,7 @@ class WorkerCore:
         if job.overdue == 2:
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
             service, strays_max = job.service.name.decode(), job.service.strays_max
-            form = "a handler of {} goes on after the deadline of request {} of {}: {}"
-            place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
-            self._links.events.add(WARNING, form, service, id_, sender, place)
+            self._links.events.add(HandlerOverdue(service, id_, sender, may_go, strays_max))
         if may_go:
             self._strays[job.key] = job
             job.service.strays += 1
@@ -565,7 +563,7 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-            self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
+            self._links.events.add(ResultTooLarge(job.service.name.decode(), id_, sender, text))
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, int(now * 1000) & UINT32

@@ -166,7 +166,7 @@ class BrokerProcess(Process):
         self._send(now)
         self._drop_gone(now)
         for event in (*core.take_events(), *peering.take_events()):
-            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+            self.world.trace.note(self.world.now, f"{self.name}: {event}")
 
     def _send(self, now: float) -> None:
         while sends := self.core.take_sends():

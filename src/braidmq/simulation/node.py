@@ -188,7 +188,7 @@ class NodeProcess(Process):
         for name in self.dealers.overflowed():
             self._fail(name, Failure.TOO_SLOW, now)
         for event in core.take_events():
-            self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+            self.world.trace.note(self.world.now, f"{self.name}: {event}")
         self.spend((core.handled - handled) * self._net.plan.message_s / NODES_FASTER)
         self._check(1)
         for what, value, bound in sizes_of_node(core, self._net.plan.settings):

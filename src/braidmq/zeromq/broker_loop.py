@@ -26,6 +26,7 @@ from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.zeromq.dealer import ConnectError, Dealer
+from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.listening import listen
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.poller import Poller
@@ -259,7 +260,7 @@ class BrokerLoop:
         self._drop_gone(now)
         for events in (self._core.take_events(), self._peering.take_events()):
             for event in events:
-                _LOG.log(event.level, "%s", event.text)
+                log_event(_LOG, event)
 
     def _send(self, now: float) -> None:
         while sends := self._core.take_sends():

@@ -28,6 +28,7 @@ from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
 from braidmq.zeromq.connections import Connections
 from braidmq.zeromq.dealer import ConnectError, Dealer
+from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.sockets import FRAMES_MAX
 from braidmq.zeromq.trusted import address_of, keyring_of, verifier
@@ -299,7 +300,7 @@ class NodeLoop:
         for dealer in used.values():
             self._look_after(dealer)
         for event in core.take_events():
-            _LOG.log(event.level, "%s", event.text)
+            log_event(_LOG, event)
         self._set_timer()
         if self._wakers:
             for waker in self._wakers:

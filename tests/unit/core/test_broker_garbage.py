@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from braidmq.core.broker import TICK_S
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.wire.control import Control, Heartbeat, Report, Welcome, encode_control
 from braidmq.wire.envelope import CANCEL, COMMON, PREFIX_BYTES, REPLY, REQUEST, VERSION, Command, Envelope, encode
 from rigs.broker_rig import Demand, Peers, Rig, Services, packed

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from braidmq.core.events import LINES_MAX, WARNING
+from braidmq.core.events.event import WARNING
+from braidmq.core.events.log import LINES_MAX
 from braidmq.core.membership import CHANGES_MAX, FALSE_MAX, INCARNATION_JUMP_MAX
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
