@@ -8,6 +8,7 @@ from braidmq.core.outgoing import Outgoing
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.core.transit import Offer, Session, Transit
+from braidmq.observer import BrokerObserver
 from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, REQUEST, UINT32, Flag
 
 KEPT_S: Final = 0.05
@@ -40,9 +41,10 @@ class Assignments:
         kept_bytes: the size of the requests that are kept.
     """
 
-    __slots__ = ("_kept", "_outgoing", "_tag", "_timers", "kept_bytes")
+    __slots__ = ("_kept", "_observer", "_outgoing", "_tag", "_timers", "kept_bytes")
 
-    def __init__(self, outgoing: Outgoing, timers: Timers[Transit]) -> None:
+    def __init__(self, outgoing: Outgoing, timers: Timers[Transit], observer: BrokerObserver | None = None) -> None:
+        self._observer = observer
         self._outgoing = outgoing
         self._timers = timers
         self._kept: dict[Transit, None] = {}
@@ -81,6 +83,11 @@ class Assignments:
             offer.service.offer(offer)
         silent_at = now + SILENT_INTERVALS * transit.interval_s
         transit.timer = self._timers.add(transit, silent_at if silent_at < transit.deadline else transit.deadline)
+        if self._observer is not None:
+            service = transit.service
+            self._observer.on_request_dispatched(
+                transit.id, service.name.decode(), worker.member.name, service.queued, now
+            )
         self._outgoing.send(worker, head + names + rest)
 
     @staticmethod

@@ -25,10 +25,12 @@ from braidmq.core.peering import PeeringCore
 from braidmq.core.reception import Reception
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.session_life import SessionLife
+from braidmq.core.tap import Tap
 from braidmq.core.transit import Session, SessionState
 from braidmq.core.watch import Watch
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -76,6 +78,7 @@ class BrokerCore:
         software: what it says it runs.
         now: the time.
         process: tells this process from another one that runs with the same key.
+        observer: is told what happens to sessions and requests; the peering core has it as well.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class BrokerCore:
         software: str,
         now: float,
         process: str = "",
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.name = name = peering.own.name
         self.settings = settings
@@ -101,13 +105,14 @@ class BrokerCore:
         )  # fmt: skip
         self.sessions: dict[bytes, Session] = {}
         self._directory = directory
+        self._tap = None if observer is None else Tap(observer, directory)
         self._seeking: dict[KeyUsage, None] = {}
         self._containment = peering.containment
         self._intake: Intake[Session] = Intake()
         self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
-        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters)
-        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events)
+        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
+        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events, observer)
         if settings.settle_s:
             dispatcher.catalogue.settle_at = now + settings.settle_s
         self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
@@ -136,6 +141,7 @@ class BrokerCore:
             counters=self.counters,
             events=events,
             software=software,
+            observer=observer,
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reception = Reception(
@@ -150,6 +156,7 @@ class BrokerCore:
             events=events,
             process=process,
             now=now,
+            observer=observer,
         )
         self._watch = Watch(
             settings,
@@ -167,7 +174,10 @@ class BrokerCore:
 
     def take_sends(self) -> dict[bytes, list[bytes]]:
         """Return the messages that are due to each route, in order, and forget them."""
-        return self._send_queue.take()
+        sends = self._send_queue.take()
+        if self._tap is not None:
+            self._tap.on_sends(sends)
+        return sends
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log, and forget it."""
@@ -223,6 +233,8 @@ class BrokerCore:
 
     def on_frame(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
         """Handle a frame from the connection `route`, whose key is `principal`."""
+        if self._tap is not None:
+            self._tap.on_frame(route, principal, frame)
         session = self.sessions.get(route)
         if session is not None and session.usage.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
@@ -259,6 +271,8 @@ class BrokerCore:
 
     def on_disconnect(self, route: bytes, now: float) -> None:
         """Note that the connection `route` is gone."""
+        if self._tap is not None:
+            self._tap.on_disconnect(route)
         session = self.sessions.get(route)
         if session is not None and not self._intake.end(session.usage.inlet, session):
             self._guard.on_gone(session, now)

@@ -57,7 +57,7 @@ class Guard:
             self._life.end(session, now)
         except Exception as another:  # noqa: BLE001 - see containment.py
             self._containment.note(another, f"the session of {name} could not be ended in order")
-            self._life.discard(session)
+            self._life.discard(session, now)
         self._life.turn_away(session.route, "ended", "the broker has met an error of its own, which its log tells", now)
 
     def on_gone(self, session: Session, now: float) -> None:

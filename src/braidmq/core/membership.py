@@ -28,6 +28,7 @@ from braidmq.core.events.membership import (
 from braidmq.core.probing import Probing
 from braidmq.core.rumors import Rumors
 from braidmq.core.suspicion import Suspicion
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.control import Control, Gossiped
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Gossip, Nack, Rumor, State, Sync
@@ -51,6 +52,9 @@ until the period ends. What this broker sees for itself counts all the same."""
 FALSE_MAX: Final = 64
 """Certificates of one broker in a period that may turn out not to be valid before no more of it are looked at: each
 costs a check of its signature."""
+
+_UNKNOWN: Final = "unknown"
+"""The state of a broker that is no member."""
 
 _RANK: Final[dict[State, int]] = {"alive": 0, "suspect": 1, "leaving": 2, "dead": 3}
 """At one incarnation the higher overrides the lower."""
@@ -113,8 +117,10 @@ class MembershipCore:
         certificates: Certificates,
         *,
         now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.name = name
+        self._observer = observer
         self.members: dict[str, PeerRecord] = {}
         self.version = 0
         self.incarnation = 0
@@ -177,10 +183,11 @@ class MembershipCore:
         for name in self.others():
             self.send(name, Gossip([self._own_rumor()]))
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
-        if name in self.members:
-            del self.members[name]
+        member = self.members.pop(name, None)
+        if member is not None:
+            self._observe(name, member.state, _UNKNOWN, now)
             self._rumors.drop(name)
             self._changed()
             self._events.add(BrokerRemoved(name))
@@ -404,6 +411,7 @@ class MembershipCore:
             return False
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = PeerRecord(rumor.name, rumor.incarnation, state, now)
+        self._observe(rumor.name, _UNKNOWN, state, now)
         self._changed()
         self._events.add(BrokerJoined(rumor.name))
         self.probing.on_joined(rumor.name)
@@ -460,6 +468,8 @@ class MembershipCore:
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
         was = member.state
         self._set_state(member, "dead", incarnation, now)
+        if was == "dead":
+            self._observe(member.name, was, "dead", now)
         self._counters["deaths"] += 1
         self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
         self._spread(member)
@@ -475,8 +485,9 @@ class MembershipCore:
             self.probing.drop(member.name)
         member.incarnation = incarnation
         if member.state != state:
-            member.state = state
+            before, member.state = member.state, state
             member.since = now
+            self._observe(member.name, before, state, now)
         member.suspicion = None
         self._changed()
 
@@ -491,6 +502,10 @@ class MembershipCore:
             return Rumor(member.name, member.incarnation, "suspect", self.name)
         certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
         return Rumor(member.name, member.incarnation, member.state, "", certificate or b"")
+
+    def _observe(self, name: str, before: str, state: str, now: float) -> None:
+        if self._observer is not None:
+            self._observer.on_peer(name, before, state, now)
 
     def _changed(self) -> None:
         self.version += 1
@@ -525,6 +540,7 @@ class MembershipCore:
             expires_at = member.since + self._settings.tombstone_s
             if now >= expires_at:
                 del self.members[name]
+                self._observe(name, member.state, _UNKNOWN, now)
                 self._rumors.drop(name)
                 self._changed()
             else:

@@ -14,6 +14,7 @@ from braidmq.core.key_usage import KEY_CREDIT_MAX
 from braidmq.core.queues import Queues
 from braidmq.core.transit import Offer, Service, Session, SessionState
 from braidmq.members import is_service
+from braidmq.observer import BrokerObserver
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
 
@@ -28,13 +29,21 @@ POSTPONED_PER_TICK: Final = 100
 class Offers:
     """See the module."""
 
-    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_queues")
+    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_observer", "_queues")
 
-    def __init__(self, catalogue: Catalogue, queues: Queues, counters: dict[str, int], events: EventLog) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        queues: Queues,
+        counters: dict[str, int],
+        events: EventLog,
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._queues = queues
         self._counters = counters
         self._events = events
+        self._observer = observer
         self._cooling = Cooling()
 
     def on_state(self, session: Session, now: float) -> None:
@@ -124,6 +133,8 @@ class Offers:
         self._catalogue.announce = self._catalogue.announce or bool(offer.credit) != bool(credit)
         service.granting += int(credit > 0) - int(offer.credit > 0)
         usage.granted += credit - offer.credit
+        if self._observer is not None and offer.credit != credit:
+            self._observer.on_credit(session.member.name, name.decode(), credit, now)
         offer.credit = credit
         offer.full = False
         if not credit:
@@ -152,6 +163,8 @@ class Offers:
         self._cooling.end(offer)
         del session.offers[service.name]
         del service.offers[session]
+        if self._observer is not None and offer.credit:
+            self._observer.on_credit(session.member.name, service.name.decode(), 0, now)
         service.granting -= offer.credit > 0
         session.usage.granted -= offer.credit
         service.balancer.forget(offer)

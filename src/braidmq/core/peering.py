@@ -17,6 +17,7 @@ from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore, PeerRecord
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import Gossiped
@@ -44,7 +45,15 @@ class PeeringCore:
     """
 
     def __init__(
-        self, own: BrokerAddress, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self,
+        own: BrokerAddress,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        software: str,
+        now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.own = own
         self.abouts: dict[str, About] = {}
@@ -55,7 +64,7 @@ class PeeringCore:
         self.containment = Containment(self._links.events)
         self._intake: Intake[Link] = Intake()
         self._paused_until = 0.0
-        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
+        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now, observer=observer)
         self._sessions: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._silent_s = settings.heartbeat_s
@@ -146,7 +155,7 @@ class PeeringCore:
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
-        self.membership.forget(name)
+        self.membership.forget(name, now)
         link = self._links.links.get(name)
         if link is not None:
             self._links.forget(link, now)

@@ -11,6 +11,7 @@ from braidmq.core.session_life import SessionLife
 from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Member
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split_some
@@ -31,8 +32,8 @@ class Reception:
     """
 
     __slots__ = (
-        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_process", "_sessions",
-        "_settings", "_twin", "_twin_at",
+        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_observer", "_process",
+        "_sessions", "_settings", "_twin", "_twin_at",
     )  # fmt: skip
 
     def __init__(
@@ -49,8 +50,10 @@ class Reception:
         events: EventLog,
         process: str,
         now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self._name = name
+        self._observer = observer
         self._settings = settings
         self._directory = directory
         self._sessions = sessions
@@ -91,6 +94,8 @@ class Reception:
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._life.turn_away(route, "refused", why, now):
                 self._events.add(SessionRefused(who, why))
+                if self._observer is not None:
+                    self._observer.on_session_refused(who, why, now)
             return None
         return self._life.begin(route, usage, member, now)
 

@@ -14,6 +14,7 @@ from braidmq.core.peering import PeeringCore
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.transit import Session, SessionState
 from braidmq.members import Directory, Member, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 
@@ -40,6 +41,7 @@ class SessionLife:
         "_dispatcher",
         "_events",
         "_intake",
+        "_observer",
         "_observers",
         "_outgoing",
         "_peering",
@@ -67,7 +69,9 @@ class SessionLife:
         counters: dict[str, int],
         events: EventLog,
         software: str,
+        observer: BrokerObserver | None = None,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._directory = directory
         self._peering = peering
@@ -92,6 +96,8 @@ class SessionLife:
         usage.sessions += 1
         self.strangers.pop(route, None)
         self._counters["sessions"] += 1
+        if self._observer is not None:
+            self._observer.on_session(member.name, member.role.value, now)
         if member.role is Role.BROKER:
             self.tell_of(session)
         else:
@@ -130,6 +136,8 @@ class SessionLife:
         if session.state is state or session.state is SessionState.LEAVING:
             return
         session.state = state
+        if self._observer is not None:
+            self._observer.on_session_state(session.member.name, state.value, now)
         if state is not SessionState.LEAVING:
             self.tell_of(session)
         self._events.add(SessionStateChanged(session.member.name, state.value, session.told))
@@ -150,6 +158,8 @@ class SessionLife:
         """Note that a session is over, and nothing waits to be sent to it."""
         self._dispatcher.on_end(session, now)
         del self._sessions[session.route]
+        if self._observer is not None:
+            self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
         if session.member.role is Role.BROKER:
@@ -159,9 +169,10 @@ class SessionLife:
             self._intake.drop(session.usage.inlet)
             del self.usages[session.usage.principal]
 
-    def discard(self, session: Session) -> None:
+    def discard(self, session: Session, now: float) -> None:
         """Forget a session that could not be ended in order."""
-        self._sessions.pop(session.route, None)
+        if self._sessions.pop(session.route, None) is not None and self._observer is not None:
+            self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
         session.state = SessionState.LEAVING

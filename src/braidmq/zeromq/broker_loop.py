@@ -22,9 +22,11 @@ from braidmq.core.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.loggers import own_logger
 from braidmq.members import Member, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
+from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.listening import listen
@@ -66,13 +68,22 @@ class BrokerLoop:
         join: the broker's join file; its manifest is read again whenever the file changes.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
+        observer: is told what happens to sessions, requests and other brokers.
 
     Raises:
         ConfigError: the join file is wrong, or not a broker's.
     """
 
-    def __init__(self, join: Path | str, settings: Settings | None = None, *, bind: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        join: Path | str,
+        settings: Settings | None = None,
+        *,
+        bind: tuple[str, ...] = (),
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self.settings = settings or Settings()
+        self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
         self._path = Path(join)
         self._stamp = self._read_stamp()
         self.identity = joinfile.load(join)
@@ -131,8 +142,13 @@ class BrokerLoop:
             raise
         self._verify = verifier(self.identity.authority_key, self.identity.net)
         own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
-        self._peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
-        self._core = BrokerCore(self.settings, self, self._peering, software=software, now=now, process=self.process)
+        observer = self._observer
+        self._peering = PeeringCore(
+            own, self.settings, rng, self._verify_registered, software=software, now=now, observer=observer
+        )
+        self._core = BrokerCore(
+            self.settings, self, self._peering, software=software, now=now, process=self.process, observer=observer
+        )
         self._zap.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S

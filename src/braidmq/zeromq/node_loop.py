@@ -23,10 +23,12 @@ from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.loggers import own_logger
 from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
 from braidmq.zeromq.connections import Connections
+from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.lookups import Lookups
@@ -73,6 +75,7 @@ class NodeLoop:
     Args:
         identity: the node's join file.
         settings: see Settings.
+        observer: is told what happens to calls and jobs.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
 
     Raises:
@@ -85,6 +88,7 @@ class NodeLoop:
         settings: Settings,
         *,
         on_stall: Callable[[float], None],
+        observer: NodeObserver | None = None,
     ) -> None:
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
@@ -114,6 +118,7 @@ class NodeLoop:
             software=f"braidmq {__version__}",
             now=now,
             keyring=keyring_of(identity),
+            observer=None if observer is None else contained(observer, NodeObserver, _LOG),
         )
 
     @property
