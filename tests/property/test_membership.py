@@ -76,7 +76,7 @@ class Net:
         elif what == "down":
             core.on_down(str(who), self.now)
         elif what == "forget":
-            core.forget(str(who))
+            core.forget(str(who), self.now)
         elif what == "leave":
             core.leave(self.now)
         else:
