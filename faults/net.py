@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from braidmq.simulation.checkers import violations
 from braidmq.simulation.record import Execution, Record
-from faults import worker
+from faults import broker, worker
 from faults.child import BRAIDMQ, wait_until
 from faults.journal import path_of
 from faults.live_net import LiveNet
@@ -76,8 +76,9 @@ class FaultNet(Loaded):
     def start_broker(self, name: str, *, wait: bool = True) -> None:
         """See Loaded."""
         prefix = [] if self.wire is None else self.wire.inside(name)
-        heard = ("faults.broker", self.journal, self.new_life(name), "broker", "--join", self.live.join(name))
-        self.launch(name, [*prefix, *MODULE, *heard])
+        plan = broker.Plan(str(self.journal), name, self.new_life(name))
+        command = [*BRAIDMQ, "broker", "--observer", "faults.broker:observer", "--join", self.live.join(name)]
+        self.launch(name, [*prefix, *command], env=broker.environment(plan))
         if wait:
             self.children[name].wait_for_line(f"{name} listens at ")
             self.heal(name)

@@ -28,20 +28,26 @@ if TYPE_CHECKING:
     )
     from braidmq.messages import Reply, Request
     from braidmq.node import BrokerInfo, Node
+    from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeObserver
     from braidmq.services import Services
     from braidmq.settings import Settings
 
 __all__ = [
     "AccessDenied",
+    "AttemptEnd",
     "AttemptsExhausted",
     "BraidError",
     "BrokerInfo",
+    "BrokerObserver",
     "ConfigError",
     "DeadlineExceeded",
+    "GivenUp",
+    "JobEnd",
     "NoBroker",
     "NoWorker",
     "Node",
     "NodeClosed",
+    "NodeObserver",
     "NotRegistered",
     "Overloaded",
     "PayloadTooLarge",
@@ -56,8 +62,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AttemptEnd": "braidmq.observer",
     "BrokerInfo": "braidmq.node",
+    "BrokerObserver": "braidmq.observer",
+    "GivenUp": "braidmq.observer",
+    "JobEnd": "braidmq.observer",
     "Node": "braidmq.node",
+    "NodeObserver": "braidmq.observer",
     "Reply": "braidmq.messages",
     "Request": "braidmq.messages",
     "Services": "braidmq.services",

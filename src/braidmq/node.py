@@ -20,6 +20,7 @@ from braidmq.inside import inside, run_of
 from braidmq.loggers import own_logger
 from braidmq.members import Role
 from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
 from braidmq.remembered import Remembered
 from braidmq.running import Running
 from braidmq.services import Service, Services
@@ -66,6 +67,7 @@ class Node:
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
             ever overwritten.
+        observer: is told what happens to the node's calls and jobs.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
@@ -83,11 +85,13 @@ class Node:
         settings: Settings | None = None,
         services: Services | None = None,
         state: Path | str | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
         check_kind("join", join, (joinfile.JoinFile, Path, str), "the path of a join file")
         check_kind("settings", settings, (Settings, NoneType), "a braidmq.Settings")
         check_kind("services", services, (Services, NoneType), "a braidmq.Services")
         check_kind("state", state, (Path, str, NoneType), "the path of a file")
+        check_kind("observer", observer, (NodeObserver, NoneType), "a braidmq.NodeObserver")
         self._identity = join if isinstance(join, joinfile.JoinFile) else joinfile.load(join)
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
@@ -95,6 +99,7 @@ class Node:
         self.name = self._identity.name
         self.settings = settings or Settings()
         self._remembered = None if state is None else Remembered(Path(state))
+        self._observer = observer
         self._shared = Services() if services is None else services
         self._own = Services()
         self._services: dict[bytes, Service] = self._offered()
@@ -198,7 +203,7 @@ class Node:
             raise
 
     def _begin(self) -> None:
-        loop = self._loop = NodeLoop(self._identity, self.settings, on_stall=self._on_stall)
+        loop = self._loop = NodeLoop(self._identity, self.settings, on_stall=self._on_stall, observer=self._observer)
         limit = self.settings.payload_bytes_max
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
         self._tasks = jobs

@@ -13,7 +13,7 @@ import pytest
 
 from braidmq import Node
 from braidmq.children.ports import free_ports
-from braidmq.core.events import LINES_MAX
+from braidmq.core.events.log import LINES_MAX
 from faults.child import wait_until
 from processes import BRAIDMQ, LiveNet, environment
 

@@ -9,7 +9,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.core.events import EVENTS_MAX
+from braidmq.core.events.log import EVENTS_MAX
 from braidmq.core.membership import INCARNATION_JUMP_MAX, MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Gossiped, Nack, Ping, Probe, Rumor, Sync
@@ -75,7 +75,7 @@ class Net:
         elif what == "down":
             core.on_down(str(who), self.now)
         elif what == "forget":
-            core.forget(str(who))
+            core.forget(str(who), self.now)
         elif what == "leave":
             core.leave(self.now)
         else:

@@ -60,7 +60,7 @@ class Exchange:
 def exchanges(draw: st.DrawFn) -> Exchange:
     extension = encode_headers(draw(headers)) + Checker(CALLER, "client").field
     id_ = draw(st.binary(min_size=16, max_size=16))
-    call = Call(id_, b"echo", draw(bodies), extension, 9.0, 3, None, None, 0)
+    call = Call(id_, b"echo", draw(bodies), extension, 9.0, 3, None, None, 0, 0.0)
     return Exchange(call, draw(bodies), draw(st.integers(0, 1)))
 
 

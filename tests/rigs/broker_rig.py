@@ -8,10 +8,11 @@ import random
 from typing import Any
 
 from braidmq.core.broker import TICK_S, BrokerCore
-from braidmq.core.events import INFO, Event
+from braidmq.core.events.event import INFO, Event
 from braidmq.core.link import Close, Failure, Open, Resolve
 from braidmq.core.peering import PeeringCore
 from braidmq.members import Member, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.bundle import split
 from braidmq.wire.control import (
@@ -48,6 +49,7 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
+from rigs.books import BrokerBooks
 from rigs.node_rig import address, verify
 
 Received = Envelope | Control
@@ -74,12 +76,17 @@ class Registry:
 class Rig:
     """One broker, its registry and its members."""
 
-    def __init__(self, now: float = 1_000.0, **settings: Any) -> None:
+    def __init__(self, now: float = 1_000.0, *, observer: BrokerObserver | None = None, **settings: Any) -> None:
         self.now = now
         self.settings = Settings(**{"settle_s": 0, **settings})
         self.registry = Registry()
-        self.peering = PeeringCore(address(BROKER), self.settings, random.Random(1), verify, software="test", now=now)
-        self.core = BrokerCore(self.settings, self.registry, self.peering, software="test", now=now, process="this one")
+        self.books = books = BrokerBooks(observer)
+        self.peering = PeeringCore(
+            address(BROKER), self.settings, random.Random(1), verify, software="test", now=now, observer=books
+        )
+        self.core = BrokerCore(
+            self.settings, self.registry, self.peering, software="test", now=now, process="this one", observer=books
+        )
         self.members: dict[bytes, FakeMember] = {}
         self.peers: dict[str, FakePeer] = {}
         self.events: list[Event] = []
@@ -195,6 +202,7 @@ class Rig:
         """Check the cores, and deliver what they send."""
         self.core.validate_state()
         self.peering.validate_state()
+        self.books.check(self.core)
         while self._deliver_to_peers() or self._deliver_to_members():
             pass
         self.events += self.core.take_events() + self.peering.take_events()
@@ -223,7 +231,7 @@ class Rig:
 
     def logged(self, text: str) -> int:
         """How many lines of the log hold `text`, as an operator sees it."""
-        return sum(text in event.text for event in self.events if event.level >= INFO)
+        return sum(text in str(event) for event in self.events if event.level >= INFO)
 
 
 class FakePeer:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
@@ -18,6 +18,7 @@ from braidmq.core.proofs import Keyring
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import Member, Role
 from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -38,6 +39,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.wire.kinds import Control
+from rigs.books import NodeBooks
 
 START = 1_000.0
 NODE = "node"
@@ -295,6 +297,7 @@ class NodeRig:
         begins: whether handlers begin at once; otherwise a test lets them.
         stopped: what it was told to stop.
         log: the events.
+        books: what it has told its observer, checked against what it holds.
         warnings: those that are warnings.
         found: what a lookup of a broker's endpoints finds, by its name, if not the endpoints; None: it takes forever.
         lookups: whose endpoints were looked up, in order.
@@ -310,13 +313,23 @@ class NodeRig:
         connect: bool = True,
         calls: tuple[str, ...] = ("*",),
         keyring: Keyring | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
         member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
         self.settings = settings or Settings()
         rng, secret = random.Random(seed), random.Random(~seed).randbytes(SECRET_BYTES)
+        self.books = NodeBooks(observer)
         self.core = NodeCore(
-            member, self.settings, rng, verify, secret=secret, software="rig", now=self.now, keyring=keyring
+            member,
+            self.settings,
+            rng,
+            verify,
+            secret=secret,
+            software="rig",
+            now=self.now,
+            keyring=keyring,
+            observer=self.books,
         )
         self.client = self.core.client
         self.worker = self.core.worker
@@ -372,9 +385,10 @@ class NodeRig:
             for message in messages:
                 self.brokers[name].accept_message(message)
         events = core.take_events()
-        self.log += [event.text for event in events]
-        self.warnings += [event.text for event in events if event.level >= WARNING]
+        self.log += [str(event) for event in events]
+        self.warnings += [str(event) for event in events if event.level >= WARNING]
         core.validate_state()
+        self.books.check(core)
         for action in actions:
             if isinstance(action, Open):
                 if action.name not in self.brokers:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from braidmq.core.membership import MembershipCore, PeerRecord
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Ack, Gossip, Gossiped, Ping, Rumor, State
 from braidmq.wire.kinds import Control
@@ -18,10 +19,12 @@ EPSILON_S = 1e-6
 class Solo:
     """The core of broker `me`, which knows some others; no news is on its way."""
 
-    def __init__(self, *names: str, settings: Settings = SETTINGS) -> None:
+    def __init__(self, *names: str, settings: Settings = SETTINGS, observer: BrokerObserver | None = None) -> None:
         self.now = START
         self.registered = {"me", *names}
-        self.core = MembershipCore("me", b"my certificate", settings, random.Random(1), self, now=START)
+        self.core = MembershipCore(
+            "me", b"my certificate", settings, random.Random(1), self, now=START, observer=observer
+        )
         for name in names:
             self.core.on_up(name, self.now)
             self.core._rumors.drop(name)
@@ -98,7 +101,7 @@ class Solo:
         return {name: rumor for name, (_, rumor) in self.core._rumors._told.items()}
 
     def events(self, level: int = 0) -> list[str]:
-        return [event.text for event in self.core.take_events() if event.level >= level]
+        return [str(event) for event in self.core.take_events() if event.level >= level]
 
     def settle(self) -> None:
         """Drop all that is to be told."""

@@ -11,9 +11,11 @@ from typing import Literal
 import click
 
 from braidmq.cli import join_option
+from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.loggers import own_logger
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
@@ -43,6 +45,11 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     show_default=True,
     help="How to choose among the workers of a service.",
 )
+@click.option(
+    "--observer",
+    metavar="MODULE:NAME",
+    help="A braidmq.BrokerObserver of your own, which is told what happens in the broker.",
+)
 @settings_options
 @log_level_option
 def broker(
@@ -50,6 +57,7 @@ def broker(
     *,
     binds: Sequence[str],
     balance: Literal["least-outstanding", "round-robin"],
+    observer: str | None,
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
     log_level: str,
@@ -59,7 +67,8 @@ def broker(
     SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
-    loop = BrokerLoop(join, Settings.parse([f"balance={balance}", *assignments], preset), bind=bind)
+    settings = Settings.parse([f"balance={balance}", *assignments], preset)
+    loop = BrokerLoop(join, settings, bind=bind, observer=None if observer is None else _load_observer(observer))
     log_to_stderr(log_level)
     take_all_descriptors()
     _end_at_signals()
@@ -73,6 +82,18 @@ def broker(
     finally:
         twins.close()
     _LOG.info("%s has ended", loop.name)
+
+
+def _load_observer(target: str) -> BrokerObserver:
+    """Return the observer that MODULE:NAME names.
+
+    Raises:
+        ConfigError: there is no such module, or no observer of that name in it.
+    """
+    module, named = load_named(target, (BrokerObserver,), "app:observer")
+    if not isinstance(named, BrokerObserver):
+        raise wrong_kind(target, named, module, (BrokerObserver,), "no braidmq.BrokerObserver")
+    return named
 
 
 def _stop_at_signals(loop: BrokerLoop) -> None:

@@ -1,12 +1,9 @@
 """``serve``: run the services of a Services or Node object, or a command as a service, until SIGTERM or SIGINT."""
 
 import asyncio
-import importlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Final, Literal
 
 import click
@@ -14,6 +11,7 @@ from click.core import ParameterSource
 
 from braidmq.blocking import Node as BlockingNode
 from braidmq.cli import join_option, state_option
+from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
@@ -22,6 +20,8 @@ from braidmq.node import Node
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
+
+_KINDS: Final = (Node, Services)
 
 _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 
@@ -130,35 +130,13 @@ def load(target: str) -> Node | Services:
     Raises:
         ConfigError: there is no such module or nothing of that kind in it, or it provides no service.
     """
-    name, colon, attribute = target.partition(":")
-    if not colon or not attribute or not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigError(f"{target!r} does not name services: write MODULE:NAME, as in app:services")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and lacks something: its traceback says where
-        module_name = name.removesuffix(".py")
-        hint = "" if name == module_name else f": write the module without .py, as in {module_name}:{attribute}"
-        raise ConfigError(f"there is no module {error.name!r} here or among the installed ones{hint}") from None
-    if not hasattr(module, attribute):
-        raise ConfigError(f"{attribute!r} in {name} does not exist{_found_in(module)}")
-    named = getattr(module, attribute)
+    module, named = load_named(target, _KINDS, "app:services")
     if isinstance(named, BlockingNode):
         raise ConfigError(f"{target} is a braidmq.blocking.Node: make it a braidmq.Services or a braidmq.Node")
     if not isinstance(named, (Node, Services)):
-        kind = type(named)
-        raise ConfigError(
-            f"{attribute!r} in {name} is a {kind.__module__}.{kind.__qualname__}, "
-            f"no braidmq.Services and no braidmq.Node{_found_in(module)}"
-        )
+        raise wrong_kind(target, named, module, _KINDS, "no braidmq.Services and no braidmq.Node")
     if not (named.services if isinstance(named, Node) else named):
-        raise ConfigError(f"{target} provides no service: decorate its handlers with @{attribute}.service(NAME)")
+        raise ConfigError(
+            f"{target} provides no service: decorate its handlers with @{target.partition(':')[2]}.service(NAME)"
+        )
     return named
-
-
-def _found_in(module: ModuleType) -> str:
-    """Return what a module has to be served, ready to follow a sentence."""
-    found = [name for name, value in vars(module).items() if isinstance(value, (Node, Services))]
-    return f": {module.__name__} has {', '.join(found)}" if found else ""

@@ -8,6 +8,7 @@ from braidmq.core.outgoing import Outgoing
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.core.transit import Offer, Session, Transit
+from braidmq.observer import BrokerObserver
 from braidmq.wire.envelope import REQUEST, UINT32, Flag, now_ms
 from braidmq.wire.forward import forwarded
 
@@ -41,9 +42,10 @@ class Assignments:
         kept_bytes: the size of the requests that are kept.
     """
 
-    __slots__ = ("_kept", "_outgoing", "_tag", "_timers", "kept_bytes")
+    __slots__ = ("_kept", "_observer", "_outgoing", "_tag", "_timers", "kept_bytes")
 
-    def __init__(self, outgoing: Outgoing, timers: Timers[Transit]) -> None:
+    def __init__(self, outgoing: Outgoing, timers: Timers[Transit], observer: BrokerObserver | None = None) -> None:
+        self._observer = observer
         self._outgoing = outgoing
         self._timers = timers
         self._kept: dict[Transit, None] = {}
@@ -80,6 +82,11 @@ class Assignments:
             int((transit.deadline - now) * 1000), tag, transit.id, transit.service.name, client.name, worker.name,
             transit.code, transit.extension_bytes, transit.working_ms, rest,
         )  # fmt: skip
+        if self._observer is not None:
+            service = transit.service
+            self._observer.on_request_dispatched(
+                transit.id, service.name.decode(), worker.member.name, service.queued, now
+            )
         self._outgoing.send(worker, request)
 
     @staticmethod

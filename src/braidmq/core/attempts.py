@@ -12,7 +12,9 @@ from braidmq.core.link import Link
 from braidmq.core.links import Links
 from braidmq.core.passage import Passage
 from braidmq.core.patience import hold_s, hold_units, interval_s, journey_s_max, promise_s
+from braidmq.core.reasons import name_of
 from braidmq.errors import ProtocolError
+from braidmq.observer import AttemptEnd, NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
     CANCEL,
@@ -44,12 +46,15 @@ class Attempts:
     """
 
     __slots__ = (
-        "_hold_min", "_hold_s_min", "_interval_s", "_journey_s_max", "_links", "_passage", "_promise_s", "_tag",
-        "_working_ms", "retries",
+        "_hold_min", "_hold_s_min", "_interval_s", "_journey_s_max", "_links", "_observer", "_passage", "_promise_s",
+        "_tag", "_working_ms", "retries",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, links: Links, passage: Passage) -> None:
+    def __init__(
+        self, settings: Settings, links: Links, passage: Passage, observer: NodeObserver | None = None
+    ) -> None:
         self.retries = 0
+        self._observer = observer
         self._links = links
         self._passage = passage
         self._tag = 0
@@ -79,6 +84,8 @@ class Attempts:
             call.hold_s = hold_s(self._interval_s, hold)
         call.held_until = now + call.hold_s
         call.sent_at = call.heard_at = now
+        if self._observer is not None:
+            self._observer.on_attempt(call.id, path.name, call.sends, now)
         if path not in call.tried:
             call.tried.append(path)
         path.in_flight += 1
@@ -101,10 +108,13 @@ class Attempts:
             ),
         )  # fmt: skip
 
-    def end(self, call: Call) -> None:
-        """Note that the current attempt of a call has ended, however."""
+    def end(self, call: Call, how: AttemptEnd, now: float, reason: int = 0) -> None:
+        """Note that the current attempt of a call has ended; if it was rejected, for which reason."""
         path = call.path
         assert path is not None
+        if self._observer is not None:
+            why = name_of(reason) if how is AttemptEnd.REJECTED else ""
+            self._observer.on_attempt_end(call.id, path.name, how, why, now)
         path.in_flight -= 1
         if call.risky:
             path.risked -= 1
@@ -158,7 +168,7 @@ class Attempts:
     def on_loss(self, call: Call, had_s: float, now: float) -> None:
         """The worker of the current attempt is gone, which had it for a time, and may have begun it."""
         call.held_until = min(call.held_until, now + max(0.0, call.hold_s / 2.0 - had_s))
-        self.end(call)
+        self.end(call, AttemptEnd.LOST, now)
 
     def on_silence(self, call: Call, now: float) -> None:
         """Nothing was heard of the current attempt for too long: it counts as an earlier one."""
@@ -168,22 +178,22 @@ class Attempts:
         if path.heard_at < call.heard_at:
             self._links.suspect(path, now)
         self._passage.on_silence(path, len(call.payload), call.sent_at)
-        self.leave(call)
+        self.leave(call, now)
 
-    def leave(self, call: Call) -> None:
+    def leave(self, call: Call, now: float) -> None:
         """Let the current attempt of a call be an earlier one: it may still be answered."""
         path = call.path
         assert path is not None
-        self.end(call)
+        self.end(call, AttemptEnd.SILENT, now)
         call.earlier.append((path, call.epoch, call.tag))
         del call.earlier[:-ATTEMPTS_MAX]
         call.untold = (path, call.epoch, call.tag)
 
-    def on_path_died(self, call: Call, *, abandoned: bool) -> None:
+    def on_path_died(self, call: Call, now: float, *, abandoned: bool) -> None:
         """The path of the current attempt is gone; `abandoned` if it may have been whole, so that it still arrives."""
         if abandoned:
             call.held_until = max(call.held_until, call.sent_at + self._interval_s)
-        self.end(call)
+        self.end(call, AttemptEnd.UNSENT if call.unsent else AttemptEnd.DISCONNECTED, now)
 
     # -- inner
 

@@ -15,7 +15,9 @@ from typing import Any, Final
 from braidmq.core.announcements import Announcements
 from braidmq.core.containment import shape_of
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import WARNING, Event, EventLog
+from braidmq.core.events.broker import SessionTaken
+from braidmq.core.events.event import Event
+from braidmq.core.events.log import EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.key_usage import OFFENCES_MAX, KeyUsage
@@ -27,10 +29,12 @@ from braidmq.core.peering import PeeringCore
 from braidmq.core.reception import Reception
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.session_life import SessionLife
+from braidmq.core.tap import Tap
 from braidmq.core.transit import Session, SessionState
 from braidmq.core.watch import Watch
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
@@ -75,6 +79,7 @@ class BrokerCore:
         software: what it says it runs.
         now: the time.
         process: tells this process from another one that runs with the same key.
+        observer: is told what happens to sessions and requests; the peering core has it as well.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class BrokerCore:
         software: str,
         now: float,
         process: str = "",
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.name = name = peering.own.name
         self.settings = settings
@@ -100,13 +106,14 @@ class BrokerCore:
         )  # fmt: skip
         self.sessions: dict[bytes, Session] = {}
         self._directory = directory
+        self._tap = None if observer is None else Tap(observer, directory)
         self._seeking: dict[KeyUsage, None] = {}
         self._containment = peering.containment
         self._intake: Intake[Session] = Intake()
         self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
-        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters)
-        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events)
+        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
+        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events, observer)
         if settings.settle_s:
             dispatcher.catalogue.settle_at = now + settings.settle_s
         self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
@@ -135,6 +142,7 @@ class BrokerCore:
             counters=self.counters,
             events=events,
             software=software,
+            observer=observer,
         )
         self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
             {
@@ -159,6 +167,7 @@ class BrokerCore:
             events=events,
             process=process,
             now=now,
+            observer=observer,
         )
         self._looks = Looks(TICK_S, now + TICK_S, now)
         self._watch = Watch(
@@ -177,7 +186,10 @@ class BrokerCore:
 
     def take_sends(self) -> dict[bytes, list[bytes]]:
         """Return the messages that are due to each route, in order, and forget them."""
-        return self._send_queue.take()
+        sends = self._send_queue.take()
+        if self._tap is not None:
+            self._tap.on_sends(sends)
+        return sends
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log, and forget it."""
@@ -240,11 +252,13 @@ class BrokerCore:
 
     def on_frame(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
         """Handle a frame from the connection `route`, whose key is `principal`."""
+        if self._tap is not None:
+            self._tap.on_frame(route, principal, frame)
         session = self.sessions.get(route)
         if session is not None and session.usage.principal != principal:
             # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
             self.counters["forged"] += 1
-            self._events.add(WARNING, "{} is gone: another key has its routing id", session.member.name)
+            self._events.add(SessionTaken(session.member.name))
             self._life.end(session, now)
             session = None
         if session is None:
@@ -276,6 +290,8 @@ class BrokerCore:
 
     def on_disconnect(self, route: bytes, now: float) -> None:
         """Note that the connection `route` is gone."""
+        if self._tap is not None:
+            self._tap.on_disconnect(route)
         session = self.sessions.get(route)
         if session is not None and not self._intake.end(session.usage.inlet, session):
             self._guard.on_gone(session, now)

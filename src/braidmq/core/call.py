@@ -28,6 +28,7 @@ class Call:
     """One request of this node.
 
     Attributes:
+        began_at: when its caller made it.
         path: the link of the current attempt, and `epoch` its session.
         earlier: attempts before the current one that may still be answered.
         worker: the worker that has said that it runs this request, and `instance` the process of it.
@@ -51,6 +52,7 @@ class Call:
 
     __slots__ = (
         "attempts_max",
+        "began_at",
         "careful_until",
         "deadline",
         "earlier",
@@ -100,6 +102,7 @@ class Call:
         via: str | None,
         waits: bool | None,
         nested: int,
+        now: float,
     ) -> None:
         self.id = id_
         self.service = service
@@ -110,6 +113,7 @@ class Call:
         self.via = via
         self.waits = waits
         self.nested = nested
+        self.began_at = now
         self.stage = _QUEUED
         self.path: Link | None = None
         self.epoch = 0

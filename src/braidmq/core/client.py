@@ -12,7 +12,7 @@ from braidmq.core import arguments, endings
 from braidmq.core.attempts import Attempts
 from braidmq.core.call import Call, Stage
 from braidmq.core.call_waits import CallWaits
-from braidmq.core.events import WARNING
+from braidmq.core.events.node import ErrorMalformed
 from braidmq.core.ids import Ids
 from braidmq.core.link import ABANDONED, Change, Link, LinkState
 from braidmq.core.links import Links
@@ -34,6 +34,7 @@ from braidmq.errors import (
 )
 from braidmq.members import Member, check_service
 from braidmq.messages import Reply
+from braidmq.observer import AttemptEnd, NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import (
@@ -65,6 +66,8 @@ FAULT_PAUSE_S: Final = 1.0
 REVIEW_S: Final = 0.1
 """How often it is looked which paths leave calls unanswered: a fraction of the least time after which one does."""
 
+_ANSWERED: Final = AttemptEnd.ANSWERED
+_WITHDRAWN: Final = AttemptEnd.WITHDRAWN
 _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
@@ -89,6 +92,7 @@ class ClientCore:
 
     Args:
         checker: checks the proofs of replies; None if it asks for none.
+        observer: is told what happens to calls.
     """
 
     def __init__(
@@ -102,8 +106,10 @@ class ClientCore:
         secret: bytes,
         now: float,
         checker: Checker | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
         self._settings = settings
+        self._observer = observer
         self._own_name = member.name
         self._reach = reach
         self._rng = rng
@@ -124,7 +130,7 @@ class ClientCore:
         self._health = self._choice.health
         self._review_at = now + REVIEW_S
         self._passage = self._choice.passage
-        self._attempts = Attempts(settings, links, self._passage)
+        self._attempts = Attempts(settings, links, self._passage, observer)
         self._verdicts = Verdicts(settings, rng, self._choice, self._wait, budget=self._budget, reroutes=self._reroutes)
         self._results: list[tuple[bytes, Reply | BraidError]] = []
         self.late = 0
@@ -238,8 +244,11 @@ class ClientCore:
             broker,
             waits,
             nested,
+            now,
         )
         self._calls[call.id] = call
+        if self._observer is not None:
+            self._observer.on_call(call.id, service, now)
         self._budget.on_request()
         if admitted:
             call.stage = _PARKED
@@ -261,7 +270,7 @@ class ClientCore:
         call = self._calls.get(id_)
         if call is not None:
             self._attempts.call_back(call, now)
-            self._end(call, now)
+            self._end(call, None, now)
 
     def awaits(self, link: Link) -> bool:
         """Whether an answer may come over `link`, of this attempt or an earlier one."""
@@ -352,7 +361,7 @@ class ClientCore:
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             for call in self._health.review(now):
-                self._attempts.leave(call)
+                self._attempts.leave(call, now)
                 self._on_unknown(call, now, free=bool(call.worker))
         due = self._timers.take_due(now)
         for at, call in enumerate(due):
@@ -417,6 +426,7 @@ class ClientCore:
         if call.earlier:
             self._attempts.call_back(call, now, but=(link, link.epoch, answer.tag))
         service, sender = call.service.decode(), answer.sender.decode("ascii", "replace")
+        how = _ANSWERED if current else _WITHDRAWN
         if answer.code == _RESULT:
             reply = Reply(
                 answer.payload,
@@ -430,21 +440,21 @@ class ClientCore:
                 link.name,
             )
             self._results.append((call.id, reply))
-            self._end(call, now)
+            self._end(call, reply, now, how)
             return
         try:
             failure = decode_failure(answer.payload)
         except ProtocolError as error:  # what its worker has written, and no broker reads
-            self._links.events.add(WARNING, "{} answers {} with what is no error: {}", sender, service, str(error))
-            self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now)
+            self._links.events.add(ErrorMalformed(sender, service, str(error)))
+            self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now, how)
             return
-        self._fail(call, endings.handler_failed(failure, sender), now)
+        self._fail(call, endings.handler_failed(failure, sender), now, how)
 
     def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
         """The attempt was certainly not run: no flag."""
         path = call.path
         assert path is not None
-        self._attempts.end(call)
+        self._attempts.end(call, AttemptEnd.REJECTED, now, answer.code)
         refused = self._verdicts.on_rejected(call, path, answer.code, now)
         untried = self._choice.untried(call)
         if refused is not None:
@@ -472,7 +482,7 @@ class ClientCore:
         calls = list(link.calls)
         spread_s = min(self._settings.failover_spread_s, len(calls) * FAILOVER_EACH_S)
         for call in calls:
-            self._attempts.on_path_died(call, abandoned=link.failure in ABANDONED)
+            self._attempts.on_path_died(call, now, abandoned=link.failure in ABANDONED)
             if call.unsent:
                 call.sends -= 1
                 self._try_send(call, now)
@@ -570,12 +580,13 @@ class ClientCore:
         self._attempts.call_back(call, now)
         self._fail(call, error, now)
 
-    def _fail(self, call: Call, error: BraidError, now: float) -> None:
+    def _fail(self, call: Call, error: BraidError, now: float, how: AttemptEnd = _WITHDRAWN) -> None:
         endings.complete(error, call)
         self._results.append((call.id, error))
-        self._end(call, now)
+        self._end(call, error, now, how)
 
-    def _end(self, call: Call, now: float) -> None:
+    def _end(self, call: Call, outcome: Reply | BraidError | None, now: float, how: AttemptEnd = _WITHDRAWN) -> None:
+        """Forget a call; `how` its current attempt has ended, if there is one."""
         del self._calls[call.id]
         self._timers.cancel(call, call.timer)
         if self._parked:
@@ -583,7 +594,9 @@ class ClientCore:
         if self._awaiting:
             self._awaiting.pop(call, None)
         if call.path is not None:
-            self._attempts.end(call)
+            self._attempts.end(call, how, now)
+        if self._observer is not None:
+            self._observer.on_call_end(call.id, outcome, now - call.began_at, now)
         places = self._own if not call.nested else self._places.of_run(call.nested)
         if call.stage is _QUEUED_HERE:
             places.leave(call)

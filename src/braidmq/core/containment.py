@@ -7,7 +7,8 @@ a whole process, with all its other members, must not end for it. Tests and the 
 import traceback
 from typing import Final
 
-from braidmq.core.events import ERROR, EventLog
+from braidmq.core.events.fault import Fault
+from braidmq.core.events.log import EventLog
 from braidmq.wire.envelope import COMMON
 
 PLACES_MAX: Final = 100
@@ -42,7 +43,7 @@ class Containment:
         if place not in self._told and len(self._told) < PLACES_MAX:
             self._told.add(place)
             text = f"{type(error).__name__}: {error}"[:TEXT_CHARS_MAX]
-            self._events.add(ERROR, "a bug of BraidMQ, please report it: {}; {}; at {}", what, text, place)
+            self._events.add(Fault(what, text, place))
 
 
 def shape_of(message: bytes) -> str:

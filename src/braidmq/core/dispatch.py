@@ -10,15 +10,17 @@ from typing import Final
 from braidmq.bounds import DAY_S
 from braidmq.core.assignments import Assignments, may_join
 from braidmq.core.catalogue import Catalogue
-from braidmq.core.events import EventLog
+from braidmq.core.events.log import EventLog
 from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.offers import Offers
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.patience import ask_again_s, interval_s, promise_s, sure_s
 from braidmq.core.queues import Queues
+from braidmq.core.reasons import name_of
 from braidmq.core.timers import Timers
 from braidmq.core.transit import Service, Session, SessionState, Transit
 from braidmq.errors import ProtocolError
+from braidmq.observer import BrokerObserver, GivenUp
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
     PREFIX_BYTES,
@@ -71,8 +73,16 @@ class Dispatcher:
         silent: workers that have said nothing since they were given a request; whoever reads it clears it.
     """
 
-    def __init__(self, settings: Settings, outgoing: Outgoing, counters: dict[str, int], events: EventLog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outgoing: Outgoing,
+        counters: dict[str, int],
+        events: EventLog,
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self.settings = settings
+        self._observer = observer
         self.catalogue = Catalogue(settings)
         self.services = self.catalogue.services
         self.draining = False
@@ -81,9 +91,11 @@ class Dispatcher:
         self._outgoing = outgoing
         self.counters = counters
         self._timers: Timers[Transit] = Timers()
-        self._assignments = Assignments(outgoing, self._timers)
-        self.queues = Queues(settings, self.catalogue, self._assignments, outgoing, self._timers, counters=counters)
-        self.offers = Offers(self.catalogue, self.queues, counters, events)
+        self._assignments = Assignments(outgoing, self._timers, observer)
+        self.queues = Queues(
+            settings, self.catalogue, self._assignments, outgoing, self._timers, counters=counters, observer=observer
+        )
+        self.offers = Offers(self.catalogue, self.queues, counters, events, observer)
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
@@ -114,6 +126,8 @@ class Dispatcher:
                 if transit is not None:
                     self._assignments.leave(transit)
                     self._timers.cancel(transit, transit.timer)
+                    if self._observer is not None:
+                        self._observer.on_request_returned(transit.id, session.member.name, "UNSENT", now)
                     if transit.client is not None and transit.superseded:
                         self.queues.refuse(transit, Reason.EXPIRED, now)
                     elif transit.client is not None:
@@ -127,6 +141,8 @@ class Dispatcher:
             self._assignments.leave(transit)
             if transit.client is not None:
                 self.counters["lost"] += 1
+                if self._observer is not None:
+                    self._observer.on_request_lost(transit.id, session.member.name, now)
                 self._tell_of_loss(transit, now)
         session.assigned.clear()
 
@@ -170,6 +186,8 @@ class Dispatcher:
         if service is None and reason is None:
             service = self.catalogue.expect(name, session.usage)
         if reason is not None or service is None:
+            if self._observer is not None:
+                self._observe_request(session, id_, name, retry_count, now)
             self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         again, joins = None, False
@@ -178,6 +196,8 @@ class Dispatcher:
             joins = again is not None and not (again.ready and again.outstanding < again.credit)
             if again is not None and joins and not may_join(session, again, len(message), now):
                 again = None
+        if self._observer is not None:
+            self._observe_request(session, id_, name, retry_count, now)
         interval = interval_s(working_ms)
         transit = Transit(
             session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
@@ -193,6 +213,10 @@ class Dispatcher:
             self._route(transit, message[rest_at:], now)
             if not service.offers:
                 self.catalogue.tidy(service)
+
+    def _observe_request(self, session: Session, id_: bytes, name: bytes, retry_count: int, now: float) -> None:
+        assert self._observer is not None
+        self._observer.on_request(id_, session.member.name, name.decode("ascii", "replace"), retry_count, now)
 
     def _why_not(
         self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
@@ -282,11 +306,24 @@ class Dispatcher:
             code = int(Reason.BUSY)
         if client is None:
             return
+        if self._observer is not None:
+            self._observe_answer(transit, session, client, command=command, code=code, now=now)
         answer = forwarded(
             version, command, flags, retry_count, now_ms(now), time_ms, transit.client_tag, id_, service.name,
             session.name, client.name, code, extension_bytes, 0, message[rest_at:],
         )  # fmt: skip
         self._outgoing.send(client, answer)
+
+    def _observe_answer(
+        self, transit: Transit, worker: Session, client: Session, *, command: int, code: int, now: float
+    ) -> None:
+        assert self._observer is not None
+        if command == REPLY:
+            self._observer.on_request_answered(transit.id, worker.member.name, now - transit.dispatched_at, now)
+        elif command == REJECT:
+            self._observer.on_request_rejected(transit.id, client.member.name, name_of(code), now)
+        elif command != WORKING:
+            self._observer.on_request_lost(transit.id, worker.member.name, now)
 
     def _ends_here(self, transit: Transit, command: int, code: int, now: float) -> bool:
         """Handle an answer that is no REPLY; return whether the client is to hear nothing of it."""
@@ -343,6 +380,8 @@ class Dispatcher:
         if transit.returns >= RETURNS_MAX:
             return False
         self.counters["returned"] += 1
+        if self._observer is not None:
+            self._observer.on_request_returned(transit.id, offer.session.member.name, name_of(reason), now)
         transit.returns += 1
         del offer.session.assigned[transit.tag]
         self._assignments.leave(transit)
@@ -370,7 +409,7 @@ class Dispatcher:
             return
         if head.code != Withdrawal.SUPERSEDED:
             self.counters["cancelled"] += 1
-            self._give_up(transit, now)
+            self._give_up(transit, GivenUp.CANCELLED, now)
         elif transit.waits:
             self.queues.take(transit)
             self.queues.refuse(transit, Reason.EXPIRED, now)
@@ -378,8 +417,10 @@ class Dispatcher:
             transit.superseded = True
             self._outgoing.withdraw(transit, Withdrawal.SUPERSEDED, now)
 
-    def _give_up(self, transit: Transit, now: float) -> None:
+    def _give_up(self, transit: Transit, why: GivenUp, now: float) -> None:
         """The client waits no longer: take the request out of the queue, or tell the worker that has it."""
+        if self._observer is not None:
+            self._observer.on_request_given_up(transit.id, why, now)
         offer = transit.offer
         if offer is not None and offer.listed and not transit.retry_count:  # else its client may have chosen the worker
             offer.service.balancer.observe_unfinished(offer, now - transit.dispatched_at)
@@ -390,6 +431,8 @@ class Dispatcher:
     def _forget_requests(self, session: Session, now: float) -> None:
         """The client is gone: nothing of what it asked is waited for here; it may come again over another path."""
         for transit in list(session.requests.values()):
+            if self._observer is not None:
+                self._observer.on_request_given_up(transit.id, GivenUp.CLIENT_GONE, now)
             self._outgoing.withdraw(transit, Withdrawal.ORPHANED, now)
             self.queues.forget_client(transit)
 
@@ -410,7 +453,7 @@ class Dispatcher:
                 self.queues.take(transit)
                 self.queues.refuse(transit, Reason.EXPIRED, now)
             else:
-                self._give_up(transit, now)
+                self._give_up(transit, GivenUp.EXPIRED, now)
         elif transit.waits:
             self._outgoing.tell_of_wait(transit.client, transit, now)
             ask_at = now + ask_again_s(transit.interval_s, transit.code)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from braidmq.core.bars import Bars
 from braidmq.core.containment import Containment
-from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
+from braidmq.core.events.broker import KeyBarred, MemberMalformed, SessionEnded
+from braidmq.core.events.log import EventLog
 from braidmq.core.session_life import SessionLife
 from braidmq.core.transit import Session
 from braidmq.members import Member
@@ -56,7 +57,7 @@ class Guard:
             self._life.end(session, now)
         except Exception as another:  # noqa: BLE001 - see containment.py
             self._containment.note(another, f"the session of {name} could not be ended in order")
-            self._life.discard(session)
+            self._life.discard(session, now)
         self._life.turn_away(session.route, "ended", "the broker has met an error of its own, which its log tells", now)
 
     def on_gone(self, session: Session, now: float) -> None:
@@ -65,7 +66,7 @@ class Guard:
             self._life.end(session, now)
         except Exception as error:  # noqa: BLE001 - see containment.py
             self.contain(session, error, "the end of", now)
-        self._events.add(INFO if session.told else DEBUG, "{} disconnected", session.member.name)
+        self._events.add(SessionEnded(session.member.name, session.told))
 
     def on_malformed(self, session: Session, what: str, now: float) -> None:
         """Count a message that is not BRAID/1 against its key."""
@@ -73,15 +74,14 @@ class Guard:
         session.usage.offend(now)
         if not session.warned:
             session.warned = True
-            self._events.add(WARNING, "{} sent {}; further occurrences are only counted", session.member.name, what)
+            self._events.add(MemberMalformed(session.member.name, what))
 
     def bar(self, principal: str, member: Member | None, why: str, now: float) -> None:
         """End all that a key has here, and keep it out for some time."""
         lasts_s = self.bars.add(principal, now)
         self._counters["barred"] += 1
         who = f"key {principal[:16]}..." if member is None else member.name
-        form = "{} {}: its connections are cut, and it is barred for {} s"
-        self._events.add(WARNING, form, who, why, f"{lasts_s:.0f}")
+        self._events.add(KeyBarred(who, why, lasts_s))
         for session in [each for each in self._sessions.values() if each.usage.principal == principal]:
             try:
                 self._life.end(session, now)

@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.balancing import PeakEwma
-from braidmq.core.events import DEBUG, INFO, WARNING, EventLog
+from braidmq.core.events.links import (
+    BrokerIgnored,
+    BrokerMalformed,
+    CertificateRefused,
+    Connected,
+    LinkStateChanged,
+    NotConnected,
+)
+from braidmq.core.events.log import EventLog
 from braidmq.core.link import (
     AGGRIEVING,
     Action,
@@ -207,7 +215,7 @@ class Links:
         link = self.links.get(address.name)
         if link is None:
             if len(self.links) >= BROKERS_MAX:
-                self.events.add(WARNING, "{} is ignored: {} brokers are known already", address.name, str(BROKERS_MAX))
+                self.events.add(BrokerIgnored(address.name, BROKERS_MAX))
                 return
             link = self.links[address.name] = Link(address, now)
             self._looks.hasten(now)
@@ -228,7 +236,7 @@ class Links:
         except ProtocolError as error:
             if len(self._rejected) < BROKERS_MAX:
                 self._rejected.add(digest)
-                self.events.add(WARNING, "{} is refused: {}", "a broker's certificate", str(error))
+                self.events.add(CertificateRefused("a broker's certificate", str(error)))
             return None
         self.learn(address, now)
         return address.name
@@ -361,7 +369,7 @@ class Links:
         link.malformed += 1
         if not link.warned:
             link.warned = True
-            self.events.add(WARNING, "{} sent what is not BRAID/1: {}", link.name, what)
+            self.events.add(BrokerMalformed(link.name, what))
 
     def on_foreign(self, link: Link, message: bytes) -> None:
         """Note that a broker sent a message of another major version."""
@@ -507,7 +515,7 @@ class Links:
         link.told.clear()
         link.last_good = link.target
         link.targets = []
-        self.events.add(INFO, "connected to {}", link.name)
+        self.events.add(Connected(link.name))
         self._add_change(link, Change.UP)
 
     def _on_goodbye(self, link: Link, goodbye: control.Goodbye, now: float) -> None:
@@ -555,7 +563,7 @@ class Links:
         if link.open and link.state is not state:
             link.state = state
             link.since = now
-            self.events.add(INFO, "{} is {}", link.name, state)
+            self.events.add(LinkStateChanged(link.name, state.value))
             self._add_change(link, Change.STATE)
 
     def _give_up(self, link: Link, failure: Failure | None, now: float) -> None:
@@ -571,7 +579,7 @@ class Links:
         if failure in (Failure.HUNG_UP, Failure.RESET):
             failure = _why_cut_off(failure, again=Failure.HUNG_UP in link.told)
         harmless = failure in (None, Failure.DRAINING, Failure.HUNG_UP)
-        first = failure not in link.told
+        repeated = failure in link.told
         link.told.add(failure)
         link.failure = failure
         link.state = LinkState.WAITING
@@ -600,8 +608,8 @@ class Links:
         link.lists.clear()
         link.malformed = 0
         link.asked_report = False
-        level = DEBUG if not first else INFO if harmless else WARNING
-        self.events.add(level, "no connection to {}: {}", link.name, link.problem or "it is not needed any more")
+        why = link.problem or "it is not needed any more"
+        self.events.add(NotConnected(link.name, why, harmless, repeated))
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
 
 

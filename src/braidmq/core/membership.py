@@ -14,10 +14,22 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from braidmq.core.events import INFO, WARNING, Event, EventLog
+from braidmq.core.events.event import Event
+from braidmq.core.events.log import EventLog
+from braidmq.core.events.membership import (
+    BrokerAliveAgain,
+    BrokerDied,
+    BrokerJoined,
+    BrokerLeft,
+    BrokerRemoved,
+    BrokerSuspected,
+    RumorImplausible,
+    RumorRefuted,
+)
 from braidmq.core.probing import Probing
 from braidmq.core.rumors import Rumors
 from braidmq.core.suspicion import Suspicion
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import (
     INCARNATION_MAX,
@@ -53,6 +65,9 @@ until the period ends. What this broker sees for itself counts all the same."""
 FALSE_MAX: Final = 64
 """Certificates of one broker in a period that may turn out not to be valid before no more of it are looked at: each
 costs a check of its signature."""
+
+_UNKNOWN: Final = "unknown"
+"""The state of a broker that is no member."""
 
 _RANK: Final[dict[State, int]] = {"alive": 0, "suspect": 1, "leaving": 2, "dead": 3}
 """At one incarnation the higher overrides the lower."""
@@ -115,8 +130,10 @@ class MembershipCore:
         certificates: Certificates,
         *,
         now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.name = name
+        self._observer = observer
         self.members: dict[str, PeerRecord] = {}
         self.version = 0
         self.incarnation = 0
@@ -185,13 +202,14 @@ class MembershipCore:
         for name in self.others():
             self.send(name, Gossip([self._own_rumor()]))
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
-        if name in self.members:
-            del self.members[name]
+        member = self.members.pop(name, None)
+        if member is not None:
+            self._observe(name, member.state, _UNKNOWN, now)
             self._rumors.drop(name)
             self._changed()
-            self._events.add(INFO, "{} is no longer a broker of this net", name)
+            self._events.add(BrokerRemoved(name))
 
     # -- inputs
 
@@ -413,8 +431,9 @@ class MembershipCore:
             return False
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = PeerRecord(rumor.name, rumor.incarnation, state, now)
+        self._observe(rumor.name, _UNKNOWN, state, now)
         self._changed()
-        self._events.add(INFO, "{} has joined", rumor.name)
+        self._events.add(BrokerJoined(rumor.name))
         self.probing.on_joined(rumor.name)
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
@@ -437,7 +456,7 @@ class MembershipCore:
                 self._counters["refutations"] += 1
                 self.probing.worsen()
                 accuser = rumor.by or sender
-                self._events.add(INFO, "refuted that {} is {}, as {} says", self.name, rumor.state, accuser)
+                self._events.add(RumorRefuted(self.name, rumor.state, accuser))
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
             self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
@@ -464,28 +483,31 @@ class MembershipCore:
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
         self._look_at(member.name, _Kind.SUSPICION, member.suspicion.deadline)
         self._spread(member, accuser)
-        self._events.add(INFO, "{} is suspect, says {}", member.name, accuser)
+        self._events.add(BrokerSuspected(member.name, accuser))
 
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
         was = member.state
         self._set_state(member, "dead", incarnation, now)
+        if was == "dead":
+            self._observe(member.name, was, "dead", now)
         self._counters["deaths"] += 1
         self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
         self._spread(member)
         if was == "leaving":
-            self._events.add(INFO, "{} has left", member.name)
+            self._events.add(BrokerLeft(member.name))
         else:
-            self._events.add(WARNING, "{} is dead: {}" if why else "{} is dead", member.name, why)
+            self._events.add(BrokerDied(member.name, why))
 
     def _set_state(self, member: PeerRecord, state: State, incarnation: int, now: float) -> None:
         if state == "alive" and member.state != "alive":
-            self._events.add(INFO, "{} is alive again", member.name)
+            self._events.add(BrokerAliveAgain(member.name))
         if state in ("alive", "dead"):
             self.probing.drop(member.name)
         member.incarnation = incarnation
         if member.state != state:
-            member.state = state
+            before, member.state = member.state, state
             member.since = now
+            self._observe(member.name, before, state, now)
         member.suspicion = None
         self._changed()
 
@@ -500,6 +522,10 @@ class MembershipCore:
             return Rumor(member.name, member.incarnation, "suspect", self.name)
         certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
         return Rumor(member.name, member.incarnation, member.state, "", certificate or b"")
+
+    def _observe(self, name: str, before: str, state: str, now: float) -> None:
+        if self._observer is not None:
+            self._observer.on_peer(name, before, state, now)
 
     def _changed(self) -> None:
         self.version += 1
@@ -534,6 +560,7 @@ class MembershipCore:
             expires_at = member.since + self._settings.tombstone_s
             if now >= expires_at:
                 del self.members[name]
+                self._observe(name, member.state, _UNKNOWN, now)
                 self._rumors.drop(name)
                 self._changed()
             else:
@@ -551,4 +578,4 @@ class MembershipCore:
         key = (who, what.partition(" ")[0])
         if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints.add(key)
-            self._events.add(WARNING, "{} {}; further occurrences are only counted", who, what)
+            self._events.add(RumorImplausible(who, what))

@@ -13,7 +13,7 @@ from typing import Any
 
 from braidmq.core.client import ClientCore
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.ids import derived
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.job import Job
@@ -25,6 +25,7 @@ from braidmq.core.worker import WorkerCore
 from braidmq.errors import BraidError, ConfigError, ServiceError
 from braidmq.members import Member
 from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import Demand, Report
@@ -61,6 +62,7 @@ class NodeCore:
 
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
+        observer: is told what happens to calls and jobs.
 
     Raises:
         ConfigError: proofs are asked for, and there is no keyring.
@@ -77,6 +79,7 @@ class NodeCore:
         software: str,
         now: float,
         keyring: Keyring | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
         name = member.name
         checks = settings.authenticate_replies == "always"
@@ -88,9 +91,19 @@ class NodeCore:
         self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
-            settings, rng, self.links, self.selection, member=member, secret=secret, now=now, checker=checker
+            settings,
+            rng,
+            self.links,
+            self.selection,
+            member=member,
+            secret=secret,
+            now=now,
+            checker=checker,
+            observer=observer,
         )
-        self.worker = WorkerCore(settings, self.links, now, secret=secret, instance=instance, prover=prover)
+        self.worker = WorkerCore(
+            settings, self.links, now, secret=secret, instance=instance, prover=prover, observer=observer
+        )
         self.reports: dict[str, Report] = {}
         self.containment = Containment(self.links.events)
         self._intake: Intake[Link] = Intake()

@@ -9,11 +9,13 @@ from typing import Final
 from braidmq.core.catalogue import Catalogue
 from braidmq.core.conduct import HALVE_S
 from braidmq.core.cooling import Cooling, forget_old
-from braidmq.core.events import DEBUG, WARNING, EventLog
+from braidmq.core.events.broker import ServiceDenied, ServiceOffered, ServicePostponed
+from braidmq.core.events.log import EventLog
 from braidmq.core.key_usage import KEY_CREDIT_MAX
 from braidmq.core.queues import Queues
 from braidmq.core.transit import Offer, Service, Session, SessionState
 from braidmq.members import is_service
+from braidmq.observer import BrokerObserver
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
 
@@ -28,13 +30,21 @@ POSTPONED_PER_TICK: Final = 100
 class Offers:
     """See the module."""
 
-    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_queues")
+    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues")
 
-    def __init__(self, catalogue: Catalogue, queues: Queues, counters: dict[str, int], events: EventLog) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        queues: Queues,
+        counters: dict[str, int],
+        events: EventLog,
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._queues = queues
         self._counters = counters
         self._events = events
+        self._observer = observer
         self._cooling = Cooling()
         self._halve_at = 0.0
 
@@ -66,8 +76,7 @@ class Offers:
                 self._counters["denied"] += 1
                 if not session.warned:
                     session.warned = True
-                    form = "{} may not serve '{}': its READY is ignored"
-                    self._events.add(WARNING, form, session.member.name, ready.service)
+                    self._events.add(ServiceDenied(session.member.name, ready.service))
                 return
             self._catalogue.withdraw(session, name)
             if not ready.credit:
@@ -77,8 +86,7 @@ class Offers:
             if not session.warned:
                 session.warned = True
                 limit = self._catalogue.limit(session.usage)
-                form = "{}: {} is reached: its READY for {} waits for room"
-                self._events.add(WARNING, form, session.member.name, limit, ready.service)
+                self._events.add(ServicePostponed(session.member.name, ready.service, limit))
 
     def on_tick(self, now: float) -> None:
         """Give work again to those that have cooled down, and grants that have waited another try."""
@@ -140,6 +148,8 @@ class Offers:
         self._catalogue.announce = self._catalogue.announce or bool(offer.credit) != bool(credit)
         service.granting += int(credit > 0) - int(offer.credit > 0)
         usage.granted += credit - offer.credit
+        if self._observer is not None and offer.credit != credit:
+            self._observer.on_credit(session.member.name, name.decode(), credit, now)
         offer.credit = credit
         offer.full = False
         if not credit:
@@ -161,7 +171,7 @@ class Offers:
         if service is None:
             return None
         offer = session.offers[name] = service.offers[session] = Offer(service, session)
-        self._events.add(DEBUG, "{} serves {}", session.member.name, name.decode())
+        self._events.add(ServiceOffered(session.member.name, name.decode()))
         return offer
 
     def _remove(self, offer: Offer, now: float) -> None:
@@ -169,6 +179,8 @@ class Offers:
         self._cooling.end(offer)
         del session.offers[service.name]
         del service.offers[session], offer.conduct.offers[offer]
+        if self._observer is not None and offer.credit:
+            self._observer.on_credit(session.member.name, service.name.decode(), 0, now)
         service.granting -= offer.credit > 0
         session.usage.granted -= offer.credit
         service.balancer.forget(offer)

@@ -3,8 +3,10 @@
 Whatever is said to a session counts as a sign of life in the place of a heartbeat.
 """
 
+from braidmq.core.reasons import name_of
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.transit import Session, Transit
+from braidmq.observer import BrokerObserver
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     CANCEL,
@@ -29,12 +31,19 @@ class Outgoing:
         name: the broker's.
     """
 
-    __slots__ = ("_counters", "_send_queue", "name")
+    __slots__ = ("_counters", "_observer", "_send_queue", "name")
 
-    def __init__(self, name: str, send_queue: SendQueue[bytes], counters: dict[str, int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        send_queue: SendQueue[bytes],
+        counters: dict[str, int],
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self.name = name.encode()
         self._send_queue = send_queue
         self._counters = counters
+        self._observer = observer
 
     def send(self, session: Session, message: bytes) -> None:
         """Send a message as it is."""
@@ -56,6 +65,8 @@ class Outgoing:
     ) -> None:
         """Refuse a request that certainly was not run."""
         self._counters["rejected"] += 1
+        if self._observer is not None:
+            self._observer.on_request_rejected(id_, client.member.name, name_of(reason), now)
         self.send(client, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
 
     def tell_of_loss(self, client: Session, transit: Transit, had_ms: int, now: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from braidmq.core.call import Call
-from braidmq.core.events import INFO, WARNING
+from braidmq.core.events.node import PathClosed, PathOpened
 from braidmq.core.health import FAIR_PRICE
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
@@ -101,7 +101,7 @@ class PathHealth:
             health.probes_left -= 1
             if not health.probes_left:
                 health.admit(now)
-                self._links.events.add(INFO, "{} takes calls again", link.name)
+                self._links.events.add(PathOpened(link.name))
                 self._look()
 
     def on_refused(self, link: Link, now: float) -> None:
@@ -236,7 +236,7 @@ class PathHealth:
         closed_s = min(EJECTED_S_MAX, EJECTED_S * 2.0**health.level)
         health.close(now + closed_s, PROBES)
         self.alert = True
-        self._links.events.add(WARNING, "{} {}: no new calls for {} s", link.name, why, f"{closed_s:g}")
+        self._links.events.add(PathClosed(link.name, why, closed_s))
 
     def _look(self) -> None:
         self.alert = any(link.health.probation for link in self._links.links.values())

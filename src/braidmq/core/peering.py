@@ -13,11 +13,13 @@ import msgspec
 
 from braidmq.bounds import SERVICES_MAX
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events import WARNING, Event
+from braidmq.core.events.event import Event
+from braidmq.core.events.membership import BrokerMisreported
 from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
 from braidmq.core.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore, PeerRecord
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import CONTROL_FIRST, MAJOR, command_of, major_of
@@ -45,7 +47,15 @@ class PeeringCore:
     """
 
     def __init__(
-        self, own: BrokerAddress, settings: Settings, rng: random.Random, verify: Verify, *, software: str, now: float
+        self,
+        own: BrokerAddress,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        software: str,
+        now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self.own = own
         self.abouts: dict[str, About] = {}
@@ -59,7 +69,7 @@ class PeeringCore:
             {About: self._on_about, **dict.fromkeys(kinds_of(Gossiped), self._on_gossip)}
         )
         self._paused_until = 0.0
-        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now)
+        self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now, observer=observer)
         self._sessions: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._silent_s = settings.heartbeat_s
@@ -150,7 +160,7 @@ class PeeringCore:
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
-        self.membership.forget(name)
+        self.membership.forget(name, now)
         link = self._links.links.get(name)
         if link is not None:
             self._links.forget(link, now)
@@ -308,8 +318,7 @@ class PeeringCore:
         if about.name != link.name:
             if link.name not in self._misreporters:
                 self._misreporters.add(link.name)
-                form = "{} speaks for {}: refused; a broker describes itself only"
-                self._links.events.add(WARNING, form, link.name, about.name)
+                self._links.events.add(BrokerMisreported(link.name, about.name))
             return
         before = self.abouts.get(link.name)
         if link.open and (before is None or about.version > before.version):

@@ -9,6 +9,7 @@ from braidmq.core.patience import ask_s
 from braidmq.core.share import fits
 from braidmq.core.timers import Timers
 from braidmq.core.transit import Offer, Service, SessionState, Transit
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
@@ -29,7 +30,8 @@ class Queues:
     """
 
     __slots__ = (
-        "_assignments", "_catalogue", "_counters", "_outgoing", "_released", "_settings", "_timers", "bytes",
+        "_assignments", "_catalogue", "_counters", "_observer", "_outgoing", "_released", "_settings", "_timers",
+        "bytes",
     )  # fmt: skip
 
     def __init__(
@@ -41,7 +43,9 @@ class Queues:
         timers: Timers[Transit],
         *,
         counters: dict[str, int],
+        observer: BrokerObserver | None = None,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._catalogue = catalogue
         self._assignments = assignments
@@ -78,6 +82,8 @@ class Queues:
             usage.queued_bytes += size_bytes
             ask_at = now + ask_s(transit.interval_s)
             transit.timer = self._timers.add(transit, min(transit.deadline, ask_at))
+            if self._observer is not None:
+                self._observer.on_request_queued(transit.id, service.name.decode(), service.queued, now)
             self.demand(service, now)
 
     def take(self, transit: Transit, *, for_worker: bool = False) -> bytes:

@@ -3,13 +3,15 @@
 from typing import Final
 
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import WARNING, EventLog
+from braidmq.core.events.broker import SessionRefused, TwinFound
+from braidmq.core.events.log import EventLog
 from braidmq.core.guard import Guard
 from braidmq.core.key_usage import KeyUsage
 from braidmq.core.session_life import SessionLife
 from braidmq.core.transit import Session
 from braidmq.errors import ProtocolError
 from braidmq.members import Directory, Member
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import split_some
@@ -30,8 +32,8 @@ class Reception:
     """
 
     __slots__ = (
-        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_process", "_sessions",
-        "_settings", "_twin", "_twin_at",
+        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_observer", "_process",
+        "_sessions", "_settings", "_twin", "_twin_at",
     )  # fmt: skip
 
     def __init__(
@@ -48,8 +50,10 @@ class Reception:
         events: EventLog,
         process: str,
         now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self._name = name
+        self._observer = observer
         self._settings = settings
         self._directory = directory
         self._sessions = sessions
@@ -89,7 +93,9 @@ class Reception:
             self._counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
             if self._life.turn_away(route, "refused", why, now):
-                self._events.add(WARNING, "refused a session to {}: {}", who, why)
+                self._events.add(SessionRefused(who, why))
+                if self._observer is not None:
+                    self._observer.on_session_refused(who, why, now)
             return None
         return self._life.begin(route, usage, member, now)
 
@@ -111,8 +117,7 @@ class Reception:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                form = "another process runs as {}, with the same join file: {}; stop one of the two"
-                self._events.add(WARNING, form, self._name, other)
+                self._events.add(TwinFound(self._name, other))
         self._life.turn_away(route, "refused", self._process, now)
 
     def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:

@@ -4,7 +4,8 @@ from typing import Final, Literal
 
 from braidmq.core.announcements import Announcements
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import DEBUG, INFO, EventLog
+from braidmq.core.events.broker import HelloCame, SessionBegun, SessionStateChanged
+from braidmq.core.events.log import EventLog
 from braidmq.core.intake import Intake
 from braidmq.core.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.liveness import silence_of
@@ -14,6 +15,7 @@ from braidmq.core.peering import PeeringCore
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.transit import Session, SessionState
 from braidmq.members import Directory, Member, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.limits import TEXT_CHARS_MAX
@@ -41,6 +43,7 @@ class SessionLife:
         "_dispatcher",
         "_events",
         "_intake",
+        "_observer",
         "_observers",
         "_outgoing",
         "_peering",
@@ -68,7 +71,9 @@ class SessionLife:
         counters: dict[str, int],
         events: EventLog,
         software: str,
+        observer: BrokerObserver | None = None,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._directory = directory
         self._peering = peering
@@ -93,10 +98,12 @@ class SessionLife:
         usage.sessions += 1
         self.strangers.pop(route, None)
         self._counters["sessions"] += 1
+        if self._observer is not None:
+            self._observer.on_session(member.name, member.role.value, now)
         if member.role is Role.BROKER:
             self.tell_of(session)
         else:
-            self._events.add(DEBUG, "hello from {}", member.name)
+            self._events.add(HelloCame(member.name))
         welcome = control.Welcome(
             self._peering.own.name,
             member.name,
@@ -131,16 +138,18 @@ class SessionLife:
         if session.state is state or session.state is SessionState.LEAVING:
             return
         session.state = state
+        if self._observer is not None:
+            self._observer.on_session_state(session.member.name, state.value, now)
         if state is not SessionState.LEAVING:
             self.tell_of(session)
-        self._events.add(INFO if session.told else DEBUG, "{} is {}", session.member.name, state)
+        self._events.add(SessionStateChanged(session.member.name, state.value, session.told))
         self._dispatcher.offers.on_state(session, now)
 
     def tell_of(self, session: Session) -> None:
         """Let the log have a session, once."""
         if not session.told:
             session.told = True
-            self._events.add(INFO, "{} connected", session.member.name)
+            self._events.add(SessionBegun(session.member.name))
 
     def end(self, session: Session, now: float) -> None:
         """End a session; what was not sent to it goes elsewhere."""
@@ -151,6 +160,8 @@ class SessionLife:
         """Note that a session is over, and nothing waits to be sent to it."""
         self._dispatcher.on_end(session, now)
         del self._sessions[session.route]
+        if self._observer is not None:
+            self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
         if session.member.role is Role.BROKER:
@@ -160,9 +171,10 @@ class SessionLife:
             self._intake.drop(session.usage.inlet)
             del self.usages[session.usage.principal]
 
-    def discard(self, session: Session) -> None:
+    def discard(self, session: Session, now: float) -> None:
         """Forget a session that could not be ended in order."""
-        self._sessions.pop(session.route, None)
+        if self._sessions.pop(session.route, None) is not None and self._observer is not None:
+            self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
         session.state = SessionState.LEAVING

@@ -1,7 +1,7 @@
 """Replies that are refused, as their workers have not proved them: see proofs.py."""
 
 from braidmq.core.call import Call
-from braidmq.core.events import WARNING
+from braidmq.core.events.node import ReplyUnproven
 from braidmq.core.link import Link
 from braidmq.core.links import Links
 from braidmq.core.proofs import Checker
@@ -39,8 +39,7 @@ class Unproven:
         if link.name not in self._accused:
             self._accused.add(link.name)
             worker, service = answer.sender.decode("ascii", "replace"), call.service.decode()
-            form = "{} brings a reply of '{}' to {} that is refused: {}; further ones are only counted"
-            self._links.events.add(WARNING, form, link.name, worker, service, flaw)
+            self._links.events.add(ReplyUnproven(link.name, worker, service, flaw))
         return False
 
     def validate_state(self) -> None:

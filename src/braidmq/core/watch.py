@@ -3,7 +3,8 @@
 from typing import Final
 
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import WARNING, EventLog
+from braidmq.core.events.broker import SessionSilent
+from braidmq.core.events.log import EventLog
 from braidmq.core.liveness import Looks
 from braidmq.core.outgoing import Outgoing
 from braidmq.core.session_life import SessionLife
@@ -92,8 +93,7 @@ class Watch:
                     self._outgoing.send(session, heartbeat)
         for session in dead:
             self._counters["sessions_dead"] += 1
-            silence = f"{now - session.heard_at:.1f}"
-            self._events.add(WARNING, "{} was silent for {} s: given up", session.member.name, silence)
+            self._events.add(SessionSilent(session.member.name, now - session.heard_at))
             self._life.end(session, now)
             self._life.turn_away(session.route, "no-session", "you were silent for too long", now)
 

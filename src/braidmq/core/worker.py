@@ -14,15 +14,17 @@ from typing import Final
 from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.credit import spread
 from braidmq.core.dedup import Key, Keys, ReplyCache
-from braidmq.core.events import WARNING
+from braidmq.core.events.node import HandlerOverdue, ResultTooLarge
 from braidmq.core.ids import SECRET_BYTES, derived
 from braidmq.core.job import Delivery, Grant, Job, LocalService
 from braidmq.core.link import Link, LinkState
 from braidmq.core.links import Links
 from braidmq.core.proofs import Prover
+from braidmq.core.reasons import name_of
 from braidmq.core.timers import Timers
 from braidmq.errors import ConfigError, ProtocolError, ServiceError
 from braidmq.members import check_service
+from braidmq.observer import JobEnd, NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -94,6 +96,7 @@ class WorkerCore:
         secret: random bytes that nobody else knows.
         instance: tells this process from others with the same key.
         prover: proves its replies to callers that ask for it.
+        observer: is told what happens to requests.
     """
 
     def __init__(
@@ -105,7 +108,9 @@ class WorkerCore:
         secret: bytes,
         instance: bytes,
         prover: Prover | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
+        self._observer = observer
         self.draining = False
         self.executed = 0
         self.duplicates = 0
@@ -203,11 +208,11 @@ class WorkerCore:
             return
         delivery = Delivery(link, request)
         if self._strays and key in self._strays:
-            self.duplicates += 1
+            self._note_copy(link, request, now)
             self._answer(LOST, 0, request.id, delivery, now)
             return
         if key in self._cache:
-            self.duplicates += 1
+            self._note_copy(link, request, now)
             reply = self._cache.get(key)
             if reply is not None:
                 self._reply(reply, delivery, now)
@@ -217,17 +222,22 @@ class WorkerCore:
         deadline = now + request.time_ms / 1000.0 - age_s
         service = self._services.get(request.service)
         if service is None:
-            self._answer(REJECT, Reason.NO_WORKER, request.id, delivery, now)
+            self._decline(request, delivery, Reason.NO_WORKER, now)
         elif self.draining:
-            self._answer(REJECT, Reason.DRAINING, request.id, delivery, now)
+            self._decline(request, delivery, Reason.DRAINING, now)
         elif deadline <= now:
-            self._answer(REJECT, Reason.EXPIRED, request.id, delivery, now)
+            self._decline(request, delivery, Reason.EXPIRED, now)
         elif service.exceeds_grant(link) or (service.running >= service.concurrency and not self._may_wait(service)):
+            if self._observer is not None:
+                self._observe_refusal(request, link, Reason.BUSY, now)
             self._turn_away(service, delivery, request.id, now)
         else:
             job = self._jobs[key] = Job(key, service, request, delivery, deadline, now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
             link.asked[request.tag] = job
+            if self._observer is not None:
+                name, sender = service.name.decode(), request.sender.decode("ascii", "replace")
+                self._observer.on_job(request.id, name, sender, link.name, now)
             if service.running < service.concurrency:
                 due, stop_at = now + job.working_s, deadline + STOP_S
                 job.timer = self._timers.add(job, due if due < stop_at else stop_at)
@@ -263,6 +273,8 @@ class WorkerCore:
             job.request.flags |= _DUPLICATE
         job.begun = True
         job.begun_at = now
+        if self._observer is not None:
+            self._observer.on_job_begun(job.request.id, now)
         return True
 
     def on_late(self, job: Job, now: float) -> None:
@@ -292,6 +304,9 @@ class WorkerCore:
             self._lose(job, now)
             self._cache.put(job.key, None, now)
         else:
+            if self._observer is not None:
+                fits = isinstance(outcome, bytes) and len(outcome) <= self._links.payload_bytes_max
+                self._observe_end(job, JobEnd.RESULT if fits else JobEnd.ERROR, now)
             self._drop(job)
             self._leave_place(job)
             if job.begun:
@@ -451,7 +466,7 @@ class WorkerCore:
 
     def _join(self, job: Job, request: Envelope, delivery: Delivery, now: float) -> None:
         """A second copy of a request that is here: it gets the same answer."""
-        self.duplicates += 1
+        self._note_copy(delivery.link, request, now)
         if len(job.deliveries) >= DELIVERIES_MAX:
             dispensable = job.dispensable(delivery)
             self._answer(REJECT, Reason.BUSY, job.request.id, dispensable, now)
@@ -503,9 +518,7 @@ class WorkerCore:
         if job.overdue == 2:
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
             service, strays_max = job.service.name.decode(), job.service.strays_max
-            form = "a handler of {} goes on after the deadline of request {} of {}: {}"
-            place = "another one may begin" if may_go else f"its place stays taken, as {strays_max} others go on, too"
-            self._links.events.add(WARNING, form, service, id_, sender, place)
+            self._links.events.add(HandlerOverdue(service, id_, sender, may_go, strays_max))
         if may_go:
             self._strays[job.key] = job
             job.service.strays += 1
@@ -524,6 +537,8 @@ class WorkerCore:
 
     def _lose(self, job: Job, now: float) -> None:
         """A job whose handler has begun is over without an outcome."""
+        if self._observer is not None:
+            self._observe_end(job, JobEnd.LOST, now)
         self._drop(job)
         self._leave_place(job)
         for delivery in job.deliveries:
@@ -536,15 +551,40 @@ class WorkerCore:
 
     def _refuse(self, job: Job, reason: Reason, now: float) -> None:
         """A job that was never started is over."""
+        if self._observer is not None:
+            self._observe_end(job, JobEnd.REFUSED, now)
         self._drop(job)
         for delivery in job.deliveries:
             self._answer(REJECT, reason, job.request.id, delivery, now)
 
     def _give_back(self, job: Job, now: float) -> None:
         """A job for which there is no place goes back."""
+        if self._observer is not None:
+            self._observe_end(job, JobEnd.GIVEN_BACK, now)
         self._drop(job)
         for delivery in job.deliveries:
             self._turn_away(job.service, delivery, job.request.id, now)
+
+    def _note_copy(self, link: Link, request: Envelope, now: float) -> None:
+        """Count a further copy of a request that runs here or has run."""
+        self.duplicates += 1
+        if self._observer is not None:
+            self._observer.on_job_joined(request.id, link.name, now)
+
+    def _decline(self, request: Envelope, delivery: Delivery, reason: Reason, now: float) -> None:
+        """Refuse a request that has just come."""
+        if self._observer is not None:
+            self._observe_refusal(request, delivery.link, reason, now)
+        self._answer(REJECT, reason, request.id, delivery, now)
+
+    def _observe_refusal(self, request: Envelope, link: Link, reason: Reason, now: float) -> None:
+        assert self._observer is not None
+        service = request.service.decode("ascii", "replace")
+        self._observer.on_job_refused(request.id, service, link.name, name_of(reason), now)
+
+    def _observe_end(self, job: Job, how: JobEnd, now: float) -> None:
+        assert self._observer is not None
+        self._observer.on_job_end(job.request.id, how, now - job.begun_at if job.begun else 0.0, now)
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.key]
@@ -565,7 +605,7 @@ class WorkerCore:
             text = f"the result of {len(payload)} bytes exceeds the limit of {limit}"
             outcome = ServiceError("RESULT_TOO_LARGE", text)
             sender, id_ = job.request.sender.decode("ascii", "replace"), job.request.id.hex()
-            self._links.events.add(WARNING, "{}, request {} of {}: {}", job.service.name.decode(), id_, sender, text)
+            self._links.events.add(ResultTooLarge(job.service.name.decode(), id_, sender, text))
         if isinstance(outcome, ServiceError):
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, now_ms(now)

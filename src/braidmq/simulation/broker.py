@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from braidmq.core.broker import BrokerCore
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.link import BrokerAddress
 from braidmq.core.peering import PeeringCore
 from braidmq.core.transit import Session
@@ -183,7 +183,7 @@ class BrokerProcess(Process):
 
     def tell(self, event: Event) -> None:
         """Write an event to the trace."""
-        self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+        self.world.trace.note(self.world.now, f"{self.name}: {event}")
 
     # -- inner
 

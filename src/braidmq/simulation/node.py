@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.link import Failure, LinkState
@@ -237,7 +237,7 @@ class NodeProcess(Process):
 
     def tell(self, event: Event) -> None:
         """Write an event to the trace."""
-        self.world.trace.note(self.world.now, f"{self.name}: {event.text}")
+        self.world.trace.note(self.world.now, f"{self.name}: {event}")
 
     def on_stall(self, stalled_s: float) -> None:
         """Do nothing: the core knows what it means."""

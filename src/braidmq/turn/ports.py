@@ -7,7 +7,7 @@ ZeroMQ's carriers are in zeromq/, those of the simulated network in simulation/.
 from collections.abc import Iterable
 from typing import Protocol
 
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.job import Job
 from braidmq.core.link import Failure, Open, Step
 from braidmq.errors import BraidError

@@ -15,19 +15,22 @@ from typing import Final
 from braidmq import __version__
 from braidmq.clock import monotonic
 from braidmq.core.broker import BrokerCore
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.link import BrokerAddress
 from braidmq.core.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.loggers import own_logger
 from braidmq.members import Member, Role
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener
+from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.dialer import Dialer
+from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.listening import listen
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.poller import Poller
@@ -64,13 +67,22 @@ class BrokerLoop:
         join: the broker's join file; its manifest is read again whenever the file changes.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
+        observer: is told what happens to sessions, requests and other brokers.
 
     Raises:
         ConfigError: the join file is wrong, or not a broker's.
     """
 
-    def __init__(self, join: Path | str, settings: Settings | None = None, *, bind: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        join: Path | str,
+        settings: Settings | None = None,
+        *,
+        bind: tuple[str, ...] = (),
+        observer: BrokerObserver | None = None,
+    ) -> None:
         self.settings = settings or Settings()
+        self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
         self._path = Path(join)
         self._stamp = self._read_stamp()
         self.identity = joinfile.load(join)
@@ -127,8 +139,13 @@ class BrokerLoop:
             raise
         self._verify = verifier(self.identity.authority_key, self.identity.net)
         own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
-        peering = PeeringCore(own, self.settings, rng, self._verify_registered, software=software, now=now)
-        self._core = BrokerCore(self.settings, self, peering, software=software, now=now, process=self.process)
+        observer = self._observer
+        peering = PeeringCore(
+            own, self.settings, rng, self._verify_registered, software=software, now=now, observer=observer
+        )
+        self._core = BrokerCore(
+            self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
+        )
         self._dialer = Dialer(self._context, self._dealers, self.settings, self.identity, self)
         self._broker_turn = BrokerTurn(self._core, self._listener(self._router), self._dialer, self)
         self._zap.barred = self._is_barred
@@ -251,7 +268,7 @@ class BrokerLoop:
 
     def tell(self, event: Event) -> None:
         """Write an event to the log."""
-        _LOG.log(event.level, "%s", event.text)
+        log_event(_LOG, event)
 
     # -- ending
 

@@ -14,20 +14,23 @@ from typing import Final, Protocol
 
 from braidmq import __version__
 from braidmq.clock import monotonic
-from braidmq.core.events import Event
+from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.job import Job
 from braidmq.core.node import NodeCore
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.loggers import own_logger
 from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
 from braidmq.zeromq.connections import Connections
+from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.dialer import Dialer
+from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
@@ -67,6 +70,7 @@ class NodeLoop:
     Args:
         identity: the node's join file.
         settings: see Settings.
+        observer: is told what happens to calls and jobs.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
 
     Raises:
@@ -79,6 +83,7 @@ class NodeLoop:
         settings: Settings,
         *,
         on_stall: Callable[[float], None],
+        observer: NodeObserver | None = None,
     ) -> None:
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
@@ -106,6 +111,7 @@ class NodeLoop:
             software=f"braidmq {__version__}",
             now=now,
             keyring=keyring_of(identity),
+            observer=None if observer is None else contained(observer, NodeObserver, _LOG),
         )
         self._dialer = Dialer(self.connections.context, self.connections.dealers, settings, identity, self)
         self._node_turn = NodeTurn(self.core, self._dialer, self)
@@ -360,7 +366,7 @@ class NodeLoop:
 
     def tell(self, event: Event) -> None:
         """Write an event to the log."""
-        _LOG.log(event.level, "%s", event.text)
+        log_event(_LOG, event)
 
     def on_stall(self, stalled_s: float) -> None:
         """Note that this process has stood still."""

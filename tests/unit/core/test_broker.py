@@ -3,7 +3,7 @@
 import pytest
 
 from braidmq.core.broker import TICK_S
-from braidmq.core.events import INFO
+from braidmq.core.events.event import INFO
 from braidmq.core.reception import TWIN_S_MAX
 from braidmq.core.session_life import STRANGERS_MAX
 from braidmq.core.watch import GUEST_S_MAX
@@ -32,7 +32,7 @@ class TestLog:
         assert rig.logged("stayer connected") == 1
         client.goodbye()
         client.disconnect()
-        assert [event.text for event in rig.events if event.level >= INFO] == [
+        assert [str(event) for event in rig.events if event.level >= INFO] == [
             "stayer connected", "stayer is leaving", "stayer disconnected",
         ]  # fmt: skip
 

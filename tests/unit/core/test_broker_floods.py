@@ -102,7 +102,7 @@ class TestBar:
         assert set(rig.core.take_cuts()) == {member.route for member in hostile}
         assert {"refused"} == {goodbye.reason for member in hostile for goodbye in member.of(Goodbye)}
         assert is_served(rig, client, worker)
-        assert sum("barred" in event.text for event in rig.events) == 1
+        assert sum("barred" in str(event) for event in rig.events) == 1
 
     def test_what_waits_of_a_key_stays_within_its_bound(self) -> None:
         rig = Rig()

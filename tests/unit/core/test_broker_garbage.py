@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from braidmq.core.broker import TICK_S
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import CANCEL, COMMON, PREFIX_BYTES, REPLY, REQUEST, VERSION, Envelope, encode
 from braidmq.wire.kinds import Control

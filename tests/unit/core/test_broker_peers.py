@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.broker import SEEKS_PER_TICK, TICK_S
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.members import Role
 from braidmq.wire.envelope import REJECT, REPLY, Reason
 from braidmq.wire.gossip import RUMORS_MAX, About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, Sync

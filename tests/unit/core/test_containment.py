@@ -9,7 +9,7 @@ from braidmq.core.announcements import Announcements
 from braidmq.core.broker import TICK_S
 from braidmq.core.client import FAULT_PAUSE_S, ClientCore
 from braidmq.core.dispatch import Dispatcher
-from braidmq.core.events import ERROR
+from braidmq.core.events.event import ERROR
 from braidmq.core.links import Links
 from braidmq.core.membership import MembershipCore
 from braidmq.core.offers import Offers
@@ -53,9 +53,9 @@ class TestBroker:
         worker.reply(*worker.requests())
         assert client.answer() == (REPLY, 0)
         (event,) = [each for each in rig.events if each.level == ERROR]
-        assert "OverflowError" in event.text
-        assert "test_containment.py" in event.text
-        assert "bytes that begin with 0000" in event.text
+        assert "OverflowError" in str(event)
+        assert "test_containment.py" in str(event)
+        assert "bytes that begin with 0000" in str(event)
         rig.advance(TICK_S)
         assert rig.counters["faults"] == 1
 

@@ -148,7 +148,7 @@ class TestManyServices:
         for number in range(SERVES_MAX + 5):
             worker.ready(f"service{number}")
         assert len(rig.core.dispatcher.services) == SERVES_MAX
-        assert sum("is reached" in event.text for event in rig.core.take_events()) <= 1
+        assert sum("is reached" in str(event) for event in rig.core.take_events()) <= 1
 
 
 class TestSettling:

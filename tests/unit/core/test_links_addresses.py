@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.events import WARNING
+from braidmq.core.events.event import WARNING
 from braidmq.core.link import Failure, LinkState, Open, Resolve
 from braidmq.core.links import HASTE_S_MAX, TARGET_S_MAX, TICK_S, Links
 from braidmq.settings import Settings

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from braidmq.core.events import LINES_MAX, WARNING
+from braidmq.core.events.event import WARNING
+from braidmq.core.events.log import LINES_MAX
 from braidmq.core.membership import CHANGES_MAX, FALSE_MAX, INCARNATION_JUMP_MAX
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
@@ -484,7 +485,7 @@ class TestGossip:
         for _ in range(5):
             five.tell("a", "b", five["b"].incarnation + 1, "alive")
             five.tick(0.01)
-        five.core.forget("d")
+        five.core.forget("d", five.now)
         five.taken()
         five.tick(5.0)
         assert "d" not in {to for to, _ in five.sent(Gossip)}
@@ -655,7 +656,7 @@ class TestForget:
         five.tell("b", "a", 1, "suspect")
         five.events()
         version = five.core.version
-        five.core.forget("a")
+        five.core.forget("a", five.now)
         assert "a" not in five.core.members
         assert "a" not in five.news()
         assert five.core.version > version
@@ -665,13 +666,13 @@ class TestForget:
 
     def test_forgetting_a_stranger_is_no_change(self, five: Solo) -> None:
         version = five.core.version
-        five.core.forget("stranger")
+        five.core.forget("stranger", five.now)
         assert five.core.version == version
         assert not five.events()
 
     def test_probe_under_way_of_a_forgotten_broker_ends(self, five: Solo) -> None:
         five.probe_of("a")
-        five.core.forget("a")
+        five.core.forget("a", five.now)
         five.tick(SETTINGS.probe_s + EPSILON_S)
         assert "a" not in five.core.members
         assert not five.core.probing._attempts or all(

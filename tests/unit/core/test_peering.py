@@ -137,7 +137,7 @@ class Peering:
         return [action.name for action in self.actions if isinstance(action, Open)]
 
     def log(self) -> list[str]:
-        return [event.text for event in self.core.take_events()]
+        return [str(event) for event in self.core.take_events()]
 
 
 class TestConnections:

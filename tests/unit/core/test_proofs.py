@@ -20,7 +20,7 @@ ID = bytes(range(16))
 
 
 def call_of(payload: bytes = b"ping", headers: dict[str, str] | None = None) -> Call:
-    return Call(ID, b"echo", payload, encode_headers(headers or {}) + checker().field, 9.0, 3, None, None, 0)
+    return Call(ID, b"echo", payload, encode_headers(headers or {}) + checker().field, 9.0, 3, None, None, 0, 0.0)
 
 
 def checker(keyring: Keyring | None = None) -> Checker:

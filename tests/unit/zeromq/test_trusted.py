@@ -90,7 +90,7 @@ def test_proof_is_as_the_vector_says(vector):
     assert certified.keys == (bytes.fromhex(vector["worker_public_key"]),)
     assert caller.agree(certified.keys[0]).hex() == vector["secret"]
     assert proof[:16].hex() == vector["tag"]
-    call = Call(request.id, request.service, request.payload, request.extension, 9.0, 1, None, None, 0)
+    call = Call(request.id, request.service, request.payload, request.extension, 9.0, 1, None, None, 0, 0.0)
     assert Checker(caller, vector["caller"]).flaw_of(call, reply) == ""
     own = member_of(vector, "worker", Certificate(blob=proof[16:], **dict.fromkeys(Claims.__struct_fields__, ())))
     seen = Envelope(

@@ -1,9 +1,8 @@
-"""What a core tells its shell for the log: bounded, escaped, and with a limit for each member. Cold path only."""
+"""The events that a core keeps until its shell takes them: bounded, and with a limit for each member."""
 
-from dataclasses import dataclass
 from typing import Final
 
-from braidmq.printable import printable
+from braidmq.core.events.event import DEBUG, WARNING, Event, fields_of
 
 EVENTS_MAX: Final = 1_000
 """Events kept until the shell takes them; a flood of them says nothing that the first thousand do not. As many
@@ -17,29 +16,46 @@ PERIOD_S: Final = 60.0
 lines in a minute gets one a minute."""
 
 BUDGETS_MAX: Final = 10_000
-"""Members and kinds whose lines are counted apart in a period: a large net that connects anew, and some MiB at most.
+"""Members and kinds whose lines are counted apart in a period: a large net that connects again, and some MiB at most.
 All others of a level share one budget."""
 
-DETAIL_CHARS_MAX: Final = 500
-"""Characters of one detail of a line: what a peer says of itself may be as long as a message."""
-
-DEBUG: Final = 10
-INFO: Final = 20
-WARNING: Final = 30
-ERROR: Final = 40
+_OTHERS: Final = "others"
 
 
-@dataclass(slots=True)
-class Event:
-    """One line for the log.
+class MoreLikeThis(Event, frozen=True):
+    """There were more events of one kind about one member than the log has lines for.
 
     Attributes:
-        level: as in `logging`.
-        text: what happened, and what to do if something is to be done. Printable, whatever peers have said.
+        level: theirs.
+        of: their kind.
+        count: how many more.
+        last: the last one of them.
     """
 
     level: int
-    text: str
+    of: str
+    count: int
+    last: Event
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.count:,} more line{'s' * (self.count > 1)} like this of {self.about}: {self.last}"
+
+
+class LeftOut(Event, frozen=True):
+    """There were more events at one time than are kept.
+
+    Attributes:
+        level: the greatest of theirs.
+        count: how many more.
+    """
+
+    level: int
+    count: int
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.count:,} more lines were left out here: too many at one time"
 
 
 class _Budget:
@@ -47,10 +63,10 @@ class _Budget:
 
     __slots__ = ("last", "left_out", "lines")
 
-    def __init__(self, lines: int) -> None:
+    def __init__(self, lines: int, last: Event) -> None:
         self.lines = lines
         self.left_out = 0
-        self.last = ""
+        self.last = last
 
 
 class EventLog:
@@ -65,30 +81,23 @@ class EventLog:
         self._budgets: dict[tuple[int, str, str], _Budget] = {}
         self._period_ends_at = 0.0
 
-    def add(self, level: int, form: str, about: str, *details: str) -> None:
-        """Keep an event, or count it.
-
-        Args:
-            level: as in `logging`.
-            form: the kind of event: a constant text with ``{}`` for `about` and for each of the `details`, in order.
-            about: the member that has caused it, whose lines of this kind are limited.
-            details: what else the line says; like `about` it may hold anything that peers have said.
-        """
-        text = _fill(form, about, details)
-        key = (level, about, form)
+    def add(self, event: Event) -> None:
+        """Keep an event, or count it."""
+        level = event.level
+        key = (level, event.about, event.kind)
         budget = self._budgets.get(key)
         if budget is None:
             if len(self._budgets) >= BUDGETS_MAX:
-                key = (level, "others", "")
+                key = (level, _OTHERS, "")
                 budget = self._budgets.get(key)
             if budget is None:
-                budget = self._budgets[key] = _Budget(0)
+                budget = self._budgets[key] = _Budget(0, event)
         if budget.lines < LINES_MAX:
             budget.lines += 1
-            self._keep(level, text)
+            self._keep(event)
         else:
             budget.left_out += 1
-            budget.last = text
+            budget.last = event
 
     def on_timer(self, now: float) -> None:
         """Do what is due: once in a period, tell of what was only counted."""
@@ -102,10 +111,9 @@ class EventLog:
         budgets, self._budgets = self._budgets, {}
         for key, budget in budgets.items():
             if budget.left_out:
-                level, about, _form = key
-                more = f"{budget.left_out:,} more line{'s' * (budget.left_out > 1)} like this of {_shown(about)}"
-                self._keep(level, f"{more}: {budget.last}")
-                self._budgets[key] = _Budget(LINES_MAX)  # whoever goes on like this gets this line only
+                level, about, _kind = key
+                self._keep(MoreLikeThis(about, level, budget.last.kind, budget.left_out, budget.last))
+                self._budgets[key] = _Budget(LINES_MAX, budget.last)  # whoever goes on like this gets this line only
 
     def take(self) -> list[Event]:
         """Return the events and forget them."""
@@ -113,8 +121,7 @@ class EventLog:
             return self._events
         events, self._events = self._events, []
         if self._dropped:
-            text = f"{self._dropped:,} more lines were left out here: too many at one time"
-            events.append(Event(self._dropped_level, text))
+            events.append(LeftOut(_OTHERS, self._dropped_level, self._dropped))
             self._dropped = 0
             self._dropped_level = DEBUG
         return events
@@ -123,27 +130,14 @@ class EventLog:
         """Assert what must hold between two inputs. For tests and the simulator."""
         assert len(self._events) <= 2 * EVENTS_MAX
         assert len(self._budgets) <= BUDGETS_MAX + 3, "one for each level beyond"
-        assert all(event.text.isprintable() for event in self._events)
+        for event in self._events:
+            shown = (str(event), *(field for field in fields_of(event).values() if isinstance(field, str)))
+            assert all(each.isprintable() for each in shown)
 
-    def _keep(self, level: int, text: str) -> None:
+    def _keep(self, event: Event) -> None:
+        level = event.level
         if len(self._events) < (EVENTS_MAX if level < WARNING else 2 * EVENTS_MAX):
-            self._events.append(Event(level, text))
+            self._events.append(event)
         else:
             self._dropped += 1
             self._dropped_level = max(self._dropped_level, level)
-
-
-def _fill(form: str, about: str, details: tuple[str, ...]) -> str:
-    """Return `form` with what belongs into it; not by `str.format`, which can fail."""
-    first, *rest = form.split("{}")
-    parts = [first]
-    for part, detail in zip(rest, (about, *details), strict=False):
-        parts += (_shown(detail), part)
-    return "".join(parts)
-
-
-def _shown(detail: str) -> str:
-    """Return a detail as a line can hold it."""
-    shown = printable(detail[:DETAIL_CHARS_MAX])
-    more = len(detail) - DETAIL_CHARS_MAX
-    return f"{shown}... and {more:,} characters more" if more > 0 else shown

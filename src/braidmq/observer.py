@@ -1,0 +1,177 @@
+"""What can be watched of a node and of a broker: classes whose methods do nothing, to derive from.
+
+Whoever gives an observer to a node (`Node(..., observer=...)`) or to a broker (`braidmq broker --observer
+MODULE:NAME`) has its methods called as things happen, in the thread and in the middle of the work of what is watched.
+So they must be quick, and must not use the node. What they raise is logged once for each method and does no harm.
+
+Times are seconds, as `time.monotonic` counts. The id of a request is the same for all of its attempts. Methods may be
+added, and none gets further arguments.
+"""
+
+from enum import StrEnum
+
+from braidmq.errors import BraidError
+from braidmq.messages import Reply
+
+
+class AttemptEnd(StrEnum):
+    """How one attempt of a call has ended."""
+
+    ANSWERED = "answered"
+    """By a reply: a result, or an error of the handler."""
+
+    REJECTED = "rejected"
+    """It was certainly not run."""
+
+    UNSENT = "unsent"
+    """It has never left this node."""
+
+    LOST = "lost"
+    """Its broker says that the worker is gone with it, or the reply does not count; it may have been run."""
+
+    SILENT = "silent"
+    """Nothing was heard of it for too long; it may have been run, and its answer still counts if it comes."""
+
+    DISCONNECTED = "disconnected"
+    """The connection to its broker has ended; it may have been run."""
+
+    WITHDRAWN = "withdrawn"
+    """Nobody waits for it any more: the call has ended by another attempt, by its deadline, or by its caller."""
+
+
+class JobEnd(StrEnum):
+    """How a request has ended that a worker had taken."""
+
+    RESULT = "result"
+    ERROR = "error"
+
+    LOST = "lost"
+    """Its handler was stopped, or goes on after the deadline and nobody waits for it."""
+
+    REFUSED = "refused"
+    """Its handler was not called: its time was over, or its caller has given it up."""
+
+    GIVEN_BACK = "given back"
+    """Its handler was not called: there was no place or no thread for it."""
+
+
+class GivenUp(StrEnum):
+    """Why nobody waits any more for a request that a broker had taken."""
+
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CLIENT_GONE = "client gone"
+
+
+class NodeObserver:
+    """Watches a node: its calls and their attempts, and its jobs. Override what is of interest."""
+
+    # -- as a client
+
+    def on_call(self, id_: bytes, service: str, now: float) -> None:
+        """A call has begun."""
+
+    def on_attempt(self, id_: bytes, broker: str, number: int, now: float) -> None:
+        """A call is sent over a broker; it is a retry unless `number` is 1.
+
+        An attempt that was never sent, or has met no worker while the call waits for one, is not counted.
+        """
+
+    def on_attempt_end(self, id_: bytes, broker: str, how: AttemptEnd, reason: str, now: float) -> None:
+        """The last attempt of a call has ended; `reason` is the broker's or worker's where it was rejected.
+
+        It is NO_WORKER, BUSY, DRAINING, EXPIRED, DENIED, TOO_LARGE, or a number that a newer version knows.
+        """
+
+    def on_call_end(self, id_: bytes, outcome: Reply | BraidError | None, took_s: float, now: float) -> None:
+        """A call has ended `took_s` after it began: with a reply, with an error, or with None as its caller gave it up.
+
+        All its attempts have ended before.
+        """
+
+    # -- as a worker
+
+    def on_job(self, id_: bytes, service: str, client: str, broker: str, now: float) -> None:
+        """A request has come, and was taken: it runs next, or waits for a place."""
+
+    def on_job_refused(self, id_: bytes, service: str, broker: str, reason: str, now: float) -> None:
+        """A request has come, and was not taken; for the reasons see `on_attempt_end`."""
+
+    def on_job_joined(self, id_: bytes, broker: str, now: float) -> None:
+        """A further copy of a request has come that runs here or has run: it is answered likewise, and not run."""
+
+    def on_job_begun(self, id_: bytes, now: float) -> None:
+        """The handler of a request begins; one that blocks may have to wait for a thread first."""
+
+    def on_job_end(self, id_: bytes, how: JobEnd, took_s: float, now: float) -> None:
+        """A request that was taken has ended, `took_s` after its handler began; 0.0 if that has never begun."""
+
+
+class BrokerObserver:
+    """Watches a broker: its sessions, the requests that pass through it, and the other brokers.
+
+    Override what is of interest. A request may come to a broker more than once, as further attempts do.
+    """
+
+    # -- sessions
+
+    def on_session(self, member: str, role: str, now: float) -> None:
+        """A member is connected; its role is `node` or `broker`. It may be connected more than once."""
+
+    def on_session_refused(self, who: str, why: str, now: float) -> None:
+        """A member gets no session, or a key that is registered as none."""
+
+    def on_session_state(self, member: str, state: str, now: float) -> None:
+        """A session is `suspect` as it is silent, `open` as it is heard again, or `leaving`."""
+
+    def on_session_end(self, member: str, now: float) -> None:
+        """A session is over, for whatever reason."""
+
+    def on_credit(self, worker: str, service: str, credit: int, now: float) -> None:
+        """A worker takes so many requests of a service at once from now on; 0 if it takes none any more."""
+
+    # -- requests
+
+    def on_request(self, id_: bytes, client: str, service: str, retry_count: int, now: float) -> None:
+        """A request has come; `retry_count` earlier attempts may have been run."""
+
+    def on_request_queued(self, id_: bytes, service: str, depth: int, now: float) -> None:
+        """A request waits for a worker, as one of `depth` requests of its service."""
+
+    def on_request_dispatched(self, id_: bytes, service: str, worker: str, depth: int, now: float) -> None:
+        """A request goes to a worker; `depth` requests of its service wait still."""
+
+    def on_request_returned(self, id_: bytes, worker: str, reason: str, now: float) -> None:
+        """A worker has given a request back, or it was never sent to it: another one gets it, or it waits again."""
+
+    def on_request_answered(self, id_: bytes, worker: str, took_s: float, now: float) -> None:
+        """A worker has replied, `took_s` after the request was sent to it."""
+
+    def on_request_rejected(self, id_: bytes, client: str, reason: str, now: float) -> None:
+        """A client is told that its request was certainly not run; see `NodeObserver.on_attempt_end`."""
+
+    def on_request_lost(self, id_: bytes, worker: str, now: float) -> None:
+        """A worker is gone with a request, or has lost it."""
+
+    def on_request_given_up(self, id_: bytes, why: GivenUp, now: float) -> None:
+        """Nobody waits any more for a request that has not been answered."""
+
+    # -- the other brokers
+
+    def on_peer(self, broker: str, before: str, state: str, now: float) -> None:
+        """Another broker is `alive`, `suspect`, `leaving` or `dead`.
+
+        It is `unknown` before it joins and once it is forgotten. `dead` after `leaving` is the usual end of a broker
+        that was stopped; `dead` after `dead` means that it had come back meanwhile, which this one has not seen.
+        """
+
+    # -- all messages
+
+    def on_received(self, connection: bytes, member: str, frame: bytes) -> None:
+        """A frame of messages has come over a connection, and is handled next. It may hold payloads.
+
+        `member` is empty if its key is registered as none.
+        """
+
+    def on_sent(self, connection: bytes, member: str, messages: list[bytes]) -> None:
+        """Messages are sent over a connection next. They may hold payloads."""
