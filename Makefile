@@ -11,6 +11,10 @@ STAMP := $(VENV)/.installed
 COMPILED_VENV := $(VENV)-compiled
 COMPILED := $(COMPILED_VENV)/bin
 BUILD := build/$(COMPILED_VENV:.%=%)
+QUIET := --quiet --disable-pip-version-check
+LOCKED := $(QUIET) --require-hashes --requirement
+LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+    --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
 
 # These tests own no socket and no clock, so that they can share the processors.
@@ -28,7 +32,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled nightly simulate bench bench-guard faults promises attack docs format clean
+.PHONY: help demo test check lint types layers compiled test-compiled nightly simulate bench bench-guard faults promises attack docs lock format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -85,37 +89,43 @@ attack: $(STAMP) ## attacks on real processes beside an honest load, and the rep
 docs: $(VENV)/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
 
+lock: ## resolve requirements/*.txt anew, for every Python and system: newest versions that pyproject.toml allows
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install $(QUIET) 'uv>=0.9,<1'
+	$(LOCK) --output-file requirements/dev.txt --extra dev pyproject.toml requirements/build.in
+	$(LOCK) --output-file requirements/docs.txt --constraint requirements/dev.txt --extra docs pyproject.toml
+	$(LOCK) --output-file requirements/bench.txt --constraint requirements/dev.txt --extra bench pyproject.toml
+	$(LOCK) --output-file requirements/release.txt --constraint requirements/dev.txt requirements/release.in
+
 format: $(STAMP) ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(VENV)/.installed-docs: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
-$(VENV)/.installed-bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+$(VENV)/.installed-%: requirements/%.txt $(STAMP)
+	$(BIN)/pip install $(LOCKED) $<
 	@touch $@
 
 # The build changes the directory that it happens in, so it gets a copy.
-$(COMPILED_VENV)/.installed: pyproject.toml $(shell find src -name '*.py')
+$(COMPILED_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/bench.txt $(shell find src -name '*.py')
 	rm -rf $(BUILD) && mkdir -p $(BUILD)/source
 	cp -R pyproject.toml README.md LICENSE src $(BUILD)/source
 	$(PYTHON) -m venv $(COMPILED_VENV)
+	$(COMPILED)/pip install $(LOCKED) requirements/dev.txt
+	$(COMPILED)/pip install $(LOCKED) requirements/bench.txt
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true \
-	    $(COMPILED)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(BUILD) $(BUILD)/source
-	$(COMPILED)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(BUILD)/*.whl
-	$(COMPILED)/pip install --quiet --disable-pip-version-check "$$(ls $(BUILD)/*.whl)[bench,dev]"
+	    $(COMPILED)/pip wheel $(QUIET) --no-deps --no-build-isolation --wheel-dir $(BUILD) $(BUILD)/source
+	$(COMPILED)/pip install $(QUIET) --force-reinstall --no-deps $(BUILD)/*.whl
 	@touch $@
 
 clean: ## remove what the targets made
 	rm -rf .venv .venv-* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo 'BraidMQ needs Python 3.11 or newer: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	    || { echo 'Python has no ensurepip: apt install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install $(LOCKED) requirements/dev.txt
+	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation --editable .
 	@touch $@
