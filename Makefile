@@ -32,7 +32,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled nightly simulate bench bench-guard faults promises attack docs lock format clean
+.PHONY: help demo test check lint types layers compiled test-compiled nightly simulate bench bench-guard faults promises attack docs lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -96,6 +96,15 @@ lock: ## resolve requirements/*.txt anew, for every Python and system: newest ve
 	$(LOCK) --output-file requirements/docs.txt --constraint requirements/dev.txt --extra docs pyproject.toml
 	$(LOCK) --output-file requirements/bench.txt --constraint requirements/dev.txt --extra bench pyproject.toml
 	$(LOCK) --output-file requirements/release.txt --constraint requirements/dev.txt requirements/release.in
+
+dist: $(STAMP) ## the source distribution and the wheel, in dist/, built twice to see that they can be built again
+	rm -rf dist
+	$(BIN)/python -m tools.release
+
+release: $(VENV)/.installed-release ## checks version, changelog, tag and tree, then builds as `dist` does; uploads nothing
+	rm -rf dist
+	$(BIN)/python -m tools.release --release
+	$(BIN)/twine check --strict dist/*
 
 format: $(STAMP) ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
