@@ -18,7 +18,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEEDS ?= 20000
 
 # These tests own no socket and no clock, so that they can share the processors.
-PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+PURE_UNIT := tests/unit/core tests/unit/simulation tests/unit/wire
+PURE := tests/property tests/simulation $(PURE_UNIT)
 PURE_COMPILED := $(PURE) tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
@@ -26,13 +27,15 @@ NETS_COMPILED := tests/security tests/unit/zeromq \
 
 # `make nightly` selects all.
 SELECT ?= not nightly
+PYTEST := -m pytest -m "$(SELECT)"
+SHARED := -n auto --dist worksteal
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled nightly simulate bench bench-guard faults promises attack docs lock dist release format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -41,8 +44,16 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python -m pytest -m "$(SELECT)" -n auto --dist worksteal $(PURE)
-	$(BIN)/python -m pytest -m "$(SELECT)" $(PURE:%=--ignore=%)
+	$(BIN)/python $(PYTEST) $(SHARED) $(if $(COVERAGE),$(filter-out $(PURE_UNIT),$(PURE)),$(PURE))
+	$(BIN)/python $(PYTEST) $(PURE:%=--ignore=%) $(if $(COVERAGE),--ignore=tests/unit)
+	$(if $(COVERAGE),$(MAKE) coverage)
+
+coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor. `make test COVERAGE=yes` has it and the others
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run $(PYTEST) $(SHARED) $(PURE_UNIT)
+	$(BIN)/coverage run $(PYTEST) tests/unit $(PURE_UNIT:%=--ignore=%)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-3.%: # the tests on a version of Python that is somewhere on this machine
 	@python=$$($(PYTHON) tools/pythons.py 3.$*) && $(MAKE) test PYTHON="$$python"
@@ -54,9 +65,12 @@ check: lint types layers test ## what every commit passes
 
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
+smoke-compiled: compiled ## those tests of the cores that are quick, on what is compiled
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(SHARED) tests/property tests/unit/core tests/unit/test_inside.py
+
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
-	$(COMPILED)/python -m pytest -m "$(SELECT)" -p no:cacheprovider -n auto --dist worksteal $(PURE_COMPILED)
-	$(COMPILED)/python -m pytest -m "$(SELECT)" -p no:cacheprovider $(NETS_COMPILED)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(SHARED) $(PURE_COMPILED)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(NETS_COMPILED)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -242,15 +242,18 @@ def with_hasty_clients(patch):
     patch.setattr("braidmq.simulation.node.LATE_S", float("inf"))
 
 
+nightly = pytest.mark.nightly  # a long search, by a checker that tests/unit/simulation/test_checkers.py sees fail, too
+
+
 @pytest.mark.parametrize(
     ("mutate", "scenario", "rule"),
     [
         (with_workers_that_do_not_doubt, "saturated", "I3"),
         (with_brokers_that_do_not_doubt, "saturated", "I3"),
-        (without_deadlines, "hanging", "deadlines"),
-        (with_lost_places, "nodes-die", "leak"),
+        pytest.param(without_deadlines, "hanging", "deadlines", marks=nightly),
+        pytest.param(with_lost_places, "nodes-die", "leak", marks=nightly),
         (with_all_failovers_paid, "long-jobs", "answers ready"),
-        (with_hasty_clients, "stalls", "own stalls"),
+        pytest.param(with_hasty_clients, "stalls", "own stalls", marks=nightly),
         (without_dedup, "swarm", "I3"),
         (without_expiry, "swarm", "I5"),
         (without_flag, "swarm", "I3"),
@@ -267,7 +270,7 @@ def with_hasty_clients(patch):
         (without_rights, "intruder", "rights"),
         (without_waiting_for_what_is_under_way, "roll", "flawless"),
         (without_finishing_jobs, "roll-nodes", "flawless"),
-        (without_cancels, "calm", "given up"),
+        pytest.param(without_cancels, "calm", "given up", marks=nightly),
         (with_deaf_brokers, "hang", "silent"),
         (without_refutation, "swarm", "convergence"),
         (without_deaths, "brokers-die", "convergence"),
