@@ -17,9 +17,12 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
 
-# These tests own no socket and no clock, so that they can share the processors.
-PURE_UNIT := tests/unit/core tests/unit/simulation tests/unit/wire
-PURE := tests/property tests/simulation $(PURE_UNIT)
+# These tests own no socket and no clock.
+PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+# These start processes and wait for them. The other nets want the machine for themselves: they are put under load, or look
+# at threads and memory.
+WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \
+    cli_status.py cli_streams.py frozen_time.py handler_deadlines.py interrupts.py reach.py run.py waiting.py)
 PURE_COMPILED := $(PURE) tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
@@ -28,7 +31,8 @@ NETS_COMPILED := tests/security tests/unit/zeromq \
 # `make nightly` selects all.
 SELECT ?= not nightly
 PYTEST := -m pytest -m "$(SELECT)"
-SHARED := -n auto --dist worksteal
+EACH := -n auto --dist worksteal
+FILES := -n auto --dist loadfile
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
@@ -44,21 +48,18 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python $(PYTEST) $(SHARED) $(if $(COVERAGE),$(filter-out $(PURE_UNIT),$(PURE)),$(PURE))
-	$(BIN)/python $(PYTEST) $(PURE:%=--ignore=%) $(if $(COVERAGE),--ignore=tests/unit)
-	$(if $(COVERAGE),$(MAKE) coverage)
+	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation
+	$(BIN)/python $(PYTEST) $(FILES) $(if $(COVERAGE),--cov) tests/unit
+	$(BIN)/python $(PYTEST) $(FILES) $(WAITING)
+	$(BIN)/python $(PYTEST) tests/integration $(WAITING:%=--ignore=%)
 
-coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor. `make test COVERAGE=yes` has it and the others
-	rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/coverage run $(PYTEST) $(SHARED) $(PURE_UNIT)
-	$(BIN)/coverage run $(PYTEST) tests/unit $(PURE_UNIT:%=--ignore=%)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor. `make test COVERAGE=yes` does it, too
+	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
 
 test-3.%: # the tests on a version of Python that is somewhere on this machine
-	@python=$$($(PYTHON) tools/pythons.py 3.$*) && $(MAKE) test PYTHON="$$python"
+	@python=$$($(PYTHON) tools/pythons.py 3.$*) && $(MAKE) PYTHON="$$python" .venv-3.$*/.installed-bench test
 
-nightly: $(STAMP) ## all tests on each Python, the long matrices, and a table at the end; hours. NIGHTLY="test-3.12 simulate" for less
+nightly: $(VENV)/.installed-bench ## all tests on each Python, the long matrices, and a table at the end; hours. NIGHTLY="test-3.12 simulate" for less
 	$(BIN)/python -m tools.nightly $(NIGHTLY)
 
 check: lint types layers test ## what every commit passes
@@ -66,10 +67,10 @@ check: lint types layers test ## what every commit passes
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
 smoke-compiled: compiled ## those tests of the cores that are quick, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(SHARED) tests/property tests/unit/core tests/unit/test_inside.py
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) tests/property tests/unit/core tests/unit/test_inside.py
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(SHARED) $(PURE_COMPILED)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)
 	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(NETS_COMPILED)
 
 lint: $(STAMP)
