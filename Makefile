@@ -1,23 +1,45 @@
 # Every target sets up .venv by itself. Needs python3 >= 3.11 with ensurepip (Debian: python3-venv) and make.
+# With PYTHON=python3.12, or the path of another one, everything is done in .venv-3.12 instead.
 PYTHON ?= python3
-BIN := .venv/bin
-COMPILED := .venv-compiled/bin
-STAMP := .venv/.installed
+ifeq ($(origin PYTHON),file)
+VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2] + sys.abiflags)')
+endif
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+COMPILED_VENV := $(VENV)-compiled
+COMPILED := $(COMPILED_VENV)/bin
+BUILD := build/$(COMPILED_VENV:.%=%)
+QUIET := --quiet --disable-pip-version-check
+LOCKED := $(QUIET) --require-hashes --requirement
+LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+    --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
 
-# These tests own no socket and no clock, so that they can share the processors.
+# These tests own no socket and no clock.
 PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+# These start processes and wait for them. The other nets want the machine for themselves: they are put under load, or look
+# at threads and memory.
+WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \
+    cli_status.py cli_streams.py frozen_time.py handler_deadlines.py interrupts.py reach.py run.py waiting.py)
 PURE_COMPILED := $(PURE) tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
     handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
 
+# `make nightly` selects all.
+SELECT ?= not nightly
+PYTEST := -m pytest -m "$(SELECT)"
+EACH := -n auto --dist worksteal
+FILES := -n auto --dist loadfile
+
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
-BENCHED := $(if $(COMPILER),.venv-compiled,.venv)
+BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled test-compiled simulate bench bench-guard faults promises attack docs docs-tables format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs docs-tables lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -25,17 +47,31 @@ help: ## what there is to make
 demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with kill -9; nothing is lost
 	$(BIN)/braidmq demo
 
-test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PURE)
-	$(BIN)/python -m pytest $(PURE:%=--ignore=%)
+test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
+	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation
+	$(BIN)/python $(PYTEST) $(FILES) $(if $(COVERAGE),--cov) tests/unit
+	$(BIN)/python $(PYTEST) $(FILES) $(WAITING)
+	$(BIN)/python $(PYTEST) tests/integration $(WAITING:%=--ignore=%)
+
+coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor. `make test COVERAGE=yes` does it, too
+	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
+
+test-3.%: # the tests on a version of Python that is somewhere on this machine
+	@python=$$($(PYTHON) tools/pythons.py 3.$*) && $(MAKE) PYTHON="$$python" .venv-3.$*/.installed-bench test
+
+nightly: $(VENV)/.installed-bench ## all tests on each Python, the long matrices, and a table at the end; hours. NIGHTLY="test-3.12 simulate" for less
+	$(BIN)/python -m tools.nightly $(NIGHTLY)
 
 check: lint types layers test ## what every commit passes
 
-compiled: .venv-compiled/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
+compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
+
+smoke-compiled: compiled ## those tests of the cores that are quick, on what is compiled
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) tests/property tests/unit/core tests/unit/test_inside.py
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
-	$(COMPILED)/python -m pytest -p no:cacheprovider -n auto --dist worksteal $(PURE_COMPILED)
-	$(COMPILED)/python -m pytest -p no:cacheprovider $(NETS_COMPILED)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(NETS_COMPILED)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -65,43 +101,58 @@ promises: $(STAMP) ## what is promised, tried on real processes; about an hour. 
 attack: $(STAMP) ## attacks on real processes beside an honest load, and the report; an hour and a half. ATTACK="--quick paths-busy" for less
 	$(BIN)/python -m attacks $(ATTACK)
 
-docs: .venv/.installed-docs ## the documents as a web site, in site/
+docs: $(VENV)/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
 
 docs-tables: $(STAMP) ## write the tables of the documents that repeat the source
 	$(BIN)/python docs/tables.py
 
+lock: ## resolve requirements/*.txt anew, for every Python and system: newest versions that pyproject.toml allows
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install $(QUIET) 'uv>=0.9,<1'
+	$(LOCK) --output-file requirements/dev.txt --extra dev pyproject.toml requirements/build.in
+	$(LOCK) --output-file requirements/docs.txt --constraint requirements/dev.txt --extra docs pyproject.toml
+	$(LOCK) --output-file requirements/bench.txt --constraint requirements/dev.txt --extra bench pyproject.toml
+	$(LOCK) --output-file requirements/release.txt --constraint requirements/dev.txt requirements/release.in
+
+dist: $(STAMP) ## the source distribution and the wheel, in dist/, built twice to see that they can be built again
+	rm -rf dist
+	$(BIN)/python -m tools.release
+
+release: $(VENV)/.installed-release ## checks version, changelog, tag and tree, then builds as `dist` does; uploads nothing
+	rm -rf dist
+	$(BIN)/python -m tools.release --release
+	$(BIN)/twine check --strict dist/*
+
 format: $(STAMP) ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.venv/.installed-docs: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
-.venv/.installed-bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+$(VENV)/.installed-%: requirements/%.txt $(STAMP)
+	$(BIN)/pip install $(LOCKED) $<
 	@touch $@
 
 # The build changes the directory that it happens in, so it gets a copy.
-.venv-compiled/.installed: pyproject.toml $(shell find src -name '*.py')
-	rm -rf build && mkdir -p build/source
-	cp -R pyproject.toml README.md LICENSE src build/source
-	$(PYTHON) -m venv .venv-compiled
+$(COMPILED_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/bench.txt $(shell find src -name '*.py')
+	rm -rf $(BUILD) && mkdir -p $(BUILD)/source
+	cp -R pyproject.toml README.md LICENSE src $(BUILD)/source
+	$(PYTHON) -m venv $(COMPILED_VENV)
+	$(COMPILED)/pip install $(LOCKED) requirements/dev.txt
+	$(COMPILED)/pip install $(LOCKED) requirements/bench.txt
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true \
-	    $(COMPILED)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build build/source
-	$(COMPILED)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps build/*.whl
-	$(COMPILED)/pip install --quiet --disable-pip-version-check "$$(ls build/*.whl)[bench,dev]"
+	    $(COMPILED)/pip wheel $(QUIET) --no-deps --no-build-isolation --wheel-dir $(BUILD) $(BUILD)/source
+	$(COMPILED)/pip install $(QUIET) --force-reinstall --no-deps $(BUILD)/*.whl
 	@touch $@
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-compiled build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo 'BraidMQ needs Python 3.11 or newer: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	    || { echo 'Python has no ensurepip: apt install python3-venv' >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(LOCKED) requirements/dev.txt
+	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation --editable .
 	@touch $@

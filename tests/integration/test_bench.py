@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from braidmq.bench.systems.table import OURS, SYSTEMS
+from nights import nightly_but
 
 SHORT = ("--rounds", "1", "--seconds", "0.2", "--json")
 
@@ -18,7 +19,7 @@ def bench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", nightly_but({OURS, "limit", "nats"}, SYSTEMS))
 def test_every_system_that_is_installed_answers(name):
     if why := SYSTEMS[name].missing():
         pytest.skip(why)

@@ -11,6 +11,7 @@ from faults import wire
 from faults.loaded import Shape
 from faults.runner import Options, run_row
 from faults.scenarios import SCENARIOS
+from nights import nightly_but
 
 SMALL = Shape(workers=3, clients=4, client_processes=1, timeout_s=10.0)
 
@@ -21,7 +22,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", nightly_but({"kill-broker"}, ROWS))
 def test_a_row_is_run_and_nothing_is_lost(name):
     scenario = SCENARIOS[name]
     if scenario.wired and (why := wire.missing()):

@@ -13,7 +13,10 @@ from broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
 from load import Load, errors, flagged
 from processes import wait_until
 
-STOPS = pytest.mark.parametrize(("stopped_s", "timeout"), [(2.9, 2.7), (4.5, 4.0)], ids=["suspected", "given-up"])
+STOPS = pytest.mark.parametrize(
+    ("stopped_s", "timeout"),
+    [pytest.param(2.9, 2.7, id="suspected"), pytest.param(4.5, 4.0, id="given-up", marks=pytest.mark.nightly)],
+)
 """Shorter and longer than dead_after_s. What waited in the stopped process has expired when it goes on."""
 
 

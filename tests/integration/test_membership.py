@@ -60,6 +60,7 @@ async def test_kill_9_of_a_broker_is_noticed_by_nodes_at_once_and_listed_by_peer
     assert errors(outcomes) == []
 
 
+@pytest.mark.nightly
 async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
     async with under_load(tmp_path) as (broken, load, outcomes):
         broken.children["b3"].send_signal(signal.SIGSTOP)
@@ -89,6 +90,7 @@ async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
     assert flagged(outcomes) == []
 
 
+@pytest.mark.nightly
 async def test_net_is_whole_again_after_all_brokers_were_away_for_ten_seconds(tmp_path):
     async with under_load(tmp_path, timeout=30.0) as (broken, load, outcomes):
         for name in BROKERS:

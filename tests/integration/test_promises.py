@@ -11,6 +11,7 @@ from faults.promises.jobs import THREAD
 from faults.promises.net import PromiseNet
 from faults.promises.orders import Ask
 from faults.promises.promise import Evidence
+from nights import nightly_but
 
 
 @pytest.fixture
@@ -31,7 +32,10 @@ def test_a_call_to_which_nothing_happens_runs_once(capsys):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["second-run-kill-broker", "second-run-hold-caller", "deadline-kill-caller"])
+PROMISES = ["second-run-kill-broker", "second-run-hold-caller", "deadline-kill-caller"]
+
+
+@pytest.mark.parametrize("name", nightly_but({"second-run-kill-broker", "deadline-kill-caller"}, PROMISES))
 def test_promise_is_kept(capsys, name):
     assert main([name, "--runs", "1", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)["promises"]

@@ -242,32 +242,35 @@ def with_hasty_clients(patch):
     patch.setattr("braidmq.turn.node.LATE_S", float("inf"))
 
 
+nightly = pytest.mark.nightly  # a long search, by a checker that tests/unit/simulation/test_checkers.py sees fail, too
+
+
 @pytest.mark.parametrize(
     ("mutate", "scenario", "rule"),
     [
-        (with_workers_that_do_not_doubt, "saturated", "I3"),
-        (with_brokers_that_do_not_doubt, "saturated", "I3"),
-        (without_deadlines, "hanging", "deadlines"),
-        (with_lost_places, "nodes-die", "leak"),
+        pytest.param(with_workers_that_do_not_doubt, "saturated", "I3", marks=nightly),
+        pytest.param(with_brokers_that_do_not_doubt, "saturated", "I3", marks=nightly),
+        pytest.param(without_deadlines, "hanging", "deadlines", marks=nightly),
+        pytest.param(with_lost_places, "nodes-die", "leak", marks=nightly),
         (with_all_failovers_paid, "long-jobs", "answers ready"),
-        (with_hasty_clients, "stalls", "own stalls"),
+        pytest.param(with_hasty_clients, "stalls", "own stalls", marks=nightly),
         (without_dedup, "swarm", "I3"),
-        (without_expiry, "swarm", "I5"),
+        pytest.param(without_expiry, "swarm", "I5", marks=nightly),
         (without_flag, "swarm", "I3"),
         (without_sender_check, "intruder", "I2"),
         (without_match, "intruder", "I2"),
         (without_suspicion, "swarm", "false death"),
-        (without_budget, "swarm", "I4"),
+        pytest.param(without_budget, "swarm", "I4", marks=nightly),
         (with_more_attempts, "swarm", "I4"),
         (with_half_the_time, "swarm", "I1"),
         (with_every_end_twice, "swarm", "I1"),
         (without_limits, "swarm", "I8"),
         (without_working, "long-jobs", "needless"),
-        (without_losses, "workers-die", "losses"),
+        pytest.param(without_losses, "workers-die", "losses", marks=nightly),
         (without_rights, "intruder", "rights"),
         (without_waiting_for_what_is_under_way, "roll", "flawless"),
         (without_finishing_jobs, "roll-nodes", "flawless"),
-        (without_cancels, "calm", "given up"),
+        pytest.param(without_cancels, "calm", "given up", marks=nightly),
         (with_deaf_brokers, "hang", "silent"),
         (without_refutation, "swarm", "convergence"),
         (without_deaths, "brokers-die", "convergence"),

@@ -213,6 +213,7 @@ class TestPlaces:
             rig.call("quick")
         assert len(rig.sent()) == 20
 
+    @pytest.mark.nightly
     def test_service_with_nothing_on_its_way_goes_on_however_many_others_hang(self, make: Any) -> None:
         slow = [f"slow{number}" for number in range(20)]
         rig = make("a", provides=(*slow, "quick"))

@@ -1,5 +1,7 @@
 """Requests that wait for credit, and how workers are asked for it."""
 
+import pytest
+
 from braidmq.core.dispatch import TIME_MS_MAX
 from braidmq.core.patience import ASK_S, WORKING_S
 from braidmq.core.queues import DEMAND_S, TURN_BYTES
@@ -167,6 +169,7 @@ class TestQueue:
         worker.ready(credit=1)
         assert len(worker.requests()) == 1
 
+    @pytest.mark.nightly
     def test_time_to_come_back_that_fits_no_field_is_the_longest_one(self) -> None:
         """Answers hours apart, and tens of thousands that wait."""
         rig = Rig(queue_messages_max=100_000, in_flight_max=100_000)

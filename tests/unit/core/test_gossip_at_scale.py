@@ -238,6 +238,7 @@ def thousand() -> Figures:
     return measure(1_000)
 
 
+@pytest.mark.nightly
 class TestThousand:
     def test_join_is_known_to_all_within_log_rounds(self, thousand: Figures) -> None:
         assert thousand.join_rounds <= math.ceil(math.log2(1_000)), table([thousand])

@@ -1,0 +1,8 @@
+"""Which cases of a test are tried for every commit, and which at night."""
+
+import pytest
+
+
+def nightly_but(kept, names):
+    """Return all names as cases of a test; those that are not kept are nightly."""
+    return [name if name in kept else pytest.param(name, marks=pytest.mark.nightly) for name in names]

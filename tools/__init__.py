@@ -1,0 +1,1 @@
+"""What `make` calls that is more than a line."""
