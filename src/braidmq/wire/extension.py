@@ -94,11 +94,11 @@ def metadata_of(extension: bytes) -> bytes:
     Raises:
         ProtocolError: the block is malformed.
     """
-    said = field_of(extension, Field.HEADERS) or b""
-    for kind in _FURTHER:
+    said = b""
+    for kind, _, _ in _METADATA.values():
         body = field_of(extension, kind)
         if body is not None:
-            said += pack_field(kind, body)
+            said += body if kind == Field.HEADERS else pack_field(kind, body)
     return said
 
 
@@ -143,8 +143,6 @@ _METADATA: Final[dict[str, tuple[int, Callable[[object], bytes], Callable[[bytes
 }
 """What a caller can say to the handler, by the name that `Request` has for it: the field that carries it, what makes
 that of a caller's argument, and what reads it from an extension block, also from one without it."""
-
-_FURTHER: Final = tuple(field for field, _, _ in _METADATA.values() if field != Field.HEADERS)
 
 NO_METADATA: Final = decode_metadata(b"")
 """What a request without an extension block says."""

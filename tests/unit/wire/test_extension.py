@@ -89,7 +89,6 @@ class TestMetadata:
             return (field_of(block, COLOUR) or b"").decode()
 
         monkeypatch.setitem(extension._METADATA, "colour", (COLOUR, encode, decode))
-        monkeypatch.setattr(extension, "_FURTHER", (COLOUR,))
 
     def test_is_what_a_request_shows(self) -> None:
         assert NO_METADATA.keys() <= set(Request.__struct_fields__)
