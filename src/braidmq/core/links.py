@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
+from braidmq.core.backoff import full_jitter
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.events.links import (
     BrokerIgnored,
@@ -37,7 +38,6 @@ from braidmq.core.link import (
     Verify,
 )
 from braidmq.core.liveness import Looks, silence_of
-from braidmq.core.retry import full_jitter
 from braidmq.core.send_queue import SendQueue
 from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError

@@ -12,9 +12,8 @@ import hmac
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from braidmq.core.call import Call
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
 from braidmq.wire.envelope import Envelope
@@ -120,6 +119,26 @@ class Prover:
         return secret
 
 
+class Asked(Protocol):
+    """What a reply is checked by: the call that it answers."""
+
+    @property
+    def id(self) -> bytes:
+        """Its id."""
+
+    @property
+    def service(self) -> bytes:
+        """The service that was called."""
+
+    @property
+    def extension(self) -> bytes:
+        """The extension block that it was sent with."""
+
+    @property
+    def payload(self) -> bytes:
+        """What it was sent with."""
+
+
 class Checker:
     """A caller's side.
 
@@ -139,7 +158,7 @@ class Checker:
         self._name = name.encode()
         self._workers: dict[bytes, _Worker] = {}
 
-    def flaw_of(self, call: Call, reply: Envelope) -> str:
+    def flaw_of(self, call: Asked, reply: Envelope) -> str:
         """Return why a reply to a call does not count; empty if its worker has proved it."""
         try:
             proof = field_of(reply.extension, Field.PROOF)

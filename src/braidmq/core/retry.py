@@ -1,6 +1,5 @@
 """What bounds retries: a budget per node, what success earns, and pauses with full jitter."""
 
-import random
 from typing import Final
 
 from braidmq.settings import Settings
@@ -76,11 +75,3 @@ class Reroutes:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs."""
         assert 0.0 <= self.tokens <= REROUTES_MAX
-
-
-def full_jitter(first_s: float, max_s: float, round_: int, rng: random.Random) -> float:
-    """Return the pause before round `round_` (from 0): uniform from 0 to first * 2**round, at most `max_s`.
-
-    Source: AWS, "Exponential Backoff And Jitter".
-    """
-    return rng.uniform(0.0, min(max_s, first_s * 2.0 ** min(round_, 30)))

@@ -7,10 +7,11 @@ import random
 from typing import Final
 
 from braidmq.core import endings
+from braidmq.core.backoff import full_jitter
 from braidmq.core.call import Call
 from braidmq.core.link import Link, LinkState
 from braidmq.core.path_choice import PathChoice
-from braidmq.core.retry import Reroutes, RetryBudget, full_jitter
+from braidmq.core.retry import Reroutes, RetryBudget
 from braidmq.core.worker_wait import WorkerWait
 from braidmq.errors import RequestError
 from braidmq.settings import Settings

@@ -3,7 +3,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.core.retry import RetryBudget, full_jitter
+from braidmq.core.backoff import full_jitter
+from braidmq.core.retry import RetryBudget
 from braidmq.settings import Settings
 
 
