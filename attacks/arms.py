@@ -12,7 +12,7 @@ import msgspec
 import zmq
 
 from attacks.curve import RESET
-from braidmq.core.link import Failure, Open
+from braidmq.core.links.link import Failure, Open
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.trust import joinfile

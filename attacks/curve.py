@@ -7,7 +7,7 @@ from typing import Final
 
 from nacl.bindings import crypto_box, crypto_box_keypair, crypto_box_open
 
-from braidmq.core.link import Open
+from braidmq.core.links.link import Open
 from braidmq.zeromq.dealer import Identity
 from braidmq.zeromq.sockets import new_route
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from attacks.watch import Usage
-from braidmq.simulation.record import Call, Error, Reply
+from braidmq.lab.simulation.record import Call, Error, Reply
 from faults.figures import percentile
 
 GOOD_S: Final = 1.0

@@ -13,10 +13,10 @@ from typing import Final
 
 from attacks.arms import said, written
 from attacks.frames import Fuzz, full
-from braidmq.core.broker import BrokerCore
-from braidmq.core.transit import Session
+from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.broker.transit import Session
+from braidmq.lab.simulation.payload import answer_to, payload_of
 from braidmq.members import Role
-from braidmq.simulation.payload import answer_to, payload_of
 from braidmq.wire import control
 from braidmq.wire.envelope import (
     LOST,

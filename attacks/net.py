@@ -9,7 +9,7 @@ import msgspec
 from attacks.arms import Plan
 from attacks.attacker import FAILED
 from attacks.scenario import Scenario
-from braidmq.simulation.record import Call
+from braidmq.lab.simulation.record import Call
 from faults import worker
 from faults.child import BRAIDMQ, Child, wait_until
 from faults.live_net import LiveNet

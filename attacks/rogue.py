@@ -13,9 +13,9 @@ from typing import Any, Final
 from attacks.attacker import NICENESS
 from attacks.lies import LIES
 from braidmq import cli
-from braidmq.core.broker import BrokerCore
-from braidmq.core.peering import PeeringCore
-from braidmq.core.transit import Session
+from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.broker.transit import Session
+from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split

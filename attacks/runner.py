@@ -17,7 +17,7 @@ from attacks.report import Row
 from attacks.scenario import Scenario
 from attacks.watch import Usage, Watch
 from braidmq import __version__
-from braidmq.bench.machine import machine_class
+from braidmq.lab.bench.machine import machine_class
 
 CALM_S: Final = 3.0
 """How long the load runs before the attack: its level is measured there."""

@@ -7,13 +7,13 @@ from itertools import cycle
 from time import perf_counter
 from typing import Final
 
-from braidmq.core.broker import BrokerCore
+from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.ids import SECRET_BYTES
-from braidmq.core.job import Job
-from braidmq.core.link import BrokerAddress
-from braidmq.core.node import NodeCore
-from braidmq.core.peering import PeeringCore
-from braidmq.core.worker import CONCURRENCY_MAX
+from braidmq.core.links.link import BrokerAddress
+from braidmq.core.membership.peering import PeeringCore
+from braidmq.core.node.node import NodeCore
+from braidmq.core.worker.job import Job
+from braidmq.core.worker.worker import CONCURRENCY_MAX
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.bundle import join

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from braidmq.bench.systems import nats
+from braidmq.lab.bench.systems import nats
 from faults import command, report
 from faults.command import say
 from faults.loaded import Shape

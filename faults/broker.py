@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from braidmq.lab.simulation.record import Passage, Verdict
+from braidmq.lab.simulation.tap import passages
 from braidmq.observer import BrokerObserver
-from braidmq.simulation.record import Passage, Verdict
-from braidmq.simulation.tap import passages
 from braidmq.wire.bundle import split
 from faults.journal import Journal
 

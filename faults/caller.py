@@ -6,9 +6,9 @@ from typing import Protocol
 
 import braidmq
 from braidmq import Node, RequestError, ServiceError
+from braidmq.lab.simulation.payload import key_of_answer
+from braidmq.lab.simulation.record import Error, Reply
 from braidmq.settings import Settings
-from braidmq.simulation.payload import key_of_answer
-from braidmq.simulation.record import Error, Reply
 from faults.worker import SERVICE
 
 

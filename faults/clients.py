@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from braidmq.simulation.payload import payload_of
-from braidmq.simulation.record import Call, Error, Outage, Reply
+from braidmq.lab.simulation.payload import payload_of
+from braidmq.lab.simulation.record import Call, Error, Outage, Reply
 from faults.caller import Caller, Callers
 from faults.journal import Journal
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from braidmq.simulation.record import Error, Record
+from braidmq.lab.simulation.record import Error, Record
 from braidmq.wire.envelope import REQUEST
 from faults.moments import avoided_s, ended, retried_after_s, touched
 

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from braidmq.simulation.record import Call, Execution, Outage, Passage, Record, Verdict
+from braidmq.lab.simulation.record import Call, Execution, Outage, Passage, Record, Verdict
 
 Entry = TypeVar("Entry", bound=msgspec.Struct)
 

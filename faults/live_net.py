@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from braidmq.blocking import Node
-from braidmq.children.ports import free_ports
+from braidmq.lab.processes.ports import free_ports
 from braidmq.settings import Settings
 from braidmq.trust.authority import Authority
 from braidmq.wire.control import Report, ServiceStatus

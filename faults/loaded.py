@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from braidmq.lab.simulation.record import End, Outage, Record
 from braidmq.settings import Settings
-from braidmq.simulation.record import End, Outage, Record
 from faults import clients
 from faults.child import BRAIDMQ, Child
 from faults.journal import Reader

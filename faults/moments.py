@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from braidmq.simulation.record import Call, Execution, Outage, Passage, Record, Reply
+from braidmq.lab.simulation.record import Call, Execution, Outage, Passage, Record, Reply
 from braidmq.wire.envelope import REQUEST
 
 AFTERMATH_S: Final = 5.0

@@ -29,11 +29,11 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
-from braidmq.bench.ends.nats import connect_to
-from braidmq.bench.systems.nats import SUBJECT
+from braidmq.lab.bench.ends.nats import connect_to
+from braidmq.lab.bench.systems.nats import SUBJECT
+from braidmq.lab.simulation.payload import key_of_answer
+from braidmq.lab.simulation.record import Error, Reply
 from braidmq.settings import Settings
-from braidmq.simulation.payload import key_of_answer
-from braidmq.simulation.record import Error, Reply
 from faults.nats_cluster import NatsCluster
 
 _OURS: Final = Settings()

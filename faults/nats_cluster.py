@@ -12,9 +12,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, Self
 
-from braidmq.bench import certificates
-from braidmq.bench.systems.nats import QUEUE, SUBJECT, configuration, missing, server_binary
-from braidmq.children.ports import HOST, free_ports
+from braidmq.lab.bench import certificates
+from braidmq.lab.bench.systems.nats import QUEUE, SUBJECT, configuration, missing, server_binary
+from braidmq.lab.processes.ports import HOST, free_ports
 
 NAMES: Final = ("n1", "n2", "n3")
 

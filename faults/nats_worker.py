@@ -1,8 +1,8 @@
 """A worker of the rival that writes down what it runs: `python -m faults.nats_worker --help`.
 
 It answers every request with `answer_to` its payload, after a time that stands for its work, many at a time; and it
-appends a braidmq.simulation.record.Execution as a line of JSON to a file before each. NATS gives no ids and no flags
-for duplicates: both stay empty. It ends on SIGTERM after what it has begun.
+appends a braidmq.lab.simulation.record.Execution as a line of JSON to a file before each. NATS gives no ids and no
+flags for duplicates: both stay empty. It ends on SIGTERM after what it has begun.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import msgspec
 import nats
 from nats.aio.msg import Msg
 
-from braidmq.bench.systems.nats import QUEUE, SUBJECT
-from braidmq.simulation.payload import answer_to, key_of
-from braidmq.simulation.record import Execution
+from braidmq.lab.bench.systems.nats import QUEUE, SUBJECT
+from braidmq.lab.simulation.payload import answer_to, key_of
+from braidmq.lab.simulation.record import Execution
 from faults.nats_caller import connect
 from faults.nats_cluster import NatsCluster
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
-from braidmq.simulation.checkers import violations
-from braidmq.simulation.record import Execution, Record
+from braidmq.lab.simulation.checkers import violations
+from braidmq.lab.simulation.record import Execution, Record
 from faults import broker, worker
 from faults.child import BRAIDMQ, wait_until
 from faults.journal import path_of

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from braidmq.simulation.checkers import ends_once
-from braidmq.simulation.record import Execution, Record
+from braidmq.lab.simulation.checkers import ends_once
+from braidmq.lab.simulation.record import Execution, Record
 from faults.journal import path_of
 from faults.loaded import Loaded, Shape
 from faults.nats_cluster import NAMES, NatsCluster

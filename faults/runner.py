@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import Final, cast
 
 from braidmq import __version__
-from braidmq.bench.machine import machine_class
+from braidmq.lab.bench.machine import machine_class
 from faults import figures, wire
 from faults.figures import Figures
 from faults.loaded import Loaded

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from braidmq import Node, Request
-from braidmq.simulation.payload import answer_to, key_of
-from braidmq.simulation.record import Execution
+from braidmq.lab.simulation.payload import answer_to, key_of
+from braidmq.lab.simulation.record import Execution
 from faults.journal import Journal
 
 SERVICE: Final = "s"

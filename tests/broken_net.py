@@ -6,8 +6,8 @@ from pathlib import Path
 
 from async_tests import until
 from braidmq import Node, Settings
-from braidmq.simulation.checkers import violations
-from braidmq.simulation.record import Execution
+from braidmq.lab.simulation.checkers import violations
+from braidmq.lab.simulation.record import Execution
 from faults import worker
 from faults.journal import Reader, path_of
 from faults.live_net import LiveNet

@@ -2,7 +2,7 @@ import secrets
 
 import pytest
 
-from braidmq.build import cores
+from braidmq.version import cores
 
 NEW_SEEDS = 10
 FIRST_NEW_SEED = pytest.StashKey[int]()

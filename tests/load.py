@@ -7,8 +7,8 @@ from time import monotonic
 
 from async_tests import until
 from braidmq import RequestError
-from braidmq.simulation.payload import key_of_answer, payload_of
-from braidmq.simulation.record import Call, Error, Record, Reply
+from braidmq.lab.simulation.payload import key_of_answer, payload_of
+from braidmq.lab.simulation.record import Call, Error, Record, Reply
 
 
 class Load:

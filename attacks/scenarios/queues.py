@@ -7,7 +7,7 @@ from typing import Final
 from attacks.arms import BURST, Arms
 from attacks.scenario import SHAPE, Scenario
 from braidmq.bounds import DAY_S
-from braidmq.simulation.payload import payload_of
+from braidmq.lab.simulation.payload import payload_of
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, REQUEST, WORKING, Envelope, Progress
 from faults.worker import SERVICE

@@ -8,7 +8,7 @@ from attacks.arms import HELLO, Arms, said, written
 from attacks.curve import CurveClient
 from attacks.frames import cycled
 from attacks.scenario import SHAPE, Scenario
-from braidmq.simulation.payload import payload_of
+from braidmq.lab.simulation.payload import payload_of
 from braidmq.wire import control
 from braidmq.wire.bundle import join
 from braidmq.wire.envelope import REQUEST, Envelope

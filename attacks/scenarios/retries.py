@@ -7,7 +7,7 @@ from typing import Final
 from attacks.arms import Arms, Peer, written
 from attacks.scenario import Scenario
 from attacks.scenarios.queues import BUSY
-from braidmq.simulation.payload import payload_of
+from braidmq.lab.simulation.payload import payload_of
 from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, UINT32, Envelope
 from braidmq.wire.extension import pack_field
 from braidmq.wire.limits import EXTENSION_BYTES_MAX

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from braidmq import BraidError, Node
-from braidmq.simulation.record import Call, Error
+from braidmq.lab.simulation.record import Call, Error
 from faults.caller import outcome_of
 from faults.journal import Journal
 from faults.promises import jobs

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from braidmq.simulation.record import Execution
+from braidmq.lab.simulation.record import Execution
 
 WORK, IDLE, THREAD, CHAIN = "work", "idle", "thread", "chain"
 """The services: WORK and IDLE run on the event loop, THREAD runs in a thread, CHAIN works and then calls WORK."""

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from braidmq.simulation.record import Call, Error, Execution, Reply
+from braidmq.lab.simulation.record import Call, Error, Execution, Reply
 from faults.promises.jobs import Begun, Over
 
 

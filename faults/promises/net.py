@@ -9,8 +9,8 @@ from typing import Final, Self
 
 import msgspec
 
-from braidmq.children.ports import free_ports
-from braidmq.simulation.record import Call
+from braidmq.lab.processes.ports import free_ports
+from braidmq.lab.simulation.record import Call
 from faults.child import Child, wait_until
 from faults.journal import Reader
 from faults.live_net import LiveNet

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from braidmq.children.ports import HOST
+from braidmq.lab.processes.ports import HOST
 
 T = TypeVar("T")
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from braidmq.clock import monotonic
 from braidmq.errors import BraidError, NodeClosed
-from braidmq.forgotten import Guard
-from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
-from braidmq.home import check_main_thread
+from braidmq.host.clock import monotonic
+from braidmq.host.forgotten import Guard
+from braidmq.host.forked import FORKED, tell_child
+from braidmq.host.home import check_main_thread
+from braidmq.host.loggers import own_logger
+from braidmq.host.loop_thread import TASKS_END_S_MAX, LoopThread
 from braidmq.inside import inside
-from braidmq.loggers import own_logger
-from braidmq.loop_thread import TASKS_END_S_MAX, LoopThread
 from braidmq.messages import Reply
 from braidmq.node import FLUSH_S_MAX, BrokerInfo
 from braidmq.node import Node as AsyncNode

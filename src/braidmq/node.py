@@ -12,23 +12,23 @@ from typing import Final, Self
 
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
-from braidmq.forgotten import Guard
-from braidmq.forked import FORKED, tell_child
 from braidmq.handler import H
-from braidmq.home import Home, check_main_thread
+from braidmq.host.forgotten import Guard
+from braidmq.host.forked import FORKED, tell_child
+from braidmq.host.home import Home, check_main_thread
+from braidmq.host.loggers import own_logger
+from braidmq.host.signals import STOP_SIGNALS, end_by_signal
+from braidmq.host.stalls import Stalls
+from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
-from braidmq.loggers import own_logger
 from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.remembered import Remembered
-from braidmq.running import Running
+from braidmq.runner import Running
 from braidmq.services import Service, Services
 from braidmq.settings import Settings
-from braidmq.signals import STOP_SIGNALS, end_by_signal
-from braidmq.stalls import Stalls
 from braidmq.stderr import log_unless_configured
-from braidmq.threads import DaemonThreads
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 from braidmq.zeromq.connections import Connections

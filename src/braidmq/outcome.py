@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from braidmq.errors import ServiceError
-from braidmq.loggers import own_logger
+from braidmq.host.loggers import own_logger
 from braidmq.messages import Request
 from braidmq.printable import printable
 from braidmq.wire.control import decode_failure, encode_failure

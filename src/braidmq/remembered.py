@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from braidmq.core.node import NodeCore
-from braidmq.loggers import own_logger
+from braidmq.core.node.node import NodeCore
+from braidmq.host.loggers import own_logger
 from braidmq.trust import statefile
 
 STATE_S: Final = 0.5

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from braidmq.checks import check_whole
-from braidmq.core.worker import CONCURRENCY_MAX
+from braidmq.core.worker.worker import CONCURRENCY_MAX
 from braidmq.errors import ConfigError
 from braidmq.handler import H, Handler, Kind, kind_of
 from braidmq.members import check_service

@@ -5,8 +5,8 @@ import os
 import sys
 from typing import Final
 
+from braidmq.host.writer import Writer
 from braidmq.printable import printable
-from braidmq.writer import Writer
 
 RECORD_BYTES_MAX: Final = 64 * 1024
 """Longest record, traceback included: an exception's text may hold a whole payload."""

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from braidmq.bench.systems.table import OURS, SYSTEMS
+from braidmq.lab.bench.systems.table import OURS, SYSTEMS
 from nights import nightly_but
 
 SHORT = ("--rounds", "1", "--seconds", "0.2", "--json")

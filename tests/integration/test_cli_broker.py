@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from braidmq.children.ports import free_ports
+from braidmq.lab.processes.ports import free_ports
 from faults.child import wait_until
 from namespaces import apart, in_network
 from processes import BRAIDMQ, complaint

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from braidmq.ports import ephemeral_range
+from braidmq.host.ports import ephemeral_range
 from braidmq.trust.joinfile import load
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from braidmq.process_tree import processes
+from braidmq.host.process_tree import processes
 from braidmq.trust.joinfile import load
 from processes import BRAIDMQ, complaint, loaded, wait_until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from braidmq import Node
-from braidmq.children.ports import free_ports
 from braidmq.core.events.log import LINES_MAX
+from braidmq.lab.processes.ports import free_ports
 from faults.child import wait_until
 from processes import BRAIDMQ, LiveNet, environment
 

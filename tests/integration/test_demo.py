@@ -126,7 +126,7 @@ def test_no_process_outlives_a_demo_that_is_killed(tmp_path):
 def test_a_process_that_ends_by_itself_is_told_in_one_line(tmp_path):
     demo = start(tmp_path, *SMALL, "--json")
     wait_for_kill(demo)
-    worker = next(pid for pid, command in processes_of(tmp_path).items() if b"braidmq.demo.worker" in command)
+    worker = next(pid for pid, command in processes_of(tmp_path).items() if b"braidmq.lab.demo.worker" in command)
     os.kill(worker, signal.SIGKILL)
     out, err = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 1

@@ -9,9 +9,9 @@ import pytest
 
 from async_tests import until
 from braidmq import AttemptsExhausted, DeadlineExceeded, NoBroker, NodeClosed, Settings
-from braidmq.simulation.checkers import violations
-from braidmq.simulation.payload import answer_to, key_of
-from braidmq.simulation.record import Error, Execution, Reply
+from braidmq.lab.simulation.checkers import violations
+from braidmq.lab.simulation.payload import answer_to, key_of
+from braidmq.lab.simulation.record import Error, Execution, Reply
 from braidmq.testing import TestNet
 from load import Load, errors
 

@@ -8,7 +8,7 @@ import pytest
 
 from async_tests import until
 from braidmq import Node
-from braidmq.simulation.checkers import nothing_late
+from braidmq.lab.simulation.checkers import nothing_late
 from broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
 from load import Load, errors, flagged
 from processes import wait_until

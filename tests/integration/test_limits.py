@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from async_tests import until
-from braidmq.core.link import Failure
+from braidmq.core.links.link import Failure
 from braidmq.errors import BraidError
 from braidmq.testing import TestNet
 from faults.child import BRAIDMQ, wait_until

@@ -18,10 +18,10 @@ import pytest
 
 from async_tests import until
 from braidmq import Settings
-from braidmq.bench.systems.nats import QUEUE, SUBJECT, missing
-from braidmq.simulation.checkers import ends_once
-from braidmq.simulation.payload import answer_to, payload_of
-from braidmq.simulation.record import Call, Error, Execution, Record, Reply
+from braidmq.lab.bench.systems.nats import QUEUE, SUBJECT, missing
+from braidmq.lab.simulation.checkers import ends_once
+from braidmq.lab.simulation.payload import answer_to, payload_of
+from braidmq.lab.simulation.record import Call, Error, Execution, Record, Reply
 from faults.nats_cluster import NatsCluster
 from processes import environment
 

@@ -6,7 +6,7 @@ import pytest
 
 from async_tests import until
 from braidmq import AttemptsExhausted, ServiceError, Settings
-from braidmq.core.dispatch import Dispatcher
+from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.proofs import Prover
 from braidmq.testing import TestNet
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode

@@ -6,7 +6,7 @@ import pytest
 
 from async_tests import until
 from braidmq import Node, NoWorker, Settings
-from braidmq.children.ports import free_ports
+from braidmq.lab.processes.ports import free_ports
 from braidmq.testing import TestNet
 from dns_server import dns_server
 from processes import LiveNet, complaint, wait_until

@@ -13,7 +13,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from braidmq import ServiceError
-from braidmq.running import AWAITS_MAX
+from braidmq.runner import AWAITS_MAX
 from services import handler_that, one_service
 
 # -- whatever is raised

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from braidmq.core.link import Failure
+from braidmq.core.links.link import Failure
 from braidmq.errors import Overloaded, PayloadTooLarge, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.settings import Settings

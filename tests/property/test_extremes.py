@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from braidmq.core.pace import Pace
+from braidmq.core.broker.pace import Pace
 from braidmq.wire.control import Ready, Status, decode_control, encode_control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, UINT16, UINT32, WORKING, Envelope, encode, milliseconds
 from rigs.broker_rig import Rig

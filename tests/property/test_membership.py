@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braidmq.core.events.log import EVENTS_MAX
-from braidmq.core.membership import INCARNATION_JUMP_MAX, MembershipCore
+from braidmq.core.membership.membership import INCARNATION_JUMP_MAX, MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Gossiped, Nack, Ping, Probe, Rumor, Sync
 from braidmq.wire.limits import BROKERS_MAX

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braidmq.core.call import Call
+from braidmq.core.client.call import Call
 from braidmq.core.proofs import Checker, Prover
 from braidmq.errors import ProtocolError
-from braidmq.simulation.registry import keyring_of
+from braidmq.lab.simulation.registry import keyring_of
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope, decode, encode
 from braidmq.wire.extension import Field, decode_headers, encode_headers, field_of
 

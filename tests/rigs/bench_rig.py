@@ -1,6 +1,6 @@
 """Figures of loads that nobody has measured."""
 
-from braidmq.bench.figures import NUMBERS, Figures
+from braidmq.lab.bench.figures import NUMBERS, Figures
 
 
 def figures(per_s, **changes):

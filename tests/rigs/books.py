@@ -6,8 +6,8 @@ So whatever a test does, each thing that is told to begin is told to end once.
 from collections import Counter
 from typing import Any
 
-from braidmq.core.broker import BrokerCore
-from braidmq.core.node import NodeCore
+from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.node.node import NodeCore
 from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeObserver
 
 

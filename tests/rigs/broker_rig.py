@@ -7,10 +7,10 @@ member may ever see: a worker never gets more than it granted, and names are tho
 import random
 from typing import Any
 
-from braidmq.core.broker import TICK_S, BrokerCore
+from braidmq.core.broker.broker import TICK_S, BrokerCore
 from braidmq.core.events.event import INFO, Event
-from braidmq.core.link import Close, Failure, Open, Resolve
-from braidmq.core.peering import PeeringCore
+from braidmq.core.links.link import Close, Failure, Open, Resolve
+from braidmq.core.membership.peering import PeeringCore
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings

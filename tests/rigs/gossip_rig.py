@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from braidmq.core.membership import MembershipCore
+from braidmq.core.membership.membership import MembershipCore
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Rumor, Sync
 from braidmq.wire.kinds import Control

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from braidmq.core.link import Failure
-from braidmq.simulation.dealers import Dealers
-from braidmq.simulation.network import Connection, Network
-from braidmq.simulation.process import Process
-from braidmq.simulation.routes import Routes
-from braidmq.simulation.world import World
+from braidmq.core.links.link import Failure
+from braidmq.lab.simulation.dealers import Dealers
+from braidmq.lab.simulation.network import Connection, Network
+from braidmq.lab.simulation.process import Process
+from braidmq.lab.simulation.routes import Routes
+from braidmq.lab.simulation.world import World
 
 DELAY_S = (0.001, 0.01)
 FRAMES_MAX = 1_000

@@ -1,6 +1,6 @@
 """What tests of a worker share: the answer that a broker got, and how many handlers go on without a place."""
 
-from braidmq.core.worker import WorkerCore
+from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.envelope import Envelope
 from rigs.node_rig import Broker
 

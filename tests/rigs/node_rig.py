@@ -11,10 +11,10 @@ from typing import Any
 
 from braidmq.core.events.event import WARNING
 from braidmq.core.ids import SECRET_BYTES
-from braidmq.core.job import Job
-from braidmq.core.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
-from braidmq.core.node import NodeCore
+from braidmq.core.links.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
+from braidmq.core.node.node import NodeCore
 from braidmq.core.proofs import Keyring
+from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import Member, Role
 from braidmq.messages import Reply

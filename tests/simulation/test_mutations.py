@@ -2,30 +2,32 @@
 
 import pytest
 
-from braidmq.core import attempts, catalogue, intake, queues
-from braidmq.core.attempts import Attempts
-from braidmq.core.broker import BrokerCore
-from braidmq.core.catalogue import Catalogue
-from braidmq.core.client import ClientCore
-from braidmq.core.cooling import Cooling
-from braidmq.core.dedup import Keys, ReplyCache
-from braidmq.core.dispatch import Dispatcher
+from braidmq.core import intake
+from braidmq.core.broker import catalogue, queues
+from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.broker.catalogue import Catalogue
+from braidmq.core.broker.cooling import Cooling
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.session_life import SessionLife
+from braidmq.core.broker.transit import SessionState, Transit
+from braidmq.core.client import attempts
+from braidmq.core.client.attempts import Attempts
+from braidmq.core.client.client import ClientCore
+from braidmq.core.client.path_health import PathHealth
+from braidmq.core.client.places import Places
+from braidmq.core.client.retry import RetryBudget
+from braidmq.core.client.verdicts import Verdicts
 from braidmq.core.ids import Ids
-from braidmq.core.job import LocalService
-from braidmq.core.links import Links
-from braidmq.core.membership import MembershipCore
-from braidmq.core.node import NodeCore
-from braidmq.core.path_health import PathHealth
-from braidmq.core.places import Places
-from braidmq.core.retry import RetryBudget
-from braidmq.core.session_life import SessionLife
+from braidmq.core.links.links import Links
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.suspicion import Suspicion
+from braidmq.core.node.node import NodeCore
 from braidmq.core.staleness import Staleness
-from braidmq.core.suspicion import Suspicion
-from braidmq.core.transit import SessionState, Transit
-from braidmq.core.verdicts import Verdicts
-from braidmq.core.worker import WorkerCore
+from braidmq.core.worker.dedup import Keys, ReplyCache
+from braidmq.core.worker.job import LocalService
+from braidmq.core.worker.worker import WorkerCore
+from braidmq.lab.simulation.run import run
 from braidmq.members import Member
-from braidmq.simulation.run import run
 from braidmq.wire.envelope import PREFIX, WORKING
 
 SEEDS = 100
@@ -242,7 +244,9 @@ def with_hasty_clients(patch):
     patch.setattr("braidmq.turn.node.LATE_S", float("inf"))
 
 
-nightly = pytest.mark.nightly  # a long search, by a checker that tests/unit/simulation/test_checkers.py sees fail, too
+nightly = (
+    pytest.mark.nightly
+)  # a long search, by a checker that tests/unit/lab/simulation/test_checkers.py sees fail, too
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from braidmq.core.dispatch import Dispatcher
-from braidmq.simulation import run as runs
-from braidmq.simulation.plan import SCENARIOS, plan_of
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.lab.simulation import run as runs
+from braidmq.lab.simulation.plan import SCENARIOS, plan_of
 from braidmq.wire.envelope import REPLY, decode, encode
 
 EACH = 2

@@ -7,9 +7,9 @@ import sys
 import pytest
 from failed import FAILED
 
-from braidmq.simulation.checkers import right_answer
-from braidmq.simulation.plan import HOSTILE, SCENARIOS
-from braidmq.simulation.run import run
+from braidmq.lab.simulation.checkers import right_answer
+from braidmq.lab.simulation.plan import HOSTILE, SCENARIOS
+from braidmq.lab.simulation.run import run
 
 EACH = 9
 EACH_HOSTILE = 5
@@ -35,7 +35,7 @@ def test_new_seeds_are_sound(new_seeds):
 
 @pytest.mark.parametrize("seed", [0, 11])
 def test_a_seed_is_the_same_run_in_any_process(seed):
-    code = f"from braidmq.simulation.run import run; print(run({seed}).digest)"
+    code = f"from braidmq.lab.simulation.run import run; print(run({seed}).digest)"
     digests = {run(seed).digest, run(seed, keep_trace=True).digest}
     for hash_seed in ("0", "1", "4242"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}

@@ -12,8 +12,8 @@ import click
 import pytest
 
 from braidmq.cli import cli
-from braidmq.core.link import LinkState
-from braidmq.core.transit import SessionState
+from braidmq.core.broker.transit import SessionState
+from braidmq.core.links.link import LinkState
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [

@@ -8,16 +8,17 @@ from typing import Final
 import click
 import msgspec
 
-from braidmq import __version__, stderr
-from braidmq.bench.cells import CELLS, IN_FLIGHT, PAYLOADS_BYTES, QUICK, Cell, Shape
-from braidmq.bench.machine import machine_class
-from braidmq.bench.run import run
-from braidmq.bench.systems.system import System
-from braidmq.bench.systems.table import OURS, SYSTEMS
-from braidmq.bench.table import LEGEND, lines
-from braidmq.build import cores
+from braidmq import __version__
 from braidmq.cli.exit_codes import ExitCode
+from braidmq.host import stderr
+from braidmq.lab.bench.cells import CELLS, IN_FLIGHT, PAYLOADS_BYTES, QUICK, Cell, Shape
+from braidmq.lab.bench.machine import machine_class
+from braidmq.lab.bench.run import run
+from braidmq.lab.bench.systems.system import System
+from braidmq.lab.bench.systems.table import OURS, SYSTEMS
+from braidmq.lab.bench.table import LEGEND, lines
 from braidmq.printable import printable_json
+from braidmq.version import cores
 
 ALL: Final = "all"
 
@@ -73,7 +74,7 @@ def bench(
         loads = in_flight or (() if rates else IN_FLIGHT)
         cells = (*(Cell(shape, size, calls) for size in payloads or PAYLOADS_BYTES[1:2] for calls in loads), *each)
     if plots is not None:
-        from braidmq.bench import plot
+        from braidmq.lab.bench import plot
 
         plot.check_installed()
     summaries = asyncio.run(run(systems, cells, rounds=rounds, duration_s=seconds, say=_progress))

@@ -14,13 +14,13 @@ from braidmq.cli import join_option
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
-from braidmq.loggers import own_logger
+from braidmq.host.loggers import own_logger
+from braidmq.host.room import take_all_descriptors
+from braidmq.host.signals import STOP_SIGNALS, end_by_signal
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
-from braidmq.signals import STOP_SIGNALS, end_by_signal
 from braidmq.trust.endpoint import check_bind
 from braidmq.zeromq.broker_loop import BrokerLoop
-from braidmq.zeromq.room import take_all_descriptors
 from braidmq.zeromq.twins import TwinWatch
 
 _LOG = own_logger("braidmq.broker")

@@ -15,8 +15,8 @@ import msgspec
 from braidmq.cli import complain, join_option, state_option
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.settings_options import settings_options
-from braidmq.clock import monotonic
 from braidmq.errors import ConfigError, NoBroker, PayloadTooLarge, RequestError, ServiceError
+from braidmq.host.clock import monotonic
 from braidmq.messages import Reply
 from braidmq.node import Node
 from braidmq.printable import printable_json

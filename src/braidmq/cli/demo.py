@@ -7,11 +7,11 @@ from typing import Final
 import click
 import msgspec
 
-from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
-from braidmq.demo.plan import Plan
-from braidmq.demo.run import Interrupted, run
-from braidmq.demo.view import choose_view, summary_lines
+from braidmq.host import stderr
+from braidmq.lab.demo.plan import Plan
+from braidmq.lab.demo.run import Interrupted, run
+from braidmq.lab.demo.view import choose_view, summary_lines
 from braidmq.printable import printable_json
 
 _DEFAULT: Final = Plan()

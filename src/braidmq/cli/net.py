@@ -7,9 +7,9 @@ from typing import Any
 import click
 import msgspec
 
-from braidmq import stderr
+from braidmq.host import stderr
+from braidmq.host.ports import ephemeral_range, is_ephemeral
 from braidmq.members import Role
-from braidmq.ports import ephemeral_range, is_ephemeral
 from braidmq.printable import printable, printable_json
 from braidmq.trust import private_directory
 from braidmq.trust.authority import Authority

@@ -11,11 +11,11 @@ from click.core import ParameterSource
 
 from braidmq.blocking import Node as BlockingNode
 from braidmq.cli import join_option, state_option
+from braidmq.cli.exec_handler import ExecHandler
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
-from braidmq.exec_handler import ExecHandler
 from braidmq.node import Node
 from braidmq.services import Services
 from braidmq.settings import Settings

@@ -9,13 +9,13 @@ from typing import Final
 import click
 import msgspec
 
-from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
+from braidmq.host import stderr
+from braidmq.lab.simulation.batch import Outcome, outcomes
+from braidmq.lab.simulation.plan import SCENARIOS
+from braidmq.lab.simulation.run import Run, run
+from braidmq.lab.simulation.version import version
 from braidmq.printable import printable_json
-from braidmq.simulation.batch import Outcome, outcomes
-from braidmq.simulation.plan import SCENARIOS
-from braidmq.simulation.run import Run, run
-from braidmq.simulation.version import version
 
 TOLD_MAX: Final = 3
 """Failed seeds that are told with their traces; the others get a line each."""

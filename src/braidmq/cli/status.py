@@ -16,13 +16,13 @@ from braidmq.cli import join_option
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.status_net import View, agree, complete, disagreements
 from braidmq.cli.status_text import fit, show
-from braidmq.core.link import Failure
+from braidmq.core.links.link import Failure
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
+from braidmq.host.signals import STOP_SIGNALS
+from braidmq.host.writer import Writer
 from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
-from braidmq.signals import STOP_SIGNALS
-from braidmq.writer import Writer
 
 SETTLE_S_MAX: Final = 2.0
 """How long a broker may take to be connected or to fail."""

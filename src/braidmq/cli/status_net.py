@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from braidmq.core.link import OPEN
+from braidmq.core.links.link import OPEN
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
 

@@ -24,7 +24,7 @@ from braidmq.cli.status_net import (
     told_apart,
     unlinked,
 )
-from braidmq.core.link import OPEN
+from braidmq.core.links.link import OPEN
 from braidmq.printable import printable
 from braidmq.wire.control import PeerStatus
 

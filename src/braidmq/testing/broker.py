@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from braidmq.errors import BraidError
-from braidmq.home import check_no_loop
-from braidmq.loggers import own_logger
+from braidmq.host.home import check_no_loop
+from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.testing.loop import Killed, TestLoop
 from braidmq.testing.partition import Cuts

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from braidmq.clock import monotonic
-from braidmq.core.transit import SessionState
+from braidmq.core.broker.transit import SessionState
 from braidmq.errors import BraidError
+from braidmq.host.clock import monotonic
 from braidmq.settings import Settings
 from braidmq.testing.partition import Cuts, LossyListener
 from braidmq.turn.ports import Listener

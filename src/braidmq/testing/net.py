@@ -14,10 +14,10 @@ from types import NoneType, TracebackType
 from typing import Final, Self
 
 from braidmq.checks import check_kind, check_wait_s, check_whole
-from braidmq.clock import monotonic
 from braidmq.errors import BraidError, ConfigError
-from braidmq.home import check_no_loop
-from braidmq.loggers import own_logger
+from braidmq.host.clock import monotonic
+from braidmq.host.home import check_no_loop
+from braidmq.host.loggers import own_logger
 from braidmq.members import check_name, check_pattern, check_service
 from braidmq.services import Services
 from braidmq.settings import Settings

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from braidmq.clock import monotonic
 from braidmq.errors import ConfigError
+from braidmq.host.clock import monotonic
 from braidmq.printable import printable
 
 MODE: Final = 0o600

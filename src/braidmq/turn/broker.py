@@ -4,8 +4,8 @@ What has come is read first; what follows from it is sent at once, as others wai
 core wishes of its connections to other brokers, and what it has to say after that.
 """
 
-from braidmq.core.broker import BrokerCore
-from braidmq.core.link import Failure
+from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.links.link import Failure
 from braidmq.turn.dialing import act, fail, note_step
 from braidmq.turn.ports import Dialer, Host, Listener
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from braidmq.core.link import Action, Close, Failure, Resolve, Step
+from braidmq.core.links.link import Action, Close, Failure, Resolve, Step
 from braidmq.turn.ports import Dialer, Host
 
 

@@ -7,9 +7,9 @@ core wishes of its connections, and what it has to say after that. A carrier may
 
 from typing import Final
 
-from braidmq.core.job import Job
-from braidmq.core.link import Failure
-from braidmq.core.node import NodeCore
+from braidmq.core.links.link import Failure
+from braidmq.core.node.node import NodeCore
+from braidmq.core.worker.job import Job
 from braidmq.turn.dialing import act, fail, note_step
 from braidmq.turn.ports import Dialer, NodeHost
 

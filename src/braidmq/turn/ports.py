@@ -1,15 +1,15 @@
 """What a turn needs from whatever carries messages, and from the process that it runs in.
 
-ZeroMQ's carriers are in zeromq/, those of the simulated network in simulation/. A further one implements `Dialer`, and
-`Listener` if it is to carry brokers as well; nothing else of the product knows how messages travel.
+ZeroMQ's carriers are in zeromq/, those of the simulated network in lab/simulation/. A further one implements `Dialer`,
+and `Listener` if it is to carry brokers as well; nothing else of the product knows how messages travel.
 """
 
 from collections.abc import Iterable
 from typing import Protocol
 
 from braidmq.core.events.event import Event
-from braidmq.core.job import Job
-from braidmq.core.link import Failure, Open, Step
+from braidmq.core.links.link import Failure, Open, Step
+from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError
 from braidmq.messages import Reply
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import __version__
-from braidmq.clock import monotonic
-from braidmq.core.broker import BrokerCore
+from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.events.event import Event
-from braidmq.core.link import BrokerAddress
-from braidmq.core.peering import PeeringCore
+from braidmq.core.links.link import BrokerAddress
+from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
-from braidmq.loggers import own_logger
+from braidmq.host.clock import monotonic
+from braidmq.host.contained_observer import contained
+from braidmq.host.loggers import own_logger
+from braidmq.host.lookups import Lookups
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
@@ -27,12 +29,10 @@ from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener
-from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.dialer import Dialer
 from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.listening import listen
-from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.poller import Poller
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context

@@ -6,15 +6,15 @@ from typing import Final, Protocol
 
 import zmq
 
-from braidmq.core.link import Failure, Open, Step
-from braidmq.core.unsent import Unsent
+from braidmq.core.links.link import Failure, Open, Step
+from braidmq.host.room import NoRoom, room
 from braidmq.settings import Settings
+from braidmq.turn.unsent import Unsent
 from braidmq.wire.bundle import join
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zeromq.inherited import close_copy
 from braidmq.zeromq.monitor import Monitor
 from braidmq.zeromq.port_guard import guard_port
-from braidmq.zeromq.room import NoRoom, room
 from braidmq.zeromq.sockets import CONNECTION_DESCRIPTORS, connect, new_dealer, readable, sending
 from braidmq.zeromq.unread import FRAME_BYTES, UNREAD_BYTES_MAX, received
 

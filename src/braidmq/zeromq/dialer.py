@@ -10,8 +10,8 @@ from typing import Protocol
 import zmq
 
 from braidmq.core.intake import WAITING_BYTES_MAX
-from braidmq.core.link import Failure, Open, Step
-from braidmq.loggers import own_logger
+from braidmq.core.links.link import Failure, Open, Step
+from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.zeromq.dealer import ConnectError, Dealer, Identity
 from braidmq.zeromq.sockets import FRAMES_MAX

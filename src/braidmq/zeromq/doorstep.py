@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.loggers import own_logger
+from braidmq.host.loggers import own_logger
 from braidmq.zeromq.unread import FIRST_WORD_BYTES_MAX, LOOK_S, received
 
 _LOG = own_logger("braidmq.broker")

@@ -7,11 +7,11 @@ from typing import Final
 
 import zmq
 
-from braidmq.clock import monotonic
 from braidmq.errors import BraidError
-from braidmq.loggers import own_logger
-from braidmq.ports import ephemeral_range, is_ephemeral
-from braidmq.resolve import ResolveError, resolve
+from braidmq.host.clock import monotonic
+from braidmq.host.dns import ResolveError, resolve
+from braidmq.host.loggers import own_logger
+from braidmq.host.ports import ephemeral_range, is_ephemeral
 from braidmq.zeromq.port_holder import PortHolder, port_holder
 from braidmq.zeromq.router import Router
 

@@ -13,25 +13,25 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from braidmq import __version__
-from braidmq.clock import monotonic
 from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
-from braidmq.core.job import Job
-from braidmq.core.node import NodeCore
+from braidmq.core.node.node import NodeCore
+from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
-from braidmq.loggers import own_logger
+from braidmq.host.clock import monotonic
+from braidmq.host.contained_observer import contained
+from braidmq.host.loggers import own_logger
+from braidmq.host.lookups import Lookups
+from braidmq.host.threads import DaemonThreads
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
-from braidmq.threads import DaemonThreads
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
 from braidmq.zeromq.connections import Connections
-from braidmq.zeromq.contained_observer import contained
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.dialer import Dialer
 from braidmq.zeromq.event_lines import log_event
-from braidmq.zeromq.lookups import Lookups
 from braidmq.zeromq.trusted import address_of, keyring_of, verifier
 
 BLOCKED_S: Final = 0.002

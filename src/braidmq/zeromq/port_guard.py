@@ -9,7 +9,7 @@ does not listen, and allows others, is in no broker's way.
 import socket
 from typing import Final
 
-from braidmq.ports import is_ephemeral
+from braidmq.host.ports import is_ephemeral
 
 _TCP: Final = "tcp://"
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import zmq
 
-from braidmq.core.unsent import Unsent
 from braidmq.settings import Settings
+from braidmq.turn.unsent import Unsent
 from braidmq.wire.bundle import join
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import now_ms

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 import zmq
 
+from braidmq.host.room import room
 from braidmq.settings import Settings
 from braidmq.wire.bundle import bundle_bytes_max
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
-from braidmq.zeromq.room import room
 from braidmq.zeromq.unread import COUNTED
 
 _POLLIN: Final = int(zmq.POLLIN)

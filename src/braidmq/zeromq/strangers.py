@@ -7,9 +7,9 @@ from typing import Final
 
 import zmq
 
-from braidmq.clock import monotonic
-from braidmq.core.link import Failure, Open, Step
+from braidmq.core.links.link import Failure, Open, Step
 from braidmq.errors import BraidError
+from braidmq.host.clock import monotonic
 from braidmq.settings import Settings
 from braidmq.zeromq.dealer import ConnectError, Dealer
 from braidmq.zeromq.router import Router

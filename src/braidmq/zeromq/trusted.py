@@ -3,7 +3,7 @@
 from nacl.bindings import crypto_box_beforenm
 from nacl.exceptions import CryptoError
 
-from braidmq.core.link import BrokerAddress, Verify
+from braidmq.core.links.link import BrokerAddress, Verify
 from braidmq.core.proofs import Certified, Keyring
 from braidmq.errors import ProtocolError
 from braidmq.members import Role

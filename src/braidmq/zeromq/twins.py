@@ -10,11 +10,11 @@ from typing import Final
 
 import zmq
 
-from braidmq.clock import monotonic
-from braidmq.core.link import Failure, Open, Step
+from braidmq.core.links.link import Failure, Open, Step
 from braidmq.errors import BraidError, ProtocolError
-from braidmq.loggers import own_logger
-from braidmq.resolve import ResolveError, resolve
+from braidmq.host.clock import monotonic
+from braidmq.host.dns import ResolveError, resolve
+from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire import control

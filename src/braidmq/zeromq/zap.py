@@ -6,8 +6,8 @@ from typing import Final
 
 import zmq
 
-from braidmq.clock import monotonic
-from braidmq.loggers import own_logger
+from braidmq.host.clock import monotonic
+from braidmq.host.loggers import own_logger
 from braidmq.members import Directory
 from braidmq.zeromq.sockets import ZAP_DOMAIN, readable
 

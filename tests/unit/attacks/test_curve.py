@@ -5,7 +5,7 @@ import zmq
 from nacl.public import PrivateKey
 
 from attacks.curve import INNER_COMMAND, INNER_MORE, LONG, CurveClient, framed
-from braidmq.core.link import Open
+from braidmq.core.links.link import Open
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from attacks.figures import Phases, kinds, of_calls, of_processes, tally
 from attacks.watch import Usage
-from braidmq.simulation.record import Call, Error, Reply
+from braidmq.lab.simulation.record import Call, Error, Reply
 
 PHASES = Phases(0.0, 10.0, 20.0, 30.0)
 

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from braidmq import cli, stderr
-from braidmq.core import attempts, client
-from braidmq.simulation.run import run
-from braidmq.simulation.version import version
+from braidmq import cli
+from braidmq.core.client import attempts, client
+from braidmq.host import stderr
+from braidmq.lab.simulation.run import run
+from braidmq.lab.simulation.version import version
 from processes import BRAIDMQ, WAIT_S_MAX, environment
 
 FAILING = ("--scenario", "brokers-die", "--jobs", "1")

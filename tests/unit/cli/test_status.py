@@ -6,7 +6,7 @@ import pytest
 from braidmq.cli.status import encode, judge
 from braidmq.cli.status_net import View, agree, complete, disagreements, listed, nodes, services
 from braidmq.cli.status_text import CREDIT_NOTE, duration, fit, headline, show, table
-from braidmq.core.link import Failure
+from braidmq.core.links.link import Failure
 from braidmq.errors import AccessDenied, NoBroker, NotRegistered
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus

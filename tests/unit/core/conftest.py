@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.links import Links
+from braidmq.core.links.links import Links
 from braidmq.settings import Settings
 from rigs.node_rig import NODE, START, checked_rigs, verify
 from rigs.solo import Solo, checked_solos

@@ -12,9 +12,9 @@ from braidmq.core.balancing import (
     RoundRobin,
     cheaper_of_two,
 )
-from braidmq.core.key_usage import KeyUsage
+from braidmq.core.broker.key_usage import KeyUsage
+from braidmq.core.broker.transit import Offer, Service, Session
 from braidmq.core.liveness import Silence
-from braidmq.core.transit import Offer, Service, Session
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 

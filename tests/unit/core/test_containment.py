@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.announcements import Announcements
-from braidmq.core.broker import TICK_S
-from braidmq.core.client import FAULT_PAUSE_S, ClientCore
-from braidmq.core.dispatch import Dispatcher
+from braidmq.core.broker.announcements import Announcements
+from braidmq.core.broker.broker import TICK_S
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.offers import Offers
+from braidmq.core.client.client import FAULT_PAUSE_S, ClientCore
 from braidmq.core.events.event import ERROR
-from braidmq.core.links import Links
-from braidmq.core.membership import MembershipCore
-from braidmq.core.offers import Offers
-from braidmq.core.peering import PeeringCore
-from braidmq.core.worker import WorkerCore
+from braidmq.core.links.links import Links
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.peering import PeeringCore
+from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
 from rigs.broker_rig import Rig

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.dispatch import Dispatcher
+from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.errors import DeadlineExceeded, ServiceError
 from braidmq.messages import Reply
 from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeObserver

@@ -3,12 +3,12 @@ from typing import Any
 import pytest
 
 from braidmq.core import proofs
-from braidmq.core.call import Call
+from braidmq.core.client.call import Call
 from braidmq.core.proofs import CALLERS_MAX, CERTIFICATES_MAX, Certified, Checker, Keyring, Prover, tag_of
 from braidmq.errors import AttemptsExhausted, ConfigError, ProtocolError, ServiceError
+from braidmq.lab.simulation.registry import keyring_of
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
-from braidmq.simulation.registry import keyring_of
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
 from braidmq.wire.extension import Field, encode_headers, field_of, pack_field
 from rigs.calls import error_of, flagged, reply_of

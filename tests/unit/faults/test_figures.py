@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.simulation.record import Call, Error, Execution, Outage, Passage, Record, Reply
+from braidmq.lab.simulation.record import Call, Error, Execution, Outage, Passage, Record, Reply
 from braidmq.wire.envelope import REQUEST
 from faults.figures import Figures, percentile, recovery
 from faults.moments import avoided_s, retried_after_s, touched

@@ -1,4 +1,4 @@
-from braidmq.simulation.record import Call, Error, Execution, Reply
+from braidmq.lab.simulation.record import Call, Error, Execution, Reply
 from faults.journal import Journal, Reader, path_of
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from braidmq.core.link import Failure as LinkFailure
+from braidmq.core.links.link import Failure as LinkFailure
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
 from braidmq.settings import Settings

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import zmq
 
-from braidmq.core.link import Failure, Open, Step
+from braidmq.core.links.link import Failure, Open, Step
 from braidmq.settings import KIB, Settings
 from braidmq.zeromq.dealer import BYTES_PER_TURN, Dealer
 from braidmq.zeromq.sockets import new_context

@@ -1,7 +1,7 @@
 import logging
 
 from braidmq.core.events.broker import HelloCame, SessionRefused
-from braidmq.loggers import own_logger
+from braidmq.host.loggers import own_logger
 from braidmq.zeromq.event_lines import log_event
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from braidmq.ports import ephemeral_range
+from braidmq.host.ports import ephemeral_range
 from braidmq.zeromq.port_guard import guard_port
 from namespaces import apart, in_network
 
@@ -52,7 +52,7 @@ def test_whoever_waits_for_a_port_leaves_nothing_there():
     script = """
 import socket, sys
 import zmq
-from braidmq.core.link import Failure, Open
+from braidmq.core.links.link import Failure, Open
 from braidmq.settings import Settings
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.sockets import new_context

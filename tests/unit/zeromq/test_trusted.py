@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from nacl.public import PrivateKey
 
-from braidmq.core.call import Call
+from braidmq.core.client.call import Call
 from braidmq.core.proofs import Checker, Prover
 from braidmq.errors import ProtocolError
 from braidmq.members import Role

@@ -1,4 +1,4 @@
-"""What nodes and brokers tell of their connections to brokers: see core/links.py."""
+"""What nodes and brokers tell of their connections to brokers: see core/links/links.py."""
 
 from braidmq.core.events.event import DEBUG, INFO, WARNING, Event
 

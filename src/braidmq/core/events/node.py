@@ -4,7 +4,7 @@ from braidmq.core.events.event import WARNING, Event
 
 
 class PathClosed(Event, frozen=True):
-    """A broker does worse than the others, and gets no new calls for some time: see core/path_health.py.
+    """A broker does worse than the others, and gets no new calls for some time: see core/client/path_health.py.
 
     Attributes:
         why: what it does.

@@ -1,6 +1,6 @@
 import pytest
 
-from braidmq.simulation.record import Call, Error, Reply
+from braidmq.lab.simulation.record import Call, Error, Reply
 from faults.promises import judge
 from faults.promises.jobs import Begun, Over
 

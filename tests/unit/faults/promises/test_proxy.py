@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from braidmq.children.ports import HOST, free_ports
+from braidmq.lab.processes.ports import HOST, free_ports
 from faults.child import wait_until
 from faults.promises.proxy import FROM, TO, Proxy, inode_of, owner
 

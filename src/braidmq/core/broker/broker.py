@@ -1,0 +1,512 @@
+"""The broker: brings requests to workers and answers back, and keeps nothing that could be lost.
+
+It has two sides. Members connect to it: `on_frame`, `on_breach`, `on_unsent` and `on_disconnect` say what comes of a
+connection, which is a *route*; `take_sends` and `take_cuts` what is due to it. And it connects to other brokers, each
+by its *name*: `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`, `on_connected`,
+`on_failed` and `on_peer_frame` what comes of it; `take_peer_sends` what is due to it. Besides there are `on_registry`,
+`drain`, `end`, and `on_timer`, which is due no later than `next_deadline`. turn/broker.py has the order of all this.
+
+Nothing that a peer sends raises: what is handled for one session can end that session at most.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from braidmq.core.broker.announcements import Announcements
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.guard import Guard
+from braidmq.core.broker.key_usage import OFFENCES_MAX, KeyUsage
+from braidmq.core.broker.observers import Observers
+from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.reception import Reception
+from braidmq.core.broker.session_life import SessionLife
+from braidmq.core.broker.tap import Tap
+from braidmq.core.broker.transit import Session, SessionState
+from braidmq.core.broker.watch import Watch
+from braidmq.core.containment import shape_of
+from braidmq.core.events.broker import SessionTaken
+from braidmq.core.events.event import Event
+from braidmq.core.events.log import EventLog
+from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.links.link import Action, BrokerAddress, Failure
+from braidmq.core.liveness import Looks
+from braidmq.core.membership.peering import PeeringCore
+from braidmq.core.send_queue import SendQueue
+from braidmq.errors import ProtocolError
+from braidmq.members import Directory, Role
+from braidmq.observer import BrokerObserver
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
+from braidmq.wire.envelope import (
+    CANCEL,
+    COMMAND_AT,
+    CONTROL_FIRST,
+    LOST,
+    MAJOR,
+    REJECT,
+    RENEW,
+    REPLY,
+    REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
+    WORKING,
+    major_of,
+)
+from braidmq.wire.gossip import Gossiped, Paths, Seek
+from braidmq.wire.kinds import by_number, kinds_of
+
+TICK_S: Final = 0.04
+"""How often the broker looks after its sessions and announcements; see also TICK_S of links.py."""
+
+SEEKS_PER_TICK: Final = 64
+"""SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
+
+_GOSSIPED: Final = frozenset(kind.NUMBER for kind in kinds_of(Gossiped))
+
+NODE_CONTROL_BYTES_MAX: Final = 4_096
+"""Longest control message of a node: names, numbers and a text of 255 characters."""
+
+
+class BrokerCore:
+    """See the module.
+
+    Args:
+        settings: see Settings.
+        directory: who is registered.
+        peering: the broker among the others.
+        software: what it says it runs.
+        now: the time.
+        process: tells this process from another one that runs with the same key.
+        observer: is told what happens to sessions and requests; the peering core has it as well.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        peering: PeeringCore,
+        *,
+        software: str,
+        now: float,
+        process: str = "",
+        observer: BrokerObserver | None = None,
+    ) -> None:
+        self.name = name = peering.own.name
+        self.settings = settings
+        self.peering = peering
+        self.counters = dict.fromkeys(
+            (
+                "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
+                "unmatched", "denied", "returned", "postponed", "working_dropped", "sessions", "sessions_dead",
+                "sessions_refused", "twins", "barred", "faults",
+            ),
+            0,
+        )  # fmt: skip
+        self.sessions: dict[bytes, Session] = {}
+        self._directory = directory
+        self._tap = None if observer is None else Tap(observer, directory)
+        self._seeking: dict[KeyUsage, None] = {}
+        self._containment = peering.containment
+        self._intake: Intake[Session] = Intake()
+        self._send_queue: SendQueue[bytes] = SendQueue()
+        self._events = events = EventLog()
+        self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
+        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events, observer)
+        if settings.settle_s:
+            dispatcher.catalogue.settle_at = now + settings.settle_s
+        self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
+        self._observers = Observers(
+            self.sessions,
+            dispatcher,
+            self._announcements,
+            peering,
+            outgoing,
+            counters=self.counters,
+            software=software,
+            tick_s=TICK_S,
+            now=now,
+        )
+        self._life = SessionLife(
+            settings,
+            directory,
+            peering,
+            sessions=self.sessions,
+            intake=self._intake,
+            dispatcher=dispatcher,
+            announcements=self._announcements,
+            observers=self._observers,
+            send_queue=self._send_queue,
+            outgoing=outgoing,
+            counters=self.counters,
+            events=events,
+            software=software,
+            observer=observer,
+        )
+        self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
+            {
+                Hello: self._on_hello,
+                Ready: self._on_ready,
+                Goodbye: self._on_goodbye,
+                Status: self._on_status,
+                Seek: self._on_seek,
+                **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
+            }
+        )
+        self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
+        self._reception = Reception(
+            name,
+            settings,
+            directory,
+            sessions=self.sessions,
+            dispatcher=dispatcher,
+            life=self._life,
+            guard=self._guard,
+            counters=self.counters,
+            events=events,
+            process=process,
+            now=now,
+            observer=observer,
+        )
+        self._looks = Looks(TICK_S, now + TICK_S, now)
+        self._watch = Watch(
+            settings,
+            self.sessions,
+            dispatcher,
+            self._life,
+            outgoing,
+            counters=self.counters,
+            events=events,
+            looks=self._looks,
+            now=now,
+        )
+
+    # -- outputs
+
+    def take_sends(self) -> dict[bytes, list[bytes]]:
+        """Return the messages that are due to each route, in order, and forget them."""
+        sends = self._send_queue.take()
+        if self._tap is not None:
+            self._tap.on_sends(sends)
+        return sends
+
+    def take_events(self) -> list[Event]:
+        """Return what is worth a line in the log, and forget it."""
+        events = self._events.take()
+        more = self.peering.take_events()
+        return [*events, *more] if more else events
+
+    def take_actions(self) -> list[Action]:
+        """Return the other brokers' addresses to look up, and the connections to open and close, in order."""
+        return self.peering.take_actions()
+
+    def take_peer_sends(self) -> dict[str, list[bytes]]:
+        """Return the messages that are due to each broker over the connection to it, in order, and forget them."""
+        return self.peering.take_sends()
+
+    def next_deadline(self) -> float:
+        """Return when `on_timer` is due."""
+        due, other = self._next_deadline(), self.peering.next_deadline()
+        return due if due < other else other
+
+    def take_cuts(self) -> list[bytes]:
+        """Return the connections to end now, whatever their members do; and forget them."""
+        cuts, self._guard.cuts = self._guard.cuts, []
+        return cuts
+
+    def barred_s(self, principal: str, now: float) -> float:
+        """Return for how much longer a key is kept out, though it is registered; 0.0 if it is not."""
+        return self._guard.bars.left_s(principal, now)
+
+    def report(self, now: float) -> control.Report:
+        """Return the broker's state for an observer."""
+        return self._observers.report(now)
+
+    @property
+    def behind(self) -> bool:
+        """Whether messages that have come wait to be handled by `on_timer`."""
+        return self._intake.since is not None
+
+    @property
+    def handled(self) -> int:
+        """How many messages it has handled so far."""
+        return self._intake.handled + self.peering.handled
+
+    @property
+    def idle(self) -> bool:
+        """Whether this draining broker has nothing left to do: it has ended every session."""
+        return self.dispatcher.draining and not self.sessions
+
+    @property
+    def usages(self) -> Collection[KeyUsage]:
+        """What each connected key holds here."""
+        return self._life.usages.values()
+
+    @property
+    def strangers(self) -> int:
+        """How many routes without a session are remembered."""
+        return len(self._life.strangers)
+
+    # -- inputs
+
+    def on_frame(self, route: bytes, principal: str, frame: bytes, now: float) -> None:
+        """Handle a frame from the connection `route`, whose key is `principal`."""
+        if self._tap is not None:
+            self._tap.on_frame(route, principal, frame)
+        session = self.sessions.get(route)
+        if session is not None and session.usage.principal != principal:
+            # Its owner's connection has ended, and somebody else has its routing id: nothing may go there any more.
+            self.counters["forged"] += 1
+            self._events.add(SessionTaken(session.member.name))
+            self._life.end(session, now)
+            session = None
+        if session is None:
+            session = self._reception.meet(route, principal, frame, now)
+            if session is None:
+                return
+        session.heard_at = now
+        inlet = session.usage.inlet
+        messages, intact = self._intake.offer(inlet, session, frame, now)
+        self._read(session, messages, intact, now)
+        if not messages and inlet.overflowed:
+            self._guard.bar(session.usage.principal, session.member, "sends more than can be read", now)
+
+    def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
+        """Note that the transport has read from the connection `route` `what` no member may send."""
+        self.counters["malformed"] += 1
+        if not self._guard.bars.left_s(principal, now):
+            self._guard.bar(principal, self._directory.member(principal), what, now)
+        self._guard.cuts.append(route)
+
+    def on_unsent(self, route: bytes, messages: list[bytes], now: float) -> None:
+        """Take back messages for `route` that were certainly not sent; call it before `on_disconnect`."""
+        session = self.sessions.get(route)
+        if session is not None:
+            try:
+                self.dispatcher.on_unsent(session, messages, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._guard.contain(session, error, "what was not sent to", now)
+
+    def on_disconnect(self, route: bytes, now: float) -> None:
+        """Note that the connection `route` is gone."""
+        if self._tap is not None:
+            self._tap.on_disconnect(route)
+        session = self.sessions.get(route)
+        if session is not None and not self._intake.end(session.usage.inlet, session):
+            self._guard.on_gone(session, now)
+
+    def on_registry(self, now: float) -> None:
+        """Note that the directory changed: members that are gone are cut off, rights are looked up anew."""
+        for session in list(self.sessions.values()):
+            try:
+                self._life.on_rights(session, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._guard.contain(session, error, "the new rights of", now)
+
+    def drain(self, now: float) -> None:
+        """Take no new requests from now on, and tell every member and every other broker."""
+        self._events.sum_up()
+        self.dispatcher.draining = True
+        self.peering.drain(now)
+        if self.peering.has_company:
+            self._guard.attempt(self.dispatcher.queues.release, now)
+        for session in self.sessions.values():
+            self._outgoing.send_control(session, Goodbye("draining"), now)
+
+    def end(self, now: float) -> None:
+        """Note that the drain time is over: what still waits here for a worker goes back to its clients."""
+        self._guard.attempt(self.dispatcher.queues.release, now)
+
+    def on_timer(self, now: float) -> None:
+        """Do what is due. What has come before must have been taken in."""
+        if now >= self._next_deadline():
+            self._on_time(now)
+        if now >= self.peering.next_deadline():
+            self.peering.on_timer(now)
+
+    # -- the other brokers
+
+    def learn(self, address: BrokerAddress, now: float) -> None:
+        """Handle a broker that is registered."""
+        self.peering.learn(address, now)
+
+    def forget(self, name: str, now: float) -> None:
+        """Note that a broker is no longer registered."""
+        self.peering.forget(name, now)
+
+    def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
+        """Handle the addresses behind a broker's endpoints."""
+        self.peering.on_resolved(name, addresses, now)
+
+    def on_reached(self, name: str) -> None:
+        """Note that something takes connections at a broker's address."""
+        self.peering.on_reached(name)
+
+    def on_connected(self, name: str, now: float) -> None:
+        """Note that the transport's handshake with a broker is complete."""
+        self.peering.on_connected(name, now)
+
+    def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
+        """Note that a connection to a broker failed or ended. What was not sent over it is of no use any more."""
+        self.peering.on_failed(name, failure, now)
+
+    def on_peer_frame(self, name: str, frame: bytes, now: float) -> None:
+        """Handle a frame that came over this broker's connection to another one."""
+        self.peering.on_frame(name, frame, now)
+
+    # -- time
+
+    def _next_deadline(self) -> float:
+        due = self.dispatcher.next_deadline()
+        if due is None or due > self._looks.due_at:
+            due = self._looks.due_at
+        since = self._intake.since
+        return due if since is None or since > due else since
+
+    def _on_time(self, now: float) -> None:
+        tick = now >= self._looks.due_at
+        if tick:
+            self._watch.notice_stall(now)
+        if self._intake.since is not None:
+            self._read_on(now)
+        self._guard.attempt(self.dispatcher.on_timer, now)
+        if self.dispatcher.failed:
+            for session, error in self.dispatcher.take_failed():
+                self._guard.contain(session, error, "a request that was due of", now)
+        if tick:
+            self._tick(now)
+
+    # -- messages
+
+    def _read(self, session: Session, messages: list[bytes], intact: bool, now: float) -> None:
+        """Handle messages that stood in one frame, one behind the other."""
+        message = b""
+        try:
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = session.staleness.age_s(int.from_bytes(sent), now)
+                self._on_message(session, message, age_s, now)
+            if not intact:
+                self._guard.on_malformed(session, "a frame that is no bundle", now)
+            if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
+                self._life.set_state(session, SessionState.OPEN, now)
+            if session.usage.offences > OFFENCES_MAX:
+                self._guard.bar(session.usage.principal, session.member, "keeps sending what is not BRAID/1", now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self._guard.contain(session, error, f"a message ({shape_of(message)}) of", now)
+
+    def _read_on(self, now: float) -> None:
+        """Handle what waits of the frames that have come, as much as may be done in one turn."""
+        left = TURN_MESSAGES_MAX
+        while left > 0:
+            portion = self._intake.take()
+            if portion is None:
+                return
+            _, session, messages, intact = portion
+            left -= len(messages) or 1
+            if self.sessions.get(session.route) is not session:
+                continue  # it has ended meanwhile
+            if messages or not intact:
+                self._read(session, messages, intact, now)
+            else:
+                self._guard.on_gone(session, now)
+
+    def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
+            self._guard.on_malformed(session, f"a message of major version {major_of(message)}", now)
+            return
+        try:
+            if command == REQUEST:
+                self.dispatcher.on_request(session, message, age_s, now)
+            elif command in (REPLY, WORKING, REJECT, LOST):
+                self.dispatcher.on_answer(session, command, message, now)
+            elif command == CANCEL:
+                self.dispatcher.on_cancel(session, message, now)
+            elif command == RENEW:
+                self.dispatcher.on_renew(session, message, now)
+            elif command >= CONTROL_FIRST:
+                self._on_control(session, command, message, now)
+        except ProtocolError as error:
+            self._guard.on_malformed(session, str(error), now)
+
+    def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
+        if session.member.role is not Role.BROKER:
+            if command in _GOSSIPED:
+                raise ProtocolError("what only brokers may say")
+            if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
+                raise ProtocolError(f"a control message of {len(message)} bytes")
+        handler = self._handlers.get(command)
+        if handler is not None:  # others are not even decoded: lists of services cost much memory
+            handler(session, control.decode_control(message), now)
+
+    def _on_hello(self, session: Session, hello: Hello, _now: float) -> None:
+        session.instance = hello.instance
+
+    def _on_ready(self, session: Session, ready: Ready, now: float) -> None:
+        self._life.tell_of(session)
+        self.dispatcher.offers.on_ready(session, ready, now)
+
+    def _on_goodbye(self, session: Session, goodbye: Goodbye, now: float) -> None:
+        if goodbye.reason == "noted":
+            session.noted = True
+        else:
+            self._life.set_state(session, SessionState.LEAVING, now)
+            self.dispatcher.offers.remove_all(session, now)
+            self._outgoing.send_control(session, Goodbye("noted"), now)
+
+    def _on_status(self, session: Session, _status: Status, _now: float) -> None:
+        self._observers.add(session)
+
+    def _on_seek(self, session: Session, seek: Seek, now: float) -> None:
+        usage = session.usage
+        if usage.seeks < SEEKS_PER_TICK and session.member.may_call(seek.service):
+            usage.seeks += 1
+            self._seeking[usage] = None
+            self._outgoing.send_control(session, Paths(seek.service, self.peering.offers(seek.service)), now)
+
+    def _on_gossip(self, session: Session, gossip: Gossiped, now: float) -> None:
+        self.peering.on_message(session.member.name, gossip, now)
+        self._pass_answers(now)
+
+    # -- ticks
+
+    def _tick(self, now: float) -> None:
+        self._events.on_timer(now)
+        self._reception.on_tick(now)
+        self.counters["faults"] = self._containment.count
+        self._guard.attempt(self._watch.on_tick, now)
+        self._guard.attempt(self.dispatcher.on_tick, now)
+        for usage in self._seeking:
+            usage.seeks = 0
+        self._seeking.clear()
+        if self._observers.is_due(now):
+            self._guard.attempt(self._observers.answer, now)
+        self._guard.attempt(self._pass_answers, now)
+        self._guard.attempt(self._announcements.on_tick, now)
+        if self.dispatcher.draining:
+            self._guard.attempt(self._watch.end_sessions, now)
+
+    def _pass_answers(self, now: float) -> None:
+        """Send what the membership has for peers that are connected to this broker, but not the other way round."""
+        answers = self.peering.take_answers()
+        if answers:
+            for session in reversed(self.sessions.values()):  # of several the newest: an old one may be dead
+                for message in answers.pop(session.member.name, ()):
+                    self._outgoing.send_control(session, message, now)
+
+    # -- self-check
+
+    def validate_state(self) -> None:
+        """Assert what always holds between two inputs. For tests and the simulator."""
+        self._life.validate_state()
+        self._intake.validate_state([usage.inlet for usage in self.usages])
+        self._guard.bars.validate_state()
+        assert not self._containment.count, "nothing that a peer sends is an error of our own"
+        self.dispatcher.validate_state(self.sessions.values())
+        self._announcements.validate_state()
+        self._events.validate_state()
+        self.peering.validate_state()

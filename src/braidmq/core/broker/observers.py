@@ -1,0 +1,105 @@
+"""The members that have asked for a report, and what a broker tells them of itself."""
+
+from typing import Final
+
+from braidmq.core.broker.announcements import Announcements
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.report import report
+from braidmq.core.broker.transit import Session
+from braidmq.core.membership.peering import PeeringCore
+from braidmq.members import Role
+from braidmq.wire import control
+from braidmq.wire.envelope import now_ms
+
+REPORT_ROWS_PER_TICK: Final = 1_000
+"""Sessions and services that a report may count in each tick, some percent of a core: with more of them observers wait
+longer for the next one."""
+
+
+class Observers:
+    """See the module. `sessions` is the broker's own table."""
+
+    __slots__ = (
+        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_report_at", "_sessions",
+        "_software", "_started_at", "_tick_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        sessions: dict[bytes, Session],
+        dispatcher: Dispatcher,
+        announcements: Announcements,
+        peering: PeeringCore,
+        outgoing: Outgoing,
+        *,
+        counters: dict[str, int],
+        software: str,
+        tick_s: float,
+        now: float,
+    ) -> None:
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._announcements = announcements
+        self._peering = peering
+        self._outgoing = outgoing
+        self._counters = counters
+        self._software = software
+        self._tick_s = tick_s
+        self._started_at = now
+        self._asking: dict[Session, None] = {}
+        self._report_at = now
+
+    def add(self, session: Session) -> None:
+        """Note that a member asks for a report; `answer` tells it whether it gets one."""
+        self._asking[session] = None
+
+    def on_end(self, session: Session) -> None:
+        """Note that a session is over."""
+        self._asking.pop(session, None)
+
+    def is_due(self, now: float) -> bool:
+        """Whether to call `answer`."""
+        return bool(self._asking) and now >= self._report_at
+
+    def answer(self, now: float) -> None:
+        """Send one report to each member that has asked since the last tick, however often it asked."""
+        observers, self._asking = self._asking, {}
+        sent_ms, report_ = now_ms(now), b""
+        denial = control.encode_control(control.Report(broker=self._peering.own.name, denied=True), sent_ms)
+        for session in observers:
+            if session.member.observe or session.member.role is Role.BROKER:
+                if not report_:
+                    report_ = control.encode_control(self.report(now), sent_ms)
+                    rows = len(self._sessions) + len(self._dispatcher.services)
+                    self._report_at = now + self._tick_s * rows / REPORT_ROWS_PER_TICK
+                self._outgoing.send(session, report_)
+            else:
+                self._counters["denied"] += 1
+                self._outgoing.send(session, denial)
+
+    def report(self, now: float) -> control.Report:
+        """Return the broker's state for an observer."""
+        return report(
+            self._peering.own.name,
+            self._sessions.values(),
+            self._dispatcher,
+            [self._own_row(now), *self._peering.rows(now)],
+            self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
+            software=self._software,
+            uptime_s=now - self._started_at,
+            now=now,
+        )
+
+    def _own_row(self, now: float) -> control.PeerStatus:
+        own, about = self._peering.membership, self._announcements.about()
+        return control.PeerStatus(
+            self._peering.own.name,
+            own.state,
+            incarnation=own.incarnation,
+            since_ms=int((now - own.since) * 1000),
+            nodes=about.nodes,
+            in_flight=about.in_flight,
+            queued=about.queued,
+            services=len(about.services),
+        )

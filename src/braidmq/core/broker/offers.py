@@ -1,0 +1,229 @@
+"""The places of workers at services: how READY grants them credit, and what follows when they take no more.
+
+A worker takes no more when it is silent, leaves, may not serve any longer, has no credit or cools down.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from braidmq.core.broker.catalogue import Catalogue
+from braidmq.core.broker.conduct import HALVE_S
+from braidmq.core.broker.cooling import Cooling, forget_old
+from braidmq.core.broker.key_usage import KEY_CREDIT_MAX
+from braidmq.core.broker.queues import Queues
+from braidmq.core.broker.transit import Offer, Service, Session, SessionState
+from braidmq.core.events.broker import ServiceDenied, ServiceOffered, ServicePostponed
+from braidmq.core.events.log import EventLog
+from braidmq.members import is_service
+from braidmq.observer import BrokerObserver
+from braidmq.wire import control
+from braidmq.wire.envelope import Reason
+
+CREDIT_MAX: Final = 10_000
+"""Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
+that never answers can make the broker keep."""
+
+POSTPONED_PER_TICK: Final = 100
+"""Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
+
+
+class Offers:
+    """See the module."""
+
+    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues")
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        queues: Queues,
+        counters: dict[str, int],
+        events: EventLog,
+        observer: BrokerObserver | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._queues = queues
+        self._counters = counters
+        self._events = events
+        self._observer = observer
+        self._cooling = Cooling()
+        self._halve_at = 0.0
+
+    def on_state(self, session: Session, now: float) -> None:
+        """Note that a session changed its state."""
+        self._catalogue.announce = self._catalogue.announce or bool(session.offers)
+        for offer in session.offers.values():
+            offer.service.offer(offer)
+            self._queues.feed(offer, now)
+
+    def on_rights(self, session: Session, now: float) -> None:
+        """Note that a session's rights changed."""
+        session.call_rights.clear()
+        self._catalogue.announce = True
+        for offer in list(session.offers.values()):
+            if not session.member.may_serve(offer.service.name.decode()):
+                self._remove(offer, now)
+        for name in list(session.postponed):
+            if not session.member.may_serve(name.decode()):
+                self._catalogue.withdraw(session, name)
+
+    def on_ready(self, session: Session, ready: control.Ready, now: float) -> None:
+        """Handle a worker's grant of credit."""
+        if session.state is SessionState.LEAVING:
+            return
+        name = ready.service.encode()
+        if name not in session.offers:
+            if not is_service(ready.service) or not session.member.may_serve(ready.service):
+                self._counters["denied"] += 1
+                if not session.warned:
+                    session.warned = True
+                    self._events.add(ServiceDenied(session.member.name, ready.service))
+                return
+            self._catalogue.withdraw(session, name)
+            if not ready.credit:
+                return
+        if not self._grant(session, name, ready.credit, now):
+            self._counters["postponed"] += 1
+            if not session.warned:
+                session.warned = True
+                limit = self._catalogue.limit(session.usage)
+                self._events.add(ServicePostponed(session.member.name, ready.service, limit))
+
+    def on_tick(self, now: float) -> None:
+        """Give work again to those that have cooled down, and grants that have waited another try."""
+        for offer in self._cooling.take_due(now):
+            offer.service.offer(offer)
+            self._queues.feed(offer, now)
+        if now >= self._halve_at:
+            self._halve_at = now + HALVE_S
+            for service in self._catalogue.services.values():
+                forget_old(service, now)
+        for session, name, credit in self._catalogue.take_postponed(POSTPONED_PER_TICK):
+            self._grant(session, name, credit, now)
+
+    def settle(self, now: float) -> None:
+        """Note that no worker is waited for any more that may be on its way to this broker."""
+        self._catalogue.settle_at = None
+        for service in list(self._catalogue.services.values()):
+            if not service.granting:
+                self._dissolve(service, now)
+
+    def on_refusal(self, offer: Offer, *, busy: bool, chosen: bool, now: float) -> bool:
+        """Handle that a worker has refused a request; return whether it cools down.
+
+        Args:
+            offer: the worker.
+            busy: it has no place for it.
+            chosen: its client may have chosen the worker: then it says nothing that this one has no place.
+            now: the time.
+        """
+        offer.full = offer.full or busy
+        if busy and chosen:
+            return offer.cools
+        return self._cooling.refuse(offer, busy=busy, now=now)
+
+    def on_loss(self, offer: Offer, principal: str, now: float) -> None:
+        """Note that a worker has lost a request of a key, which waits for it."""
+        self._cooling.lose(offer, principal, now)
+
+    def remove_all(self, session: Session, now: float) -> None:
+        """Note that a session serves nothing any more."""
+        self._catalogue.withdraw_all(session)
+        for offer in list(session.offers.values()):
+            self._remove(offer, now)
+
+    # -- inner
+
+    def _grant(self, session: Session, name: bytes, credit: int, now: float) -> bool:
+        """Let a worker have so many requests of a service, now or once there is room for the service."""
+        usage = session.usage
+        offer = session.offers.get(name)
+        if offer is None:
+            offer = self._add(session, name, now)
+            if offer is None:
+                self._catalogue.postpone(session, name, credit)
+                return False
+        service = offer.service
+        others = usage.granted - offer.credit + usage.assigned - offer.outstanding
+        credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
+        self._catalogue.announce = self._catalogue.announce or bool(offer.credit) != bool(credit)
+        service.granting += int(credit > 0) - int(offer.credit > 0)
+        usage.granted += credit - offer.credit
+        if self._observer is not None and offer.credit != credit:
+            self._observer.on_credit(session.member.name, name.decode(), credit, now)
+        offer.credit = credit
+        offer.full = False
+        if not credit:
+            self._cooling.end(offer)
+        self._cooling.resume(offer, now)
+        service.offer(offer)
+        if credit:
+            self._queues.feed(offer, now)
+        else:
+            self._miss(service, now)
+        return True
+
+    def _add(self, session: Session, name: bytes, now: float) -> Offer | None:
+        """Return a new place of a worker at a service, or None if a limit forbids it."""
+        displaced = self._catalogue.displaced(name, session.usage)
+        if displaced is not None:
+            self._remove_service(displaced, now)
+        service = self._catalogue.provide(name, session.usage)
+        if service is None:
+            return None
+        offer = session.offers[name] = service.offers[session] = Offer(service, session)
+        self._events.add(ServiceOffered(session.member.name, name.decode()))
+        return offer
+
+    def _remove(self, offer: Offer, now: float) -> None:
+        service, session = offer.service, offer.session
+        self._cooling.end(offer)
+        del session.offers[service.name]
+        del service.offers[session], offer.conduct.offers[offer]
+        if self._observer is not None and offer.credit:
+            self._observer.on_credit(session.member.name, service.name.decode(), 0, now)
+        service.granting -= offer.credit > 0
+        session.usage.granted -= offer.credit
+        service.balancer.forget(offer)
+        self._catalogue.announce = True
+        self._catalogue.leave(service, session.usage)
+        self._miss(service, now)
+
+    def _miss(self, service: Service, now: float) -> None:
+        """Note that a service has one worker less that grants credit."""
+        if service.cooling and len(service.cooling) >= service.granting:
+            for offer in self._cooling.pardon(service, now):
+                service.offer(offer)
+                self._queues.feed(offer, now)
+        if not service.granting:
+            if self._catalogue.settle_at is None:
+                self._dissolve(service, now)
+            else:
+                self._catalogue.tidy(service)
+
+    def _dissolve(self, service: Service, now: float) -> None:
+        """Reject what waits for a service of which no worker takes anything; forget it, if it has none."""
+        if not service.offers:
+            self._remove_service(service, now)
+        else:
+            self._queues.empty(service, Reason.NO_WORKER, now)
+
+    def _remove_service(self, service: Service, now: float) -> None:
+        """Forget a service without workers."""
+        self._catalogue.remove(service)
+        self._queues.empty(service, Reason.NO_WORKER, now)
+
+    # -- self-check
+
+    def validate_state(self, sessions: Collection[Session]) -> None:
+        """Assert what always holds between two inputs, given all sessions. For tests and the simulator."""
+        services = self._catalogue.services
+        self._cooling.validate_state({offer for service in services.values() for offer in service.cooling})
+        for session in sessions:
+            for name, offer in session.offers.items():
+                assert services[name].offers[session] is offer
+                assert session.state is not SessionState.LEAVING
+                assert session.member.may_serve(name.decode())
+        for usage in {session.usage for session in sessions}:
+            mine = [session for session in sessions if session.usage is usage]
+            granted = sum(offer.credit for session in mine for offer in session.offers.values())
+            assert usage.granted == granted <= KEY_CREDIT_MAX

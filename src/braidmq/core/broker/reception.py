@@ -1,0 +1,138 @@
+"""Who says HELLO to a broker, and whether it is let in."""
+
+from typing import Final
+
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.guard import Guard
+from braidmq.core.broker.key_usage import KeyUsage
+from braidmq.core.broker.session_life import SessionLife
+from braidmq.core.broker.transit import Session
+from braidmq.core.events.broker import SessionRefused, TwinFound
+from braidmq.core.events.log import EventLog
+from braidmq.errors import ProtocolError
+from braidmq.members import Directory, Member
+from braidmq.observer import BrokerObserver
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.bundle import split_some
+from braidmq.wire.envelope import MAJOR, command_of, major_of
+from braidmq.wire.limits import ROUTE_BYTES
+
+TWIN_S_MAX: Final = 90.0
+"""How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
+
+_HELLO: Final = control.Hello.NUMBER
+
+
+class Reception:
+    """See the module. `sessions` is the broker's own table.
+
+    Args:
+        process: tells this process from another one that runs with the same key.
+    """
+
+    __slots__ = (
+        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_observer", "_process",
+        "_sessions", "_settings", "_twin", "_twin_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        directory: Directory,
+        *,
+        sessions: dict[bytes, Session],
+        dispatcher: Dispatcher,
+        life: SessionLife,
+        guard: Guard,
+        counters: dict[str, int],
+        events: EventLog,
+        process: str,
+        now: float,
+        observer: BrokerObserver | None = None,
+    ) -> None:
+        self._name = name
+        self._observer = observer
+        self._settings = settings
+        self._directory = directory
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._life = life
+        self._guard = guard
+        self._counters = counters
+        self._events = events
+        self._process = process
+        self._twin = ""
+        self._twin_at = now
+
+    def meet(self, route: bytes, principal: str, frame: bytes, now: float) -> Session | None:
+        """Begin a session, if that is what the first message of a frame asks for."""
+        messages, _, _ = split_some(frame, 0, 1)
+        if not messages or command_of(messages[0]) != _HELLO or major_of(messages[0]) != MAJOR:
+            self._life.turn_away(route, "no-session", "say HELLO first", now)
+            return None
+        member = self._directory.member(principal)
+        if member is not None and member.name == self._name:
+            self._meet_itself(route, messages[0], now)
+            return None
+        return self._welcome(route, principal, now)
+
+    def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
+        member = self._directory.member(principal)
+        usage = self._life.usages.get(principal) or KeyUsage(principal, now)
+        if self._dispatcher.draining:
+            self._life.turn_away(route, "ended", "this broker is about to stop", now)
+            return None
+        if member is not None and not self._guard.bars.count_session(principal, now):
+            self._guard.bar(principal, member, "begins sessions too often", now)
+            self._guard.cuts.append(route)
+            return None
+        why = self._why_refused(route, usage, member, now)
+        if why or member is None:
+            self._counters["sessions_refused"] += 1
+            who = f"key {principal[:16]}..." if member is None else member.name
+            if self._life.turn_away(route, "refused", why, now):
+                self._events.add(SessionRefused(who, why))
+                if self._observer is not None:
+                    self._observer.on_session_refused(who, why, now)
+            return None
+        return self._life.begin(route, usage, member, now)
+
+    def on_tick(self, now: float) -> None:
+        """Forget another process of this broker's key that was not met for long."""
+        if self._twin and now - self._twin_at > TWIN_S_MAX:
+            self._twin = ""
+            self._counters["twins"] = 0
+
+    def _meet_itself(self, route: bytes, hello: bytes, now: float) -> None:
+        """Refuse this broker's own key, and say who is here: perhaps another process runs with its join file."""
+        try:
+            received = control.decode_control(hello)
+        except ProtocolError:
+            received = None
+        other = received.software if isinstance(received, control.Hello) else "an unknown one"
+        if other != self._process:
+            self._counters["twins"] = 1
+            self._twin_at = now
+            if other != self._twin:
+                self._twin = other
+                self._events.add(TwinFound(self._name, other))
+        self._life.turn_away(route, "refused", self._process, now)
+
+    def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:
+        settings = self._settings
+        if member is None:
+            return "the key is not registered"
+        if barred_s := self._guard.bars.left_s(usage.principal, now):
+            return f"this key is barred for another {barred_s:.0f} s"
+        if len(route) != ROUTE_BYTES or not route[0]:
+            return f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
+        if len(self._sessions) >= settings.nodes_max:
+            return f"nodes_max={settings.nodes_max} is reached: add brokers, or raise it here"
+        if usage.sessions >= settings.connections_per_key_max:
+            most = settings.connections_per_key_max
+            return (
+                f"connections_per_key_max={most} is reached: give each process a join file of its own, or raise it here"
+            )
+        return ""

@@ -1,0 +1,116 @@
+"""Time and sessions: who is silent, who has to hear a word, and who is done with a broker that drains."""
+
+from typing import Final
+
+from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.session_life import SessionLife
+from braidmq.core.broker.transit import Session, SessionState
+from braidmq.core.events.broker import SessionSilent
+from braidmq.core.events.log import EventLog
+from braidmq.core.liveness import Looks
+from braidmq.members import Role
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.envelope import now_ms
+
+GUEST_S_MAX: Final = 3.0
+"""The log has nodes that provide no service only once they have stayed for so long: a call from the command line is
+nothing that anybody wants to read of."""
+
+ENDED_PER_TICK: Final = 50
+"""Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
+one instant."""
+
+
+class Watch:
+    """See the module. `sessions` is the broker's own table.
+
+    Args:
+        looks: when they are due.
+    """
+
+    __slots__ = (
+        "_counters", "_dispatcher", "_events", "_heartbeat_at", "_life", "_looks", "_outgoing",
+        "_sessions", "_settings",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: dict[bytes, Session],
+        dispatcher: Dispatcher,
+        life: SessionLife,
+        outgoing: Outgoing,
+        *,
+        counters: dict[str, int],
+        events: EventLog,
+        looks: Looks,
+        now: float,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._dispatcher = dispatcher
+        self._life = life
+        self._outgoing = outgoing
+        self._counters = counters
+        self._events = events
+        self._looks = looks
+        self._heartbeat_at = now + settings.heartbeat_s / 2
+
+    def notice_stall(self, now: float) -> None:
+        """Take the time in which this process has stood still off the silence of others."""
+        self._looks.begin(now)
+        if self._looks.stalled_s:
+            for session in self._sessions.values():
+                self._looks.excuse(session, now)
+
+    def on_tick(self, now: float) -> None:
+        """Look who is silent, and say a word to whoever has not heard one."""
+        silent, self._dispatcher.silent = self._dispatcher.silent, []
+        for session in silent:
+            if self._sessions.get(session.route) is session:
+                self._life.set_state(session, SessionState.SUSPECT, now)
+        beat = now >= self._heartbeat_at
+        if beat:
+            self._heartbeat_at = now + self._settings.heartbeat_s / 2
+        heartbeat = control.encode_control(control.Heartbeat(), now_ms(now))
+        dead = []
+        for session in self._sessions.values():
+            if not session.told and now - session.began_at >= GUEST_S_MAX:
+                self._life.tell_of(session)
+            silent_s, limits = now - session.heard_at, session.silence
+            if silent_s > limits.suspect_s:
+                if silent_s > limits.dead_s:
+                    dead.append(session)
+                    continue
+                self._life.set_state(session, SessionState.SUSPECT, now)
+            if beat:
+                # Twice per heartbeat_s: what was said just after one beat covers the next, and no more.
+                if session.spoke:
+                    session.spoke = False
+                else:
+                    self._outgoing.send(session, heartbeat)
+        for session in dead:
+            self._counters["sessions_dead"] += 1
+            self._events.add(SessionSilent(session.member.name, now - session.heard_at))
+            self._life.end(session, now)
+            self._life.turn_away(session.route, "no-session", "you were silent for too long", now)
+
+    def end_sessions(self, now: float) -> None:
+        """End the sessions that are done with this draining broker.
+
+        Those of workers end once nothing can need them, those of other brokers last, so that these hear of it until
+        the end.
+        """
+        busy = any(session.requests for session in self._sessions.values())
+        nodes = [session for session in self._sessions.values() if session.member.role is Role.NODE]
+        done = [
+            session
+            for session in nodes or self._sessions.values()
+            if session.noted and not session.requests and not (busy and (session.offers or session.assigned))
+        ]
+        for session in done[:ENDED_PER_TICK]:
+            self._outgoing.send_control(session, control.Goodbye("ended"), now)
+            self._life.forget(session, now)
+            self._life.note_stranger(session.route)  # what it says until it has read that needs no answer

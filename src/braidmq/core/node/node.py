@@ -1,0 +1,423 @@
+"""A node: its links to the brokers, and the client and the worker that share them.
+
+Each broker is known by its *name*. `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`,
+`on_connected`, `on_failed`, `on_frame` and `on_unread` what comes of it; `take_sends` what is due to it. Whoever calls
+says `request` or `give_up`, and gets the ends of calls from `take_results`. Whoever runs handlers gets jobs from
+`take_jobs`, asks `begin` before the handler, tells the end by `finish`, `refuse` or `give_back`, and stops what
+`take_cancels` returns. `on_timer` is due no later than `next_deadline`. turn/node.py has the order of all this.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from braidmq.core.client.client import ClientCore
+from braidmq.core.containment import Containment, shape_of
+from braidmq.core.events.event import Event
+from braidmq.core.ids import derived
+from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
+from braidmq.core.links.links import Links
+from braidmq.core.node.selection import Selection
+from braidmq.core.proofs import Checker, Keyring, Prover
+from braidmq.core.worker.job import Job
+from braidmq.core.worker.worker import WorkerCore
+from braidmq.errors import BraidError, ConfigError, ServiceError
+from braidmq.members import Member
+from braidmq.messages import Reply
+from braidmq.observer import NodeObserver
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.control import Demand, Report
+from braidmq.wire.envelope import (
+    CANCEL,
+    COMMAND_AT,
+    LOST,
+    MAJOR,
+    REJECT,
+    REPLY,
+    REQUEST,
+    SENT_AT,
+    SENT_END,
+    VERSION_AT,
+    WORKING,
+)
+from braidmq.wire.extension import INSTANCE_BYTES
+from braidmq.wire.gossip import Paths
+from braidmq.wire.kinds import by_number
+
+
+class NodeCore:
+    """See the module.
+
+    Args:
+        secret: random bytes that nobody else knows or can foresee (core/ids.py).
+
+    Attributes:
+        selection: which brokers it is connected to.
+        client: begins and ends calls.
+        worker: runs requests.
+        reports: what observed brokers answered, by name.
+        containment: the errors of our own that were met in this node.
+
+    Args:
+        keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
+        observer: is told what happens to calls and jobs.
+
+    Raises:
+        ConfigError: proofs are asked for, and there is no keyring.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        settings: Settings,
+        rng: random.Random,
+        verify: Verify,
+        *,
+        secret: bytes,
+        software: str,
+        now: float,
+        keyring: Keyring | None = None,
+        observer: NodeObserver | None = None,
+    ) -> None:
+        name = member.name
+        checks = settings.authenticate_replies == "always"
+        if checks and keyring is None:
+            raise ConfigError("authenticate_replies='always' needs the keys of the node")
+        checker = Checker(keyring, name) if checks and keyring is not None else None
+        prover = None if keyring is None else Prover(keyring, name)
+        instance = derived(secret, b"instance", INSTANCE_BYTES)
+        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
+        self.selection = Selection(name, settings, rng, self.links)
+        self.client = ClientCore(
+            settings,
+            rng,
+            self.links,
+            self.selection,
+            member=member,
+            secret=secret,
+            now=now,
+            checker=checker,
+            observer=observer,
+        )
+        self.worker = WorkerCore(
+            settings, self.links, now, secret=secret, instance=instance, prover=prover, observer=observer
+        )
+        self.reports: dict[str, Report] = {}
+        self.containment = Containment(self.links.events)
+        self._intake: Intake[Link] = Intake()
+        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+            {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
+        )
+        self._draining = False
+
+    # -- outputs
+
+    def take_actions(self) -> list[Action]:
+        """Return the addresses to look up and the sockets to open and close, in order."""
+        return self.links.take_actions()
+
+    def take_sends(self) -> dict[str, list[bytes]]:
+        """Return the messages that are due to each broker, in order."""
+        return self.links.take_sends()
+
+    def take_events(self) -> list[Event]:
+        """Return what is worth a line in the log."""
+        return self.links.events.take()
+
+    def next_deadline(self) -> float:
+        """Return when `on_timer` is due."""
+        due = self.links.next_deadline()
+        for other in (self.client.next_deadline(), self.worker.next_deadline()):
+            if other is not None and other < due:
+                due = other
+        since = self._intake.since
+        return due if since is None or since > due else since
+
+    @property
+    def handled(self) -> int:
+        """How many messages it has handled so far."""
+        return self._intake.handled
+
+    @property
+    def idle(self) -> bool:
+        """Whether this draining node has nothing left to do: no call, no job, no request on its way to it.
+
+        Requests may be on their way until each broker that is heard has noted the drain.
+        """
+        if len(self.client) or len(self.worker):
+            return False
+        return not self.worker.offers or all(
+            link.noted for link in self.links.links.values() if link.state in (LinkState.UP, LinkState.DRAINING)
+        )
+
+    # -- calls: see ClientCore
+
+    def request(
+        self,
+        service: object,
+        payload: object,
+        now: float,
+        timeout_s: object = None,
+        attempts: object = None,
+        via: object = None,
+        metadata: Mapping[str, object] | None = None,
+        wait: object = None,
+        nested: int = 0,
+    ) -> bytes:
+        """Begin a call; return its id. Raises what ClientCore.request raises."""
+        return self.client.request(service, payload, now, timeout_s, attempts, via, metadata, wait, nested)
+
+    def give_up(self, id_: bytes, now: float) -> None:
+        """Note that nobody waits for the end of a call any more."""
+        self.client.cancel(id_, now)
+
+    def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:
+        """Return the calls that have ended, each with its reply or its error, and forget them."""
+        return self.client.take_results()
+
+    @property
+    def calls(self) -> int:
+        """How many calls have not ended."""
+        return len(self.client)
+
+    # -- jobs: see WorkerCore
+
+    def offer(self, service: str, concurrency: int) -> None:
+        """Provide a service from now on. Raises ConfigError."""
+        self.worker.offer(service, concurrency)
+
+    def take_jobs(self) -> list[Job]:
+        """Return the jobs to run now, and forget them."""
+        return self.worker.take_jobs()
+
+    def take_cancels(self) -> list[Job]:
+        """Return the jobs to stop, as nobody waits for them, and forget them."""
+        return self.worker.take_cancels()
+
+    def must_look(self, job: Job, now: float) -> bool:
+        """Whether what has come over the link of a job is to be read before it may `begin`."""
+        return self.worker.must_look(job, now)
+
+    def begin(self, job: Job, now: float) -> bool:
+        """Whether the handler of a job may begin now; if not, the job has ended."""
+        return self.worker.begin(job, now)
+
+    def finish(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
+        """Take the end of a job: its result, its error, or None if it was stopped."""
+        self.worker.on_done(job, outcome, now)
+
+    def refuse(self, job: Job, now: float) -> None:
+        """Take the end of a job whose deadline was over before its handler could begin."""
+        self.worker.on_late(job, now)
+
+    def give_back(self, job: Job, now: float) -> None:
+        """Take the end of a job that cannot be run here."""
+        self.worker.on_unable(job, now)
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs have not ended."""
+        return len(self.worker)
+
+    # -- how it stands
+
+    @property
+    def brokers(self) -> Mapping[str, Link]:
+        """The brokers that are known, and how the connection to each stands. To be read only."""
+        return self.links.links
+
+    @property
+    def refused(self) -> bool:
+        """Whether every broker that this node tries to connect to refuses its key."""
+        return self.links.refused
+
+    def diagnosis(self) -> str:
+        """Return why no broker can be reached, in one line."""
+        return self.links.diagnosis()
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long this process has stood still before the newest `on_timer`; 0.0 if it has not."""
+        return self.links.stalled_s
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no new requests."""
+        return self._draining
+
+    # -- commands
+
+    def learn(self, address: BrokerAddress, now: float) -> None:
+        """Handle a broker that is configured."""
+        self.links.learn(address, now, configured=True)
+
+    def remember(self, certificate: bytes, now: float) -> None:
+        """Handle a broker that was known to an earlier run of this node."""
+        self.links.learn_certificate(certificate, now)
+
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
+        return tuple(link.address.certificate for link in self.links.links.values())
+
+    def observe(self, now: float) -> list[Link]:
+        """Ask every broker that is up for its report, and return these; the answers come into `reports`."""
+        self.reports.clear()
+        asked = [link for link in self.links.links.values() if link.open]
+        for link in asked:
+            link.asked_report = True
+            self.links.send_control(link, control.Status(), now)
+        return asked
+
+    def drain(self, now: float) -> None:
+        """Take no new requests, and tell every broker."""
+        self._draining = True
+        self.links.events.sum_up()
+        self.worker.drain()
+        for link in self.links.links.values():
+            if link.open:
+                self.links.send_control(link, control.Goodbye("draining"), now)
+
+    # -- inputs
+
+    def on_resolved(self, name: str, addresses: list[str], now: float) -> None:
+        """Handle the addresses behind a broker's endpoints."""
+        self.links.on_resolved(name, addresses, now)
+        self._pass_changes(now)
+
+    def on_reached(self, name: str) -> None:
+        """Note that something takes connections at a broker's address."""
+        self.links.on_reached(name)
+
+    def on_connected(self, name: str, now: float) -> None:
+        """Note that the transport's handshake with a broker is complete."""
+        self.links.on_connected(name, now)
+
+    def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
+        """Note that a connection failed or ended, and which messages never left."""
+        if self._intake.since is not None:
+            self._read_on(now)  # there may be an answer in it
+        self.client.on_unsent(self.links.links[name], unsent)
+        self.links.on_failed(name, failure, now)
+        self._pass_changes(now)
+
+    def on_frame(self, name: str, frame: bytes, now: float) -> None:
+        """Handle a frame from a broker."""
+        link = self.links.links[name]
+        self.links.on_heard(link, now)
+        inlet = link.inlet
+        messages, intact = self._intake.offer(inlet, link, frame, now)
+        self._read(link, messages, intact, now)
+        if not messages and inlet.overflowed:
+            self.links.give_up(link, Failure.FLOODED, now)
+            self._pass_changes(now)
+
+    def on_unread(self, name: str, size: int) -> None:
+        """Handle how many bytes have come from a broker that the shell has not handed in yet."""
+        self.client.on_unread(self.links.links[name], size)
+
+    def on_timer(self, now: float) -> None:
+        """Do what is due. What has come before must have been taken in."""
+        if self._intake.since is not None:
+            self._read_on(now)
+        self._try(self._select, now)
+        self._try(self.links.on_timer, now)
+        self._try(self._pass_changes, now)
+        if self.links.stalled_s:
+            self.client.on_stall(self.links.stalled_s, now)
+        self._try(self.client.on_timer, now)
+        self._try(self.worker.on_timer, now)
+        self._try(self._pass_changes, now)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        self.links.validate_state()
+        self.selection.validate_state()
+        self.client.validate_state()
+        self.worker.validate_state()
+        self._intake.validate_state([link.inlet for link in self.links.links.values()])
+        assert not self.containment.count, "nothing that a broker sends is an error of our own"
+        assert not any(link.inlet.frames for link in self.links.links.values() if link.state is LinkState.WAITING)
+        assert self._draining == self.worker.draining
+        assert self.reports.keys() <= self.links.links.keys()
+
+    # -- inner
+
+    def _try(self, step: Callable[[float], object], now: float) -> None:
+        """Take a step that concerns no single broker."""
+        try:
+            step(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            self.containment.note(error, "a step of this node failed, and it goes on without")
+
+    def _select(self, now: float) -> None:
+        self.selection.on_timer(self.client, self.worker, now)
+        self._pass_changes(now)
+
+    def _read(self, link: Link, messages: list[bytes], intact: bool, now: float) -> None:
+        """Handle messages that stood in one frame, one behind the other."""
+        message = b""
+        try:
+            sent, age_s = b"", 0.0
+            for message in messages:
+                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
+                    sent = message[SENT_AT:SENT_END]
+                    age_s = link.staleness.age_s(int.from_bytes(sent), now)
+                self._on_message(link, message, age_s, now)
+            if not intact:
+                self.links.on_malformed(link, "a frame that is no bundle")
+            self._pass_changes(now)
+        except Exception as error:  # noqa: BLE001 - see containment.py
+            what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
+            self.containment.note(error, f"{what}, and the connection to it ends")
+            self.links.give_up(link, Failure.FAULT, now)
+            self._try(self._pass_changes, now)
+
+    def _read_on(self, now: float) -> None:
+        """Handle what waits of the frames that have come, as much as may be done in one turn."""
+        left = TURN_MESSAGES_MAX
+        while left > 0 and (portion := self._intake.take()) is not None:
+            _, link, messages, intact = portion
+            left -= len(messages) or 1
+            self._read(link, messages, intact, now)
+
+    def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
+        command = message[COMMAND_AT]
+        if message[VERSION_AT] >> 4 != MAJOR:
+            self.links.on_foreign(link, message)
+        elif command in (REPLY, WORKING, REJECT, LOST):
+            self.client.on_answer(link, message, now)
+        elif command == REQUEST:
+            self.worker.on_request(link, message, age_s, now)
+        elif command == CANCEL:
+            self.worker.on_cancel(link, message, now)
+        elif command in self._handlers or self.links.handles(command):  # others are not even decoded
+            received = self.links.on_control(link, message, now)
+            if received is not None:
+                self._handlers[command](link, received, now)
+
+    def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
+        self.worker.on_demand(link, demand, now)
+
+    def _on_report(self, link: Link, report: Report, _now: float) -> None:
+        self.reports[link.name] = report
+
+    def _on_paths(self, _link: Link, paths: Paths, now: float) -> None:
+        self.selection.on_paths(paths, now)
+
+    def _pass_changes(self, now: float) -> None:
+        """Tell the client and the worker what happened to links, until nothing more follows from it."""
+        while changes := self.links.take_changes():
+            for link, change in changes:
+                if not link.open:
+                    self._intake.drop(link.inlet)
+                self.client.on_change(link, change, now)
+                if change is Change.GONE:
+                    self.worker.on_gone(link)
+                    self.reports.pop(link.name, None)
+                elif change.about_credit:
+                    self.worker.on_change(now)
+                if self._draining and change is Change.UP and link.open:
+                    self.links.send_control(link, control.Goodbye("draining"), now)

@@ -1,0 +1,228 @@
+"""What a worker keeps of the requests that it has, and of the services that it provides."""
+
+from collections import OrderedDict
+from typing import Final
+
+from braidmq.core.links.link import Link
+from braidmq.core.patience import interval_s, sure_s
+from braidmq.core.worker.dedup import Key
+from braidmq.wire.envelope import Envelope
+
+RUN_WEIGHT: Final = 1 / 8
+"""What one more request counts in the mean time that a service's requests run: the last ten or so decide."""
+
+RUNS_PER_PLACE: Final = 2
+"""Handlers for each place of a service: the one that has it, and one more that goes on after its deadline. So that many
+handlers may hang before the service has fewer places; more than that keep theirs."""
+
+
+NEWS_S: Final = 1.0
+"""For how long at least a request may come by an earlier grant, when less is granted now: news, and requests, may have
+to wait in full pipes."""
+
+
+class Delivery:
+    """One copy of a request: the session it came through and its tag there.
+
+    Attributes:
+        cancelled: nobody waits for its answer.
+        superseded: its client has sent the request again, or is about to.
+    """
+
+    __slots__ = ("cancelled", "epoch", "link", "retry_count", "superseded", "tag")
+
+    def __init__(self, link: Link, request: Envelope) -> None:
+        self.link = link
+        self.epoch = link.epoch
+        self.tag = request.tag
+        self.retry_count = request.retry_count
+        self.cancelled = False
+        self.superseded = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the session that it came through still stands."""
+        return self.link.open and self.link.epoch == self.epoch
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its answer."""
+        return self.open and not self.cancelled
+
+
+class Job:
+    """One request that runs or waits to be run.
+
+    Attributes:
+        request: its first copy.
+        deliveries: every copy; all are answered.
+        deadline: when the caller stops waiting.
+        came_at: when its first copy would have come, had it not been delayed.
+        sure_until: until when no other attempt can have overtaken that (patience.py).
+        running: whether it has one of the service's places.
+        begun: whether its handler has begun.
+        begun_at: when, if it has.
+        cancelled: whether the handler was asked to stop.
+        overdue: how often its handler was found to go on after its deadline.
+        working_s: how often its client wants to hear of it.
+        timer: its bucket in the worker's timers; 0 while it is in none.
+    """
+
+    __slots__ = (
+        "begun",
+        "begun_at",
+        "came_at",
+        "cancelled",
+        "deadline",
+        "deliveries",
+        "key",
+        "link",
+        "overdue",
+        "request",
+        "running",
+        "service",
+        "sure_until",
+        "timer",
+        "working_s",
+    )
+
+    def __init__(
+        self, key: Key, service: "LocalService", request: Envelope, delivery: Delivery, deadline: float, came_at: float
+    ) -> None:
+        self.key = key
+        self.service = service
+        self.request = request
+        self.link = delivery.link
+        self.deadline = deadline
+        self.came_at = came_at
+        self.working_s = interval_s(request.working_ms)
+        self.sure_until = came_at + sure_s(self.working_s, request.code)
+        self.deliveries = [delivery]
+        self.running = False
+        self.begun = False
+        self.begun_at = 0.0
+        self.cancelled = False
+        self.overdue = 0
+        self.timer = 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its answer."""
+        return any(delivery.awaited for delivery in self.deliveries)
+
+    def dispensable(self, newest: Delivery) -> Delivery:
+        """Return which copy to refuse when there is no room for the newest: one of the broker that has sent the most.
+
+        So copies that one broker makes up do not shut out those of another one. The first copy always stays.
+        """
+        copies = [*self.deliveries[1:], newest]
+        counts: dict[Link, int] = {}
+        for each in copies:
+            counts[each.link] = counts.get(each.link, 0) + 1
+        most = max(counts.values())
+        if counts[newest.link] == most:
+            return newest
+        return next(each for each in copies if counts[each.link] == most)
+
+    @property
+    def counted_on(self) -> bool:
+        """Whether a client waits for one of its copies, and for no other attempt instead."""
+        first = self.deliveries[0]
+        if not first.cancelled and not first.superseded and first.open:
+            return True
+        return any(not each.cancelled and not each.superseded and each.open for each in self.deliveries)
+
+
+class Grant:
+    """The credit that one broker was told for a service.
+
+    Attributes:
+        epoch: the session that it was told in; 0 if it is to be told again.
+        share: how many requests it may have here.
+        most: the largest share lately. Requests that were sent by an earlier share may still be on their way.
+    """
+
+    __slots__ = ("_high", "_turned_at", "epoch", "most", "share")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.share = 0
+        self.most = 0
+        self._high = 0
+        self._turned_at = 0.0
+
+    def tell(self, epoch: int, share: int, now: float) -> None:
+        """Note that a share is told now."""
+        self.turn(now)
+        self.epoch = epoch
+        self.share = share
+        self._high = max(self._high, share)
+        self.most = max(self.most, share)
+
+    def turn(self, now: float) -> None:
+        """Forget what is too old; call it each NEWS_S or so."""
+        if now - self._turned_at >= NEWS_S:
+            before = self._high if now - self._turned_at < 2.0 * NEWS_S else self.share
+            self._high = self.share
+            self.most = max(before, self.share)
+            self._turned_at = now
+
+
+class LocalService:
+    """A service of this node.
+
+    Attributes:
+        concurrency: how many requests run at once.
+        running: how many run.
+        strays: how many more go on although they have lost their places.
+        run_s: how long a request runs, on average; 0 while nothing is known.
+        queue: requests that wait for a place, for a moment.
+        held: how many requests each broker has here.
+        backlog: how many more each broker wished to send.
+        granted: the credit that each broker was told.
+        turned_away: the brokers whose last request found no place, in the order of that.
+    """
+
+    __slots__ = (
+        "backlog", "concurrency", "granted", "held", "name", "queue", "run_s", "running", "strays", "turned_away",
+    )  # fmt: skip
+
+    def __init__(self, name: bytes, concurrency: int) -> None:
+        self.name = name
+        self.concurrency = concurrency
+        self.running = 0
+        self.strays = 0
+        self.run_s = 0.0
+        self.queue: OrderedDict[Job, None] = OrderedDict()
+        self.held: dict[str, int] = {}
+        self.backlog: dict[str, int] = {}
+        self.granted: dict[str, Grant] = {}
+        self.turned_away: dict[str, None] = {}
+
+    @property
+    def strays_max(self) -> int:
+        """How many handlers may lose their places and go on."""
+        return (RUNS_PER_PLACE - 1) * self.concurrency
+
+    def grant(self, link: Link, share: int, now: float) -> bool:
+        """Handle a broker's share; return whether it has to be told."""
+        grant = self.granted.get(link.name)
+        if grant is None:
+            grant = self.granted[link.name] = Grant()
+        elif grant.epoch == link.epoch and grant.share == share:
+            return False
+        grant.tell(link.epoch, share, now)
+        return True
+
+    def exceeds_grant(self, link: Link) -> bool:
+        """Whether one more request of a broker would be more than it was granted lately."""
+        grant = self.granted.get(link.name)
+        return grant is None or self.held.get(link.name, 0) >= grant.most
+
+    def note_run(self, seconds: float) -> None:
+        """Learn from a request that has run for a time."""
+        self.run_s += (seconds - self.run_s) * (RUN_WEIGHT if self.run_s else 1.0)
+
+    def wait_s(self) -> float:
+        """Return how long one more request would wait for a place, as far as that is known."""
+        return self.run_s * (len(self.queue) + 1) / self.concurrency

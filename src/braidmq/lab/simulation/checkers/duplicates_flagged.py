@@ -1,0 +1,60 @@
+"""I3: whatever may run a second time carries possible_duplicate, and no worker runs an id twice."""
+
+from collections import Counter
+
+from braidmq.lab.simulation.checkers.violation import Violation
+from braidmq.lab.simulation.record import Error, Execution, Record, Reply
+from braidmq.wire.envelope import REPLY, REQUEST
+
+
+def check(record: Record) -> list[Violation]:
+    """Return the requests that ran twice unsaid, or twice on one worker, or against what their caller was told."""
+    found, outcomes = [], {call.key: (call.id, call.outcome) for call in record.calls}
+    for key, runs in record.executions_by_key().items():
+        id_, outcome = outcomes.get(key, (b"", None))
+        last = max(each.started for each in runs)
+        found += [Violation("I3", f"{key} {what}", last, id_) for what in (*_unsaid(runs), *_untold(runs, outcome))]
+    return found + _forgotten(record)
+
+
+def _forgotten(record: Record) -> list[Violation]:
+    """A broker may add the flag to a request, and never takes it or a retry count off anything."""
+    found = []
+    came: dict[tuple[str, bytes, int], set[tuple[int, bool]]] = {}
+    for each in record.passages:
+        if each.command not in (REQUEST, REPLY):
+            continue
+        said = came.setdefault((each.broker, each.id, each.command), set())
+        if each.way == "in":
+            said.add((each.retry_count, each.possible_duplicate))
+        elif not any(count == each.retry_count and flagged <= each.possible_duplicate for count, flagged in said):
+            text = f"{each.broker} passed {each.id.hex()[-6:]} on without its flag, or with another retry count"
+            found.append(Violation("I3", text, each.at, each.id))
+    return found
+
+
+def _unsaid(runs: list[Execution]) -> list[str]:
+    found = []
+    unflagged = sum(not each.possible_duplicate for each in runs)
+    if unflagged > 1:
+        found.append(f"ran {unflagged} times without possible_duplicate")
+    if any(each.retry_count > 0 and not each.possible_duplicate for each in runs):
+        found.append("ran again without possible_duplicate")
+    first = min(runs, key=lambda each: each.started)
+    found += [
+        f"began without possible_duplicate {each.started - first.started:.3f} s after another run"
+        for each in runs
+        if each.started - each.unseen_s > first.started and not each.possible_duplicate
+    ]
+    for (worker, _life), count in Counter((each.worker, each.life) for each in runs).items():
+        if count > 1:
+            found.append(f"ran {count} times on {worker}")
+    return found
+
+
+def _untold(runs: list[Execution], outcome: Reply | Error | None) -> list[str]:
+    if isinstance(outcome, Reply) and len(runs) > 1 and not outcome.possible_duplicate:
+        return [f"ran {len(runs)} times and its reply does not say so"]
+    if isinstance(outcome, Error) and not outcome.maybe_executed:
+        return ["ran although its caller was promised that it was not run"]
+    return []

@@ -1,0 +1,331 @@
+"""The simulated net: its processes, and what can be asked of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import Final
+
+from braidmq.core.links.link import LinkState
+from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
+from braidmq.lab.simulation.broker import BrokerProcess
+from braidmq.lab.simulation.hostile_broker import HostileBroker
+from braidmq.lab.simulation.hostile_client import OWN, HostileClient
+from braidmq.lab.simulation.hostile_worker import HostileWorker
+from braidmq.lab.simulation.intruder import Intruder
+from braidmq.lab.simulation.network import Network
+from braidmq.lab.simulation.node import NodeProcess
+from braidmq.lab.simulation.plan import SCENARIOS, Plan, Work
+from braidmq.lab.simulation.process import Process
+from braidmq.lab.simulation.record import Budget, Rights
+from braidmq.lab.simulation.registry import Registry, principal_of
+from braidmq.lab.simulation.routes import Routes
+from braidmq.lab.simulation.world import World
+from braidmq.members import Member, Role
+
+LATE_S = 0.5
+"""When workers come that are late: the brokers still wait for them, and an enemy has been there from the start."""
+
+UNSEEN_S = 0.05
+"""How late a message may be for the resolution of clocks and timers alone."""
+
+PROMPT_S = 0.1
+"""How soon a worker's death is told, and how soon its requests move on, besides what they travel."""
+
+ANSWERS_S = 1.0
+"""How soon an answer that is ready gets to its caller over a broker that runs, once they are connected."""
+
+HOPS = 12
+"""How often the longest delay of a frame fits into a timeout that no sound net exceeds: there and back over a broker,
+each time after a frame that fills the pipe, and a third of the timeout until the worker's first word."""
+
+DETECTED_S = 3.0
+"""How long an enemy may do harm until the others treat it as what it is."""
+
+ERRORS_SHARE = {"broker": 0.01, "client": 0.05, "worker": 0.05}
+"""Calls that may fail for an enemy's sake after that: few with one broker of three, as others are there; more where all
+share what it takes."""
+
+QUIET_WORK = Work((0.001,), 0.0)
+"""What handlers do when nothing is wrong any more."""
+
+
+class Net:
+    """See the module.
+
+    Attributes:
+        work: what handlers do now.
+        registry: who is registered; brokers hear of changes one after the other.
+        brokers: the honest ones.
+        nodes: likewise.
+        hostile: the member that is in an attacker's hands, if there is one.
+        buried: the broker that does not come back.
+    """
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan = plan
+        self.world = world
+        self.work = plan.work
+        settings = plan.settings
+        self.network = Network(
+            world,
+            delay_s=plan.delay_s,
+            frames_max=plan.frames_max,
+            frames_per_turn=plan.frames_per_turn,
+            handshake_s_max=settings.handshake_s_max,
+            transport_timeout_s=settings.transport_timeout_s,
+        )
+        self.registry = Registry()
+        self._names: dict[str, str] = {}
+        for name in plan.brokers:
+            self._register(Member(name, Role.BROKER))
+        for name, serves in plan.nodes.items():
+            self._register(Member(name, Role.NODE, calls=plan.services, serves=tuple(serves)))
+        self._register(Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls))
+        if plan.hostile:
+            self._register(_hostile_member(plan))
+        self.brokers: dict[str, BrokerProcess] = {}
+        for name in plan.brokers:
+            self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate(name))
+        self.nodes: dict[str, NodeProcess] = {}
+        for name, serves in plan.nodes.items():
+            self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
+        self.buried: str | None = None
+        self.intruder = Intruder(self)
+        self.hostile = _HOSTILE[plan.hostile](self) if plan.hostile else None
+        record = world.record
+        record.brokers = list(plan.brokers)
+        record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
+        record.slow_s = 2 * plan.extra_s
+        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down
+        record.undisturbed = (
+            not disturbed
+            and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
+            and settings.exchange_timeout_s > HOPS * plan.delay_s[1]
+        )
+        record.false_death_s = 0.9 * settings.suspicion_s
+        record.flawless = plan.flawless
+        record.stubborn = plan.stubborn
+        if plan.patient and set(plan.kinds) <= set(SCENARIOS["long-jobs"]):
+            record.answers_s = ANSWERS_S + settings.reconnect_s_max + settings.backoff_s_max
+        elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
+            record.stalls_s = settings.dead_after_s
+        if plan.kinds == ("kill-node",) and not plan.has_enemies:
+            slow_s = 4 * plan.delay_s[1]
+            record.prompt_s = PROMPT_S + settings.failover_spread_s + slow_s + max(HOLD_S_MIN, HOLD_JOURNEYS * slow_s)
+        if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.has_enemies:
+            record.avoided_s = settings.suspect_after_s + PROMPT_S + 2 * plan.delay_s[1]
+        if self.hostile is not None:
+            record.hostile = (self.hostile.name,)
+            record.liars = record.hostile if plan.hostile == "broker" else ()
+            if plan.besieged:
+                record.fair_from_s, record.fair_until_s = DETECTED_S, plan.safety_s
+                record.errors_share = ERRORS_SHARE[plan.hostile]
+        record.budget = Budget(settings.retry_budget_ratio, settings.retry_budget_per_s, settings.retry_budget_max)
+
+    def start(self) -> None:
+        """Start all processes, in no particular order."""
+        processes: list[Process] = [*self.brokers.values(), *self.nodes.values()]
+        self.world.chance("start").shuffle(processes)
+        if self.hostile is not None:
+            processes.insert(0, self.hostile)
+        for process in processes:
+            if process.name in self.plan.late:
+                self.world.later(LATE_S, process.start)
+            else:
+                process.start()
+
+    def defeat(self) -> None:
+        """End whoever is hostile, for good."""
+        self.intruder.kill()
+        if self.hostile is not None:
+            self.hostile.kill()
+            if self.plan.hostile == "broker":
+                self.buried = self.hostile.name
+
+    def retire(self, name: str) -> None:
+        """End a broker for good."""
+        self.world.trace.note(self.world.now, f"{name} does not come back", fault=True)
+        self.mark_outage("kill", self.brokers[name])
+        self.brokers[name].kill()
+        self.buried = name
+
+    # -- who there is
+
+    @property
+    def brokers_up(self) -> list[BrokerProcess]:
+        """The brokers that exist."""
+        return [broker for broker in self.brokers.values() if broker.up]
+
+    @property
+    def nodes_up(self) -> list[NodeProcess]:
+        """The nodes that exist."""
+        return [node for node in self.nodes.values() if node.up]
+
+    @property
+    def all_brokers(self) -> dict[str, BrokerProcess]:
+        """The brokers, honest or not."""
+        if not isinstance(self.hostile, BrokerProcess):
+            return self.brokers
+        return {**self.brokers, self.hostile.name: self.hostile}
+
+    def routes_of(self, broker: str) -> Routes:
+        """Return where connections to a broker come in."""
+        return self.all_brokers[broker].routes
+
+    def process(self, name: str) -> Process:
+        """Return a broker or a node."""
+        return self.brokers.get(name) or self.nodes[name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return all directions between two processes."""
+        return list(permutations([*self.brokers, *self.nodes], 2))
+
+    def name_of(self, principal: str) -> str:
+        """Return the member that holds a key; empty for nobody."""
+        return self._names.get(principal, "")
+
+    def is_registered(self, name: str) -> bool:
+        """Whether a member is on the registry."""
+        return self.registry.member(principal_of(name)) is not None
+
+    def first_brokers(self, name: str) -> list[str]:
+        """Return the brokers that a node is configured with."""
+        names = list(self.plan.brokers)
+        first = sum(name.encode()) % len(names)
+        return [*names[first:], *names[:first]][: self.plan.known]
+
+    def mark_outage(self, kind: str, *processes: Process) -> Callable[[], None]:
+        """Note that something is wrong with some processes, all if none is named; return what notes its end."""
+        hampered = processes or (*self.brokers.values(), *self.nodes.values())
+        outages = [process.mark_outage(kind) for process in hampered]
+
+        def recover() -> None:
+            for outage in outages:
+                outage.end = self.world.now
+
+        return recover
+
+    # -- how it is
+
+    def is_whole(self) -> bool:
+        """Whether everybody is there, and knows everybody and everything that they should."""
+        return (
+            self.network.is_sound
+            and all(self._is_whole_broker(broker) for broker in self._expected)
+            and all(self._is_whole_node(node) for node in self.nodes.values())
+        )
+
+    def is_quiet(self) -> bool:
+        """Whether no call is under way."""
+        return not any(node.calling for node in self.nodes.values())
+
+    def leftovers(self) -> list[str]:
+        """Return what processes still hold of calls that have ended."""
+        found = []
+        for broker in self.brokers_up:
+            for session in broker.core.sessions.values():
+                if session.requests:
+                    found.append(f"{broker.name} holds {len(session.requests)} requests of {session.member.name}")
+                if session.assigned:
+                    found.append(f"{broker.name} waits for {len(session.assigned)} answers of {session.member.name}")
+        for node in self.nodes_up:
+            if len(node.core.client):
+                found.append(f"{node.name} holds {len(node.core.client)} calls")
+            if len(node.core.worker):
+                found.append(f"{node.name} holds {len(node.core.worker)} jobs")
+            lost = sum(service.running for service in node.core.worker.services) - len(node.core.worker)
+            if lost > 0:
+                found.append(f"{node.name} has lost {lost} places")
+        return found
+
+    def note_views(self) -> None:
+        """Write down who lists whom, for the checkers."""
+        record = self.world.record
+        record.alive = [broker.name for broker in self.brokers_up]
+        for broker in self.brokers_up:
+            for name, member in broker.core.peering.membership.members.items():
+                record.views[broker.name, name] = member.state
+
+    def why_not_whole(self) -> list[str]:
+        """Return who is not as it should be."""
+        found = [broker.name for broker in self._expected if not self._is_whole_broker(broker)]
+        if not self.network.is_sound:
+            found.append("the network")
+        for node in self.nodes.values():
+            if not self._is_whole_node(node):
+                links = node.core.links.links.values()
+                found.append(f"{node.name} ({', '.join(f'{link.name} {link.state}' for link in links)})")
+        return found
+
+    # -- inner
+
+    @property
+    def _expected(self) -> list[BrokerProcess]:
+        """The brokers that should be there in the end."""
+        return [broker for broker in self.brokers.values() if broker.name != self.buried]
+
+    def _register(self, member: Member) -> None:
+        self.registry.add(member)
+        self._names[principal_of(member.name)] = member.name
+        self.world.record.rights[member.name] = Rights(member.calls, member.serves)
+
+    def _clock_rate(self, name: str) -> float:
+        return 1.0 + self.world.chance(f"rate of {name}").uniform(-1.0, 1.0) * self.plan.clock_drift
+
+    def _is_whole_broker(self, broker: BrokerProcess) -> bool:
+        if not broker.is_at_work or broker.core.behind:
+            return False
+        members = broker.core.peering.membership.members
+        buried = members.get(self.buried or "")
+        return (buried is None or buried.state == "dead") and all(
+            other is broker or (other.name in members and members[other.name].state == "alive")
+            for other in self._expected
+        )
+
+    def _is_whole_node(self, node: NodeProcess) -> bool:
+        if not node.is_at_work:
+            return False
+        links = node.core.links.links
+        connected = [
+            link for link in links.values() if link.wanted and link.name in self.brokers and link.name != self.buried
+        ]
+        if any(broker.name not in links for broker in self._expected) or any(
+            link.state is not LinkState.UP for link in connected
+        ):
+            return False
+        if any(link.open and not link.wanted for link in links.values()):
+            return False
+        for link in connected:
+            core = self.brokers[link.name].core
+            if node.dealers.route(link.name) not in core.sessions:
+                return False
+            services = core.dispatcher.services
+            for name in node.serves:
+                service = services.get(name.encode())
+                offers = () if service is None else service.offers.values()
+                if not any(offer.ready and offer.session.member.name == node.name for offer in offers):
+                    return False
+            if node.calls and not link.services >= {name.encode() for name in self._served_at(link.name)}:
+                return False
+        return True
+
+    def _served_at(self, broker: str) -> list[str]:
+        return self.brokers[broker].core.dispatcher.available()
+
+
+_HOSTILE: Final[dict[str, Callable[[Net], HostileClient | HostileWorker | HostileBroker]]] = {
+    "client": HostileClient,
+    "worker": HostileWorker,
+    "broker": HostileBroker,
+}
+"""The kinds of members that can be in an attacker's hands."""
+
+
+def _hostile_member(plan: Plan) -> Member:
+    """Return what the hostile member is registered as: its rights are those of the others of its kind."""
+    if plan.hostile == "client":
+        return Member(HostileClient.NAME, Role.NODE, calls=(*plan.services, OWN, "no/*"), serves=(OWN,))
+    if plan.hostile == "worker":
+        return Member(HostileWorker.NAME, Role.NODE, serves=(*plan.services, "own/*"))
+    return Member(HostileBroker.NAME, Role.BROKER)

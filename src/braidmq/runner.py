@@ -1,0 +1,291 @@
+"""Runs the jobs of a node: on its event loop, or in a thread for what blocks. Whatever a handler does, its job ends."""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import partial
+from types import CoroutineType
+from typing import Any, Final
+from weakref import ref
+
+from braidmq.core.worker.job import RUNS_PER_PLACE, Job
+from braidmq.errors import BraidError, NodeClosed, ServiceError
+from braidmq.handler import Kind
+from braidmq.host.clock import monotonic
+from braidmq.host.loggers import own_logger
+from braidmq.host.stalls import Stalls
+from braidmq.host.threads import DaemonThreads, NoThreadError
+from braidmq.inside import Run
+from braidmq.messages import Request
+from braidmq.outcome import Answer, of_error, of_result
+from braidmq.services import Service
+from braidmq.wire.envelope import Flag
+from braidmq.wire.extension import NO_METADATA, decode_metadata
+from braidmq.zeromq.node_loop import NodeLoop
+
+_LOG = own_logger("braidmq.node")
+
+AWAITS_MAX: Final = 8
+"""How often what a handler returns may turn out to be one more thing to await: wrappers around wrappers."""
+
+_DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
+_ON_LOOP: Final = Kind.ON_LOOP
+
+
+class _NotRun(Enum):
+    LATE = "its deadline was over when a thread came to it"
+    NO_THREAD = "no thread could be started for it"
+
+
+class _Returned:
+    """Something to await that a handler in a thread has returned."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def discard(self) -> None:
+        """Let it never run: nobody awaits it any more."""
+        if inspect.iscoroutine(self.value):
+            self.value.close()
+
+
+class Running:
+    """The jobs of one node that run. All methods belong to the event loop in which it was made.
+
+    Args:
+        node: whose jobs they are.
+        name: the node's name.
+        services: its services, by their names on the wire.
+        loop: where jobs come from and their outcomes go.
+        error_bytes_max: how large a ServiceError may be.
+        stalls: is told which handlers have had the event loop.
+
+    Attributes:
+        threads: where handlers run that block.
+    """
+
+    def __init__(
+        self,
+        node: object,
+        name: str,
+        services: Mapping[bytes, Service],
+        loop: NodeLoop,
+        *,
+        error_bytes_max: int,
+        stalls: Stalls,
+    ) -> None:
+        self._node = ref(node)
+        self._name = name
+        self._services = services
+        self._loop = loop
+        self._error_bytes_max = error_bytes_max
+        self._ended_at = stalls.ended_at
+        self._events = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._runs: dict[Job, Run] = {}
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
+        self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
+        self._lacking: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many jobs run, those that go on after their deadline included."""
+        return len(self._runs)
+
+    @property
+    def on_the_loop(self) -> list[str]:
+        """The services of the handlers that run on the event loop."""
+        services = [self._services[job.request.service] for job, run in self._runs.items() if run.stoppable]
+        return [service.name for service in services]
+
+    def run(self, job: Job) -> None:
+        """Start a job."""
+        metadata = NO_METADATA
+        if job.request.extension:
+            try:
+                metadata = decode_metadata(job.request.extension)
+            except BraidError as error:
+                self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)), self._loop.clock())
+                return
+        run = self._runs[job] = Run(self._node)
+        running = self._run(job, run, metadata)
+        try:
+            # A fresh copy of the context of the start; no `create_task(context=...)`: a task factory may not know that.
+            self._tasks[job] = self._context.copy().run(self._events.create_task, running)
+        except Exception as error:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
+            why = f"the event loop's task factory failed with {type(error).__name__}: {error}"
+            self._complain("task", self._services[job.request.service].name, why)
+            running.close()
+            del self._runs[job]
+            self._loop.give_back(job)
+        else:
+            if self._lacking:
+                self._lacking.discard("task")
+
+    def stop(self, job: Job) -> None:
+        """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
+        run = self._runs.get(job)
+        if run is not None:
+            run.stopped = True
+            if run.stoppable:
+                self._tasks[job].cancel()
+
+    def cancel(self) -> None:
+        """Ask all jobs to stop, and wait for none of them; handlers in threads run on."""
+        for job, run in self._runs.items():
+            run.stopped = True
+            if run.begun:
+                self._tasks[job].cancel()
+        self.threads.close()
+
+    async def end(self, timeout_s: float) -> list[str]:
+        """Ask all jobs to stop, and wait until those have that can, at most `timeout_s`.
+
+        Returns:
+            The services whose handlers on the event loop go on.
+        """
+        self.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
+        return sorted({self._services[job.request.service].name for job in self._runs})
+
+    async def _run(self, job: Job, run: Run, metadata: Mapping[str, Any]) -> None:
+        if job not in self._tasks:  # an eager task factory begins it while it is made, in the middle of the loop's turn
+            await asyncio.sleep(0)
+        if run.stopped or not self._loop.begin(job):
+            del self._runs[job], self._tasks[job]
+            if run.stopped:
+                self._loop.give_back(job)
+            return
+        run.begun = True
+        run.enter()
+        sent = job.request
+        service = self._services[sent.service]
+        request = Request(
+            sent.payload,
+            sent.sender.decode("ascii", "replace"),
+            self._name,
+            service.name,
+            sent.id,
+            sent.flags & _DUPLICATE != 0,
+            sent.retry_count,
+            job.deadline,
+            broker=job.link.name,
+            _clock=monotonic,
+            **metadata,
+        )
+        outcome: Answer | _NotRun | None
+        try:
+            if service.kind is _ON_LOOP:
+                outcome = await self._await(run, request, service.handler)
+            else:
+                outcome = await self._in_thread(job, run, request, service.handler)
+        finally:  # also where the event loop has ended meanwhile
+            run.over = True
+        del self._runs[job], self._tasks[job]
+        now = self._loop.clock()
+        if run.stoppable:
+            self._ended_at[service.name] = now
+        if not isinstance(outcome, _NotRun):
+            self._loop.finish(job, outcome, now)
+        elif outcome is _NotRun.LATE:
+            self._loop.refuse(job)
+        else:
+            self._loop.give_back(job)
+
+    async def _await(self, run: Run, request: Request, handler: Callable[[Request], object]) -> Answer | None:
+        """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
+        run.stoppable = True
+        try:
+            result = handler(request)
+            if type(result) is CoroutineType:
+                result = await result
+            if type(result) is bytes:
+                return result
+            for _ in range(AWAITS_MAX - 1):
+                if not inspect.isawaitable(result):
+                    break
+                result = await result
+            return of_result(result, request)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
+            if run.stopped and isinstance(error, asyncio.CancelledError):
+                return None
+            return self._of_error(error, request)
+
+    async def _in_thread(
+        self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
+    ) -> Answer | _NotRun | None:
+        """Call a handler in a thread; what it returns to be awaited is awaited here."""
+        context = contextvars.copy_context()  # the task's own may be entered at any time
+        done: asyncio.Future[Answer | _NotRun | _Returned | None] = self._events.create_future()
+        try:
+            self.threads.submit(
+                partial(context.run, self._block, job, run, request, handler), partial(self._arrive_soon, done)
+            )
+            self._lacking.discard("thread")
+            returned = await done
+            if not isinstance(returned, _Returned):
+                return returned
+            if run.stopped:
+                returned.discard()
+                return None
+            awaiting = self._await(run, request, lambda _request: returned.value)
+            try:
+                task = context.run(self._events.create_task, awaiting)
+            except Exception as error:  # noqa: BLE001 - whatever a task factory raises; the handler has run already
+                awaiting.close()
+                returned.discard()
+                return self._of_error(error, request)
+            return await task
+        except NoThreadError as error:
+            self._complain("thread", request.service, str(error))
+            return _NotRun.NO_THREAD
+        except asyncio.CancelledError as error:
+            return None if run.stopped else self._of_error(error, request)
+
+    def _complain(self, what: str, service: str, why: str) -> None:
+        """Tell the log that something is lacking, once until it was there again."""
+        if what not in self._lacking:
+            self._lacking.add(what)
+            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", self._name, what, service, why)
+
+    def _block(
+        self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
+    ) -> "Answer | _NotRun | _Returned | None":
+        """Call a handler in this thread. Raises nothing."""
+        if run.stopped or request.remaining <= 0.0:
+            return _NotRun.LATE
+        if self._loop.clock() > job.sure_until:  # it has waited for this thread since it was allowed to begin
+            request.possible_duplicate = True
+            job.request.flags |= _DUPLICATE
+        try:
+            result = handler(request)
+            if type(result) is not bytes and inspect.isawaitable(result):
+                return _Returned(result)
+            return of_result(result, request)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
+            return self._of_error(error, request)
+
+    def _of_error(self, error: BaseException, request: Request) -> Answer | None:
+        """Return the answer to a handler's error; None if it is this node's end, and another worker does better."""
+        if type(error) is NodeClosed and self._loop.core.draining:
+            return None
+        return of_error(error, request, self._error_bytes_max)
+
+    def _arrive_soon(self, done: "asyncio.Future[Any]", returned: object) -> None:
+        """Called in a thread: its handler has returned."""
+        try:
+            self._events.call_soon_threadsafe(self._arrive, done, returned)
+        except RuntimeError:  # the event loop has ended, and whoever waited with it
+            self._arrive(None, returned)
+
+    @staticmethod
+    def _arrive(done: "asyncio.Future[Any] | None", returned: object) -> None:
+        if done is not None and not done.done():
+            done.set_result(returned)
+        elif isinstance(returned, _Returned):
+            returned.discard()

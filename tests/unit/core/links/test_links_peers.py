@@ -1,0 +1,219 @@
+"""What brokers tell of others: who is learned, and who is forgotten."""
+
+import random
+from typing import Any
+
+from braidmq.core.links.link import Change, Close, LinkState
+from braidmq.core.links.links import REFUSED_MAX, Links
+from braidmq.settings import Settings
+from braidmq.wire import control
+from braidmq.wire.control import encode_control
+from braidmq.wire.limits import BROKERS_MAX
+from rigs.node_rig import NODE, START, NodeRig, address, verify
+
+ONE, TWO = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1"
+
+
+def peers(*certificates: bytes) -> control.Peers:
+    return control.Peers([control.Peer(certificate) for certificate in certificates])
+
+
+class TestPeers:
+    def test_brokers_that_others_tell_of_are_connected_to(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(b"a", b"b", b"c"))
+        rig.advance(0.1)
+        assert sorted(rig.core.links.links) == ["a", "b", "c"]
+        assert rig["b"].link.state is LinkState.UP
+
+    def test_forged_certificate_is_refused_and_told_once(self, make: Any) -> None:
+        rig = make("a")
+        for _ in range(3):
+            rig["a"].say(peers(b"a forged one", b"b"))
+        assert sorted(rig.core.links.links) == ["a", "b"]
+        assert sum("certificate is refused" in line for line in rig.log) == 1
+
+    def test_this_member_itself_is_ignored(self, make: Any) -> None:
+        rig = make("a")
+        rig["a"].say(peers(NODE.encode()))
+        assert list(rig.core.links.links) == ["a"]
+
+    def test_table_of_brokers_is_bounded(self, links: Links) -> None:
+        for number in range(BROKERS_MAX + 5):
+            links.learn(address(f"b{number}"), START)
+        assert len(links.links) == BROKERS_MAX
+        assert any("is ignored" in str(event) for event in links.events.take())
+
+    def test_table_of_forged_certificates_is_bounded(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        link = links.links["a"]
+        for start in range(0, BROKERS_MAX + 500, REFUSED_MAX):
+            forged = [b"forged %d" % number for number in range(start, start + REFUSED_MAX)]
+            links.on_control(link, encode_control(peers(*forged), 0), START)
+        assert len(links._rejected) == BROKERS_MAX
+        assert all(len(digest) == 16 for digest in links._rejected)
+
+    def test_list_with_many_forged_certificates_is_not_looked_at_further(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        forged = [b"forged %d" % number for number in range(REFUSED_MAX)]
+        links.on_control(links.links["a"], encode_control(peers(*forged, b"b"), 0), START)
+        assert len(links._rejected) == REFUSED_MAX
+        assert "b" not in links.links
+        links.on_control(links.links["a"], encode_control(peers(*forged[1:], b"b"), 0), START)
+        assert "b" in links.links
+
+    def test_known_certificate_is_not_verified_again(self) -> None:
+        verified = []
+
+        def count(certificate: bytes) -> Any:
+            verified.append(certificate)
+            return verify(certificate)
+
+        links = Links(Settings(), random.Random(1), count, own_name=NODE, software="", now=START)
+        links.learn(address("a"), START)
+        for _ in range(3):
+            links.on_control(links.links["a"], encode_control(peers(b"a", b"b"), 0), START)
+        assert verified == [b"b"]
+        links.validate_state()
+
+
+class TestForgotten:
+    """Brokers that were learned and that nobody lists any more; the owner decides when to ask for them."""
+
+    def rig(self, make: Any, **options: Any) -> NodeRig:
+        """Return a node that has learned of `b` from `a`."""
+        rig: NodeRig = make("a", **options)
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        return rig
+
+    def names(self, rig: NodeRig) -> list[str]:
+        return [link.name for link in rig.core.links.unlisted(rig.now)]
+
+    def test_learned_one_that_no_connected_broker_lists(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["b"].crash()
+        assert self.names(rig) == []
+        rig["a"].say(peers(b"a"))
+        assert self.names(rig) == ["b"]
+        rig.advance(10.0)
+        assert list(rig.core.links.links) == ["a"]
+        assert "b" not in rig.core.links.links
+
+    def test_not_one_that_is_listed_by_any_connected_broker(self, make: Any) -> None:
+        rig = make("a", "c")
+        rig["a"].say(peers(b"a", b"b"))
+        rig["c"].say(peers(b"a", b"b", b"c"))
+        rig.advance(0.1)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(10.0)
+        assert "b" in rig.core.links.links
+        rig["c"].crash()
+        rig.advance(10.0)
+        assert "b" not in rig.core.links.links, "who is gone lists nobody"
+
+    def test_not_one_that_is_listed_as_suspect_but_one_that_is_dead(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["b"].crash()
+        for state in ("suspect", "leaving"):
+            rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"b", state=state)]))
+            assert self.names(rig) == []
+        rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"b", state="dead")]))
+        assert self.names(rig) == ["b"]
+
+    def test_not_one_that_was_never_tried_unless_it_never_will_be(self, links: Links) -> None:
+        links.learn(address("a"), START, configured=True)
+        links.on_timer(START)
+        links.on_resolved("a", [ONE], START)
+        links.on_control(links.links["a"], encode_control(control.Welcome("a", NODE, 1000, 5000), 0), START)
+        links.on_control(links.links["a"], encode_control(peers(b"a"), 0), START)
+        links.learn(address("remembered"), START)
+        assert links.unlisted(START) == []
+        links.links["remembered"].wanted = False
+        assert links.unlisted(START) == []
+        assert links.unlisted(START + 59.9) == []
+        assert links.unlisted(START + 60.0) == [links.links["remembered"]]
+
+    def test_not_at_the_word_of_a_broker_that_has_just_started_and_knows_nobody_yet(self, make: Any) -> None:
+        rig = self.rig(make, settings=Settings(tombstone_s=20.0))
+        rig["b"].crash()
+        rig["a"].crash()
+        rig.advance(1.0)
+        rig["a"].refusal = None
+        rig.advance(6.0)
+        assert rig["a"].link.state is LinkState.UP
+        rig["a"].say(peers(b"a"))
+        rig.advance(19.0)
+        assert "b" in rig.core.links.links
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        rig["a"].say(peers(b"a"))
+        rig.advance(0.5)
+        assert "b" not in rig.core.links.links, "now it knows"
+
+    def test_one_that_nobody_lists_after_a_while(self, make: Any) -> None:
+        rig = make("a", settings=Settings(tombstone_s=20.0))
+        rig.core.remember(b"b", rig.now)
+        rig.advance(0.0)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(19.0)
+        assert "b" in rig.core.links.links
+        rig.advance(7.0)
+        assert "b" not in rig.core.links.links
+
+    def test_not_one_that_is_open(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["a"].say(peers(b"a"))
+        rig.advance(5.0)
+        assert rig["b"].link.state is LinkState.UP
+
+    def test_not_one_that_is_configured(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig["a"].say(peers(b"a"))
+        rig["b"].crash()
+        rig.advance(30.0)
+        assert "b" in rig.core.links.links
+
+    def test_not_one_that_is_configured_though_others_told_of_it_first(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig.core.learn(address("b"), rig.now)
+        rig["a"].say(peers(b"a"))
+        rig["b"].crash()
+        rig.advance(30.0)
+        assert "b" in rig.core.links.links
+
+    def test_nobody_while_there_is_no_list(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["b"].crash()
+        rig["a"].crash()
+        rig.advance(30.0)
+        assert sorted(rig.core.links.links) == ["a", "b"]
+
+    def test_open_one_is_closed_and_its_owner_told(self, links: Links) -> None:
+        links.learn(address("a"), START)
+        links.on_timer(START)
+        links.on_resolved("a", [ONE], START)
+        link, known = links.links["a"], links.known_version
+        links.on_control(link, encode_control(control.Welcome("a", NODE, 1000, 5000), 0), START)
+        links.take_actions()
+        links.take_changes()
+        links.forget(link, START)
+        assert links.take_actions() == [Close("a")]
+        assert links.take_changes() == [(link, Change.DOWN), (link, Change.GONE)]
+        assert not links.links
+        assert links.known_version == known + 1
+        links.on_resolved("a", [TWO], START)
+        assert links.take_actions() == []
+
+    def test_is_learned_anew_when_it_is_listed_again(self, make: Any) -> None:
+        rig = self.rig(make)
+        rig["b"].crash()
+        rig["a"].say(peers(b"a"))
+        rig.advance(10.0)
+        assert "b" not in rig.core.links.links
+        rig["b"].refusal = None
+        rig["a"].say(peers(b"a", b"b"))
+        rig.advance(0.1)
+        assert rig["b"].link.state is LinkState.UP

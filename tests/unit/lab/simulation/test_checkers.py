@@ -1,0 +1,385 @@
+"""Every checker passes a record in which nothing is wrong, and sees what it is there for on one that was doctored."""
+
+from collections.abc import Callable
+
+import pytest
+
+from braidmq.lab.simulation.checkers import CHECKERS, fair_share, right_answer, violations
+from braidmq.lab.simulation.record import (
+    Call,
+    End,
+    Error,
+    Execution,
+    Outage,
+    Parting,
+    Passage,
+    Record,
+    Reply,
+    Rights,
+    Verdict,
+)
+from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING, Reason
+
+
+def good() -> Record:
+    """A request that was run twice because b1 was stopped, and one that was refused."""
+    return Record(
+        calls=[
+            Call("a", "c1", 1.0, 6.0, 3, b"1", [(2.0, Reply("a", "w1", b"1", True, 1))]),
+            Call("b", "c1", 1.0, 6.0, 3, b"2", [(2.0, Error("NoWorker", 3, maybe_executed=False))]),
+        ],
+        executions=[Execution("a", "w1", b"1", 1.1, False, 0), Execution("a", "w2", b"1", 1.6, True, 1)],
+        passages=[
+            Passage(1.0, "b1", "in", "c1", REQUEST, b"1"),
+            Passage(1.5, "b2", "in", "c1", REQUEST, b"1", possible_duplicate=True, retry_count=1),
+            Passage(1.51, "b2", "out", "w1", REQUEST, b"1", "c1", True, 1, 0, "s", 7),
+            Passage(1.89, "b2", "in", "w1", REPLY, b"1", "w1", True, 1, 0, "s", 7),
+            Passage(1.9, "b2", "out", "c1", REPLY, b"1", "w1", True, 1),
+        ],
+        outages=[Outage("b1", "stop", 1.0, 5.0)],
+        verdicts=[Verdict(4.0, "b2", "b1")],
+        sizes={("b1", "requests that wait"): (10, 10)},
+        views={("b1", "b2"): "alive", ("b2", "b1"): "alive"},
+        alive=["b1", "b2"],
+        rights={"c1": Rights(calls=("s",)), "w1": Rights(serves=("s",)), "w2": Rights(serves=("s",))},
+    )
+
+
+def doubted(record):
+    undisturbed(record)
+    flagged = next(each for each in record.executions if each.possible_duplicate)
+    record.executions += [flagged] * 2
+
+
+def undisturbed(record: Record) -> None:
+    """Nothing was wrong in the whole run."""
+    record.undisturbed = True
+    record.outages.clear()
+
+
+def flawless(record: Record) -> None:
+    record.flawless = True
+
+
+def sat_on(record: Record) -> None:
+    """w3 was killed with a request of b1, which says nothing."""
+    record.prompt_s = 0.1
+    record.outages.append(Outage("w3", "kill", 1.3, 2.0))
+    record.passages.insert(1, Passage(1.2, "b1", "out", "w3", REQUEST, b"1", "c1", service="s", tag=3))
+
+
+def sat_on_by_client(record: Record) -> None:
+    """The same, but b1 tells the client, which goes on only at 1.5."""
+    sat_on(record)
+    record.passages.insert(2, Passage(1.35, "b1", "out", "c1", LOST, b"1", "b1"))
+
+
+def begun_in_vain(record: Record) -> None:
+    """Its caller has cancelled the call, and nothing keeps that from the workers."""
+    undisturbed(record)
+    record.calls[0].ends, record.calls[0].given_up_at = [], 1.3
+
+
+def given_to_a_stopped_worker(record: Record) -> None:
+    """w1 is stopped when it gets the request, and has been for longer than anybody may overlook."""
+    record.avoided_s = 0.5
+    record.outages.append(Outage("w1", "pause", 1.0, 1.8))
+
+
+def overtaken(record: Record) -> None:
+    """The first attempt waits somewhere, and begins after the second one, which was flagged."""
+    first, second = record.executions
+    first.started, second.started = second.started, first.started
+
+
+def stood_still(record: Record, process: str, start: float, stop: float) -> None:
+    """Nothing happened but that processes stood still."""
+    record.stalls_s = 1.0
+    record.outages = [Outage(process, "pause", start, stop)]
+    record.calls.pop()
+
+
+def run_again_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "c1", 1.1, 1.5)
+
+
+def failed_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "c1", 1.1, 1.5)
+    record.executions.pop()
+    end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 6.0)
+
+
+def given_up_for_its_own_stall(record: Record) -> None:
+    stood_still(record, "b1", 1.0, 5.0)
+    record.partings.append(Parting(5.0, "b1", "w1", silent=True))
+
+
+def failed_with_its_answer_ready(record: Record) -> None:
+    record.answers_s = 1.0
+    record.brokers = ["b1", "b2"]
+    record.executions[1].ended, record.executions[1].answered = 1.9, True
+    end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 6.0)
+
+
+def besieged(record: Record) -> None:
+    """Somebody is hostile, and nothing else is wrong: of a hundred calls all but the last one end well, in 0.1 s."""
+    record.hostile, record.fair_until_s, record.errors_share = ("x",), 10.0, 0.05
+    record.calls = [
+        Call(str(n), "c1", 2.0, 7.0, 3, b"%d" % n, [(2.1, Reply(str(n), "w1", b"%d" % n, False, 0))])
+        for n in range(100)
+    ]
+    record.calls[-1].ends = [(7.0, Error("DeadlineExceeded", 3, maybe_executed=True))]
+
+
+def starved(record: Record) -> None:
+    """One in twenty calls may fail, and more do."""
+    besieged(record)
+    for call in record.calls[:6]:
+        call.ends = [(2.1, Error("Overloaded", 3, maybe_executed=False))]
+
+
+def slowed(record: Record) -> None:
+    besieged(record)
+    record.calls.pop()
+    for call in record.calls[:6]:
+        call.ends = [(2.0 + fair_share.SLOW_S + 0.1, *call.ends[0][1:])]
+
+
+def crowded_out(record: Record) -> None:
+    besieged(record)
+    busy = Passage(2.0, "b1", "out", "c1", REJECT, b"1", "b1", code=int(Reason.BUSY))
+    record.passages = [Passage(2.0, "b1", "in", "c1", REQUEST, b"1")] * 30 + [busy] * 4
+
+
+def poisoned(record: Record) -> None:
+    """A broker lies, and what it has made up comes over an honest one."""
+    record.liars = ("b9",)
+    end(record, Reply("", "w1", b"1", True, 1, "b2"))
+
+
+def given(record: Record, answer: int) -> None:
+    """More calls fail than may, and a hostile worker had all those that fail: what it said to them."""
+    starved(record)
+    record.calls.pop()
+    record.passages = [
+        Passage(2.0, "b1", way, "x", command, call.id, tag=tag)
+        for tag, call in enumerate(record.calls[:6])
+        for way, command in (("out", REQUEST), ("in", answer))
+    ]
+
+
+def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:
+    record.calls[0].ends = [(when, outcome)]
+
+
+def fail(record: Record) -> None:
+    record.calls[1].must_succeed = True
+
+
+DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
+    "never ends": ("I1", lambda record: record.calls[0].ends.clear()),
+    "ends twice": ("I1", lambda record: record.calls[0].ends.append(record.calls[0].ends[0])),
+    "too late before its time": (
+        "I1",
+        lambda record: end(record, Error("DeadlineExceeded", 3, maybe_executed=True), 5.9),
+    ),
+    "ends late": ("I1", lambda record: end(record, Reply("a", "w1", b"1", True, 1), 6.26)),
+    "another's answer": ("I2", lambda record: end(record, Reply("b", "w1", b"1", True, 1))),
+    "an answer from nowhere": ("I2", lambda record: end(record, Reply("a", "w3", b"1", True, 1))),
+    "another request's id": ("I2", lambda record: end(record, Reply("a", "w1", b"2", True, 1))),
+    "a reply to another": ("I2", lambda record: setattr(record.passages[4], "peer", "c2")),
+    "a reply of who had not begun": ("I2", lambda record: setattr(record.passages[4], "at", 1.05)),
+    "two runs unflagged": ("I3", lambda record: setattr(record.executions[1], "possible_duplicate", False)),
+    "a retry without a flag": ("I3", lambda record: setattr(record.executions[0], "retry_count", 1)),
+    "an unflagged run after another one": ("I3", overtaken),
+    "twice on one worker": ("I3", lambda record: setattr(record.executions[1], "worker", "w1")),
+    "a reply that hides it": ("I3", lambda record: end(record, Reply("a", "w1", b"1", False, 1))),
+    "a flag forgotten on its way": ("I3", lambda record: setattr(record.passages[2], "possible_duplicate", False)),
+    "a retry count changed on its way": ("I3", lambda record: setattr(record.passages[4], "retry_count", 0)),
+    "a broken promise": ("I3", lambda record: end(record, Error("NoWorker", 3, maybe_executed=False))),
+    "too many runs": ("I4", lambda record: setattr(record.calls[0], "attempts_max", 1)),
+    "too high a retry count": ("I4", lambda record: setattr(record.executions[1], "retry_count", 3)),
+    "too many attempts": ("I4", lambda record: end(record, Error("DeadlineExceeded", 4, maybe_executed=True))),
+    "a budget overspent": ("I4", lambda record: record.passages.extend([record.passages[0]] * 20)),
+    "a late start": ("I5", lambda record: setattr(record.executions[1], "started", 6.06)),
+    "a queue too long": ("I6", lambda record: record.size("b1", "requests that wait", 11, 10)),
+    "an error in a sound net": ("I7", fail),
+    "a slow reply in a sound net": ("I7", lambda record: setattr(record.calls[0], "must_succeed", True)),
+    "a call that it may not make": ("rights", lambda record: record.rights.pop("c1")),
+    "a call given to who may not serve it": ("rights", lambda record: record.rights.pop("w1")),
+    "a breach": ("rights", lambda record: record.breaches.append(End(3.0, "mallory", "got an answer"))),
+    "an error where nobody should notice anything": ("flawless", flawless),
+    "flags without a fault": ("needless", doubted),
+    "two answers to one attempt": ("answers", lambda record: record.passages.append(record.passages[4])),
+    "no answer to an attempt": ("answers", undisturbed),
+    "a broker that sits on a loss": ("losses", sat_on),
+    "a client that sits on a loss": ("losses", sat_on_by_client),
+    "a process that ends": ("I8", lambda record: record.deaths.append(End(3.0, "b1", "exit code 1"))),
+    "a broker unknown": ("convergence", lambda record: record.views.pop(("b1", "b2"))),
+    "a broker taken for alive": ("convergence", lambda record: record.alive.remove("b2")),
+    "a false death": ("false death", lambda record: record.outages.clear()),
+    "a start of what was given up": ("given up", begun_in_vain),
+    "a request to a silent worker": ("silent", given_to_a_stopped_worker),
+    "a handler that goes on": ("deadlines", lambda record: setattr(record.executions[1], "ended", 6.7)),
+    "a call that fails with its answer ready": ("answers ready", failed_with_its_answer_ready),
+    "a second run for one's own standstill": ("own stalls", run_again_for_its_own_stall),
+    "a call that fails for one's own standstill": ("own stalls", failed_for_its_own_stall),
+    "a peer given up for one's own standstill": ("own stalls", given_up_for_its_own_stall),
+    "a process with errors of its own": ("I8", lambda record: record.faults.update(b1=1)),
+    "calls that fail for an enemy's sake": ("fair share", starved),
+    "calls that are slow for an enemy's sake": ("fair share", slowed),
+    "requests for which there is no room for an enemy's sake": ("fair share", crowded_out),
+    "calls that fail as a hostile worker refuses them": ("fair share", lambda record: given(record, REJECT)),
+    "a reply that a lying broker has spoilt for others": ("I2", poisoned),
+    "an id that was foreseen": ("foreseen", lambda record: record.foreseen.update({b"1": 0.9})),
+    "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
+}
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_a_good_record_passes_every_checker(name: str) -> None:
+    assert CHECKERS[name](good()) == []
+
+
+@pytest.mark.parametrize("name", DOCTORED)
+def test_a_doctored_record_is_seen(name: str) -> None:
+    rule, doctor = DOCTORED[name]
+    record = good()
+    doctor(record)
+    assert CHECKERS[rule](record)
+    assert violations(record)
+
+
+def test_every_checker_is_seen_to_fail() -> None:
+    assert {rule for rule, _doctor in DOCTORED.values()} == set(CHECKERS)
+
+
+@pytest.mark.parametrize(
+    ("process", "start", "stop"),
+    [("b1", 1.1, 1.5), ("w1", 1.1, 1.5), ("c1", 1.1, 2.5)],
+    ids=["broker", "worker", "long"],
+)
+def test_standstills_of_others_and_long_ones_explain_a_second_run(process: str, start: float, stop: float) -> None:
+    record = good()
+    stood_still(record, process, start, stop)
+    assert CHECKERS["own stalls"](record) == []
+
+
+def test_handler_of_a_worker_that_stood_still_may_go_on() -> None:
+    record = good()
+    record.executions[1].ended = 6.7
+    record.outages.append(Outage("w2", "pause", 5.5, 6.6))
+    assert violations(record) == []
+
+
+def test_call_may_fail_with_its_answer_ready_while_no_broker_is_there() -> None:
+    record = good()
+    failed_with_its_answer_ready(record)
+    record.outages += [Outage("b1", "stop", 1.0, 7.0), Outage("b2", "kill", 2.0, 5.5)]
+    assert CHECKERS["answers ready"](record) == []
+
+
+def test_a_worker_that_was_started_anew_may_run_a_request_again() -> None:
+    record = good()
+    record.executions[1].worker, record.executions[1].life = "w1", 1
+    assert violations(record) == []
+
+
+def test_a_call_that_was_given_up_need_not_end() -> None:
+    record = good()
+    record.calls[1].ends, record.calls[1].given_up_at = [], 3.0
+    assert violations(record) == []
+
+
+def test_a_call_of_a_client_that_was_stopped_at_its_deadline_may_end_when_it_goes_on() -> None:
+    record = good()
+    end(record, Reply("a", "w1", b"1", True, 1), 8.0)
+    record.outages.append(Outage("c1", "pause", 5.9, 7.9))
+    assert violations(record) == []
+
+
+def test_a_call_of_a_client_that_was_stopped_only_later_may_not_end_late() -> None:
+    record = good()
+    end(record, Reply("a", "w1", b"1", True, 1), 8.0)
+    record.outages.append(Outage("c1", "pause", 7.0, 7.9))
+    assert CHECKERS["I1"](record)
+
+
+def test_a_worker_that_has_just_been_stopped_may_be_given_something() -> None:
+    record = good()
+    given_to_a_stopped_worker(record)
+    record.avoided_s = 0.52
+    assert CHECKERS["silent"](record) == []
+
+
+def test_a_broker_that_was_stopped_itself_need_not_know_that_a_worker_is_silent() -> None:
+    record = good()
+    given_to_a_stopped_worker(record)
+    record.outages.append(Outage("b2", "pause", 0.9, 1.4))
+    assert CHECKERS["silent"](record) == []
+
+
+def test_a_start_is_not_late_by_what_no_frame_of_its_sessions_could_tell() -> None:
+    record = good()
+    record.executions[1].started = 6.0 + record.delay_unseen_s + 0.2
+    record.executions[1].unseen_s = 0.25
+    assert CHECKERS["I5"](record) == []
+    record.executions[1].unseen_s = 0.15
+    assert len(CHECKERS["I5"](record)) == 1
+
+
+def test_few_calls_may_fail_while_somebody_is_hostile_and_more_before_that_is_known() -> None:
+    record = good()
+    besieged(record)
+    assert CHECKERS["fair share"](record) == []
+    starved(record)
+    record.fair_from_s = 2.5
+    assert CHECKERS["fair share"](record) == []
+
+
+@pytest.mark.parametrize("answer", [REPLY, LOST, WORKING])
+def test_a_hostile_worker_may_do_with_what_it_has_accepted_as_it_likes(answer: int) -> None:
+    record = good()
+    given(record, answer)
+    assert CHECKERS["fair share"](record) == []
+
+
+def test_a_refusal_that_a_hostile_worker_takes_back_is_one() -> None:
+    record = good()
+    given(record, REJECT)
+    record.passages += [Passage(2.1, each.broker, "in", "x", REPLY, each.id, tag=each.tag) for each in record.passages]
+    assert CHECKERS["fair share"](record)
+
+
+def test_what_a_lying_broker_makes_up_is_counted_and_does_not_fail() -> None:
+    record = good()
+    poisoned(record)
+    assert right_answer.forged(record) == []
+    record.liars = ("b2",)
+    assert CHECKERS["I2"](record) == []
+    assert right_answer.forged(record) == record.calls[:1]
+
+
+def test_who_is_slandered_by_a_lying_broker_may_be_taken_for_dead() -> None:
+    record = good()
+    record.outages.clear()
+    record.liars = ("b9",)
+    assert CHECKERS["false death"](record) == []
+
+
+def test_an_id_that_was_seen_is_not_foreseen() -> None:
+    record = good()
+    record.foreseen[b"1"] = 1.1
+    assert CHECKERS["foreseen"](record) == []
+
+
+def test_a_worker_and_what_somebody_hostile_asks_for_may_be_refused_as_busy() -> None:
+    record = good()
+    crowded_out(record)
+    for each in record.passages:
+        each.sender, each.peer = ("w1", each.peer) if each.command == REJECT else (each.sender, each.peer)
+    assert CHECKERS["fair share"](record) == []
+    crowded_out(record)
+    for each in record.passages:
+        each.peer = "x"
+    assert CHECKERS["fair share"](record) == []
