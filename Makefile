@@ -18,7 +18,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEEDS ?= 20000
 
 # These tests own no socket and no clock.
-PURE := tests/property tests/simulation tests/unit/core tests/unit/simulation tests/unit/wire
+PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire
 # These start processes and wait for them. The other nets want the machine for themselves: they are put under load, or look
 # at threads and memory.
 WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \

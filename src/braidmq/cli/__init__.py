@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
+from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
 from braidmq.errors import RequestError, ServiceError
-from braidmq.host import stderr
 from braidmq.printable import printable
 from braidmq.version import cores
 

@@ -8,9 +8,8 @@ from typing import Final
 import click
 import msgspec
 
-from braidmq import __version__
+from braidmq import __version__, stderr
 from braidmq.cli.exit_codes import ExitCode
-from braidmq.host import stderr
 from braidmq.lab.bench.cells import CELLS, IN_FLIGHT, PAYLOADS_BYTES, QUICK, Cell, Shape
 from braidmq.lab.bench.machine import machine_class
 from braidmq.lab.bench.run import run

@@ -7,8 +7,8 @@ from typing import Final
 import click
 import msgspec
 
+from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
-from braidmq.host import stderr
 from braidmq.lab.demo.plan import Plan
 from braidmq.lab.demo.run import Interrupted, run
 from braidmq.lab.demo.view import choose_view, summary_lines

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from braidmq.host import stderr
+from braidmq import stderr
 from braidmq.host.ports import ephemeral_range, is_ephemeral
 from braidmq.members import Role
 from braidmq.printable import printable, printable_json

@@ -9,8 +9,8 @@ from typing import Final
 import click
 import msgspec
 
+from braidmq import stderr
 from braidmq.cli.exit_codes import ExitCode
-from braidmq.host import stderr
 from braidmq.lab.simulation.batch import Outcome, outcomes
 from braidmq.lab.simulation.plan import SCENARIOS
 from braidmq.lab.simulation.run import Run, run

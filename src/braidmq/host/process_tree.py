@@ -4,8 +4,8 @@ It reads ``/proc``; where there is none, nothing is found. A process belongs to 
 has inherited a mark in its environment: that also finds one whose parent has ended. A number that is signalled is
 checked to be still that process.
 
-It is also a program, ``python process_tree.py MARK``: it waits until its stdin ends, as it does when its parent ends, by
-whatever signal, and kills what has the mark. So it imports the standard library alone.
+It is also a program, ``python process_tree.py MARK``: it waits until its stdin ends, as it does when its parent ends
+by any signal, and kills what has the mark. So it imports the standard library alone.
 """
 
 import os

@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
+from braidmq import stderr
 from braidmq.cli.logs import log_nothing, log_to_stderr
-from braidmq.host import stderr
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,8 @@ import time
 
 import pytest
 
-from braidmq import cli
+from braidmq import cli, stderr
 from braidmq.core.client import attempts, client
-from braidmq.host import stderr
 from braidmq.lab.simulation.run import run
 from braidmq.lab.simulation.version import version
 from processes import BRAIDMQ, WAIT_S_MAX, environment

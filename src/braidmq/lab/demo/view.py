@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, Protocol, Self
 
-from braidmq.host import stderr
+from braidmq import stderr
 from braidmq.host.writer import Writer
 from braidmq.lab.demo.board import Board, BrokerState
 from braidmq.lab.demo.summary import Summary
