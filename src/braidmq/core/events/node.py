@@ -46,8 +46,8 @@ class ReplyUnproven(Event, frozen=True):
 
     def text(self) -> str:
         """See `Event`."""
-        reply = f"a reply of '{self.worker}' to {self.service} that is refused"
-        return f"{self.about} brings {reply}: {self.flaw}; further ones are only counted"
+        said = f"{self.about} brings a reply of '{self.worker}' to {self.service} that is refused: {self.flaw}"
+        return f"{said}; further ones are only counted"
 
 
 class ErrorMalformed(Event, frozen=True):

@@ -22,7 +22,7 @@ from braidmq.lab.demo.tally import Stage, Tally
 from braidmq.node import Node
 from braidmq.stderr import StderrHandler
 
-_LOG = own_logger("braidmq.lab.demo.load")
+_LOG = own_logger("braidmq.demo.load")
 
 REPORT_S: Final = 0.2
 """From one line of totals to the next."""

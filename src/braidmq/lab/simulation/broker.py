@@ -167,8 +167,8 @@ class BrokerProcess(Process):
         self._check(len(split(frame)[0]))
 
     def on_handled(self) -> None:
-        """Let the core's part among the brokers check itself."""
-        self.core.peering.validate_state()
+        """Let the core check itself, if that is due: it had a frame from another broker."""
+        self._check(1)
 
     # -- for the turn (see Host)
 
@@ -194,18 +194,18 @@ class BrokerProcess(Process):
                 self.world.record.partings.append(Parting(self.world.now, self.name, session.member.name, silent=True))
 
     def _check(self, messages: int) -> None:
-        """Let the core check itself after some messages, if that is due."""
+        """Let the core check itself after some messages, and note how much it holds, if that is due."""
         core = self.core
         if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.usages)):
             core.validate_state()
+            for what, value, bound in sizes_of_broker(core):
+                self.world.record.size(self.name, what, value, bound)
 
     def _note(self) -> None:
-        """Let the core check itself, and note how much it holds and whom it takes for dead."""
+        """Let the core check itself, and note whom it takes for dead."""
         core, world = self.core, self.world
         self._check(1)
         world.record.faults[self.name] = max(core.counters.get("faults", 0), world.record.faults.get(self.name, 0))
-        for what, value, bound in sizes_of_broker(core):
-            world.record.size(self.name, what, value, bound)
         membership = core.peering.membership
         if membership.version != self._version:
             self._version = membership.version

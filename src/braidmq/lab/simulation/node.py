@@ -192,8 +192,6 @@ class NodeProcess(Process):
         due = self.turn.run(now)
         self.spend((core.handled - handled) * self._net.plan.message_s / NODES_FASTER)
         self._check(1)
-        for what, value, bound in sizes_of_node(core, self._net.plan.settings):
-            self.world.record.size(self.name, what, value, bound)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             self.dealers.close_all(lossless=True)
             self._end()
@@ -213,6 +211,8 @@ class NodeProcess(Process):
         """Let the core check itself after some messages, if that is due."""
         if self.is_check_due(messages, len(self.core.worker.cache) // CHECKED_FAST):
             self.core.validate_state()
+            for what, value, bound in sizes_of_node(self.core, self._net.plan.settings):
+                self.world.record.size(self.name, what, value, bound)
 
     def _end(self) -> None:
         for task in self._tasks.values():

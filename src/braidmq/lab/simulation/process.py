@@ -11,7 +11,11 @@ LATE_S: Final = 1e-6
 """How late a timer fires at least, so that no rounding makes it fire early."""
 
 CHECK_FREELY: Final = 256
-"""The square of how many things a core may hold that checks itself each time."""
+"""The square of how many things a core may hold that checks itself as often as any does."""
+
+CHECK_EVERY: Final = 8
+"""Inputs between two checks of a core: what is wrong stays wrong, and is found a few inputs later. A check costs several
+times as much as an input, so that fewer of them try more seeds. A run with a trace checks after every input."""
 
 
 class Process(ABC):
@@ -40,7 +44,8 @@ class Process(ABC):
         self._errands: list[Callable[[], None]] = []
         self._timer_at = float("inf")
         self._waking = False
-        self._unchecked = 0
+        self._check_every = 1 if world.trace.keeps else CHECK_EVERY
+        self._unchecked = world.chance(f"checks of {name}").randrange(CHECK_EVERY)
 
     @property
     def clock(self) -> float:
@@ -112,10 +117,10 @@ class Process(ABC):
     def is_check_due(self, messages: int, held: int) -> bool:
         """Whether a core had better check itself, after some more messages, that holds `held` things.
 
-        A check looks at all of them. So cores that hold little check themselves each time, and others now and then.
+        A check looks at all of them. So cores that hold much check themselves less often.
         """
         self._unchecked += messages
-        if self._unchecked < held * held // CHECK_FREELY:
+        if self._unchecked < max(self._check_every, held * held // CHECK_FREELY):
             return False
         self._unchecked = 0
         return True

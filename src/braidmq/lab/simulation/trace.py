@@ -36,14 +36,15 @@ class Trace:
     """The events of one run. Two runs with the same digest were the same, event by event.
 
     Attributes:
-        lines: the events to read, if they are kept.
+        keeps: whether events are kept to be read.
+        lines: these events.
         events: how many there were.
     """
 
     def __init__(self, *, keep: bool) -> None:
         self.lines: list[Line] = []
         self.events = 0
-        self._keep = keep
+        self.keeps = keep
         self._hash = hashlib.blake2b(digest_size=8)
 
     @property
@@ -56,7 +57,7 @@ class Trace:
         self.events += 1
         self._hash.update(f"{at:.9f} {source}>{target} {what} ".encode())
         self._hash.update(frame)
-        if self._keep and len(self.lines) < LINES_MAX:
+        if self.keeps and len(self.lines) < LINES_MAX:
             told, ids = describe(frame)
             self.lines.append(Line(at, f"{source} > {target} {what}: {told}", ids))
 
@@ -64,7 +65,7 @@ class Trace:
         """Note anything else."""
         self.events += 1
         self._hash.update(f"{at:.9f} {text}".encode())
-        if self._keep and len(self.lines) < LINES_MAX:
+        if self.keeps and len(self.lines) < LINES_MAX:
             self.lines.append(Line(at, f"** {text}" if fault else text, ids, fault))
 
     def around(self, at: float | None, id_: bytes, *, lines_max: int = 60, before_s: float = 1.0) -> list[Line]:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from braidmq.lab.simulation.process import LATE_S
+from braidmq.lab.simulation.process import CHECK_EVERY, LATE_S
 from braidmq.lab.simulation.world import World
 from rigs.hosts import Plain
 
@@ -243,7 +243,14 @@ def test_a_process_that_is_started_anew_has_nothing_to_do_yet(world, process):
     assert [at for at, _ in process.turns] == [0.0]
 
 
-def test_a_core_that_holds_little_checks_itself_each_time_and_one_that_holds_much_now_and_then(process):
-    assert all(process.is_check_due(1, held) for held in range(15))
-    assert sum(process.is_check_due(1, 160) for _ in range(1_000)) == 10
+def test_a_core_that_holds_much_checks_itself_less_often(process):
+    for held, often in ((0, 100), (40, 100), (160, 8)):
+        assert abs(sum(process.is_check_due(1, held) for _ in range(CHECK_EVERY * 100)) - often) <= 1
+    process.is_check_due(1_000, 160)
     assert process.is_check_due(100, 160)
+
+
+def test_in_a_run_with_a_trace_a_core_checks_itself_each_time():
+    process = Plain(World(1, keep_trace=True))
+    process.is_check_due(CHECK_EVERY, 0)
+    assert all(process.is_check_due(1, held) for held in range(15))

@@ -12,7 +12,7 @@ import zenoh
 
 from braidmq.lab.bench.ends.caller import Call, run, until_told_to_stop
 
-_KEY: Final = "lab/bench/echo"
+_KEY: Final = "bench/echo"
 
 
 @asynccontextmanager
