@@ -96,6 +96,9 @@ class HostileBroker(BrokerProcess):
         self.world.trace.note(self.world.now, str(self))
         self.later(0.5, self._misbehave)
 
+    def _check(self, messages: int) -> None:
+        """Check nothing: its core is lied to."""
+
     def _note(self) -> None:
         """Let nobody judge what it holds."""
 

@@ -14,8 +14,8 @@ CHECK_FREELY: Final = 256
 """The square of how many things a core may hold that checks itself as often as any does."""
 
 CHECK_EVERY: Final = 8
-"""Inputs between two checks of a core: what is wrong stays wrong, and is found a few inputs later. A check costs several
-times as much as an input, so that fewer of them try more seeds. A run with a trace checks after every input."""
+"""Inputs between two checks of a core: what is wrong stays wrong, and is found a few inputs later. A check costs much
+more than an input, so that with fewer of them more seeds are tried. A run with a trace checks after every input."""
 
 
 class Process(ABC):
