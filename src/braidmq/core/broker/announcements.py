@@ -134,7 +134,7 @@ class Announcements:
         if peering.version != self._peering_version:
             self._peering_version = peering.version
             if self._dispatcher.catalogue.settle_at is not None:
-                self._dispatcher.catalogue.elsewhere = peering.offered() if peering.has_settled else None
+                self._dispatcher.catalogue.hear_of(peering.offered() if peering.has_settled else None)
             peers = control.Peers(peering.peers())
             if peers != self._peers:
                 self._peers = peers
@@ -178,8 +178,8 @@ class Announcements:
         """Look anew which services have a worker, if that may have changed, and if it is time for it."""
         many = len(self._available)
         pause_s = NEWS_S * many / ABOUT_SERVICES if many > ABOUT_SERVICES else 0.0
-        if self._dispatcher.catalogue.announce and not self._unlisted and now - self._listed_at >= pause_s:
-            self._dispatcher.catalogue.announce = False
+        if self._dispatcher.catalogue.changed and not self._unlisted and now - self._listed_at >= pause_s:
+            self._dispatcher.catalogue.take_change()
             self._news = True
             self._listed_at = now
             self._available = self._dispatcher.available()

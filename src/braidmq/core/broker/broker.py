@@ -115,7 +115,7 @@ class BrokerCore:
         self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
         self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events, observer)
         if settings.settle_s:
-            dispatcher.catalogue.settle_at = now + settings.settle_s
+            dispatcher.catalogue.await_workers(now + settings.settle_s)
         self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
         self._observers = Observers(
             self.sessions,

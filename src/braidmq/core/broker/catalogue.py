@@ -25,33 +25,55 @@ class Catalogue:
 
     Attributes:
         services: all of them, by name. One without workers is there only as long as requests wait for it.
-        announce: set when the list of available services may have changed.
+        changed: whether the list of available services may have changed since `take_change`.
         settle_at: until then requests for a service without a worker wait for one; None once that is over.
-        elsewhere: services that other brokers have workers for: before `settle_at` only those are waited for. None,
-            if no other broker can tell.
     """
 
     __slots__ = (
-        "_expected", "_postponed", "_serves_max", "_services_max", "_settings", "announce", "elsewhere", "services",
+        "_elsewhere", "_expected", "_postponed", "_serves_max", "_services_max", "_settings", "changed", "services",
         "settle_at",
     )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         self.services: dict[bytes, Service] = {}
-        self.announce = False
+        self.changed = False
         self.settle_at: float | None = None
-        self.elsewhere: frozenset[bytes] | None = None
+        self._elsewhere: frozenset[bytes] | None = None
         self._settings = settings
         self._services_max = settings.services_max
         self._serves_max = min(SERVES_MAX, (settings.services_max + 1) // 2)
         self._expected: dict[Service, None] = {}
         self._postponed: FairQueue[KeyUsage, tuple[Session, bytes]] = FairQueue()
 
-    # -- services
+    # -- what is known at the start
+
+    def await_workers(self, until: float) -> None:
+        """Let requests wait for workers that may be on their way to this broker, which starts now."""
+        self.settle_at = until
+
+    def hear_of(self, elsewhere: frozenset[bytes] | None) -> None:
+        """Wait for workers of those services only that other brokers have some for; None if no other one can tell."""
+        self._elsewhere = elsewhere
 
     def may_come(self, service: bytes) -> bool:
-        """Whether a worker for a service that has none may be on its way to this broker, which has just started."""
-        return self.settle_at is not None and (self.elsewhere is None or service in self.elsewhere)
+        """Whether a worker for a service that has none may be on its way to this broker."""
+        return self.settle_at is not None and (self._elsewhere is None or service in self._elsewhere)
+
+    def settle(self) -> None:
+        """Wait for no more workers."""
+        self.settle_at = None
+
+    # -- news
+
+    def note_change(self) -> None:
+        """Note that the list of available services may have changed."""
+        self.changed = True
+
+    def take_change(self) -> None:
+        """Note that whoever is to know has been told of what had changed."""
+        self.changed = False
+
+    # -- services
 
     def expect(self, name: bytes, usage: KeyUsage) -> Service | None:
         """Return a new service that a caller waits for, or None if there is no room for it."""

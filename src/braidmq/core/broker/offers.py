@@ -50,7 +50,8 @@ class Offers:
 
     def on_state(self, session: Session, now: float) -> None:
         """Note that a session changed its state."""
-        self._catalogue.announce = self._catalogue.announce or bool(session.offers)
+        if session.offers:
+            self._catalogue.note_change()
         for offer in session.offers.values():
             offer.service.offer(offer)
             self._queues.feed(offer, now)
@@ -58,7 +59,7 @@ class Offers:
     def on_rights(self, session: Session, now: float) -> None:
         """Note that a session's rights changed."""
         session.call_rights.clear()
-        self._catalogue.announce = True
+        self._catalogue.note_change()
         for offer in list(session.offers.values()):
             if not session.member.may_serve(offer.service.name.decode()):
                 self._remove(offer, now)
@@ -102,7 +103,7 @@ class Offers:
 
     def settle(self, now: float) -> None:
         """Note that no worker is waited for any more that may be on its way to this broker."""
-        self._catalogue.settle_at = None
+        self._catalogue.settle()
         for service in list(self._catalogue.services.values()):
             if not service.granting:
                 self._dissolve(service, now)
@@ -145,7 +146,8 @@ class Offers:
         service = offer.service
         others = usage.granted - offer.credit + usage.assigned - offer.outstanding
         credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
-        self._catalogue.announce = self._catalogue.announce or bool(offer.credit) != bool(credit)
+        if bool(offer.credit) != bool(credit):
+            self._catalogue.note_change()
         service.granting += int(credit > 0) - int(offer.credit > 0)
         usage.granted += credit - offer.credit
         if self._observer is not None and offer.credit != credit:
@@ -184,7 +186,7 @@ class Offers:
         service.granting -= offer.credit > 0
         session.usage.granted -= offer.credit
         service.balancer.forget(offer)
-        self._catalogue.announce = True
+        self._catalogue.note_change()
         self._catalogue.leave(service, session.usage)
         self._miss(service, now)
 

@@ -303,7 +303,7 @@ class TestServices:
         assert lists[0] == 1
         assert 1 <= sum(lists) <= 1 + 100 * TICK_S / (9 / 2 * NEWS_S)
         rig.advance(2.0, heartbeats=True)
-        assert not rig.core.dispatcher.catalogue.announce
+        assert not rig.core.dispatcher.catalogue.changed
 
     def test_one_list_is_made_for_all_with_the_same_rights(self) -> None:
         rig = Rig()
