@@ -151,7 +151,6 @@ class Rig:
         """Return another broker that this one knows and is connected to."""
         peer = self.peers[name] = FakePeer(self, name)
         self.peering.learn(address(name), self.now)
-        self.peering.on_timer(self.now)
         self.settle()
         assert peer.connected
         return peer
@@ -169,7 +168,6 @@ class Rig:
     def tick(self) -> None:
         """Let the broker notice the present, and nothing else."""
         self.core.on_timer(self.now)
-        self.peering.on_timer(self.now)
         self.settle()
 
     def advance(self, seconds: float, *, heartbeats: bool = False) -> None:
@@ -178,7 +176,7 @@ class Rig:
         Peers do so in any case, as long as they are `alive`.
         """
         end = self.now + seconds
-        while (due := min(self.core.next_deadline(), self.peering.next_deadline())) <= end:
+        while (due := self.core.next_deadline()) <= end:
             self.now = max(self.now, due)
             for peer in self.peers.values():
                 if peer.alive and peer.connected:
@@ -205,7 +203,7 @@ class Rig:
         self.books.check(self.core)
         while self._deliver_to_peers() or self._deliver_to_members():
             pass
-        self.events += self.core.take_events() + self.peering.take_events()
+        self.events += self.core.take_events()
 
     def _deliver_to_members(self) -> bool:
         sends = self.core.take_sends()
@@ -217,14 +215,14 @@ class Rig:
         return bool(sends)
 
     def _deliver_to_peers(self) -> bool:
-        actions, sends = self.peering.take_actions(), self.peering.take_sends()
+        actions, sends = self.core.take_actions(), self.core.take_peer_sends()
         for name, messages in sends.items():
             for message in messages:
                 self.peers[name].deliver(message)
         for action in actions:
             peer = self.peers.get(action.name)
             if isinstance(action, Resolve):
-                self.peering.on_resolved(action.name, list(action.endpoints), self.now)
+                self.core.on_resolved(action.name, list(action.endpoints), self.now)
             elif peer is not None:
                 peer.on_action(action)
         return bool(actions or sends)
@@ -254,7 +252,7 @@ class FakePeer:
     def on_action(self, action: Open | Close) -> None:
         self.connected = isinstance(action, Open) and self.alive
         if self.connected:
-            self.rig.peering.on_connected(self.name, self.rig.now)
+            self.rig.core.on_connected(self.name, self.rig.now)
             self.say(Welcome(self.name, BROKER, 1_000, 1_024))
 
     def deliver(self, message: bytes) -> None:
@@ -268,7 +266,7 @@ class FakePeer:
         """Send something over the connection that this broker has made."""
         sent_ms = int(self.rig.now * 1000) & UINT32
         frame = b"".join(encode_control(each, sent_ms) for each in messages)
-        self.rig.peering.on_frame(self.name, frame, self.rig.now)
+        self.rig.core.on_peer_frame(self.name, frame, self.rig.now)
         self.rig.settle()
 
     def about(self, *services: str, settled: bool = True, workers: int = 1, **fields: Any) -> None:
@@ -280,7 +278,7 @@ class FakePeer:
     def lose(self) -> None:
         """End the connection, for good."""
         self.alive = self.connected = False
-        self.rig.peering.on_failed(self.name, Failure.CLOSED, self.rig.now)
+        self.rig.core.on_failed(self.name, Failure.CLOSED, [], self.rig.now)
         self.rig.settle()
 
     def of(self, kind: type[Any]) -> list[Any]:
