@@ -131,8 +131,8 @@ class ServiceError(RequestError):
         code: a short constant for programs, e.g. ``INVALID_ARGUMENT``. ``INTERNAL`` stands for an exception
             that the handler did not mean to raise. 1 to 255 bytes of UTF-8, printable, not only blanks.
         message: one line for people.
-        details: anything MessagePack can carry, for programs. Code, message and details together are limited
-            like a payload.
+        details: anything MessagePack can carry, for programs; lists and maps less than 64 deep. Code, message and
+            details together are limited like a payload.
 
     Raises:
         ConfigError: the code cannot be one.

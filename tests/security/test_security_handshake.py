@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -16,8 +18,8 @@ from braidmq.trust import certificate as certificates
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
 from braidmq.wire import control
-from braidmq.zeromq import sockets
 from braidmq.zeromq.broker_loop import BrokerLoop
+from braidmq.zeromq.router import Router
 from braidmq.zeromq.zap import ZapHandler
 from security.peers import peers
 
@@ -178,25 +180,16 @@ def test_a_broker_that_refuses_strangers_starts(join):
 def use_router_without(monkeypatch, *left_out):
     """Let brokers make their socket without some of its options."""
 
-    def new_router(context, settings, secret_key):
-        socket = sockets.new_router(_Forgetful(context, left_out), settings, secret_key)
-        return socket.inner
+    class Forgetful(zmq.Socket):
+        def setsockopt(self, option, value):
+            if option not in left_out:
+                super().setsockopt(option, value)
 
-    monkeypatch.setattr("braidmq.zeromq.router.new_router", new_router)
+    def forgetful_router(context, settings, secret_key):
+        forgetful = SimpleNamespace(socket=partial(context.socket, socket_class=Forgetful))
+        return Router(forgetful, settings, secret_key)
 
-
-class _Forgetful:
-    """A context, and the sockets that it makes: they do not do all that they are told."""
-
-    def __init__(self, inner, left_out):
-        self.inner, self.left_out = inner, left_out
-
-    def socket(self, kind):
-        return _Forgetful(self.inner.socket(kind), self.left_out)
-
-    def setsockopt(self, option, value):
-        if option not in self.left_out:
-            self.inner.setsockopt(option, value)
+    monkeypatch.setattr("braidmq.zeromq.broker_loop.Router", forgetful_router)
 
 
 def test_a_broker_without_a_zap_domain_does_not_start(join, monkeypatch):

@@ -15,6 +15,7 @@ from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
+from braidmq.wire.nesting import VALUES_MAX, check_nesting
 
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
@@ -193,8 +194,8 @@ _DECODERS: Final = {number: msgspec.msgpack.Decoder(kind) for number, kind in KI
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FAILURE: Final = msgspec.msgpack.Decoder(Failure)
 
-_MALFORMED: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What msgspec raises on bytes of a peer. ValueError: invalid UTF-8, and a timestamp beyond the year 9999."""
+_MALFORMED: Final = (msgspec.DecodeError, ValueError, RecursionError, ProtocolError)
+"""What msgspec and nesting.py raise on bytes of a peer. ValueError: invalid UTF-8, a timestamp beyond the year 9999."""
 
 _REASON_CHARS: Final = 200
 """How much of msgspec's text an error repeats: it quotes the peer's value, which may be megabytes long."""
@@ -220,8 +221,10 @@ def decode_control(message: bytes) -> Control | None:
     decoder = _DECODERS.get(command)
     if decoder is None:
         return None
+    body = message[COMMON.size :]
     try:
-        return decoder.decode(memoryview(message)[COMMON.size :])
+        check_nesting(body, VALUES_MAX)
+        return decoder.decode(body)
     except _MALFORMED as error:
         raise ProtocolError(f"{KINDS[command].__name__.upper()} is malformed: {str(error)[:_REASON_CHARS]}") from None
 
@@ -244,12 +247,14 @@ def encode_failure(error: ServiceError, bytes_max: int) -> bytes:
 
 
 def _encoded(code: object, message: object, details: object) -> bytes:
-    """Raises TypeError if it holds something that MessagePack cannot carry."""
+    """Raises TypeError if it holds something that MessagePack cannot carry, or that its reader would refuse."""
     try:
         fitting = str(code).encode()[:CODE_BYTES_MAX].decode(errors="ignore")
-        return _ENCODER.encode(Failure(fitting, str(message), details))
-    except (ValueError, OverflowError, RecursionError) as unfit:
+        payload = _ENCODER.encode(Failure(fitting, str(message), details))
+        check_nesting(payload, len(payload))
+    except (ValueError, OverflowError, RecursionError, ProtocolError) as unfit:
         raise TypeError(f"MessagePack cannot carry the error: {unfit}") from None
+    return payload
 
 
 def decode_failure(payload: bytes) -> Failure:
@@ -259,6 +264,7 @@ def decode_failure(payload: bytes) -> Failure:
         ProtocolError: the payload is malformed.
     """
     try:
+        check_nesting(payload, len(payload))
         return _FAILURE.decode(payload)
     except _MALFORMED as error:
         raise ProtocolError(f"the error in a reply is malformed: {str(error)[:_REASON_CHARS]}") from None

@@ -1,4 +1,5 @@
 import math
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ from braidmq.wire.gossip import (
 )
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.nesting import NESTING_MAX
 
 RUMOR = Rumor("b", 3, "suspect", "c", b"\x00\xff")
 EVERY: dict[int, Control] = {
@@ -240,13 +242,27 @@ class TestFields:
 
 class TestHostileMessagePack:
     @pytest.mark.parametrize("opener", [b"\x91", b"\x81\xa1k", b"\x81", b"\xdd\x00\x00\x00\x01"])
-    @pytest.mark.parametrize("depth", [10_000, 1_000_000])
+    @pytest.mark.parametrize("depth", [400, 10_000, 1_000_000])
     def test_deep_nesting_is_refused(self, opener: bytes, depth: int) -> None:
         nested = opener * (depth // len(opener)) + b"\xc0"
         with pytest.raises(ProtocolError):
             decode_failure(failure(nested))
         with pytest.raises(ProtocolError):
             decode_control(message(Hello.NUMBER, b"\x81\xa3new" + nested))
+
+    def test_nesting_is_bounded_by_us_and_not_by_the_interpreter(self) -> None:
+        deepest, deeper = (b"\x91" * depth + b"\xc0" for depth in (NESTING_MAX - 1, NESTING_MAX))  # all is in a map
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(100_000)
+        try:
+            assert decode_control(message(Hello.NUMBER, b"\x81\xa3new" + deepest)) == Hello()
+            assert decode_failure(failure(deepest)).details
+            with pytest.raises(ProtocolError, match="HELLO is malformed: nested"):
+                decode_control(message(Hello.NUMBER, b"\x81\xa3new" + deeper))
+            with pytest.raises(ProtocolError, match="nested"):
+                decode_failure(failure(deeper))
+        finally:
+            sys.setrecursionlimit(before)
 
     @pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
     def test_announced_length_without_its_bytes_is_refused(self, head: bytes) -> None:
@@ -337,7 +353,10 @@ class TestFailure:
     def test_what_messagepack_cannot_carry_is_left_out_and_the_error_says_so(self) -> None:
         cyclic: list[Any] = []
         cyclic.append(cyclic)
-        for unfit in (object(), 2**64, -(2**63) - 1, cyclic, "\ud800", {"k": "\udfff"}):
+        nested: list[Any] = []
+        for _ in range(NESTING_MAX):
+            nested = [nested]
+        for unfit in (object(), 2**64, -(2**63) - 1, cyclic, nested, "\ud800", {"k": "\udfff"}):
             failure = decode_failure(encode_failure(ServiceError("CODE", "text", unfit), MANY))
             assert (failure.code, failure.details) == ("CODE", None)
             assert failure.message.startswith("text (the whole error could not be sent: ")
