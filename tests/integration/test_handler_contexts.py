@@ -8,10 +8,10 @@ from contextvars import ContextVar
 import pytest
 import uvloop
 
-from async_tests import until
 from braidmq import DeadlineExceeded, ServiceError
 from braidmq.testing import TestNet
-from services import async_echo, one_service
+from tests.support.async_tests import until
+from tests.support.services import async_echo, one_service
 
 trace = ContextVar("trace", default="nobody's")
 

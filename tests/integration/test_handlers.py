@@ -7,10 +7,10 @@ from array import array
 
 import pytest
 
-from async_tests import until
 from braidmq import ConfigError, ServiceError, Settings
 from braidmq.testing import TestNet
-from services import Gate, async_echo, def_echo, handler_that, one_service
+from tests.support.async_tests import until
+from tests.support.services import Gate, async_echo, def_echo, handler_that, one_service
 
 # -- runs
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptEnd, ConfigError, JobEnd, Node, NodeObserver, Settings
 from braidmq.testing import TestNet
-from processes import complaint
-from services import async_echo
+from tests.support.async_tests import until
+from tests.support.processes import complaint
+from tests.support.services import async_echo
 
 WATCHING = """
 import json, pathlib

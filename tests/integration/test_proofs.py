@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptsExhausted, ServiceError, Settings
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.proofs import Prover
 from braidmq.testing import TestNet
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
 from braidmq.wire.extension import Field, field_of, pack_field
+from tests.support.async_tests import until
 
 CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
 

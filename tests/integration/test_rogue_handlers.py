@@ -14,7 +14,7 @@ import pytest
 
 from braidmq import ServiceError
 from braidmq.runner import AWAITS_MAX
-from services import handler_that, one_service
+from tests.support.services import handler_that, one_service
 
 # -- whatever is raised
 

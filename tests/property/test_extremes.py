@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from braidmq.core.broker.pace import Pace
 from braidmq.wire.control import Ready, Status, decode_control, encode_control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, UINT16, UINT32, WORKING, Envelope, encode, milliseconds
-from rigs.broker_rig import Rig
+from tests.support.rigs.broker_rig import Rig
 
 uint32 = st.sampled_from([0, 1, 86_400_000, UINT32 - 1, UINT32]) | st.integers(0, UINT32)
 uint16 = st.sampled_from([0, 1, 60_000, UINT16])

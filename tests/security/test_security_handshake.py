@@ -8,7 +8,6 @@ import pytest
 import zmq
 from nacl.public import PrivateKey
 
-from async_tests import until
 from braidmq import BraidError, ConfigError, Node, NotRegistered
 from braidmq.members import Role
 from braidmq.testing import TestNet
@@ -19,7 +18,8 @@ from braidmq.wire import control
 from braidmq.zeromq import sockets
 from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.zap import ZapHandler
-from security.peers import peers
+from tests.support.async_tests import until
+from tests.support.peers import peers
 
 
 def member_of_another_manifest(net, name, *, brokers=None):

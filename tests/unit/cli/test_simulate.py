@@ -13,7 +13,7 @@ from braidmq import cli, stderr
 from braidmq.core.client import attempts, client
 from braidmq.lab.simulation.run import run
 from braidmq.lab.simulation.version import version
-from processes import BRAIDMQ, WAIT_S_MAX, environment
+from tests.support.processes import BRAIDMQ, WAIT_S_MAX, environment
 
 FAILING = ("--scenario", "brokers-die", "--jobs", "1")
 

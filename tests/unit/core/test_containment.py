@@ -17,8 +17,8 @@ from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
-from rigs.broker_rig import Rig
-from rigs.node_rig import NodeRig
+from tests.support.rigs.broker_rig import Rig
+from tests.support.rigs.node_rig import NodeRig
 
 
 def failing(*_: Any, **__: Any) -> Any:

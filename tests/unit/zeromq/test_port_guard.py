@@ -9,7 +9,7 @@ import pytest
 
 from braidmq.host.ports import ephemeral_range
 from braidmq.zeromq.port_guard import guard_port
-from namespaces import apart, in_network
+from tests.support.namespaces import apart, in_network
 
 LOW, HIGH = ephemeral_range()
 

@@ -10,7 +10,7 @@ from braidmq.core.events.event import INFO
 from braidmq.members import Member, Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Peer, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Reason, encode
-from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
+from tests.support.rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
 
 OWN = Peer(BROKER.encode(), connected=True)
 """What a broker says of itself to its members: the certificate of the rig's broker is its name."""

@@ -7,7 +7,7 @@ from braidmq.members import Role
 from braidmq.wire.control import Goodbye, Peer
 from braidmq.wire.envelope import REJECT, REPLY, Envelope, Reason, encode
 from braidmq.wire.gossip import Gossip
-from rigs.broker_rig import Peers, Rig
+from tests.support.rigs.broker_rig import Peers, Rig
 
 
 class TestLeaving:

@@ -25,7 +25,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.wire.limits import EXTENSION_BYTES_MAX
-from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
+from tests.support.rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 
 def serve(worker: FakeMember) -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.core.patience import HOLD_S_MIN, promise_s
 from braidmq.wire.envelope import CANCEL, REJECT, REPLY, UINT32, WORKING, Flag, Reason, Withdrawal
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 INTERVAL_S = 0.3
 SURE_S = HOLD_S_MIN / 2.0

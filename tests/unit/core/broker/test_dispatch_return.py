@@ -12,7 +12,7 @@ from braidmq.core.broker.dispatch import RETURNS_MAX
 from braidmq.settings import MIB
 from braidmq.wire.control import Services
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Outcome, Reason, Withdrawal
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 
 def held(*workers: FakeMember) -> tuple[FakeMember, Envelope]:

@@ -7,7 +7,7 @@ import pytest
 from braidmq.core.balancing import PROBE_EVERY
 from braidmq.wire.envelope import LOST, REPLY, Envelope, Outcome
 from braidmq.wire.extension import Field, pack_field
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 
 def served(rig: Rig, client: FakeMember, workers: dict[FakeMember, tuple[float, int]], count: int) -> Counter[str]:

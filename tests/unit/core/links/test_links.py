@@ -8,7 +8,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
 from braidmq.wire.extension import INSTANCE_BYTES
-from rigs.node_rig import NODE, START, NodeRig, address
+from tests.support.rigs.node_rig import NODE, START, NodeRig, address
 
 
 class TestConnect:

@@ -12,7 +12,7 @@ from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
 from braidmq.wire.gossip import Paths, Sync
 from braidmq.wire.kinds import Control
-from rigs.node_rig import NodeRig
+from tests.support.rigs.node_rig import NodeRig
 
 
 def names(count: int, first: int = 0) -> list[str]:

@@ -8,8 +8,8 @@ from braidmq.core.membership.membership import CHANGES_MAX, FALSE_MAX, INCARNATI
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
 from braidmq.wire.limits import BROKERS_MAX
-from rigs.gossip_rig import GossipNet, lists
-from rigs.solo import EPSILON_S, SETTINGS, START, Solo
+from tests.support.rigs.gossip_rig import GossipNet, lists
+from tests.support.rigs.solo import EPSILON_S, SETTINGS, START, Solo
 
 
 class TestJoin:

@@ -3,7 +3,7 @@
 from braidmq.errors import BraidError, RequestError
 from braidmq.messages import Reply
 from braidmq.wire.envelope import CANCEL, Envelope, Flag, Reason, Withdrawal
-from rigs.node_rig import Broker, NodeRig
+from tests.support.rigs.node_rig import Broker, NodeRig
 
 HOLD_S = 0.22
 """Longer than a young call waits after a loss before it goes on (core/patience.py)."""

@@ -5,10 +5,10 @@ import itertools
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from async_tests import until
 from braidmq import RequestError
 from braidmq.lab.simulation.payload import key_of_answer, payload_of
 from braidmq.lab.simulation.record import Call, Error, Record, Reply
+from tests.support.async_tests import until
 
 
 class Load:

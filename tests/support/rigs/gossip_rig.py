@@ -1,7 +1,6 @@
 """A net of membership cores in virtual time: delays, loss, partitions, pauses, crashes, restarts; all from one seed.
 
-`python -m rigs.gossip_rig`, with tests/ as the working directory, prints how fast nets of several sizes agree, and
-what that costs.
+`python -m tests.support.rigs.gossip_rig` prints how fast nets of several sizes agree, and what that costs.
 """
 
 import gc

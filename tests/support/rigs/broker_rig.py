@@ -49,8 +49,8 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
-from rigs.books import BrokerBooks
-from rigs.node_rig import address, verify
+from tests.support.rigs.books import BrokerBooks
+from tests.support.rigs.node_rig import address, verify
 
 Received = Envelope | Control
 
