@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import uvloop
@@ -153,7 +154,7 @@ async def answer_and_stop():
         gate.set()
         await asyncio.Event().wait()
 
-    handlers = {
+    handlers: dict[str, Any] = {
         "at-once": at_once,
         "later": later,
         "thread": lambda _request: b"ok",
@@ -181,7 +182,7 @@ async def answer_and_stop():
                 await asyncio.sleep(0)
                 call.cancel()
             assert (await client.request("later")).payload == b"ok"
-            await until(lambda: len(worker._tasks) == 0)
+            await until(lambda: worker._tasks is not None and len(worker._tasks) == 0)
     assert set(seen) == {"the starter's"}
 
 

@@ -147,5 +147,5 @@ async def test_who_asks_gets_a_tag_and_a_certificate(lie):
         lie("b1", REPLY, lambda reply: seen.update(reply=reply.extension))
         lie("b1", REQUEST, lambda request: seen.update(request=request.extension))
         await client.request("s", b"a")
-    assert len(field_of(seen["request"], Field.PROOF)) == 32
-    assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF)) < 500
+    assert len(field_of(seen["request"], Field.PROOF) or b"") == 32
+    assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF) or b"") < 500

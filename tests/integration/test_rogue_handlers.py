@@ -45,7 +45,7 @@ class MuteError(ServiceError):
 
 class Nameless(type):
     @property
-    def __name__(cls):
+    def __name__(cls):  # type: ignore[override]
         raise SystemExit
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 import zmq
@@ -179,7 +180,7 @@ def use_router_without(monkeypatch, *left_out):
     """Let brokers make their socket without some of its options."""
 
     def new_router(context, settings, secret_key):
-        socket = sockets.new_router(_Forgetful(context, left_out), settings, secret_key)
+        socket = sockets.new_router(cast("Any", _Forgetful(context, left_out)), settings, secret_key)
         return socket.inner
 
     monkeypatch.setattr("braidmq.zeromq.router.new_router", new_router)

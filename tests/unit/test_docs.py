@@ -174,7 +174,8 @@ def test_there_are_commands_to_look_at() -> None:
 
 @pytest.mark.parametrize(("document", "line"), COMMANDS)
 def test_quoted_command_is_one(document: str, line: str) -> None:
-    arguments, command = argv_of(line), cli
+    arguments = argv_of(line)
+    command: click.Command = cli
     context = click.Context(cli, info_name="braidmq")
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(context, arguments[0])

@@ -351,8 +351,13 @@ class FakeMember:
     def requests(self) -> list[Envelope]:
         return self.transits(REQUEST)
 
+    def request_in(self) -> Envelope:
+        """Take exactly one request, and return it."""
+        (found,) = self.requests()
+        return found
+
     def one(self) -> Envelope:
-        """Take what has come, of which exactly one is an transit message, and return that."""
+        """Take what has come, of which exactly one is a transit message, and return that."""
         (found,) = self.transits()
         return found
 
@@ -433,7 +438,7 @@ class FakeMember:
         fields = {"retry_count": 1, "flags": Flag.POSSIBLE_DUPLICATE, **fields}
         return self.request(service, payload, extension=extension, **fields)
 
-    def cancel(self, request: Envelope, how: Withdrawal = Withdrawal.GIVEN_UP) -> None:
+    def cancel(self, request: Envelope, how: int = Withdrawal.GIVEN_UP) -> None:
         self.frame(encode(Envelope(CANCEL, request.id, tag=request.tag, sent_ms=self.sent_ms, code=how)))
 
     def renew(self, queued: Envelope) -> None:

@@ -50,7 +50,7 @@ class TestBroker:
         assert [each.reason for each in hostile.of(Goodbye)] == ["ended"]
         assert hostile.route not in rig.core.sessions
         client.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
         (event,) = [each for each in rig.events if each.level == ERROR]
         assert "OverflowError" in str(event)
@@ -96,7 +96,7 @@ class TestBroker:
         unchecked(patch_cores, rig.core)
         worker = rig.worker()
         other.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert other.answer() == (REPLY, 0)
         assert client.route not in rig.core.sessions
 

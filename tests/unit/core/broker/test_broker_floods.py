@@ -30,7 +30,7 @@ def flood(member: FakeMember, frame: bytes = FULL, mebibytes: int = 6) -> None:
 
 def is_served(rig: Rig, client: FakeMember, worker: FakeMember) -> bool:
     client.request()
-    worker.reply(*worker.requests())
+    worker.reply(worker.request_in())
     return client.answer() == (REPLY, 0)
 
 

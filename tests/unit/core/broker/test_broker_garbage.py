@@ -52,7 +52,7 @@ class TestGarbage:
         hostile.frame(frame)
         assert rig.counters["malformed"] == 1
         client.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
 
     def test_garbage_is_logged_once_per_session(self) -> None:

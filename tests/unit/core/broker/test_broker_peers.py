@@ -172,7 +172,7 @@ class TestReadiness:
         client = rig.client()
         client.request()
         worker = rig.worker()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
 
     def test_settled_broker_waits_for_nothing(self) -> None:

@@ -99,7 +99,7 @@ class TestFlag:
         client, worker = rig.client(), rig.worker(credit=1)
         sent = client.request()
         client.renew(sent)
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
         client.renew(sent)
         assert client.transits() == []

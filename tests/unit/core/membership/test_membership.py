@@ -258,7 +258,7 @@ class TestRefutation:
         five.tell("b", "me", 41, "suspect")
         five.settle()
         for state in ("suspect", "dead", "alive"):
-            five.tell("b", "me", 41, state)  # type: ignore[arg-type]
+            five.tell("b", "me", 41, state)
         assert five.core.incarnation == 42
         assert not five.news()
 
@@ -734,7 +734,7 @@ class TestLiars:
         me = solo("a", "b")
         checked: list[str] = []
         admit = me.admit
-        me.admit = lambda name, certificate, now: checked.append(name) or admit(name, certificate, now)  # type: ignore[method-assign, func-returns-value]
+        me.admit = lambda name, certificate, now: checked.append(name) or admit(name, certificate, now)
         me.hear("a", Sync([Rumor(f"x{number}", 0, "alive", "", b"forged") for number in range(10_000)]))
         assert len(checked) == FALSE_MAX
         assert me.core.counters["unknown"] == 10_000
