@@ -104,8 +104,9 @@ attack: $(STAMP) ## attacks on real processes beside an honest load, and the rep
 docs: $(VENV)/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
 
-docs-tables: $(STAMP) ## write the tables of the documents that repeat the source
+docs-tables: $(STAMP) ## write the tables and pictures of the documents that repeat the source
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/rooms.py
 
 lock: ## resolve requirements/*.txt anew, for every Python and system: newest versions that pyproject.toml allows
 	$(PYTHON) -m venv build/lock

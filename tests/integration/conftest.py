@@ -1,15 +1,15 @@
 """What integration tests share: `async def` tests run in an event loop each, and nets of real processes.
 
-- `live`: an empty net in a directory of its own, whose processes are ended after the test (see processes.LiveNet).
-- `lifeline`: tells whether a process that is not the test's own child is still there (see processes.Lifeline).
+- `live`: an empty net in a directory of its own, whose processes are ended after the test (see LiveNet).
+- `lifeline`: tells whether a process that is not the test's own child is still there (see Lifeline).
 """
 
 import signal
 
 import pytest
 
-from async_tests import pytest_pyfunc_call
-from processes import Lifeline, LiveNet
+from tests.support.async_tests import pytest_pyfunc_call
+from tests.support.processes import Lifeline, LiveNet
 
 __all__ = ["pytest_pyfunc_call"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -93,8 +94,9 @@ async def test_a_released_memoryview_is_no_payload():
 
 
 async def test_of_a_wait():
+    wrong: list[Any] = ["x", None, True, -1, float("nan"), [1]]
     async with TestNet(brokers=1) as net, net.node("client", observe=True) as client:
-        for timeout in ("x", None, True, -1, float("nan"), [1]):
+        for timeout in wrong:
             for wait in (client.settled, client.observe, lambda timeout: net.served("s", timeout=timeout)):
                 with pytest.raises(ConfigError, match="timeout"):
                     await wait(timeout=timeout)
@@ -146,11 +148,12 @@ def test_of_a_test_nets_node(net, name, value, said):
 
 
 def test_of_what_a_test_net_waits_for(net):
-    for arguments, said in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"service": None}, "cannot name a service"), ({"workers": "1"}, "workers must be"),
         ({"workers": 0}, "workers must be"), ({"timeout": "1"}, "timeout must be"),
         ({"brokers": ["b9"]}, "there is no broker 'b9'"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for arguments, said in wrong:
         with pytest.raises(ConfigError, match=said):
             net.wait_served(**{"service": "s", **arguments})
         with pytest.raises(ConfigError, match=said):

@@ -6,7 +6,7 @@ import pytest
 
 from attacks.runner import Options, run_row
 from attacks.scenarios import SCENARIOS
-from nights import nightly_but
+from tests.support.nights import nightly_but
 
 HARMLESS = {"forged": 0, "ended": 0, "broker_rss_mib": 256.0, "log_lines": 200}
 

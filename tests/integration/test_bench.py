@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from braidmq.lab.bench.systems.table import OURS, SYSTEMS
-from nights import nightly_but
+from tests.support.nights import nightly_but
 
 SHORT = ("--rounds", "1", "--seconds", "0.2", "--json")
 

@@ -15,8 +15,8 @@ import pytest
 
 from braidmq.lab.processes.ports import free_ports
 from faults.child import wait_until
-from namespaces import apart, in_network
-from processes import BRAIDMQ, complaint
+from tests.support.namespaces import apart, in_network
+from tests.support.processes import BRAIDMQ, complaint
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

@@ -19,7 +19,7 @@ from braidmq.trust import certificate
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
-from processes import BRAIDMQ, LiveNet, complaint, environment, loaded, wait_until
+from tests.support.processes import BRAIDMQ, LiveNet, complaint, environment, loaded, wait_until
 
 BINARY = bytes(range(256)) * 16
 

@@ -11,7 +11,7 @@ import pytest
 
 from braidmq.host.process_tree import processes
 from braidmq.trust.joinfile import load
-from processes import BRAIDMQ, complaint, loaded, wait_until
+from tests.support.processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
 import os

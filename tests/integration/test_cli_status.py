@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from braidmq.trust.authority import Authority
-from processes import BRAIDMQ, WAIT_S_MAX, complaint, environment, loaded, wait_until
+from tests.support.processes import BRAIDMQ, WAIT_S_MAX, complaint, environment, loaded, wait_until
 
 
 @pytest.fixture

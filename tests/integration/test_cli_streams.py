@@ -15,7 +15,7 @@ from braidmq import Node
 from braidmq.core.events.log import LINES_MAX
 from braidmq.lab.processes.ports import free_ports
 from faults.child import wait_until
-from processes import BRAIDMQ, LiveNet, environment
+from tests.support.processes import BRAIDMQ, LiveNet, environment
 
 CLOSED = [which for count in (1, 2, 3) for which in itertools.combinations((0, 1, 2), count)]
 

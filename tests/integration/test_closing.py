@@ -12,12 +12,12 @@ from time import monotonic
 import pytest
 import uvloop
 
-from async_tests import until, wait_until
 from braidmq import AttemptsExhausted, Node, NodeClosed, RequestError, Settings
 from braidmq.node import FLUSH_S_MAX
 from braidmq.testing import TestNet
-from resources import counted, held, nothing_left
-from services import Gate, async_echo
+from tests.support.async_tests import until, wait_until
+from tests.support.resources import counted, held, nothing_left
+from tests.support.services import Gate, async_echo
 
 pytestmark = counted
 

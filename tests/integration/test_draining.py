@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptsExhausted, NodeClosed, Settings
 from braidmq.testing import TestNet
-from services import Gate, async_echo
+from tests.support.async_tests import until
+from tests.support.services import Gate, async_echo
 
 SHORT = Settings.test(drain_s=0.3)
 

@@ -7,13 +7,13 @@ from time import monotonic
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptsExhausted, DeadlineExceeded, NoBroker, NodeClosed, Settings
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.payload import answer_to, key_of
 from braidmq.lab.simulation.record import Error, Execution, Reply
 from braidmq.testing import TestNet
-from load import Load, errors
+from tests.support.async_tests import until
+from tests.support.load import Load, errors
 
 PATIENT = Settings.test(exchange_timeout_s=5.0)
 """What took a third of the exchange timeout on its way is flagged, too: a busy machine must not do that here."""

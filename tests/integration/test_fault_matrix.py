@@ -11,7 +11,7 @@ from faults import wire
 from faults.loaded import Shape
 from faults.runner import Options, run_row
 from faults.scenarios import SCENARIOS
-from nights import nightly_but
+from tests.support.nights import nightly_but
 
 SMALL = Shape(workers=3, clients=4, client_processes=1, timeout_s=10.0)
 

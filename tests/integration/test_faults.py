@@ -6,12 +6,12 @@ from time import monotonic
 
 import pytest
 
-from async_tests import until
 from braidmq import Node
 from braidmq.lab.simulation.checkers import nothing_late
-from broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
-from load import Load, errors, flagged
-from processes import wait_until
+from tests.support.async_tests import until
+from tests.support.broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
+from tests.support.load import Load, errors, flagged
+from tests.support.processes import wait_until
 
 STOPS = pytest.mark.parametrize(
     ("stopped_s", "timeout"),

@@ -10,12 +10,12 @@ from weakref import ref
 
 import pytest
 
-from async_tests import wait_until
 from braidmq import Node, NoWorker, Settings
 from braidmq import blocking as without_asyncio
 from braidmq.testing import TestNet
-from resources import counted, held, nothing_left
-from services import async_echo
+from tests.support.async_tests import wait_until
+from tests.support.resources import counted, held, nothing_left
+from tests.support.services import async_echo
 
 pytestmark = counted
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from async_tests import wait_until
 from braidmq import Settings
 from braidmq.testing import TestNet
+from tests.support.async_tests import wait_until
 
 PROGRAM_S_MAX = 30
 

@@ -9,7 +9,7 @@ import freezegun
 import pytest
 
 from braidmq.testing import TestNet
-from nights import nightly_but
+from tests.support.nights import nightly_but
 
 MOMENTS = [datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)]
 MODES = [{}, {"real_asyncio": True}, {"tick": True}, {"auto_tick_seconds": 60}]

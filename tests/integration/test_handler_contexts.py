@@ -4,14 +4,15 @@ import asyncio
 import inspect
 import logging
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import uvloop
 
-from async_tests import until
 from braidmq import DeadlineExceeded, ServiceError
 from braidmq.testing import TestNet
-from services import async_echo, one_service
+from tests.support.async_tests import until
+from tests.support.services import async_echo, one_service
 
 trace = ContextVar("trace", default="nobody's")
 
@@ -153,7 +154,7 @@ async def answer_and_stop():
         gate.set()
         await asyncio.Event().wait()
 
-    handlers = {
+    handlers: dict[str, Any] = {
         "at-once": at_once,
         "later": later,
         "thread": lambda _request: b"ok",
@@ -181,7 +182,7 @@ async def answer_and_stop():
                 await asyncio.sleep(0)
                 call.cancel()
             assert (await client.request("later")).payload == b"ok"
-            await until(lambda: len(worker._tasks) == 0)
+            await until(lambda: worker._tasks is not None and len(worker._tasks) == 0)
     assert set(seen) == {"the starter's"}
 
 

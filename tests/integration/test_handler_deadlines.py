@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import pytest
 
-from async_tests import until
 from braidmq import DeadlineExceeded, RequestError
 from braidmq.testing import TestNet
-from rigs.jobs import strays
-from scarcity import no_thread
-from services import def_echo, one_service
+from tests.support.async_tests import until
+from tests.support.rigs.jobs import strays
+from tests.support.scarcity import no_thread
+from tests.support.services import def_echo, one_service
 
 
 class Hanging:

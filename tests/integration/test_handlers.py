@@ -4,13 +4,14 @@ import asyncio
 import logging
 import threading
 from array import array
+from typing import Any, cast
 
 import pytest
 
-from async_tests import until
 from braidmq import ConfigError, ServiceError, Settings
 from braidmq.testing import TestNet
-from services import Gate, async_echo, def_echo, handler_that, one_service
+from tests.support.async_tests import until
+from tests.support.services import Gate, async_echo, def_echo, handler_that, one_service
 
 # -- runs
 
@@ -175,7 +176,7 @@ async def test_an_unexpected_exception_is_internal_and_its_text_stays_with_the_w
         ServiceError("BAD", "text", "x" * 2_000_000),
         ServiceError("BAD", "text" + "x" * 2_000_000),
         ServiceError("BAD", "text\ud800"),
-        ServiceError("BAD", 5, object()),
+        ServiceError("BAD", cast("Any", 5), object()),
     ],
     ids=["object", "nested", "huge number", "long details", "long message", "surrogate", "message is no text"],
 )
@@ -305,6 +306,6 @@ async def test_what_cannot_be_a_handler_is_refused_at_once():
     async with TestNet(1) as net:
         worker = net.node("worker")
         with pytest.raises(ConfigError, match=r"test_handlers\..*takes \(\)"):
-            worker.service("s")(lambda: b"")
+            worker.service("s")(cast("Any", lambda: b""))
         worker.service("s")(async_echo)
         assert worker.services == ("s",)

@@ -6,12 +6,12 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from async_tests import until
 from braidmq.core.links.link import Failure
 from braidmq.errors import BraidError
 from braidmq.testing import TestNet
 from faults.child import BRAIDMQ, wait_until
-from scarcity import descriptors, only
+from tests.support.async_tests import until
+from tests.support.scarcity import descriptors, only
 
 
 @descriptors

@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from async_tests import until
 from braidmq import ConfigError, Node
 from braidmq.testing import TestNet
 from braidmq.trust import joinfile, manifest
-from broken_net import BROKERS, PATIENT, BrokenNet, under_load
-from load import errors, flagged
-from processes import LiveNet, wait_until
+from tests.support.async_tests import until
+from tests.support.broken_net import BROKERS, PATIENT, BrokenNet, under_load
+from tests.support.load import errors, flagged
+from tests.support.processes import LiveNet, wait_until
 
 PROBE_S = 1.0
 """The default of Settings.probe_s."""

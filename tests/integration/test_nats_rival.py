@@ -16,14 +16,14 @@ from time import monotonic
 import msgspec
 import pytest
 
-from async_tests import until
 from braidmq import Settings
 from braidmq.lab.bench.systems.nats import QUEUE, SUBJECT, missing
 from braidmq.lab.simulation.checkers import ends_once
 from braidmq.lab.simulation.payload import answer_to, payload_of
 from braidmq.lab.simulation.record import Call, Error, Execution, Record, Reply
 from faults.nats_cluster import NatsCluster
-from processes import environment
+from tests.support.async_tests import until
+from tests.support.processes import environment
 
 if reason := missing(tls=False):
     pytest.skip(reason, allow_module_level=True)

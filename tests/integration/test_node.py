@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from async_tests import until, wait_until
 from braidmq import (
     AccessDenied,
     ConfigError,
@@ -19,7 +18,8 @@ from braidmq import (
 )
 from braidmq.settings import KIB, MIB
 from braidmq.testing import TestNet
-from services import Gate, async_echo, one_service
+from tests.support.async_tests import until, wait_until
+from tests.support.services import Gate, async_echo, one_service
 
 # -- metadata
 

@@ -8,7 +8,6 @@ from time import monotonic
 import pytest
 import uvloop
 
-from async_tests import until, wait_until
 from braidmq import (
     AttemptsExhausted,
     BraidError,
@@ -24,9 +23,10 @@ from braidmq import (
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
 from braidmq.zeromq.node_loop import NodeLoop
-from resources import held, nothing_left
-from scarcity import descriptors, only
-from services import Gate, async_echo, def_echo, one_service
+from tests.support.async_tests import until, wait_until
+from tests.support.resources import held, nothing_left
+from tests.support.scarcity import descriptors, only
+from tests.support.services import Gate, async_echo, def_echo, one_service
 
 
 async def test_a_node_that_is_not_running_says_so():

@@ -1,14 +1,15 @@
 """Observers of real nodes and of a real broker: what they are told, and that their errors harm nobody."""
 
 import json
+from typing import Any, cast
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptEnd, ConfigError, JobEnd, Node, NodeObserver, Settings
 from braidmq.testing import TestNet
-from processes import complaint
-from services import async_echo
+from tests.support.async_tests import until
+from tests.support.processes import complaint
+from tests.support.services import async_echo
 
 WATCHING = """
 import json, pathlib
@@ -94,7 +95,7 @@ async def test_what_is_no_observer_is_refused():
     async with TestNet(1) as net:
         net.node("c")
         with pytest.raises(ConfigError, match=r"observer must be a braidmq\.NodeObserver"):
-            Node(net.join("c"), observer=print)
+            Node(net.join("c"), observer=cast("Any", print))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from faults.promises.jobs import THREAD
 from faults.promises.net import PromiseNet
 from faults.promises.orders import Ask
 from faults.promises.promise import Evidence
-from nights import nightly_but
+from tests.support.nights import nightly_but
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from async_tests import until
 from braidmq import AttemptsExhausted, ServiceError, Settings
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.proofs import Prover
 from braidmq.testing import TestNet
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
 from braidmq.wire.extension import Field, field_of, pack_field
+from tests.support.async_tests import until
 
 CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
 
@@ -147,5 +147,5 @@ async def test_who_asks_gets_a_tag_and_a_certificate(lie):
         lie("b1", REPLY, lambda reply: seen.update(reply=reply.extension))
         lie("b1", REQUEST, lambda request: seen.update(request=request.extension))
         await client.request("s", b"a")
-    assert len(field_of(seen["request"], Field.PROOF)) == 32
-    assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF)) < 500
+    assert len(field_of(seen["request"], Field.PROOF) or b"") == 32
+    assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF) or b"") < 500

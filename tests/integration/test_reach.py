@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from async_tests import until
 from braidmq import Node, NoWorker, Settings
 from braidmq.lab.processes.ports import free_ports
 from braidmq.testing import TestNet
-from dns_server import dns_server
-from processes import LiveNet, complaint, wait_until
+from tests.support.async_tests import until
+from tests.support.dns_server import dns_server
+from tests.support.processes import LiveNet, complaint, wait_until
 
 
 def up(node):

@@ -14,7 +14,7 @@ import pytest
 
 from braidmq import ServiceError
 from braidmq.runner import AWAITS_MAX
-from services import handler_that, one_service
+from tests.support.services import handler_that, one_service
 
 # -- whatever is raised
 
@@ -45,7 +45,7 @@ class MuteError(ServiceError):
 
 class Nameless(type):
     @property
-    def __name__(cls):
+    def __name__(cls):  # type: ignore[override]
         raise SystemExit
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from processes import wait_until
+from tests.support.processes import wait_until
 
 WORKER = """
 import logging

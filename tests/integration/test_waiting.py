@@ -5,10 +5,10 @@ from time import monotonic
 
 import pytest
 
-from async_tests import until
 from braidmq import Node, NoWorker, Services, Settings
 from braidmq.testing import TestNet
-from processes import LiveNet, complaint
+from tests.support.async_tests import until
+from tests.support.processes import LiveNet, complaint
 
 SERVICES = """
 from braidmq import Services

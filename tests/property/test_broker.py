@@ -31,7 +31,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.gossip import About, Ack, Gossip, Gossiped, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from braidmq.wire.kinds import Control
-from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
+from tests.support.rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 CLIENTS = ("c1", "c2")
 WORKERS = ("w1", "w2", "w3")

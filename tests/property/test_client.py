@@ -15,7 +15,7 @@ from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Progress, Reason
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import Control
-from rigs.node_rig import START, Broker, NodeRig, answer_to
+from tests.support.rigs.node_rig import START, Broker, NodeRig, answer_to
 
 NAMES = ("a", "b", "c")
 LATENESS_S = 0.25

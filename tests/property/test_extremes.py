@@ -1,5 +1,7 @@
 """Numbers at the ends of their fields, and what is computed of them: nothing overflows on the way back to the wire."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from braidmq.core.broker.pace import Pace
 from braidmq.wire.control import Ready, Status, decode_control, encode_control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, UINT16, UINT32, WORKING, Envelope, encode, milliseconds
-from rigs.broker_rig import Rig
+from tests.support.rigs.broker_rig import Rig
 
 uint32 = st.sampled_from([0, 1, 86_400_000, UINT32 - 1, UINT32]) | st.integers(0, UINT32)
 uint16 = st.sampled_from([0, 1, 60_000, UINT16])
@@ -42,7 +44,7 @@ def test_time_to_come_back_fits_its_field_however_long_work_takes(
     uint32,
 )
 def test_broker_survives_what_peers_say_and_what_time_does(
-    first: list[dict[str, int]], steps: list[tuple[float, tuple[int, int, int, int], dict[str, int]]], credit: int
+    first: list[dict[str, Any]], steps: list[tuple[float, tuple[int, int, int, int], dict[str, Any]]], credit: int
 ) -> None:
     rig = Rig(queue_messages_max=100_000, in_flight_max=100_000, settle_s=0.0)
     worker, client, eye = rig.worker(credit=1), rig.client(), rig.connect("eye", observe=True)

@@ -14,7 +14,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Flag, Outcome, Withdrawal
 from braidmq.wire.kinds import Control
-from rigs.node_rig import NODE, Broker, NodeRig, request_id
+from tests.support.rigs.node_rig import NODE, Broker, NodeRig, request_id
 
 NAMES = ("a", "b")
 SERVICES = (b"echo", b"other", b"nowhere")

@@ -1,3 +1,3 @@
-from async_tests import pytest_pyfunc_call
+from tests.support.async_tests import pytest_pyfunc_call
 
 __all__ = ["pytest_pyfunc_call"]

@@ -10,7 +10,6 @@ import pytest
 import zmq
 from nacl.public import PrivateKey
 
-from async_tests import until
 from braidmq import BraidError, ConfigError, Node, NotRegistered
 from braidmq.members import Role
 from braidmq.testing import TestNet
@@ -21,7 +20,8 @@ from braidmq.wire import control
 from braidmq.zeromq.broker_loop import BrokerLoop
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.zap import ZapHandler
-from security.peers import peers
+from tests.support.async_tests import until
+from tests.support.peers import peers
 
 
 def member_of_another_manifest(net, name, *, brokers=None):
@@ -187,7 +187,7 @@ def use_router_without(monkeypatch, *left_out):
 
     def forgetful_router(context, settings, secret_key):
         forgetful = SimpleNamespace(socket=partial(context.socket, socket_class=Forgetful))
-        return Router(forgetful, settings, secret_key)
+        return Router(cast("Any", forgetful), settings, secret_key)
 
     monkeypatch.setattr("braidmq.zeromq.broker_loop.Router", forgetful_router)
 

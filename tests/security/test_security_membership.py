@@ -2,13 +2,13 @@
 
 from contextlib import asynccontextmanager
 
-from async_tests import until
 from braidmq import Settings
 from braidmq.testing import TestNet
 from braidmq.trust.joinfile import load
 from braidmq.wire import control
 from braidmq.wire.gossip import Ack, Gossip, Ping, Rumor, Sync
-from security.peers import peers
+from tests.support.async_tests import until
+from tests.support.peers import peers
 
 
 @asynccontextmanager

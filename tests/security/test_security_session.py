@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import pytest
 import zmq
 
-from async_tests import until
 from braidmq import NoWorker, Settings
 from braidmq.testing import TestNet
 from braidmq.wire import control
@@ -28,7 +27,8 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.zeromq.sockets import new_route
-from security.peers import now_ms, peers
+from tests.support.async_tests import until
+from tests.support.peers import now_ms, peers
 
 ID = bytes(range(16))
 OTHER_ID = bytes(range(1, 17))

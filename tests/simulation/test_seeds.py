@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from failed import FAILED
 
 from braidmq.lab.simulation.checkers import right_answer
 from braidmq.lab.simulation.plan import HOSTILE, SCENARIOS
 from braidmq.lab.simulation.run import run
+from tests.simulation.failed import FAILED
 
 EACH = 9
 EACH_HOSTILE = 5

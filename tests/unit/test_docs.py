@@ -14,6 +14,7 @@ import pytest
 from braidmq.cli import cli
 from braidmq.core.broker.transit import SessionState
 from braidmq.core.links.link import LinkState
+from braidmq.lab.simulation.faults import KINDS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -174,7 +175,8 @@ def test_there_are_commands_to_look_at() -> None:
 
 @pytest.mark.parametrize(("document", "line"), COMMANDS)
 def test_quoted_command_is_one(document: str, line: str) -> None:
-    arguments, command = argv_of(line), cli
+    arguments = argv_of(line)
+    command: click.Command = cli
     context = click.Context(cli, info_name="braidmq")
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(context, arguments[0])
@@ -200,3 +202,42 @@ def test_quoted_modules_are_there() -> None:
         for module in re.findall(r"python -m ((?:bench|faults|attacks|braidmq)[\w.]*)", path.read_text()):
             found = importlib.util.find_spec(module)
             assert found is not None, f"{path.name}: there is no {module}"
+
+
+# -- paths
+
+PAGES = [*DOCUMENTS, *sorted((ROOT / "docs" / "decisions").glob("*.md")), ROOT / "tests" / "vectors" / "README.md"]
+
+PLACES = (ROOT, ROOT / "src" / "braidmq", ROOT / "docs", ROOT / "tests")
+"""What a quoted path may be relative to, besides its document."""
+
+FILES = {path.name for place in PLACES[1:] for path in place.rglob("*.*")} | {
+    path.name for folder in ("attacks", "bench", "faults", "tools") for path in (ROOT / folder).rglob("*.py")
+}
+
+NOT_HERE = ("dist/", "site/", "net/", "caller.py", "manifest.json", "watching.py", "worker.py")
+"""What commands of the documents make, and what a reader writes."""
+
+PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|json|md|toml|yml)")
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """Yield what looks like a path of the repository in the text of a document, with its document."""
+    for path in PAGES:
+        text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for code in re.findall(r"`([^`\s]+)`", text):
+            if PATH.fullmatch(code) and "NNNN" not in code:
+                yield str(path.relative_to(ROOT)), code
+
+
+@pytest.mark.parametrize(("document", "path"), sorted(set(paths())))
+def test_quoted_path_is_there(document: str, path: str) -> None:
+    found = any((place / path).exists() for place in (*PLACES, (ROOT / document).parent))
+    assert found or path in FILES or path.startswith(NOT_HERE), f"there is no {path}"
+
+
+def test_the_faults_of_the_simulator_are_those_of_the_table() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    [table] = re.findall(r"^\| Fault \| What happens \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    named = {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split(" | ")[0])}
+    assert named == set(KINDS)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_tests_of_the_guide_pass_under_pytest_without_plugins(tmp_path):
 )
 def test_the_worker_of_the_documents_can_be_imported_without_a_join_file(document, section):
     [example, *_] = examples(document, section)
-    namespace = {"__name__": "worker"}
+    namespace: dict[str, Any] = {"__name__": "worker"}
     exec(example, namespace)
     assert [service.name for service in namespace["services"]] == ["pricing"]
 

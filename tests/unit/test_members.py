@@ -106,7 +106,7 @@ class TestMember:
 
     def test_cannot_be_changed(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
-            Member("shop", Role.NODE).name = "other"  # type: ignore[misc]
+            Member("shop", Role.NODE).name = "other"
 
     def test_roles_are_written_as_words(self) -> None:
         assert [str(role) for role in Role] == ["broker", "node"]

@@ -1,6 +1,7 @@
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -8,7 +9,12 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 
 KNOBS = [knob for knob in dataclasses.fields(Settings) if knob.metadata]
-PRESETS = {"default": Settings, "test": Settings.test, "lan": Settings.lan, "wan": Settings.wan}
+PRESETS: dict[str, Callable[..., Settings]] = {
+    "default": Settings,
+    "test": Settings.test,
+    "lan": Settings.lan,
+    "wan": Settings.wan,
+}
 
 
 def refusal(**changes: Any) -> str:
@@ -65,7 +71,7 @@ class TestBounds:
 
     @pytest.mark.parametrize("knob", [knob for knob in KNOBS if isinstance(knob.default, int)], ids=lambda k: k.name)
     def test_count_is_whole(self, knob: dataclasses.Field[Any]) -> None:
-        assert f"{knob.name} must be a whole number" in refusal(**{knob.name: float(knob.default)})
+        assert f"{knob.name} must be a whole number" in refusal(**{knob.name: float(cast("Any", knob.default))})
 
     @pytest.mark.parametrize("knob", [knob for knob in KNOBS if knob.name.endswith("_s")], ids=lambda k: k.name)
     def test_duration_is_a_float(self, knob: dataclasses.Field[Any]) -> None:
@@ -80,7 +86,7 @@ class TestBounds:
 
     def test_balance_is_one_of_two(self) -> None:
         for balance in ("least-outstanding", "round-robin"):
-            assert Settings(balance=balance).balance == balance  # type: ignore[arg-type]
+            assert Settings(balance=balance).balance == balance
         text = refusal(balance="random")
         assert text == "balance must be 'least-outstanding' or 'round-robin', not 'random'"
 
@@ -180,7 +186,7 @@ class TestPresets:
 class TestImmutability:
     def test_settings_cannot_be_changed(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
-            Settings().timeout_s = 1.0  # type: ignore[misc]
+            Settings().timeout_s = 1.0
 
     def test_replaced_settings_are_checked(self) -> None:
         with pytest.raises(ConfigError):
@@ -192,7 +198,7 @@ class TestImmutability:
 
     def test_fields_are_named_only_by_keyword(self) -> None:
         with pytest.raises(TypeError):
-            Settings(5.0)  # type: ignore[misc]
+            Settings(5.0)
 
 
 class TestParse:

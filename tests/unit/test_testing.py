@@ -8,6 +8,7 @@ import socket
 import threading
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -361,7 +362,7 @@ def test_the_examples_of_the_module_run():
     source = Path(testing.__file__).read_text().partition('"""')[2].partition('"""')[0]
     example = source.partition("::\n")[2].partition("\nEvery broker")[0]
     body = "async def example():\n" + example
-    namespace = {"TestNet": TestNet, "Request": object}
+    namespace: dict[str, Any] = {"TestNet": TestNet, "Request": object}
     exec(body, namespace)
     asyncio.run(namespace["example"]())
 

@@ -1,5 +1,6 @@
 """The scripts behind `make nightly`."""
 
+import subprocess
 import sys
 
 import pytest
@@ -46,7 +47,7 @@ def made(monkeypatch):
             targets.append(command[1])
             self.returncode = 2 if command[1] == "broken" else 0
 
-    monkeypatch.setattr(nightly.subprocess, "run", Done)
+    monkeypatch.setattr(subprocess, "run", Done)
     return targets
 
 

@@ -1,5 +1,6 @@
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ class Lying:
         self.peer = session("b1", Role.BROKER)
         sessions = {each.route: each for each in (self.client, self.worker, self.peer)}
         self.said = []
-        broker = SimpleNamespace(name="rogue", sessions=sessions)
+        broker: Any = SimpleNamespace(name="rogue", sessions=sessions)
         self.lie = LIES[name](broker, lambda whom, message: self.said.append((whom, message)), Random(1))
         self.lie.on_begin()
 
@@ -48,6 +49,7 @@ def test_a_refusal_goes_to_whoever_asked_and_the_broker_hears_of_nothing(name, c
 def test_the_payload_limit_of_a_welcome_becomes_0_and_all_else_stays():
     lying = Lying("no-payload")
     changed = lying.lie.change(lying.client, encode_control(Welcome("rogue", "c1", 1000, 1 << 20), 5))
+    assert changed is not None
     assert decode_control(changed) == Welcome("rogue", "c1", 1000, 0)
     assert lying.lie.change(lying.client, b"\0" * 12) == b"\0" * 12
 

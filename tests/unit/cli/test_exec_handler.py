@@ -9,7 +9,7 @@ import pytest
 from braidmq.cli.exec_handler import COMPLAINT_CHARS_MAX, STDERR_BYTES_MAX, ExecHandler, _Command
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.messages import Request
-from processes import Lifeline
+from tests.support.processes import Lifeline
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are found by their group only")
 

@@ -13,7 +13,7 @@ from braidmq import cli, stderr
 from braidmq.core.client import attempts, client
 from braidmq.lab.simulation.run import run
 from braidmq.lab.simulation.version import version
-from processes import BRAIDMQ, WAIT_S_MAX, environment
+from tests.support.processes import BRAIDMQ, WAIT_S_MAX, environment
 
 FAILING = ("--scenario", "brokers-die", "--jobs", "1")
 
@@ -55,7 +55,9 @@ def test_a_seed_that_was_drawn_is_told_and_can_be_run_again(capfd):
     for _ in range(2):
         code, out, _ = simulate(capfd, "--scenario", "calm")
         assert code == 0
-        told.append(int(re.match(r"1 seed, (\d+): ", out)[1]))
+        found = re.match(r"1 seed, (\d+): ", out)
+        assert found is not None
+        told.append(int(found[1]))
     assert told[0] != told[1]
     assert simulate(capfd, "--seed", told[1], "--scenario", "calm")[1].splitlines()[0] == out.splitlines()[0]
 

@@ -1,8 +1,8 @@
 """What tests of the cores share.
 
-- `make`: makes nodes without sockets, which validate their state at the end (see rigs.node_rig).
+- `make`: makes nodes without sockets, which validate their state at the end (see NodeRig).
 - `links`: the links of a node that knows no broker yet; they validate their state at the end.
-- `solo`: makes the membership of one broker, which validates its state at the end (see rigs.solo); `five` is one.
+- `solo`: makes the membership of one broker, which validates its state at the end (see Solo); `five` is one.
 """
 
 import random
@@ -13,8 +13,8 @@ import pytest
 
 from braidmq.core.links.links import Links
 from braidmq.settings import Settings
-from rigs.node_rig import NODE, START, checked_rigs, verify
-from rigs.solo import Solo, checked_solos
+from tests.support.rigs.node_rig import NODE, START, checked_rigs, verify
+from tests.support.rigs.solo import Solo, checked_solos
 
 
 @pytest.fixture

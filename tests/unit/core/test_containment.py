@@ -17,8 +17,8 @@ from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
-from rigs.broker_rig import Rig
-from rigs.node_rig import NodeRig
+from tests.support.rigs.broker_rig import Rig
+from tests.support.rigs.node_rig import NodeRig
 
 
 def failing(*_: Any, **__: Any) -> Any:
@@ -50,7 +50,7 @@ class TestBroker:
         assert [each.reason for each in hostile.of(Goodbye)] == ["ended"]
         assert hostile.route not in rig.core.sessions
         client.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
         (event,) = [each for each in rig.events if each.level == ERROR]
         assert "OverflowError" in str(event)
@@ -96,7 +96,7 @@ class TestBroker:
         unchecked(patch_cores, rig.core)
         worker = rig.worker()
         other.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert other.answer() == (REPLY, 0)
         assert client.route not in rig.core.sessions
 

@@ -1,4 +1,4 @@
-"""What observers of nodes and brokers are told, by real cores. The rigs keep books besides: see rigs/books.py."""
+"""What observers of nodes and brokers are told, by real cores. The rigs keep books besides: see NodeBooks."""
 
 import inspect
 from typing import Any
@@ -12,9 +12,9 @@ from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeOb
 from braidmq.settings import Settings
 from braidmq.wire.control import Hello, encode_control
 from braidmq.wire.envelope import LOST, REQUEST, Envelope, Reason, Withdrawal, encode
-from rigs.broker_rig import Rig
-from rigs.node_rig import START, NodeRig, request_id
-from rigs.solo import Solo
+from tests.support.rigs.broker_rig import Rig
+from tests.support.rigs.node_rig import START, NodeRig, request_id
+from tests.support.rigs.solo import Solo
 
 
 def recording(kind: type[Any]) -> Any:

@@ -11,8 +11,8 @@ from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope
 from braidmq.wire.extension import Field, encode_headers, field_of, pack_field
-from rigs.calls import error_of, flagged, reply_of
-from rigs.node_rig import NODE, Broker, answer_to
+from tests.support.rigs.calls import error_of, flagged, reply_of
+from tests.support.rigs.node_rig import NODE, Broker, answer_to
 
 NODES = {"worker": ("echo",), NODE: ("echo",), "client": (), "other": ("another",)}
 CAREFUL = Settings(authenticate_replies="always")

@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ class Faulty(NodeObserver):
 
 def test_an_error_is_told_once_for_each_hook_and_counted_each_time(caplog):
     own = Faulty()
-    observer = contained(own, NodeObserver, LOG)
+    observer: Any = contained(own, NodeObserver, LOG)
     with caplog.at_level(logging.INFO, "braidmq.node"):
         for _ in range(100):
             observer.on_call(b"id", "s", 1.0)
@@ -41,12 +42,12 @@ def test_hooks_get_what_they_are_told_and_the_others_do_nothing():
         def on_peer(self, broker, before, state, now):
             seen.append((broker, before, state, now))
 
-    observer = contained(Watching(), BrokerObserver, LOG)
+    observer: Any = contained(Watching(), BrokerObserver, LOG)
     observer.on_peer("b2", "alive", "dead", 3.0)
     observer.on_session("n", "node", 3.0)
     assert seen == [("b2", "alive", "dead", 3.0)]
-    assert isinstance(observer, BrokerObserver)
     assert observer.errors == 0
+    assert isinstance(observer, BrokerObserver)
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])

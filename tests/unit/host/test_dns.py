@@ -10,7 +10,7 @@ import pytest
 from braidmq.errors import BraidError
 from braidmq.host import dns as module
 from braidmq.host.dns import ADDRESSES_MAX, LOOKUP_S_MAX, ResolveError, is_address, resolve
-from dns_server import dns_server
+from tests.support.dns_server import dns_server
 
 SERVICE = "_braid._tcp.example."
 ENDPOINT = "dns+srv://_braid._tcp.example"

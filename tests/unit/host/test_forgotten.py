@@ -13,6 +13,7 @@ class Owner:
     """Stands for a node."""
 
     def __init__(self, given_back, *, has=True):
+        self.cycle: Owner | None = None
         self.guard = Guard(self, "the node n", lambda: (given_back.append(1), has)[1])
 
 

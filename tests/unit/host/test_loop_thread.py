@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from async_tests import wait_until
 from braidmq.errors import BraidError, NodeClosed, WrongLoop
 from braidmq.host.loop_thread import LoopThread
-from resources import counted, held, nothing_left
-from scarcity import descriptors, only
+from tests.support.async_tests import wait_until
+from tests.support.resources import counted, held, nothing_left
+from tests.support.scarcity import descriptors, only
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from braidmq.host.room import NoRoom, room
-from scarcity import descriptors, only
+from tests.support.scarcity import descriptors, only
 
 
 @descriptors

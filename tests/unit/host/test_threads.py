@@ -5,7 +5,7 @@ from queue import SimpleQueue
 import pytest
 
 from braidmq.host.threads import DaemonThreads, NoThreadError
-from scarcity import no_thread
+from tests.support.scarcity import no_thread
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import stat
+from typing import Any
 
 import msgspec
 import pytest
@@ -169,16 +170,23 @@ def test_a_node_among_the_brokers_is_refused(node_file):
 
 def test_parts_that_do_not_belong_together_make_no_join_file(node_file, broker_file_of_other):
     node, broker = load(node_file), load(broker_file_of_other)
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"secret_key": broker.secret_key},
         {"secret_key": b"short"},
         {"manifest": broker.manifest},
         {"brokers": (node.certificate,)},
         {"brokers": node.brokers * 2},
-    ):
-        parts = {"secret_key": node.secret_key, "certificate": node.certificate, "brokers": node.brokers}
+    ]
+    for wrong in wrongs:
+        right: dict[str, Any] = {
+            "authority_key": node.authority_key,
+            "manifest": None,
+            "secret_key": node.secret_key,
+            "certificate": node.certificate,
+            "brokers": node.brokers,
+        }
         with pytest.raises(ConfigError):
-            JoinFile(**{"authority_key": node.authority_key, "manifest": None, **parts, **wrong})
+            JoinFile(**(right | wrong))
 
 
 @pytest.fixture

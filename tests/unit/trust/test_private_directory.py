@@ -28,9 +28,9 @@ def test_a_directory_that_others_may_write_is_refused_with_its_mode_and_what_to_
 def test_a_directory_of_another_user_is_refused_but_not_to_root(tmp_path, monkeypatch):
     os.chown(tmp_path, NOBODY, -1)
     check(tmp_path)
-    monkeypatch.setattr(private_directory.os, "geteuid", lambda: NOBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     check(tmp_path)
-    monkeypatch.setattr(private_directory.os, "geteuid", lambda: 1)
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
     with pytest.raises(ConfigError, match="belongs to another user"):
         check(tmp_path)
 

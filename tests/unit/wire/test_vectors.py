@@ -39,7 +39,7 @@ def each(vectors: list[dict[str, Any]]) -> Any:
 
 
 def envelope_of(vector: dict[str, Any]) -> Envelope:
-    fields = {
+    fields: dict[str, Any] = {
         name: bytes.fromhex(value) if name in BYTES_FIELDS else value.encode() if name in TEXT_FIELDS else value
         for name, value in vector["fields"].items()
     }

@@ -9,7 +9,7 @@ import pytest
 
 from braidmq.host.ports import ephemeral_range
 from braidmq.zeromq.port_guard import guard_port
-from namespaces import apart, in_network
+from tests.support.namespaces import apart, in_network
 
 LOW, HIGH = ephemeral_range()
 
@@ -22,7 +22,9 @@ def free_port():
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]"])
 def test_a_local_port_that_connections_are_given_is_guarded(host):
     port = free_port()
-    with closing(guard_port(f"tcp://{host}:{port}")) as guard:
+    guard = guard_port(f"tcp://{host}:{port}")
+    assert guard is not None
+    with closing(guard):
         assert guard.getsockname()[:2] == (host.strip("[]"), port)
         with socket.create_server((host.strip("[]"), port), family=guard.family):
             pass  # it is in no broker's way

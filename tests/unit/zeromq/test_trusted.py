@@ -1,6 +1,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nacl.public import PrivateKey
@@ -83,6 +84,7 @@ def member_of(vector, who, certificate):
 def test_proof_is_as_the_vector_says(vector):
     request, reply = (decode(bytes.fromhex(EXCHANGE[vector[which]]["hex"])) for which in ("request", "reply"))
     proof = field_of(reply.extension, Field.PROOF)
+    assert proof is not None
     unused = issue(Claims(net=vector["net"], serial=1, name="unused", role=Role.NODE, keys=(bytes(32),)), bytes(32))
     caller = keyring_of(member_of(vector, "caller", unused))
     certified = caller.verify(proof[16:])
@@ -92,7 +94,8 @@ def test_proof_is_as_the_vector_says(vector):
     assert proof[:16].hex() == vector["tag"]
     call = Call(request.id, request.service, request.payload, request.extension, 9.0, 1, None, None, 0, 0.0)
     assert Checker(caller, vector["caller"]).flaw_of(call, reply) == ""
-    own = member_of(vector, "worker", Certificate(blob=proof[16:], **dict.fromkeys(Claims.__struct_fields__, ())))
+    empty: dict[str, Any] = dict.fromkeys(Claims.__struct_fields__, ())
+    own = member_of(vector, "worker", Certificate(blob=proof[16:], **empty))
     seen = Envelope(
         request.command, request.id, service=request.service, sender=vector["caller"].encode(),
         extension=request.extension, payload=request.payload,

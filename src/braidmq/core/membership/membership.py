@@ -44,7 +44,6 @@ from braidmq.wire.gossip import (
     State,
     Sync,
 )
-from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BROKERS_MAX
 
 INCARNATION_JUMP_MAX: Final = 1_000_000
@@ -149,7 +148,7 @@ class MembershipCore:
         self._certificates = certificates
         self._events = EventLog()
         self._complaints: set[tuple[str, str]] = set()
-        self._sends: dict[str, list[Control]] = {}
+        self._sends: dict[str, list[Gossiped]] = {}
         self._rumors = Rumors()
         self._listeners: list[str] = []
         self._reachable: list[str] = []
@@ -168,7 +167,7 @@ class MembershipCore:
 
     # -- outputs
 
-    def take_sends(self) -> dict[str, list[Control]]:
+    def take_sends(self) -> dict[str, list[Gossiped]]:
         """Return the messages that are due to each broker, in order."""
         sends, self._sends = self._sends, {}
         return sends
@@ -316,7 +315,7 @@ class MembershipCore:
         """Whether there is, or was, such a broker."""
         return name in self.members
 
-    def send(self, name: str, message: Control) -> None:
+    def send(self, name: str, message: Gossiped) -> None:
         """Send a message to a broker."""
         self._sends.setdefault(name, []).append(message)
 

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Ack, Gossiped, Nack, Ping, Probe, Rumor
-from braidmq.wire.kinds import Control
 
 HEALTH_MAX: Final = 7
 """Intervals and timeouts grow by 1 + health, so by at most 8 (Lifeguard's S)."""
@@ -38,7 +37,7 @@ class Neighbours(Protocol):
     def knows(self, name: str) -> bool:
         """Whether there is, or was, such a broker."""
 
-    def send(self, name: str, message: Control) -> None:
+    def send(self, name: str, message: Gossiped) -> None:
         """Send a message to a broker."""
 
     def news(self, of: str = "") -> list[Rumor]:

@@ -11,8 +11,8 @@ from braidmq.wire import control
 from braidmq.wire.control import Peer
 from braidmq.wire.envelope import COMMON, UINT32
 from braidmq.wire.gossip import About, ServiceAbout
-from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services
-from rigs.node_rig import address
+from tests.support.rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services
+from tests.support.rigs.node_rig import address
 
 OWN = Peer(BROKER.encode(), connected=True)
 

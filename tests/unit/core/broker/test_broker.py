@@ -10,7 +10,7 @@ from braidmq.core.events.event import INFO
 from braidmq.members import Member, Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Peer, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Reason, encode
-from rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
+from tests.support.rigs.broker_rig import BROKER, FakeMember, Peers, Rig, Services, packed
 
 OWN = Peer(BROKER.encode(), connected=True)
 """What a broker says of itself to its members: the certificate of the rig's broker is its name."""
@@ -132,7 +132,7 @@ class TestHello:
         second = rig.client("alice")
         worker = rig.worker()
         first.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert first.answer() == (REPLY, 0)
         assert second.transits() == []
 
@@ -521,7 +521,7 @@ class TestStatus:
 class TestDeadlines:
     def test_timer_is_due_for_the_next_tick_even_with_nothing_to_do(self) -> None:
         rig = Rig()
-        rig.tick()
+        rig.core.on_timer(rig.now)
         assert rig.now < rig.core.next_deadline() <= rig.now + 0.05
 
     def test_timer_is_due_for_a_request_that_runs_out_before_the_next_tick(self) -> None:

@@ -7,7 +7,7 @@ from braidmq.members import Role
 from braidmq.wire.control import Goodbye, Peer
 from braidmq.wire.envelope import REJECT, REPLY, Envelope, Reason, encode
 from braidmq.wire.gossip import Gossip
-from rigs.broker_rig import Peers, Rig
+from tests.support.rigs.broker_rig import Peers, Rig
 
 
 class TestLeaving:
@@ -91,7 +91,7 @@ class TestDrain:
             client.request()
         rig.drain()
         assert [each.code for each in client.transits()] == [Reason.DRAINING] * 2
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert [each.command for each in client.transits()] == [REPLY]
 
     def test_requests_that_still_wait_at_the_end_go_back(self) -> None:
@@ -115,7 +115,7 @@ class TestDrain:
             member.goodbye("noted")
         rig.advance(1.0, heartbeats=True)
         assert peer.of(Goodbye) == [Goodbye("draining")]
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         rig.advance(TICK_S)
         assert peer.of(Goodbye) == []
         rig.advance(TICK_S)
@@ -131,7 +131,7 @@ class TestDrain:
         worker.goodbye("noted")
         rig.advance(1.0, heartbeats=True)
         assert not rig.core.idle, "an answer is due"
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert not rig.core.idle, "nobody was told that it may go"
         rig.advance(TICK_S)
         assert rig.core.idle
@@ -177,7 +177,7 @@ class TestDrain:
             member.goodbye("noted")
         rig.advance(1.0, heartbeats=True)
         assert [session.member.name for session in rig.core.sessions.values()] == ["busy", "worker"]
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert busy.answer() == (REPLY, 0)
         rig.advance(TICK_S)
         assert rig.core.idle
@@ -193,7 +193,7 @@ class TestDrain:
         for _ in range(2):
             rig.advance(0.5, heartbeats=True)
             assert len(rig.core.sessions) == 3, "a request is here"
-            worker.reply(*worker.requests())
+            worker.reply(worker.request_in())
         rig.advance(TICK_S)
         assert rig.core.idle
         assert len(client.transits(REPLY)) == 2

@@ -14,8 +14,8 @@ from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Welcome, enco
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope, encode
 from braidmq.wire.gossip import About
 from braidmq.wire.limits import BUNDLE_BYTES
-from rigs.broker_rig import FakeMember, Rig
-from rigs.node_rig import NodeRig
+from tests.support.rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.node_rig import NodeRig
 
 HEARTBEAT = encode_control(Heartbeat(), 0)
 FULL = HEARTBEAT * (BUNDLE_BYTES // len(HEARTBEAT))
@@ -30,7 +30,7 @@ def flood(member: FakeMember, frame: bytes = FULL, mebibytes: int = 6) -> None:
 
 def is_served(rig: Rig, client: FakeMember, worker: FakeMember) -> bool:
     client.request()
-    worker.reply(*worker.requests())
+    worker.reply(worker.request_in())
     return client.answer() == (REPLY, 0)
 
 

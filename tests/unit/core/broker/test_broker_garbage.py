@@ -8,7 +8,7 @@ from braidmq.core.events.event import WARNING
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Report, Status, Welcome, encode_control
 from braidmq.wire.envelope import CANCEL, COMMON, PREFIX_BYTES, REPLY, REQUEST, VERSION, Envelope, encode
 from braidmq.wire.kinds import Control
-from rigs.broker_rig import Demand, Peers, Rig, Services, packed
+from tests.support.rigs.broker_rig import Demand, Peers, Rig, Services, packed
 
 
 def patched(message: bytes, at: int, value: int) -> bytes:
@@ -52,7 +52,7 @@ class TestGarbage:
         hostile.frame(frame)
         assert rig.counters["malformed"] == 1
         client.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
 
     def test_garbage_is_logged_once_per_session(self) -> None:

@@ -10,7 +10,7 @@ from braidmq.members import Role
 from braidmq.wire.envelope import REJECT, REPLY, Reason
 from braidmq.wire.gossip import RUMORS_MAX, About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, Sync
 from braidmq.wire.kinds import Control
-from rigs.broker_rig import BROKER, Peers, Rig
+from tests.support.rigs.broker_rig import BROKER, Peers, Rig
 
 DEAD = Rumor("b2", 1_000, "dead")
 GOSSIPED: tuple[Control, ...] = (
@@ -172,7 +172,7 @@ class TestReadiness:
         client = rig.client()
         client.request()
         worker = rig.worker()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
 
     def test_settled_broker_waits_for_nothing(self) -> None:

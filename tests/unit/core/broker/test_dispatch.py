@@ -25,7 +25,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.wire.limits import EXTENSION_BYTES_MAX
-from rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
+from tests.support.rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 
 def serve(worker: FakeMember) -> int:
@@ -566,7 +566,7 @@ class TestAnswers:
         rig = Rig()
         worker, client = rig.worker(credit=1), rig.client()
         client.request()
-        worker.reject(*worker.requests(), reason)
+        worker.reject(worker.request_in(), reason)
         assert client.answer() == (REJECT, reason)
         client.request()
         assert len(worker.requests()) == 1
@@ -701,7 +701,7 @@ class TestCancel:
         rig = Rig()
         client, worker = rig.client(), rig.worker()
         sent = client.request()
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         client.cancel(sent)
         client.cancel(client.envelope())
         assert worker.transits() == []

@@ -7,7 +7,7 @@ from braidmq.core.broker.key_usage import JOINING_BYTES_MAX, JOINS_FIRST, JOINS_
 from braidmq.settings import MIB
 from braidmq.wire.envelope import REJECT, REPLY, REQUEST, WORKING, Outcome, Progress, Reason
 from braidmq.wire.extension import Field, field_of, pack_field
-from rigs.broker_rig import Rig
+from tests.support.rigs.broker_rig import Rig
 
 FIRST, SECOND = b"process1", b"process2"
 

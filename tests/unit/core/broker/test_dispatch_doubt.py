@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.core.patience import HOLD_S_MIN, promise_s
 from braidmq.wire.envelope import CANCEL, REJECT, REPLY, UINT32, WORKING, Flag, Reason, Withdrawal
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 INTERVAL_S = 0.3
 SURE_S = HOLD_S_MIN / 2.0
@@ -99,7 +99,7 @@ class TestFlag:
         client, worker = rig.client(), rig.worker(credit=1)
         sent = client.request()
         client.renew(sent)
-        worker.reply(*worker.requests())
+        worker.reply(worker.request_in())
         assert client.answer() == (REPLY, 0)
         client.renew(sent)
         assert client.transits() == []

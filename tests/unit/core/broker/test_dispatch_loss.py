@@ -2,7 +2,7 @@
 
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Progress, Reason, Withdrawal, encode
-from rigs.broker_rig import Rig
+from tests.support.rigs.broker_rig import Rig
 
 
 class TestWorkerLoss:

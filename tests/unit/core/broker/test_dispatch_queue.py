@@ -7,7 +7,7 @@ from braidmq.core.broker.queues import DEMAND_S, TURN_BYTES
 from braidmq.core.patience import ASK_S, WORKING_S
 from braidmq.settings import MIB
 from braidmq.wire.envelope import PREFIX_BYTES, REJECT, REPLY, UINT32, WORKING, Progress, Reason
-from rigs.broker_rig import BROKER, Demand, Rig
+from tests.support.rigs.broker_rig import BROKER, Demand, Rig
 
 
 class TestQueue:

@@ -12,7 +12,7 @@ from braidmq.core.broker.dispatch import RETURNS_MAX
 from braidmq.settings import MIB
 from braidmq.wire.control import Services
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Flag, Outcome, Reason, Withdrawal
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 
 def held(*workers: FakeMember) -> tuple[FakeMember, Envelope]:
@@ -66,7 +66,7 @@ def test_the_service_is_still_available() -> None:
     rig.advance(0.1)
     client.take()
     client.request()
-    worker.reject(*worker.requests(), Reason.BUSY)
+    worker.reject(worker.request_in(), Reason.BUSY)
     rig.advance(1.0, heartbeats=True)
     assert client.of(Services) == []
 
@@ -192,7 +192,7 @@ def test_refusal_of_the_only_worker_is_for_the_client(reason: int) -> None:
     rig.worker("idle", credit=0)
     for _ in range(3):
         client.request()
-        worker.reject(*worker.requests(), reason)
+        worker.reject(worker.request_in(), reason)
         told = Reason.BUSY if reason in (Reason.DENIED, Reason.TOO_LARGE) else reason  # those are not a worker's
         assert client.answer() == (REJECT, told)
 
@@ -201,7 +201,7 @@ def test_refused_request_waits_for_a_good_worker_that_is_busy() -> None:
     rig = Rig()
     client, good, bad = rig.client(), rig.full_worker("good"), rig.worker("bad")
     client.request()
-    bad.reject(*bad.requests(), Reason.DENIED)
+    bad.reject(bad.request_in(), Reason.DENIED)
     assert client.transits() == []
     good.ready()
     assert len(good.requests()) == 1

@@ -1,16 +1,17 @@
 """Work goes to a worker by what it takes; what says nothing of that does not count."""
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 import pytest
 
 from braidmq.core.balancing import PROBE_EVERY
 from braidmq.wire.envelope import LOST, REPLY, Envelope, Outcome
 from braidmq.wire.extension import Field, pack_field
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 
-def served(rig: Rig, client: FakeMember, workers: dict[FakeMember, tuple[float, int]], count: int) -> Counter[str]:
+def served(rig: Rig, client: FakeMember, workers: Mapping[FakeMember, tuple[float, int]], count: int) -> Counter[str]:
     """Make calls one after the other; each worker answers after its time, with its code. Return who had how many."""
     had: Counter[str] = Counter()
     for _ in range(count):

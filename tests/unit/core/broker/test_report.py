@@ -14,8 +14,8 @@ from braidmq.wire.control import (
 )
 from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
-from rigs.broker_rig import BROKER, Rig
-from rigs.node_rig import address
+from tests.support.rigs.broker_rig import BROKER, Rig
+from tests.support.rigs.node_rig import address
 
 GOSSIP = (
     "gossip_probes", "gossip_probes_failed", "gossip_refutations", "gossip_deaths", "gossip_lies", "gossip_unknown",

@@ -9,7 +9,7 @@ import pytest
 from braidmq.core.broker.conduct import OTHERS_MAX, Conduct, Kind
 from braidmq.core.broker.cooling import OUTLIER_S_MAX
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Envelope, Reason
-from rigs.broker_rig import FakeMember, Rig
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 CREDIT = 50
 STEP_S = 0.01

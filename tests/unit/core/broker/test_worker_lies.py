@@ -8,8 +8,8 @@ from braidmq.core.worker.worker import DELIVERIES_MAX, STOP_S, STRAY_S
 from braidmq.settings import Settings
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason
 from braidmq.wire.extension import encode_headers
-from rigs.jobs import answer_of
-from rigs.node_rig import NodeRig, address
+from tests.support.rigs.jobs import answer_of
+from tests.support.rigs.node_rig import NodeRig, address
 
 
 def finish_all(rig: NodeRig) -> None:

@@ -20,8 +20,8 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import REPLY, Envelope, Outcome
 from braidmq.wire.extension import decode_headers
-from rigs.calls import called_back, error_of, flagged, reply_of
-from rigs.node_rig import START, answer_to
+from tests.support.rigs.calls import called_back, error_of, flagged, reply_of
+from tests.support.rigs.node_rig import START, answer_to
 
 
 class TestFirstAttempt:

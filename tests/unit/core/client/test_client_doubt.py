@@ -12,8 +12,8 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import CANCEL, RENEW, Envelope, Progress, Reason, Withdrawal
 from braidmq.wire.extension import Field, field_of, pack_field
-from rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
-from rigs.node_rig import WORKER, Broker, NodeRig
+from tests.support.rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
+from tests.support.rigs.node_rig import WORKER, Broker, NodeRig
 
 INTERVAL_S = 0.333
 FIRST, SECOND = b"process1", b"process2"

@@ -9,8 +9,8 @@ from braidmq.errors import NoBroker
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST
-from rigs.calls import error_of, flagged, reply_of
-from rigs.node_rig import address, answer_to
+from tests.support.rigs.calls import error_of, flagged, reply_of
+from tests.support.rigs.node_rig import address, answer_to
 
 
 class TestPaths:

@@ -20,8 +20,8 @@ from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Envelope, Progress, Reason, encode
-from rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
-from rigs.node_rig import WORKER, Broker
+from tests.support.rigs.calls import HOLD_S, UNPAID, called_back, error_of, flagged, reply_of, spend_budget
+from tests.support.rigs.node_rig import WORKER, Broker
 
 
 class TestUnsent:

@@ -9,8 +9,8 @@ from braidmq.errors import AccessDenied, AttemptsExhausted, ConfigError, NoBroke
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
-from rigs.calls import HOLD_S, error_of, reply_of
-from rigs.node_rig import WORKER, NodeRig
+from tests.support.rigs.calls import HOLD_S, error_of, reply_of
+from tests.support.rigs.node_rig import WORKER, NodeRig
 
 
 def provide(rig: NodeRig, *services: str) -> None:

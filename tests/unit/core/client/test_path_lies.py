@@ -7,8 +7,8 @@ import pytest
 from braidmq.messages import Reply
 from braidmq.wire import control
 from braidmq.wire.envelope import Envelope, Progress, Reason
-from rigs.liars import LIAR, LiarRig, Lie
-from rigs.node_rig import WORKER, Broker
+from tests.support.rigs.liars import LIAR, LiarRig, Lie
+from tests.support.rigs.node_rig import WORKER, Broker
 
 ERRORS_MAX = 0.01
 

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from braidmq.core.client.retry import RetryBudget
 from braidmq.settings import Settings
 
 
-def budget(**changes: float) -> RetryBudget:
+def budget(**changes: Any) -> RetryBudget:
     return RetryBudget(Settings(**changes), 0.0)
 
 

@@ -8,7 +8,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
 from braidmq.wire.extension import INSTANCE_BYTES
-from rigs.node_rig import NODE, START, NodeRig, address
+from tests.support.rigs.node_rig import NODE, START, NodeRig, address
 
 
 class TestConnect:
@@ -55,7 +55,7 @@ class TestConnect:
         rig.advance(0.5)
         assert rig["a"].link.problem is None
         rig.advance(0.7)
-        assert "no answer of any kind so far" in rig["a"].link.problem
+        assert "no answer of any kind so far" in (rig["a"].link.problem or "")
         rig.core.on_reached("a")
         assert "it takes connections, but has not said anything" in rig.core.links.diagnosis()
         rig.advance(1.1)

@@ -10,7 +10,7 @@ from braidmq.core.links.link import Failure, LinkState, Open, Resolve
 from braidmq.core.links.links import HASTE_S_MAX, TARGET_S_MAX, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
-from rigs.node_rig import NODE, START, Broker, NodeRig, address, verify
+from tests.support.rigs.node_rig import NODE, START, Broker, NodeRig, address, verify
 
 ONE, TWO, THREE = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1", "tcp://3.3.3.3:1"
 

@@ -12,7 +12,7 @@ from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
 from braidmq.wire.gossip import Paths, Sync
 from braidmq.wire.kinds import Control
-from rigs.node_rig import NodeRig
+from tests.support.rigs.node_rig import NodeRig
 
 
 def names(count: int, first: int = 0) -> list[str]:
@@ -25,8 +25,10 @@ def count_taken_in(rig: NodeRig, monkeypatch: pytest.MonkeyPatch) -> list[Contro
     decode = control.decode_control
 
     def note(message: bytes) -> Control:
-        decoded.append(decode(message))
-        return decoded[-1]
+        message_in = decode(message)
+        assert message_in is not None
+        decoded.append(message_in)
+        return message_in
 
     monkeypatch.setattr(control, "decode_control", note)
     return decoded

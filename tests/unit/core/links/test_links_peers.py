@@ -9,7 +9,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
 from braidmq.wire.limits import BROKERS_MAX
-from rigs.node_rig import NODE, START, NodeRig, address, verify
+from tests.support.rigs.node_rig import NODE, START, NodeRig, address, verify
 
 ONE, TWO = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1"
 

@@ -7,8 +7,8 @@ import pytest
 from braidmq.core.links.passage import SAFE_BYTES
 from braidmq.settings import Settings
 from braidmq.wire.envelope import Progress
-from rigs.calls import reply_of
-from rigs.node_rig import Broker, NodeRig, address
+from tests.support.rigs.calls import reply_of
+from tests.support.rigs.node_rig import Broker, NodeRig, address
 
 LARGE = bytes(100_000)
 EXCHANGE_S, DEAD_S = 1.0, 3.0

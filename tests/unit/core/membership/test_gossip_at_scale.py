@@ -1,4 +1,4 @@
-"""Nets of 2 to 1,000 brokers in virtual time. Figures: `python -m rigs.gossip_rig`."""
+"""Nets of 2 to 1,000 brokers in virtual time. Figures: `python -m tests.support.rigs.gossip_rig`."""
 
 import math
 import random
@@ -7,7 +7,7 @@ import pytest
 
 from braidmq.core.membership.probing import HEALTH_MAX
 from braidmq.settings import Settings
-from rigs.gossip_rig import Figures, GossipNet, lists, measure, table, wan_delay
+from tests.support.rigs.gossip_rig import Figures, GossipNet, lists, measure, table, wan_delay
 
 DEFAULTS = Settings()
 TRAVEL_S = 0.05

@@ -8,8 +8,8 @@ from braidmq.core.membership.membership import CHANGES_MAX, FALSE_MAX, INCARNATI
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Ping, Rumor, State, Sync
 from braidmq.wire.limits import BROKERS_MAX
-from rigs.gossip_rig import GossipNet, lists
-from rigs.solo import EPSILON_S, SETTINGS, START, Solo
+from tests.support.rigs.gossip_rig import GossipNet, lists
+from tests.support.rigs.solo import EPSILON_S, SETTINGS, START, Solo
 
 
 class TestJoin:
@@ -258,7 +258,7 @@ class TestRefutation:
         five.tell("b", "me", 41, "suspect")
         five.settle()
         for state in ("suspect", "dead", "alive"):
-            five.tell("b", "me", 41, state)  # type: ignore[arg-type]
+            five.tell("b", "me", 41, state)
         assert five.core.incarnation == 42
         assert not five.news()
 
@@ -734,7 +734,7 @@ class TestLiars:
         me = solo("a", "b")
         checked: list[str] = []
         admit = me.admit
-        me.admit = lambda name, certificate, now: checked.append(name) or admit(name, certificate, now)  # type: ignore[method-assign, func-returns-value]
+        me.admit = lambda name, certificate, now: checked.append(name) or admit(name, certificate, now)
         me.hear("a", Sync([Rumor(f"x{number}", 0, "alive", "", b"forged") for number in range(10_000)]))
         assert len(checked) == FALSE_MAX
         assert me.core.counters["unknown"] == 10_000

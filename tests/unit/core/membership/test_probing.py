@@ -8,8 +8,8 @@ import pytest
 from braidmq.core.membership.probing import FORWARDS_MAX, HEALTH_MAX
 from braidmq.settings import Settings
 from braidmq.wire.gossip import RUMORS_MAX, Ack, Nack, Ping, Probe, Rumor, State
-from rigs.gossip_rig import GossipNet
-from rigs.solo import EPSILON_S, SETTINGS, START, Solo
+from tests.support.rigs.gossip_rig import GossipNet
+from tests.support.rigs.solo import EPSILON_S, SETTINGS, START, Solo
 
 
 class TestProbe:

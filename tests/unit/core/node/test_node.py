@@ -5,7 +5,7 @@ import pytest
 from braidmq.core.links.link import LinkState
 from braidmq.wire import control
 from braidmq.wire.envelope import PREFIX_BYTES, REPLY, WORKING
-from rigs.node_rig import NODE
+from tests.support.rigs.node_rig import NODE
 
 
 class TestFrames:

@@ -6,7 +6,7 @@ import pytest
 
 from braidmq.core.links.link import Failure, Link, LinkState
 from braidmq.core.node.rendezvous import choose, rank
-from rigs.node_rig import START, address
+from tests.support.rigs.node_rig import START, address
 
 BROKERS = [f"b{number}" for number in range(40)]
 

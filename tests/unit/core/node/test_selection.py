@@ -20,7 +20,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import REPLY, Reason
 from braidmq.wire.gossip import Paths, Seek
-from rigs.node_rig import NODE, Broker, NodeRig, address
+from tests.support.rigs.node_rig import NODE, Broker, NodeRig, address
 
 NAMES = [f"b{number}" for number in range(12)]
 CONNECTED = 3

@@ -17,8 +17,8 @@ from braidmq.wire import control
 from braidmq.wire.control import decode_failure
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Outcome, Progress, Reason, Withdrawal
 from braidmq.wire.extension import Field, field_of
-from rigs.jobs import answer_of
-from rigs.node_rig import Broker, NodeRig, request_id
+from tests.support.rigs.jobs import answer_of
+from tests.support.rigs.node_rig import Broker, NodeRig, request_id
 
 
 def run(rig: NodeRig, broker: Broker, number: int, outcome: bytes | ServiceError | None = b"pong") -> Envelope:

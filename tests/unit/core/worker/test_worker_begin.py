@@ -17,7 +17,7 @@ from braidmq.wire.envelope import (
     Withdrawal,
     encode,
 )
-from rigs.jobs import answer_of
+from tests.support.rigs.jobs import answer_of
 
 SURE_S = HOLD_S_MIN / 2.0
 

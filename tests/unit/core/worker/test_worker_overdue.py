@@ -17,7 +17,7 @@ from braidmq.wire.envelope import (
     WORKING,
     Reason,
 )
-from rigs.jobs import answer_of, strays
+from tests.support.rigs.jobs import answer_of, strays
 
 
 class TestOverdue:

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.lab.bench.cells import Cell, Shape
 from braidmq.lab.bench.figures import NUMBERS, Figures, latencies_us, summed_up
-from rigs.bench_rig import figures
+from tests.support.rigs.bench_rig import figures
 
 CELL = Cell(Shape(), 4096, 64)
 

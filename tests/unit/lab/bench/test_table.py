@@ -1,7 +1,7 @@
 from braidmq.lab.bench.cells import Cell, Shape
 from braidmq.lab.bench.figures import summed_up
 from braidmq.lab.bench.table import lines, ratio
-from rigs.bench_rig import figures
+from tests.support.rigs.bench_rig import figures
 
 MANY, ONE, OPEN = Cell(Shape(), 64, 64), Cell(Shape(), 64, 1), Cell(Shape(), 64, rate=500.0)
 

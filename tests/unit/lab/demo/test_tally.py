@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -8,7 +10,7 @@ TIMEOUT = 5.0
 
 
 def reply(payload=b"right", **changes):
-    fields = {
+    fields: dict[str, Any] = {
         "sender": "w1", "receiver": "c1", "service": "demo.stamp", "id": b"r" * 16, "original_id": b"q" * 16,
         "possible_duplicate": False, "retry_count": 0, "broker": "b1",
     }  # fmt: skip

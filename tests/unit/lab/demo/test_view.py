@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import os
 from contextlib import suppress
@@ -47,7 +48,7 @@ def test_the_live_view_is_for_terminals(terminal):
 
 
 def test_without_rich_a_terminal_gets_plain_lines_and_is_told_how_to_get_more(terminal, monkeypatch):
-    monkeypatch.setattr(view.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with choose_view(as_json=False) as plain:
         assert isinstance(plain, PlainView)
     assert "braidmq[tui]" in terminal.shown()
@@ -60,6 +61,7 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(terminal, monkeypatch):
 
 def test_stdout_is_kept_for_json(terminal, capfd):
     with choose_view(as_json=True) as plain:
+        assert isinstance(plain, PlainView)
         plain._write("progress")
     assert terminal.shown() == ""
     assert capfd.readouterr().err == "progress\n"

@@ -161,11 +161,10 @@ def given(record: Record, answer: int) -> None:
     """More calls fail than may, and a hostile worker had all those that fail: what it said to them."""
     starved(record)
     record.calls.pop()
-    record.passages = [
-        Passage(2.0, "b1", way, "x", command, call.id, tag=tag)
-        for tag, call in enumerate(record.calls[:6])
-        for way, command in (("out", REQUEST), ("in", answer))
-    ]
+    record.passages = []
+    for tag, call in enumerate(record.calls[:6]):
+        record.passages.append(Passage(2.0, "b1", "out", "x", REQUEST, call.id, tag=tag))
+        record.passages.append(Passage(2.0, "b1", "in", "x", answer, call.id, tag=tag))
 
 
 def end(record: Record, outcome: Reply | Error, when: float = 2.0) -> None:

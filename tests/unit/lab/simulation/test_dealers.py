@@ -3,7 +3,7 @@ import pytest
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.lab.simulation.network import Stage
 from braidmq.wire.limits import BUNDLE_BYTES, ROUTE_BYTES
-from rigs.hosts import NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
+from tests.support.rigs.hosts import NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from braidmq.lab.simulation.plan import plan_of
 from braidmq.lab.simulation.world import World
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING
+from braidmq.wire.limits import BUNDLE_BYTES
 
 MOMENT_S = 0.5
 WHOLE_S_MAX = 8.0
@@ -179,4 +180,4 @@ def test_a_frame_of_tiny_messages_is_one_that_brokers_read():
         messages, intact = split(frame)
         assert intact
         assert len(messages) >= words.TINY // 3
-        assert len(frame) <= words.BUNDLE_BYTES
+        assert len(frame) <= BUNDLE_BYTES

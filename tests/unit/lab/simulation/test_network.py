@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.core.links.link import Failure
 from braidmq.lab.simulation.network import POLL_S, RETRANSMIT_S, RETRANSMITS_MAX, Stage
-from rigs.hosts import DELAY_S, HANDSHAKE_S_MAX, MOMENT_S, NUMBERS, TRANSPORT_TIMEOUT_S, Hosts, many
+from tests.support.rigs.hosts import DELAY_S, HANDSHAKE_S_MAX, MOMENT_S, NUMBERS, TRANSPORT_TIMEOUT_S, Hosts, many
 
 SLACK_S = 1e-9
 

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.lab.simulation.process import CHECK_EVERY, LATE_S
 from braidmq.lab.simulation.world import World
-from rigs.hosts import Plain
+from tests.support.rigs.hosts import Plain
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from braidmq.lab.simulation.routes import MONITOR_S_MAX
-from rigs.hosts import MOMENT_S, NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
+from tests.support.rigs.hosts import MOMENT_S, NUMBERS, OUTBOX_BYTES_MAX, Hosts, many
 
 HALF = bytes(OUTBOX_BYTES_MAX // 2)
 

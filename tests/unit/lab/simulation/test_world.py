@@ -9,16 +9,20 @@ def world():
     return World(1)
 
 
+class Log:
+    """Notes its calls with their times."""
+
+    def __init__(self, world):
+        self.happened = []
+        self._world = world
+
+    def __call__(self, name):
+        return lambda: self.happened.append((name, self._world.now))
+
+
 @pytest.fixture
 def log(world):
-    """Notes its calls with their times."""
-    happened = []
-
-    def note(name):
-        return lambda: happened.append((name, world.now))
-
-    note.happened = happened
-    return note
+    return Log(world)
 
 
 def test_events_happen_in_the_order_of_their_times(world, log):

@@ -4,14 +4,14 @@ import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from async_tests import until
 from braidmq import Node, Settings
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.record import Execution
 from faults import worker
 from faults.journal import Reader, path_of
 from faults.live_net import LiveNet
-from load import Load, errors
+from tests.support.async_tests import until
+from tests.support.load import Load, errors
 
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
@@ -19,7 +19,7 @@ WORKERS = ("w1", "w2", "w3")
 PATIENT = Settings(exchange_timeout_s=5.0)
 """Of a client that nothing shall happen to: what waits for long because the machine is busy must not be flagged."""
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class BrokenNet:

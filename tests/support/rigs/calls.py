@@ -1,14 +1,16 @@
 """What tests of calls share: how a call ended, and a retry budget that is spent."""
 
+from typing import Any
+
 from braidmq.errors import BraidError, RequestError
 from braidmq.messages import Reply
 from braidmq.wire.envelope import CANCEL, Envelope, Flag, Reason, Withdrawal
-from rigs.node_rig import Broker, NodeRig
+from tests.support.rigs.node_rig import Broker, NodeRig
 
 HOLD_S = 0.22
 """Longer than a young call waits after a loss before it goes on (core/patience.py)."""
 
-UNPAID = {"retry_budget_max": 1.0, "retry_budget_ratio": 0.0, "retry_budget_per_s": 0.0}
+UNPAID: dict[str, Any] = {"retry_budget_max": 1.0, "retry_budget_ratio": 0.0, "retry_budget_per_s": 0.0}
 
 
 def reply_of(rig: NodeRig, id_: bytes) -> Reply:

@@ -5,10 +5,10 @@ import itertools
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from async_tests import until
 from braidmq import RequestError
 from braidmq.lab.simulation.payload import key_of_answer, payload_of
 from braidmq.lab.simulation.record import Call, Error, Record, Reply
+from tests.support.async_tests import until
 
 
 class Load:
@@ -29,7 +29,7 @@ class Load:
             reply = await self.client.request("s", payload, timeout=timeout, attempts=attempts, **options)
         except RequestError as error:
             call.id = error.request_id
-            outcome = Error(type(error).__name__, error.attempts, error.maybe_executed)
+            outcome: Reply | Error = Error(type(error).__name__, error.attempts, error.maybe_executed)
         else:
             call.id, answered = reply.original_id, key_of_answer(reply.payload)
             outcome = Reply(

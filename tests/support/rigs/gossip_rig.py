@@ -1,7 +1,6 @@
 """A net of membership cores in virtual time: delays, loss, partitions, pauses, crashes, restarts; all from one seed.
 
-`python -m rigs.gossip_rig`, with tests/ as the working directory, prints how fast nets of several sizes agree, and
-what that costs.
+`python -m tests.support.rigs.gossip_rig` prints how fast nets of several sizes agree, and what that costs.
 """
 
 import gc
@@ -13,8 +12,7 @@ from dataclasses import dataclass
 
 from braidmq.core.membership.membership import MembershipCore
 from braidmq.settings import Settings
-from braidmq.wire.gossip import Rumor, Sync
-from braidmq.wire.kinds import Control
+from braidmq.wire.gossip import Gossiped, Rumor, Sync
 
 Delay = Callable[[random.Random], float]
 """Draws how long one message travels."""
@@ -85,7 +83,7 @@ class GossipNet:
         self.brokers: dict[str, Broker] = {}
         self.events: list[tuple[float, str]] = []
         self._cut: set[tuple[str, str]] = set()
-        self._heap: list[tuple[float, int, Broker, str, int, Control | None]] = []
+        self._heap: list[tuple[float, int, Broker, str, int, Gossiped | None]] = []
         self._sequence = 0
         for name in [f"b{number}" for number in range(names)] if isinstance(names, int) else names:
             self.add(name)
@@ -299,7 +297,7 @@ class GossipNet:
         if len(self.brokers) <= VALIDATED_EACH_STEP_MAX:
             core.validate_state()
 
-    def _push(self, when: float, broker: Broker, sender: str, message: Control | None) -> None:
+    def _push(self, when: float, broker: Broker, sender: str, message: Gossiped | None) -> None:
         self._sequence += 1
         heapq.heappush(self._heap, (when, self._sequence, broker, sender, broker.life, message))
 

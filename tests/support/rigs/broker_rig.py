@@ -49,8 +49,8 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
-from rigs.books import BrokerBooks
-from rigs.node_rig import address, verify
+from tests.support.rigs.books import BrokerBooks
+from tests.support.rigs.node_rig import address, verify
 
 Received = Envelope | Control
 
@@ -168,6 +168,7 @@ class Rig:
     def tick(self) -> None:
         """Let the broker notice the present, and nothing else."""
         self.core.on_timer(self.now)
+        self.peering.on_timer(self.now)
         self.settle()
 
     def advance(self, seconds: float, *, heartbeats: bool = False) -> None:
@@ -349,8 +350,13 @@ class FakeMember:
     def requests(self) -> list[Envelope]:
         return self.transits(REQUEST)
 
+    def request_in(self) -> Envelope:
+        """Take exactly one request, and return it."""
+        (found,) = self.requests()
+        return found
+
     def one(self) -> Envelope:
-        """Take what has come, of which exactly one is an transit message, and return that."""
+        """Take what has come, of which exactly one is a transit message, and return that."""
         (found,) = self.transits()
         return found
 
@@ -431,7 +437,7 @@ class FakeMember:
         fields = {"retry_count": 1, "flags": Flag.POSSIBLE_DUPLICATE, **fields}
         return self.request(service, payload, extension=extension, **fields)
 
-    def cancel(self, request: Envelope, how: Withdrawal = Withdrawal.GIVEN_UP) -> None:
+    def cancel(self, request: Envelope, how: int = Withdrawal.GIVEN_UP) -> None:
         self.frame(encode(Envelope(CANCEL, request.id, tag=request.tag, sent_ms=self.sent_ms, code=how)))
 
     def renew(self, queued: Envelope) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from braidmq.messages import Reply
 from braidmq.wire.envelope import Envelope
-from rigs.node_rig import Broker, NodeRig
+from tests.support.rigs.node_rig import Broker, NodeRig
 
 STEP_S = 0.005
 LIAR = "b2"

@@ -2,7 +2,7 @@
 
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.envelope import Envelope
-from rigs.node_rig import Broker
+from tests.support.rigs.node_rig import Broker
 
 
 def answer_of(broker: Broker, tag: int) -> Envelope:

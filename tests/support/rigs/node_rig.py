@@ -39,7 +39,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from braidmq.wire.kinds import Control
-from rigs.books import NodeBooks
+from tests.support.rigs.books import NodeBooks
 
 START = 1_000.0
 NODE = "node"
