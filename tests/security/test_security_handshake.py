@@ -5,6 +5,7 @@ import socket
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import zmq

@@ -150,7 +150,8 @@ class Rig:
     def peer(self, name: str = "b2") -> "FakePeer":
         """Return another broker that this one knows and is connected to."""
         peer = self.peers[name] = FakePeer(self, name)
-        self.peering.learn(address(name), self.now)
+        self.core.learn(address(name), self.now)
+        self.peering.on_timer(self.now)
         self.settle()
         assert peer.connected
         return peer
