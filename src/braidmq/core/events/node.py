@@ -46,8 +46,10 @@ class ReplyUnproven(Event, frozen=True):
 
     def text(self) -> str:
         """See `Event`."""
-        reply = f"a reply of '{self.worker}' to {self.service} that is refused"
-        return f"{self.about} brings {reply}: {self.flaw}; further ones are only counted"
+        return (
+            f"{self.about} brings a reply of '{self.worker}' to {self.service} that is refused: {self.flaw}; "
+            "further ones are only counted"
+        )
 
 
 class ErrorMalformed(Event, frozen=True):
