@@ -60,7 +60,10 @@ class _Accepted:
 
 
 class Doorstep:
-    """See the module. Connections that are not TCP's are let be.
+    """Counts who is at the door, and cuts who is one too many or there for too long.
+
+    `on_accepted`, `on_word` and `on_closed` follow each connection, a descriptor of libzmq's; `on_timer` is due at
+    `next_deadline`. Connections that are not TCP's are let be.
 
     Args:
         handshake_s_max: how long a handshake may take.

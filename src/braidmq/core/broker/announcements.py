@@ -1,7 +1,4 @@
-"""What a broker tells its members without being asked: the brokers of the net, the services, and itself to its peers.
-
-`on_welcome` tells a new member all of it; `on_tick` tells everyone what is new.
-"""
+"""What a broker tells its members unasked: the brokers of the net, the services, and itself to its peers."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -56,7 +53,11 @@ class _ServiceList:
 
 
 class Announcements:
-    """See the module. `sessions` is the broker's own table."""
+    """What one broker has told each of its members so far.
+
+    `on_welcome` comes once, as a session begins, then `on_tick`, and `on_end` as it is over. `sessions` is the broker's
+    own table.
+    """
 
     def __init__(
         self,

@@ -36,7 +36,10 @@ def may_join(session: Session, offer: Offer, size_bytes: int, now: float) -> boo
 
 
 class Assignments:
-    """See the module. Of each request `offer` and the `assigned` of its session tell who has it.
+    """The requests that are with workers.
+
+    `give` hands one to a worker, after `let_join` if that may have it already; `leave` is told once of each. Of each
+    request `offer` and the `assigned` of its session tell who has it.
 
     Attributes:
         kept_bytes: the size of the requests that are kept.

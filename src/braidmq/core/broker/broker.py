@@ -1,11 +1,5 @@
 """The broker: brings requests to workers and answers back, and keeps nothing that could be lost.
 
-It has two sides. Members connect to it: `on_frame`, `on_breach`, `on_unsent` and `on_disconnect` say what comes of a
-connection, which is a *route*; `take_sends` and `take_cuts` what is due to it. And it connects to other brokers, each
-by its *name*: `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`, `on_connected`,
-`on_failed` and `on_peer_frame` what comes of it; `take_peer_sends` what is due to it. Besides there are `on_registry`,
-`drain`, `end`, and `on_timer`, which is due no later than `next_deadline`. turn/broker.py has the order of all this.
-
 Nothing that a peer sends raises: what is handled for one session can end that session at most.
 """
 
@@ -70,7 +64,13 @@ NODE_CONTROL_BYTES_MAX: Final = 4_096
 
 
 class BrokerCore:
-    """See the module.
+    """A broker, without I/O and clock; whoever owns those serves it in the order of turn/broker.py.
+
+    It has two sides. Members connect to it: `on_frame`, `on_breach`, `on_unsent` and `on_disconnect` say what comes of
+    a connection, which is a *route*; `take_sends` and `take_cuts` what is due to it. And it connects to other brokers,
+    each by its *name*: `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`,
+    `on_connected`, `on_failed` and `on_peer_frame` what comes of it; `take_peer_sends` what is due to it. Besides there
+    are `on_registry`, `drain`, `end`, and `on_timer`, which is due no later than `next_deadline`.
 
     Args:
         settings: see Settings.

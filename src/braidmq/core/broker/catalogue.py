@@ -21,7 +21,11 @@ POSTPONED_MAX: Final = 10_000
 
 
 class Catalogue:
-    """See the module.
+    """The services of one broker.
+
+    A worker brings one by `provide` and takes it back by `leave`; a caller brings one by `expect`, and `tidy` follows
+    whatever may have left it without both. A grant for which there is no room is kept by `postpone`, and comes again
+    out of `take_postponed`.
 
     Attributes:
         services: all of them, by name. One without workers is there only as long as requests wait for it.

@@ -93,7 +93,10 @@ class Tally:
 
 
 class Conduct:
-    """See the module.
+    """The record of one key's workers of one service.
+
+    Whoever sees an outcome counts it by `praise`, `blame` or `refuse`, and then asks `is_outlier` and, if so, calls
+    `bar`; `halve` lets the past count less.
 
     Attributes:
         name: of the member whose workers these are.

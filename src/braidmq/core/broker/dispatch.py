@@ -61,7 +61,11 @@ _OF_BROKERS: Final = (Reason.DENIED, Reason.TOO_LARGE)
 
 
 class Dispatcher:
-    """See the module.
+    """The services of one broker and the requests that are under way.
+
+    A message comes by `on_request`, `on_answer`, `on_renew` or `on_cancel` when its session is known, and may raise
+    ProtocolError, which is its sender's offence. `on_unsent` comes before `on_end` of a session; after `on_timer`,
+    `take_failed` has the sessions of which something could not be looked after.
 
     Attributes:
         services: those that have a worker here, or are waited for.

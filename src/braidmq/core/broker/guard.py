@@ -15,7 +15,11 @@ from braidmq.members import Member
 
 
 class Guard:
-    """See the module. `sessions` is the broker's own table.
+    """What is done about errors and offences at one broker.
+
+    Steps that concern no single session are taken by `attempt`; for those that do, the caller catches the error and
+    says `contain`, which ends the session. `on_malformed` counts an offence, `bar` keeps a key out. `sessions` is the
+    broker's own table.
 
     Attributes:
         bars: the keys that are kept out.

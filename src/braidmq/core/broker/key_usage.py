@@ -39,7 +39,9 @@ JOINING_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 class KeyUsage:
-    """See the module.
+    """What one key holds: made for its first session, shared by all, and forgotten with the last one.
+
+    Who takes something for a key, or gives it back, changes the number here.
 
     Attributes:
         call_rights: whether it may call services, as far as that was asked.

@@ -18,7 +18,11 @@ longer for the next one."""
 
 
 class Observers:
-    """See the module. `sessions` is the broker's own table."""
+    """Those who have asked for a report since it was last made.
+
+    `add` notes a session; when `is_due` says so, `answer` makes one report and sends it to all; `on_end` forgets a
+    session. `sessions` is the broker's own table.
+    """
 
     __slots__ = (
         "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_report_at", "_sessions",

@@ -28,7 +28,12 @@ POSTPONED_PER_TICK: Final = 100
 
 
 class Offers:
-    """See the module."""
+    """The offers of all services at one broker.
+
+    `on_ready` makes one or changes its credit, `on_state` and `on_rights` follow what becomes of a session,
+    `on_refusal` and `on_loss` what a worker does with requests, and `remove_all` takes all of a session's away as it
+    ends. What waits for a worker is given to it, or refused, before these return.
+    """
 
     __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues")
 

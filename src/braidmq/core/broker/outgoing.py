@@ -25,7 +25,10 @@ from braidmq.wire.kinds import Control
 
 
 class Outgoing:
-    """See the module.
+    """Writes messages to sessions.
+
+    Each method puts one message behind the others of its session, and the turn takes them all; what a session has too
+    much of is not judged here.
 
     Attributes:
         name: the broker's.

@@ -23,7 +23,10 @@ worth a bundle of its own is no longer cheap."""
 
 
 class Queues:
-    """See the module. Each service has its own queue; what all of them hold together is bounded here.
+    """The requests that wait.
+
+    `add` lets one wait or refuses it at once; it leaves by `feed`, which gives a worker what is next, by `take`, or
+    refused by `empty` and `release`. Each service has its own queue; what all of them hold together is bounded here.
 
     Attributes:
         bytes: the size of all that waits.

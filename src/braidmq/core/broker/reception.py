@@ -25,7 +25,10 @@ _HELLO: Final = control.Hello.NUMBER
 
 
 class Reception:
-    """See the module. `sessions` is the broker's own table.
+    """Handles the first frame of a route that has no session.
+
+    `meet` returns the new session, for which the same frame is to be handled, or None if the route was turned away.
+    `sessions` is the broker's own table.
 
     Args:
         process: tells this process from another one that runs with the same key.

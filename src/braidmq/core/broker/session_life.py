@@ -29,7 +29,11 @@ STRANGERS_MAX: Final = 1_024
 
 
 class SessionLife:
-    """See the module. `sessions` is the broker's own table.
+    """Begins and ends sessions, and tells whoever has to know, in order.
+
+    `begin` is for a member that was let in; `end` gives what was not sent to others, and then does what `forget` does
+    for a session with nothing to send; `discard` is for one that cannot even be ended. `sessions` is the broker's own
+    table.
 
     Attributes:
         usages: what each connected key holds here.

@@ -5,7 +5,11 @@ from braidmq.observer import BrokerObserver
 
 
 class Tap:
-    """See the module. It knows who has spoken over which connection, also for a moment after a session has ended."""
+    """What an observer is told of frames and messages.
+
+    `on_frame` comes before a frame is handled, `on_sends` before messages are given to the turn, `on_disconnect` last.
+    It knows who has spoken over which connection, also for a moment after a session has ended.
+    """
 
     __slots__ = ("_directory", "_members", "_observer")
 

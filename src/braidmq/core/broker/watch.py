@@ -24,7 +24,10 @@ one instant."""
 
 
 class Watch:
-    """See the module. `sessions` is the broker's own table.
+    """Looks after the sessions of one broker, once in each tick.
+
+    `notice_stall` comes before what was read is handled, so that a broker that stood still takes nobody for silent;
+    then `on_tick`; `end_sessions` last, while the broker drains. `sessions` is the broker's own table.
 
     Args:
         looks: when they are due.

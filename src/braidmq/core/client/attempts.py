@@ -39,7 +39,11 @@ _SILENT: Final = int(Progress.SILENT)
 
 
 class Attempts:
-    """See the module.
+    """The attempts of all calls of one node.
+
+    `begin` puts a call on a path. What is heard of it comes by `on_reply` and `on_working`, what is not by `on_loss`,
+    `on_silence` and `on_path_died`; `end` is told of the last attempt of a call, once, and `call_back` then asks for no
+    more of the copies that are on their way.
 
     Attributes:
         retries: how many of them were further ones.

@@ -13,7 +13,9 @@ AWAITED_S: Final = 1.0
 
 
 class CallWaits:
-    """See the module.
+    """Lets calls wait. Each method states what for, and sets the timer of the call by that and by its deadline.
+
+    Whoever lets a call go on takes it out of `parked` and `awaiting`.
 
     Attributes:
         timers: those of all calls.

@@ -1,7 +1,6 @@
 """The client: brings every request to exactly one end, over whatever path is there.
 
-Inputs: `request`, `cancel`, `on_answer`, `on_unsent`, `on_change`, `on_timer`. Output: `take_results`. The
-outcomes of an attempt and what follows from them are docs/protocol.md, "Reliability".
+The outcomes of an attempt and what follows from them are docs/protocol.md, "Reliability".
 """
 
 import random
@@ -85,7 +84,10 @@ class BrokerFinder(Protocol):
 
 
 class ClientCore:
-    """See the module.
+    """The calls of one node.
+
+    Inputs: `request`, `cancel`, `on_answer`, `on_unsent`, `on_change`, `on_timer`. Output: `take_results`, which has
+    each call that was not cancelled exactly once, at its deadline at the latest.
 
     Attributes:
         late: answers that nobody waited for.

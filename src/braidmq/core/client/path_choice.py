@@ -17,7 +17,10 @@ to connect anew try within a second of hearing that it is there."""
 
 
 class PathChoice:
-    """See the module.
+    """Chooses a path for a call that is to be sent.
+
+    `candidates` comes first; given those, `lacks_worker` and `must_wait` say whether the call had better wait, and if
+    neither does, `choose` takes one.
 
     Attributes:
         passage: what is known of paths that pass nothing on, and of payloads that stop them.

@@ -74,7 +74,11 @@ LOOKED_AT_MAX: Final = 64
 
 
 class PathHealth:
-    """See the module.
+    """Judges the paths of one node.
+
+    What becomes of an attempt comes by `on_reply`, `on_refused`, `on_lost` and `on_unanswered`. As a call is sent,
+    `to_probe` may name a path that is to be tried, and `sound` leaves out those that are closed; `review`, from time to
+    time, returns calls that are to go on elsewhere.
 
     Attributes:
         alert: whether any path is ejected or on probation.

@@ -10,7 +10,9 @@ from braidmq.wire.envelope import Envelope
 
 
 class Unproven:
-    """See the module. The log has one for each broker, as long as it is known.
+    """Asked of each reply, before it counts, whether it `is_proved`; if not, its attempt is lost.
+
+    The log has one line for each broker, as long as it is known: `on_gone` forgets it.
 
     Attributes:
         count: how many there were.

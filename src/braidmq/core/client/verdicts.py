@@ -26,7 +26,11 @@ _FOR_GOOD: Final = (Reason.DENIED, Reason.TOO_LARGE)
 
 
 class Verdicts:
-    """See the module."""
+    """Judges the refusals of calls.
+
+    `on_rejected` comes first, and returns the error if nobody else is to be asked. Then `may_go_on` says whether the
+    call may be sent again, and takes what that costs; `next_round_s` is for a call that every path has refused.
+    """
 
     __slots__ = ("_budget", "_choice", "_reroutes", "_rng", "_settings", "_wait")
 

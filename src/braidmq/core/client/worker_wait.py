@@ -9,7 +9,11 @@ from braidmq.wire.envelope import Reason
 
 
 class WorkerWait:
-    """See the module. It remembers which services have had a worker: `wait_for_worker` may be for these only."""
+    """Whether calls wait for workers, by the setting and by what calls say themselves.
+
+    `learn` is told of each list of services, as `wait_for_worker` may be for those only that have had a worker; all
+    else asks.
+    """
 
     __slots__ = ("_known", "_member", "_settings")
 

@@ -34,7 +34,10 @@ class Answers:
 
 
 class Health:
-    """See the module.
+    """The record of one path, which path_health.py writes and judges.
+
+    `note_answer` comes with each answer. `close` takes the path out, after `closed_until` it is on probation, and
+    `admit` takes it in again; `halve` lets the past count less.
 
     Attributes:
         good: calls that were answered; like `bad` it decays.

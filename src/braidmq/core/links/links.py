@@ -1,10 +1,4 @@
-"""A member's connections to brokers: who is known, who is up, who is heard, and when to try again.
-
-A node keeps one link per broker; a broker keeps one per peer broker. Inputs: `learn`, `forget`, `leave`, `close`,
-`on_resolved`, `on_reached`, `on_connected`, `on_failed`, `on_heard`, `on_control`, `on_timer`. Outputs: `take_actions`
-(addresses to look up, sockets to open and close), `take_sends`, `take_changes` (for the core that owns the links),
-`events`.
-"""
+"""A member's connections to brokers: who is known, who is up, who is heard, and when to try again."""
 
 import math
 import random
@@ -101,7 +95,11 @@ _LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER))
 
 
 class Links:
-    """See the module.
+    """The links of one member: a node keeps one per broker, a broker one per peer broker.
+
+    Inputs: `learn`, `forget`, `leave`, `close`, `on_resolved`, `on_reached`, `on_connected`, `on_failed`, `on_heard`,
+    `on_control`, `on_timer`. Outputs: `take_actions` (addresses to look up, sockets to open and close), `take_sends`,
+    `take_changes` (for the core that owns the links, after each input), `events`.
 
     Attributes:
         links: the brokers by name.

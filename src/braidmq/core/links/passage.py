@@ -37,7 +37,10 @@ PAUSE_S: Final = 0.05
 
 
 class Passage:
-    """See the module.
+    """What one member knows of deaf paths and of payloads that make them so.
+
+    It is told by `on_word` what was heard of an attempt, by `on_silence` that nothing was, and by `on_end` that a
+    session is over. `allowed` is asked before a call is sent, if there is an `alert`.
 
     Args:
         deaf_s: how long a path counts as deaf at most. By then its broker, which hears nothing, has ended the session.

@@ -1,9 +1,5 @@
 """Who is in the net: SWIM with Lifeguard's corrections, among the brokers.
 
-Inputs: `on_up`, `on_down`, `on_message`, `leave`, `forget`, `on_timer`. Outputs: `take_sends` (messages by the name of
-the broker they are for), `take_events`, `members` and its `version`. The core knows names and incarnations; how
-messages travel, and whose certificate is valid, is its owner's business.
-
 Sources: Das, Gupta, Motivala, "SWIM" (2002); Dadgar, Phillips, Currey, "Lifeguard" (2017). Differences: a connection
 that is lost is evidence at once (docs/decisions/0010).
 """
@@ -110,7 +106,11 @@ class _Kind(IntEnum):
 
 
 class MembershipCore:
-    """See the module.
+    """The net as one broker sees it.
+
+    Inputs: `on_up`, `on_down`, `on_message`, `leave`, `forget`, `on_timer`. Outputs: `take_sends` (messages by the name
+    of the broker they are for), `take_events`, `members` and its `version`. It knows names and incarnations; how
+    messages travel, and whose certificate is valid, is its owner's business.
 
     Attributes:
         members: the other brokers by name, the dead included until their tombstones expire.

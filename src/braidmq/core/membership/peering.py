@@ -1,9 +1,4 @@
-"""A broker among the other brokers: its links to them, who is in the net, and what each of them says of itself.
-
-The boundary is that of NodeCore; besides, `on_session` and `on_message` take in what comes over connections that
-peers have made to this broker, and `take_answers` returns what goes back over those. `peers` is the list for nodes,
-`rows` the same for observers, `offers` what other brokers have workers for.
-"""
+"""A broker among the other brokers: its links to them, who is in the net, and what each of them says of itself."""
 
 import random
 from collections.abc import Callable
@@ -37,7 +32,11 @@ ABOUT_ROWS_MAX: Final = SERVICES_MAX
 
 
 class PeeringCore:
-    """See the module.
+    """One broker among the others, whose turn is part of its BrokerCore's.
+
+    The boundary is that of NodeCore; besides, `on_session` and `on_message` take in what comes over connections that
+    peers have made to this broker, and `take_answers` returns what goes back over those. `peers` is the list for nodes,
+    `rows` the same for observers, `offers` what other brokers have workers for.
 
     Attributes:
         membership: who is in the net.

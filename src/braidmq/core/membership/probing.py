@@ -1,8 +1,4 @@
-"""Is anybody silent? SWIM's probes, direct and through others, and Lifeguard's health of the one who asks.
-
-Inputs: `on_message`, `doubt`, `on_joined`, `drop`, `worsen`, `on_stall`, `on_timer`. Output: `take_silent`, the brokers
-that nobody has heard in time; what to believe of them is the owner's business.
-"""
+"""Is anybody silent? SWIM's probes, direct and through others, and Lifeguard's health of the one who asks."""
 
 import heapq
 import random
@@ -71,7 +67,10 @@ class _Attempt:
 
 
 class Probing:
-    """See the module.
+    """The probes of one broker.
+
+    Inputs: `on_message`, `doubt`, `on_joined`, `drop`, `worsen`, `on_stall`, `on_timer`. Output: `take_silent`, the
+    brokers that nobody has heard in time; what to believe of them is the owner's business.
 
     Attributes:
         health: 0 is well; grows with signs that it is this broker which is slow.

@@ -1,11 +1,4 @@
-"""A node: its links to the brokers, and the client and the worker that share them.
-
-Each broker is known by its *name*. `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`,
-`on_connected`, `on_failed`, `on_frame` and `on_unread` what comes of it; `take_sends` what is due to it. Whoever calls
-says `request` or `give_up`, and gets the ends of calls from `take_results`. Whoever runs handlers gets jobs from
-`take_jobs`, asks `begin` before the handler, tells the end by `finish`, `refuse` or `give_back`, and stops what
-`take_cancels` returns. `on_timer` is due no later than `next_deadline`. turn/node.py has the order of all this.
-"""
+"""A node: its links to the brokers, and the client and the worker that share them."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -48,7 +41,13 @@ from braidmq.wire.kinds import by_number
 
 
 class NodeCore:
-    """See the module.
+    """A node, without I/O and clock; whoever owns those serves it in the order of turn/node.py.
+
+    Each broker is known by its *name*. `take_actions` says what to look up, open and close; `on_resolved`,
+    `on_reached`, `on_connected`, `on_failed`, `on_frame` and `on_unread` what comes of it; `take_sends` what is due to
+    it. Whoever calls says `request` or `give_up`, and gets the ends of calls from `take_results`. Whoever runs handlers
+    gets jobs from `take_jobs`, asks `begin` before the handler, tells the end by `finish`, `refuse` or `give_back`, and
+    stops what `take_cancels` returns. `on_timer` is due no later than `next_deadline`.
 
     Args:
         secret: random bytes that nobody else knows or can foresee (core/ids.py).

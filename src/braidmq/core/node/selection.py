@@ -1,8 +1,4 @@
-"""Which brokers a node is connected to: all in a small net; in a large one some that cover the services it calls.
-
-`seek` and `on_paths` find brokers that have workers for a service, `require` adds one that a call names, and `on_timer`
-follows the brokers that are known, ends what is no longer wanted and forgets who is gone.
-"""
+"""Which brokers a node is connected to: all in a small net; in a large one some that cover the services it calls."""
 
 import random
 from typing import Final
@@ -62,7 +58,11 @@ class _Sought:
 
 
 class Selection:
-    """See the module."""
+    """Which brokers one node wants.
+
+    A call that finds no path says `seek` or `require`; the answers to a SEEK come by `on_paths`. `on_timer` goes before
+    that of the links, so that none is opened that is not wanted.
+    """
 
     def __init__(self, name: str, settings: Settings, rng: random.Random, links: Links) -> None:
         self._name = name

@@ -1,8 +1,5 @@
 """The worker: runs a request once, says that it is at it, and answers along the path on which it came.
 
-Inputs: `offer`, `on_request`, `begin`, `on_cancel`, `on_late`, `on_unable`, `on_done`, `on_change`, `on_demand`,
-`drain`, `on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop).
-
 A request waits here for a moment only. Where no place is about to be free it goes back to its broker, which may know
 of an idle worker, and can tell its client that it waits.
 """
@@ -90,7 +87,11 @@ REVIEW_S: Final = 1.0
 
 
 class WorkerCore:
-    """See the module.
+    """Runs the requests of one node.
+
+    Inputs: `offer`, `on_request`, `on_cancel`, `on_change`, `on_gone`, `on_demand`, `drain`, `on_timer`. Outputs:
+    `take_jobs` (to run) and `take_cancels` (to stop). Of each job that was taken, `begin` is asked before its handler,
+    and its end is told once: by `on_done`, or by `on_late` or `on_unable` if the handler has not begun.
 
     Args:
         secret: random bytes that nobody else knows.

@@ -51,7 +51,7 @@ class BrokerRow:
 
 
 class Board:
-    """See the module.
+    """Keeps what `on_started`, `on_killed`, `on_snapshot` and `on_sample` tell, for whoever reads it.
 
     Attributes:
         rates: replies per second, a sample every SAMPLE_S.

@@ -58,7 +58,9 @@ _WELCOME = control.Welcome.NUMBER
 
 
 class HostileBroker(BrokerProcess):
-    """See the module.
+    """A broker whose core hears what `hear` leaves of a frame, and whose members get what `say` makes of its words.
+
+    Its other habits, a method each, come in its turns.
 
     Attributes:
         manner: what it does with the requests that it gets.

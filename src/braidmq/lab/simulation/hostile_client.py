@@ -27,7 +27,7 @@ _FINAL: Final = frozenset((REPLY, REJECT, LOST))
 
 
 class HostileClient(HostileNode):
-    """See the module."""
+    """Makes its habits, a method each, of what a client may say; see HostileNode for when they are called."""
 
     NAME: Final = "xc"
 

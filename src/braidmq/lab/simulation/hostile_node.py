@@ -35,7 +35,10 @@ Habit = Callable[[Dealers, str], None]
 
 
 class HostileNode(Process):
-    """See the module.
+    """A process without a core: it connects to all brokers, and does one of its habits after the other.
+
+    A kind of it says in `greet` what comes first over a connection, in `read` what it does about a message, and in
+    `habits` what else it may do.
 
     Attributes:
         deaf: the connections that it never reads from.

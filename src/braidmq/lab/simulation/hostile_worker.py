@@ -45,7 +45,9 @@ MANNERS: Final = ("refuse", "refuse", "refuse-all-alike", "lose", "fail", "dawdl
 
 
 class HostileWorker(HostileNode):
-    """See the module.
+    """Treats the requests that it gets in one manner, and makes its habits of what a worker may say besides.
+
+    See HostileNode for when they are called.
 
     Attributes:
         manner: what it does with the requests that it gets.

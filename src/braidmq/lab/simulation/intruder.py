@@ -66,7 +66,10 @@ class _Heard:
 
 
 class Intruder(Process):
-    """See the module."""
+    """A process that hears the network by `on_heard`, and says in its turns what it has kept or made up.
+
+    It lives from its start to `kill`, and what it finds that nobody may see goes into the record as a breach.
+    """
 
     NAME: Final = "mallory"
 

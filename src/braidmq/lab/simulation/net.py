@@ -51,7 +51,10 @@ QUIET_WORK = Work((0.001,), 0.0)
 
 
 class Net:
-    """See the module.
+    """All processes of one plan, in one world. `start` comes first, then the world's time runs.
+
+    Faults say `mark_outage` for what they hurt, and call what it returns when that has healed; then the net has to come
+    to be whole and quiet again. At the end `note_views` and `leftovers` tell the checkers what is left.
 
     Attributes:
         work: what handlers do now.
