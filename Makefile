@@ -23,7 +23,7 @@ PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulatio
 # at threads and memory.
 WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \
     cli_status.py cli_streams.py frozen_time.py handler_deadlines.py interrupts.py reach.py run.py waiting.py)
-PURE_COMPILED := $(PURE) tests/unit/test_inside.py
+PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
     handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
@@ -67,7 +67,7 @@ check: lint types layers test ## what every commit passes
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
 smoke-compiled: compiled ## those tests of the cores that are quick, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) tests/property tests/unit/core tests/unit/test_inside.py
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) tests/property tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
 	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)

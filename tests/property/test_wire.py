@@ -30,6 +30,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import decode_headers, encode_headers
 from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
+from braidmq.wire.nesting import NESTING_MAX
 
 uint8 = st.integers(0, 255)
 uint16 = st.integers(0, UINT16)
@@ -332,6 +333,23 @@ class TestAnyBytes:
         nested = b"".join(pattern) * (depth // len(pattern)) + end
         decodes_or_is_refused(decode_failure, failure_payload(nested))
         decodes_or_is_refused(decode_control, control_message(control.Hello.NUMBER, b"\x81\xa3new" + nested))
+
+    @given(st.lists(packable, max_size=3), packable)
+    def test_nesting_is_counted_whatever_stands_beside_it(self, beside: list[Any], inner: Any) -> None:
+        deepest = inner
+        for _ in range(NESTING_MAX - 1 - depth_of(inner)):
+            deepest = [*beside, deepest] if depth_of(beside) <= depth_of(inner) + 1 else [deepest]
+        assert depth_of(deepest) == NESTING_MAX - 1
+        assert decode_failure(failure_payload(msgspec.msgpack.encode(deepest))).details == deepest
+        with pytest.raises(ProtocolError, match="nested"):
+            decode_failure(failure_payload(msgspec.msgpack.encode([deepest])))
+
+
+def depth_of(value: Any) -> int:
+    """Return how many lists and maps of a value are within one another."""
+    if not isinstance(value, list | dict):
+        return 0
+    return 1 + max(map(depth_of, value.values() if isinstance(value, dict) else value), default=0)
 
 
 class TestNewerMinorVersion:

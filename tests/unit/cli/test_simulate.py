@@ -184,7 +184,7 @@ def heed_interrupts():
 
 def first_line(pipe):
     """Return the first line that a child writes; unbuffered, as it is written."""
-    line, give_up_at = b"", time.monotonic() + WAIT_S_MAX
+    line, give_up_at = b"", time.monotonic() + 2 * WAIT_S_MAX  # interpreters are started for it, one after the other
     while not line.endswith(b"\n"):
         assert select.select([pipe], [], [], max(0.0, give_up_at - time.monotonic()))[0], "nothing was told"
         line += os.read(pipe.fileno(), 1)
@@ -192,8 +192,8 @@ def first_line(pipe):
 
 
 HURRIED = (
-    "import sys; from braidmq import cli; from braidmq.cli import simulate; "
-    "simulate.PROGRESS_S = 0.0; sys.exit(cli.run(sys.argv[1:]))"
+    "import sys; from braidmq import cli; from braidmq.cli import simulate; from braidmq.lab.simulation import batch; "
+    "simulate.PROGRESS_S = 0.0; batch.PORTION_MAX = 1; sys.exit(cli.run(sys.argv[1:]))"
 )
 """Tells how far it is after each seed, so that a test knows that it is under way."""
 

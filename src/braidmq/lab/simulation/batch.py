@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
 from time import perf_counter
+from typing import Final
 
 from braidmq.lab.simulation.run import run
+
+PORTION_MAX: Final = 16
+"""Seeds that a process is given at one go: it tells how they went when it has done them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,8 @@ def outcomes(seeds: Sequence[int], scenario: str, jobs: int) -> Iterator[Outcome
             yield outcome_of((seed, scenario))
         return
     with _pool(min(jobs, len(seeds))) as pool:
-        yield from pool.imap(
-            outcome_of, [(seed, scenario) for seed in seeds], chunksize=max(1, min(16, len(seeds) // jobs))
-        )
+        portion = max(1, min(PORTION_MAX, len(seeds) // jobs))
+        yield from pool.imap(outcome_of, [(seed, scenario) for seed in seeds], chunksize=portion)
 
 
 def _pool(jobs: int) -> Pool:
