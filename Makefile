@@ -89,7 +89,7 @@ simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another num
 bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less, COMPILER= for interpreted code
 	$(BENCHED)/bin/braidmq bench $(BENCH)
 
-bench-guard: $(STAMP) ## instructions that the cores take for each exchange, against the recorded ones; needs valgrind
+bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
