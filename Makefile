@@ -18,7 +18,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEEDS ?= 20000
 
 # These tests own no socket and no clock.
-PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire
+PURE := tests/property tests/simulation tests/stories tests/unit/core tests/unit/lab/simulation tests/unit/wire
 # These start processes and wait for them. The other nets want the machine for themselves: they are put under load, or look
 # at threads and memory.
 WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \
@@ -39,7 +39,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs docs-tables lock dist release format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs stories docs-tables lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -48,7 +48,7 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation
+	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation tests/stories
 	$(BIN)/python $(PYTEST) $(FILES) $(if $(COVERAGE),--cov) tests/unit
 	$(BIN)/python $(PYTEST) $(FILES) $(WAITING)
 	$(BIN)/python $(PYTEST) tests/integration $(WAITING:%=--ignore=%)
@@ -89,7 +89,7 @@ simulate: $(STAMP) ## 20,000 simulated nets with faults; SEEDS=N for another num
 bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ and over its rivals; BENCH="--quick" for less, COMPILER= for interpreted code
 	$(BENCHED)/bin/braidmq bench $(BENCH)
 
-bench-guard: $(STAMP) ## instructions that the cores take for each exchange, against the recorded ones; needs valgrind
+bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
@@ -103,6 +103,9 @@ attack: $(STAMP) ## attacks on real processes beside an honest load, and the rep
 
 docs: $(VENV)/.installed-docs ## the documents as a web site, in site/
 	$(BIN)/mkdocs build --quiet --strict
+
+stories: $(STAMP) ## write the stories of tests/stories as they go now; read the difference before you commit it
+	BRAIDMQ_STORIES_REWRITE=yes $(BIN)/python -m pytest -q tests/stories
 
 docs-tables: $(STAMP) ## write the tables and pictures of the documents that repeat the source
 	$(BIN)/python docs/tables.py

@@ -1,4 +1,4 @@
-"""Instructions that the cores take for an exchange, against a recorded baseline: ``python -m bench.guard [--record]``.
+"""Instructions of cores and turns for an exchange, against a recorded baseline: ``python -m bench.guard [--record]``.
 
 Valgrind counts them, so that a regression shows without the noise of a clock. The difference between a long and a short
 run leaves out start-up. Counts depend on the interpreter: the baseline holds for the Python that it was recorded with.
@@ -74,9 +74,7 @@ def main() -> int:
         worse |= ratio > WORSE_MAX
         print(f"{batch:>3} in a turn: {count:,} instructions for each exchange, {ratio:.3f} of the recorded ones")
     if worse:
-        print(
-            f"the cores take more than {WORSE_MAX} of the recorded instructions: mend it, or record why not by --record"
-        )
+        print(f"they take more than {WORSE_MAX} of the recorded instructions: mend it, or record why not by --record")
     return int(worse)
 
 

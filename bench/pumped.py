@@ -1,35 +1,38 @@
-"""A net without sockets: the production cores, and messages carried from one to the next in memory."""
+"""A net without sockets: the production cores and turns over a carrier in memory, in one thread."""
 
 import random
 from collections import deque
-from collections.abc import Mapping
 from itertools import cycle
 from time import perf_counter
 from typing import Final
 
 from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
-from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import CONCURRENCY_MAX
+from braidmq.errors import BraidError
+from braidmq.lab.memory import MemoryDialer, MemoryHost, MemoryListener
+from braidmq.lab.simulation.registry import address_of, verify
 from braidmq.members import Member, Role
+from braidmq.messages import Reply
 from braidmq.settings import Settings
-from braidmq.wire.bundle import join
-from braidmq.wire.limits import ROUTE_BYTES
+from braidmq.turn.broker import BrokerTurn
+from braidmq.turn.node import NodeTurn
 
 SETTINGS: Final = Settings(in_flight_max=20_000, queue_messages_max=20_000, dedup_entries_max=1_000)
 """The defaults, but with room for the largest load; and what a worker remembers soon has its final size."""
 
-_TURN_S: Final = 0.0005
-"""Virtual time between two turns."""
+_TURN_S: Final = 1e-6
+"""Virtual time between two exchanges: so short that what is measured are exchanges, and hardly any timers."""
 
 _SOFTWARE: Final = "bench"
 
 
 class Cost:
-    """CPU time in seconds that the cores of each kind have spent."""
+    """CPU time in seconds that the turns of each kind of process have taken."""
 
     def __init__(self) -> None:
         self.client_s = 0.0
@@ -37,8 +40,127 @@ class Cost:
         self.worker_s = 0.0
 
 
+class _Process(MemoryHost):
+    """Who has turns; `ready` holds those that need one."""
+
+    def __init__(self, name: str, ready: "dict[_Process, None]") -> None:
+        super().__init__()
+        self.name = name
+        self._ready = ready
+
+    def wake(self) -> None:
+        """Ask for a turn."""
+        self._ready[self] = None
+
+    def take_turn(self, now: float, cost: Cost) -> None:
+        """Read what has come, do what follows, and count what that costs."""
+        raise NotImplementedError
+
+    def tell(self, event: Event) -> None:
+        """Write no log."""
+
+
+class _Node(_Process):
+    """A node that calls, or one that serves: its jobs wait in `jobs` until they are ended by `finish`."""
+
+    def __init__(
+        self,
+        name: str,
+        ready: dict[_Process, None],
+        listeners: dict[str, MemoryListener],
+        jobs: "deque[tuple[_Node, Job]]",
+        now: float,
+    ) -> None:
+        super().__init__(name, ready)
+        self.answered = 0
+        self._jobs = jobs
+        self._new: list[Job] = []
+        self.core = NodeCore(
+            Member(name, Role.NODE, calls=("*",)),
+            SETTINGS,
+            random.Random(name),
+            verify,
+            secret=name.encode().ljust(SECRET_BYTES),
+            software=_SOFTWARE,
+            now=now,
+        )
+        self.turn = NodeTurn(self.core, MemoryDialer(listeners, name, self.wake), self)
+
+    def call(self, service: str, payload: bytes, now: float, cost: Cost) -> None:
+        """Begin a call."""
+        began = perf_counter()
+        self.core.request(service, payload, now)
+        cost.client_s += perf_counter() - began
+        self.wake()
+
+    def finish(self, job: Job, now: float, cost: Cost) -> None:
+        """End a job: its result is its payload."""
+        began = perf_counter()
+        self.core.finish(job, job.request.payload, now)
+        cost.worker_s += perf_counter() - began
+        self.wake()
+
+    def take_turn(self, now: float, cost: Cost) -> None:
+        """See _Process; jobs that have come begin after the turn."""
+        began = perf_counter()
+        self.turn.read(now)
+        self.turn.run(now)
+        for job in self._new:
+            if self.turn.begin(job, now):
+                self._jobs.append((self, job))
+        self._new.clear()
+        if self.core.worker.offers:
+            cost.worker_s += perf_counter() - began
+        else:
+            cost.client_s += perf_counter() - began
+
+    # -- for the turn (see NodeHost)
+
+    def run_job(self, job: Job) -> None:
+        """Let a job begin after the turn."""
+        self._new.append(job)
+
+    def stop_job(self, job: Job) -> None:
+        """Do nothing: here nobody gives up a call."""
+
+    def complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
+        """Count the replies."""
+        del id_
+        self.answered += isinstance(outcome, Reply)
+
+
+class _Broker(_Process):
+    """A broker that every node is connected to."""
+
+    def __init__(
+        self,
+        name: str,
+        ready: dict[_Process, None],
+        listeners: dict[str, MemoryListener],
+        members: dict[str, Member],
+        now: float,
+    ) -> None:
+        super().__init__(name, ready)
+        self._members = members
+        address = address_of(name)
+        peering = PeeringCore(address, SETTINGS, random.Random(name), verify, software=_SOFTWARE, now=now)
+        core = BrokerCore(SETTINGS, self, peering, software=_SOFTWARE, now=now)
+        listener = listeners[address.endpoints[0]] = MemoryListener(self.wake)
+        self._turn = BrokerTurn(core, listener, MemoryDialer({}, name, self.wake), self)
+
+    def take_turn(self, now: float, cost: Cost) -> None:
+        """See _Process."""
+        began = perf_counter()
+        self._turn.run(now)
+        cost.broker_s += perf_counter() - began
+
+    def member(self, principal: str) -> Member | None:
+        """Return the member with this key (see Directory): here keys are names."""
+        return self._members.get(principal)
+
+
 class Pumped:
-    """Nodes that call, nodes that serve, and brokers. Everybody is connected to every broker.
+    """Nodes that call, nodes that serve, and brokers. Every node is connected to every broker.
 
     Args:
         clients: nodes that call.
@@ -52,163 +174,75 @@ class Pumped:
         self, *, clients: int = 1, workers: int = 1, services: int = 1, brokers: int = 1, payload_bytes: int = 4096
     ) -> None:
         self.cost = Cost()
-        self._answered = 0
         self._now = 1_000.0
         self._payload = bytes(payload_bytes)
-        self._services = [f"s{number}" for number in range(services)]
-        self._addresses = {name: _address(name) for name in (f"b{number}" for number in range(brokers))}
-        self._clients = {f"c{number}": self._node(f"c{number}") for number in range(clients)}
-        self._workers = {f"w{number}": self._node(f"w{number}") for number in range(workers)}
-        self._members = {
-            **{name: Member(name, Role.NODE, calls=("*",)) for name in self._clients},
-            **{name: Member(name, Role.NODE, serves=tuple(self._services)) for name in self._workers},
-        }
-        self._brokers = {name: self._broker(address) for name, address in self._addresses.items()}
-        self._jobs: deque[tuple[NodeCore, Job]] = deque()
-        self._callers = cycle(self._clients.items())
-        self._called = cycle(self._services)
+        self._ready: dict[_Process, None] = {}
+        self._jobs: deque[tuple[_Node, Job]] = deque()
+        names = [f"s{number}" for number in range(services)]
+        members: dict[str, Member] = {}
+        listeners: dict[str, MemoryListener] = {}
+        self._brokers = [_Broker(f"b{number}", self._ready, listeners, members, self._now) for number in range(brokers)]
+        self._workers = [self._node(f"w{number}", listeners) for number in range(workers)]
+        self._clients = [self._node(f"c{number}", listeners) for number in range(clients)]
+        members.update({each.name: Member(each.name, Role.NODE, calls=("*",)) for each in self._clients})
+        members.update({each.name: Member(each.name, Role.NODE, serves=tuple(names)) for each in self._workers})
+        for worker in self._workers:
+            for name in names:
+                worker.core.offer(name, CONCURRENCY_MAX // services)
+        self._callers = cycle(self._clients)
+        self._called = cycle(names)
         self._connect()
 
     def exchange(self, count: int, *, batch: int = 1, under_way: int = 0) -> None:
-        """Make `count` calls, in turns of `batch`, each by the next client and of the next service.
+        """Make `count` calls, `batch` at a time, each by the next client and of the next service.
 
         Args:
             count: how many; a multiple of `batch`.
-            batch: how many begin in each turn.
-            under_way: how many calls are begun before, and stay without an answer: each turn answers the oldest.
+            batch: how many begin at a time.
+            under_way: how many calls are begun before, and stay without an answer: each time the oldest are answered.
         """
         while len(self._jobs) < under_way:
-            self._turn(min(batch, under_way - len(self._jobs)), under_way)
+            self._call(min(batch, under_way - len(self._jobs)), under_way)
         before = self._answered
         for _ in range(count // batch):
-            self._turn(batch, under_way)
-        assert self._answered - before == count, f"{self._answered - before} of {count} calls were answered"
+            self._call(batch, under_way)
+        answered = self._answered - before
+        assert answered == count, f"{answered} of {count} calls were answered"
 
-    def _turn(self, batch: int, under_way: int) -> None:
+    @property
+    def _answered(self) -> int:
+        return sum(each.answered for each in self._clients)
+
+    def _call(self, batch: int, under_way: int) -> None:
         self._now += _TURN_S
-        callers = [next(self._callers) for _ in range(batch)]
-        services = [next(self._called) for _ in range(batch)]
-        began = perf_counter()
-        for (_, caller), service in zip(callers, services, strict=True):
-            caller.client.request(service, self._payload, now=self._now)
-        self.cost.client_s += perf_counter() - began
-        self._pump(dict(callers), under_way)
-
-    def _pump(self, callers: Mapping[str, NodeCore], under_way: int) -> None:
-        """Carry messages until there are none, and end the jobs beyond the first `under_way`."""
-        busy = True
-        while busy:
-            busy = False
-            for name, caller in callers.items():
-                began = perf_counter()
-                frames = _frames(caller)
-                self.cost.client_s += perf_counter() - began
-                busy |= self._to_brokers(name, frames)
-            for name, worker in self._workers.items():
-                began = perf_counter()
-                frames = _frames(worker)
-                self.cost.worker_s += perf_counter() - began
-                busy |= self._to_brokers(name, frames)
-            busy |= self._to_nodes()
-            busy |= self._work(under_way)
-        for caller in callers.values():
-            began = perf_counter()
-            results = caller.client.take_results()
-            self.cost.client_s += perf_counter() - began
-            self._answered += len(results)
-
-    def _to_brokers(self, name: str, frames: dict[str, list[bytes]]) -> bool:
-        for broker, each in frames.items():
-            began = perf_counter()
-            for frame in each:
-                self._brokers[broker].on_frame(name.ljust(ROUTE_BYTES).encode(), name, frame, self._now)
-            self.cost.broker_s += perf_counter() - began
-        return bool(frames)
-
-    def _to_nodes(self) -> bool:
-        found = False
-        for name, broker in self._brokers.items():
-            began = perf_counter()
-            frames = [(route, each) for route, sends in broker.take_sends().items() for each, _ in join(sends)]
-            self.cost.broker_s += perf_counter() - began
-            for route, frame in frames:
-                found = True
-                name_of = route.decode().rstrip()
-                node = self._clients.get(name_of)
-                began = perf_counter()
-                if node is not None:
-                    node.on_frame(name, frame, self._now)
-                    self.cost.client_s += perf_counter() - began
-                else:
-                    self._workers[name_of].on_frame(name, frame, self._now)
-                    self.cost.worker_s += perf_counter() - began
-        return found
-
-    def _work(self, under_way: int) -> bool:
-        found = False
-        for node in self._workers.values():
-            began = perf_counter()
-            for job in node.worker.take_jobs():
-                node.worker.begin(job, self._now)
-                self._jobs.append((node, job))
-            self.cost.worker_s += perf_counter() - began
+        for _ in range(batch):
+            next(self._callers).call(next(self._called), self._payload, self._now, self.cost)
+        self._settle()
         while len(self._jobs) > under_way:
-            node, job = self._jobs.popleft()
-            began = perf_counter()
-            node.worker.on_done(job, job.request.payload, self._now)
-            self.cost.worker_s += perf_counter() - began
-            found = True
-        return found
+            for _ in range(len(self._jobs) - under_way):
+                worker, job = self._jobs.popleft()
+                worker.finish(job, self._now, self.cost)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Give turns to those that need one, until nobody does."""
+        ready = self._ready
+        while ready:
+            process = next(iter(ready))
+            del ready[process]
+            process.take_turn(self._now, self.cost)
 
     def _connect(self) -> None:
-        for node in (*self._workers.values(), *self._clients.values()):
-            for address in self._addresses.values():
-                node.learn(address, self._now)
-            node.on_timer(self._now)
-            node.take_actions()
-            for name, address in self._addresses.items():
-                node.on_resolved(name, list(address.endpoints), self._now)
-            node.take_actions()
-            for name in self._addresses:
-                node.on_connected(name, self._now)
+        for node in (*self._workers, *self._clients):
+            for broker in self._brokers:
+                node.core.learn(address_of(broker.name), self._now)
+            node.wake()
         for _ in range(3):  # it takes a beat until everybody knows of all services
-            self._pump(self._clients, 0)
+            self._settle()
             self._now += SETTINGS.heartbeat_s / 10
-            for broker in self._brokers.values():
-                broker.on_timer(self._now)
-        self._pump(self._clients, 0)
+            for broker in self._brokers:
+                broker.wake()
+        self._settle()
 
-    def _node(self, name: str) -> NodeCore:
-        core = NodeCore(
-            Member(name, Role.NODE, calls=("*",)),
-            SETTINGS,
-            random.Random(name),
-            self._verify,
-            secret=name.encode().ljust(SECRET_BYTES),
-            software=_SOFTWARE,
-            now=self._now,
-        )
-        if name.startswith("w"):
-            for service in self._services:
-                core.worker.offer(service, CONCURRENCY_MAX // len(self._services))
-        return core
-
-    def _broker(self, address: BrokerAddress) -> BrokerCore:
-        rng = random.Random(address.name)
-        peering = PeeringCore(address, SETTINGS, rng, self._verify, software=_SOFTWARE, now=self._now)
-        return BrokerCore(SETTINGS, self, peering, software=_SOFTWARE, now=self._now)
-
-    def _verify(self, certificate: bytes) -> BrokerAddress:
-        return self._addresses[certificate.decode()]
-
-    def member(self, principal: str) -> Member | None:
-        """Return the member with this key, for the brokers: here keys are names."""
-        return self._members.get(principal)
-
-
-def _frames(node: NodeCore) -> dict[str, list[bytes]]:
-    return {broker: [frame for frame, _ in join(sends)] for broker, sends in node.take_sends().items()}
-
-
-def _address(name: str) -> BrokerAddress:
-    return BrokerAddress(name, (f"tcp://{name}:1",), name.encode().ljust(32), name.encode(), 1)
+    def _node(self, name: str, listeners: dict[str, MemoryListener]) -> _Node:
+        return _Node(name, self._ready, listeners, self._jobs, self._now)
