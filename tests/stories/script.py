@@ -10,12 +10,13 @@ happens.
 """
 
 import re
+from typing import Any
 
 from braidmq.errors import ServiceError
 from braidmq.members import Role
 from braidmq.settings import Settings
-from stories.stage import Broker, Node, Stage
-from stories.words import GROUPS
+from tests.stories.stage import Broker, Node, Stage
+from tests.stories.words import GROUPS
 
 INDENT = "    "
 
@@ -125,7 +126,7 @@ _NAME = r"(?P<name>\w+)"
 _LIMITS = r"(?: within (?P<within>[\d.]+ ?m?s))?(?: in (?P<attempts>\d+) attempts?)?(?: via (?P<via>\w+))?"
 _KNOWS = r"(?: knows (?P<brokers>[\w, ]+))?"
 
-_COMMANDS = [
+_COMMANDS: list[tuple[str, Any]] = [
     (r"settings (?P<assignments>.+)", _settings),
     (r"quietly (?P<command>.+)", _quietly),
     (r"show (?P<group>\w+)", _show),

@@ -6,6 +6,7 @@ about; so a story always goes the same way.
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.events.event import INFO
@@ -19,7 +20,7 @@ from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.node import NodeTurn
-from stories.words import Words
+from tests.stories.words import Words
 
 START_S = 1_000.0
 """What the clock of every process shows as a story begins."""
@@ -69,12 +70,15 @@ class Process(MemoryHost):
         draining_since: since when it drains, as by SIGTERM; None while it does not.
     """
 
+    core: Any
+    turn: Any
+
     def __init__(self, stage: "Stage", name: str):
         super().__init__()
         self.stage = stage
         self.name = name
         self.stopped = False
-        self.draining_since = None
+        self.draining_since: float | None = None
         self.dialer = ToldDialer(self)
 
     @property
@@ -92,6 +96,10 @@ class Process(MemoryHost):
         self.draining_since = self.stage.now
         self.core.drain(self.stage.now)
         self.wake()
+
+    def run(self, now):
+        """Have a turn."""
+        raise NotImplementedError
 
     def take_turn(self, now):
         self.run(now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stories.script import play
+from tests.stories.script import play
 
 STORIES = sorted(Path(__file__).parent.glob("*.txt"))
 
