@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from braidmq.lab.processes.ports import free_ports
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from namespaces import apart, in_network
 from processes import BRAIDMQ, complaint
 
