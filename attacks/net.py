@@ -1,6 +1,5 @@
 """The net that is attacked: honest brokers, workers and clients, and whoever is hostile, each a process."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -9,9 +8,10 @@ import msgspec
 from attacks.arms import Plan
 from attacks.attacker import FAILED
 from attacks.scenario import Scenario
+from braidmq.lab.processes.child import BRAIDMQ, Child
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.lab.simulation.record import Call
 from faults import worker
-from faults.child import BRAIDMQ, Child, wait_until
 from faults.live_net import LiveNet
 from faults.loaded import MODULE, Driven
 
@@ -48,10 +48,7 @@ class AttackNet(Driven):
         self.live = LiveNet(directory / "net")
         for name in {*self.brokers, ROGUE} if scenario.key == ROGUE else self.brokers:
             self.live.add_broker(name)
-        for name in self.workers:
-            self.live.add_node(name, serves=[worker.SERVICE])
-        for name in self.clients:
-            self.live.add_node(name, calls=[worker.SERVICE])
+        self.live.add_ends(worker.SERVICE, self.workers, self.clients)
         self.live.add_node(MALLORY, calls=scenario.calls, serves=scenario.serves)
         self.live.add_node("observer", observe=True)
         self.hostile = {ROGUE, *(f"{MALLORY}{number}" for number in range(1, scenario.processes + 1))}
@@ -158,8 +155,7 @@ class AttackNet(Driven):
 
     def _tell(self, line: str) -> None:
         for name in self.hostile & self.children.keys():
-            with suppress(BrokenPipeError):
-                self.children[name].tell(line)
+            self.children[name].tell(line)
 
     @property
     def _attackers(self) -> list[Child]:

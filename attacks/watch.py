@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from faults.child import Child
+from braidmq.lab.processes.child import Child
 
 SAMPLE_S: Final = 0.1
 """How often. The kernel keeps the peak of a process's memory itself, so that what lies between two looks counts too."""

@@ -11,8 +11,9 @@ from time import monotonic, sleep
 from typing import Final, NamedTuple
 
 from braidmq import Node, Reply, Request
+from braidmq.lab.processes.child import Child
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
-from faults.child import Child, wait_until
 from faults.live_net import LiveNet
 from faults.loaded import MODULE, ROOT
 from faults.net import SHARERS

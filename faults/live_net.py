@@ -10,39 +10,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from braidmq.blocking import Node
-from braidmq.lab.processes.ports import free_ports
+from braidmq.lab.processes.child import BRAIDMQ, Child
+from braidmq.lab.processes.net import NetFiles
+from braidmq.lab.processes.waiting import WAIT_S_MAX, wait_until
 from braidmq.settings import Settings
-from braidmq.trust.authority import Authority
 from braidmq.wire.control import Report, ServiceStatus
-from faults.child import BRAIDMQ, WAIT_S_MAX, Child, wait_until
 
 
-class LiveNet:
+class LiveNet(NetFiles):
     """A net in `directory` and its processes. Use it as a context manager, or call `close`."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = Path(directory)
-        self.authority = Authority.create(self.directory)
-        self.endpoints: dict[str, str] = {}
+        super().__init__(directory)
         self._children: list[Child] = []
         self._observer: Node | None = None
-
-    def join(self, name: str) -> Path:
-        """Return the path of a member's join file."""
-        return self.directory / f"{name}.braid"
-
-    def add_broker(self, name: str, port: int | None = None, host: str = "127.0.0.1") -> str:
-        """Register a broker at a free port, or at `port`, and return its endpoint."""
-        if port is None:
-            taken = set(self.endpoints.values())  # by brokers that may not run, so that their ports seem free
-            port = next(each for each in free_ports(len(taken) + 1) if f"tcp://{host}:{each}" not in taken)
-        self.endpoints[name] = f"tcp://{host}:{port}"
-        self.authority.add_broker(name, [self.endpoints[name]])
-        return self.endpoints[name]
-
-    def add_node(self, name: str, calls: Iterable[str] = (), serves: Iterable[str] = (), observe: bool = False) -> Path:
-        """Register a node and return the path of its join file."""
-        return self.authority.add_node(name, list(calls), list(serves), observe)
 
     def add_members(self, *brokers: str) -> None:
         """Register brokers, a client that may call everything, a worker and an observer."""

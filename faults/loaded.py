@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from braidmq.lab.processes.child import BRAIDMQ, Child
 from braidmq.lab.simulation.record import End, Outage, Record
 from braidmq.settings import Settings
 from faults import clients
-from faults.child import BRAIDMQ, Child
 from faults.journal import Reader
 
 ROOT: Final = Path(__file__).parent.parent

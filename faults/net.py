@@ -7,10 +7,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
+from braidmq.lab.processes.child import BRAIDMQ
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.record import Execution, Record
 from faults import broker, worker
-from faults.child import BRAIDMQ, wait_until
 from faults.journal import path_of
 from faults.live_net import LiveNet
 from faults.loaded import MODULE, Loaded, Shape
@@ -43,10 +44,7 @@ class FaultNet(Loaded):
         self.live = LiveNet(directory / "net")
         for name in self.brokers:
             self.live.add_broker(name, host="127.0.0.1" if wire is None else wire.address(name))
-        for name in self.workers:
-            self.live.add_node(name, serves=[worker.SERVICE])
-        for name in self.clients:
-            self.live.add_node(name, calls=[worker.SERVICE])
+        self.live.add_ends(worker.SERVICE, self.workers, self.clients)
         crowd = [self.live.add_node(f"n{number}") for number in range(shape.crowd // SHARERS)]
         self._crowd = [join for join in crowd for _ in range(SHARERS)]
         self.live.add_node("observer", observe=True)

@@ -12,7 +12,7 @@ fault does happens in a known order:
 from time import monotonic, sleep
 from typing import Final
 
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from faults.promises.jobs import IDLE
 from faults.promises.net import END_S, PromiseNet
 from faults.promises.orders import Ask

@@ -9,9 +9,10 @@ from typing import Final, Self
 
 import msgspec
 
+from braidmq.lab.processes.child import Child
 from braidmq.lab.processes.ports import free_ports
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.lab.simulation.record import Call
-from faults.child import Child, wait_until
 from faults.journal import Reader
 from faults.live_net import LiveNet
 from faults.loaded import MODULE, ROOT

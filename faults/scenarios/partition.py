@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from faults.scenario import FLAWLESS, Run, Scenario
 from faults.wire import Rule
 

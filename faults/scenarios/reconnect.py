@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from faults.loaded import Shape
 from faults.scenario import Run, Scenario
 

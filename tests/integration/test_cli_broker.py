@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from braidmq.lab.processes.ports import free_ports
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from tests.support.namespaces import apart, in_network
 from tests.support.processes import BRAIDMQ, complaint
 

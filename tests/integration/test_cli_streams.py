@@ -14,7 +14,7 @@ import pytest
 from braidmq import Node
 from braidmq.core.events.log import LINES_MAX
 from braidmq.lab.processes.ports import free_ports
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from tests.support.processes import BRAIDMQ, LiveNet, environment
 
 CLOSED = [which for count in (1, 2, 3) for which in itertools.combinations((0, 1, 2), count)]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from braidmq.core.links.link import Failure
 from braidmq.errors import BraidError
+from braidmq.lab.processes.child import BRAIDMQ
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.testing import TestNet
-from faults.child import BRAIDMQ, wait_until
 from tests.support.async_tests import until
 from tests.support.scarcity import descriptors, only
 

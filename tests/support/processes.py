@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
 
+from braidmq.lab.processes.child import BRAIDMQ, environment
+from braidmq.lab.processes.waiting import WAIT_S_MAX, wait_until
 from faults import live_net
-from faults.child import BRAIDMQ, WAIT_S_MAX, environment, wait_until
 
 __all__ = [
     "BRAIDMQ",

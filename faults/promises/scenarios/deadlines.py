@@ -4,7 +4,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Final, Literal
 
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from faults.promises.jobs import THREAD
 from faults.promises.judge import places_held
 from faults.promises.net import PromiseNet

@@ -1,7 +1,8 @@
 import pytest
 
 from attacks.watch import TICKS_PER_S, Usage, Watch, usage_of
-from faults.child import Child, wait_until
+from braidmq.lab.processes.child import Child
+from braidmq.lab.processes.waiting import wait_until
 
 
 def test_usage_is_read_from_proc(tmp_path):

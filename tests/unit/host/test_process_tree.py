@@ -9,7 +9,7 @@ import pytest
 
 from braidmq.host import process_tree
 from braidmq.host.process_tree import Process, kill, marked, processes, tree
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from braidmq.host.writer import Writer
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 
 PIPE_BYTES = 4096
 

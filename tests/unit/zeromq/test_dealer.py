@@ -10,11 +10,11 @@ import pytest
 import zmq
 
 from braidmq.core.links.link import Failure, Open, Step
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB, Settings
 from braidmq.zeromq.dealer import BYTES_PER_TURN, Dealer
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.unread import COUNTED, received
-from faults.child import wait_until
 
 FRAME = b"f" * 60 * KIB
 FRAMES = 40

@@ -8,13 +8,13 @@ import pytest
 import zmq
 
 from braidmq.errors import BraidError
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
 from braidmq.zeromq import strangers
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.strangers import prove_refused
 from braidmq.zeromq.zap import ZapHandler
-from faults.child import wait_until
 
 NOWHERE = "tcp://127.0.0.1:9"
 """Nothing listens at the port of `discard`."""

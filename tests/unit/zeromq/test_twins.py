@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
 from braidmq.testing import TestNet
 from braidmq.trust.joinfile import load
 from braidmq.zeromq import twins
 from braidmq.zeromq.twins import TwinWatch
-from faults.child import wait_until
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ async def prepared(system: System, shape: Shape, directory: Path) -> AsyncIterat
 
 async def _started(stack: AsyncExitStack, name: str, module: str, member: Member, directory: Path) -> Child:
     command = python("-m", module, msgspec.json.encode(member).decode())
-    child = await Child.start(name, command, directory / f"{name}.log", piped=True)
+    child = Child.leashed(name, command, directory / f"{name}.log", talks=True)
     stack.push_async_callback(child.kill)
     return child
 
@@ -113,10 +113,10 @@ async def _answer(client: Child, duration_s: float) -> Answer:
     return msgspec.json.decode(await _line(client, duration_s + ANSWER_S), type=Answer)
 
 
-async def _line(child: Child, timeout_s: float) -> bytes:
+async def _line(child: Child, timeout_s: float) -> str:
     try:
         async with asyncio.timeout(timeout_s):
-            line = await child.reports.readline()
+            line = await child.report()
     except TimeoutError:
         raise BenchFailed(f"{child.name} said nothing for {timeout_s:g} s: {child.last_log_line()}") from None
     if not line:

@@ -42,7 +42,7 @@ class Killer:
         self._board.on_killed(name, now)
         await asyncio.sleep(random.uniform(*self._net.plan.down_s))  # noqa: S311 - how long it stays down
         started_at = self._now()
-        child = await self._net.start_broker(name)
+        child = self._net.start_broker(name)
         self._board.on_started(name, child.pid, started_at)
 
     async def _all_serve(self) -> None:

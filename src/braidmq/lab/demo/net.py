@@ -15,8 +15,7 @@ from braidmq.lab.demo.load import Orders
 from braidmq.lab.demo.plan import Plan
 from braidmq.lab.demo.service import SERVICE
 from braidmq.lab.processes.child import Child, python
-from braidmq.lab.processes.ports import HOST, free_ports
-from braidmq.trust.authority import Authority
+from braidmq.lab.processes.net import NetFiles
 
 T = TypeVar("T")
 
@@ -43,7 +42,6 @@ class Net:
         self.brokers: dict[str, Child] = {}
         self.workers: dict[str, Child] = {}
         self.clients: dict[str, Child] = {}
-        self._joins: dict[str, Path] = {}
         self._kept_logs = logs
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watches: set[asyncio.Task[None]] = set()
@@ -93,19 +91,19 @@ class Net:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    async def start_broker(self, name: str) -> Child:
+    def start_broker(self, name: str) -> Child:
         """Start a broker: ``braidmq broker``."""
-        child = self.brokers[name] = await self._start(name, "-m", "braidmq", "broker", "--join", self._join(name))
+        child = self.brokers[name] = self._start(name, "-m", "braidmq", "broker", "--join", self._join(name))
         return child
 
-    async def start_worker(self, name: str) -> Child:
+    def start_worker(self, name: str) -> Child:
         """Start a worker: ``braidmq serve``."""
-        child = self.workers[name] = await self._start(
+        child = self.workers[name] = self._start(
             name, "-m", "braidmq", "serve", "braidmq.lab.demo.worker:node", "--join", self._join(name)
         )
         return child
 
-    async def start_client(self, name: str) -> Child:
+    def start_client(self, name: str) -> Child:
         """Start a client, which is part of the demo."""
         orders = Orders(
             join=self._join(name),
@@ -114,8 +112,8 @@ class Net:
             timeout_s=self.plan.timeout_s,
             ready_s=READY_S,
         )
-        child = self.clients[name] = await self._start(
-            name, "-m", "braidmq.lab.demo.load", msgspec.json.encode(orders).decode(), piped=True
+        child = self.clients[name] = self._start(
+            name, "-m", "braidmq.lab.demo.load", msgspec.json.encode(orders).decode(), talks=True
         )
         return child
 
@@ -135,19 +133,18 @@ class Net:
     # -- inner
 
     def _register(self) -> None:
-        authority = Authority.create(self._directory / "net")
-        for name, port in zip(self.broker_names, free_ports(self.plan.brokers), strict=True):
-            self._joins[name] = authority.add_broker(name, [f"tcp://{HOST}:{port}"])
-        for number in range(1, self.plan.workers + 1):
-            self._joins[f"w{number}"] = authority.add_node(f"w{number}", serves=[SERVICE])
-        for number in range(1, self.plan.clients + 1):
-            self._joins[f"c{number}"] = authority.add_node(f"c{number}", calls=[SERVICE])
+        self._files = NetFiles(self._directory / "net")
+        for name in self.broker_names:
+            self._files.add_broker(name)
+        workers = [f"w{number}" for number in range(1, self.plan.workers + 1)]
+        clients = [f"c{number}" for number in range(1, self.plan.clients + 1)]
+        self._files.add_ends(SERVICE, workers, clients)
 
     def _join(self, name: str) -> str:
-        return str(self._joins[name])
+        return str(self._files.join(name))
 
-    async def _start(self, name: str, *arguments: str, piped: bool = False) -> Child:
-        child = await Child.start(name, python(*arguments), self._logs / f"{name}.log", piped=piped)
+    def _start(self, name: str, *arguments: str, talks: bool = False) -> Child:
+        child = Child.leashed(name, python(*arguments), self._logs / f"{name}.log", talks=talks)
         watch = asyncio.get_running_loop().create_task(self._watch(child))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)

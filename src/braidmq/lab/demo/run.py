@@ -120,12 +120,12 @@ class _Run:
         net, plan = self._net, self._plan
         for name in net.broker_names:
             started_at = self._now()
-            child = await net.start_broker(name)
+            child = net.start_broker(name)
             self._board.on_started(name, child.pid, started_at)
         for number in range(1, plan.workers + 1):
-            await net.start_worker(f"w{number}")
+            net.start_worker(f"w{number}")
         for number in range(1, plan.clients + 1):
-            self._spawn(self._listen(await net.start_client(f"c{number}")))
+            self._spawn(self._listen(net.start_client(f"c{number}")))
         try:
             await self._until_all(Stage.READY, READY_S)
         except TimeoutError:
@@ -158,7 +158,7 @@ class _Run:
             await self._changed.wait_for(lambda: self._board.clients_at(stage) == self._plan.clients)
 
     async def _listen(self, client: Child) -> None:
-        while line := await client.reports.readline():
+        while line := await client.report():
             snapshot = msgspec.json.decode(line, type=Snapshot)
             async with self._changed:
                 self._board.on_snapshot(snapshot)

@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from braidmq.lab.processes.ports import HOST, free_ports
-from faults.child import wait_until
+from braidmq.lab.processes.waiting import wait_until
 from faults.promises.proxy import FROM, TO, Proxy, inode_of, owner
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="it takes /proc to know whose it is")

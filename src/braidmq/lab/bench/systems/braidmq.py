@@ -8,8 +8,7 @@ from typing import Final
 from braidmq.lab.bench.cells import Shape
 from braidmq.lab.bench.systems.system import Net, started
 from braidmq.lab.processes.child import python
-from braidmq.lab.processes.ports import HOST, free_ports
-from braidmq.trust.authority import Authority
+from braidmq.lab.processes.net import NetFiles
 
 SERVICE: Final = "echo"
 
@@ -29,11 +28,12 @@ class BraidMQ:
     @asynccontextmanager
     async def net(self, directory: Path, shape: Shape) -> AsyncIterator[Net]:
         """See System."""
-        authority = Authority.create(directory / "net")
-        ports = free_ports(shape.brokers)
-        brokers = [authority.add_broker(f"b{port}", [f"tcp://{HOST}:{port}"]) for port in ports]
-        workers = [authority.add_node(f"w{number}", serves=[SERVICE]) for number in range(shape.workers)]
-        clients = [authority.add_node(f"c{number}", calls=[SERVICE]) for number in range(shape.clients)]
-        commands = {join.stem: python("-m", "braidmq.lab.bench.broker", str(join)) for join in brokers}
+        files = NetFiles(directory / "net")
+        brokers = [f"b{number}" for number in range(shape.brokers)]
+        workers = [f"w{number}" for number in range(shape.workers)]
+        clients = [f"c{number}" for number in range(shape.clients)]
+        ports = [int(files.add_broker(name).rpartition(":")[2]) for name in brokers]
+        files.add_ends(SERVICE, workers, clients)
+        commands = {name: python("-m", "braidmq.lab.bench.broker", str(files.join(name))) for name in brokers}
         async with started(directory, commands, ports) as servers:
-            yield Net(servers, list(map(str, clients)), list(map(str, workers)))
+            yield Net(servers, [str(files.join(name)) for name in clients], [str(files.join(name)) for name in workers])

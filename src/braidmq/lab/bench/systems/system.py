@@ -76,7 +76,7 @@ async def started(
     servers: list[Child] = []
     try:
         for name, command in commands.items():
-            servers.append(await Child.start(name, command, directory / f"{name}.log", env=env))
+            servers.append(Child.leashed(name, command, directory / f"{name}.log", env=env))
         for port in ports:
             await _until_listening(port, servers)
         yield servers
@@ -98,7 +98,7 @@ async def _until_listening(port: int, servers: list[Child]) -> None:
             if probe.connect_ex((HOST, port)) == 0:
                 return
         for server in servers:
-            if server.has_ended:
+            if not server.running:
                 raise BenchFailed(server.why_it_ended())
         if monotonic() > give_up_at:
             raise BenchFailed(f"nobody listens at port {port} after {READY_S:g} s")
