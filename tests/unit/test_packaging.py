@@ -188,3 +188,10 @@ def test_make_test_leaves_out_no_folder_of_tests():
     )
     for folder in sorted({file.relative_to(ROOT).parts[1] for file in (ROOT / "tests").glob("*/**/test_*.py")}):
         assert f"tests/{folder}" in recipe
+
+
+def test_unit_tests_mirror_the_rooms():
+    for folder in {
+        path.parent.relative_to(ROOT / "tests" / "unit") for path in (ROOT / "tests" / "unit").rglob("test_*.py")
+    }:
+        assert (ROOT / "src" / "braidmq" / folder).is_dir() or (ROOT / folder).is_dir(), folder

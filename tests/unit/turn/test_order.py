@@ -1,0 +1,111 @@
+"""In which order a core, its carrier and its host are called in a turn."""
+
+from typing import Any, cast
+
+from braidmq.core.links.link import Close, Failure, Open, Resolve, Step
+from braidmq.turn.broker import BrokerTurn
+from braidmq.turn.dialing import act
+from braidmq.turn.node import LATE_S, NodeTurn
+
+NOTHING: dict[str, Any] = {"take_sends": {}, "take_peer_sends": {}, "next_deadline": 9.0}
+"""What calls return that have nothing to give, if not an empty tuple."""
+
+
+class Recorded:
+    """Notes who is called with what. A call returns what `gives` has for its name: a list from which each has one."""
+
+    def __init__(self, who: str, calls: list[str], **gives: list[Any]) -> None:
+        self._who, self._calls, self._gives = who, calls, gives
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "stalled_s":
+            return 0.0
+
+        def call(*_arguments: Any, **_options: Any) -> Any:
+            self._calls.append(f"{self._who}.{name}")
+            left = self._gives.get(name)
+            return (
+                left.pop(0) if left else {"take_sends": {}, "take_peer_sends": {}, "next_deadline": 9.0}.get(name, ())
+            )
+
+        return call
+
+
+def rank(calls: list[str], *names: str) -> list[int]:
+    return [calls.index(name) for name in names]
+
+
+def node(calls: list[str], *, core: dict[str, Any] | None = None, dialer: dict[str, Any] | None = None) -> NodeTurn:
+    parts = (
+        Recorded("core", calls, **(core or {})),
+        Recorded("dialer", calls, **(dialer or {})),
+        Recorded("host", calls),
+    )
+    return NodeTurn(*cast("tuple[Any, Any, Any]", parts))
+
+
+def test_node_sends_what_is_due_before_time_passes_and_tells_last() -> None:
+    calls: list[str] = []
+    turn = node(calls, core={"take_sends": [{"b1": [b"m"]}], "take_events": [["event"]]})
+    turn.due = 5.0
+    assert turn.run(5.0) == turn.due == 9.0
+    order = rank(calls, "dialer.send", "core.on_timer", "core.take_actions", "dialer.look_after", "host.tell")
+    assert order == sorted(order)
+
+
+def test_node_that_is_in_time_reads_nothing_in_its_turn_and_one_that_is_late_reads_first() -> None:
+    calls: list[str] = []
+    turn = node(calls)
+    turn.due = 5.0
+    turn.run(5.0 + LATE_S / 2)
+    assert "dialer.frames" not in calls
+    turn.due = 5.0
+    calls.clear()
+    turn.run(5.0 + 2 * LATE_S)
+    order = rank(calls, "dialer.look_closer", "dialer.frames", "core.on_timer")
+    assert order == sorted(order)
+
+
+def test_node_whose_time_has_not_come_does_what_follows_all_the_same() -> None:
+    calls: list[str] = []
+    turn = node(calls)
+    turn.due = 5.0
+    turn.run(4.0)
+    assert "core.on_timer" not in calls
+    assert {"core.take_jobs", "core.take_results", "core.take_actions", "core.take_events"} <= set(calls)
+
+
+def test_node_hands_in_the_last_frames_of_a_connection_before_its_end() -> None:
+    calls: list[str] = []
+    dialer = {"news": [[("b1", Failure.CLOSED)]], "last_frames": [[("b1", b"frame")]]}
+    node(calls, dialer=dialer).read(1.0)
+    order = rank(calls, "dialer.last_frames", "core.on_frame", "dialer.close", "core.on_failed")
+    assert order == sorted(order)
+
+
+def test_broker_reads_sends_and_then_lets_time_pass() -> None:
+    calls: list[str] = []
+    core = Recorded("core", calls, take_sends=[{b"r": [b"m"]}], take_cuts=[[b"s"]], take_events=[["event"]])
+    listener = Recorded(
+        "listener", calls, frames=[[(b"r", "key", b"f")]], take_gone=[[], [(b"q", [b"m"])]], next_deadline=[7.0]
+    )
+    dialer = Recorded("dialer", calls, news=[[("b2", Step.GREETED)]], frames=[[("b2", b"f")]])
+    turn = BrokerTurn(*cast("tuple[Any, Any, Any, Any]", (core, listener, dialer, Recorded("host", calls))))
+    assert turn.run(1.0) == 7.0, "the listener's deadline is the earlier one"
+    order = rank(
+        calls, "core.on_frame", "core.on_connected", "core.on_peer_frame", "listener.send", "listener.cut",
+        "core.on_timer", "listener.flush", "core.take_actions", "core.on_unsent", "core.on_disconnect", "host.tell",
+    )  # fmt: skip
+    assert order == sorted(order)
+
+
+def test_wishes_are_granted_until_none_follows_from_another() -> None:
+    calls: list[str] = []
+    wishes = [[Resolve("b1", ("tcp://b1:1",))], [Open("b1", "tcp://b1:1", b"")], [Close("b1")], []]
+    core = Recorded("core", calls, take_actions=wishes)
+    host = Recorded("host", calls, looked_up=[[], [("b1", ["tcp://b1:1"])]])
+    dialer = Recorded("dialer", calls, open=[Failure.NO_ROOM])
+    act(*cast("tuple[Any, Any, Any]", (core, dialer, host)), 1.0)
+    order = rank(calls, "host.look_up", "core.on_resolved", "dialer.open", "core.on_failed", "dialer.close")
+    assert order == sorted(order)
+    assert not wishes
