@@ -67,7 +67,7 @@ def test_all_sessions_of_a_key_cool_down_together_and_new_ones_too() -> None:
     for offer in offers[:3]:
         cooling.refuse(offer, busy=False, now=NOW)
     assert {offer.cool_until for offer in offers[:3]} == {NOW + OUTLIER_S}
-    session = Session(b"bad", KeyUsage("bad"), Member("bad", Role.NODE), 1.0, NOW)
+    session = Session(b"bad", KeyUsage("bad"), Member("bad", Role.NODE), Silence(1.5, 3.0), NOW)
     new = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
     new.credit = 1
     service.granting += 1

@@ -557,7 +557,7 @@ def test_message_of_another_major_version_is_told_and_counted_and_what_stands_be
     foreign = bytearray(encode_control(Heartbeat(), 0))
     foreign[VERSION_AT] = 0x20
     peering.core.on_frame("b2", bytes(foreign) + encode_control(About("b2", 1, nodes=7), 0), peering.now)
-    assert [event.text for event in peering.core.take_events()] == [
+    assert [event.text() for event in peering.core.take_events()] == [
         "b2 sent what is not BRAID/1: a message of major version 2"
     ]
     assert peering.core.abouts["b2"].nodes == 7
