@@ -49,11 +49,11 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
 	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation tests/stories
-	$(BIN)/python $(PYTEST) $(FILES) $(if $(COVERAGE),--cov) tests/unit
+	$(BIN)/python $(PYTEST) $(FILES) tests/unit
 	$(BIN)/python $(PYTEST) $(FILES) $(WAITING)
 	$(BIN)/python $(PYTEST) tests/integration $(WAITING:%=--ignore=%)
 
-coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor. `make test COVERAGE=yes` does it, too
+coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor
 	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
 
 test-3.%: # the tests on a version of Python that is somewhere on this machine

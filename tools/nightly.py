@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 REPORTS: Final = Path("build") / "nightly"
 
 TARGETS: Final = (
-    *("test-3.11", "test-3.12", "test-3.13", "test-compiled", "bench-guard"),
+    *("coverage", "test-3.11", "test-3.12", "test-3.13", "test-compiled", "bench-guard"),
     *("simulate", "promises", "attack", "faults"),
 )
 """The quickest first."""
