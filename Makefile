@@ -17,12 +17,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
 
-# These tests own no socket and no clock.
-PURE := tests/property tests/simulation tests/stories tests/unit/core tests/unit/lab/simulation tests/unit/wire
-# These start processes and wait for them. The other nets want the machine for themselves: they are put under load, or look
-# at threads and memory.
-WAITING := tests/security $(addprefix tests/integration/test_,arguments.py cli_broker.py cli_call.py cli_net.py cli_serve.py \
-    cli_status.py cli_streams.py frozen_time.py handler_deadlines.py interrupts.py reach.py run.py waiting.py)
+# These tests own no socket and no clock. The others have the machine to themselves.
+PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/zeromq \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
@@ -48,10 +44,8 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python $(PYTEST) $(EACH) tests/property tests/simulation tests/stories
-	$(BIN)/python $(PYTEST) $(FILES) tests/unit
-	$(BIN)/python $(PYTEST) $(FILES) $(WAITING)
-	$(BIN)/python $(PYTEST) tests/integration $(WAITING:%=--ignore=%)
+	$(BIN)/python $(PYTEST) $(EACH) $(PURE)
+	$(BIN)/python $(PYTEST) tests $(PURE:%=--ignore=%)
 
 coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor
 	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit

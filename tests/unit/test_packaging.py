@@ -178,18 +178,6 @@ def test_only_the_tagged_commit_is_released_and_nothing_beside_it(repository, an
         check_tree(repository, "1.2.0")
 
 
-def test_make_test_leaves_out_no_folder_of_tests():
-    recipe = (
-        (ROOT / "Makefile")
-        .read_text()
-        .partition("\ntest: ")[2]
-        .partition("\n\n")[0]
-        .replace("$(WAITING)", "tests/security")
-    )
-    for folder in sorted({file.relative_to(ROOT).parts[1] for file in (ROOT / "tests").glob("*/**/test_*.py")}):
-        assert f"tests/{folder}" in recipe
-
-
 def test_unit_tests_mirror_the_rooms():
     for folder in {
         path.parent.relative_to(ROOT / "tests" / "unit") for path in (ROOT / "tests" / "unit").rglob("test_*.py")
