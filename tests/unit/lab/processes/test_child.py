@@ -10,6 +10,7 @@ from braidmq.lab.processes.waiting import wait_until
 WRITES_UNTIL_FULL = """
 import os, sys
 os.set_blocking(2, False)
+sys.stdin.readline()  # nobody reads from then on
 line, count = b"x" * 99 + b"\\n", 0
 try:
     while True:
@@ -32,6 +33,7 @@ def child():
 
 def test_a_child_that_nobody_reads_fills_its_pipe_and_what_it_said_is_read_later(child):
     child.stop_reading()
+    child.tell("write")
     count = int(child.hear())  # it has met its end
     assert child.log.count("\n") < count
     child.read_on()
