@@ -55,11 +55,7 @@ class NodeTurn:
             core.on_timer(now)
             if core.stalled_s:
                 host.on_stall(core.stalled_s)
-        self.hand_out()
-        act(core, dialer, host, now)
-        self._send()
-        for name, failure in dialer.look_after():
-            fail(core, dialer, name, failure, now)
+        self._settle(now)
         for event in core.take_events():
             host.tell(event)
         self.due = core.next_deadline()
@@ -85,6 +81,19 @@ class NodeTurn:
             host.stop_job(job)
         for id_, outcome in core.take_results():
             host.complete(id_, outcome)
+
+    def _settle(self, now: float) -> None:
+        """Do what the core asks for, until nothing more follows from it: calls go on at once when their path ends."""
+        core, dialer = self.core, self._dialer
+        while True:
+            act(core, dialer, self._host, now)
+            self.hand_out()
+            self._send()
+            given_up = dialer.look_after()
+            if not given_up:
+                return
+            for name, failure in given_up:
+                fail(core, dialer, name, failure, now)
 
     def _send(self) -> None:
         for name, messages in self.core.take_sends().items():

@@ -5,7 +5,7 @@ simplest ones. A further one implements `Dialer`, and `Listener` if it is to car
 product knows how messages travel.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from braidmq.core.events.event import Event
@@ -45,7 +45,7 @@ class Dialer(Protocol):
     def unread(self) -> Iterable[tuple[str, int]]:
         """Return the brokers of which more or less bytes wait to be read than at the last call, and how many."""
 
-    def look_after(self) -> Iterable[tuple[str, Failure]]:
+    def look_after(self) -> Sequence[tuple[str, Failure]]:
         """Look after the connections that were used; return those to give up, as too much waits in one direction.
 
         The turn closes those.

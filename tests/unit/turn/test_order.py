@@ -24,9 +24,7 @@ class Recorded:
         def call(*_arguments: Any, **_options: Any) -> Any:
             self._calls.append(f"{self._who}.{name}")
             left = self._gives.get(name)
-            return (
-                left.pop(0) if left else {"take_sends": {}, "take_peer_sends": {}, "next_deadline": 9.0}.get(name, ())
-            )
+            return left.pop(0) if left else NOTHING.get(name, ())
 
         return call
 
@@ -73,6 +71,15 @@ def test_node_whose_time_has_not_come_does_what_follows_all_the_same() -> None:
     turn.run(4.0)
     assert "core.on_timer" not in calls
     assert {"core.take_jobs", "core.take_results", "core.take_actions", "core.take_events"} <= set(calls)
+
+
+def test_node_lets_calls_go_on_in_the_turn_in_which_their_connection_is_given_up() -> None:
+    calls: list[str] = []
+    core = {"take_sends": [{}, {}, {"b2": [b"m"]}], "take_results": [[], [(b"id", "end")]]}
+    node(calls, core=core, dialer={"look_after": [[("b1", Failure.TOO_SLOW)]]}).run(4.0)
+    order = rank(calls, "dialer.look_after", "dialer.close", "core.on_failed", "host.complete", "dialer.send")
+    assert order == sorted(order)
+    assert calls.count("dialer.look_after") == 2
 
 
 def test_node_hands_in_the_last_frames_of_a_connection_before_its_end() -> None:
