@@ -7,6 +7,7 @@ exceeds the latter sends faster than can be read for long, which nobody does who
 """
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
@@ -121,6 +122,17 @@ class Intake(Generic[T]):
         elif not self._waiting:
             self.since = None
         return inlet, source, messages, intact
+
+    def portions(self) -> Iterator[tuple[T, list[bytes], bool]]:
+        """Yield what `take` returns, as much as may be handled in one turn: source, messages, whether all is well.
+
+        Handle each before the next one: what it causes may `drop` or `end` others.
+        """
+        left = TURN_MESSAGES_MAX
+        while left > 0 and (portion := self.take()) is not None:
+            _, source, messages, intact = portion
+            left -= len(messages) or 1
+            yield source, messages, intact
 
     def drop(self, inlet: Inlet[T]) -> None:
         """Forget what waits of an inlet."""

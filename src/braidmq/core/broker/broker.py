@@ -21,7 +21,7 @@ from braidmq.core.containment import shape_of
 from braidmq.core.events.broker import SessionTaken
 from braidmq.core.events.event import Event
 from braidmq.core.events.log import EventLog
-from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Failure
 from braidmq.core.liveness import Looks
 from braidmq.core.membership.peering import PeeringCore
@@ -400,13 +400,7 @@ class BrokerCore:
 
     def _read_on(self, now: float) -> None:
         """Handle what waits of the frames that have come, as much as may be done in one turn."""
-        left = TURN_MESSAGES_MAX
-        while left > 0:
-            portion = self._intake.take()
-            if portion is None:
-                return
-            _, session, messages, intact = portion
-            left -= len(messages) or 1
+        for session, messages, intact in self._intake.portions():
             if self.sessions.get(session.route) is not session:
                 continue  # it has ended meanwhile
             if messages or not intact:

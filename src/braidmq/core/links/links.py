@@ -9,6 +9,7 @@ from typing import Any, Final
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.backoff import full_jitter
 from braidmq.core.balancing import PeakEwma
+from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events.links import (
     BrokerIgnored,
     BrokerMalformed,
@@ -106,6 +107,8 @@ class Links:
         version: counts the changes, so that what was derived from the links can be known to be old.
         stalled_s: for how long this process had not run when `on_timer` was called last; 0.0 if it had.
         known_version: counts the changes of which brokers are known, and by which certificates.
+        events: what is worth a line in the log.
+        containment: the errors of our own that were met here, and by whoever owns these links.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Links:
         self.known_version = 0
         self.stalled_s = 0.0
         self.events = EventLog()
+        self.containment = Containment(self.events)
         self._settings = settings
         self._rng = rng
         self._verify = verify
@@ -290,6 +294,12 @@ class Links:
     def give_up(self, link: Link, failure: Failure, now: float) -> None:
         """End a connection because of what the broker sends."""
         self._give_up(link, failure, now)
+
+    def contain(self, link: Link, message: bytes, error: Exception, now: float) -> None:
+        """Handle an error of our own that a message has met: it ends this connection, and no other (containment.py)."""
+        what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
+        self.containment.note(error, f"{what}, and the connection to it ends")
+        self.give_up(link, Failure.FAULT, now)
 
     def on_resolved(self, name: str, addresses: Iterable[str], now: float) -> None:
         """Handle the addresses behind a broker's endpoints, the first to be tried first; none if there are none."""

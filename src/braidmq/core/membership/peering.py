@@ -7,10 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from braidmq.bounds import SERVICES_MAX
-from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events.event import Event
 from braidmq.core.events.membership import BrokerMisreported
-from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.membership.membership import MembershipCore, PeerRecord
@@ -62,7 +61,7 @@ class PeeringCore:
         self._rng = rng
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
-        self.containment = Containment(self._links.events)
+        self.containment = self._links.containment
         self._intake: Intake[Link] = Intake()
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {About: self._on_about, **dict.fromkeys(kinds_of(Gossiped), self._on_gossip)}
@@ -291,16 +290,11 @@ class PeeringCore:
             if not intact:
                 self._links.on_malformed(link, "a frame that is no bundle")
         except Exception as error:  # noqa: BLE001 - see containment.py
-            what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
-            self.containment.note(error, f"{what}, and the connection to it ends")
-            self._links.give_up(link, Failure.FAULT, now)
+            self._links.contain(link, message, error, now)
 
     def _read_on(self, now: float) -> None:
         """Handle what waits of the frames that have come, as much as may be done in one turn."""
-        left = TURN_MESSAGES_MAX
-        while left > 0 and (portion := self._intake.take()) is not None:
-            _, link, messages, intact = portion
-            left -= len(messages) or 1
+        for link, messages, intact in self._intake.portions():
             self._read(link, messages, intact, now)
             self._pass_changes(now)
 

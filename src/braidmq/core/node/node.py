@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from braidmq.core.client.client import ClientCore
-from braidmq.core.containment import Containment, shape_of
 from braidmq.core.events.event import Event
 from braidmq.core.ids import derived
-from braidmq.core.intake import TURN_MESSAGES_MAX, Intake
+from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.node.selection import Selection
@@ -104,7 +103,7 @@ class NodeCore:
             settings, self.links, now, secret=secret, instance=instance, prover=prover, observer=observer
         )
         self.reports: dict[str, Report] = {}
-        self.containment = Containment(self.links.events)
+        self.containment = self.links.containment
         self._intake: Intake[Link] = Intake()
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
@@ -369,17 +368,12 @@ class NodeCore:
                 self.links.on_malformed(link, "a frame that is no bundle")
             self._pass_changes(now)
         except Exception as error:  # noqa: BLE001 - see containment.py
-            what = f"a message ({shape_of(message)}) of {link.name} could not be handled"
-            self.containment.note(error, f"{what}, and the connection to it ends")
-            self.links.give_up(link, Failure.FAULT, now)
+            self.links.contain(link, message, error, now)
             self._try(self._pass_changes, now)
 
     def _read_on(self, now: float) -> None:
         """Handle what waits of the frames that have come, as much as may be done in one turn."""
-        left = TURN_MESSAGES_MAX
-        while left > 0 and (portion := self._intake.take()) is not None:
-            _, link, messages, intact = portion
-            left -= len(messages) or 1
+        for link, messages, intact in self._intake.portions():
             self._read(link, messages, intact, now)
 
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:

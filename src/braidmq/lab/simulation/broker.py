@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from braidmq.core.broker.broker import BrokerCore
-from braidmq.core.broker.transit import Session
+from braidmq.core.events.broker import SessionSilent
 from braidmq.core.events.event import Event
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
@@ -129,11 +129,8 @@ class BrokerProcess(Process):
 
     def _turn(self, now: float) -> float:
         core = self.core
-        handled, dead = core.handled, core.counters["sessions_dead"]
-        sessions = dict(core.sessions) if now >= self.due_at else {}
+        handled = core.handled
         due = self.turn.run(now)
-        if core.counters["sessions_dead"] > dead:
-            self._note_silent(sessions)
         self._note()
         self.spend((core.handled - handled) * self._net.plan.message_s)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
@@ -182,16 +179,12 @@ class BrokerProcess(Process):
         return found
 
     def tell(self, event: Event) -> None:
-        """Write an event to the trace."""
+        """Write an event to the trace, and record which sessions were ended for silence."""
+        if isinstance(event, SessionSilent):
+            self.world.record.partings.append(Parting(self.world.now, self.name, event.about, silent=True))
         self.world.trace.note(self.world.now, f"{self.name}: {event}")
 
     # -- inner
-
-    def _note_silent(self, sessions: dict[bytes, Session]) -> None:
-        """Note which of these have ended in a turn that has given up members for their silence."""
-        for route, session in sessions.items():
-            if route not in self.core.sessions:
-                self.world.record.partings.append(Parting(self.world.now, self.name, session.member.name, silent=True))
 
     def _check(self, messages: int) -> None:
         """Let the core check itself after some messages, and note how much it holds, if that is due."""
