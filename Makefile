@@ -27,7 +27,8 @@ NETS_COMPILED := tests/security tests/unit/zeromq \
 # `make nightly` selects all.
 SELECT ?= not nightly
 PYTEST := -m pytest -m "$(SELECT)"
-EACH := -n auto --dist worksteal
+# One that hangs ends its process: hypothesis would take an error for a finding, and run it again to make it smaller.
+EACH := -n auto --dist worksteal --timeout-method thread
 FILES := -n auto --dist loadfile
 
 # With a C compiler, benchmarks are run on compiled code.

@@ -17,22 +17,24 @@ class Timers(Generic[K]):
     """Keys that fall due, in buckets of GRAIN_S.
 
     Adding, cancelling and asking for the next deadline are O(1) amortised. A key is in one bucket at most as
-    long as its owner keeps the bucket's number and cancels before adding again.
+    long as its owner keeps the bucket's number and cancels before adding again. What is added while the keys are looked
+    after that `take_due` returned falls due in a later bucket, whatever it asks for: no instant lasts for ever.
     """
 
-    __slots__ = ("_buckets", "_empty", "_order")
+    __slots__ = ("_buckets", "_empty", "_order", "_taken")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[K, None]] = {}
         self._order: list[int] = []
         self._empty = 0
+        self._taken = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
     def add(self, key: K, due: float) -> int:
         """Let `key` fall due at `due`; return the number of its bucket, for `cancel`."""
-        number = int(due / GRAIN_S) + 1
+        number = self.number(due)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = {}
@@ -41,6 +43,11 @@ class Timers(Generic[K]):
             self._empty -= 1
         bucket[key] = None
         return number
+
+    def number(self, due: float) -> int:
+        """Return the number of the bucket that a key would get now."""
+        number = int(due / GRAIN_S) + 1
+        return number if number > self._taken else self._taken + 1
 
     def cancel(self, key: K, number: int) -> None:
         """Take `key` out of bucket `number`, if it is still there."""
@@ -56,7 +63,8 @@ class Timers(Generic[K]):
         """Return the keys that are due at `now`, the earliest bucket first, and forget them."""
         due: list[K] = []
         while self._order and self._order[0] * GRAIN_S <= now:
-            bucket = self._buckets.pop(heapq.heappop(self._order))
+            self._taken = heapq.heappop(self._order)
+            bucket = self._buckets.pop(self._taken)
             self._empty -= not bucket
             due.extend(bucket)
         return due

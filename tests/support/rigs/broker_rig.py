@@ -50,6 +50,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
 from tests.support.rigs.books import BrokerBooks
+from tests.support.rigs.instants import Instants
 from tests.support.rigs.node_rig import address, verify
 
 Received = Envelope | Control
@@ -178,8 +179,10 @@ class Rig:
         Peers do so in any case, as long as they are `alive`.
         """
         end = self.now + seconds
+        instants = Instants()
         while (due := self.core.next_deadline()) <= end:
             self.now = max(self.now, due)
+            instants.fire(self.now)
             for peer in self.peers.values():
                 if peer.alive and peer.connected:
                     peer.say(Heartbeat())

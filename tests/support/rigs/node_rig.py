@@ -40,6 +40,7 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.kinds import Control
 from tests.support.rigs.books import NodeBooks
+from tests.support.rigs.instants import Instants
 
 START = 1_000.0
 NODE = "node"
@@ -411,6 +412,7 @@ class NodeRig:
     def advance(self, seconds: float) -> None:
         """Let time pass: timers fire when they are due, and brokers that beat are heard."""
         end = self.now + seconds
+        instants = Instants()
         while True:
             beats = [broker.beat_at for broker in self.brokers.values() if broker.beating]
             self.now = max(self.now, min(end, self.core.next_deadline(), *beats))
@@ -419,6 +421,7 @@ class NodeRig:
                     broker.beat_at = self.now + self.settings.heartbeat_s / 2
                     broker.say(control.Heartbeat())
             if self.now >= self.core.next_deadline():
+                instants.fire(self.now)
                 self.core.on_timer(self.now)
                 self.pump()
             if self.now >= end and self.core.next_deadline() > self.now:

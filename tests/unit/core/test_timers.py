@@ -29,6 +29,23 @@ def test_deadline_is_never_early_whatever_the_rounding(due: float, ulps: int) ->
     assert timers.take_due(deadline) == ["a"], "a shell that comes at the deadline finds what is due"
 
 
+@given(st.floats(0.0, 1e7), st.integers(-2, 2), st.floats(0.0, 10.0))
+def test_what_is_added_again_at_its_instant_falls_due_after_it(due: float, ulps: int, before_s: float) -> None:
+    due = round(due, 2)
+    for _ in range(abs(ulps)):
+        due = math.nextafter(due, math.inf if ulps > 0 else 0.0)
+    timers: Timers[str] = Timers()
+    timers.add("a", due)
+    now = timers.next_deadline()
+    assert now is not None
+    assert timers.take_due(now) == ["a"]
+    number = timers.add("a", now - before_s)
+    assert number == timers.number(now - before_s)
+    later = timers.next_deadline()
+    assert later is not None
+    assert now < later <= now + GRAIN_S * 1.001
+
+
 def test_earliest_key_falls_due_first() -> None:
     timers: Timers[str] = Timers()
     for key, due in (("c", 3.0), ("a", 1.0), ("b", 2.0)):

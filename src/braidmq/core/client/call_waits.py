@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.core.client.call import Call, Stage
-from braidmq.core.timers import GRAIN_S, Timers
+from braidmq.core.timers import Timers
 from braidmq.settings import Settings
 
 AWAITED_S: Final = 1.0
@@ -73,7 +73,7 @@ class CallWaits:
         assert set(self.awaiting) == {call for call in calls if call.stage is Stage.AWAITING}
         self.timers.validate_state({call: call.timer for call in calls})
         for call in calls:
-            assert 0 < call.timer <= int(self._due(call) / GRAIN_S) + 1
+            assert 0 < call.timer <= self.timers.number(self._due(call))
 
     def _due(self, call: Call) -> float:
         """Return when a call has to be looked at, at the latest."""

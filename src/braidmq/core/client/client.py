@@ -385,7 +385,7 @@ class ClientCore:
                 self._try_send(call, now)
         elif call.stage is Stage.AWAITING:
             self._try_send(call, now)
-        elif call.stage is Stage.SENT and now - call.heard_at >= self._exchange_s:
+        elif call.stage is Stage.SENT and now >= call.heard_at + self._exchange_s:
             self._on_silence(call, now)
         else:
             self._waits.set_timer(call)

@@ -36,6 +36,15 @@ class TestWorking:
         rig.advance(0.2)
         assert rig.attempt()[1].receiver == b""
 
+    @pytest.mark.parametrize("at", [1000.2, 1000.55, 1001.1, 1023.6, 1203.7])
+    def test_that_ends_is_seen_at_its_instant_whatever_the_rounding(self, make: Any, at: float) -> None:
+        rig = make("a", "b", settings=Settings(exchange_timeout_s=0.5))
+        rig.advance(at - rig.now)
+        rig.call(timeout_s=5.0)
+        rig.attempt()
+        rig.advance(0.52)
+        rig.attempt()
+
     def test_does_not_outlast_the_deadline(self, make: Any) -> None:
         rig = make("a")
         id_ = rig.call(timeout_s=2.0)
