@@ -8,7 +8,6 @@ import stat
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +28,11 @@ from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener
+from braidmq.zeromq.broker_sockets import BrokerSockets
 from braidmq.zeromq.dealer import Dealer
 from braidmq.zeromq.dialer import Dialer
 from braidmq.zeromq.event_lines import log_event
 from braidmq.zeromq.listening import listen
-from braidmq.zeromq.poller import Poller
 from braidmq.zeromq.router import Router
 from braidmq.zeromq.sockets import new_context
 from braidmq.zeromq.strangers import prove_refused
@@ -102,7 +101,6 @@ class BrokerLoop:
         self._stopping: float | None = None
         self._lookups = Lookups(self._wake)
         self._dealers: dict[str, Dealer] = {}
-        self._marks: dict[int, Callable[[], None]] = {}
 
     def member(self, principal: str) -> Member | None:
         """Look a key up in the newest manifest (see Directory)."""
@@ -120,7 +118,6 @@ class BrokerLoop:
         now = monotonic()
         rng = random.SystemRandom()
         self._context = new_context("a broker", descriptors=START_DESCRIPTORS + len(self._bind))
-        self._poller = Poller()
         self._zap = ZapHandler(self._context, self)
         self._router = Router(self._context, self.settings, self.identity.secret_key)
         try:
@@ -146,23 +143,22 @@ class BrokerLoop:
         self._core = BrokerCore(
             self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
         )
-        self._dialer = Dialer(self._context, self._dealers, self.settings, self.identity, self)
+        self._sockets = BrokerSockets(self._router, self._zap, self._wake_read, self._run_errands)
+        self._dialer = Dialer(self._context, self._dealers, self.settings, self.identity, self._sockets)
         self._broker_turn = BrokerTurn(self._core, self._listener(self._router), self._dialer, self)
         self._zap.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
-        self._due = now
-        for watched in (self._router, self._router.monitor, self._zap, self._wake_read):
-            self._poller.register(watched.fileno())
-        self._router_fd = self._router.fileno()
-        for served in (self._router, self._router.monitor, self._zap):
-            self._poller.mark_ready(served.fileno())  # what has come meanwhile has told of itself already
 
     def run(self) -> None:
         """Serve until `stop` was called and what is under way has ended, or the drain time is over."""
         try:
             while not self._finished():
-                self._turn()
+                drains = self._stopping is not None
+                now = self._sockets.serve(self._broker_turn, self._dialer, self._registry_at, once=drains)
+                if now >= self._registry_at:
+                    self._registry_at = now + REGISTRY_S
+                    self._reread_registry(now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
@@ -198,63 +194,9 @@ class BrokerLoop:
         """Return what the turn hears the members by."""
         return router
 
-    # -- one turn
-
-    def _turn(self) -> None:
-        poller, router = self._poller, self._router
-        ready = poller.wait(0 if poller.has_ready else max(0, int((self._due - monotonic()) * 1000) + 1))
-        now = monotonic()
-        router.readable = self._router_fd in ready
-        ready.discard(self._router_fd)
-        router.until_empty = bool(ready)
-        if ready:
-            self._serve_others(ready, now)
-        if now >= self._registry_at:
-            self._registry_at = now + REGISTRY_S
-            self._reread_registry(now)
-        due = self._broker_turn.run(now)
-        if router.has_more():
-            poller.mark_ready(self._router_fd)
-        self._due = due if due < self._registry_at else self._registry_at
-
-    def _serve_others(self, ready: set[int], now: float) -> None:
-        """Serve what is ready besides the members' connections."""
-        poller, zap, monitor = self._poller, self._zap, self._router.monitor
-        if zap.fileno() in ready and zap.answer():
-            poller.mark_ready(zap.fileno())
-        if monitor.fileno() in ready and self._router.on_monitor(now):
-            poller.mark_ready(monitor.fileno())
-        if self._wake_read.fileno() in ready:
-            self._wake_read.recv(64)
-            while self._errands:
-                self._errands.popleft()(now)
-        for descriptor in ready:
-            mark = self._marks.get(descriptor)
-            if mark is not None:
-                mark()
-
-    # -- for the dialer (see Watcher)
-
-    def watch(self, dealer: Dealer) -> None:
-        """Wait for both descriptors of a dealer from now on."""
-        self._marks[dealer.fileno()] = partial(self._dialer.mark_readable, dealer)
-        self._marks[dealer.monitor.fileno()] = partial(self._dialer.mark_stirred, dealer)
-        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
-            self._poller.register(descriptor)
-            self._poller.mark_ready(descriptor)  # what has come meanwhile has told of itself already
-
-    def unwatch(self, dealer: Dealer) -> None:
-        """Wait for them no more."""
-        for descriptor in (dealer.fileno(), dealer.monitor.fileno()):
-            self._poller.unregister(descriptor)
-            del self._marks[descriptor]
-
-    def read_on(self, dealer: Dealer) -> None:
-        """Let a dealer be read in the next turn, which is now."""
-        self._poller.mark_ready(dealer.fileno())
-
-    def retry(self, dealer: Dealer) -> None:
-        """Do nothing: a broker says something often enough, and each turn flushes."""
+    def _run_errands(self, now: float) -> None:
+        while self._errands:
+            self._errands.popleft()(now)
 
     # -- for the turn (see Host)
 
@@ -324,6 +266,7 @@ class BrokerLoop:
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
         self._learn_brokers(now)
+        self._sockets.due = now
 
     def _verify_registered(self, blob: bytes) -> BrokerAddress:
         """Return the address in a certificate, unless the registry that is in force has dropped or replaced it."""
