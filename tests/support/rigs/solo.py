@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.membership.membership import MembershipCore, PeerRecord
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.peer_record import PeerRecord
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Ack, Gossip, Gossiped, Ping, Rumor, State

@@ -191,7 +191,7 @@ class TestSuspicion:
                 five.core.on_message(accuser, Gossip([Rumor("a", incarnation, "suspect")]), five.now)
             five.core.on_message("b", Gossip([Rumor("a", incarnation, "dead")]), five.now)
             five.now += 0.001
-        assert len(five.core._timers) < 50
+        assert len(five.core._reminders) < 50
         five.core.validate_state()
 
 
