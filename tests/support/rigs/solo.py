@@ -28,7 +28,7 @@ class Solo:
         )
         for name in names:
             self.core.on_up(name, self.now)
-            self.core._rumors.drop(name)
+            self.core._telling.rumors.drop(name)
         self.log: list[str] = []
         self.taken()
         self.core.take_events()
@@ -99,7 +99,7 @@ class Solo:
 
     def news(self) -> dict[str, Rumor]:
         """Return what the next message would tell."""
-        return {name: rumor for name, (_, rumor) in self.core._rumors._told.items()}
+        return {name: rumor for name, (_, rumor) in self.core._telling.rumors._told.items()}
 
     def events(self, level: int = 0) -> list[str]:
         return [str(event) for event in self.core.take_events() if event.level >= level]
@@ -107,7 +107,7 @@ class Solo:
     def settle(self) -> None:
         """Drop all that is to be told."""
         for name in ("me", *self.core.members):
-            self.core._rumors.drop(name)
+            self.core._telling.rumors.drop(name)
         self.taken()
         self.events()
 

@@ -22,14 +22,13 @@ from braidmq.core.events.membership import (
 from braidmq.core.membership.peer_record import PeerRecord, overrides
 from braidmq.core.membership.probing import Probing
 from braidmq.core.membership.reminders import Occasion, Reminders
-from braidmq.core.membership.rumors import Rumors
 from braidmq.core.membership.scrutiny import INCARNATION_JUMP_MAX, Certificates, Scrutiny
 from braidmq.core.membership.suspicion import Suspicion
+from braidmq.core.membership.telling import Telling
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import (
     INCARNATION_MAX,
-    RUMORS_MAX,
     Ack,
     Gossip,
     Gossiped,
@@ -86,9 +85,7 @@ class MembershipCore:
         self._certificates = certificates
         self._events = EventLog()
         self._scrutiny = Scrutiny(certificates, self._events, now)
-        self._sends: dict[str, list[Gossiped]] = {}
-        self._rumors = Rumors()
-        self._listeners: list[str] = []
+        self._telling = Telling(self._own_rumor(), self.members, certificates, settings.gossip_fanout, rng)
         self._reachable: list[str] = []
         self._reachable_version = -1
         self._reminders = Reminders()
@@ -106,7 +103,7 @@ class MembershipCore:
 
     def take_sends(self) -> dict[str, list[Gossiped]]:
         """Return the messages that are due to each broker, in order."""
-        sends, self._sends = self._sends, {}
+        sends, self._telling.sends = self._telling.sends, {}
         return sends
 
     def take_events(self) -> list[Event]:
@@ -116,7 +113,7 @@ class MembershipCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due = self._next_duty()
-        return min(due, self._gossip_at) if self._rumors else due
+        return min(due, self._gossip_at) if self._telling.rumors else due
 
     @property
     def counters(self) -> dict[str, int]:
@@ -142,14 +139,14 @@ class MembershipCore:
         self._events.sum_up()
         self._raise_incarnation(self.incarnation, "leaving", now)
         for name in self.others():
-            self.send(name, Gossip([self._own_rumor()]))
+            self.send(name, Gossip([self._telling.own]))
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
         member = self.members.pop(name, None)
         if member is not None:
             self._observe(name, member.state, _UNKNOWN, now)
-            self._rumors.drop(name)
+            self._telling.rumors.drop(name)
             self._changed()
             self._events.add(BrokerRemoved(name))
 
@@ -163,7 +160,7 @@ class MembershipCore:
                 return
         elif member.state == "alive":
             return
-        self.send(name, self._sync(answer=True))
+        self.send(name, self._telling.sync(answer=True))
 
     def on_down(self, name: str, now: float, *, last_connection: bool = True) -> None:
         """Note that a connection to a broker was lost, or is silent: others are asked at once.
@@ -208,12 +205,12 @@ class MembershipCore:
             self._on_silent(name, now)
         if now >= self._gossip_at:
             self._gossip_at = now + self._settings.gossip_s
-            self._gossip()
+            self._telling.gossip(self.others())
         if now >= self._sync_at:
             self._sync_at = now + self._settings.sync_s
             others = self.others()
             if others:
-                self.send(self._rng.choice(others), self._sync(answer=True))
+                self.send(self._rng.choice(others), self._telling.sync(answer=True))
 
     # -- self-check
 
@@ -223,7 +220,7 @@ class MembershipCore:
         assert len(self.members) < BROKERS_MAX
         assert self.state in ("alive", "leaving")
         assert 0 <= self.incarnation <= INCARNATION_MAX
-        assert len(self._rumors) <= len(self.members) + 1
+        assert len(self._telling.rumors) <= len(self.members) + 1
         for name, member in self.members.items():
             assert member.name == name
             assert (member.suspicion is not None) == (member.state == "suspect")
@@ -253,38 +250,11 @@ class MembershipCore:
 
     def send(self, name: str, message: Gossiped) -> None:
         """Send a message to a broker."""
-        self._sends.setdefault(name, []).append(message)
+        self._telling.send(name, message)
 
     def news(self, of: str = "") -> list[Rumor]:
         """Return the rumors for one message; if `of` is suspect, that comes first, so that it can refute."""
-        member = self.members.get(of)
-        brokers = len(self.members) + 1
-        if member is None or member.suspicion is None:
-            return self._rumors.take(brokers, RUMORS_MAX)
-        rest = self._rumors.take(brokers, RUMORS_MAX - 1)
-        return [self._rumor_of(member), *(rumor for rumor in rest if rumor.name != of)]
-
-    # -- sending
-
-    def _own_rumor(self) -> Rumor:
-        return Rumor(self.name, self.incarnation, self.state, "", self._certificate)
-
-    def _sync(self, *, answer: bool) -> Sync:
-        rows = [Rumor(member.name, member.incarnation, member.state) for member in self.members.values()]
-        return Sync([self._own_rumor(), *rows], answer)
-
-    def _gossip(self) -> None:
-        """Tell the news to the next brokers of a shuffled round: random ones would miss somebody in a small net."""
-        others = self.others()
-        told = 0
-        while self._rumors and told < min(len(others), self._settings.gossip_fanout):
-            if not self._listeners:
-                self._listeners = list(others)
-                self._rng.shuffle(self._listeners)
-            member = self.members.get(self._listeners.pop())
-            if member is not None and member.state != "dead":
-                self.send(member.name, Gossip(self.news()))
-                told += 1
+        return self._telling.news(of)
 
     # -- what follows from probes and rumors
 
@@ -306,7 +276,7 @@ class MembershipCore:
                 # Perhaps a verdict from the other side of a partition: who is here may refute it first.
                 self._on_rumor(sender, Rumor(row.name, row.incarnation, "suspect", sender), now)
         if sync.answer:
-            self.send(sender, self._sync(answer=False))
+            self.send(sender, self._telling.sync(answer=False))
 
     def _on_rumor(self, sender: str, rumor: Rumor, now: float) -> None:
         if rumor.name == self.name:
@@ -331,7 +301,7 @@ class MembershipCore:
                 self._die(member, rumor.incarnation, now, "")
             else:
                 self._set_state(member, rumor.state, rumor.incarnation, now)
-                self._spread(member)
+                self._telling.spread(member)
         elif rumor.state == "suspect" and rumor.incarnation == member.incarnation:
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
 
@@ -348,7 +318,7 @@ class MembershipCore:
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
         else:
-            self._spread(member)
+            self._telling.spread(member)
         return True
 
     def _on_own_rumor(self, sender: str, rumor: Rumor, now: float) -> None:
@@ -367,7 +337,10 @@ class MembershipCore:
                 self._events.add(RumorRefuted(self.name, rumor.state, accuser))
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
-            self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
+            self.send(sender, Gossip([self._telling.own]))  # it has missed the refutation
+
+    def _own_rumor(self) -> Rumor:
+        return Rumor(self.name, self.incarnation, self.state, "", self._certificate)
 
     def _raise_incarnation(self, above: int, state: State, now: float) -> None:
         self.incarnation = min(INCARNATION_MAX, above + 1)
@@ -375,14 +348,14 @@ class MembershipCore:
             self.state = state
             self.since = now
         self._changed()
-        self._rumors.put(self._own_rumor())
+        self._telling.spread_own(self._own_rumor())
 
     def _suspect(self, member: PeerRecord, incarnation: int, accuser: str, now: float) -> None:
         suspicion = member.suspicion
         if suspicion is not None and incarnation == member.incarnation:
             if (accuser == self.name or accuser in self.members) and suspicion.confirm(accuser):
                 self._reminders.put(Occasion.SUSPICION, member.name, suspicion.deadline)
-                self._spread(member, accuser)
+                self._telling.spread(member, accuser)
             return
         if incarnation == member.incarnation and member.state != "alive":
             return
@@ -390,7 +363,7 @@ class MembershipCore:
         alive = sum(other.state != "dead" for other in self.members.values()) + 1
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
         self._reminders.put(Occasion.SUSPICION, member.name, member.suspicion.deadline)
-        self._spread(member, accuser)
+        self._telling.spread(member, accuser)
         self._events.add(BrokerSuspected(member.name, accuser))
 
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
@@ -400,7 +373,7 @@ class MembershipCore:
             self._observe(member.name, was, "dead", now)
         self._counters["deaths"] += 1
         self._reminders.put(Occasion.TOMBSTONE, member.name, now + self._settings.tombstone_s)
-        self._spread(member)
+        self._telling.spread(member)
         if was == "leaving":
             self._events.add(BrokerLeft(member.name))
         else:
@@ -418,18 +391,6 @@ class MembershipCore:
             self._observe(member.name, before, state, now)
         member.suspicion = None
         self._changed()
-
-    def _spread(self, member: PeerRecord, accuser: str = "") -> None:
-        rumor = self._rumor_of(member)
-        if accuser:
-            rumor = Rumor(rumor.name, rumor.incarnation, rumor.state, accuser)
-        self._rumors.put(rumor)
-
-    def _rumor_of(self, member: PeerRecord) -> Rumor:
-        if member.suspicion is not None:
-            return Rumor(member.name, member.incarnation, "suspect", self.name)
-        certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
-        return Rumor(member.name, member.incarnation, member.state, "", certificate or b"")
 
     def _observe(self, name: str, before: str, state: str, now: float) -> None:
         if self._observer is not None:
@@ -463,7 +424,7 @@ class MembershipCore:
             if now >= expires_at:
                 del self.members[name]
                 self._observe(name, member.state, _UNKNOWN, now)
-                self._rumors.drop(name)
+                self._telling.rumors.drop(name)
                 self._changed()
             else:
                 self._reminders.put(Occasion.TOMBSTONE, name, expires_at)

@@ -302,7 +302,7 @@ class TestGossip:
         me.tell("x0", "x1", 1, "alive")
         times = []
         told = []
-        while me.core._rumors:
+        while me.core._telling.rumors:
             me.now = max(me.now, me.core.next_deadline())
             me.core.on_timer(me.now)
             sent = me.sent(Gossip)

@@ -41,7 +41,7 @@ class TestUnknown:
         for start in range(0, 10_000, RUMORS_MAX):
             me.core.on_message("a", Gossip(rows[start : start + RUMORS_MAX]), me.now)
         assert len(me.core.members) == BROKERS_MAX - 1
-        assert len(me.core._rumors) <= BROKERS_MAX
+        assert len(me.core._telling.rumors) <= BROKERS_MAX
         assert not me.events(WARNING)
 
     def test_connection_beyond_the_bound_exchanges_nothing(self, solo: Callable[..., Solo]) -> None:
