@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braidmq.core.events.log import EVENTS_MAX
-from braidmq.core.membership.membership import INCARNATION_JUMP_MAX, MembershipCore
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.scrutiny import INCARNATION_JUMP_MAX
 from braidmq.settings import Settings
 from braidmq.wire.gossip import INCARNATION_MAX, RUMORS_MAX, Ack, Gossip, Gossiped, Nack, Ping, Probe, Rumor, Sync
 from braidmq.wire.limits import BROKERS_MAX
@@ -102,7 +103,7 @@ class Net:
         assert len(core.take_events()) <= EVENTS_MAX
         members = len(REGISTERED) + 2
         assert len(core.probing._attempts) <= members
-        assert len(core._due) <= 2 * members
+        assert len(core._reminders._due) <= 2 * members
 
 
 @given(seed=st.integers(0, 10), course=st.lists(steps, max_size=60))
@@ -124,7 +125,7 @@ def test_any_flood_leaves_a_bounded_state(seed: int, flood: list[tuple[str, Goss
         net.core.take_sends()
         net.step("time", 0.001, None)
     net.check(0)
-    assert len(net.core._timers) <= TIMERS_PER_MEMBER_MAX * (len(REGISTERED) + 2) + len(net.core.probing._forwards)
+    assert len(net.core._reminders) <= TIMERS_PER_MEMBER_MAX * (len(REGISTERED) + 2) + len(net.core.probing._forwards)
     assert len(net.core.probing._ring) <= BROKERS_MAX
 
 
@@ -140,7 +141,7 @@ def test_quiet_afterwards_ends_every_suspicion_and_tombstone(
     net.step("time", 600.0, None)
     assert not net.core.members
     assert not net.core.probing._attempts
-    assert not net.core._timers
+    assert not net.core._reminders
     assert not net.core.probing._forwards
     net.core.validate_state()
 

@@ -123,7 +123,7 @@ class GossipNet:
             core = broker.core
             core.on_message(broker.name, Sync([row for row in rows if row.name != broker.name]), self.now)
             for row in rows:
-                core._rumors.drop(row.name)
+                core._telling.rumors.drop(row.name)
             core.take_events()
             self._flush(broker)
         if collects:

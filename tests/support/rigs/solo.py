@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from braidmq.core.membership.membership import MembershipCore, PeerRecord
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.peer_record import PeerRecord
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Ack, Gossip, Gossiped, Ping, Rumor, State
@@ -27,7 +28,7 @@ class Solo:
         )
         for name in names:
             self.core.on_up(name, self.now)
-            self.core._rumors.drop(name)
+            self.core._telling.rumors.drop(name)
         self.log: list[str] = []
         self.taken()
         self.core.take_events()
@@ -98,7 +99,7 @@ class Solo:
 
     def news(self) -> dict[str, Rumor]:
         """Return what the next message would tell."""
-        return {name: rumor for name, (_, rumor) in self.core._rumors._told.items()}
+        return {name: rumor for name, (_, rumor) in self.core._telling.rumors._told.items()}
 
     def events(self, level: int = 0) -> list[str]:
         return [str(event) for event in self.core.take_events() if event.level >= level]
@@ -106,7 +107,7 @@ class Solo:
     def settle(self) -> None:
         """Drop all that is to be told."""
         for name in ("me", *self.core.members):
-            self.core._rumors.drop(name)
+            self.core._telling.rumors.drop(name)
         self.taken()
         self.events()
 

@@ -3,10 +3,11 @@
 Nothing that a peer sends raises: what is handled for one session can end that session at most.
 """
 
-from collections.abc import Callable, Collection
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from braidmq.core.broker.announcements import Announcements
+from braidmq.core.broker.controls import Controls
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
 from braidmq.core.broker.key_usage import OFFENCES_MAX, KeyUsage
@@ -27,11 +28,11 @@ from braidmq.core.liveness import Looks
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.send_queue import SendQueue
 from braidmq.errors import ProtocolError
-from braidmq.members import Directory, Role
+from braidmq.members import Directory
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
-from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
+from braidmq.wire.control import Goodbye
 from braidmq.wire.envelope import (
     CANCEL,
     COMMAND_AT,
@@ -48,19 +49,9 @@ from braidmq.wire.envelope import (
     WORKING,
     major_of,
 )
-from braidmq.wire.gossip import Gossiped, Paths, Seek
-from braidmq.wire.kinds import by_number, kinds_of
 
 TICK_S: Final = 0.04
 """How often the broker looks after its sessions and announcements; see also TICK_S of links.py."""
-
-SEEKS_PER_TICK: Final = 64
-"""SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
-
-_GOSSIPED: Final = frozenset(kind.NUMBER for kind in kinds_of(Gossiped))
-
-NODE_CONTROL_BYTES_MAX: Final = 4_096
-"""Longest control message of a node: names, numbers and a text of 255 characters."""
 
 
 class BrokerCore:
@@ -107,7 +98,6 @@ class BrokerCore:
         self.sessions: dict[bytes, Session] = {}
         self._directory = directory
         self._tap = None if observer is None else Tap(observer, directory)
-        self._seeking: dict[KeyUsage, None] = {}
         self._containment = peering.containment
         self._intake: Intake[Session] = Intake()
         self._send_queue: SendQueue[bytes] = SendQueue()
@@ -144,15 +134,8 @@ class BrokerCore:
             software=software,
             observer=observer,
         )
-        self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
-            {
-                Hello: self._on_hello,
-                Ready: self._on_ready,
-                Goodbye: self._on_goodbye,
-                Status: self._on_status,
-                Seek: self._on_seek,
-                **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
-            }
+        self._controls = Controls(
+            self.sessions, dispatcher, self._life, self._observers, peering=peering, outgoing=outgoing
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reception = Reception(
@@ -423,48 +406,9 @@ class BrokerCore:
             elif command == RENEW:
                 self.dispatcher.on_renew(session, message, now)
             elif command >= CONTROL_FIRST:
-                self._on_control(session, command, message, now)
+                self._controls.on_control(session, command, message, now)
         except ProtocolError as error:
             self._guard.on_malformed(session, str(error), now)
-
-    def _on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
-        if session.member.role is not Role.BROKER:
-            if command in _GOSSIPED:
-                raise ProtocolError("what only brokers may say")
-            if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
-                raise ProtocolError(f"a control message of {len(message)} bytes")
-        handler = self._handlers.get(command)
-        if handler is not None:  # others are not even decoded: lists of services cost much memory
-            handler(session, control.decode_control(message), now)
-
-    def _on_hello(self, session: Session, hello: Hello, _now: float) -> None:
-        session.instance = hello.instance
-
-    def _on_ready(self, session: Session, ready: Ready, now: float) -> None:
-        self._life.tell_of(session)
-        self.dispatcher.offers.on_ready(session, ready, now)
-
-    def _on_goodbye(self, session: Session, goodbye: Goodbye, now: float) -> None:
-        if goodbye.reason == "noted":
-            session.noted = True
-        else:
-            self._life.set_state(session, SessionState.LEAVING, now)
-            self.dispatcher.offers.remove_all(session, now)
-            self._outgoing.send_control(session, Goodbye("noted"), now)
-
-    def _on_status(self, session: Session, _status: Status, _now: float) -> None:
-        self._observers.add(session)
-
-    def _on_seek(self, session: Session, seek: Seek, now: float) -> None:
-        usage = session.usage
-        if usage.seeks < SEEKS_PER_TICK and session.member.may_call(seek.service):
-            usage.seeks += 1
-            self._seeking[usage] = None
-            self._outgoing.send_control(session, Paths(seek.service, self.peering.offers(seek.service)), now)
-
-    def _on_gossip(self, session: Session, gossip: Gossiped, now: float) -> None:
-        self.peering.on_message(session.member.name, gossip, now)
-        self._pass_answers(now)
 
     # -- ticks
 
@@ -474,23 +418,13 @@ class BrokerCore:
         self.counters["faults"] = self._containment.count
         self._guard.attempt(self._watch.on_tick, now)
         self._guard.attempt(self.dispatcher.on_tick, now)
-        for usage in self._seeking:
-            usage.seeks = 0
-        self._seeking.clear()
+        self._controls.on_tick()
         if self._observers.is_due(now):
             self._guard.attempt(self._observers.answer, now)
-        self._guard.attempt(self._pass_answers, now)
+        self._guard.attempt(self._controls.pass_answers, now)
         self._guard.attempt(self._announcements.on_tick, now)
         if self.dispatcher.draining:
             self._guard.attempt(self._watch.end_sessions, now)
-
-    def _pass_answers(self, now: float) -> None:
-        """Send what the membership has for peers that are connected to this broker, but not the other way round."""
-        answers = self.peering.take_answers()
-        if answers:
-            for session in reversed(self.sessions.values()):  # of several the newest: an old one may be dead
-                for message in answers.pop(session.member.name, ()):
-                    self._outgoing.send_control(session, message, now)
 
     # -- self-check
 

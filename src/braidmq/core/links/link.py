@@ -9,6 +9,7 @@ from typing import Any, Final
 from braidmq.core.balancing import PeakEwma
 from braidmq.core.intake import Inlet
 from braidmq.core.links.health import FAIR_PRICE, Health
+from braidmq.core.links.lists import Lists
 from braidmq.core.liveness import Silence
 from braidmq.core.staleness import Staleness
 
@@ -68,6 +69,10 @@ last."""
 
 ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
+
+
+HARMLESS: Final = frozenset((Failure.DRAINING, Failure.HUNG_UP))
+"""Failures of brokers that are about to stop, as they do now and then."""
 
 
 class Change(Enum):
@@ -180,8 +185,7 @@ class Link:
             next time.
         asked_report: whether a REPORT is awaited.
         malformed: what the broker has sent in this session that is not BRAID/1, counted.
-        lists: the newest PEERS and SERVICES that came faster than they may, by command. It has `list_bytes` left for
-            more, as of `lists_at`.
+        lists: those that it has sent and that were not read yet, as they come too fast.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
     """
@@ -208,9 +212,7 @@ class Link:
         "inlet",
         "journey",
         "last_good",
-        "list_bytes",
         "lists",
-        "lists_at",
         "malformed",
         "met",
         "name",
@@ -293,9 +295,7 @@ class Link:
         self.asked: dict[int, Any] = {}
         self.asked_report = False
         self.malformed = 0
-        self.lists: dict[int, bytes] = {}
-        self.list_bytes = 0.0
-        self.lists_at = -math.inf
+        self.lists = Lists()
         self.spoke = False
         self.warned = False
         self.noted = False
@@ -320,3 +320,40 @@ class Link:
         if self.met:
             return "no connection yet: it takes connections, but has not said anything; is it a broker?"
         return "no connection yet: no answer of any kind so far; are packets dropped on the way (a firewall)?"
+
+    def begin_session(self, heartbeat_s: float, silence: Silence, payload_bytes_max: int, now: float) -> None:
+        """Note that the broker has welcomed this member: nothing that was known of another session holds any more."""
+        self.state = LinkState.UP
+        self.since = now
+        self.epoch += 1
+        self.failure = None
+        self.refusal = ""
+        self.welcomed_at = now
+        self.heartbeat_s = heartbeat_s
+        self.heartbeat_at = now + heartbeat_s / 2
+        self.silence = silence
+        self.payload_bytes_max = payload_bytes_max
+        self.services = frozenset()
+        self.ewma = PeakEwma(now)
+        self.journey = PeakEwma(now)
+        self.journey.observe(now - self.hello_at, now)
+        self.passed_at = -math.inf
+        self.proven_bytes = 0
+        self.warned = False
+        self.noted = False
+        self.retiring = False
+        self.told.clear()
+
+    def end_session(self, failure: Failure | None, now: float) -> None:
+        """Note that the connection has ended, or could not be made; without a `failure` it was left on purpose."""
+        self.failure = failure
+        self.state = LinkState.WAITING
+        self.since = now
+        self.services = frozenset()
+        self.peers = self.reached = self.dropped = frozenset()
+        self.staleness = Staleness()
+        self.unread_bytes = 0
+        self.asked.clear()
+        self.lists.clear()
+        self.malformed = 0
+        self.asked_report = False

@@ -1,63 +1,29 @@
-"""A member's connections to brokers: who is known, who is up, who is heard, and when to try again."""
+"""A member's connections to brokers: which are up, which are heard, and what each broker says of itself and others.
 
-import math
+Which brokers are known is in address_book.py, how and when they are connected to in dialing.py.
+"""
+
 import random
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
-from braidmq.core.backoff import full_jitter
-from braidmq.core.balancing import PeakEwma
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events.links import (
-    BrokerIgnored,
-    BrokerMalformed,
-    CertificateRefused,
-    Connected,
-    LinkStateChanged,
-    NotConnected,
-)
+from braidmq.core.events.links import BrokerMalformed, Connected, LinkStateChanged, NotConnected
 from braidmq.core.events.log import EventLog
-from braidmq.core.links.link import (
-    AGGRIEVING,
-    Action,
-    BrokerAddress,
-    Change,
-    Close,
-    Failure,
-    Link,
-    LinkState,
-    Open,
-    Resolve,
-    Verify,
-)
+from braidmq.core.links.address_book import AddressBook
+from braidmq.core.links.dialing import Dialing
+from braidmq.core.links.link import HARMLESS, Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.send_queue import SendQueue
-from braidmq.core.staleness import Staleness
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import command_of, major_of
 from braidmq.wire.kinds import Control, by_number
-from braidmq.wire.limits import BROKERS_MAX, CONTROL_BYTES_MAX
 
 MALFORMED_MAX: Final = 100
 """Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
-
-LIST_BYTES_MAX: Final = CONTROL_BYTES_MAX
-"""Bytes of PEERS and SERVICES that a broker may send at once: the largest list, or all changes of a stormy hour."""
-
-LIST_BYTES_PER_S: Final = 1024 * 1024
-"""How fast it may send more. Lists are whole, and a MiB of them takes a node some tens of milliseconds. Of what comes
-faster the newest waits, which replaces the others."""
-
-LIST_BYTES_EACH: Final = 1_000
-"""What each list counts for beside its length."""
-
-LASTED_S: Final = 1.0
-"""A session that a broker ends sooner counts as a failure, however kindly it says so: else it could be asked for again
-and again without a pause."""
 
 TICK_S: Final = 0.04
 """How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
@@ -66,31 +32,8 @@ TICK_S: Final = 0.04
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
 
-REFUSED_MAX: Final = 64
-"""Certificates of one list that may turn out to be false before no more of it are looked at: each costs a check of its
-signature."""
-
 REFUSAL_CHARS_MAX: Final = 200
 """How much of a broker's reason is kept: with some words in front it fits the text that observers get."""
-
-SLOW_S: Final = 1.0
-"""After this time of an attempt it is told how far it has come: far longer than it usually takes, and well below the
-time that a caller waits."""
-
-AGGRIEVED_S: Final = 10.0
-"""How long a broker is left alone the first time that this member has left it for what it sent. Each time costs the
-calls that are on it a failover, so a broker that floods must not come back as often as one that has crashed."""
-
-AGGRIEVED_S_MAX: Final = 120.0
-"""How long at most, when it goes on each time."""
-
-PARDON_S: Final = 300.0
-"""After this time without a reason to leave it, a broker counts as new."""
-
-TARGET_S_MAX: Final = 1.5
-"""How long an address may take to answer while there is another one to try: some round trips, even over a WAN. The
-last one has handshake_s_max."""
-
 
 _LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER))
 
@@ -106,7 +49,6 @@ class Links:
         links: the brokers by name.
         version: counts the changes, so that what was derived from the links can be known to be old.
         stalled_s: for how long this process had not run when `on_timer` was called last; 0.0 if it had.
-        known_version: counts the changes of which brokers are known, and by which certificates.
         events: what is worth a line in the log.
         containment: the errors of our own that were met here, and by whoever owns these links.
     """
@@ -122,16 +64,15 @@ class Links:
         now: float,
         instance: bytes = b"",
     ) -> None:
-        self.links: dict[str, Link] = {}
         self.version = 0
-        self.known_version = 0
         self.stalled_s = 0.0
         self.events = EventLog()
         self.containment = Containment(self.events)
         self._settings = settings
         self._rng = rng
-        self._verify = verify
-        self._own_name = own_name
+        self._dialing = Dialing(settings, rng)
+        self._book = AddressBook(verify, own_name, settings.tombstone_s, self.events)
+        self.links = self._book.links
         self._hello = control.Hello(software, instance)
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {
@@ -142,11 +83,9 @@ class Links:
                 control.Heartbeat: self._on_heartbeat,
             }
         )
-        self._actions: list[Action] = []
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
         self._looks = Looks(TICK_S, now, now)
-        self._rejected: set[bytes] = set()
         self._limit_max = self._limit_sure = settings.payload_bytes_max
         self._limit_version = 0
 
@@ -154,7 +93,7 @@ class Links:
 
     def take_actions(self) -> list[Action]:
         """Return the addresses to look up and the sockets to open and close, in order."""
-        actions, self._actions = self._actions, []
+        actions, self._dialing.actions = self._dialing.actions, []
         return actions
 
     def take_changes(self) -> list[tuple[Link, Change]]:
@@ -197,7 +136,12 @@ class Links:
     @property
     def are_listed(self) -> bool:
         """Whether a broker has listed the brokers of the net, so that one that is not known is none of them."""
-        return any(link.peers for link in self.links.values() if link.open)
+        return self._book.are_listed
+
+    @property
+    def known_version(self) -> int:
+        """Counts the changes of which brokers are known, and by which certificates."""
+        return self._book.version
 
     def diagnosis(self, only: str | None = None) -> str:
         """Return one line on every broker that is not up, or on `only` one: its address and why."""
@@ -212,73 +156,32 @@ class Links:
 
     def learn(self, address: BrokerAddress, now: float, *, configured: bool = False) -> None:
         """Handle a broker of the net, or a newer certificate of a known one. What is `configured` is not forgotten."""
-        if address.name == self._own_name:
-            return
-        link = self.links.get(address.name)
-        if link is None:
-            if len(self.links) >= BROKERS_MAX:
-                self.events.add(BrokerIgnored(address.name, BROKERS_MAX))
-                return
-            link = self.links[address.name] = Link(address, now)
-            self._looks.hasten(now)
-            self.version += 1
-            self.known_version += 1
-        elif address.serial > link.address.serial:
-            link.address = address
-            self.known_version += 1
-        link.configured = link.configured or configured
+        known = len(self.links)
+        self._book.learn(address, now, configured=configured)
+        self._welcome_newcomers(known, now)
 
     def learn_certificate(self, certificate: bytes, now: float) -> str | None:
         """Handle a certificate that somebody handed on; return its broker's name, or None if it is not valid."""
-        digest = blake2b(certificate, digest_size=16).digest()
-        if digest in self._rejected:
-            return None
-        try:
-            address = self._verify(certificate)
-        except ProtocolError as error:
-            if len(self._rejected) < BROKERS_MAX:
-                self._rejected.add(digest)
-                self.events.add(CertificateRefused("a broker's certificate", str(error)))
-            return None
-        self.learn(address, now)
-        return address.name
+        known = len(self.links)
+        name = self._book.learn_certificate(certificate, now)
+        self._welcome_newcomers(known, now)
+        return name
 
     def unlisted(self, now: float) -> list[Link]:
-        """Return the brokers to forget: they were learned, cannot be reached, and no broker lists them any more.
-
-        At once, if one has listed them before in its session: it knows that they are gone. Otherwise after
-        tombstone_s: a broker that has just started may not know them yet.
-        """
-        listed: set[str] = set()
-        dropped: set[str] = set()
-        for link in self.links.values():
-            if link.open:
-                listed |= link.peers
-                dropped |= link.dropped
-        found = []
-        for link in self.links.values():
-            gone = link.state is LinkState.WAITING and (link.failure or not link.wanted) and not link.configured
-            if not gone or not listed or link.name in listed:
-                link.unlisted_at = None
-                continue
-            if link.unlisted_at is None:
-                link.unlisted_at = now
-            if link.name in dropped or now - link.unlisted_at >= self._settings.tombstone_s:
-                found.append(link)
-        return found
+        """Return the brokers to forget: they were learned, cannot be reached, and no broker lists them any more."""
+        return self._book.unlisted(now)
 
     def forget(self, link: Link, now: float) -> None:
         """Forget a broker; end the connection to it if there is one."""
         self._give_up(link, Failure.SESSION_REFUSED, now)
-        del self.links[link.name]
-        self.known_version += 1
+        self._book.forget(link)
         self._add_change(link, Change.GONE)
 
     def retry_soon(self, name: str, at: float) -> None:
         """Note that a broker can be reached again: try it at `at`, however long the pause had grown."""
         link = self.links.get(name)
-        if link is not None and link.state is LinkState.WAITING:
-            link.wake_at = min(link.wake_at, at)
+        if link is not None:
+            self._dialing.hasten(link, at)
 
     def leave(self, link: Link, now: float) -> None:
         """Begin to end a session that is no longer wanted: what is under way goes on; `close` follows."""
@@ -306,19 +209,7 @@ class Links:
         link = self.links.get(name)
         if link is None or link.open or not link.resolving:
             return
-        link.resolving = False
-        targets = list(dict.fromkeys(addresses))
-        if link.last_good and (link.last_good in targets or not targets):
-            # First what worked last; and if DNS knows nothing now, that may be right still.
-            targets = [link.last_good, *(target for target in targets if target != link.last_good)]
-        link.targets = targets
-        if link.state is LinkState.WAITING:  # the lookup has outlasted the attempt
-            if targets:
-                self.retry_soon(name, now)
-        elif targets:
-            link.since = now  # the time of the lookup is not the address's
-            self._open_next(link)
-        else:
+        if not self._dialing.on_resolved(link, addresses, now):
             self._give_up(link, Failure.UNRESOLVED, now)
 
     def on_reached(self, name: str) -> None:
@@ -349,12 +240,9 @@ class Links:
     def on_control(self, link: Link, message: bytes, now: float) -> Control | None:
         """Handle a control message; return it if it is none of the links' business."""
         command = command_of(message)
-        if command in _LISTS:
-            link.lists.pop(command, None)  # this one is newer
-            if not _affords(link, len(message), now):
-                link.lists[command] = message
-                return None
-        elif command == control.Report.NUMBER:
+        if command in _LISTS and not link.lists.admit(command, message, now):
+            return None
+        if command == control.Report.NUMBER:
             if not link.asked_report:
                 return None
             link.asked_report = False
@@ -403,27 +291,22 @@ class Links:
         self.stalled_s = 0.0
         if now < self._looks.due_at:
             return
-        settings = self._settings
         self._looks.begin(now)
         self.stalled_s = self._looks.stalled_s
         self.events.on_timer(now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:
-                    self._connect(link, now)
+                    self._dialing.connect(link, now)
             elif link.state is LinkState.CONNECTING:
-                link.slow = now - link.since > SLOW_S
-                if now - link.since > (TARGET_S_MAX if link.targets else settings.handshake_s_max):
-                    if link.resolving and link.last_good:
-                        self.on_resolved(link.name, (), now)
-                    else:
-                        self._give_up(link, _why_late(link), now)
+                why = self._dialing.why_late(link, now)
+                if why is not None:
+                    self._give_up(link, why, now)
             else:
                 if self.stalled_s:
                     self._looks.excuse(link, now)
-                for command, message in list(link.lists.items()):
-                    if _affords(link, len(message), now):
-                        del link.lists[command]
+                if link.lists.waiting:
+                    for message in link.lists.due(now):
                         self._take_in(link, message, now)
                 self._watch(link, now)
             if link.malformed > MALFORMED_MAX and link.state is not LinkState.WAITING:
@@ -431,23 +314,17 @@ class Links:
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
-        settings = self._settings
-        assert len(self.links) <= BROKERS_MAX
-        assert len(self._rejected) <= BROKERS_MAX
-        assert self._own_name not in self.links
+        self._book.validate_state()
         self._looks.validate_state()
-        for name, link in self.links.items():
-            assert link.name == link.address.name == name
-            assert link.address.endpoints
+        for link in self.links.values():
+            self._dialing.validate_state(link)
             assert link.in_flight == len(link.calls)
             assert not link.calls or link.open
             assert link.open or not link.services
             assert not link.open or (link.epoch and link.heartbeat_s > 0.0 and link.failure is None)
             assert link.malformed <= MALFORMED_MAX or link.state is not LinkState.WAITING
-            assert link.lists.keys() <= _LISTS
-            if link.state is LinkState.WAITING:
-                assert not link.lists
-                assert link.wake_at <= link.since + max(settings.reconnect_s_max, AGGRIEVED_S_MAX)
+            assert link.lists.waiting.keys() <= _LISTS
+            assert not link.lists.waiting or link.state is not LinkState.WAITING
         self._send_queue.validate_state(
             {link.name for link in self.links.values() if link.state is not LinkState.WAITING}
         )
@@ -464,6 +341,12 @@ class Links:
                 unknown = unknown or (link.wanted and link.failure is None)
         self._limit_max = own if unknown or not told else min(own, max(told))
         self._limit_sure = min([own, *(link.payload_bytes_max for link in self.links.values() if link.open)])
+
+    def _welcome_newcomers(self, known: int, now: float) -> None:
+        """See that brokers are connected to that have come to the `known` ones."""
+        if len(self.links) > known:
+            self._looks.hasten(now)
+            self.version += len(self.links) - known
 
     def _add_change(self, link: Link, change: Change) -> None:
         self.version += 1
@@ -482,47 +365,13 @@ class Links:
             link.spoke = False
             link.heartbeat_at = now + link.heartbeat_s
 
-    def _connect(self, link: Link, now: float) -> None:
-        """Try the next address, or begin a new round of them."""
-        link.state = LinkState.CONNECTING
-        link.since = now
-        link.resolving = not link.targets
-        link.met = False
-        if link.targets:
-            self._open_next(link)
-        else:
-            self._actions.append(Resolve(link.name, link.address.endpoints))
-
-    def _open_next(self, link: Link) -> None:
-        link.target = link.targets.pop(0)
-        link.met = False
-        self._actions.append(Open(link.name, link.target, link.address.key))
-
     def _on_welcome(self, link: Link, welcome: control.Welcome, now: float) -> None:
         if link.state is not LinkState.CONNECTING:
             return
-        link.state = LinkState.UP
-        link.since = now
-        link.epoch += 1
-        link.failure = None
-        link.refusal = ""
-        link.welcomed_at = now
-        link.heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
-        link.heartbeat_at = now + link.heartbeat_s / 2
-        link.silence = silence_of(self._settings, link.heartbeat_s)
-        link.payload_bytes_max = welcome.payload_bytes_max
-        link.services = frozenset()
-        link.ewma = PeakEwma(now)
-        link.journey = PeakEwma(now)
-        link.journey.observe(now - link.hello_at, now)
-        link.passed_at = -math.inf
-        link.proven_bytes = 0
-        link.warned = False
-        link.noted = False
-        link.retiring = False
-        link.told.clear()
-        link.last_good = link.target
-        link.targets = []
+        heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
+        silence = silence_of(self._settings, heartbeat_s)
+        link.begin_session(heartbeat_s, silence, welcome.payload_bytes_max, now)
+        self._dialing.on_success(link)
         self.events.add(Connected(link.name))
         self._add_change(link, Change.UP)
 
@@ -548,23 +397,12 @@ class Links:
         """Handle nothing but a sign of life: `on_heard` has noted it."""
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
-        names = {each.address.certificate: each.name for each in self.links.values()}
-        listed, reached, refused = set(), set(), 0
-        for peer in peers.brokers[:BROKERS_MAX]:
-            name = names.get(peer.certificate)
-            if name is None and refused < REFUSED_MAX:
-                name = self.learn_certificate(peer.certificate, now)
-                refused += name is None
-            if name is not None and peer.state != "dead":
-                listed.add(name)
-                if peer.connected and peer.state == "alive":
-                    reached.add(name)
-        for name in sorted(reached - link.reached):
+        known = len(self.links)
+        changed, reached = self._book.on_list(link, peers.brokers, now)
+        self._welcome_newcomers(known, now)
+        for name in reached:
             self.retry_soon(name, now + self._rng.uniform(0.0, HASTE_S_MAX))
-        link.reached = frozenset(reached)
-        if listed != link.peers:
-            link.dropped = (link.dropped | link.peers) - listed
-            link.peers = frozenset(listed)
+        if changed:
             self._add_change(link, Change.PEERS)
 
     def _set_state(self, link: Link, state: LinkState, now: float) -> None:
@@ -577,67 +415,23 @@ class Links:
     def _give_up(self, link: Link, failure: Failure | None, now: float) -> None:
         """End a connection from this side."""
         if link.state is not LinkState.WAITING:
-            self._actions.append(Close(link.name))
+            self._dialing.close(link)
             self._down(link, failure, now)
 
     def _down(self, link: Link, failure: Failure | None, now: float) -> None:
         """A connection has failed, or has ended; without a `failure` it was left on purpose."""
-        settings = self._settings
         was_open = link.open
         if failure in (Failure.HUNG_UP, Failure.RESET):
             failure = _why_cut_off(failure, again=Failure.HUNG_UP in link.told)
-        harmless = failure in (None, Failure.DRAINING, Failure.HUNG_UP)
         repeated = failure in link.told
         link.told.add(failure)
-        link.failure = failure
-        link.state = LinkState.WAITING
-        link.since = now
-        link.services = frozenset()
-        link.peers = link.reached = link.dropped = frozenset()
-        link.staleness = Staleness()
-        if was_open and failure not in AGGRIEVING:
-            lasted_s = now - link.welcomed_at
-            if failure is None or lasted_s >= (LASTED_S if harmless else settings.reconnect_s_max):
-                link.failures = 0
-        if link.targets:
-            link.wake_at = now
-        else:
-            link.wake_at = now + full_jitter(settings.reconnect_s, settings.reconnect_s_max, link.failures, self._rng)
-            link.failures += 1
-        if failure in AGGRIEVING:
-            if now - link.aggrieved_at > PARDON_S:
-                link.aggrieved_s = AGGRIEVED_S
-            link.aggrieved_at = now
-            link.wake_at = max(link.wake_at, now + link.aggrieved_s)
-            link.aggrieved_s = min(AGGRIEVED_S_MAX, 2.0 * link.aggrieved_s)
+        link.end_session(failure, now)
+        self._dialing.pause(link, failure, now, was_open=was_open)
         link.unsent = self._send_queue.drop(link.name)
-        link.unread_bytes = 0
-        link.asked.clear()
-        link.lists.clear()
-        link.malformed = 0
-        link.asked_report = False
         why = link.problem or "it is not needed any more"
+        harmless = failure is None or failure in HARMLESS
         self.events.add(NotConnected(link.name, why, harmless, repeated))
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
-
-
-def _affords(link: Link, size: int, now: float) -> bool:
-    """Whether one more list of a broker is due; if so it is paid for."""
-    earned = (now - link.lists_at) * LIST_BYTES_PER_S
-    link.lists_at = now
-    link.list_bytes = min(float(LIST_BYTES_MAX), link.list_bytes + earned)
-    cost = min(LIST_BYTES_MAX, size + LIST_BYTES_EACH)
-    if link.list_bytes < cost:
-        return False
-    link.list_bytes -= cost
-    return True
-
-
-def _why_late(link: Link) -> Failure:
-    """Return why an attempt to connect has outlasted its time."""
-    if link.resolving:
-        return Failure.UNRESOLVED
-    return Failure.MUTE if link.met else Failure.NO_ANSWER
 
 
 def _why_cut_off(failure: Failure, *, again: bool) -> Failure:

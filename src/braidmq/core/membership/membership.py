@@ -4,11 +4,9 @@ Sources: Das, Gupta, Motivala, "SWIM" (2002); Dadgar, Phillips, Currey, "Lifegua
 that is lost is evidence at once (docs/decisions/0010).
 """
 
-import heapq
 import random
 from collections.abc import Callable
-from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from braidmq.core.events.event import Event
 from braidmq.core.events.log import EventLog
@@ -19,17 +17,18 @@ from braidmq.core.events.membership import (
     BrokerLeft,
     BrokerRemoved,
     BrokerSuspected,
-    RumorImplausible,
     RumorRefuted,
 )
+from braidmq.core.membership.peer_record import PeerRecord, overrides
 from braidmq.core.membership.probing import Probing
-from braidmq.core.membership.rumors import Rumors
+from braidmq.core.membership.reminders import Occasion, Reminders
+from braidmq.core.membership.scrutiny import INCARNATION_JUMP_MAX, Certificates, Scrutiny
 from braidmq.core.membership.suspicion import Suspicion
+from braidmq.core.membership.telling import Telling
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.gossip import (
     INCARNATION_MAX,
-    RUMORS_MAX,
     Ack,
     Gossip,
     Gossiped,
@@ -42,67 +41,8 @@ from braidmq.wire.gossip import (
 )
 from braidmq.wire.limits import BROKERS_MAX
 
-INCARNATION_JUMP_MAX: Final = 1_000_000
-"""How far a rumor may be ahead of what is known. Incarnations grow by one per refutation, so that no honest broker
-comes near it, and a liar who drives somebody's incarnation up reaches no limit."""
-
-COMPLAINTS_MAX: Final = 1_000
-"""Different complaints that are said once each; after that they are only counted."""
-
-PERIOD_S: Final = 60.0
-"""In which the rumors and the certificates that one broker hands on are counted."""
-
-CHANGES_MAX: Final = 60
-"""How often in a period one broker may change what is held of another one, or accuse this one: once a second. A crash
-that repeats itself takes some seconds each time; who changes its mind faster lies, and is not heeded about that broker
-until the period ends. What this broker sees for itself counts all the same."""
-
-FALSE_MAX: Final = 64
-"""Certificates of one broker in a period that may turn out not to be valid before no more of it are looked at: each
-costs a check of its signature."""
-
 _UNKNOWN: Final = "unknown"
 """The state of a broker that is no member."""
-
-_RANK: Final[dict[State, int]] = {"alive": 0, "suspect": 1, "leaving": 2, "dead": 3}
-"""At one incarnation the higher overrides the lower."""
-
-
-class Certificates(Protocol):
-    """The valid certificates of brokers: those that the net's authority has signed."""
-
-    def certificate(self, name: str) -> bytes | None:
-        """Return the certificate of the broker with this name, or None if none is known."""
-
-    def admit(self, name: str, certificate: bytes, now: float) -> bool:
-        """Return whether a certificate of the broker with this name is known, or the given one is valid for it."""
-
-
-class PeerRecord:
-    """What this broker holds of another one.
-
-    Attributes:
-        incarnation: which of its lives this is about.
-        state: alive, suspect, leaving or dead.
-        since: when it came into that state.
-        suspicion: while it is suspect.
-    """
-
-    __slots__ = ("incarnation", "name", "since", "state", "suspicion")
-
-    def __init__(self, name: str, incarnation: int, state: State, now: float) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.state: State = state
-        self.since = now
-        self.suspicion: Suspicion | None = None
-
-
-class _Kind(IntEnum):
-    """What a timer is for."""
-
-    SUSPICION = 0
-    TOMBSTONE = 1
 
 
 class MembershipCore:
@@ -138,23 +78,17 @@ class MembershipCore:
         self.incarnation = 0
         self.state: State = "alive"
         self.since = now
-        self._counters = dict.fromkeys(("refutations", "deaths", "lies", "unknown"), 0)
-        self._changes: dict[tuple[str, str], int] = {}
-        self._false: dict[str, int] = {}
-        self._period_ends_at = now + PERIOD_S
+        self._counters = dict.fromkeys(("refutations", "deaths"), 0)
         self._certificate = certificate
         self._settings = settings
         self._rng = rng
         self._certificates = certificates
         self._events = EventLog()
-        self._complaints: set[tuple[str, str]] = set()
-        self._sends: dict[str, list[Gossiped]] = {}
-        self._rumors = Rumors()
-        self._listeners: list[str] = []
+        self._scrutiny = Scrutiny(certificates, self._events, now)
+        self._telling = Telling(self._own_rumor(), self.members, certificates, settings.gossip_fanout, rng)
         self._reachable: list[str] = []
         self._reachable_version = -1
-        self._timers: list[tuple[float, _Kind, str]] = []
-        self._due: dict[tuple[_Kind, str], float] = {}
+        self._reminders = Reminders()
         self.probing = Probing(settings, rng, self, now)
         self._handlers: dict[type[Gossiped], Callable[[str, Any, float], None]] = {
             Sync: self._on_sync,
@@ -169,7 +103,7 @@ class MembershipCore:
 
     def take_sends(self) -> dict[str, list[Gossiped]]:
         """Return the messages that are due to each broker, in order."""
-        sends, self._sends = self._sends, {}
+        sends, self._telling.sends = self._telling.sends, {}
         return sends
 
     def take_events(self) -> list[Event]:
@@ -179,7 +113,7 @@ class MembershipCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due = self._next_duty()
-        return min(due, self._gossip_at) if self._rumors else due
+        return min(due, self._gossip_at) if self._telling.rumors else due
 
     @property
     def counters(self) -> dict[str, int]:
@@ -188,7 +122,13 @@ class MembershipCore:
         Probes and how many of them failed, accusations of this broker that it refuted, deaths, rumors that cannot be
         true, and rumors of brokers without a certificate.
         """
-        return {"probes": self.probing.probes, "probes_failed": self.probing.failed, **self._counters}
+        return {
+            "probes": self.probing.probes,
+            "probes_failed": self.probing.failed,
+            **self._counters,
+            "lies": self._scrutiny.lies,
+            "unknown": self._scrutiny.unknown,
+        }
 
     # -- commands
 
@@ -199,14 +139,14 @@ class MembershipCore:
         self._events.sum_up()
         self._raise_incarnation(self.incarnation, "leaving", now)
         for name in self.others():
-            self.send(name, Gossip([self._own_rumor()]))
+            self.send(name, Gossip([self._telling.own]))
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
         member = self.members.pop(name, None)
         if member is not None:
             self._observe(name, member.state, _UNKNOWN, now)
-            self._rumors.drop(name)
+            self._telling.rumors.drop(name)
             self._changed()
             self._events.add(BrokerRemoved(name))
 
@@ -220,7 +160,7 @@ class MembershipCore:
                 return
         elif member.state == "alive":
             return
-        self.send(name, self._sync(answer=True))
+        self.send(name, self._telling.sync(answer=True))
 
     def on_down(self, name: str, now: float, *, last_connection: bool = True) -> None:
         """Note that a connection to a broker was lost, or is silent: others are asked at once.
@@ -254,29 +194,23 @@ class MembershipCore:
     def on_timer(self, now: float) -> None:
         """Do what is due."""
         self._events.on_timer(now)
-        if now >= self._period_ends_at:
-            self._period_ends_at = now + PERIOD_S
-            self._changes.clear()
-            self._false.clear()
+        self._scrutiny.on_timer(now)
         late_s = now - self._next_duty()
         if late_s > self._settings.probe_timeout_s:
             self._on_stall(late_s, now)
-        while self._timers and self._timers[0][0] <= now:
-            due, kind, name = heapq.heappop(self._timers)
-            if self._due.get((kind, name)) == due:
-                del self._due[kind, name]
-                self._on_member_timer(kind, name, now)
+        while (look := self._reminders.take(now)) is not None:
+            self._look_at(*look, now)
         self.probing.on_timer(now)
         for name in self.probing.take_silent():
             self._on_silent(name, now)
         if now >= self._gossip_at:
             self._gossip_at = now + self._settings.gossip_s
-            self._gossip()
+            self._telling.gossip(self.others())
         if now >= self._sync_at:
             self._sync_at = now + self._settings.sync_s
             others = self.others()
             if others:
-                self.send(self._rng.choice(others), self._sync(answer=True))
+                self.send(self._rng.choice(others), self._telling.sync(answer=True))
 
     # -- self-check
 
@@ -286,15 +220,14 @@ class MembershipCore:
         assert len(self.members) < BROKERS_MAX
         assert self.state in ("alive", "leaving")
         assert 0 <= self.incarnation <= INCARNATION_MAX
-        assert len(self._complaints) <= COMPLAINTS_MAX
-        assert all(0 < count <= CHANGES_MAX for count in self._changes.values())
-        assert len(self._rumors) <= len(self.members) + 1
-        assert {(due, *key) for key, due in self._due.items()} <= set(self._timers), "what is due has a timer"
+        assert len(self._telling.rumors) <= len(self.members) + 1
         for name, member in self.members.items():
             assert member.name == name
             assert (member.suspicion is not None) == (member.state == "suspect")
-            assert member.state != "suspect" or (_Kind.SUSPICION, name) in self._due, "a suspicion ends"
-            assert member.state != "dead" or (_Kind.TOMBSTONE, name) in self._due, "a tombstone expires"
+            assert member.state != "suspect" or (Occasion.SUSPICION, name) in self._reminders, "a suspicion ends"
+            assert member.state != "dead" or (Occasion.TOMBSTONE, name) in self._reminders, "a tombstone expires"
+        self._reminders.validate_state()
+        self._scrutiny.validate_state()
         self.probing.validate_state()
         self._events.validate_state()
 
@@ -317,38 +250,11 @@ class MembershipCore:
 
     def send(self, name: str, message: Gossiped) -> None:
         """Send a message to a broker."""
-        self._sends.setdefault(name, []).append(message)
+        self._telling.send(name, message)
 
     def news(self, of: str = "") -> list[Rumor]:
         """Return the rumors for one message; if `of` is suspect, that comes first, so that it can refute."""
-        member = self.members.get(of)
-        brokers = len(self.members) + 1
-        if member is None or member.suspicion is None:
-            return self._rumors.take(brokers, RUMORS_MAX)
-        rest = self._rumors.take(brokers, RUMORS_MAX - 1)
-        return [self._rumor_of(member), *(rumor for rumor in rest if rumor.name != of)]
-
-    # -- sending
-
-    def _own_rumor(self) -> Rumor:
-        return Rumor(self.name, self.incarnation, self.state, "", self._certificate)
-
-    def _sync(self, *, answer: bool) -> Sync:
-        rows = [Rumor(member.name, member.incarnation, member.state) for member in self.members.values()]
-        return Sync([self._own_rumor(), *rows], answer)
-
-    def _gossip(self) -> None:
-        """Tell the news to the next brokers of a shuffled round: random ones would miss somebody in a small net."""
-        others = self.others()
-        told = 0
-        while self._rumors and told < min(len(others), self._settings.gossip_fanout):
-            if not self._listeners:
-                self._listeners = list(others)
-                self._rng.shuffle(self._listeners)
-            member = self.members.get(self._listeners.pop())
-            if member is not None and member.state != "dead":
-                self.send(member.name, Gossip(self.news()))
-                told += 1
+        return self._telling.news(of)
 
     # -- what follows from probes and rumors
 
@@ -370,7 +276,7 @@ class MembershipCore:
                 # Perhaps a verdict from the other side of a partition: who is here may refute it first.
                 self._on_rumor(sender, Rumor(row.name, row.incarnation, "suspect", sender), now)
         if sync.answer:
-            self.send(sender, self._sync(answer=False))
+            self.send(sender, self._telling.sync(answer=False))
 
     def _on_rumor(self, sender: str, rumor: Rumor, now: float) -> None:
         if rumor.name == self.name:
@@ -379,16 +285,15 @@ class MembershipCore:
         member = self.members.get(rumor.name)
         known = member.incarnation if member is not None else 0
         if rumor.incarnation > known + INCARNATION_JUMP_MAX and sender != rumor.name:
-            self._report_implausible(
+            self._scrutiny.complain(
                 sender, f"gives {rumor.name} the incarnation {rumor.incarnation}, far beyond {known}"
             )
             return
         if member is None:
-            self._meet(sender, rumor, now)
-        elif rumor.incarnation < member.incarnation:
-            return
-        elif rumor.incarnation > member.incarnation or _RANK[rumor.state] > _RANK[member.state]:
-            if not self._may_change(sender, rumor.name):
+            if rumor.state != "dead" and self._scrutiny.admits(sender, rumor, now):
+                self._add(rumor, sender, now)
+        elif overrides(rumor, member.incarnation, member.state):
+            if not self._scrutiny.may_change(sender, rumor.name):
                 return
             if rumor.state == "suspect":
                 self._suspect(member, rumor.incarnation, rumor.by or sender, now)
@@ -396,37 +301,13 @@ class MembershipCore:
                 self._die(member, rumor.incarnation, now, "")
             else:
                 self._set_state(member, rumor.state, rumor.incarnation, now)
-                self._spread(member)
-        elif rumor.state == "suspect":
+                self._telling.spread(member)
+        elif rumor.state == "suspect" and rumor.incarnation == member.incarnation:
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
-
-    def _may_change(self, sender: str, name: str) -> bool:
-        """Whether a broker has not yet changed too often what is held of another one; count it."""
-        changes = self._changes.get((sender, name), 0)
-        if changes >= CHANGES_MAX:
-            self._report_implausible(
-                sender, f"changes its mind on {name} more than {CHANGES_MAX} times in {PERIOD_S:g} s"
-            )
-            return False
-        self._changes[sender, name] = changes + 1
-        return True
-
-    def _meet(self, sender: str, rumor: Rumor, now: float) -> None:
-        """Handle a rumor of a broker that was unknown or forgotten."""
-        if rumor.state == "dead":
-            return
-        false = self._false.get(sender, 0) if rumor.certificate else 0
-        if false >= FALSE_MAX or not self._certificates.admit(rumor.name, rumor.certificate, now):
-            self._counters["unknown"] += 1
-            if rumor.certificate:
-                self._false[sender] = false + 1
-                self._report_implausible(sender, f"tells of {rumor.name} with a certificate that is not valid for it")
-            return
-        self._add(rumor, sender, now)
 
     def _add(self, rumor: Rumor, sender: str, now: float) -> bool:
         if len(self.members) + 1 >= BROKERS_MAX:
-            self._report_implausible(self.name, f"ignores {rumor.name}: {BROKERS_MAX} brokers are known already")
+            self._scrutiny.complain(self.name, f"ignores {rumor.name}: {BROKERS_MAX} brokers are known already")
             return False
         state: State = "leaving" if rumor.state == "leaving" else "alive"
         member = self.members[rumor.name] = PeerRecord(rumor.name, rumor.incarnation, state, now)
@@ -437,19 +318,17 @@ class MembershipCore:
         if rumor.state == "suspect":
             self._suspect(member, rumor.incarnation, rumor.by or sender, now)
         else:
-            self._spread(member)
+            self._telling.spread(member)
         return True
 
     def _on_own_rumor(self, sender: str, rumor: Rumor, now: float) -> None:
         """Refute what is not so."""
         if rumor.incarnation > self.incarnation + INCARNATION_JUMP_MAX:
-            self._report_implausible(
+            self._scrutiny.complain(
                 sender, f"gives this broker the incarnation {rumor.incarnation}, not {self.incarnation}"
             )
-        elif rumor.incarnation > self.incarnation or (
-            rumor.incarnation == self.incarnation and _RANK[rumor.state] > _RANK[self.state]
-        ):
-            if not self._may_change(sender, self.name):
+        elif overrides(rumor, self.incarnation, self.state):
+            if not self._scrutiny.may_change(sender, self.name):
                 return
             if rumor.state in ("suspect", "dead"):
                 self._counters["refutations"] += 1
@@ -458,7 +337,10 @@ class MembershipCore:
                 self._events.add(RumorRefuted(self.name, rumor.state, accuser))
             self._raise_incarnation(rumor.incarnation, self.state, now)
         elif rumor.incarnation < self.incarnation and rumor.state in ("suspect", "dead"):
-            self.send(sender, Gossip([self._own_rumor()]))  # it has missed the refutation
+            self.send(sender, Gossip([self._telling.own]))  # it has missed the refutation
+
+    def _own_rumor(self) -> Rumor:
+        return Rumor(self.name, self.incarnation, self.state, "", self._certificate)
 
     def _raise_incarnation(self, above: int, state: State, now: float) -> None:
         self.incarnation = min(INCARNATION_MAX, above + 1)
@@ -466,22 +348,22 @@ class MembershipCore:
             self.state = state
             self.since = now
         self._changed()
-        self._rumors.put(self._own_rumor())
+        self._telling.spread_own(self._own_rumor())
 
     def _suspect(self, member: PeerRecord, incarnation: int, accuser: str, now: float) -> None:
         suspicion = member.suspicion
         if suspicion is not None and incarnation == member.incarnation:
             if (accuser == self.name or accuser in self.members) and suspicion.confirm(accuser):
-                self._look_at(member.name, _Kind.SUSPICION, suspicion.deadline)
-                self._spread(member, accuser)
+                self._reminders.put(Occasion.SUSPICION, member.name, suspicion.deadline)
+                self._telling.spread(member, accuser)
             return
         if incarnation == member.incarnation and member.state != "alive":
             return
         self._set_state(member, "suspect", incarnation, now)
         alive = sum(other.state != "dead" for other in self.members.values()) + 1
         member.suspicion = Suspicion(accuser, self._settings.suspicion_s, alive, now)
-        self._look_at(member.name, _Kind.SUSPICION, member.suspicion.deadline)
-        self._spread(member, accuser)
+        self._reminders.put(Occasion.SUSPICION, member.name, member.suspicion.deadline)
+        self._telling.spread(member, accuser)
         self._events.add(BrokerSuspected(member.name, accuser))
 
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
@@ -490,8 +372,8 @@ class MembershipCore:
         if was == "dead":
             self._observe(member.name, was, "dead", now)
         self._counters["deaths"] += 1
-        self._look_at(member.name, _Kind.TOMBSTONE, now + self._settings.tombstone_s)
-        self._spread(member)
+        self._reminders.put(Occasion.TOMBSTONE, member.name, now + self._settings.tombstone_s)
+        self._telling.spread(member)
         if was == "leaving":
             self._events.add(BrokerLeft(member.name))
         else:
@@ -510,18 +392,6 @@ class MembershipCore:
         member.suspicion = None
         self._changed()
 
-    def _spread(self, member: PeerRecord, accuser: str = "") -> None:
-        rumor = self._rumor_of(member)
-        if accuser:
-            rumor = Rumor(rumor.name, rumor.incarnation, rumor.state, accuser)
-        self._rumors.put(rumor)
-
-    def _rumor_of(self, member: PeerRecord) -> Rumor:
-        if member.suspicion is not None:
-            return Rumor(member.name, member.incarnation, "suspect", self.name)
-        certificate = self._certificates.certificate(member.name) if member.state == "alive" else b""
-        return Rumor(member.name, member.incarnation, member.state, "", certificate or b"")
-
     def _observe(self, name: str, before: str, state: str, now: float) -> None:
         if self._observer is not None:
             self._observer.on_peer(name, before, state, now)
@@ -534,36 +404,30 @@ class MembershipCore:
     def _next_duty(self) -> float:
         """When on_timer is due, news aside: what is heard late in a period is told at once, which is late for none."""
         due = min(self.probing.next_deadline(), self._sync_at)
-        return min(due, self._timers[0][0]) if self._timers else due
+        reminder = self._reminders.next_at
+        return due if reminder is None else min(due, reminder)
 
-    def _look_at(self, name: str, kind: _Kind, due: float) -> None:
-        """Look at a member by then. An earlier timer looks again: else each accusation of a flood would leave one."""
-        earlier = self._due.get((kind, name))
-        if earlier is None or due < earlier:
-            self._due[kind, name] = due
-            heapq.heappush(self._timers, (due, kind, name))
-
-    def _on_member_timer(self, kind: _Kind, name: str, now: float) -> None:
+    def _look_at(self, occasion: Occasion, name: str, now: float) -> None:
         member = self.members.get(name)
         if member is None:
             return
-        if kind is _Kind.SUSPICION and member.suspicion is not None:
+        if occasion is Occasion.SUSPICION and member.suspicion is not None:
             if self.state == "leaving":  # others take it for gone, and do not tell it any more that they live
                 member.suspicion.postpone(max(0.0, now - member.suspicion.deadline) + self._settings.suspicion_s)
             if now >= member.suspicion.deadline:
                 accusers = ", ".join(sorted(member.suspicion.accusers))
                 self._die(member, member.incarnation, now, f"it has not refuted {accusers}")
             else:
-                self._look_at(name, _Kind.SUSPICION, member.suspicion.deadline)
-        elif kind is _Kind.TOMBSTONE and member.state == "dead":
+                self._reminders.put(Occasion.SUSPICION, member.name, member.suspicion.deadline)
+        elif occasion is Occasion.TOMBSTONE and member.state == "dead":
             expires_at = member.since + self._settings.tombstone_s
             if now >= expires_at:
                 del self.members[name]
                 self._observe(name, member.state, _UNKNOWN, now)
-                self._rumors.drop(name)
+                self._telling.rumors.drop(name)
                 self._changed()
             else:
-                self._look_at(name, _Kind.TOMBSTONE, expires_at)
+                self._reminders.put(Occasion.TOMBSTONE, name, expires_at)
 
     def _on_stall(self, late_s: float, now: float) -> None:
         """This process did not run for a while: what it has not heard in that time says nothing of others."""
@@ -571,10 +435,3 @@ class MembershipCore:
         for member in self.members.values():
             if member.suspicion is not None:
                 member.suspicion.postpone(late_s)
-
-    def _report_implausible(self, who: str, what: str) -> None:
-        self._counters["lies"] += 1
-        key = (who, what.partition(" ")[0])
-        if key not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
-            self._complaints.add(key)
-            self._events.add(RumorImplausible(who, what))

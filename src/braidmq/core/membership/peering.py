@@ -12,7 +12,8 @@ from braidmq.core.events.membership import BrokerMisreported
 from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
-from braidmq.core.membership.membership import MembershipCore, PeerRecord
+from braidmq.core.membership.membership import MembershipCore
+from braidmq.core.membership.peer_record import PeerRecord
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -263,7 +264,7 @@ class PeeringCore:
         assert offers == {(service, name) for service, brokers in self._offering.items() for name in brokers}
         assert all(self._offering.values())
 
-    # -- for the membership (see Certificates)
+    # -- for the membership (see Certificates in scrutiny.py)
 
     def certificate(self, name: str) -> bytes | None:
         """Return the certificate of the broker with this name, or None if none is known."""

@@ -7,8 +7,8 @@ import pytest
 from braidmq.core.broker.bars import BAR_S, SESSIONS_BURST
 from braidmq.core.broker.key_usage import OFFENCES_MAX
 from braidmq.core.intake import PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX
+from braidmq.core.links.dialing import AGGRIEVED_S, PARDON_S
 from braidmq.core.links.link import Failure
-from braidmq.core.links.links import AGGRIEVED_S, PARDON_S
 from braidmq.members import Role
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Welcome, encode_control
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope, encode

@@ -1,14 +1,12 @@
 """A broker among others: what nodes may ask of them, what only they may say, and what a fresh one takes from them."""
 
-from typing import Any
-
 import pytest
 
-from braidmq.core.broker.broker import SEEKS_PER_TICK, TICK_S
+from braidmq.core.broker.broker import TICK_S
 from braidmq.core.events.event import WARNING
 from braidmq.members import Role
 from braidmq.wire.envelope import REJECT, REPLY, Reason
-from braidmq.wire.gossip import RUMORS_MAX, About, Ack, Gossip, Nack, Paths, Ping, Probe, Rumor, Seek, Sync
+from braidmq.wire.gossip import About, Ack, Gossip, Nack, Ping, Probe, Rumor, Sync
 from braidmq.wire.kinds import Control
 from tests.support.rigs.broker_rig import BROKER, Peers, Rig
 
@@ -16,73 +14,6 @@ DEAD = Rumor("b2", 1_000, "dead")
 GOSSIPED: tuple[Control, ...] = (
     Ping(1, [DEAD]), Ack(1, [DEAD]), Probe(1, "b2", [DEAD]), Nack(1), Gossip([DEAD]), Sync([DEAD], answer=True),
 )  # fmt: skip
-
-
-class TestSeek:
-    def test_names_the_peers_with_workers(self) -> None:
-        rig = Rig()
-        for name, services in {"b2": ("echo",), "b3": ("sum",), "b4": ("sum", "echo")}.items():
-            rig.peer(name).about(*services)
-        rig.peer("b5")
-        client = rig.client()
-        client.control(Seek("echo"))
-        (paths,) = client.of(Paths)
-        assert paths.service == "echo"
-        assert sorted(paths.brokers) == ["b2", "b4"]
-        client.control(Seek("nothing"))
-        assert client.of(Paths) == [Paths("nothing", [])]
-
-    @pytest.mark.parametrize("calls", [(), ("sum",), ("echo.*",)])
-    def test_is_answered_only_to_who_may_call_the_service(self, calls: tuple[str, ...]) -> None:
-        rig = Rig()
-        rig.peer("b2").about("echo")
-        client = rig.client(calls=calls)
-        client.control(Seek("echo"))
-        assert client.take() == []
-        rig.register("client", calls=("echo",))
-        rig.change_registry()
-        client.control(Seek("echo"))
-        assert client.of(Paths) == [Paths("echo", ["b2"])]
-
-    def test_peer_whose_workers_are_gone_is_not_named(self) -> None:
-        rig = Rig()
-        peer, client = rig.peer("b2"), rig.client()
-        peer.about("echo", workers=0)
-        client.control(Seek("echo"))
-        peer.about("echo")
-        client.control(Seek("echo"))
-        peer.about()
-        client.control(Seek("echo"))
-        assert [paths.brokers for paths in client.of(Paths)] == [[], ["b2"], []]
-
-    @pytest.mark.parametrize("state", ["suspect", "leaving", "dead"])
-    def test_peer_that_is_not_alive_is_not_named(self, state: Any) -> None:
-        rig = Rig()
-        rig.peer("b2").about("echo")
-        rig.peer("b3").say(Gossip([Rumor("b2", 0, state, "b3")]))
-        client = rig.client()
-        client.control(Seek("echo"))
-        assert client.of(Paths) == [Paths("echo", [])]
-
-    def test_peer_that_is_lost_is_not_named(self) -> None:
-        rig = Rig()
-        peer, client = rig.peer("b2"), rig.client()
-        peer.about("echo")
-        peer.lose()
-        client.control(Seek("echo"))
-        assert client.of(Paths) == [Paths("echo", [])]
-
-    def test_answer_is_bounded(self) -> None:
-        rig = Rig()
-        for number in range(RUMORS_MAX + 3):
-            rig.peer(f"b{number + 10}").about("echo")
-        client = rig.client()
-        client.control(Seek("echo"))
-        for _ in range(20):
-            client.control(Seek("echo"))
-        answers = [paths.brokers for paths in client.of(Paths)]
-        assert {len(set(brokers)) for brokers in answers} == {RUMORS_MAX}
-        assert len(set().union(*answers)) == RUMORS_MAX + 3, "each gets some of the calls"
 
 
 class TestGossip:
@@ -192,20 +123,3 @@ class TestReadiness:
         assert client.transits(REJECT) == []
         rig.advance(0.3, heartbeats=True)
         assert [answer.code for answer in client.transits(REJECT)] == [Reason.NO_WORKER]
-
-
-class TestManySeeks:
-    def test_so_many_of_one_key_are_answered_in_a_tick(self) -> None:
-        rig = Rig()
-        rig.peer("b2").about("echo")
-        first, second, other = rig.client("c"), rig.client("c"), rig.client("other")
-        rig.advance(TICK_S)
-        for member in (first, second):
-            for _ in range(SEEKS_PER_TICK):
-                member.control(Seek("echo"))
-        other.control(Seek("echo"))
-        assert len(first.of(Paths)) + len(second.of(Paths)) == SEEKS_PER_TICK
-        assert other.of(Paths) == [Paths("echo", ["b2"])]
-        rig.advance(TICK_S)
-        second.control(Seek("echo"))
-        assert second.of(Paths) == [Paths("echo", ["b2"])]

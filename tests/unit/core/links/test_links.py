@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
+from braidmq.core.links.dialing import LASTED_S
 from braidmq.core.links.link import Change, Close, Failure, LinkState, Open, Resolve
-from braidmq.core.links.links import LASTED_S, TICK_S, Links
+from braidmq.core.links.links import TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
@@ -139,7 +140,7 @@ class TestLeave:
         link = rig["a"].link
         rig.core.links.leave(link, rig.now)
         rig.core.links.close(link, rig.now)
-        assert Close("a") in rig.core.links._actions
+        assert Close("a") in rig.core.links._dialing.actions
         rig.pump()
         assert link.state is LinkState.WAITING
         assert link.failure is None

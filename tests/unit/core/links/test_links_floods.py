@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from braidmq.bounds import HEARTBEAT_S_MIN
+from braidmq.core.links.dialing import LASTED_S
 from braidmq.core.links.link import Failure, LinkState
-from braidmq.core.links.links import LASTED_S, LIST_BYTES_MAX, LIST_BYTES_PER_S, MALFORMED_MAX
+from braidmq.core.links.links import MALFORMED_MAX
+from braidmq.core.links.lists import LIST_BYTES_MAX, LIST_BYTES_PER_S
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import UINT32
@@ -136,7 +138,8 @@ class TestLists:
 
     def test_newcomers_of_one_that_had_to_wait_are_learned(self, make: Any) -> None:
         rig = make("a", "b")
-        rig["a"].link.list_bytes, rig["a"].link.lists_at = 0.0, rig.now
+        lists = rig["a"].link.lists
+        lists.bytes_left, lists.counted_at = 0.0, rig.now
         rig["a"].say(control.Peers([control.Peer(b"a"), control.Peer(b"c")]))
         assert "c" not in rig.core.links.links
         rig.advance(0.2)

@@ -191,7 +191,7 @@ class TestSuspicion:
                 five.core.on_message(accuser, Gossip([Rumor("a", incarnation, "suspect")]), five.now)
             five.core.on_message("b", Gossip([Rumor("a", incarnation, "dead")]), five.now)
             five.now += 0.001
-        assert len(five.core._timers) < 50
+        assert len(five.core._reminders) < 50
         five.core.validate_state()
 
 
@@ -302,7 +302,7 @@ class TestGossip:
         me.tell("x0", "x1", 1, "alive")
         times = []
         told = []
-        while me.core._rumors:
+        while me.core._telling.rumors:
             me.now = max(me.now, me.core.next_deadline())
             me.core.on_timer(me.now)
             sent = me.sent(Gossip)

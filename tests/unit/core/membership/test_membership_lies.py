@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from braidmq.core.events.event import WARNING
 from braidmq.core.events.log import LINES_MAX
-from braidmq.core.membership.membership import CHANGES_MAX, FALSE_MAX, INCARNATION_JUMP_MAX
+from braidmq.core.membership.scrutiny import CHANGES_MAX, FALSE_MAX, INCARNATION_JUMP_MAX
 from braidmq.wire.gossip import RUMORS_MAX, Gossip, Rumor, Sync
 from braidmq.wire.limits import BROKERS_MAX
 from tests.support.rigs.solo import Solo
@@ -41,7 +41,7 @@ class TestUnknown:
         for start in range(0, 10_000, RUMORS_MAX):
             me.core.on_message("a", Gossip(rows[start : start + RUMORS_MAX]), me.now)
         assert len(me.core.members) == BROKERS_MAX - 1
-        assert len(me.core._rumors) <= BROKERS_MAX
+        assert len(me.core._telling.rumors) <= BROKERS_MAX
         assert not me.events(WARNING)
 
     def test_connection_beyond_the_bound_exchanges_nothing(self, solo: Callable[..., Solo]) -> None:
@@ -107,7 +107,7 @@ class TestLiars:
 
     def test_it_is_heeded_again_in_the_next_period(self, five: Solo) -> None:
         incarnation = self.flap(five, "b", "a", 10_000)
-        five.core._period_ends_at = five.now
+        five.core._scrutiny._period_ends_at = five.now
         five.core.on_timer(five.now)
         five.tell("b", "a", incarnation, "leaving")
         assert five["a"].state == "leaving"
@@ -146,7 +146,7 @@ class TestLiars:
         assert "y" not in me.core.members
         me.tell("b", "y", 0, "alive", certificate=b"valid for y")
         assert "y" in me.core.members
-        me.core._period_ends_at = me.now
+        me.core._scrutiny._period_ends_at = me.now
         me.core.on_timer(me.now)
         me.tell("a", "z", 0, "alive", certificate=b"valid for z")
         assert "z" in me.core.members

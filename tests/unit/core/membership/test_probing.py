@@ -144,13 +144,13 @@ class TestProbe:
             me.tell("x30", f"x{number}", 1, "alive")
         me.tell("x30", "x39", 0, "suspect")
         me.taken()
-        before = {name: times for name, (times, _) in me.core._rumors._told.items()}
+        before = {name: times for name, (times, _) in me.core._telling.rumors._told.items()}
         me.core.probing._ring = ["x39"]
         me.core.probing._probe_at = me.now
         me.core.on_timer(me.now)
         ((_, ping),) = me.sent(Ping)
         assert len(ping.rumors) <= RUMORS_MAX
-        told = {name for name, (times, _) in me.core._rumors._told.items() if times > before[name]}
+        told = {name for name, (times, _) in me.core._telling.rumors._told.items() if times > before[name]}
         assert told <= {rumor.name for rumor in ping.rumors}, "what counts as told was sent"
         assert [rumor.name for rumor in ping.rumors].count("x39") == 1
 

@@ -3,8 +3,10 @@
 import random
 from typing import Any
 
+from braidmq.core.events.log import EventLog
+from braidmq.core.links.address_book import REFUSED_MAX, AddressBook
 from braidmq.core.links.link import Change, Close, LinkState
-from braidmq.core.links.links import REFUSED_MAX, Links
+from braidmq.core.links.links import Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.control import encode_control
@@ -16,6 +18,62 @@ ONE, TWO = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1"
 
 def peers(*certificates: bytes) -> control.Peers:
     return control.Peers([control.Peer(certificate) for certificate in certificates])
+
+
+class TestAddressBook:
+    """By itself."""
+
+    def book(self) -> AddressBook:
+        return AddressBook(verify, NODE, 60.0, EventLog())
+
+    def test_version_tells_of_newcomers_and_newer_certificates_only(self) -> None:
+        book = self.book()
+        versions = []
+        for serial in (2, 1, 2, 3):
+            book.learn(address("a", serial=serial), START)
+            versions.append(book.version)
+        assert versions == [1, 1, 1, 2]
+        assert book.links["a"].address.serial == 3
+        book.forget(book.links["a"])
+        assert (book.version, book.links) == (3, {})
+
+    def test_brokers_are_bounded(self) -> None:
+        events = EventLog()
+        book = AddressBook(verify, NODE, 60.0, events)
+        for number in range(BROKERS_MAX + 5):
+            book.learn(address(f"b{number}"), START)
+        assert len(book.links) == BROKERS_MAX
+        assert any("is ignored" in str(event) for event in events.take())
+        book.validate_state()
+
+    def test_forged_certificates_are_bounded(self) -> None:
+        book = self.book()
+        for number in range(BROKERS_MAX + 500):
+            assert book.learn_certificate(b"forged %d" % number, START) is None
+        assert len(book._rejected) == BROKERS_MAX
+        assert all(len(digest) == 16 for digest in book._rejected)
+        book.validate_state()
+
+    def test_list_with_many_forged_certificates_is_not_looked_at_further(self) -> None:
+        book = self.book()
+        book.learn(address("a"), START)
+        forged = [b"forged %d" % number for number in range(REFUSED_MAX)]
+        book.on_list(book.links["a"], peers(*forged, b"b").brokers, START)
+        assert len(book._rejected) == REFUSED_MAX
+        assert "b" not in book.links
+        book.on_list(book.links["a"], peers(*forged[1:], b"b").brokers, START)
+        assert "b" in book.links
+
+    def test_what_a_list_says_anew_is_told(self) -> None:
+        book = self.book()
+        book.learn(address("a"), START)
+        link = book.links["a"]
+        assert book.on_list(link, peers(b"a", b"b").brokers, START) == (True, [])
+        reached = [control.Peer(b"b", connected=True), control.Peer(b"a", connected=True)]
+        assert book.on_list(link, reached, START) == (False, ["a", "b"])
+        assert book.on_list(link, reached, START) == (False, [])
+        assert book.on_list(link, reached[:1], START) == (True, [])
+        assert (link.peers, link.dropped, link.reached) == ({"b"}, {"a"}, {"b"})
 
 
 class TestPeers:
@@ -37,30 +95,6 @@ class TestPeers:
         rig = make("a")
         rig["a"].say(peers(NODE.encode()))
         assert list(rig.core.links.links) == ["a"]
-
-    def test_table_of_brokers_is_bounded(self, links: Links) -> None:
-        for number in range(BROKERS_MAX + 5):
-            links.learn(address(f"b{number}"), START)
-        assert len(links.links) == BROKERS_MAX
-        assert any("is ignored" in str(event) for event in links.events.take())
-
-    def test_table_of_forged_certificates_is_bounded(self, links: Links) -> None:
-        links.learn(address("a"), START)
-        link = links.links["a"]
-        for start in range(0, BROKERS_MAX + 500, REFUSED_MAX):
-            forged = [b"forged %d" % number for number in range(start, start + REFUSED_MAX)]
-            links.on_control(link, encode_control(peers(*forged), 0), START)
-        assert len(links._rejected) == BROKERS_MAX
-        assert all(len(digest) == 16 for digest in links._rejected)
-
-    def test_list_with_many_forged_certificates_is_not_looked_at_further(self, links: Links) -> None:
-        links.learn(address("a"), START)
-        forged = [b"forged %d" % number for number in range(REFUSED_MAX)]
-        links.on_control(links.links["a"], encode_control(peers(*forged, b"b"), 0), START)
-        assert len(links._rejected) == REFUSED_MAX
-        assert "b" not in links.links
-        links.on_control(links.links["a"], encode_control(peers(*forged[1:], b"b"), 0), START)
-        assert "b" in links.links
 
     def test_known_certificate_is_not_verified_again(self) -> None:
         verified = []

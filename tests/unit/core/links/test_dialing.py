@@ -6,13 +6,108 @@ from typing import Any
 import pytest
 
 from braidmq.core.events.event import WARNING
-from braidmq.core.links.link import Failure, LinkState, Open, Resolve
-from braidmq.core.links.links import HASTE_S_MAX, TARGET_S_MAX, TICK_S, Links
+from braidmq.core.links.dialing import AGGRIEVED_S, AGGRIEVED_S_MAX, LASTED_S, PARDON_S, SLOW_S, TARGET_S_MAX, Dialing
+from braidmq.core.links.link import Close, Failure, Link, LinkState, Open, Resolve
+from braidmq.core.links.links import HASTE_S_MAX, TICK_S, Links
 from braidmq.settings import Settings
 from braidmq.wire import control
 from tests.support.rigs.node_rig import NODE, START, Broker, NodeRig, address, verify
 
 ONE, TWO, THREE = "tcp://1.1.1.1:1", "tcp://2.2.2.2:1", "tcp://3.3.3.3:1"
+
+
+class TestDialing:
+    """By itself, with one link."""
+
+    def link(self) -> Link:
+        return Link(address("a"), START)
+
+    def dialing(self, settings: Settings | None = None) -> Dialing:
+        return Dialing(settings or Settings(), random.Random(1))
+
+    def test_round_begins_with_a_lookup(self) -> None:
+        dialing, link = self.dialing(), self.link()
+        dialing.connect(link, START)
+        assert link.state is LinkState.CONNECTING
+        assert dialing.on_resolved(link, [ONE, TWO], START + 1.0)
+        assert (link.targets, link.since) == ([TWO], START + 1.0)
+        dialing.close(link)
+        assert dialing.actions == [Resolve("a", ("tcp://a:1",)), Open("a", ONE, link.address.key), Close("a")]
+
+    def test_lookup_that_finds_nothing_ends_the_attempt_unless_an_address_has_worked(self) -> None:
+        dialing, link = self.dialing(), self.link()
+        dialing.connect(link, START)
+        assert not dialing.on_resolved(link, [], START)
+        link.target = ONE
+        dialing.on_success(link)
+        assert dialing.on_resolved(link, [], START)
+        assert link.target == ONE
+
+    @pytest.mark.parametrize(
+        ("met", "resolving", "why"),
+        [
+            (False, False, Failure.NO_ANSWER),
+            (True, False, Failure.MUTE),
+            (False, True, Failure.UNRESOLVED),
+        ],
+    )
+    def test_attempt_that_outlasts_its_time_has_failed(self, met: bool, resolving: bool, why: Failure) -> None:
+        dialing, link = self.dialing(Settings(handshake_s_max=5.0)), self.link()
+        dialing.connect(link, START)
+        link.met, link.resolving = met, resolving
+        assert dialing.why_late(link, START + 5.0) is None
+        assert link.slow
+        assert dialing.why_late(link, START + 5.1) is why
+
+    def test_attempt_is_slow_long_before(self) -> None:
+        dialing, link = self.dialing(), self.link()
+        dialing.connect(link, START)
+        dialing.why_late(link, START + SLOW_S)
+        assert not link.slow
+        dialing.why_late(link, START + SLOW_S + 0.1)
+        assert link.slow
+
+    @pytest.mark.parametrize(
+        ("failure", "lasted_s", "failures"),
+        [
+            (None, 0.0, 1),
+            (Failure.DRAINING, LASTED_S, 1),
+            (Failure.DRAINING, LASTED_S / 2, 6),
+            (Failure.CLOSED, LASTED_S, 6),
+            (Failure.CLOSED, 60.0, 1),
+            (Failure.FLOODED, 600.0, 6),
+        ],
+    )
+    def test_session_that_has_lasted_ends_the_growth_of_pauses(
+        self, failure: Failure | None, lasted_s: float, failures: int
+    ) -> None:
+        dialing, link = self.dialing(Settings(reconnect_s_max=60.0)), self.link()
+        link.failures = 5
+        dialing.pause(link, failure, START + lasted_s, was_open=True)
+        assert link.failures == failures
+
+    def test_broker_that_was_left_for_what_it_sends_is_left_alone_ever_longer_until_pardoned(self) -> None:
+        dialing, link = self.dialing(Settings(reconnect_s=0.1, reconnect_s_max=0.1)), self.link()
+        now, pauses = START, []
+        for _ in range(6):
+            dialing.pause(link, Failure.NONSENSE, now, was_open=True)
+            pauses.append(link.wake_at - now)
+            now = link.wake_at
+        assert pauses == [AGGRIEVED_S, 2 * AGGRIEVED_S, 4 * AGGRIEVED_S, 8 * AGGRIEVED_S] + 2 * [AGGRIEVED_S_MAX]
+        now += PARDON_S + 0.1
+        dialing.pause(link, Failure.NONSENSE, now, was_open=True)
+        assert link.wake_at == now + AGGRIEVED_S
+
+    def test_only_who_waits_is_hastened_and_never_put_off(self) -> None:
+        dialing, link = self.dialing(), self.link()
+        link.wake_at = START + 10.0
+        dialing.hasten(link, START + 20.0)
+        assert link.wake_at == START + 10.0
+        dialing.hasten(link, START + 5.0)
+        assert link.wake_at == START + 5.0
+        dialing.connect(link, START)
+        dialing.hasten(link, START)
+        assert link.wake_at == START + 5.0
 
 
 class TestAddresses:
