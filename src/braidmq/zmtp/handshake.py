@@ -1,0 +1,220 @@
+"""CURVE's handshake, RFC 26/CurveZMQ: HELLO, WELCOME, INITIATE, READY; or ERROR.
+
+    client                                      server
+    HELLO: a new key C', a box of zeros    ->   opens with its own key: the client knows it
+                                           <-   WELCOME: a new key S', and a cookie that holds C' and s'
+    INITIATE: the cookie, its key C,       ->   opens the cookie, and what C has vouched for: C' and S
+    what C has vouched for, metadata            asks who C is
+                                           <-   READY: metadata; or ERROR
+
+Each side sees a command of the other's only in its place. What a client is and may is decided when its key is proven.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from struct import Struct
+from typing import Final
+
+from braidmq.zmtp.metadata import decode_metadata, encode_metadata
+from braidmq.zmtp.sodium import KEY_BYTES, MAC_BYTES, agree, public_key, seal, unseal, wipe
+from braidmq.zmtp.violation import Refusal, Violation, WrongKey
+
+Random = Callable[[int], bytes]
+"""Returns so many random bytes that nobody can guess."""
+
+Authorise = Callable[[bytes], str]
+"""Returns who holds a public key of 32 bytes, in words of the caller's. Raises Refusal for who is not let in."""
+
+_NUMBER: Final = Struct("!Q")
+_VERSION: Final = b"\x01\x00"
+_COOKIE_BYTES: Final = 96
+_VOUCH_BYTES: Final = 96
+_HELLO: Final = b"\x05HELLO"
+_WELCOME: Final = b"\x07WELCOME"
+_INITIATE: Final = b"\x08INITIATE"
+_READY: Final = b"\x05READY"
+_ERROR: Final = b"\x05ERROR"
+_HELLO_BYTES: Final = 200
+_WELCOME_BYTES: Final = 168
+_ZEROS: Final = bytes(64)
+_STATUS_CHARS_MAX: Final = 3
+_DEALER: Final = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": b""})
+_ROUTER: Final = encode_metadata({b"Socket-Type": b"ROUTER"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A long-term pair of keys, 32 bytes each."""
+
+    public: bytes
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a handshake has led to.
+
+    Attributes:
+        key: that of the session's messages.
+        sent: the number of the last nonce that was used to the peer.
+        got: the number of the last one that came from it.
+        principal: what the server's `Authorise` has said of the client; empty at the client.
+    """
+
+    key: bytes
+    sent: int
+    got: int
+    principal: str = ""
+
+
+class ServerHandshake:
+    """The side whose key is known beforehand. It keeps nothing of a client between WELCOME and INITIATE but a key.
+
+    Args:
+        pair: the server's keys.
+        authorise: see Authorise. It is asked once the client has proven that it holds its key.
+        random: see Random.
+    """
+
+    __slots__ = ("_authorise", "_cookie_key", "_got", "_pair", "_random", "agreed")
+
+    def __init__(self, pair: KeyPair, authorise: Authorise, random: Random) -> None:
+        self.agreed: Agreed | None = None
+        self._pair = pair
+        self._authorise = authorise
+        self._random = random
+        self._cookie_key = bytearray()
+        self._got = 0
+
+    def begin(self) -> bytes:
+        """Return what to say first: nothing, the client does."""
+        return b""
+
+    def on_command(self, command: bytes) -> bytes:
+        """Handle a command and return the answer to it; `agreed` is set with the last one.
+
+        Raises:
+            Violation: it is not the right one.
+            Refusal: this client is not let in, which it is to be told: see `refusal`.
+        """
+        return self._on_initiate(command) if self._cookie_key else self._on_hello(command)
+
+    def _on_hello(self, hello: bytes) -> bytes:
+        if len(hello) != _HELLO_BYTES or not hello.startswith(_HELLO):
+            raise Violation("not a HELLO")
+        if hello[6:8] != _VERSION:
+            raise Violation("a HELLO of another version of CURVE")
+        client_transient, number = hello[80:112], hello[112:120]
+        key = agree(client_transient, self._pair.secret)
+        if not compare_digest(unseal(hello[120:], b"CurveZMQHELLO---" + number, key), _ZEROS):
+            raise Violation("a HELLO whose box is not of zeros")
+        self._got = _NUMBER.unpack(number)[0]
+        secret = self._random(KEY_BYTES)
+        self._cookie_key = bytearray(self._random(KEY_BYTES))
+        cookie_nonce, nonce = self._random(16), self._random(16)
+        cookie = cookie_nonce + seal(client_transient + secret, b"COOKIE--" + cookie_nonce, bytes(self._cookie_key))
+        return _WELCOME + nonce + seal(public_key(secret) + cookie, b"WELCOME-" + nonce, key)
+
+    def _on_initiate(self, initiate: bytes) -> bytes:
+        box_at = len(_INITIATE) + _COOKIE_BYTES + _NUMBER.size
+        if len(initiate) < box_at + MAC_BYTES + KEY_BYTES + _VOUCH_BYTES or not initiate.startswith(_INITIATE):
+            raise Violation("not an INITIATE")
+        cookie, number = initiate[9:105], initiate[105:113]
+        opened = unseal(cookie[16:], b"COOKIE--" + cookie[:16], bytes(self._cookie_key))
+        wipe(self._cookie_key)
+        got: int = _NUMBER.unpack(number)[0]
+        if got <= self._got:
+            raise Violation("an INITIATE whose nonce is used")
+        transient, secret = opened[:KEY_BYTES], opened[KEY_BYTES:]
+        key = agree(transient, secret)
+        plain = unseal(initiate[box_at:], b"CurveZMQINITIATE" + number, key)
+        client, vouch = plain[:KEY_BYTES], plain[KEY_BYTES : KEY_BYTES + _VOUCH_BYTES]
+        vouched = unseal(vouch[16:], b"VOUCH---" + vouch[:16], agree(client, secret))
+        if not compare_digest(vouched, transient + self._pair.public):
+            raise WrongKey("a vouch for other keys")
+        _check_kind(decode_metadata(plain[KEY_BYTES + _VOUCH_BYTES :]), b"DEALER")
+        principal = self._authorise(client)
+        self.agreed = Agreed(key, 1, got, principal)
+        return _READY + _NUMBER.pack(1) + seal(_ROUTER, b"CurveZMQREADY---" + _NUMBER.pack(1), key)
+
+
+class ClientHandshake:
+    """The side that knows the other one's key.
+
+    Args:
+        pair: the client's keys.
+        server: the public key of the server.
+        random: see Random.
+    """
+
+    __slots__ = ("_got", "_key", "_pair", "_random", "_secret", "_server", "_transient", "_welcomed", "agreed")
+
+    def __init__(self, pair: KeyPair, server: bytes, random: Random) -> None:
+        self.agreed: Agreed | None = None
+        self._pair = pair
+        self._server = server
+        self._random = random
+        self._secret = bytearray(random(KEY_BYTES))
+        self._transient = public_key(bytes(self._secret))
+        self._key = agree(server, bytes(self._secret))
+        self._welcomed = False
+
+    def begin(self) -> bytes:
+        """Return what to say first: HELLO."""
+        number = _NUMBER.pack(1)
+        box = seal(_ZEROS, b"CurveZMQHELLO---" + number, self._key)
+        return _HELLO + _VERSION + bytes(72) + self._transient + number + box
+
+    def on_command(self, command: bytes) -> bytes:
+        """Handle a command and return the answer to it; `agreed` is set with the last one.
+
+        Raises:
+            Violation: it is not the right one.
+            Refusal: the server does not let this client in.
+        """
+        if command.startswith(_ERROR):
+            raise Refusal(_status(command))
+        if self._welcomed:
+            self._on_ready(command)
+            return b""
+        return self._on_welcome(command)
+
+    def _on_welcome(self, welcome: bytes) -> bytes:
+        if len(welcome) != _WELCOME_BYTES or not welcome.startswith(_WELCOME):
+            raise Violation("not a WELCOME")
+        plain = unseal(welcome[24:], b"WELCOME-" + welcome[8:24], self._key)
+        server_transient, cookie = plain[:KEY_BYTES], plain[KEY_BYTES:]
+        self._key = agree(server_transient, bytes(self._secret))
+        wipe(self._secret)
+        nonce, number = self._random(16), _NUMBER.pack(2)
+        vouch = seal(self._transient + self._server, b"VOUCH---" + nonce, agree(server_transient, self._pair.secret))
+        plain = self._pair.public + nonce + vouch + _DEALER
+        self._welcomed = True
+        return _INITIATE + cookie + number + seal(plain, b"CurveZMQINITIATE" + number, self._key)
+
+    def _on_ready(self, ready: bytes) -> None:
+        if len(ready) < len(_READY) + _NUMBER.size + MAC_BYTES or not ready.startswith(_READY):
+            raise Violation("not a READY")
+        number = ready[6:14]
+        _check_kind(decode_metadata(unseal(ready[14:], b"CurveZMQREADY---" + number, self._key)), b"ROUTER")
+        self.agreed = Agreed(self._key, 2, _NUMBER.unpack(number)[0])
+
+
+def refusal(status: str) -> bytes:
+    """Return the ERROR command that tells a client so."""
+    reason = status.encode("ascii")
+    return _ERROR + bytes((len(reason),)) + reason
+
+
+def _status(error: bytes) -> str:
+    """Return the status in an ERROR command, or "" if it has none of three digits."""
+    reason = error[len(_ERROR) + 1 :]
+    if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
+        raise Violation("malformed ERROR")
+    return reason.decode("ascii") if len(reason) == _STATUS_CHARS_MAX and reason.isdigit() else ""
+
+
+def _check_kind(metadata: dict[bytes, bytes], kind: bytes) -> None:
+    if metadata.get(b"socket-type") != kind:
+        raise Violation(f"its socket is no {kind.decode()}")
