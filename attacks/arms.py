@@ -20,8 +20,8 @@ from braidmq.wire import control
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Envelope, command_of, decode, encode
 from braidmq.wire.kinds import Control
-from braidmq.zeromq.dealer import ConnectError, Dealer, Identity
-from braidmq.zeromq.sockets import new_context
+from braidmq.carrier.dealer import ConnectError, Dealer, Identity
+from braidmq.carrier.sockets import new_context
 
 BURST: Final = 8
 """Frames that go to one connection before the next one has its turn."""

@@ -8,8 +8,8 @@ from typing import Final
 from nacl.bindings import crypto_box, crypto_box_keypair, crypto_box_open
 
 from braidmq.core.links.link import Open
-from braidmq.zeromq.dealer import Identity
-from braidmq.zeromq.sockets import new_route
+from braidmq.carrier.dealer import Identity
+from braidmq.carrier.sockets import new_route
 
 GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
 

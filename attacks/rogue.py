@@ -20,7 +20,7 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split
 from braidmq.wire.envelope import PREFIX_BYTES, REQUEST, command_of, decode
-from braidmq.zeromq import broker_loop
+from braidmq.carrier import broker_loop
 
 GOSSIP_S: Final = 0.02
 """How often it lies to the other brokers, at most."""

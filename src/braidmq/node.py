@@ -10,6 +10,8 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Final, Self
 
+from braidmq.carrier.connections import Connections
+from braidmq.carrier.node_loop import NodeLoop
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
 from braidmq.handler import H
@@ -31,8 +33,6 @@ from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
-from braidmq.zeromq.connections import Connections
-from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = own_logger("braidmq.node")
 

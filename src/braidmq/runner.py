@@ -10,6 +10,7 @@ from types import CoroutineType
 from typing import Any, Final
 from weakref import ref
 
+from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.worker.job import RUNS_PER_PLACE, Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.handler import Kind
@@ -23,7 +24,6 @@ from braidmq.outcome import Answer, of_error, of_result
 from braidmq.services import Service
 from braidmq.wire.envelope import Flag
 from braidmq.wire.extension import NO_METADATA, decode_metadata
-from braidmq.zeromq.node_loop import NodeLoop
 
 _LOG = own_logger("braidmq.node")
 

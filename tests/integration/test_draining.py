@@ -136,7 +136,7 @@ async def test_nested_calls_of_a_node_to_itself_do_not_wait_for_the_calls_that_w
 
 
 def test_an_idle_broker_ends_as_soon_as_it_is_told_to(monkeypatch):
-    monkeypatch.setattr("braidmq.zeromq.broker_loop.REGISTRY_S", 600.0)  # nothing else ends its turns
+    monkeypatch.setattr("braidmq.carrier.broker_loop.REGISTRY_S", 600.0)  # nothing else ends its turns
     with TestNet(1) as net:
         broker = net.brokers["b1"]
         broker.stop()

@@ -22,7 +22,7 @@ from braidmq import (
 )
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
-from braidmq.zeromq.node_loop import NodeLoop
+from braidmq.carrier.node_loop import NodeLoop
 from tests.support.async_tests import until, wait_until
 from tests.support.resources import held, nothing_left
 from tests.support.scarcity import descriptors, only

@@ -14,9 +14,9 @@ import zmq
 from nacl import bindings as nacl
 
 from braidmq.settings import Settings
-from braidmq.zeromq.router import Router
-from braidmq.zeromq.sockets import new_context, new_route
-from braidmq.zeromq.zap import ZapHandler
+from braidmq.carrier.router import Router
+from braidmq.carrier.sockets import new_context, new_route
+from braidmq.carrier.zap import ZapHandler
 
 FRAMES = 2_000
 PING = b"\4PING\0\0"

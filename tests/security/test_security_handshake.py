@@ -18,9 +18,9 @@ from braidmq.trust import certificate as certificates
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
 from braidmq.wire import control
-from braidmq.zeromq.broker_loop import BrokerLoop
-from braidmq.zeromq.router import Router
-from braidmq.zeromq.zap import ZapHandler
+from braidmq.carrier.broker_loop import BrokerLoop
+from braidmq.carrier.router import Router
+from braidmq.carrier.zap import ZapHandler
 from tests.support.async_tests import until
 from tests.support.peers import peers
 
@@ -148,7 +148,7 @@ async def test_a_zap_handler_that_raises_lets_nobody_in(monkeypatch):
 
 async def test_a_zap_handler_that_does_not_answer_lets_nobody_in(monkeypatch):
     monkeypatch.setattr(ZapHandler, "answer", lambda _self: None)
-    monkeypatch.setattr("braidmq.zeromq.broker_loop.prove_refused", lambda *_, **__: None)
+    monkeypatch.setattr("braidmq.carrier.broker_loop.prove_refused", lambda *_, **__: None)
     with peers() as peer:
         async with TestNet(1) as net:
             net.node("n")
@@ -190,7 +190,7 @@ def use_router_without(monkeypatch, *left_out):
         forgetful = SimpleNamespace(socket=partial(context.socket, socket_class=Forgetful))
         return Router(cast("Any", forgetful), settings, secret_key)
 
-    monkeypatch.setattr("braidmq.zeromq.broker_loop.Router", forgetful_router)
+    monkeypatch.setattr("braidmq.carrier.broker_loop.Router", forgetful_router)
 
 
 def test_a_broker_without_a_zap_domain_does_not_start(join, monkeypatch):
@@ -226,8 +226,8 @@ def test_a_broker_without_curve_does_not_start(join, monkeypatch):
 
 def test_a_broker_whose_handler_refuses_by_silence_does_not_start(join, monkeypatch):
     monkeypatch.setattr(ZapHandler, "answer", lambda _self: None)
-    monkeypatch.setattr("braidmq.zeromq.strangers.ADDRESS_S_MAX", 0.2)
-    monkeypatch.setattr("braidmq.zeromq.strangers.PRIVATE_S_MAX", 0.2)
+    monkeypatch.setattr("braidmq.carrier.strangers.ADDRESS_S_MAX", 0.2)
+    monkeypatch.setattr("braidmq.carrier.strangers.PRIVATE_S_MAX", 0.2)
     with pytest.raises(BraidError, match="not refused, but met: no answer"):
         open_broker(join)
 

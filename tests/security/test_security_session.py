@@ -26,8 +26,8 @@ from braidmq.wire.envelope import (
     Reason,
     encode,
 )
-from braidmq.zeromq.router import SKIPPED_PER_TURN
-from braidmq.zeromq.sockets import new_route
+from braidmq.carrier.router import SKIPPED_PER_TURN
+from braidmq.carrier.sockets import new_route
 from tests.support.async_tests import until
 from tests.support.peers import now_ms, peers
 

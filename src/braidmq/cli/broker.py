@@ -10,6 +10,8 @@ from typing import Literal
 
 import click
 
+from braidmq.carrier.broker_loop import BrokerLoop
+from braidmq.carrier.twins import TwinWatch
 from braidmq.cli import join_option
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
@@ -20,8 +22,6 @@ from braidmq.host.signals import STOP_SIGNALS, end_by_signal
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust.endpoint import check_bind
-from braidmq.zeromq.broker_loop import BrokerLoop
-from braidmq.zeromq.twins import TwinWatch
 
 _LOG = own_logger("braidmq.broker")
 

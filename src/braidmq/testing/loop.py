@@ -6,15 +6,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from braidmq.carrier.broker_loop import BrokerLoop
+from braidmq.carrier.listener import Listener
 from braidmq.core.broker.transit import SessionState
 from braidmq.errors import BraidError
 from braidmq.host.clock import monotonic
 from braidmq.settings import Settings
 from braidmq.testing.partition import Cuts, LossyListener
-from braidmq.turn.ports import Listener
+from braidmq.turn.ports import Listener as ListenerPort
 from braidmq.wire.control import Report
-from braidmq.zeromq.broker_loop import BrokerLoop
-from braidmq.zeromq.router import Router
 
 T = TypeVar("T")
 
@@ -133,6 +133,6 @@ class TestLoop(BrokerLoop):
         while self._asked:
             self._asked.popitem()[0].set_exception(BraidError(f"{self.name} is down"))
 
-    def _listener(self, router: Router) -> Listener:
-        self._lossy = LossyListener(self.name, self._cuts, self.member, router)
+    def _heard_by(self, listener: Listener) -> ListenerPort:
+        self._lossy = LossyListener(self.name, self._cuts, self.member, listener)
         return self._lossy

@@ -22,8 +22,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
     Attributes:
         status: the code of three digits that the client is told, as in RFC 27/ZAP: 300 for a while, 400 for good, 500
             for an error of the server's own.
+        who: what the server knows of the client, for its log.
     """
 
-    def __init__(self, status: str) -> None:
+    def __init__(self, status: str, who: str = "") -> None:
         super().__init__(f"refused with status {status}")
         self.status = status
+        self.who = who

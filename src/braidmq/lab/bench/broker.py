@@ -4,8 +4,8 @@ import signal
 import sys
 from typing import Final
 
+from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.settings import Settings
-from braidmq.zeromq.broker_loop import BrokerLoop
 
 SETTINGS: Final = Settings(in_flight_max=1_024)
 """The defaults, but one client may have as many calls under way as the largest load has."""

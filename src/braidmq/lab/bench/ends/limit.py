@@ -12,10 +12,14 @@ import zmq
 
 from braidmq.lab.bench.ends.caller import Call, until_told_to_stop
 from braidmq.lab.bench.systems.limit import Address
-from braidmq.zeromq.sockets import FRAMES_MAX, readable
 
 _TURN: Final = 64
 """Frames read at one go."""
+
+_FRAMES_MAX: Final = 256
+"""High-water mark of each direction of a connection, in frames."""
+
+_POLLIN: Final = int(zmq.POLLIN)
 
 
 @asynccontextmanager
@@ -85,7 +89,7 @@ class _Pump:
         self._due = False
         socket = self._socket
         for _ in range(_TURN):
-            if not readable(socket):
+            if not _readable(socket):
                 return
             frames = [socket.recv(zmq.NOBLOCK)]
             while socket.getsockopt(zmq.RCVMORE):
@@ -97,7 +101,7 @@ class _Pump:
 def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
-    socket.set_hwm(10 * FRAMES_MAX)  # each message is a frame of its own here
+    socket.set_hwm(10 * _FRAMES_MAX)  # each message is a frame of its own here
     return socket
 
 
@@ -121,3 +125,8 @@ def _proxy(to: Address, secret: str) -> None:
 
 if __name__ == "__main__":
     _proxy(msgspec.json.decode(sys.argv[1], type=Address), sys.argv[2])
+
+
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    """Return whether a message has come. Asking consumes the edge of the descriptor."""
+    return bool(int(socket.get(zmq.EVENTS)) & _POLLIN)

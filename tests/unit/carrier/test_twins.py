@@ -8,8 +8,8 @@ from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
 from braidmq.testing import TestNet
 from braidmq.trust.joinfile import load
-from braidmq.zeromq import twins
-from braidmq.zeromq.twins import TwinWatch
+from braidmq.carrier import twins
+from braidmq.carrier.twins import TwinWatch
 
 
 @pytest.fixture

@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import __version__
+from braidmq.carrier.broker_sockets import BrokerSockets
+from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.event_lines import log_event
+from braidmq.carrier.gate import Gate
+from braidmq.carrier.listener import Listener
+from braidmq.carrier.listening import listen
+from braidmq.carrier.poller import Poller
+from braidmq.carrier.proof import prove_refused
+from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.events.event import Event
 from braidmq.core.links.link import BrokerAddress
@@ -27,17 +36,8 @@ from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
-from braidmq.turn.ports import Listener
-from braidmq.zeromq.broker_sockets import BrokerSockets
-from braidmq.zeromq.dealer import Dealer
-from braidmq.zeromq.dialer import Dialer
-from braidmq.zeromq.event_lines import log_event
-from braidmq.zeromq.listening import listen
-from braidmq.zeromq.router import Router
-from braidmq.zeromq.sockets import new_context
-from braidmq.zeromq.strangers import prove_refused
-from braidmq.zeromq.trusted import address_of, verifier
-from braidmq.zeromq.zap import ZapHandler
+from braidmq.turn.ports import Listener as ListenerPort
+from braidmq.zmtp.handshake import KeyPair
 
 _LOG = own_logger("braidmq.broker")
 
@@ -100,7 +100,7 @@ class BrokerLoop:
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
         self._lookups = Lookups(self._wake)
-        self._dealers: dict[str, Dealer] = {}
+        self._brokers: dict[str, Broker] = {}
 
     def member(self, principal: str) -> Member | None:
         """Look a key up in the newest manifest (see Directory)."""
@@ -117,20 +117,13 @@ class BrokerLoop:
         """
         now = monotonic()
         rng = random.SystemRandom()
-        self._context = new_context("a broker", descriptors=START_DESCRIPTORS + len(self._bind))
-        self._zap = ZapHandler(self._context, self)
-        self._router = Router(self._context, self.settings, self.identity.secret_key)
+        self._poller = Poller()
+        pair = KeyPair(self.identity.public_key, self.identity.secret_key)
+        gate = Gate(self)
+        self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
         try:
-            self.endpoints = tuple(listen(self._router, endpoint, self.name) for endpoint in self._bind)
-            prove_refused(
-                self._context,
-                self.settings,
-                self._router,
-                self._zap,
-                name=self.name,
-                key=self.identity.public_key,
-                endpoints=self.endpoints,
-            )
+            self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
+            prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
         except BaseException:
             self.close()
             raise
@@ -143,10 +136,10 @@ class BrokerLoop:
         self._core = BrokerCore(
             self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
         )
-        self._sockets = BrokerSockets(self._router, self._zap, self._wake_read, self._run_errands)
-        self._dialer = Dialer(self._context, self._dealers, self.settings, self.identity, self._sockets)
-        self._broker_turn = BrokerTurn(self._core, self._listener(self._router), self._dialer, self)
-        self._zap.barred = self._is_barred
+        self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
+        self._dialer = Dialer(self._brokers, self.settings, pair, self._sockets)
+        self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self)
+        gate.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
 
@@ -181,18 +174,17 @@ class BrokerLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
-        while self._dealers:
-            self._dealers.popitem()[1].close()
-        self._router.close(linger_s)
-        self._zap.close()
-        self._context.term()
+        self._listener.close(linger_s)
+        while self._brokers:
+            self._brokers.popitem()[1].close()
+        self._poller.close()
         self._lookups.close()
         self._wake_read.close()
         self._wake_write.close()
 
-    def _listener(self, router: Router) -> Listener:
+    def _heard_by(self, listener: Listener) -> ListenerPort:
         """Return what the turn hears the members by."""
-        return router
+        return listener
 
     def _run_errands(self, now: float) -> None:
         while self._errands:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from braidmq.zeromq.inherited import close_copy
+from braidmq.carrier.inherited import close_copy
 
 
 @contextmanager

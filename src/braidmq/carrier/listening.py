@@ -5,15 +5,13 @@ import os
 from time import sleep
 from typing import Final
 
-import zmq
-
+from braidmq.carrier.listener import Listener
+from braidmq.carrier.port_holder import PortHolder, port_holder
 from braidmq.errors import BraidError
 from braidmq.host.clock import monotonic
 from braidmq.host.dns import ResolveError, resolve
 from braidmq.host.loggers import own_logger
 from braidmq.host.ports import ephemeral_range, is_ephemeral
-from braidmq.zeromq.port_holder import PortHolder, port_holder
-from braidmq.zeromq.router import Router
 
 _LOG = own_logger("braidmq.broker")
 
@@ -26,11 +24,11 @@ MEMORY_S_MAX: Final = 65.0
 _RETRY_S: Final = 0.1
 
 
-def listen(router: Router, endpoint: str, name: str) -> str:
+def listen(listener: Listener, endpoint: str, name: str) -> str:
     """Let the broker `name` listen at `endpoint`, and return where it does.
 
     Args:
-        router: its socket.
+        listener: what it listens with.
         endpoint: ``tcp://HOST:PORT``, as `braidmq.trust.endpoint.check_bind` accepts it. Of a host name's addresses
             the first one counts that is of this machine.
         name: for messages.
@@ -42,8 +40,8 @@ def listen(router: Router, endpoint: str, name: str) -> str:
     began, told = monotonic(), False
     while True:
         try:
-            return _bind(router, _addresses(endpoint))
-        except zmq.ZMQError as error:
+            return _bind(listener, _addresses(endpoint))
+        except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise BraidError(f"{name} cannot listen at {endpoint}: {_why(error)}") from None
         holder = port_holder(port)
@@ -56,19 +54,19 @@ def listen(router: Router, endpoint: str, name: str) -> str:
         sleep(_RETRY_S)
 
 
-def _bind(router: Router, addresses: tuple[str, ...]) -> str:
+def _bind(listener: Listener, addresses: tuple[str, ...]) -> str:
     """Listen at the first of these addresses that is of this machine."""
     for address in addresses[:-1]:
         try:
-            return router.bind(address)
-        except zmq.ZMQError as error:
+            return listener.bind(address)
+        except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise
-    return router.bind(addresses[-1])
+    return listener.bind(addresses[-1])
 
 
 def _addresses(endpoint: str) -> tuple[str, ...]:
-    """Return `endpoint` with addresses in place of a host name: libzmq binds to addresses only."""
+    """Return `endpoint` with addresses in place of a host name."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     if host == "[::]":
         return endpoint, f"tcp://*:{port}"  # a system without IPv6 has no such wildcard
@@ -94,9 +92,9 @@ def _advice(port: int, holder: PortHolder) -> str:
     return f" (those from {low} to {high} are given to connections; better choose one below)"
 
 
-def _why(error: zmq.ZMQError) -> str:
+def _why(error: OSError) -> str:
     if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, errno.EINVAL, errno.EAFNOSUPPORT):
         return "it is not an address of this machine: name one with --bind, e.g. --bind tcp://*:5555"
     if error.errno == errno.EACCES:
         return "the system does not allow it: choose a port above 1023, or give it CAP_NET_BIND_SERVICE"
-    return str(error)
+    return os.strerror(error.errno or 0)

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from braidmq.host.ports import ephemeral_range
-from braidmq.zeromq.port_guard import guard_port
+from braidmq.carrier.port_guard import guard_port
 from tests.support.namespaces import apart, in_network
 
 LOW, HIGH = ephemeral_range()
@@ -56,8 +56,8 @@ import socket, sys
 import zmq
 from braidmq.core.links.link import Failure, Open
 from braidmq.settings import Settings
-from braidmq.zeromq.dealer import Dealer
-from braidmq.zeromq.sockets import new_context
+from braidmq.carrier.dealer import Dealer
+from braidmq.carrier.sockets import new_context
 
 class Keys:
     public_key, secret_key = zmq.curve_keypair()

@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from braidmq.zeromq.doorstep import ADDRESS_CONNECTIONS_MAX, LISTENERS_GRACE_S, STALE_S, Doorstep, _origin_of
-from braidmq.zeromq.unread import COUNTED, FIRST_WORD_BYTES_MAX
+from braidmq.carrier.doorstep import ADDRESS_CONNECTIONS_MAX, LISTENERS_GRACE_S, STALE_S, Doorstep, _origin_of
+from braidmq.carrier.unread import COUNTED, FIRST_WORD_BYTES_MAX
 
 HANDSHAKE_S = 4.0
 

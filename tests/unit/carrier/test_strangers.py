@@ -10,11 +10,11 @@ import zmq
 from braidmq.errors import BraidError
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
-from braidmq.zeromq import strangers
-from braidmq.zeromq.router import Router
-from braidmq.zeromq.sockets import new_context
-from braidmq.zeromq.strangers import prove_refused
-from braidmq.zeromq.zap import ZapHandler
+from braidmq.carrier import strangers
+from braidmq.carrier.router import Router
+from braidmq.carrier.sockets import new_context
+from braidmq.carrier.strangers import prove_refused
+from braidmq.carrier.zap import ZapHandler
 
 NOWHERE = "tcp://127.0.0.1:9"
 """Nothing listens at the port of `discard`."""

@@ -8,9 +8,8 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-import zmq
-
-from braidmq.core.links.link import Failure, Open, Step
+from braidmq.carrier.asking import Asking
+from braidmq.core.links.link import Open
 from braidmq.errors import BraidError, ProtocolError
 from braidmq.host.clock import monotonic
 from braidmq.host.dns import ResolveError, resolve
@@ -19,8 +18,7 @@ from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire import control
 from braidmq.wire.bundle import split
-from braidmq.zeromq.dealer import ConnectError, Dealer
-from braidmq.zeromq.sockets import new_context
+from braidmq.zmtp.handshake import KeyPair
 
 LOOK_S: Final = 30.0
 """From one look to the next. The first one follows the start at once: whoever starts later meets the other one."""
@@ -28,7 +26,7 @@ LOOK_S: Final = 30.0
 ANSWER_S_MAX: Final = 2.0
 """How long an address may take to answer."""
 
-_SLICE_MS: Final = 50
+_SLICE_S: Final = 0.05
 """How soon a look is broken off when the broker ends."""
 
 _LOG = own_logger("braidmq.broker")
@@ -71,20 +69,16 @@ class TwinWatch:
             self._ended.wait(LOOK_S)
 
     def _look(self) -> None:
-        context = new_context("a look for others of its name")
-        try:
-            for address in self._addresses():
-                other = self._ask(context, address)
-                if other and other not in (self._process, self._told):
-                    self._told = other
-                    _LOG.warning(
-                        "another process runs as %s at %s, with the same join file: %s; stop one of the two",
-                        self._identity.name,
-                        address,
-                        other,
-                    )
-        finally:
-            context.term()
+        for address in self._addresses():
+            other = self._ask(address)
+            if other and other not in (self._process, self._told):
+                self._told = other
+                _LOG.warning(
+                    "another process runs as %s at %s, with the same join file: %s; stop one of the two",
+                    self._identity.name,
+                    address,
+                    other,
+                )
 
     def _addresses(self) -> Iterator[str]:
         for endpoint in self._identity.certificate.endpoints:
@@ -93,30 +87,23 @@ class TwinWatch:
             except ResolveError as error:
                 _LOG.debug("%s: %s", self._identity.name, error)
 
-    def _ask(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> str:
+    def _ask(self, address: str) -> str:
         """Return what the broker at an address says of its process; empty if there is none, or an older one."""
         name, key = self._identity.name, self._identity.public_key
-        try:
-            dealer = Dealer(context, self._settings, self._identity, Open(name, address, key))
-        except ConnectError:
-            return ""
-        poller = zmq.Poller()
-        poller.register(dealer.socket, zmq.POLLIN)
-        poller.register(dealer.monitor.socket, zmq.POLLIN)
+        asking = Asking(self._settings, KeyPair(key, self._identity.secret_key), Open(name, address, key))
         give_up_at = monotonic() + ANSWER_S_MAX
+        said = False
         try:
-            while monotonic() < give_up_at and not self._ended.is_set():
-                poller.poll(_SLICE_MS)
-                for event in dealer.events():
-                    if isinstance(event, Failure):
-                        return ""
-                    if event is Step.GREETED:
-                        dealer.send([control.encode_control(control.Hello(self._process), 0)])
-                for frame in dealer.receive():
-                    return _refusal(frame)
+            while asking.failure is None and monotonic() < give_up_at and not self._ended.is_set():
+                asking.serve(_SLICE_S)
+                if asking.greeted and not said:
+                    said = True
+                    asking.send(control.encode_control(control.Hello(self._process), 0))
+                if asking.frames:
+                    return _refusal(asking.frames[0])
             return ""
         finally:
-            dealer.close()
+            asking.close()
 
 
 def _refusal(frame: bytes) -> str:

@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from braidmq import __version__
+from braidmq.carrier.connections import Connections, part
+from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.event_lines import log_event
+from braidmq.carrier.trusted import address_of, keyring_of, verifier
 from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
@@ -28,14 +32,7 @@ from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
-from braidmq.zeromq.connections import Connections
-from braidmq.zeromq.dealer import Dealer
-from braidmq.zeromq.dialer import Dialer
-from braidmq.zeromq.event_lines import log_event
-from braidmq.zeromq.trusted import address_of, keyring_of, verifier
-
-BLOCKED_S: Final = 0.002
-"""How soon a broker whose pipe was full is tried again: reading may have consumed the edge that tells of room."""
+from braidmq.zmtp.handshake import KeyPair
 
 STALL_S: Final = 0.5
 """How long the event loop must have stood still for that to be told: a third of the silence after which a broker gives
@@ -94,9 +91,9 @@ class NodeLoop:
         self._on_stall = on_stall
         self.connections = Connections()
         self._lookups = Lookups(self._on_lookup)
-        self._retries: dict[Dealer, asyncio.TimerHandle] = {}
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._turn_scheduled = False
+        self._reads_on = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self.closed = False
@@ -113,7 +110,8 @@ class NodeLoop:
             keyring=keyring_of(identity),
             observer=None if observer is None else contained(observer, NodeObserver, _LOG),
         )
-        self._dialer = Dialer(self.connections.context, self.connections.dealers, settings, identity, self)
+        pair = KeyPair(identity.public_key, identity.secret_key)
+        self._dialer = Dialer(self.connections.brokers, settings, pair, self)
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property
@@ -246,9 +244,11 @@ class NodeLoop:
             return
         self.closed = True
         self._cancel_timer()
-        for name in list(self.connections.dealers):
-            # A broker that has not welcomed this node was sent nothing: libzmq would linger for its handshake.
-            self._dialer.close(name, linger_s if self.core.brokers[name].open else 0.0)
+        brokers = self.connections.brokers
+        if linger_s:
+            part([brokers[name] for name in brokers if self.core.brokers[name].open], linger_s)
+        for name in list(brokers):
+            self._dialer.close(name)
         for future in self._futures.values():
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the answer came"))
@@ -286,21 +286,21 @@ class NodeLoop:
                 if not waker.done():
                     waker.set_result(None)
 
-    def _on_frames(self, dealer: Dealer) -> None:
-        if self.connections.dealers.get(dealer.name) is dealer:
-            self._dialer.mark_readable(dealer)
-            self._node_turn.read(self.clock())
-            self.schedule()  # after whatever that has woken, so that what it sends shares a frame
+    def _on_told(self, broker: Broker) -> None:
+        """The system has something to tell of a connection."""
+        if self.connections.brokers.get(broker.name) is broker:
+            self._dialer.mark(broker)
+            self._read()
 
-    def _on_events(self, dealer: Dealer) -> None:
-        if self.connections.dealers.get(dealer.name) is dealer:
-            self._dialer.mark_stirred(dealer)
-            self._node_turn.read(self.clock())
-            self.schedule()
-
-    def _retry(self, dealer: Dealer) -> None:
-        del self._retries[dealer]
-        self._on_frames(dealer)
+    def _read(self) -> None:
+        self._reads_on = False
+        if self.closed:
+            return
+        self._node_turn.read(self.clock())
+        if self._dialer.has_more and not self._reads_on:
+            self._reads_on = True
+            self._loop.call_soon(self._read, context=self._home)  # after what has come meanwhile
+        self.schedule()  # after whatever that has woken, so that what it sends shares a frame
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -331,28 +331,21 @@ class NodeLoop:
 
     # -- for the dialer (see Watcher)
 
-    def watch(self, dealer: Dealer) -> None:
-        """Wait for both descriptors of a dealer from now on."""
-        self._loop.add_reader(dealer.socket.fileno(), self._on_frames, dealer)
-        self._loop.add_reader(dealer.monitor.socket.fileno(), self._on_events, dealer)
-        self._loop.call_soon(self._on_events, dealer, context=self._home)
+    def watch(self, broker: Broker) -> None:
+        """Wait from now on until a connection can be read."""
+        self._loop.add_reader(broker.descriptor, self._on_told, broker)
 
-    def unwatch(self, dealer: Dealer) -> None:
-        """Wait for them no more."""
-        retry = self._retries.pop(dealer, None)
-        if retry is not None:
-            retry.cancel()
-        self._loop.remove_reader(dealer.socket.fileno())
-        self._loop.remove_reader(dealer.monitor.socket.fileno())
+    def watch_writing(self, broker: Broker, *, wanted: bool) -> None:
+        """Wait until it can be written as well, or no longer."""
+        if wanted:
+            self._loop.add_writer(broker.descriptor, self._on_told, broker)
+        else:
+            self._loop.remove_writer(broker.descriptor)
 
-    def read_on(self, dealer: Dealer) -> None:
-        """Let a dealer be read after what has come meanwhile."""
-        self._loop.call_soon(self._on_frames, dealer, context=self._home)
-
-    def retry(self, dealer: Dealer) -> None:
-        """Look at a connection again whose pipe was full; once, however often this is asked for."""
-        if dealer not in self._retries:
-            self._retries[dealer] = self._loop.call_later(BLOCKED_S, self._retry, dealer, context=self._home)
+    def unwatch(self, broker: Broker) -> None:
+        """Wait for it no more."""
+        self._loop.remove_reader(broker.descriptor)
+        self._loop.remove_writer(broker.descriptor)
 
     # -- for the turn (see NodeHost)
 

@@ -10,10 +10,10 @@ import zmq
 
 from braidmq.errors import BraidError
 from braidmq.settings import Settings
-from braidmq.zeromq import listening
-from braidmq.zeromq.listening import listen
-from braidmq.zeromq.router import Router
-from braidmq.zeromq.sockets import new_context
+from braidmq.carrier import listening
+from braidmq.carrier.listening import listen
+from braidmq.carrier.router import Router
+from braidmq.carrier.sockets import new_context
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who holds a port")
 

@@ -6,11 +6,11 @@ import pytest
 import zmq
 
 from braidmq.settings import KIB, Settings
-from braidmq.zeromq.router import SKIPPED_PER_TURN, Router
-from braidmq.zeromq.sockets import new_context
-from braidmq.zeromq.unread import COUNTED, FRAME_BYTES, LOOK_S, received
-from braidmq.zeromq.unwritten import SENT_BYTES_MAX, written
-from braidmq.zeromq.zap import ZapHandler
+from braidmq.carrier.router import SKIPPED_PER_TURN, Router
+from braidmq.carrier.sockets import new_context
+from braidmq.carrier.unread import COUNTED, FRAME_BYTES, LOOK_S, received
+from braidmq.carrier.unwritten import SENT_BYTES_MAX, written
+from braidmq.carrier.zap import ZapHandler
 
 MESSAGE = b"m" * 60 * KIB
 LARGE = b"L" * 1024 * KIB

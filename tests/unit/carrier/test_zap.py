@@ -3,9 +3,9 @@
 import pytest
 import zmq
 
-from braidmq.zeromq import zap
-from braidmq.zeromq.sockets import ZAP_DOMAIN, new_context
-from braidmq.zeromq.zap import TELL_S, ZapHandler
+from braidmq.carrier import zap
+from braidmq.carrier.sockets import ZAP_DOMAIN, new_context
+from braidmq.carrier.zap import TELL_S, ZapHandler
 
 
 class Broken:

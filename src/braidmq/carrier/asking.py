@@ -1,0 +1,70 @@
+"""A connection to a broker from a thread that has no event loop: it is served by whoever waits for its outcome."""
+
+import select
+from collections.abc import Callable
+
+from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.core.links.link import Failure, Open, Step
+from braidmq.settings import Settings
+from braidmq.zmtp.handshake import KeyPair
+
+
+class Asking:
+    """One connection; end it with `close`. It is its own dialer's Watcher.
+
+    Args:
+        settings: see Settings.
+        pair: the keys that it is made with.
+        target: the broker.
+
+    Attributes:
+        failure: why it could not be made or has ended.
+        greeted: whether the broker has let it in.
+    """
+
+    def __init__(self, settings: Settings, pair: KeyPair, target: Open) -> None:
+        self.failure: Failure | None = None
+        self.greeted = False
+        self.frames: list[bytes] = []
+        self._brokers: dict[str, Broker] = {}
+        self._poll = select.poll()
+        self._name = target.name
+        self._dialer = Dialer(self._brokers, settings, pair, self)
+        self.failure = self._dialer.open(target)
+
+    def serve(self, timeout_s: float, meanwhile: Callable[[], object] | None = None) -> None:
+        """Wait for at most `timeout_s` for something to happen, and handle it; `meanwhile` is called before that."""
+        if meanwhile is not None:
+            meanwhile()
+        if self._poll.poll(timeout_s * 1000.0):
+            self._dialer.mark(self._brokers[self._name])
+        for _name, what in self._dialer.news():
+            if isinstance(what, Failure):
+                self.failure = what
+            elif what is Step.GREETED:
+                self.greeted = True
+        self.frames += [frame for _name, frame in self._dialer.frames()]
+        self._dialer.flush()
+        self._dialer.look_after()
+
+    def send(self, message: bytes) -> None:
+        """Send a message."""
+        self._dialer.send(self._name, [message])
+
+    def close(self) -> None:
+        """End it."""
+        self._dialer.close(self._name)
+
+    # -- for the dialer (see Watcher)
+
+    def watch(self, broker: Broker) -> None:
+        """Wait from now on until it can be read."""
+        self._poll.register(broker.descriptor, select.POLLIN)
+
+    def watch_writing(self, broker: Broker, *, wanted: bool) -> None:
+        """Wait until it can be written as well, or no longer."""
+        self._poll.modify(broker.descriptor, select.POLLIN | select.POLLOUT if wanted else select.POLLIN)
+
+    def unwatch(self, broker: Broker) -> None:
+        """Wait for it no more."""
+        self._poll.unregister(broker.descriptor)

@@ -1,0 +1,65 @@
+"""The connections of a node to brokers, and how they end."""
+
+import select
+from collections.abc import Iterable
+from typing import Final
+
+from braidmq.carrier.dialer import Broker
+from braidmq.carrier.stream import Stream
+from braidmq.host.clock import monotonic
+
+_HEARD: Final = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class Connections:
+    """What a node has of the system. It knows nothing of the node, so that it outlives one that is forgotten.
+
+    Attributes:
+        brokers: the connections that there are, by the name of the broker.
+    """
+
+    def __init__(self) -> None:
+        self.brokers: Final[dict[str, Broker]] = {}
+
+    def close(self) -> None:
+        """Close all. What waits to be sent is dropped."""
+        while self.brokers:
+            self.brokers.popitem()[1].close()
+
+    def let_go(self) -> None:
+        """Close this process's copies of the connections, which stay those of the process that it was forked from."""
+        for broker in self.brokers.values():
+            broker.let_go()
+
+
+def part(streams: Iterable[Stream], linger_s: float) -> None:
+    """Let what was sent over some connections leave, and the other sides end them; wait at most `linger_s` for that.
+
+    What still comes is dropped. A connection that is closed while something comes is reset, and what was sent over it
+    may be lost.
+    """
+    poll = select.poll()
+    left: dict[int, Stream] = {}
+    for stream in streams:
+        stream.flush()
+        if not stream.blocked:
+            stream.shut()
+        if stream.end is None:
+            left[stream.descriptor] = stream
+            poll.register(stream.descriptor, _HEARD | (select.POLLOUT if stream.blocked else 0))
+    dropped: list[bytes] = []
+    deadline = monotonic() + linger_s
+    while left and (rest_s := deadline - monotonic()) > 0.0:
+        for descriptor, event in poll.poll(int(rest_s * 1000) + 1):
+            stream = left[descriptor]
+            if event & select.POLLOUT:
+                stream.flush()
+                if not stream.blocked:
+                    stream.shut()
+                    poll.modify(descriptor, _HEARD)
+            if event & _HEARD:
+                stream.read(dropped)
+                dropped.clear()
+            if stream.end is not None:
+                poll.unregister(descriptor)
+                del left[descriptor]

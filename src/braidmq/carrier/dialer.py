@@ -1,0 +1,286 @@
+"""The Dialer (turn/ports.py): a connection to each broker, as a client of its handshake."""
+
+import errno
+import os
+import socket as sockets
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from braidmq.carrier.options import address_of, prepare
+from braidmq.carrier.stream import End, Rooms, Stream
+from braidmq.core.intake import WAITING_BYTES_MAX
+from braidmq.core.links.link import Failure, Open, Step
+from braidmq.host.loggers import own_logger
+from braidmq.settings import Settings
+from braidmq.wire.limits import MESSAGE_BYTES_MAX
+from braidmq.zmtp.handshake import ClientHandshake, KeyPair
+from braidmq.zmtp.violation import ForeignProtocol, Refusal
+
+FRAMES_MAX: Final = 256
+"""Frames read from a connection at most before others have their turn, when it is to be read until it is empty."""
+
+_LOG = own_logger("braidmq.connections")
+_NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Broker(Stream):
+    """A node's or broker's end of a connection to a broker.
+
+    Attributes:
+        name: the broker's.
+        endpoint: where it was looked for.
+        reached: whether the system has connected it.
+        failed: why it could not be connected.
+        waits_to_write: whether the event loop was asked to tell when it can be written.
+        told: the newest step or failure that was told.
+    """
+
+    __slots__ = ("_connecting", "endpoint", "failed", "name", "reached", "told", "unread_before", "waits_to_write")
+
+    def __init__(self, socket: sockets.socket, handshake: ClientHandshake, rooms: Rooms, target: Open) -> None:
+        super().__init__(socket, handshake, MESSAGE_BYTES_MAX, rooms)
+        self.name = target.name
+        self.endpoint = target.endpoint
+        self.reached = False
+        self.failed = 0
+        self.waits_to_write = False
+        self.told: Step | Failure | None = None
+        self.unread_before = 0
+        self._connecting = socket
+
+    def look(self) -> None:
+        """See whether it is connected by now; the system has told of something."""
+        if self.reached or self.failed:
+            return
+        error = self._connecting.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
+        if error:
+            self.failed = error
+            return
+        try:
+            near, far = self._connecting.getsockname(), self._connecting.getpeername()
+        except OSError:
+            return  # not yet
+        if near == far:  # a port of this machine that nothing listens at was given to the connection itself
+            self._connecting.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+            self.failed = errno.ECONNREFUSED
+        else:
+            self.reached = True
+
+    def state(self) -> Step | Failure | None:
+        """Return how far it has come, or why it has ended; None while the system connects it."""
+        if self.failed:
+            return Failure.UNREACHABLE
+        if self.end is None:
+            return (Step.GREETED if self.open else Step.REACHED) if self.reached else None
+        if isinstance(self.end, End):
+            if self.open:
+                return Failure.CLOSED
+            return _CUT_OFF[self.end] if self.reached else Failure.UNREACHABLE
+        if isinstance(self.end, Refusal):
+            return Failure.HUNG_UP if self.end.status == "300" else Failure.NOT_REGISTERED
+        if self.open:
+            return Failure.NONSENSE
+        return Failure.FOREIGN if isinstance(self.end, ForeignProtocol) else Failure.NOT_THIS_BROKER
+
+
+_CUT_OFF: Final = {End.CLOSED: Failure.HUNG_UP, End.RESET: Failure.RESET, End.LOST: Failure.UNREACHABLE}
+_NO_LINGER: Final = b"\1\0\0\0\0\0\0\0"
+
+
+class Watcher(Protocol):
+    """The event loop around. It calls Dialer.mark, and sees to a turn after it."""
+
+    def watch(self, broker: Broker) -> None:
+        """Wait from now on until a connection can be read."""
+
+    def watch_writing(self, broker: Broker, *, wanted: bool) -> None:
+        """Wait until it can be written as well, or no longer."""
+
+    def unwatch(self, broker: Broker) -> None:
+        """Wait for it no more."""
+
+
+class Dialer:
+    """See turn/ports.py.
+
+    Args:
+        brokers: where the connections are kept, by the name of the broker.
+        settings: see Settings.
+        pair: the keys of all connections.
+        watcher: the event loop.
+    """
+
+    def __init__(self, brokers: dict[str, Broker], settings: Settings, pair: KeyPair, watcher: Watcher) -> None:
+        self._brokers = brokers
+        self._settings = settings
+        self._pair = pair
+        self._watcher = watcher
+        self._rooms = Rooms()
+        self._outbox_bytes_max = settings.outbox_bytes_max
+        self._readable: dict[Broker, None] = {}
+        self._stirred: dict[Broker, None] = {}
+        self._used: dict[Broker, None] = {}
+        self._unread: dict[str, int] = {}
+        self._early: list[tuple[str, bytes]] = []
+
+    # -- for the event loop
+
+    def mark(self, broker: Broker) -> None:
+        """Let the next `news` and `frames` look at a connection, of which the system has told something."""
+        if broker.open:
+            self._readable[broker] = None
+        else:
+            self._stirred[broker] = None
+        if broker.waits_to_write:
+            self._used[broker] = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is left to read that is known of."""
+        return bool(self._readable or self._stirred)
+
+    # -- for the turn
+
+    def open(self, action: Open) -> Failure | None:
+        """See turn/ports.py."""
+        try:
+            family, address = address_of(action.endpoint)
+            socket = sockets.socket(family, sockets.SOCK_STREAM)
+        except OSError as error:
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
+            return Failure.NO_ROOM if error.errno in _NO_ROOM else Failure.UNREACHABLE
+        try:
+            prepare(socket, self._settings)
+            failed = socket.connect_ex(address)
+        except OSError as error:
+            failed = error.errno or errno.EINVAL
+        if failed not in (0, errno.EINPROGRESS):
+            socket.close()
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, os.strerror(failed))
+            return Failure.UNREACHABLE
+        handshake = ClientHandshake(self._pair, action.key, os.urandom)
+        broker = self._brokers[action.name] = Broker(socket, handshake, self._rooms, action)
+        self._watcher.watch(broker)
+        broker.waits_to_write = True
+        self._watcher.watch_writing(broker, wanted=True)
+        return None
+
+    def close(self, name: str) -> list[bytes]:
+        """See turn/ports.py."""
+        broker = self._brokers.pop(name, None)
+        if broker is None:
+            return []
+        self._watcher.unwatch(broker)
+        for marked in (self._readable, self._stirred, self._used):
+            marked.pop(broker, None)
+        self._unread.pop(name, None)
+        return broker.close()
+
+    def send(self, name: str, messages: list[bytes]) -> None:
+        """See turn/ports.py."""
+        broker = self._brokers.get(name)
+        if broker is not None:
+            broker.send(messages)
+            if broker.blocked or broker.waits_to_write:
+                self._used[broker] = None
+
+    def flush(self) -> None:
+        """See turn/ports.py."""
+        for broker in self._used:
+            if broker.waits_to_write and broker.reached:
+                broker.flush()
+
+    def news(self) -> Iterable[tuple[str, Step | Failure]]:
+        """See turn/ports.py."""
+        if not self._stirred:
+            return ()
+        stirred, self._stirred = self._stirred, {}
+        found: list[tuple[str, Step | Failure]] = []
+        for broker in stirred:
+            self._look(broker, found)
+        return found
+
+    def frames(self, *, until_empty: bool = False) -> list[tuple[str, bytes]]:
+        """See turn/ports.py."""
+        found, self._early = self._early, []
+        if not self._readable:
+            return found
+        readable, self._readable = self._readable, {}
+        frames: list[bytes] = []
+        for broker in readable:
+            name = broker.name
+            self._read(broker, frames, until_empty=until_empty)
+            for frame in frames:
+                found.append((name, frame))
+            frames.clear()
+            if broker.end is not None:
+                self._stirred[broker] = None
+            elif broker.has_more:
+                self._readable[broker] = None
+        return found
+
+    def last_frames(self, name: str) -> list[tuple[str, bytes]]:
+        """See turn/ports.py. All that has come was read before its end was."""
+        return []
+
+    def unread(self) -> Iterable[tuple[str, int]]:
+        """See turn/ports.py."""
+        if not self._unread:
+            return ()
+        unread, self._unread = self._unread, {}
+        return unread.items()
+
+    def look_after(self) -> list[tuple[str, Failure]]:
+        """See turn/ports.py."""
+        if not self._used:
+            return []
+        used, self._used = self._used, {}
+        given_up: list[tuple[str, Failure]] = []
+        for broker in used:
+            blocked = not broker.reached or broker.blocked
+            if blocked is not broker.waits_to_write:
+                broker.waits_to_write = blocked
+                self._watcher.watch_writing(broker, wanted=blocked)
+            if broker.waiting_bytes > self._outbox_bytes_max:
+                given_up.append((broker.name, Failure.TOO_SLOW))
+        return given_up
+
+    def look_closer(self, name: str | None = None) -> None:
+        """See turn/ports.py."""
+        brokers = self._brokers.values() if name is None else [self._brokers[name]] if name in self._brokers else ()
+        for broker in brokers:
+            self.mark(broker)
+
+    def _look(self, broker: Broker, found: list[tuple[str, Step | Failure]]) -> None:
+        """Go on with a handshake, and tell how far it has come, or that a connection has ended."""
+        before = broker.reached
+        broker.look()
+        if broker.reached and not before:
+            broker.flush()
+        if broker.reached and not broker.open:
+            frames: list[bytes] = []
+            broker.read(frames)
+            self._early += [(broker.name, frame) for frame in frames]
+        self._used[broker] = None
+        state = broker.state()
+        if state is Step.GREETED and broker.told is None:
+            found.append((broker.name, Step.REACHED))
+        if state is not None and state is not broker.told:
+            broker.told = state
+            found.append((broker.name, state))
+
+    def _read(self, broker: Broker, frames: list[bytes], *, until_empty: bool) -> None:
+        """Read a portion of what has come, or as much as would not yet be taken for a flood."""
+        broker.read(frames)
+        if until_empty:
+            size = sum(map(len, frames))
+            while broker.has_more and len(frames) < FRAMES_MAX and size < WAITING_BYTES_MAX // 2:
+                before = len(frames)
+                broker.read(frames)
+                size += sum(map(len, frames[before:]))
+        unread = broker.unread() if broker.has_more else 0
+        if unread != broker.unread_before:
+            broker.unread_before = unread
+            self._unread[broker.name] = unread
+        if broker.blocked:
+            self._used[broker] = None

@@ -1,0 +1,48 @@
+"""The options of every connection."""
+
+import socket as sockets
+from typing import Final
+
+from braidmq.settings import Settings
+from braidmq.wire.bundle import bundle_bytes_max
+
+ENVELOPE_BYTES_MAX: Final = 128 * 1024
+"""Room for the envelope of a message: prefix, three names and the extension block."""
+
+_KEEPALIVE: Final = getattr(sockets, "TCP_KEEPIDLE", None)
+_USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
+
+
+def prepare(socket: sockets.socket, settings: Settings) -> None:
+    """Set the options of a connection, new or accepted.
+
+    Small frames leave at once. TCP tells of hosts that have vanished, within transport_timeout_s; of programs that hang
+    heartbeats tell.
+    """
+    socket.setblocking(False)
+    if socket.family not in (sockets.AF_INET, sockets.AF_INET6):
+        return
+    socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+    idle_s = max(1, round(settings.transport_heartbeat_s))
+    socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
+    if _KEEPALIVE is not None:  # not everywhere
+        socket.setsockopt(sockets.IPPROTO_TCP, _KEEPALIVE, idle_s)
+        socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, idle_s)
+        count = max(1, round(settings.transport_timeout_s / idle_s))
+        socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, count)
+    if _USER_TIMEOUT is not None:
+        socket.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(settings.transport_timeout_s * 1000))
+
+
+def frame_bytes_max(settings: Settings) -> int:
+    """Return how long a frame may be that comes from a member."""
+    return bundle_bytes_max(settings.payload_bytes_max + ENVELOPE_BYTES_MAX)
+
+
+def address_of(endpoint: str) -> tuple[int, tuple[str, int]]:
+    """Return the family and the socket address of ``tcp://ADDRESS:PORT``. Raises OSError."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    found = sockets.getaddrinfo(
+        host.strip("[]"), int(port), type=sockets.SOCK_STREAM, flags=sockets.AI_NUMERICHOST | sockets.AI_NUMERICSERV
+    )
+    return found[0][0], found[0][4]  # type: ignore[return-value] # IPv6 has two numbers more

@@ -1,0 +1,36 @@
+"""Waits for sockets: epoll or what the system has in its place."""
+
+import selectors
+from collections.abc import Callable, Iterable
+from typing import Final
+
+_READ: Final = selectors.EVENT_READ
+_WRITE: Final = selectors.EVENT_WRITE
+
+
+class Poller:
+    """The descriptors of a thread. What can be read, or written where that is wanted, is told at each `wait`."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._select: Callable[[float | None], list[tuple[selectors.SelectorKey, int]]] = self._selector.select
+
+    def register(self, descriptor: int) -> None:
+        """Wait from now on until a descriptor can be read."""
+        self._selector.register(descriptor, _READ)
+
+    def watch_writing(self, descriptor: int, *, wanted: bool) -> None:
+        """Wait until it can be written as well, or no longer."""
+        self._selector.modify(descriptor, _READ | _WRITE if wanted else _READ)
+
+    def unregister(self, descriptor: int) -> None:
+        """Wait for it no more."""
+        self._selector.unregister(descriptor)
+
+    def wait(self, timeout_s: float) -> Iterable[tuple[int, bool]]:
+        """Return the descriptors of which something is to be told, and whether it is only that they can be written."""
+        return [(key.fd, events == _WRITE) for key, events in self._select(timeout_s)]
+
+    def close(self) -> None:
+        """Give back what it has of the system."""
+        self._selector.close()
