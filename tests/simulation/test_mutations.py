@@ -23,6 +23,7 @@ from braidmq.core.membership.membership import MembershipCore
 from braidmq.core.membership.suspicion import Suspicion
 from braidmq.core.node.node import NodeCore
 from braidmq.core.staleness import Staleness
+from braidmq.core.worker.answers import Answers
 from braidmq.core.worker.dedup import Keys, ReplyCache
 from braidmq.core.worker.job import LocalService
 from braidmq.core.worker.worker import WorkerCore
@@ -121,13 +122,13 @@ def without_limits(patch):
 
 def without_working(patch):
     """A worker does not say that it is at it."""
-    answer = WorkerCore._answer
+    say = Answers.say
 
-    def answer_finally(self, command, *arguments):
+    def say_finally(self, command, *arguments):
         if command != WORKING:
-            answer(self, command, *arguments)
+            say(self, command, *arguments)
 
-    patch.setattr(WorkerCore, "_answer", answer_finally)
+    patch.setattr(Answers, "say", say_finally)
 
 
 def without_losses(patch):
