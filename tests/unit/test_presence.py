@@ -91,7 +91,7 @@ class TestSettled:
     def test_brokers_that_have_failed_are_not_waited_for(self, make):
         rig = make("a", "b")
         rig["a"].crash()
-        asyncio.run(presence.until_settled(loop_of(rig), WAIT_S))
+        asyncio.run(asyncio.wait_for(presence.until_settled(loop_of(rig), 2 * WAIT_S), WAIT_S))
 
     def test_those_of_which_nothing_is_known_are_waited_for_in_vain(self, make):
         rig = make("a", connect=False)

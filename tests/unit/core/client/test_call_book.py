@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.client.call import Stage
-from braidmq.errors import NoBroker, NoWorker, Overloaded, RequestError
+from braidmq.errors import NoBroker, NoWorker, Overloaded, PayloadTooLarge, RequestError
 from braidmq.settings import Settings
 from tests.support.rigs.client_parts import ClientParts
 
@@ -70,7 +70,8 @@ def test_those_that_fail_at_once_give_their_places_on(parts: ClientParts) -> Non
     parts.rig.now = late.deadline
     parts.book.end(first, None, parts.now)
     assert [request.id for _, request in parts.sent()] == [last.id]
-    assert [id_ for id_, _ in parts.book.results] == [late.id, large.id]
+    ends = [(id_, type(error)) for id_, error in parts.book.results]
+    assert ends == [(late.id, Overloaded), (large.id, PayloadTooLarge)]
 
 
 def test_call_that_never_had_a_place_says_so_at_its_deadline(parts: ClientParts) -> None:
