@@ -21,6 +21,7 @@ from braidmq.inside import inside
 from braidmq.messages import Reply
 from braidmq.node import FLUSH_S_MAX, BrokerInfo
 from braidmq.node import Node as AsyncNode
+from braidmq.observer import NodeObserver
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
@@ -42,7 +43,8 @@ class Node:
     """A node whose event loop runs in a thread of its own. Arguments, results and errors are those of `braidmq.Node`.
 
     Use it as a context manager, or call `start` and `close`. `request` may be called from any thread but the
-    node's own: handlers that are `async def` run there, and handlers that are `def` run in threads of the pool.
+    node's own: handlers that are `async def` run there, and handlers that are `def` run in threads of the pool. An
+    observer is called there, too.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Node:
         settings: Settings | None = None,
         services: Services | None = None,
         state: Path | str | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
-        self._node = AsyncNode(join, settings=settings, services=services, state=state)
+        self._node = AsyncNode(join, settings=settings, services=services, state=state, observer=observer)
         self.name = self._node.name
         self._thread: LoopThread | None = None
         self._guard: Guard | None = None

@@ -10,16 +10,17 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Final, Self
 
+from braidmq import presence
 from braidmq.carrier.connections import Connections
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.checks import check_kind, check_wait_s
-from braidmq.errors import ConfigError, NoBroker, NodeClosed, NotRegistered
+from braidmq.errors import ConfigError, NodeClosed
 from braidmq.handler import H
 from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
 from braidmq.host.loggers import own_logger
-from braidmq.host.signals import STOP_SIGNALS, end_by_signal
+from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
@@ -28,7 +29,7 @@ from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.remembered import Remembered
 from braidmq.runner import Running
-from braidmq.services import Service, Services
+from braidmq.services import Offer, Service, Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
 from braidmq.trust import joinfile
@@ -100,9 +101,8 @@ class Node:
         self.settings = settings or Settings()
         self._remembered = None if state is None else Remembered(Path(state))
         self._observer = observer
-        self._shared = Services() if services is None else services
-        self._own = Services()
-        self._services: dict[bytes, Service] = self._offered()
+        self._offer = Offer(self._identity.certificate.member, Services() if services is None else services)
+        self._services: dict[bytes, Service] = self._offer.services()
         self._loop: NodeLoop | None = None
         self._home: Home | None = None
         self._guard: Guard | None = None
@@ -126,7 +126,7 @@ class Node:
             ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
                 what is decorated cannot be a handler.
         """
-        declare = self._own.service(name, concurrency=concurrency)
+        declare = self._offer.own.service(name, concurrency=concurrency)
         self._check_open_for(name)
 
         def decorate(handler: H) -> H:
@@ -136,32 +136,14 @@ class Node:
         return decorate
 
     def _check_open_for(self, service: str) -> None:
-        self._shared.check_free(service)
-        self._check_right(service)
+        self._offer.check(service)
         if self._loop is not None:
             raise ConfigError(f"declare {service} before the node is started")
-
-    def _offered(self) -> dict[bytes, Service]:
-        """Return what has been declared for this node so far."""
-        offered: dict[bytes, Service] = {}
-        for service in (*self._shared, *self._own):
-            self._check_right(service.name)
-            if service.name.encode() in offered:
-                raise ConfigError(f"{service.name} has a handler already")
-            offered[service.name.encode()] = service
-        return offered
-
-    def _check_right(self, service: str) -> None:
-        if not self._identity.certificate.member.may_serve(service):
-            raise ConfigError(
-                f"{self.name} may not serve {service}: "
-                f"make a join file with --serve {service} or a pattern that covers it"
-            )
 
     @property
     def services(self) -> tuple[str, ...]:
         """The services that this node provides."""
-        offered = self._offered() if self._loop is None else self._services
+        offered = self._offer.services() if self._loop is None else self._services
         return tuple(service.name for service in offered.values())
 
     @property
@@ -190,7 +172,7 @@ class Node:
             raise NodeClosed(FORKED)
         if self._loop is not None:
             raise NodeClosed("a node is started once: make another one")
-        self._services = self._offered()
+        self._services = self._offer.services()
         self._home = Home(self.name)
         self._context = copy_context()
         try:
@@ -403,18 +385,7 @@ class Node:
             WrongLoop: the node belongs to another event loop.
         """
         wait_s = None if timeout is None else check_wait_s(timeout)
-        loop = self._running()
-        core = loop.core
-        if not core.brokers:
-            raise NoBroker(f"the join file of {self.name} names no broker: add one, and copy the file again")
-        try:
-            async with asyncio.timeout(wait_s):
-                while not any(link.open for link in core.brokers.values()):
-                    if core.refused:
-                        raise NotRegistered(f"every broker refuses this node's key: {core.diagnosis()}")
-                    await loop.changed()
-        except TimeoutError:
-            raise NoBroker(f"no broker could be reached within {timeout:g} s: {core.diagnosis()}") from None
+        await presence.until_connected(self._running(), self.name, wait_s)
 
     async def settled(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109 - it is the wait's bound
         """Wait until every broker that is known is up or has failed once, at most `timeout` seconds.
@@ -425,12 +396,7 @@ class Node:
             WrongLoop: the node belongs to another event loop.
         """
         wait_s = check_wait_s(timeout)
-        loop = self._running()
-        links = loop.core.brokers
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                while not all(link.open or link.failure or not link.wanted for link in links.values()):
-                    await loop.changed()
+        await presence.until_settled(self._running(), wait_s)
 
     async def observe(self, timeout: float = 2.0) -> dict[str, Report]:  # noqa: ASYNC109 - it is the wait's bound
         """Ask every broker that is up for its state; return what came within `timeout` seconds, by name.
@@ -441,17 +407,7 @@ class Node:
             WrongLoop: the node belongs to another event loop.
         """
         wait_s = check_wait_s(timeout)
-        loop = self._running()
-        core = loop.core
-        asked = core.observe(loop.clock())
-        loop.schedule()
-        try:
-            async with asyncio.timeout(wait_s):
-                while any(link.open and link.name not in core.reports for link in asked):
-                    await loop.changed()
-        except TimeoutError:
-            _LOG.info("not every broker answered within %g s", timeout)
-        return dict(core.reports)
+        return await presence.reports(self._running(), wait_s)
 
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
@@ -461,31 +417,13 @@ class Node:
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
-        loop, endings = asyncio.get_running_loop(), []
-
-        async def end(number: int) -> None:
-            if before_the_end is not None:
-                await before_the_end()
-            end_by_signal(number)
-
-        def on_signal(number: int) -> None:
-            if self._draining:
-                endings.append(loop.create_task(end(number)))
-            else:
-                _LOG.info("%s is draining", self.name)
-                self._leaving.set()
-
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
+        tell = partial(_LOG.info, "%s is draining", self.name)
+        with LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end):
             async with self:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
                 if not self.brokers:
                     _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
                 await self._leaving.wait()
-        finally:
-            for number in STOP_SIGNALS:
-                loop.remove_signal_handler(number)
         _LOG.info("%s has ended", self.name)
 
     def run(self) -> None:
@@ -499,10 +437,6 @@ class Node:
         check_main_thread(f"'await node.run_until_signal()' or 'async with node' serves for {self.name} here")
         log_unless_configured()
         asyncio.run(self.run_until_signal())
-
-    @property
-    def _draining(self) -> bool:
-        return self._leaving.is_set()
 
     def _on_stall(self, stalled_s: float) -> None:
         assert self._loop is not None

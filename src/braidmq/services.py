@@ -7,7 +7,7 @@ from braidmq.checks import check_whole
 from braidmq.core.worker.worker import CONCURRENCY_MAX
 from braidmq.errors import ConfigError
 from braidmq.handler import H, Handler, Kind, kind_of
-from braidmq.members import check_service
+from braidmq.members import Member, check_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +82,50 @@ class Services:
     def __len__(self) -> int:
         """How many services are declared."""
         return len(self._declared)
+
+
+class Offer:
+    """What one node provides: services that it may share with other nodes, and its own. It needs the right to each.
+
+    Args:
+        member: the node, with its rights.
+        shared: those that are not its own.
+
+    Attributes:
+        own: those that are declared for this node only.
+    """
+
+    def __init__(self, member: Member, shared: Services) -> None:
+        self.own = Services()
+        self._member = member
+        self._shared = shared
+
+    def check(self, service: str) -> None:
+        """Make sure that a service may be one of the node's own.
+
+        Raises:
+            ConfigError: it is one of the shared ones, or the node may not serve it.
+        """
+        self._shared.check_free(service)
+        self._check_right(service)
+
+    def services(self) -> dict[bytes, Service]:
+        """Return what has been declared so far, by the names on the wire.
+
+        Raises:
+            ConfigError: the node may not serve one of them, or one has two handlers.
+        """
+        offered: dict[bytes, Service] = {}
+        for service in (*self._shared, *self.own):
+            self._check_right(service.name)
+            if service.name.encode() in offered:
+                raise ConfigError(f"{service.name} has a handler already")
+            offered[service.name.encode()] = service
+        return offered
+
+    def _check_right(self, service: str) -> None:
+        if not self._member.may_serve(service):
+            raise ConfigError(
+                f"{self._member.name} may not serve {service}: "
+                f"make a join file with --serve {service} or a pattern that covers it"
+            )

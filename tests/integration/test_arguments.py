@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from braidmq import ConfigError, Node, Services, Settings, blocking
+from braidmq import BrokerObserver, ConfigError, Node, NodeObserver, Services, Settings, blocking
 from braidmq.testing import TestNet
 
 
@@ -29,7 +29,7 @@ def named(caught, name):
     [
         ("settings", {"timeout_s": 5}), ("settings", "lan"), ("settings", Settings), ("state", 5), ("state", b"state"),
         ("services", ["echo"]), ("services", {}), ("services", Services), ("services", "echo"), ("join", None),
-        ("join", b"worker.braid"), ("join", 5),
+        ("join", b"worker.braid"), ("join", 5), ("observer", print), ("observer", BrokerObserver()),
     ],
 )  # fmt: skip
 def test_of_a_node(net, make, name, value):
@@ -131,6 +131,12 @@ def test_of_a_test_nets_settings(settings):
         TestNet(settings=settings)
 
 
+@pytest.mark.parametrize("observer", [print, NodeObserver(), BrokerObserver])
+def test_of_a_test_nets_observer(observer):
+    with pytest.raises(ConfigError, match=r"observer must be a braidmq\.BrokerObserver"):
+        TestNet(observer=observer)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -138,7 +144,7 @@ def test_of_a_test_nets_settings(settings):
         ("call", "pricing", "call must be"),
         ("call", None, "call must be"), ("call", [None], "not a pattern"), ("serve", "*", "serve must be"),
         ("serve", 5, "serve must be"), ("observe", "yes", "observe must be"), ("settings", {}, "settings must be"),
-        ("services", {}, "services must be"),
+        ("services", {}, "services must be"), ("observer", print, "observer must be"),
     ],
 )  # fmt: skip
 def test_of_a_test_nets_node(net, name, value, said):

@@ -1,11 +1,12 @@
 """Observers of real nodes and of a real broker: what they are told, and that their errors harm nobody."""
 
 import json
+import threading
 from typing import Any, cast
 
 import pytest
 
-from braidmq import AttemptEnd, ConfigError, JobEnd, Node, NodeObserver, Settings
+from braidmq import AttemptEnd, BrokerObserver, ConfigError, JobEnd, Node, NodeObserver, Settings, blocking
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
 from tests.support.processes import complaint
@@ -76,6 +77,51 @@ async def test_nodes_tell_of_calls_attempts_and_jobs():
             ("call end", b"ping", True),
         ]
         assert at_worker.seen == [("job end", JobEnd.RESULT)]
+
+
+def test_nodes_without_asyncio_tell_of_them_in_their_own_thread():
+    class Threads(Watching):
+        def on_call(self, id_, service, now):
+            self.seen.append(threading.current_thread().name)
+
+    with TestNet(1) as net:
+        at_worker, at_client = Watching(), Threads()
+        worker = net.blocking_node("w", observer=at_worker)
+        worker.service("s")(async_echo)
+        net.node("c")
+        with worker, blocking.Node(net.join("c"), settings=Settings.test(), observer=at_client) as client:
+            net.wait_served("s")
+            client.request("s", b"ping")
+    assert at_client.seen == [
+        "braidmq-c",
+        ("attempt", "b1", 1),
+        ("attempt end", "b1", AttemptEnd.ANSWERED, ""),
+        ("call end", b"ping", True),
+    ]
+    assert at_worker.seen == [("job end", JobEnd.RESULT)]
+
+
+async def test_nodes_and_brokers_of_a_test_net_tell_of_them():
+    class Answers(BrokerObserver):
+        def __init__(self):
+            self.seen = []
+
+        def on_request_answered(self, id_, worker, took_s, now):
+            self.seen.append((threading.current_thread().name, worker))
+
+    at_brokers, at_client = Answers(), Watching()
+    async with TestNet(2, observer=at_brokers) as net:
+        worker = net.node("w")
+        worker.service("s")(async_echo)
+        async with worker, net.node("c", observer=at_client) as client:
+            await net.served("s")
+            for via in ("b1", "b2"):
+                await client.request("s", b"ping", via=via)
+            net.brokers["b1"].restart()
+            await net.served("s", brokers=["b1"])
+            await client.request("s", b"ping", via="b1")
+    assert at_brokers.seen == [(f"braidmq-broker-{name}", "w") for name in ("b1", "b2", "b1")]
+    assert at_client.seen.count(("call end", b"ping", True)) == 3
 
 
 async def test_an_observer_that_fails_harms_no_call(caplog):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from braidmq.core.worker.job import Job
-from braidmq.core.worker.worker import STOP_S
+from braidmq.core.worker.overdue import STOP_S
 from braidmq.errors import ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control

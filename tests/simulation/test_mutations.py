@@ -13,6 +13,7 @@ from braidmq.core.broker.transit import SessionState, Transit
 from braidmq.core.client import attempts
 from braidmq.core.client.attempts import Attempts
 from braidmq.core.client.client import ClientCore
+from braidmq.core.client.failover import Failover
 from braidmq.core.client.path_health import PathHealth
 from braidmq.core.client.places import Places
 from braidmq.core.client.retry import RetryBudget
@@ -23,6 +24,7 @@ from braidmq.core.membership.membership import MembershipCore
 from braidmq.core.membership.suspicion import Suspicion
 from braidmq.core.node.node import NodeCore
 from braidmq.core.staleness import Staleness
+from braidmq.core.worker.answers import Answers
 from braidmq.core.worker.dedup import Keys, ReplyCache
 from braidmq.core.worker.job import LocalService
 from braidmq.core.worker.worker import WorkerCore
@@ -121,13 +123,13 @@ def without_limits(patch):
 
 def without_working(patch):
     """A worker does not say that it is at it."""
-    answer = WorkerCore._answer
+    say = Answers.say
 
-    def answer_finally(self, command, *arguments):
+    def say_finally(self, command, *arguments):
         if command != WORKING:
-            answer(self, command, *arguments)
+            say(self, command, *arguments)
 
-    patch.setattr(WorkerCore, "_answer", answer_finally)
+    patch.setattr(Answers, "say", say_finally)
 
 
 def without_losses(patch):
@@ -230,12 +232,12 @@ def with_lost_places(patch):
 
 def with_all_failovers_paid(patch):
     """A client pays for what the deaths of brokers cost."""
-    on_unknown = ClientCore._on_unknown
+    on_unknown = Failover.on_unknown
 
     def on_unknown_and_pay(self, call, now, *, free, pause_s=0.0):
-        on_unknown(self, call, now, free=False, pause_s=pause_s)
+        return on_unknown(self, call, now, free=False, pause_s=pause_s)
 
-    patch.setattr(ClientCore, "_on_unknown", on_unknown_and_pay)
+    patch.setattr(Failover, "on_unknown", on_unknown_and_pay)
 
 
 def with_hasty_clients(patch):

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from braidmq.errors import BraidError
 from braidmq.host.home import check_no_loop
 from braidmq.host.loggers import own_logger
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.testing.loop import Killed, TestLoop
 from braidmq.testing.partition import Cuts
@@ -39,7 +40,9 @@ class TestBroker:
 
     __test__ = False
 
-    def __init__(self, name: str, reserved: socket.socket, settings: Settings, cuts: Cuts) -> None:
+    def __init__(
+        self, name: str, reserved: socket.socket, settings: Settings, cuts: Cuts, observer: BrokerObserver | None
+    ) -> None:
         self.name = name
         self.endpoint = f"tcp://127.0.0.1:{reserved.getsockname()[1]}"
         self.join = Path()
@@ -47,6 +50,7 @@ class TestBroker:
         self._reserved = reserved
         self._settings = settings
         self._cuts = cuts
+        self._observer = observer
         self._loop: TestLoop | None = None
         self._thread: threading.Thread | None = None
         self._opened: Future[None] = Future()
@@ -138,7 +142,7 @@ class TestBroker:
         """Begin to start it; for TestNet, which calls `wait_started` and `resume` next."""
         self.error = None
         self._opened = Future()
-        loop = self._loop = TestLoop(self.join, self._settings, self._cuts)
+        loop = self._loop = TestLoop(self.join, self._settings, self._cuts, self._observer)
         self._thread = threading.Thread(
             target=self._serve, args=(loop,), name=f"braidmq-broker-{self.name}", daemon=True
         )

@@ -11,6 +11,7 @@ from braidmq.carrier.listener import Listener
 from braidmq.core.broker.transit import SessionState
 from braidmq.errors import BraidError
 from braidmq.host.clock import monotonic
+from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.testing.partition import Cuts, LossyListener
 from braidmq.turn.ports import Listener as ListenerPort
@@ -32,8 +33,8 @@ class TestLoop(BrokerLoop):
 
     __test__ = False
 
-    def __init__(self, join: Path, settings: Settings, cuts: Cuts) -> None:
-        super().__init__(join, settings)
+    def __init__(self, join: Path, settings: Settings, cuts: Cuts, observer: BrokerObserver | None) -> None:
+        super().__init__(join, settings, observer=observer)
         self.counters: dict[str, int] = {}
         self._cuts = cuts
         self._asked: dict[Future[Any], None] = {}

@@ -19,6 +19,7 @@ from braidmq.host.clock import monotonic
 from braidmq.host.home import check_no_loop
 from braidmq.host.loggers import own_logger
 from braidmq.members import check_name, check_pattern, check_service
+from braidmq.observer import BrokerObserver, NodeObserver
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.testing.broker import ANSWER_S_MAX, TestBroker
@@ -47,24 +48,29 @@ class TestNet:
     Args:
         brokers: how many; they are called b1, b2, ...
         settings: of all brokers, and of the nodes that are given none; `Settings.test()` if None.
+        observer: is told what happens at all brokers, each of which calls it in its own thread.
 
     Attributes:
         brokers: the brokers by name; empty before the start.
         settings: see above.
 
     Raises:
-        ConfigError: the number of brokers is not between 1 and 50, or `settings` are none.
+        ConfigError: the number of brokers is not between 1 and 50, `settings` are none, or `observer` is none.
         BraidError: a broker did not start; or, when the block is left, one had ended by an error of its own.
     """
 
     __test__ = False
 
-    def __init__(self, brokers: int = 2, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, brokers: int = 2, *, settings: Settings | None = None, observer: BrokerObserver | None = None
+    ) -> None:
         check_whole("brokers", brokers, 1, BROKERS_MAX)
         check_kind("settings", settings, (Settings, NoneType), "a braidmq.Settings")
+        check_kind("observer", observer, (BrokerObserver, NoneType), "a braidmq.BrokerObserver")
         self.settings = settings or Settings.test()
         self.brokers: dict[str, TestBroker] = {}
         self._count = brokers
+        self._observer = observer
         self._authority: Authority | None = None
         self._ended = False
         self._nodes: list[TestNode | BlockingTestNode] = []
@@ -82,7 +88,7 @@ class TestNet:
             for number in range(1, self._count + 1):
                 name = f"b{number}"
                 port = _reserve_port()
-                broker = self.brokers[name] = TestBroker(name, port, self.settings, self._cuts)
+                broker = self.brokers[name] = TestBroker(name, port, self.settings, self._cuts, self._observer)
                 broker.join = self._authority.add_broker(name, [broker.endpoint])
             for broker in self.brokers.values():
                 broker.launch()
@@ -135,6 +141,7 @@ class TestNet:
         observe: bool = False,
         settings: Settings | None = None,
         services: Services | None = None,
+        observer: NodeObserver | None = None,
     ) -> TestNode:
         """Return a node that is not started yet. The first call for a name registers it at all running brokers.
 
@@ -146,12 +153,14 @@ class TestNet:
             observe: whether it may read the status of brokers.
             settings: those of the net if None.
             services: what it provides, besides what is declared with its own `service`.
+            observer: is told what happens to its calls and jobs.
 
         Raises:
             ConfigError: the name is taken with other rights, an argument is not valid, or the net does not run.
         """
         join = self._register(name, call, serve, observe)
-        node = TestNode(join, settings=self.settings if settings is None else settings, services=services)
+        chosen = self.settings if settings is None else settings
+        node = TestNode(join, settings=chosen, services=services, observer=observer)
         self._nodes.append(node)
         return node
 
@@ -164,10 +173,12 @@ class TestNet:
         observe: bool = False,
         settings: Settings | None = None,
         services: Services | None = None,
+        observer: NodeObserver | None = None,
     ) -> BlockingTestNode:
         """Return a node for programs without asyncio, not started yet; see `node`."""
         join = self._register(name, call, serve, observe)
-        node = BlockingTestNode(join, settings=self.settings if settings is None else settings, services=services)
+        chosen = self.settings if settings is None else settings
+        node = BlockingTestNode(join, settings=chosen, services=services, observer=observer)
         self._nodes.append(node)
         return node
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from braidmq import blocking
 from braidmq.node import Node
+from braidmq.observer import NodeObserver
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
@@ -20,9 +21,14 @@ class TestNode(Node):
     __test__ = False
 
     def __init__(
-        self, join: JoinFile | Path | str, *, settings: Settings | None = None, services: Services | None = None
+        self,
+        join: JoinFile | Path | str,
+        *,
+        settings: Settings | None = None,
+        services: Services | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
-        super().__init__(join, settings=settings, services=services)
+        super().__init__(join, settings=settings, services=services, observer=observer)
         self.home: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -52,10 +58,15 @@ class BlockingTestNode(blocking.Node):
     __test__ = False
 
     def __init__(
-        self, join: JoinFile | Path | str, *, settings: Settings | None = None, services: Services | None = None
+        self,
+        join: JoinFile | Path | str,
+        *,
+        settings: Settings | None = None,
+        services: Services | None = None,
+        observer: NodeObserver | None = None,
     ) -> None:
-        super().__init__(join, settings=settings, services=services)
-        self._node: TestNode = TestNode(join, settings=settings, services=services)
+        super().__init__(join, settings=settings, services=services, observer=observer)
+        self._node: TestNode = TestNode(join, settings=settings, services=services, observer=observer)
 
     def kill(self) -> None:
         """End it as `kill -9` does; see `TestNode.kill`. Call it from any thread but the node's own."""

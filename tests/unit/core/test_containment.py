@@ -9,7 +9,8 @@ from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.broker import TICK_S
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.offers import Offers
-from braidmq.core.client.client import FAULT_PAUSE_S, ClientCore
+from braidmq.core.client.call_book import CallBook
+from braidmq.core.client.client import FAULT_PAUSE_S
 from braidmq.core.events.event import ERROR
 from braidmq.core.links.links import Links
 from braidmq.core.membership.membership import MembershipCore
@@ -131,7 +132,7 @@ class TestNode:
         rig = NodeRig("a", "b")
         unchecked(patch_cores, rig.core)
         broken, *others = [rig.call(timeout_s=0.5) for _ in range(4)]
-        on_deadline = ClientCore._on_deadline
+        on_deadline = CallBook.on_deadline
         healed = []
 
         def fails_for_one(self, call, now):
@@ -139,7 +140,7 @@ class TestNode:
                 failing()
             on_deadline(self, call, now)
 
-        patch_cores.setattr(ClientCore, "_on_deadline", fails_for_one)
+        patch_cores.setattr(CallBook, "on_deadline", fails_for_one)
         rig.advance(0.6)
         assert all(id_ in rig.results for id_ in others)
         assert rig.core.containment.count == 1

@@ -1,6 +1,6 @@
 """The attempts of calls: how one is put on a path, what is heard of it there, and how it is called back.
 
-What a call does when an attempt has ended is decided in client.py, and after a refusal in verdicts.py; how long the
+What a call does when an attempt has ended is decided in failover.py, and after a refusal in verdicts.py; how long the
 next one is held back, and why, is told in patience.py.
 """
 

@@ -1,28 +1,30 @@
 """The client: brings every request to exactly one end, over whatever path is there.
 
-The outcomes of an attempt and what follows from them are docs/protocol.md, "Reliability".
+How a call is sent is decided in sending.py, what follows when an attempt fails in failover.py; call_book.py ends calls.
 """
 
 import random
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from braidmq.core.client import arguments, endings
 from braidmq.core.client.attempts import Attempts
 from braidmq.core.client.call import Call, Stage
+from braidmq.core.client.call_book import CallBook
 from braidmq.core.client.call_waits import CallWaits
+from braidmq.core.client.failover import Failover
 from braidmq.core.client.path_choice import PathChoice
 from braidmq.core.client.path_health import MUTE_S
-from braidmq.core.client.places import Places, RunPlaces
+from braidmq.core.client.places import RunPlaces
 from braidmq.core.client.retry import REROUTES_MAX, Reroutes, RetryBudget
+from braidmq.core.client.sending import BrokerFinder, Sending
 from braidmq.core.client.unproven import Unproven
 from braidmq.core.client.verdicts import Verdicts
 from braidmq.core.client.worker_wait import WorkerWait
 from braidmq.core.events.node import ErrorMalformed
 from braidmq.core.ids import Ids
-from braidmq.core.links.link import ABANDONED, Change, Link, LinkState
+from braidmq.core.links.link import Change, Link, LinkState
 from braidmq.core.links.links import Links
-from braidmq.core.links.passage import PAUSE_S
 from braidmq.core.proofs import Checker
 from braidmq.errors import (
     BraidError,
@@ -50,15 +52,6 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.extension import encode_metadata
 
-FAILOVER_EACH_S: Final = 0.001
-"""Requests that a dead broker leaves behind move on over this time each, up to failover_spread_s in all."""
-
-SEEK_SPARE_S: Final = 0.5
-"""What a call keeps of its time for its attempts: with less it does not wait for a better broker."""
-
-SEEK_PAUSE_S: Final = 0.05
-"""How often a call looks whether a broker with workers for its service was found."""
-
 FAULT_PAUSE_S: Final = 1.0
 """When a call is looked after again for which that has failed by an error of our own (containment.py)."""
 
@@ -71,16 +64,6 @@ _PARKED: Final = Stage.PARKED
 _QUEUED_HERE: Final = Stage.QUEUED
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = int(Outcome.RESULT)
-
-
-class BrokerFinder(Protocol):
-    """What finds the brokers that calls need, where a node is not connected to all."""
-
-    def seek(self, service: bytes, now: float) -> bool:
-        """Note that a service is called; return whether to wait until a broker that has workers is found."""
-
-    def require(self, broker: str, now: float) -> None:
-        """Note that a call names the broker that it must take."""
 
 
 class ClientCore:
@@ -113,13 +96,10 @@ class ClientCore:
         self._settings = settings
         self._observer = observer
         self._own_name = member.name
-        self._reach = reach
-        self._rng = rng
         self._links = links
         self._budget = RetryBudget(settings, now)
         self._reroutes = Reroutes()
         self._ids = Ids(secret)
-        self._calls: dict[bytes, Call] = {}
         self._names: dict[str, bytes] = {}
         self._places = RunPlaces(settings)
         self._own = self._places.own
@@ -133,8 +113,30 @@ class ClientCore:
         self._review_at = now + REVIEW_S
         self._passage = self._choice.passage
         self._attempts = Attempts(settings, links, self._passage, observer)
-        self._verdicts = Verdicts(settings, rng, self._choice, self._wait, budget=self._budget, reroutes=self._reroutes)
-        self._results: list[tuple[bytes, Reply | BraidError]] = []
+        self._sending = Sending(
+            settings,
+            rng,
+            links,
+            reach,
+            attempts=self._attempts,
+            choice=self._choice,
+            wait=self._wait,
+            waits=self._waits,
+        )
+        self._book = CallBook(
+            self._places, self._waits, attempts=self._attempts, sending=self._sending, observer=observer
+        )
+        self._calls = self._book.calls
+        self._failover = Failover(
+            settings,
+            rng,
+            attempts=self._attempts,
+            budget=self._budget,
+            choice=self._choice,
+            sending=self._sending,
+            verdicts=Verdicts(settings, rng, self._choice, self._wait, budget=self._budget, reroutes=self._reroutes),
+            waits=self._waits,
+        )
         self.late = 0
         self._proof_field = b"" if checker is None else checker.field
         self._unproven = None if checker is None else Unproven(settings, links, checker)
@@ -173,7 +175,7 @@ class ClientCore:
 
     def take_results(self) -> list[tuple[bytes, Reply | BraidError]]:
         """Return the calls that ended, by id, each with its reply or its error."""
-        results, self._results = self._results, []
+        results, self._book.results = self._book.results, []
         return results
 
     def next_deadline(self) -> float | None:
@@ -254,7 +256,9 @@ class ClientCore:
         self._budget.on_request()
         if admitted:
             call.stage = _PARKED
-            self._try_send(call, now)
+            error = self._sending.send(call, now)
+            if error is not None:
+                self._book.fail(call, error, now)
         else:
             places.wait(call)
             call.timer = self._timers.add(call, call.deadline)
@@ -272,7 +276,7 @@ class ClientCore:
         call = self._calls.get(id_)
         if call is not None:
             self._attempts.call_back(call, now)
-            self._end(call, None, now)
+            self._book.end(call, None, now)
 
     def awaits(self, link: Link) -> bool:
         """Whether an answer may come over `link`, of this attempt or an earlier one."""
@@ -308,14 +312,11 @@ class ClientCore:
         if not current:
             call.earlier.remove((link, link.epoch, answer.tag))
             if call.stage is Stage.LISTENING:
-                self._listen_or_fail(call, now)
+                self._book.fail_if(call, self._failover.listen(call), now)
         elif answer.command == REJECT:
-            self._on_rejected(call, answer, now)
+            self._book.fail_if(call, self._failover.on_rejected(call, answer, now), now)
         else:  # LOST, or a REPLY that does not count
-            if self._choice.has_another(call):
-                self._health.on_lost(link, now)
-            self._attempts.on_loss(call, answer.time_ms / 1000.0, now)
-            self._on_unknown(call, now, free=bool(call.worker))
+            self._book.fail_if(call, self._failover.on_lost(call, link, answer, now), now)
 
     def on_unread(self, link: Link, size: int) -> None:
         """Handle how much a broker has sent that was not read yet: its answers wait behind that."""
@@ -343,13 +344,13 @@ class ClientCore:
             self._wait.learn(link.services)
             for call in list(self._awaiting):
                 if call.service in link.services:
-                    self._try_send(call, now)
+                    self._book.send(call, now)
         if link.state is LinkState.UP:
             for call in list(self._parked):
-                self._try_send(call, now)
+                self._book.send(call, now)
         elif self._links.refused:
             for call in list(self._parked):
-                self._fail(call, endings.refused(call, self._links.diagnosis()), now)
+                self._book.fail(call, endings.refused(call, self._links.diagnosis()), now)
 
     def on_stall(self, stalled_s: float, now: float) -> None:
         """Note that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""
@@ -363,8 +364,7 @@ class ClientCore:
         if now >= self._review_at:
             self._review_at = now + REVIEW_S
             for call in self._health.review(now):
-                self._attempts.leave(call, now)
-                self._on_unknown(call, now, free=bool(call.worker))
+                self._book.fail_if(call, self._failover.on_mute(call, now), now)
         due = self._timers.take_due(now)
         for at, call in enumerate(due):
             if call.id in self._calls:  # else it ended when another one gave it a place
@@ -376,17 +376,13 @@ class ClientCore:
 
     def _on_due(self, call: Call, now: float) -> None:
         if now >= call.deadline:
-            self._on_deadline(call, now)
+            self._book.on_deadline(call, now)
         elif call.stage is Stage.PAUSED:
-            if call.owes and not self._budget.spend(now):
-                self._waits.pause_for_budget(call, now)
-            else:
-                call.owes = False
-                self._try_send(call, now)
+            self._book.fail_if(call, self._failover.on_paused(call, now), now)
         elif call.stage is Stage.AWAITING:
-            self._try_send(call, now)
+            self._book.send(call, now)
         elif call.stage is Stage.SENT and now >= call.heard_at + self._exchange_s:
-            self._on_silence(call, now)
+            self._book.fail_if(call, self._failover.on_silence(call, now), now)
         else:
             self._waits.set_timer(call)
 
@@ -402,7 +398,7 @@ class ClientCore:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         calls = self._calls
-        self._places.validate_state(calls.values())
+        self._book.validate_state()
         self._waits.validate_state(calls.values())
         sent = {call for call in calls.values() if call.stage is Stage.SENT}
         self._wait.validate_state()
@@ -413,11 +409,8 @@ class ClientCore:
         assert len({call.tag for call in sent}) == len(sent)
         self._budget.validate_state()
         self._reroutes.validate_state()
-        for id_, call in calls.items():
-            assert call.id == id_
-            call.validate_state()
 
-    # -- the four outcomes of an attempt
+    # -- inner
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
@@ -441,183 +434,22 @@ class ClientCore:
                 answer.retry_count,
                 link.name,
             )
-            self._results.append((call.id, reply))
-            self._end(call, reply, now, how)
+            self._book.results.append((call.id, reply))
+            self._book.end(call, reply, now, how)
             return
         try:
             failure = decode_failure(answer.payload)
         except ProtocolError as error:  # what its worker has written, and no broker reads
             self._links.events.add(ErrorMalformed(sender, service, str(error)))
-            self._fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now, how)
+            self._book.fail(call, ServiceError("INTERNAL", f"{sender} answered with a malformed error"), now, how)
             return
-        self._fail(call, endings.handler_failed(failure, sender), now, how)
-
-    def _on_rejected(self, call: Call, answer: Envelope, now: float) -> None:
-        """The attempt was certainly not run: no flag."""
-        path = call.path
-        assert path is not None
-        self._attempts.end(call, AttemptEnd.REJECTED, now, answer.code)
-        refused = self._verdicts.on_rejected(call, path, answer.code, now)
-        untried = self._choice.untried(call)
-        if refused is not None:
-            self._fail(call, refused, now)
-        elif call.sends >= call.attempts_max:
-            self._listen_or_fail(call, now)
-        elif not self._verdicts.may_go_on(call, answer.code, untried, now):
-            self._listen_or_fail(call, now, "the retry budget is spent")
-        elif untried:
-            self._try_send(call, now)
-        else:
-            self._waits.pause(call, self._verdicts.next_round_s(call, answer.time_ms / 1000.0), now)
-
-    def _on_silence(self, call: Call, now: float) -> None:
-        path = call.path
-        assert path is not None
-        if self._choice.has_another(call):
-            self._health.on_unanswered(path, now)
-        self._attempts.on_silence(call, now)
-        if call.failed_over:
-            call.worker = b""
-        self._on_unknown(call, now, free=bool(call.worker))
+        self._book.fail(call, endings.handler_failed(failure, sender), now, how)
 
     def _on_path_died(self, link: Link, now: float) -> None:
         calls = list(link.calls)
-        spread_s = min(self._settings.failover_spread_s, len(calls) * FAILOVER_EACH_S)
+        spread_s = self._failover.spread_s(len(calls))
         for call in calls:
-            self._attempts.on_path_died(call, now, abandoned=link.failure in ABANDONED)
-            if call.unsent:
-                call.sends -= 1
-                self._try_send(call, now)
-            else:
-                self._on_unknown(call, now, free=True, pause_s=self._rng.uniform(0.0, spread_s))
+            self._book.fail_if(call, self._failover.on_path_died(call, link, spread_s, now), now)
         for call in list(self._calls.values()):
             if call.stage is Stage.LISTENING:
-                self._listen_or_fail(call, now)
-
-    def _on_unknown(self, call: Call, now: float, *, free: bool, pause_s: float = 0.0) -> None:
-        """The attempt may have been run: flag what follows.
-
-        Args:
-            call: it has no attempt under way.
-            now: the time.
-            free: whether the next attempt costs nothing of the budget. It protects brokers and workers from calls that
-                multiply because they are slow: not what a death costs once, and not a copy that joins what runs.
-            pause_s: the least pause before the next attempt.
-        """
-        call.flagged = True
-        call.retry_count += 1
-        call.rejection = None
-        if call.sends >= call.attempts_max:
-            self._listen_or_fail(call, now)
-            return
-        first, call.failed_over = not call.failed_over, True
-        if not call.running:  # else it has begun already, and no later attempt can overtake it
-            pause_s = max(pause_s, call.held_until - now)
-        if not first and not free and not self._budget.spend(now):
-            self._waits.pause_for_budget(call, now, pause_s)
-        elif pause_s > 0.0:
-            self._waits.pause(call, pause_s, now)
-        else:
-            self._try_send(call, now)
-
-    # -- sending
-
-    def _try_send(self, call: Call, now: float) -> None:
-        if self._parked:
-            self._parked.pop(call, None)
-        if self._awaiting:
-            self._awaiting.pop(call, None)
-        if now >= call.deadline:
-            self._on_deadline(call, now)
-            return
-        if call.via is not None:
-            self._reach.require(call.via, now)
-        elif self._reach.seek(call.service, now) and call.deadline - now > SEEK_SPARE_S:
-            self._waits.pause(call, SEEK_PAUSE_S, now)
-            return
-        choice = self._choice
-        candidates = choice.candidates(call)
-        if choice.lacks_worker(call, candidates) and self._wait.may_wait(call):
-            self._waits.await_worker(call, now)
-            return
-        if self._passage.alert and choice.must_wait(call, candidates, now):
-            self._waits.pause(call, self._rng.uniform(0.5, 1.5) * PAUSE_S, now)
-            return
-        path = choice.choose(call, candidates, now) if candidates else None
-        if path is not None and len(call.payload) > path.payload_bytes_max:
-            self._fail(call, endings.too_large(call, path.name), now)  # it names this one
-        elif path is None and len(call.payload) > self._links.payload_bytes_max:
-            self._fail(call, endings.too_large(call, "any broker"), now)
-        elif path is not None:
-            self._attempts.begin(call, path, now)
-            if call.timer:
-                self._timers.cancel(call, call.timer)
-            silent_at = now + self._exchange_s
-            call.timer = self._timers.add(call, silent_at if silent_at < call.deadline else call.deadline)
-        elif self._links.refused:
-            self._fail(call, endings.refused(call, self._links.diagnosis()), now)
-        elif call.via is not None and call.via not in self._links.links and self._links.are_listed:
-            self._fail(call, endings.no_such_broker(call, sorted(self._links.links)), now)
-        else:
-            self._waits.park(call)
-
-    # -- endings
-
-    def _listen_or_fail(self, call: Call, now: float, why: str = "no attempt is left") -> None:
-        """No attempt is left: wait for an answer to an earlier one as long as one can come."""
-        if call.may_be_answered():
-            self._waits.listen(call)
-        else:
-            self._fail(call, endings.exhausted(call, why), now)
-
-    def _on_deadline(self, call: Call, now: float) -> None:
-        error = endings.out_of_time(
-            call,
-            awaits_worker=self._wait.goes_on(call),
-            diagnosis=self._links.diagnosis(call.via),
-            in_flight_max=self._settings.in_flight_max,
-        )
-        if call.path is not None and self._choice.has_another(call):
-            self._health.on_unanswered(call.path, now)
-        self._attempts.call_back(call, now)
-        self._fail(call, error, now)
-
-    def _fail(self, call: Call, error: BraidError, now: float, how: AttemptEnd = _WITHDRAWN) -> None:
-        endings.complete(error, call)
-        self._results.append((call.id, error))
-        self._end(call, error, now, how)
-
-    def _end(self, call: Call, outcome: Reply | BraidError | None, now: float, how: AttemptEnd = _WITHDRAWN) -> None:
-        """Forget a call; `how` its current attempt has ended, if there is one."""
-        del self._calls[call.id]
-        self._timers.cancel(call, call.timer)
-        if self._parked:
-            self._parked.pop(call, None)
-        if self._awaiting:
-            self._awaiting.pop(call, None)
-        if call.path is not None:
-            self._attempts.end(call, how, now)
-        if self._observer is not None:
-            self._observer.on_call_end(call.id, outcome, now - call.began_at, now)
-        places = self._own if not call.nested else self._places.of_run(call.nested)
-        if call.stage is _QUEUED_HERE:
-            places.leave(call)
-            others_wait = bool(places.waiting)
-        else:
-            others_wait = places.release(call)
-        if others_wait and not self._places.admitting:
-            self._admit(places, call.service, now)
-        if call.nested:
-            self._places.drop_idle(call.nested)
-
-    def _admit(self, places: Places, released: bytes, now: float) -> None:
-        """Give free places to the calls that wait for one. A call that fails at once frees its place again."""
-        self._places.admitting = True
-        while (call := places.next(released)) is not None:
-            if call.deadline <= now:
-                self._on_deadline(call, now)
-            else:
-                places.take(call)
-                call.stage = Stage.PARKED
-                self._try_send(call, now)
-        self._places.admitting = False
+                self._book.fail_if(call, self._failover.listen(call), now)

@@ -1,4 +1,126 @@
-"""How a worker spreads its credit over its brokers."""
+"""How a worker spreads its credit over its brokers, and what it tells them of it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from braidmq.core.links.link import Link, LinkState
+from braidmq.core.links.links import Links
+from braidmq.core.worker.job import Grant, LocalService
+from braidmq.wire import control
+
+DEMAND_S: Final = 0.02
+"""How soon a broker's wish for credit is met, so that the wishes of several brokers are met together."""
+
+INVITE_S: Final = 0.01
+"""How long a place is kept for the brokers that were told of it, before others are told that were turned away."""
+
+REVIEW_S: Final = 1.0
+"""How often credit is spread anew, so that what one broker leaves unused comes to others."""
+
+
+class Credit:
+    """Tells each broker how many requests it may have at this worker.
+
+    `on_demand` and `turn_away` note who could use more, and `on_gone` that a broker is known no longer. `grant` is for
+    when links have changed, `invite` for when a service has free places and has turned brokers away, `review` for when
+    `review_at` has come. After `end` no broker is told anything.
+
+    Args:
+        services: those of this node by name; their owner adds to it.
+
+    Attributes:
+        review_at: when `review` is due.
+    """
+
+    __slots__ = ("_ended", "_links", "_services", "review_at")
+
+    def __init__(self, services: Mapping[bytes, LocalService], links: Links, now: float) -> None:
+        self._services = services
+        self._links = links
+        self._ended = False
+        self.review_at = now + REVIEW_S
+
+    def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
+        """Note that a broker could use more credit."""
+        service = self._services.get(demand.service.encode())
+        if service is not None:
+            service.backlog[link.name] = demand.backlog
+            self.review_at = min(self.review_at, now + DEMAND_S)
+
+    def turn_away(self, service: LocalService, link: Link, now: float) -> None:
+        """Note that a request of a broker has found no place: it is told when there is one."""
+        service.turned_away[link.name] = None
+        service.backlog[link.name] = max(1, service.backlog.get(link.name, 0))
+        self.review_at = min(self.review_at, now + DEMAND_S)
+
+    def on_gone(self, link: Link) -> None:
+        """Note that a broker was forgotten; nothing that came over `link` is held any more."""
+        for service in self._services.values():
+            for table in (service.held, service.backlog, service.granted, service.turned_away):
+                table.pop(link.name, None)
+
+    def end(self) -> None:
+        """Tell no broker anything from now on: the worker takes no new requests."""
+        self._ended = True
+
+    def grant(self, now: float) -> None:
+        """Tell each broker its share of each service, if it changed."""
+        for service in self._services.values():
+            self._grant(service, now)
+
+    def invite(self, service: LocalService, now: float) -> None:
+        """Tell brokers that were turned away of free places: twice as many of them, as some will need none any more."""
+        if self._ended:
+            return
+        invited = list(service.turned_away)[: 2 * (service.concurrency - service.running)]
+        for name in invited:
+            del service.turned_away[name]
+            if name in service.granted:
+                service.granted[name].epoch = 0  # it is told again
+        if service.turned_away:
+            self.review_at = min(self.review_at, now + INVITE_S)
+        self._grant(service, now)
+
+    def review(self, now: float) -> None:
+        """Spread credit anew, and forget half of what brokers have wished for."""
+        self.review_at = now + REVIEW_S
+        for service in self._services.values():
+            for grant in service.granted.values():
+                grant.turn(now)
+            if service.turned_away and service.running < service.concurrency:
+                self.invite(service, now)
+        self.grant(now)
+        for service in self._services.values():
+            service.backlog = {name: count // 2 for name, count in service.backlog.items() if count > 1}
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        up = self._up()
+        for service in self._services.values():
+            named = (service.held, service.backlog, service.granted, service.turned_away)
+            assert {name for table in named for name in table} <= self._links.links.keys()
+            assert all(grant.share <= grant.most for grant in service.granted.values())
+            told = [service.granted.get(link.name) or Grant() for link in up]
+            if not self._ended and all(grant.epoch == link.epoch for grant, link in zip(told, up, strict=True)):
+                assert all(1 <= grant.share <= service.concurrency for grant in told)
+                total = sum(grant.share for grant in told)
+                assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
+
+    def _grant(self, service: LocalService, now: float) -> None:
+        """Tell each broker its share of a service's concurrency, if it changed."""
+        if self._ended:
+            return
+        held, backlog, up = service.held, service.backlog, self._up()
+        shares = spread(
+            service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
+        )
+        for link in up:
+            share = shares[link.name]
+            if service.grant(link, share, now):
+                self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+
+    def _up(self) -> list[Link]:
+        return [link for link in self._links.links.values() if link.state is LinkState.UP]
 
 
 def spread(total: int, demand: dict[str, int]) -> dict[str, int]:

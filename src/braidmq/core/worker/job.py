@@ -1,20 +1,28 @@
 """What a worker keeps of the requests that it has, and of the services that it provides."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final
 
+from braidmq.bounds import ATTEMPTS_MAX
 from braidmq.core.links.link import Link
 from braidmq.core.patience import interval_s, sure_s
 from braidmq.core.worker.dedup import Key
-from braidmq.wire.envelope import Envelope
+from braidmq.wire.envelope import Envelope, Withdrawal
+
+DELIVERIES_MAX: Final = ATTEMPTS_MAX
+"""Copies of one request that are answered; a client makes no more attempts than that."""
 
 RUN_WEIGHT: Final = 1 / 8
 """What one more request counts in the mean time that a service's requests run: the last ten or so decide."""
 
+WAIT_S: Final = 0.01
+"""How long a request may have to wait here for a place, as far as that is known: about as long as it would take to find
+another worker. Waits are worth it where requests are short: the next one is there when a place is free."""
+
 RUNS_PER_PLACE: Final = 2
 """Handlers for each place of a service: the one that has it, and one more that goes on after its deadline. So that many
 handlers may hang before the service has fewer places; more than that keep theirs."""
-
 
 NEWS_S: Final = 1.0
 """For how long at least a request may come by an earlier grant, when less is granted now: news, and requests, may have
@@ -110,7 +118,44 @@ class Job:
         """Whether somebody waits for its answer."""
         return any(delivery.awaited for delivery in self.deliveries)
 
-    def dispensable(self, newest: Delivery) -> Delivery:
+    def join(self, newest: Delivery) -> Delivery | None:
+        """Take in another copy; return the one to refuse where there is no room for all, which may be that one."""
+        refused = None
+        if len(self.deliveries) >= DELIVERIES_MAX:
+            refused = self._dispensable(newest)
+            if refused is newest:
+                return refused
+            self.deliveries.remove(refused)
+            self._forget(refused)
+        self.deliveries.append(newest)
+        newest.link.asked[newest.tag] = self
+        return refused
+
+    def withdraw(self, link: Link, tag: int, how: int) -> None:
+        """Note that less is expected of the copy that has come with a tag over a link."""
+        for delivery in self.deliveries:
+            if delivery.link is link and delivery.epoch == link.epoch and delivery.tag == tag:
+                delivery.superseded = True
+                delivery.cancelled = delivery.cancelled or how != Withdrawal.SUPERSEDED
+
+    def newest(self) -> Collection[Delivery]:
+        """Return of each broker the newest copy that is not called off: its client listens to no earlier one."""
+        return {each.link.name: each for each in self.deliveries if not each.cancelled}.values()
+
+    @property
+    def counted_on(self) -> bool:
+        """Whether a client waits for one of its copies, and for no other attempt instead."""
+        first = self.deliveries[0]
+        if not first.cancelled and not first.superseded and first.open:
+            return True
+        return any(not each.cancelled and not each.superseded and each.open for each in self.deliveries)
+
+    def _forget(self, delivery: Delivery) -> None:
+        asked = delivery.link.asked
+        if asked.get(delivery.tag) is self:  # a liar may have used the tag again
+            del asked[delivery.tag]
+
+    def _dispensable(self, newest: Delivery) -> Delivery:
         """Return which copy to refuse when there is no room for the newest: one of the broker that has sent the most.
 
         So copies that one broker makes up do not shut out those of another one. The first copy always stays.
@@ -123,14 +168,6 @@ class Job:
         if counts[newest.link] == most:
             return newest
         return next(each for each in copies if counts[each.link] == most)
-
-    @property
-    def counted_on(self) -> bool:
-        """Whether a client waits for one of its copies, and for no other attempt instead."""
-        first = self.deliveries[0]
-        if not first.cancelled and not first.superseded and first.open:
-            return True
-        return any(not each.cancelled and not each.superseded and each.open for each in self.deliveries)
 
 
 class Grant:
@@ -223,6 +260,11 @@ class LocalService:
         """Learn from a request that has run for a time."""
         self.run_s += (seconds - self.run_s) * (RUN_WEIGHT if self.run_s else 1.0)
 
-    def wait_s(self) -> float:
-        """Return how long one more request would wait for a place, as far as that is known."""
-        return self.run_s * (len(self.queue) + 1) / self.concurrency
+    def may_wait(self, brokers: int) -> bool:
+        """Whether one more request may wait here: a place is about to be free, as far as is known.
+
+        Args:
+            brokers: how many there are; each may have sent one that it was not granted.
+        """
+        waiting = len(self.queue)
+        return waiting < self.concurrency + brokers and self.run_s * (waiting + 1) / self.concurrency <= WAIT_S

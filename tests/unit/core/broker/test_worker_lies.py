@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker.worker import DELIVERIES_MAX, STOP_S, STRAY_S
+from braidmq.core.worker.job import DELIVERIES_MAX
+from braidmq.core.worker.overdue import STOP_S, STRAY_S
 from braidmq.settings import Settings
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Outcome, Reason
 from braidmq.wire.extension import encode_headers

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from braidmq.core.client.client import SEEK_PAUSE_S
+from braidmq.core.client.sending import SEEK_PAUSE_S
 from braidmq.core.links.link import LinkState
 from braidmq.core.node.rendezvous import choose
 from braidmq.core.node.selection import (

@@ -4,13 +4,9 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker.job import Job
-from braidmq.core.worker.worker import (
-    CONCURRENCY_MAX,
-    DELIVERIES_MAX,
-    INVITE_S,
-    WAIT_S_MAX,
-)
+from braidmq.core.worker.credit import INVITE_S
+from braidmq.core.worker.job import DELIVERIES_MAX, Job
+from braidmq.core.worker.worker import CONCURRENCY_MAX, WAIT_S_MAX
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control

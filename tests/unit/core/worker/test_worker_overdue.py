@@ -4,12 +4,8 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.worker.worker import (
-    STOP_S,
-    STRAY_AGAIN_S,
-    STRAY_S,
-    WAIT_S_MAX,
-)
+from braidmq.core.worker.overdue import STOP_S, STRAY_AGAIN_S, STRAY_S
+from braidmq.core.worker.worker import WAIT_S_MAX
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
     LOST,

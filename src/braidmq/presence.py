@@ -1,0 +1,59 @@
+"""Whether the brokers of a node are there: what it waits for at its start, and what they tell of themselves."""
+
+import asyncio
+import contextlib
+
+from braidmq.errors import NoBroker, NotRegistered
+from braidmq.host.loggers import own_logger
+from braidmq.wire.control import Report
+from braidmq.carrier.node_loop import NodeLoop
+
+_LOG = own_logger("braidmq.node")
+
+
+async def until_connected(loop: NodeLoop, name: str, wait_s: float | None) -> None:
+    """Wait until a broker is up, at most `wait_s`; None waits without end.
+
+    Args:
+        loop: of the node.
+        name: the node's.
+        wait_s: seconds.
+
+    Raises:
+        NotRegistered: every broker refuses this node's key.
+        NoBroker: the node knows of no broker, or the time is over; the text says why for each broker.
+    """
+    core = loop.core
+    if not core.brokers:
+        raise NoBroker(f"the join file of {name} names no broker: add one, and copy the file again")
+    try:
+        async with asyncio.timeout(wait_s):
+            while not any(link.open for link in core.brokers.values()):
+                if core.refused:
+                    raise NotRegistered(f"every broker refuses this node's key: {core.diagnosis()}")
+                await loop.changed()
+    except TimeoutError:
+        raise NoBroker(f"no broker could be reached within {wait_s:g} s: {core.diagnosis()}") from None
+
+
+async def until_settled(loop: NodeLoop, wait_s: float) -> None:
+    """Wait until every broker that is known is up or has failed once, at most `wait_s`."""
+    links = loop.core.brokers
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while not all(link.open or link.failure or not link.wanted for link in links.values()):
+                await loop.changed()
+
+
+async def reports(loop: NodeLoop, wait_s: float) -> dict[str, Report]:
+    """Ask every broker that is up for its state; return what came within `wait_s`, by name."""
+    core = loop.core
+    asked = core.observe(loop.clock())
+    loop.schedule()
+    try:
+        async with asyncio.timeout(wait_s):
+            while any(link.open and link.name not in core.reports for link in asked):
+                await loop.changed()
+    except TimeoutError:
+        _LOG.info("not every broker answered within %g s", wait_s)
+    return dict(core.reports)
