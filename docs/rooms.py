@@ -73,6 +73,7 @@ HOUSE: Final = (
         "words", 0, 0, "what all others speak of",
         "messages", "members", "observer", "settings", "checks", "bounds", "errors", "printable", "version",
     ),
+    _folder("zmtp", 0, 1, "ZMTP 3.1 with CURVE as bytes"),
 )  # fmt: skip
 """All rooms, from the roof to the ground."""
 

@@ -51,7 +51,7 @@ def test_each_pattern_names_something(pattern):
 
 def test_whatever_is_on_the_way_of_a_message_is_compiled():
     ways = {"core.broker.broker", "core.client.client", "core.worker.worker", "core.node.node", "inside", "turn.broker"}
-    ways |= {"turn.node", "wire.envelope", "wire.nesting", "zeromq.node_loop", "zeromq.router"}
+    ways |= {"turn.node", "wire.envelope", "wire.nesting", "zeromq.node_loop", "zeromq.router", "zmtp.engine"}
     assert {f"braidmq.{name}" for name in ways} <= {*COMPILED}
 
 

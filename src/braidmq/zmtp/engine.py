@@ -40,6 +40,7 @@ _BOX_COMMAND: Final = 2
 _NAME: Final = b"\x07MESSAGE"
 _PING: Final = b"\x04PING"
 _PONG: Final = b"\x04PONG"
+_TTL_BYTES: Final = 2
 _CLIENT: Final = b"CurveZMQMESSAGEC"
 _SERVER: Final = b"CurveZMQMESSAGES"
 
@@ -51,6 +52,9 @@ _long_frame: Final = Struct("!BQ8sQ")
 
 class Engine:
     """A connection. Send `output` whenever there is any, before anything that was sealed later.
+
+    An answer to a PING is shorter than the PING: `output` has a limit if no more is read while some of it is left.
+    After a Violation or a Refusal nothing more is to be given to it.
 
     Attributes:
         output: bytes to send: the handshake's, and answers to PING.
@@ -76,7 +80,7 @@ class Engine:
         self._greeted = False
         self._frame_bytes_max = frame_bytes_max
         self._key = b""
-        self._sent = 0
+        self._sent = NUMBER_MAX  # nothing can be sealed before it is open
         self._got = 0
         self._seals, self._opens = (_SERVER, _CLIENT) if server else (_CLIENT, _SERVER)
 
@@ -96,8 +100,12 @@ class Engine:
             Refusal: a server has refused its client: send `output` and end the connection. Or this is that client.
         """
         if not self.open:
-            at = self._shake_hands(room, at, end)
+            handshake, self._handshake = self._handshake, None  # who fails is not heard again
+            if handshake is None:
+                raise Violation("goes on after its end")
+            at = self._shake_hands(handshake, room, at, end)
             if not self.open:
+                self._handshake = handshake
                 return at
         data, frame_bytes_max, key, purpose = room.data, self._frame_bytes_max, self._key, self._opens
         while end - at >= _SHORT_HEADER_BYTES:
@@ -156,6 +164,7 @@ class Engine:
     def _seal(self, room: Room, size: int, flags: int) -> int:
         number = self._sent + 1
         if number > NUMBER_MAX:
+            assert self.open, "nothing is sealed before the handshake is complete"
             raise Violation("a session that has used up its nonces")
         self._sent = number
         body = size + OVERHEAD_BYTES
@@ -179,20 +188,23 @@ class Engine:
 
     def _on_command(self, command: bytes) -> None:
         """Handle a command in a box: PING, which is answered, and PONG, which nobody here has asked for."""
-        if command.startswith(_PONG):
-            return
-        context = command[len(_PING) + 2 :]
-        if not command.startswith(_PING) or len(command) < len(_PING) + 2 or len(context) > PING_CONTEXT_BYTES_MAX:
+        name, context = command[: len(_PING)], command[len(_PING) :]
+        if name == _PING and len(context) >= _TTL_BYTES:
+            context = context[_TTL_BYTES:]
+        elif name != _PONG:
             raise Violation("an unknown command")
+        if len(context) > PING_CONTEXT_BYTES_MAX:
+            raise Violation("a PING or PONG that is too long")
+        if name == _PONG:
+            return
         pong = _PONG + context
         room = Room(HEAD_BYTES + len(pong))
         room.view[HEAD_BYTES:] = pong
         begin = self._seal(room, len(pong), _BOX_COMMAND)
         self.output += room.view[begin:]
 
-    def _shake_hands(self, room: Room, at: int, end: int) -> int:
-        data, handshake = room.data, self._handshake
-        assert handshake is not None
+    def _shake_hands(self, handshake: ServerHandshake | ClientHandshake, room: Room, at: int, end: int) -> int:
+        data = room.data
         if not self._greeted:
             check_greeting(bytes(room.view[at : min(end, at + GREETING_BYTES)]))
             if end - at < GREETING_BYTES:
@@ -222,7 +234,6 @@ class Engine:
                     self._command(refusal(refused.status))
                 raise
         agreed = handshake.agreed
-        self._handshake = None
         self._key, self._sent, self._got, self.principal = agreed.key, agreed.sent, agreed.got, agreed.principal
         self.open = True
         return at

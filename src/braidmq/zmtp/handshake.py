@@ -7,7 +7,8 @@
     what C has vouched for, metadata            asks who C is
                                            <-   READY: metadata; or ERROR
 
-Each side sees a command of the other's only in its place. What a client is and may is decided when its key is proven.
+Each side sees a command of the other's only in its place, and once: after one that is wrong, or that is refused, there
+is no next. What a client is and may is decided when its key is proven.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,8 @@ _ERROR: Final = b"\x05ERROR"
 _HELLO_BYTES: Final = 200
 _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
-_STATUS_CHARS_MAX: Final = 3
+_NOTHING: Final = b""
+_STATUSES: Final = (b"300", b"400", b"500")
 _DEALER: Final = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": b""})
 _ROUTER: Final = encode_metadata({b"Socket-Type": b"ROUTER"})
 
@@ -77,13 +79,14 @@ class ServerHandshake:
         random: see Random.
     """
 
-    __slots__ = ("_authorise", "_cookie_key", "_got", "_pair", "_random", "agreed")
+    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_pair", "_random", "agreed")
 
     def __init__(self, pair: KeyPair, authorise: Authorise, random: Random) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
         self._authorise = authorise
         self._random = random
+        self._awaited = _HELLO
         self._cookie_key = bytearray()
         self._got = 0
 
@@ -98,7 +101,14 @@ class ServerHandshake:
             Violation: it is not the right one.
             Refusal: this client is not let in, which it is to be told: see `refusal`.
         """
-        return self._on_initiate(command) if self._cookie_key else self._on_hello(command)
+        awaited, self._awaited = self._awaited, _NOTHING
+        if awaited == _INITIATE:
+            return self._on_initiate(command)
+        if awaited != _HELLO:
+            raise Violation("a command after the end of the handshake")
+        welcome = self._on_hello(command)
+        self._awaited = _INITIATE
+        return welcome
 
     def _on_hello(self, hello: bytes) -> bytes:
         if len(hello) != _HELLO_BYTES or not hello.startswith(_HELLO):
@@ -121,8 +131,9 @@ class ServerHandshake:
         if len(initiate) < box_at + MAC_BYTES + KEY_BYTES + _VOUCH_BYTES or not initiate.startswith(_INITIATE):
             raise Violation("not an INITIATE")
         cookie, number = initiate[9:105], initiate[105:113]
-        opened = unseal(cookie[16:], b"COOKIE--" + cookie[:16], bytes(self._cookie_key))
+        cookie_key = bytes(self._cookie_key)
         wipe(self._cookie_key)
+        opened = unseal(cookie[16:], b"COOKIE--" + cookie[:16], cookie_key)
         got: int = _NUMBER.unpack(number)[0]
         if got <= self._got:
             raise Violation("an INITIATE whose nonce is used")
@@ -148,7 +159,7 @@ class ClientHandshake:
         random: see Random.
     """
 
-    __slots__ = ("_got", "_key", "_pair", "_random", "_secret", "_server", "_transient", "_welcomed", "agreed")
+    __slots__ = ("_awaited", "_key", "_pair", "_random", "_secret", "_server", "_transient", "agreed")
 
     def __init__(self, pair: KeyPair, server: bytes, random: Random) -> None:
         self.agreed: Agreed | None = None
@@ -158,7 +169,7 @@ class ClientHandshake:
         self._secret = bytearray(random(KEY_BYTES))
         self._transient = public_key(bytes(self._secret))
         self._key = agree(server, bytes(self._secret))
-        self._welcomed = False
+        self._awaited = _WELCOME
 
     def begin(self) -> bytes:
         """Return what to say first: HELLO."""
@@ -173,12 +184,17 @@ class ClientHandshake:
             Violation: it is not the right one.
             Refusal: the server does not let this client in.
         """
+        awaited, self._awaited = self._awaited, _NOTHING
+        if awaited == _NOTHING:
+            raise Violation("a command after the end of the handshake")
         if command.startswith(_ERROR):
             raise Refusal(_status(command))
-        if self._welcomed:
+        if awaited == _READY:
             self._on_ready(command)
             return b""
-        return self._on_welcome(command)
+        initiate = self._on_welcome(command)
+        self._awaited = _READY
+        return initiate
 
     def _on_welcome(self, welcome: bytes) -> bytes:
         if len(welcome) != _WELCOME_BYTES or not welcome.startswith(_WELCOME):
@@ -190,7 +206,6 @@ class ClientHandshake:
         nonce, number = self._random(16), _NUMBER.pack(2)
         vouch = seal(self._transient + self._server, b"VOUCH---" + nonce, agree(server_transient, self._pair.secret))
         plain = self._pair.public + nonce + vouch + _DEALER
-        self._welcomed = True
         return _INITIATE + cookie + number + seal(plain, b"CurveZMQINITIATE" + number, self._key)
 
     def _on_ready(self, ready: bytes) -> None:
@@ -208,11 +223,11 @@ def refusal(status: str) -> bytes:
 
 
 def _status(error: bytes) -> str:
-    """Return the status in an ERROR command, or "" if it has none of three digits."""
+    """Return the status in an ERROR command, or "" if it has none that is known."""
     reason = error[len(_ERROR) + 1 :]
     if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
         raise Violation("malformed ERROR")
-    return reason.decode("ascii") if len(reason) == _STATUS_CHARS_MAX and reason.isdigit() else ""
+    return reason.decode("ascii") if reason in _STATUSES else ""
 
 
 def _check_kind(metadata: dict[bytes, bytes], kind: bytes) -> None:

@@ -25,6 +25,8 @@ def decode_metadata(raw: bytes) -> dict[bytes, bytes]:
         end = value_at + int.from_bytes(raw[value_at - 4 : value_at], "big")
         if value_at > len(raw) or end > len(raw) or not _NAME.fullmatch(name):
             raise Violation("malformed metadata")
+        if name.lower() in found:
+            raise Violation("metadata that says something twice")
         found[name.lower()] = raw[value_at:end]
         at = end
     return found

@@ -96,13 +96,20 @@ class Room:
         Returns:
             Whether it opens; if not, nothing has changed.
         """
+        self._check(at, size, key)
         _nonce.pack_into(self.nonce, 0, purpose, number)
         return _open_at(self, self._at, self._nonce_at, at, size, key)
 
     def seal_box(self, at: int, size: int, purpose: bytes, number: int, key: bytes) -> None:
         """Seal the `size` bytes that begin at `at` + MAC_BYTES: the box begins at `at` afterwards. See open_box."""
+        self._check(at, size + MAC_BYTES, key)
         _nonce.pack_into(self.nonce, 0, purpose, number)
         _seal_at(self, self._at, self._nonce_at, at, size, key)
+
+    def _check(self, at: int, size: int, key: bytes) -> None:
+        """See to it that what lies outside of `data` and `key` is never touched: libsodium would not mind."""
+        if at < 0 or size < MAC_BYTES or at + size > self.size or len(key) != KEY_BYTES:
+            raise IndexError("no box lies there")
 
 
 _Open = Callable[[Room, Any, Any, int, int, bytes], bool]
