@@ -20,7 +20,7 @@ SEEDS ?= 20000
 # These tests own no socket and no clock. The others have the machine to themselves.
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
-NETS_COMPILED := tests/security tests/unit/zeromq \
+NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
     handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
 

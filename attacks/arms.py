@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 import zmq
+from braidmq.carrier.dealer import ConnectError, Dealer, Identity
+from braidmq.carrier.sockets import new_context
 
 from attacks.curve import RESET
 from braidmq.core.links.link import Failure, Open
@@ -20,8 +22,6 @@ from braidmq.wire import control
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Envelope, command_of, decode, encode
 from braidmq.wire.kinds import Control
-from braidmq.carrier.dealer import ConnectError, Dealer, Identity
-from braidmq.carrier.sockets import new_context
 
 BURST: Final = 8
 """Frames that go to one connection before the next one has its turn."""

@@ -5,11 +5,11 @@ import socket
 import struct
 from typing import Final
 
+from braidmq.carrier.dealer import Identity
+from braidmq.carrier.sockets import new_route
 from nacl.bindings import crypto_box, crypto_box_keypair, crypto_box_open
 
 from braidmq.core.links.link import Open
-from braidmq.carrier.dealer import Identity
-from braidmq.carrier.sockets import new_route
 
 GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
 

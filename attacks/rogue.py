@@ -13,6 +13,7 @@ from typing import Any, Final
 from attacks.attacker import NICENESS
 from attacks.lies import LIES
 from braidmq import cli
+from braidmq.carrier import broker_loop
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.broker.transit import Session
 from braidmq.core.membership.peering import PeeringCore
@@ -20,7 +21,6 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split
 from braidmq.wire.envelope import PREFIX_BYTES, REQUEST, command_of, decode
-from braidmq.carrier import broker_loop
 
 GOSSIP_S: Final = 0.02
 """How often it lies to the other brokers, at most."""

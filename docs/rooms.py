@@ -63,7 +63,7 @@ HOUSE: Final = (
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "inside",
     ),
-    _folder("zeromq", 4, 0, "the carrier: sockets, loops, who gets in"),
+    _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
     _folder("core", 2, 0, "all decisions, without I/O or clock"),
     _folder("trust", 2, 1, "keys, certificates, join files"),

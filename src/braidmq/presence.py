@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 
+from braidmq.carrier.node_loop import NodeLoop
 from braidmq.errors import NoBroker, NotRegistered
 from braidmq.host.loggers import own_logger
 from braidmq.wire.control import Report
-from braidmq.carrier.node_loop import NodeLoop
 
 _LOG = own_logger("braidmq.node")
 

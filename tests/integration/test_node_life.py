@@ -20,9 +20,9 @@ from braidmq import (
     Settings,
     WrongLoop,
 )
+from braidmq.carrier.node_loop import NodeLoop
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
-from braidmq.carrier.node_loop import NodeLoop
 from tests.support.async_tests import until, wait_until
 from tests.support.resources import held, nothing_left
 from tests.support.scarcity import descriptors, only

@@ -11,12 +11,12 @@ from contextlib import suppress
 from time import monotonic, sleep
 
 import zmq
-from nacl import bindings as nacl
-
-from braidmq.settings import Settings
 from braidmq.carrier.router import Router
 from braidmq.carrier.sockets import new_context, new_route
 from braidmq.carrier.zap import ZapHandler
+from nacl import bindings as nacl
+
+from braidmq.settings import Settings
 
 FRAMES = 2_000
 PING = b"\4PING\0\0"

@@ -9,18 +9,18 @@ from typing import Any, cast
 
 import pytest
 import zmq
+from braidmq.carrier.router import Router
+from braidmq.carrier.zap import ZapHandler
 from nacl.public import PrivateKey
 
 from braidmq import BraidError, ConfigError, Node, NotRegistered
+from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.members import Role
 from braidmq.testing import TestNet
 from braidmq.trust import certificate as certificates
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
 from braidmq.wire import control
-from braidmq.carrier.broker_loop import BrokerLoop
-from braidmq.carrier.router import Router
-from braidmq.carrier.zap import ZapHandler
 from tests.support.async_tests import until
 from tests.support.peers import peers
 

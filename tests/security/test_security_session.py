@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 import zmq
+from braidmq.carrier.router import SKIPPED_PER_TURN
+from braidmq.carrier.sockets import new_route
 
 from braidmq import NoWorker, Settings
 from braidmq.testing import TestNet
@@ -26,8 +28,6 @@ from braidmq.wire.envelope import (
     Reason,
     encode,
 )
-from braidmq.carrier.router import SKIPPED_PER_TURN
-from braidmq.carrier.sockets import new_route
 from tests.support.async_tests import until
 from tests.support.peers import now_ms, peers
 

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from time import monotonic
 
 import zmq
+from braidmq.carrier.sockets import new_route
 from nacl.public import PrivateKey
 
 from braidmq.trust.joinfile import load
 from braidmq.wire import control
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Envelope, decode, encode
-from braidmq.carrier.sockets import new_route
 
 HANDSHAKE = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 HANDSHAKE |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL

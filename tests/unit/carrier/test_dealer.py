@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 import zmq
+from braidmq.carrier.dealer import BYTES_PER_TURN, Dealer
+from braidmq.carrier.sockets import new_context
+from braidmq.carrier.unread import COUNTED, received
 
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB, Settings
-from braidmq.carrier.dealer import BYTES_PER_TURN, Dealer
-from braidmq.carrier.sockets import new_context
-from braidmq.carrier.unread import COUNTED, received
 
 FRAME = b"f" * 60 * KIB
 FRAMES = 40

@@ -6,9 +6,9 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
+from braidmq.carrier.unread import COUNTED, FIRST_WORD_BYTES_MAX
 
 from braidmq.carrier.doorstep import ADDRESS_CONNECTIONS_MAX, LISTENERS_GRACE_S, STALE_S, Doorstep, _origin_of
-from braidmq.carrier.unread import COUNTED, FIRST_WORD_BYTES_MAX
 
 HANDSHAKE_S = 4.0
 

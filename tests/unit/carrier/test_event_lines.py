@@ -1,8 +1,8 @@
 import logging
 
+from braidmq.carrier.event_lines import log_event
 from braidmq.core.events.broker import HelloCame, SessionRefused
 from braidmq.host.loggers import own_logger
-from braidmq.carrier.event_lines import log_event
 
 
 def test_a_record_has_the_text_the_level_the_kind_and_the_fields_of_an_event(caplog):

@@ -5,7 +5,6 @@ import socket
 from contextlib import contextmanager
 
 import pytest
-
 from braidmq.carrier.inherited import close_copy
 
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 import zmq
-
-from braidmq.errors import BraidError
-from braidmq.settings import Settings
-from braidmq.carrier import listening
-from braidmq.carrier.listening import listen
 from braidmq.carrier.router import Router
 from braidmq.carrier.sockets import new_context
+
+from braidmq.carrier import listening
+from braidmq.carrier.listening import listen
+from braidmq.errors import BraidError
+from braidmq.settings import Settings
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who holds a port")
 

@@ -6,9 +6,9 @@ import sys
 from contextlib import closing
 
 import pytest
+from braidmq.carrier.port_guard import guard_port
 
 from braidmq.host.ports import ephemeral_range
-from braidmq.carrier.port_guard import guard_port
 from tests.support.namespaces import apart, in_network
 
 LOW, HIGH = ephemeral_range()

@@ -4,13 +4,13 @@ from time import monotonic, sleep
 
 import pytest
 import zmq
-
-from braidmq.settings import KIB, Settings
 from braidmq.carrier.router import SKIPPED_PER_TURN, Router
 from braidmq.carrier.sockets import new_context
 from braidmq.carrier.unread import COUNTED, FRAME_BYTES, LOOK_S, received
 from braidmq.carrier.unwritten import SENT_BYTES_MAX, written
 from braidmq.carrier.zap import ZapHandler
+
+from braidmq.settings import KIB, Settings
 
 MESSAGE = b"m" * 60 * KIB
 LARGE = b"L" * 1024 * KIB

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 import zmq
+from braidmq.carrier.router import Router
+from braidmq.carrier.sockets import new_context
+from braidmq.carrier.zap import ZapHandler
 
+from braidmq.carrier import strangers
+from braidmq.carrier.strangers import prove_refused
 from braidmq.errors import BraidError
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
-from braidmq.carrier import strangers
-from braidmq.carrier.router import Router
-from braidmq.carrier.sockets import new_context
-from braidmq.carrier.strangers import prove_refused
-from braidmq.carrier.zap import ZapHandler
 
 NOWHERE = "tcp://127.0.0.1:9"
 """Nothing listens at the port of `discard`."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from nacl.public import PrivateKey
 
+from braidmq.carrier.trusted import keyring_of, verifier
 from braidmq.core.client.call import Call
 from braidmq.core.proofs import Checker, Prover
 from braidmq.errors import ProtocolError
@@ -15,7 +16,6 @@ from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate, Claims, issue
 from braidmq.wire.envelope import Envelope, decode
 from braidmq.wire.extension import Field, field_of
-from braidmq.carrier.trusted import keyring_of, verifier
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 EXCHANGE = {each["name"]: each for each in json.loads((VECTORS / "exchange.json").read_text(encoding="utf-8"))}

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
+from braidmq.carrier import twins
+from braidmq.carrier.twins import TwinWatch
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
 from braidmq.testing import TestNet
 from braidmq.trust.joinfile import load
-from braidmq.carrier import twins
-from braidmq.carrier.twins import TwinWatch
 
 
 @pytest.fixture

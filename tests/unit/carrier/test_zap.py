@@ -2,10 +2,10 @@
 
 import pytest
 import zmq
-
-from braidmq.carrier import zap
 from braidmq.carrier.sockets import ZAP_DOMAIN, new_context
 from braidmq.carrier.zap import TELL_S, ZapHandler
+
+from braidmq.carrier import zap
 
 
 class Broken:
