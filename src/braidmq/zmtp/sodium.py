@@ -136,7 +136,7 @@ def _no_address(_data: bytearray) -> None:
 
 def _in_place() -> tuple[Callable[[bytearray], Any], _Open, _Seal]:
     """Return what works on boxes where they lie. Raises ImportError, AttributeError."""
-    from nacl._sodium import ffi, lib  # type: ignore[import-not-found]  # noqa: PLC0415 - it may not be there
+    from nacl._sodium import ffi, lib  # noqa: PLC0415 - it may not be there
 
     open_easy: Any = lib.crypto_box_open_easy_afternm
     seal_easy: Any = lib.crypto_box_easy_afternm
