@@ -177,6 +177,14 @@ def test_command_may_be_a_long_frame_though_it_is_short():
     assert len(line.take()) == 170
 
 
+@pytest.mark.parametrize("size", [1, 255, 256, 257])
+def test_command_is_a_long_frame_if_it_must(size):
+    line = zmtp.server()
+    line.take()
+    line.engine._command(bytes(size))
+    assert line.take() == framed(bytes(size), COMMAND)
+
+
 def test_empty_command_is_cut():
     line = zmtp.server()
     greeted_by_hand(line)
@@ -227,6 +235,7 @@ def test_refusal_is_told_to_the_client(status):
         there.give(told)
     assert heard.value.status == status
     assert not there.engine.open
+    assert there.take() == b""
     for line in (here, there):
         with pytest.raises(Violation, match="after its end"):
             line.give(told)
