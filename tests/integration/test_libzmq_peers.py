@@ -1,5 +1,6 @@
 """The engine of ZMTP and real libzmq, in both roles: frames, heartbeats, and what a user of libzmq sees of refusals."""
 
+import json
 import os
 
 import pytest
@@ -9,7 +10,7 @@ from nacl.bindings import crypto_box_open_easy_afternm
 from braidmq.zmtp.engine import Engine
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation, WrongKey
-from tests.support import zmtp_pump
+from tests.support import zmtp_pump, zmtp_transcripts
 from tests.support.zmtp import BOX_COMMAND, CLIENT, SERVER, STRANGER, bodies, welcome_all
 
 SIZES = (0, 1, 62, 63, 64, 184, 221, 222, 223, 224, 255, 256, 4096, 8192, 65_536, 300_000, 1_000_000)
@@ -267,3 +268,18 @@ def test_router_with_another_key_ends_the_connection(peers):
 def test_router_without_curve_is_none(peers):
     router, _ = peers.router(None)
     assert found_foreign(peers, peers.connected(router, calling()))
+
+
+# -- both
+
+
+@pytest.mark.parametrize("conversation", [*zmtp_transcripts.SERVERS, *zmtp_transcripts.CLIENTS])
+def test_what_is_said_today_can_be_replayed(conversation):
+    """What tests/vectors/zmtp.json has is still what libzmq says, but for its transient keys."""
+    now = zmtp_transcripts.record(conversation)
+    zmtp_transcripts.replayed(now)
+    [then] = [each for each in json.loads(zmtp_transcripts.FILE.read_text()) if each["name"] == now["name"]]
+    varying = ("peer", "steps")
+    assert {key: now[key] for key in now if key not in varying} == {
+        key: then[key] for key in then if key not in varying
+    }

@@ -25,7 +25,7 @@ class Pump:
     Attributes:
         frames: what has come.
         raw: every byte that has come.
-        told: every byte that went.
+        steps: what happened in order: bytes that the peer said, bytes that the engine said, frames that were sealed.
         end: why it was ended: a Violation, a Refusal, or "" by the peer.
     """
 
@@ -35,7 +35,7 @@ class Pump:
         self.engine = engine
         self.frames: list[bytes] = []
         self.raw = b""
-        self.told = b""
+        self.steps: list[tuple[str, bytes]] = []
         self.end: Exception | str | None = None
         self._room = Room(ROOM_BYTES)
         self._at = self._filled = 0
@@ -49,7 +49,9 @@ class Pump:
         room = Room(HEAD_BYTES + len(frame))
         room.view[HEAD_BYTES:] = frame
         self._take()
-        self._due += room.view[self.engine._seal(room, len(frame), flags) :]
+        begin = self.engine._seal(room, len(frame), flags)
+        self.steps += [("seals", frame), ("says", bytes(room.view[begin:]))]
+        self._due += room.view[begin:]
 
     def serve(self) -> None:
         if self.end is not None:
@@ -66,15 +68,19 @@ class Pump:
             self.socket.close()
 
     def _take(self) -> None:
-        self._due += self.engine.output
-        self.engine.output.clear()
+        if self.engine.output:
+            self.steps.append(("says", bytes(self.engine.output)))
+            self._due += self.engine.output
+            self.engine.output.clear()
 
     def _read(self) -> None:
         with contextlib.suppress(BlockingIOError):
             count = self.socket.recv_into(self._room.view[self._filled :])
             if count == 0:
                 raise ConnectionError
-            self.raw += self._room.view[self._filled : self._filled + count]
+            came = bytes(self._room.view[self._filled : self._filled + count])
+            self.raw += came
+            self.steps.append(("hears", came))
             self._filled += count
         found: list[int] = []
         try:
@@ -88,7 +94,6 @@ class Pump:
     def _write(self) -> None:
         self._take()
         sent = self.socket.send(self._due) if self._due else 0
-        self.told += self._due[:sent]
         del self._due[:sent]
 
 
