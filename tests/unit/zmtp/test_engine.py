@@ -89,6 +89,14 @@ def test_server_says_nothing_before_hello_and_client_says_it_after_the_greeting(
     assert hello.startswith(b"\x05HELLO")
 
 
+def test_two_of_one_side_come_to_nothing():
+    one, other = zmtp.server(), zmtp.server()
+    converse(one, other)
+    assert not one.engine.open
+    with pytest.raises(Violation, match="not a WELCOME"):
+        converse(zmtp.client(), zmtp.client(name="another"))
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 5000])
 def test_handshake_and_frames_in_pieces(size):
     here, there = zmtp.server(), zmtp.client()
