@@ -17,7 +17,12 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
 
-# These tests own no socket and no clock. The others have the machine to themselves.
+# Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
+UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
+HEAVY := tests/security $(addprefix tests/integration/test_,attacks.py bench.py cli_streams.py demo.py failover.py \
+    fault_matrix.py faults.py frozen_time.py membership.py memory.py promises.py reach.py waiting.py)
+CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
+NETS := tests/integration $(UNITS_OF_NETS) $(HEAVY:%=--ignore=%)
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
@@ -29,7 +34,7 @@ SELECT ?= not nightly
 PYTEST := -m pytest -m "$(SELECT)"
 # One that hangs ends its process: hypothesis would take an error for a finding, and run it again to make it smaller.
 EACH := -n auto --dist worksteal --timeout-method thread
-FILES := -n auto --dist loadfile
+FILES := -n 2 --dist loadfile
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
@@ -45,8 +50,9 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python $(PYTEST) $(EACH) $(PURE)
-	$(BIN)/python $(PYTEST) tests $(PURE:%=--ignore=%)
+	$(BIN)/python $(PYTEST) $(EACH) $(CALM)
+	$(BIN)/python $(PYTEST) $(FILES) $(NETS)
+	$(BIN)/python $(PYTEST) $(HEAVY)
 
 coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor
 	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
