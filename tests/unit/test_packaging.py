@@ -65,6 +65,34 @@ def test_each_requirement_has_a_bound_and_is_locked_to_what_fits(extra, requirem
     assert all(version in requirement.specifier for version in pinned), f"run make lock: {requirement}"
 
 
+def test_the_core_needs_three_packages():
+    core = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    assert core == {"click", "msgspec", "pynacl"}
+
+
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nothing())
+import braidmq
+for module in pkgutil.walk_packages(braidmq.__path__, "braidmq."):
+    if not module.name.startswith(("braidmq.lab.bench.ends", "braidmq.lab.demo")) and "__main__" not in module.name:
+        importlib.import_module(module.name)
+print("done")
+"""
+
+
+def test_no_module_of_the_product_needs_what_only_extras_bring():
+    absent = ["dns", "matplotlib", "rich", "uvloop", "zmq"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *absent], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 @pytest.mark.parametrize("lock", sorted(LOCKS.glob("*.txt")), ids=lambda lock: lock.name)
 def test_whatever_is_locked_has_hashes_and_comes_from_nowhere_in_particular(lock):
     text = lock.read_text()
