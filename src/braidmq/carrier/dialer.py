@@ -14,6 +14,7 @@ from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
+from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
 
@@ -77,7 +78,10 @@ class Broker(Stream):
         if end is None or self._unmet is not None:
             return self._unmet
         if isinstance(end, End):
-            return Failure.CLOSED if self.open else _CUT_OFF[end]
+            if self.open:
+                return Failure.CLOSED
+            in_its_greeting = 0 < self.came_bytes < GREETING_BYTES
+            return Failure.FOREIGN if in_its_greeting else _CUT_OFF[end]  # so libzmq does where it expects no CURVE
         if isinstance(end, Refusal):
             return Failure.HUNG_UP if end.status == "300" else Failure.NOT_REGISTERED
         if self.open:

@@ -65,7 +65,7 @@ class Stream:
     Attributes:
         end: how it has ended, or what is wrong with what has come; None while it goes on.
         has_more: whether the last `read` has left bytes that had come.
-        came: whether anything has come at all.
+        came_bytes: how much has come in all.
 
     Args:
         socket: connected or about to be, and not blocking.
@@ -86,7 +86,7 @@ class Stream:
         "_socket",
         "_torn",
         "_unsent",
-        "came",
+        "came_bytes",
         "descriptor",
         "end",
         "has_more",
@@ -102,7 +102,7 @@ class Stream:
         self.descriptor = socket.fileno()
         self.end: End | Violation | Refusal | None = None
         self.has_more = False
-        self.came = False
+        self.came_bytes = 0
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._rooms = rooms
@@ -233,7 +233,7 @@ class Stream:
             self.end = self._torn or End.CLOSED
             return 0
         self.has_more = count == len(into)
-        self.came = True
+        self.came_bytes += count
         return count
 
     def _handle(self, room: Room, end: int, found: list[bytes]) -> None:
