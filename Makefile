@@ -16,27 +16,33 @@ LOCKED := $(QUIET) --require-hashes --requirement
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
+FUZZ ?= 300
 
-# These tests own no socket and no clock. The others have the machine to themselves.
+# Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
+UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
+HEAVY := tests/security $(addprefix tests/integration/test_,attacks.py bench.py cli_streams.py demo.py failover.py \
+    fault_matrix.py faults.py frozen_time.py membership.py memory.py promises.py reach.py waiting.py)
+CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
+NETS := tests/integration $(UNITS_OF_NETS) $(HEAVY:%=--ignore=%)
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
-    handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
+    handler_contexts.py handler_deadlines.py handlers.py libzmq_peers.py node.py node_life.py reach.py rogue_handlers.py)
 
 # `make nightly` selects all.
 SELECT ?= not nightly
 PYTEST := -m pytest -m "$(SELECT)"
 # One that hangs ends its process: hypothesis would take an error for a finding, and run it again to make it smaller.
 EACH := -n auto --dist worksteal --timeout-method thread
-FILES := -n auto --dist loadfile
+FILES := -n 2 --dist loadfile
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs stories docs-tables lock dist release format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -45,8 +51,9 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 	$(BIN)/braidmq demo
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
-	$(BIN)/python $(PYTEST) $(EACH) $(PURE)
-	$(BIN)/python $(PYTEST) tests $(PURE:%=--ignore=%)
+	$(BIN)/python $(PYTEST) $(EACH) $(CALM)
+	$(BIN)/python $(PYTEST) $(FILES) $(NETS)
+	$(BIN)/python $(PYTEST) $(HEAVY)
 
 coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor
 	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
@@ -87,6 +94,9 @@ bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ an
 bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
+fuzz: $(VENV)/.installed-fuzz ## atheris against the engine of ZMTP, in both roles; FUZZ=SECONDS. What it finds is in build/fuzz/
+	$(BIN)/python -m fuzz $(FUZZ)
+
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
 	$(BIN)/python -m faults $(FAULTS)
 
@@ -112,6 +122,7 @@ lock: ## resolve requirements/*.txt anew, for every Python and system: newest ve
 	$(LOCK) --output-file requirements/dev.txt --extra dev pyproject.toml requirements/build.in
 	$(LOCK) --output-file requirements/docs.txt --constraint requirements/dev.txt --extra docs pyproject.toml
 	$(LOCK) --output-file requirements/bench.txt --constraint requirements/dev.txt --extra bench pyproject.toml
+	$(LOCK) --output-file requirements/fuzz.txt --constraint requirements/dev.txt --extra fuzz pyproject.toml
 	$(LOCK) --output-file requirements/release.txt --constraint requirements/dev.txt requirements/release.in
 
 dist: $(STAMP) ## the source distribution and the wheel, in dist/, built twice to see that they can be built again

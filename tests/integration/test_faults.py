@@ -11,11 +11,12 @@ from braidmq.lab.simulation.checkers import nothing_late
 from tests.support.async_tests import until
 from tests.support.broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
 from tests.support.load import Load, errors, flagged
+from tests.support.nights import nightly_but
 from tests.support.processes import wait_until
 
 STOPS = pytest.mark.parametrize(
     ("stopped_s", "timeout"),
-    [pytest.param(2.9, 2.7, id="suspected"), pytest.param(4.5, 4.0, id="given-up", marks=pytest.mark.nightly)],
+    [pytest.param(2.9, 2.7, id="suspected"), pytest.param(4.5, 4.0, id="given-up")],
 )
 """Shorter and longer than dead_after_s. What waited in the stopped process has expired when it goes on."""
 
@@ -53,6 +54,7 @@ async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
     assert flagged(outcomes) == []
 
 
+@pytest.mark.nightly
 @STOPS
 async def test_a_stopped_broker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
     async with under_load(tmp_path, timeout=timeout) as (broken, load, outcomes):
@@ -76,6 +78,7 @@ async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
     assert flagged(outcomes), "no worker was killed in its job"
 
 
+@pytest.mark.nightly
 async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
     async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in WORKERS:
@@ -88,6 +91,7 @@ async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
     assert flagged(outcomes) == []
 
 
+@pytest.mark.nightly
 @STOPS
 async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, stopped_s, timeout):
     async with under_load(tmp_path, timeout=timeout) as (broken, load, outcomes):
@@ -99,7 +103,7 @@ async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, s
     assert flagged(outcomes), "the load did not meet the stopped worker"
 
 
-@pytest.mark.parametrize("stopped", ["b1", "w1"])
+@pytest.mark.parametrize("stopped", nightly_but({"b1"}, ("b1", "w1")))
 async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path, stopped):
     """No CANCEL follows such a request: only its age tells that it has expired."""
     broken = BrokenNet(tmp_path)

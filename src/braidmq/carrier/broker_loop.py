@@ -30,6 +30,7 @@ from braidmq.host.clock import monotonic
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.lookups import Lookups
+from braidmq.host.room import room
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
@@ -43,10 +44,6 @@ _LOG = own_logger("braidmq.broker")
 
 REGISTRY_S: Final = 0.25
 """How often the join file is looked at for a newer manifest: a node may be started right after it was registered."""
-
-START_DESCRIPTORS: Final = 10
-"""Descriptors that a broker needs at its start besides its context and where it listens: its socket, the monitor, the
-one that decides who gets in, and a stranger's connection."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a broker ends."""
@@ -95,7 +92,8 @@ class BrokerLoop:
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._registry = Registry(self.identity.manifest)
-        self._wake_read, self._wake_write = sockets.socketpair()
+        with room("a broker"):
+            self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
@@ -117,13 +115,15 @@ class BrokerLoop:
         """
         now = monotonic()
         rng = random.SystemRandom()
-        self._poller = Poller()
+        with room("a broker"):
+            self._poller = Poller()
         pair = KeyPair(self.identity.public_key, self.identity.secret_key)
         gate = Gate(self)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
         try:
             self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
-            prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
+            with room("a broker"):
+                prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
         except BaseException:
             self.close()
             raise
