@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from enum import Enum
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
 from braidmq.turn.unsent import Unsent
@@ -57,6 +57,10 @@ class Rooms:
             return Room(HEAD_BYTES + size)
         self.outbox = Room(min(ROOM_BYTES_MAX, 2 * (HEAD_BYTES + size)))
         return self.outbox
+
+
+def _count(descriptor: int, of_what: int) -> int:
+    return int(_COUNT.unpack(ioctl(descriptor, of_what, bytes(_COUNT.size)))[0])
 
 
 class Stream:
@@ -186,9 +190,16 @@ class Stream:
     def unread(self) -> int:
         """Return how many bytes have come that were not read yet."""
         try:
-            return int(_COUNT.unpack(ioctl(self.descriptor, FIONREAD, bytes(_COUNT.size)))[0])
+            return _count(self.descriptor, FIONREAD)
         except OSError:
             return 0  # it has ended
+
+    def has_arrived(self) -> bool:
+        """Whether the other side's system has all that this one was given, as far as this one can tell."""
+        try:
+            return not _count(self.descriptor, TIOCOUTQ)
+        except OSError:
+            return False
 
     def shut(self) -> None:
         """Say nothing more, and let the other side see the end of what was sent."""

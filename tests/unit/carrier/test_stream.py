@@ -60,7 +60,7 @@ def carry(sender, receiver, size):
     def all_of_it():
         sender.flush()
         receiver.read(found)
-        return sum(map(len, found)) >= size
+        return sum(len(each) for each in found) >= size
 
     wait_until(all_of_it, "all of it has come", poll_s=0.0)
     return found
@@ -299,7 +299,7 @@ def test_one_read_has_a_limit_and_says_that_there_is_more(wide):
     found = []
     client.read(found)
     assert client.has_more
-    assert 0 < sum(map(len, found)) <= READ_BYTES
+    assert 0 < sum(len(each) for each in found) <= READ_BYTES
     while client.has_more:
         client.read(found)
     assert split_numbered(found) == numbered(20)
@@ -329,7 +329,7 @@ def test_frames_come_whole_however_they_are_cut():
     for size in sizes:  # what the server says goes by way of another connection, byte for byte
         server.send([b"s" * size])
     there.setblocking(True)
-    while sum(map(len, sealed)) < sum(sizes) + len(sizes) * OVERHEAD_BYTES:
+    while sum(len(each) for each in sealed) < sum(sizes) + len(sizes) * OVERHEAD_BYTES:
         sealed.append(there.recv(1 << 20))
     wire = b"".join(sealed)
     client._socket, client.descriptor = far, far.fileno()
