@@ -66,7 +66,7 @@ class Broker(Stream):
             near, far = self._connecting.getsockname(), self._connecting.getpeername()
         except OSError:
             return  # not yet
-        if near == far:  # a port of this machine that nothing listens at was given to the connection itself
+        if near == far and near:  # a port of this machine that nothing listens at was given to the connection itself
             self._connecting.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
             self._unmet = Failure.UNREACHABLE
         else:
@@ -151,11 +151,6 @@ class Dialer:
     def open(self, action: Open) -> Failure | None:
         """See turn/ports.py."""
         try:
-            handshake = ClientHandshake(self._pair, action.key, os.urandom)
-        except Violation as wrong:
-            _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
-            return Failure.NOT_THIS_BROKER
-        try:
             family, address = address_of(action.endpoint)
             socket = sockets.socket(family, sockets.SOCK_STREAM)
         except OSError as error:
@@ -170,6 +165,19 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, os.strerror(failed))
             return Failure.UNREACHABLE
+        return self.open_over(socket, action)
+
+    def open_over(self, socket: sockets.socket, action: Open) -> Failure | None:
+        """Begin a connection over a socket that is connected already, or about to be. It is this dialer's from now on.
+
+        As `open`, it returns why that cannot be done.
+        """
+        try:
+            handshake = ClientHandshake(self._pair, action.key, os.urandom)
+        except Violation as wrong:
+            socket.close()
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
+            return Failure.NOT_THIS_BROKER
         broker = self._brokers[action.name] = Broker(socket, handshake, self._rooms, action)
         self._watcher.watch(broker)
         broker.waits_to_write = True

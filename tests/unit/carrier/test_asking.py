@@ -11,7 +11,7 @@ from braidmq.settings import Settings
 from braidmq.zmtp.violation import Refusal
 from tests.support.dialers import Broker
 from tests.support.scarcity import descriptors, only
-from tests.support.streams import CLIENT, SERVER, read_to_the_end
+from tests.support.streams import CLIENT, SERVER, as_server, read_to_the_end
 
 
 def ask(endpoint, key=SERVER.public):
@@ -52,6 +52,25 @@ def test_a_long_question_leaves_as_the_broker_reads(broker):
     wait_until(lambda: asking.serve(0.01, lambda: serve(broker, heard)) or heard, "the question has come", poll_s=0.0)
     assert heard == [bytes(8_000_000)]
     asking.close()
+
+
+def test_it_asks_over_a_connection_that_there_is_already():
+    """Such as one within a process, where no address can be reached."""
+    here, there = socket.socketpair()
+    there.setblocking(False)
+    server, heard = as_server(here), []
+    asking = Asking(Settings(), CLIENT, Open("b1", "", SERVER.public), there)
+    asking.send(b"a question")
+
+    def answer():
+        server.flush()
+        server.read(heard)
+
+    wait_until(lambda: asking.serve(0.01, answer) or heard, "the question has come", poll_s=0.0)
+    assert heard == [b"a question"]
+    asking.close()
+    assert read_to_the_end(server) == []
+    server.close()
 
 
 def test_why_it_fails_is_told(broker):

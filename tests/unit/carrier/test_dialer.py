@@ -12,10 +12,12 @@ import pytest
 import zmq
 
 from braidmq.carrier.dialer import FRAMES_MAX
+from braidmq.carrier.stream import READ_BYTES
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Step
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB, MIB, Settings
+from braidmq.zmtp.engine import OVERHEAD_BYTES
 from braidmq.zmtp.violation import Refusal
 from tests.support.dialers import Broker, Node
 from tests.support.namespaces import apart, in_network
@@ -238,7 +240,7 @@ def test_a_key_that_is_not_registered_is_told_from_one_that_is_barred(node, stat
     broker.close()
 
 
-def test_a_key_of_a_broker_that_is_none_fails_before_anything_is_opened(node, broker):
+def test_a_key_of_a_broker_that_is_none_fails_at_once_and_leaves_nothing(node, broker):
     assert node.open(broker.endpoint, key=bytes(32)) is Failure.NOT_THIS_BROKER
     assert node.brokers == {}
 
@@ -395,13 +397,14 @@ def test_reading_until_empty_is_bounded_as_well(session):
 
 def test_reading_until_empty_ends_with_the_connection(session):
     node, broker = session
-    broker.stream.send([b"w" * 30 * KIB] * 20)
-    wait_until(lambda: node.brokers["b1"].unread() > 50 * KIB, "some of it has come")
+    node.brokers["b1"]._connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
+    broker.stream.send([bytes(READ_BYTES - 9 - OVERHEAD_BYTES)])  # one portion exactly: more is expected after it
     broker.end.setblocking(True)
     broker.stream.flush()
-    threading.Thread(target=broker.stream.close).start()
+    broker.stream.close()
+    wait_until(lambda: node.brokers["b1"].unread() == READ_BYTES, "all of it has come")
     wait_until(lambda: node.turn(0, until_empty=True), "its end is told", poll_s=0.0)
-    assert sum(len(frame) for _, frame in node.frames) == 600 * KIB
+    assert sum(len(frame) for _, frame in node.frames) == READ_BYTES - 9 - OVERHEAD_BYTES
 
 
 def test_a_connection_that_was_closed_is_forgotten_whatever_was_marked(session):
