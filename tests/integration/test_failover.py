@@ -287,18 +287,18 @@ async def test_what_waits_on_its_way_to_a_worker_expires_there(patch_cores):
 
 
 @contextmanager
-def blocked(loop, broker, patch_cores):
+def blocked(loop, name, patch_cores):
     """Keep a node from reading what a broker sends."""
-    dealer = loop.connections.dealers[broker]
-    has_more = type(dealer).has_more
-    asyncio.get_running_loop().remove_reader(dealer.socket.fileno())
+    broker = loop.connections.brokers[name]
+    read = type(broker).read
+    asyncio.get_running_loop().remove_reader(broker.descriptor)
     try:
         with patch_cores.context() as patch:
-            patch.setattr(type(dealer), "has_more", lambda self: self is not dealer and has_more(self))
+            patch.setattr(type(broker), "read", lambda self, found: self is broker or read(self, found))
             yield
     finally:
-        asyncio.get_running_loop().add_reader(dealer.socket.fileno(), loop._on_frames, dealer)
-        loop._on_frames(dealer)
+        asyncio.get_running_loop().add_reader(broker.descriptor, loop._on_told, broker)
+        loop._on_told(broker)
 
 
 # -- partitions

@@ -2,6 +2,7 @@
 
 import select
 from collections.abc import Callable
+from socket import socket
 
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.core.links.link import Failure, Open, Step
@@ -16,13 +17,14 @@ class Asking:
         settings: see Settings.
         pair: the keys that it is made with.
         target: the broker.
+        over: a socket that is connected to it already, and not blocking; if None, one is made.
 
     Attributes:
         failure: why it could not be made or has ended.
         greeted: whether the broker has let it in.
     """
 
-    def __init__(self, settings: Settings, pair: KeyPair, target: Open) -> None:
+    def __init__(self, settings: Settings, pair: KeyPair, target: Open, over: socket | None = None) -> None:
         self.failure: Failure | None = None
         self.greeted = False
         self.frames: list[bytes] = []
@@ -30,7 +32,7 @@ class Asking:
         self._poll = select.poll()
         self._name = target.name
         self._dialer = Dialer(self._brokers, settings, pair, self)
-        self.failure = self._dialer.open(target)
+        self.failure = self._dialer.open(target) if over is None else self._dialer.open_over(over, target)
 
     def serve(self, timeout_s: float, meanwhile: Callable[[], object] | None = None) -> None:
         """Wait for at most `timeout_s` for something to happen, and handle it; `meanwhile` is called before that."""

@@ -8,6 +8,11 @@ from braidmq.carrier.dialer import Broker
 from braidmq.carrier.stream import Stream
 from braidmq.host.clock import monotonic
 
+HUNG_S: Final = 0.1
+"""How long the other side may take to end a connection when all has arrived there. Who hangs is waited for no longer:
+its system keeps for it what has arrived."""
+
+_LOOK_S: Final = 0.02
 _HEARD: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
@@ -48,9 +53,11 @@ def part(streams: Iterable[Stream], linger_s: float) -> None:
             left[stream.descriptor] = stream
             poll.register(stream.descriptor, _HEARD | (select.POLLOUT if stream.blocked else 0))
     dropped: list[bytes] = []
-    deadline = monotonic() + linger_s
-    while left and (rest_s := deadline - monotonic()) > 0.0:
-        for descriptor, event in poll.poll(int(rest_s * 1000) + 1):
+    now = monotonic()
+    deadline, hung_at = now + linger_s, now + HUNG_S
+    while left and now < deadline:
+        until = hung_at if now < hung_at else now + _LOOK_S
+        for descriptor, event in poll.poll(int((min(deadline, until) - now) * 1000) + 1):
             stream = left[descriptor]
             if event & select.POLLOUT:
                 stream.flush()
@@ -63,3 +70,9 @@ def part(streams: Iterable[Stream], linger_s: float) -> None:
             if stream.end is not None:
                 poll.unregister(descriptor)
                 del left[descriptor]
+        now = monotonic()
+        if now >= hung_at:
+            for descriptor, stream in list(left.items()):
+                if not stream.blocked and stream.has_arrived():
+                    poll.unregister(descriptor)
+                    del left[descriptor]

@@ -14,6 +14,7 @@ from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
+from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
 
@@ -65,7 +66,7 @@ class Broker(Stream):
             near, far = self._connecting.getsockname(), self._connecting.getpeername()
         except OSError:
             return  # not yet
-        if near == far:  # a port of this machine that nothing listens at was given to the connection itself
+        if near == far and near:  # a port of this machine that nothing listens at was given to the connection itself
             self._connecting.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
             self._unmet = Failure.UNREACHABLE
         else:
@@ -77,7 +78,10 @@ class Broker(Stream):
         if end is None or self._unmet is not None:
             return self._unmet
         if isinstance(end, End):
-            return Failure.CLOSED if self.open else _CUT_OFF[end]
+            if self.open:
+                return Failure.CLOSED
+            in_its_greeting = 0 < self.came_bytes < GREETING_BYTES
+            return Failure.FOREIGN if in_its_greeting else _CUT_OFF[end]  # so libzmq does where it expects no CURVE
         if isinstance(end, Refusal):
             return Failure.HUNG_UP if end.status == "300" else Failure.NOT_REGISTERED
         if self.open:
@@ -147,11 +151,6 @@ class Dialer:
     def open(self, action: Open) -> Failure | None:
         """See turn/ports.py."""
         try:
-            handshake = ClientHandshake(self._pair, action.key, os.urandom)
-        except Violation as wrong:
-            _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
-            return Failure.NOT_THIS_BROKER
-        try:
             family, address = address_of(action.endpoint)
             socket = sockets.socket(family, sockets.SOCK_STREAM)
         except OSError as error:
@@ -166,6 +165,19 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, os.strerror(failed))
             return Failure.UNREACHABLE
+        return self.open_over(socket, action)
+
+    def open_over(self, socket: sockets.socket, action: Open) -> Failure | None:
+        """Begin a connection over a socket that is connected already, or about to be. It is this dialer's from now on.
+
+        As `open`, it returns why that cannot be done.
+        """
+        try:
+            handshake = ClientHandshake(self._pair, action.key, os.urandom)
+        except Violation as wrong:
+            socket.close()
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
+            return Failure.NOT_THIS_BROKER
         broker = self._brokers[action.name] = Broker(socket, handshake, self._rooms, action)
         self._watcher.watch(broker)
         broker.waits_to_write = True

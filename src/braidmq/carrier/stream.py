@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from enum import Enum
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
 from braidmq.turn.unsent import Unsent
@@ -59,13 +59,17 @@ class Rooms:
         return self.outbox
 
 
+def _count(descriptor: int, of_what: int) -> int:
+    return int(_COUNT.unpack(ioctl(descriptor, of_what, bytes(_COUNT.size)))[0])
+
+
 class Stream:
     """One connection.
 
     Attributes:
         end: how it has ended, or what is wrong with what has come; None while it goes on.
         has_more: whether the last `read` has left bytes that had come.
-        came: whether anything has come at all.
+        came_bytes: how much has come in all.
 
     Args:
         socket: connected or about to be, and not blocking.
@@ -86,7 +90,7 @@ class Stream:
         "_socket",
         "_torn",
         "_unsent",
-        "came",
+        "came_bytes",
         "descriptor",
         "end",
         "has_more",
@@ -102,7 +106,7 @@ class Stream:
         self.descriptor = socket.fileno()
         self.end: End | Violation | Refusal | None = None
         self.has_more = False
-        self.came = False
+        self.came_bytes = 0
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._rooms = rooms
@@ -186,9 +190,16 @@ class Stream:
     def unread(self) -> int:
         """Return how many bytes have come that were not read yet."""
         try:
-            return int(_COUNT.unpack(ioctl(self.descriptor, FIONREAD, bytes(_COUNT.size)))[0])
+            return _count(self.descriptor, FIONREAD)
         except OSError:
             return 0  # it has ended
+
+    def has_arrived(self) -> bool:
+        """Whether the other side's system has all that this one was given, as far as this one can tell."""
+        try:
+            return not _count(self.descriptor, TIOCOUTQ)
+        except OSError:
+            return False
 
     def shut(self) -> None:
         """Say nothing more, and let the other side see the end of what was sent."""
@@ -233,7 +244,7 @@ class Stream:
             self.end = self._torn or End.CLOSED
             return 0
         self.has_more = count == len(into)
-        self.came = True
+        self.came_bytes += count
         return count
 
     def _handle(self, room: Room, end: int, found: list[bytes]) -> None:

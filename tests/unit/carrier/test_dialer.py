@@ -1,0 +1,422 @@
+"""A node's connections to brokers, over real sockets: how far they come, and why they fail."""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+import zmq
+
+from braidmq.carrier.dialer import FRAMES_MAX
+from braidmq.carrier.stream import READ_BYTES
+from braidmq.core.intake import WAITING_BYTES_MAX
+from braidmq.core.links.link import Failure, Step
+from braidmq.lab.processes.waiting import wait_until
+from braidmq.settings import KIB, MIB, Settings
+from braidmq.zmtp.engine import OVERHEAD_BYTES
+from braidmq.zmtp.violation import Refusal
+from tests.support.dialers import Broker, Node
+from tests.support.namespaces import apart, in_network
+from tests.support.scarcity import descriptors, only
+from tests.support.streams import CLIENT, admit, new_pair, reset
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+
+
+@pytest.fixture
+def node():
+    made = Node()
+    yield made
+    made.close()
+
+
+@contextmanager
+def served(serve):
+    """Listen, and let `serve` do something with the first connection, in a thread; yield the endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held = []
+
+        def run():
+            connection, _ = listener.accept()
+            held.append(connection)
+            serve(connection)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join()
+            for connection in held:
+                connection.close()
+
+
+@pytest.fixture
+def broker():
+    made = Broker()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(node, broker):
+    """A node, and a broker that has let it in."""
+    assert node.open(broker.endpoint) is None
+    broker.greet(node)
+    node.until_greeted()
+    return node, broker
+
+
+@contextmanager
+def libzmq_router(mechanism):
+    context = zmq.Context()
+    other = context.socket(zmq.ROUTER)
+    other.setsockopt(zmq.LINGER, 0)
+    if mechanism == "CURVE":
+        other.curve_server, other.curve_secretkey = True, zmq.curve_keypair()[1]
+    elif mechanism == "PLAIN":
+        other.plain_server = True
+    try:
+        yield f"tcp://127.0.0.1:{other.bind_to_random_port('tcp://127.0.0.1')}"
+    finally:
+        other.close()
+        context.term()
+
+
+# -- how far it comes
+
+
+def test_a_connection_is_reached_and_then_greeted(session):
+    node, broker = session
+    assert node.steps == [("b1", Step.REACHED), ("b1", Step.GREETED)]
+    assert broker.stream.principal == admit(CLIENT.public)
+
+
+def test_once_it_is_greeted_nothing_spins(session):
+    node, _broker = session
+    node.turn(0)
+    before = node.wakes
+    for _ in range(20):
+        node.turn(1)
+    assert node.wakes == before
+
+
+def test_while_the_broker_says_nothing_nothing_spins(node, broker):
+    node.open(broker.endpoint)
+    node.dialer.send("b1", [b"for later"])
+    broker.accept()
+    node.until(lambda: node.steps, "it is reached")
+    node.turn(0)
+    before = node.wakes
+    for _ in range(20):
+        node.turn(1)
+    assert node.wakes == before
+
+
+def test_connections_to_several_brokers_are_told_apart(node):
+    brokers = {name: Broker() for name in ("b1", "b2", "b3")}
+    for name, each in brokers.items():
+        node.open(each.endpoint, name=name)
+        each.greet(node)
+        node.until_greeted(name)
+        each.stream.send([name.encode()])
+    node.until(lambda: len(node.frames) == 3, "all have spoken")
+    assert sorted(node.frames) == [(name, name.encode()) for name in brokers]
+    node.dialer.send("b2", [b"to b2"])
+    found = []
+    wait_until(lambda: brokers["b2"].stream.read(found) or found, "it has come")
+    assert found == [b"to b2"]
+    for each in brokers.values():
+        each.close()
+
+
+def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_it_ends(node, broker):
+    node.open(broker.endpoint)
+    node.until(lambda: node.steps, "it is reached")
+    broker.accept()
+    hello = []
+    wait_until(lambda: broker.stream.flush() or broker.stream.read(hello) or node.turn(0) or broker.stream.open, "open")
+    broker.stream.send([b"first", b"words"])
+    broker.stream.close()
+    assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.CLOSED]
+    assert node.frames == [("b1", b"firstwords")]
+
+
+# -- why it fails
+
+
+def test_a_port_where_nothing_listens_is_unreachable(node):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    failure = node.open(f"tcp://127.0.0.1:{port}")
+    assert (failure or node.until_failed()[-1]) is Failure.UNREACHABLE
+    assert Step.REACHED not in node.steps
+
+
+def hang_up(connection):
+    connection.recv(1000, socket.MSG_PEEK)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def reset_after_a_word(connection):
+    connection.recv(10)
+    reset(connection)
+
+
+def say(data):
+    def serve(connection):
+        connection.recv(1000, socket.MSG_PEEK)
+        connection.sendall(data)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("serve", "failure"),
+    [
+        (hang_up, Failure.HUNG_UP),
+        (reset_after_a_word, Failure.RESET),
+        (reset, Failure.RESET),
+        (say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Failure.FOREIGN),
+        (say(b"SSH-2.0-OpenSSH_9.2\r\n"), Failure.FOREIGN),
+        (say(b"\x15\x03\x01\x00\x02\x02\x46"), Failure.FOREIGN),
+        (say(b"\xff" + bytes(8) + b"\x7f\x01"), Failure.FOREIGN),
+        (lambda connection: [say(GREETING[:10])(connection), hang_up(connection)], Failure.FOREIGN),
+        (say(GREETING + b"\x04\x06\x05ERROR"), Failure.NOT_THIS_BROKER),
+        (say(GREETING + b"\x04\x06\x05NONSE"), Failure.NOT_THIS_BROKER),
+    ],
+    ids=["hang up", "reset", "reset at once", "http", "ssh", "tls", "zmtp 2", "cut greeting", "cut error", "nonsense"],
+)
+def test_what_answers_is_told_from_a_broker(node, serve, failure):
+    with served(serve) as endpoint:
+        node.open(endpoint)
+        assert node.until_failed() == [Step.REACHED, failure]
+
+
+def test_a_connection_that_was_reset_before_anybody_looked_was_reached(node):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        node.open(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        end, _ = listener.accept()
+        reset(end)
+        wait_until(lambda: dict(node.poll.poll(0)).get(node.brokers["b1"].descriptor, 0) & select.POLLERR, "reset")
+        assert node.until_failed() == [Step.REACHED, Failure.RESET]
+
+
+@pytest.mark.parametrize("mechanism", ["CURVE", "NULL", "PLAIN"])
+def test_another_program_that_speaks_zeromq_is_told_from_a_broker(node, mechanism):
+    with libzmq_router(mechanism) as endpoint:
+        node.open(endpoint)
+        step, failure = node.until_failed()
+    assert step is Step.REACHED
+    # Without CURVE both sides notice at once that they do not fit, and it may hang up before it has said anything.
+    assert failure in ((Failure.HUNG_UP,) if mechanism == "CURVE" else (Failure.HUNG_UP, Failure.FOREIGN))
+
+
+def test_a_broker_that_holds_another_key_is_not_this_one(node):
+    broker = Broker(keys=new_pair())
+    node.open(broker.endpoint)
+    broker.greet(node)
+    broker.close()
+    assert node.until_failed() == [Step.REACHED, Failure.HUNG_UP]
+
+
+def refuse(status):
+    def authorise(_key):
+        raise Refusal(status)
+
+    return authorise
+
+
+@pytest.mark.parametrize(("status", "failure"), [("400", Failure.NOT_REGISTERED), ("300", Failure.HUNG_UP)])
+def test_a_key_that_is_not_registered_is_told_from_one_that_is_barred(node, status, failure):
+    broker = Broker(authorise=refuse(status))
+    node.open(broker.endpoint)
+    broker.greet(node)
+    assert node.until_failed() == [Step.REACHED, failure]
+    broker.close()
+
+
+def test_a_key_of_a_broker_that_is_none_fails_at_once_and_leaves_nothing(node, broker):
+    assert node.open(broker.endpoint, key=bytes(32)) is Failure.NOT_THIS_BROKER
+    assert node.brokers == {}
+
+
+def test_what_is_no_address_is_unreachable(node):
+    assert node.open("tcp://no.address:5555") is Failure.UNREACHABLE
+    assert node.brokers == {}
+
+
+@descriptors
+def test_without_descriptors_there_is_no_room(node, broker):
+    held = []
+    with only(0):
+        with suppress(OSError):
+            while True:
+                held.append(os.dup(broker.listener.fileno()))
+        assert node.open(broker.endpoint) is Failure.NO_ROOM
+    for each in held:
+        os.close(each)
+    assert node.brokers == {}
+    assert node.open(broker.endpoint) is None
+
+
+def test_the_end_of_a_session_is_told_behind_what_came_before_it(session):
+    node, broker = session
+    broker.stream.send([b"w" * 30 * KIB] * 20)
+    broker.stream.close()
+    assert node.until_failed()[-1] is Failure.CLOSED
+    assert sum(len(frame) for _, frame in node.frames) == 600 * KIB
+    assert node.steps.count(("b1", Failure.CLOSED)) == 1
+
+
+def test_a_broker_that_breaks_the_rules_of_zmtp_talks_nonsense(session):
+    node, broker = session
+    broker.end.sendall(b"\0" + bytes((40,)) + bytes(40))
+    assert node.until_failed()[-1] is Failure.NONSENSE
+
+
+def test_a_session_that_is_reset_is_closed(session):
+    node, broker = session
+    reset(broker.end)
+    assert node.until_failed()[-1] is Failure.CLOSED
+
+
+def test_a_broker_that_reads_too_slowly_is_given_up_and_what_never_left_comes_back():
+    node, broker = Node(Settings(outbox_bytes_max=8 * MIB)), Broker()
+    node.open(broker.endpoint)
+    broker.greet(node)
+    node.until_greeted()
+    sent = []
+    while not node.given_up:
+        assert len(sent) < 1000, "nothing bounds what waits"
+        sent.append(b"%06d" % len(sent) + bytes(100 * KIB - 6))
+        node.dialer.send("b1", sent[-1:])
+        node.turn(0)
+    assert node.given_up == [("b1", Failure.TOO_SLOW)]
+    unsent = node.dialer.close("b1")
+    assert sum(map(len, unsent)) > 8 * MIB - 200 * KIB
+    arrived = []
+    wait_until(lambda: broker.stream.read(arrived) or broker.stream.end is not None, "it has ended", poll_s=0.0)
+    assert arrived + unsent == sent
+    broker.close()
+
+
+@apart
+def test_whoever_waits_for_a_port_leaves_nothing_there():
+    """Sooner or later the system gives the port itself to a connection to it, which then reaches itself."""
+    script = """
+import socket, os
+from tests.support.dialers import Node
+
+kinds, met_itself = set(), 0
+for _ in range(300):
+    node = Node()
+    failure = node.open("tcp://127.0.0.1:41010")
+    if failure is None:
+        own = node.brokers["b1"]._connecting.getsockname()[1]
+        met_itself += own == 41010
+        failure = node.until_failed()[-1]
+    kinds.add(failure)
+    node.close()
+with socket.socket() as server:
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("0.0.0.0", 41010))
+    server.listen()
+print(*kinds, met_itself > 0)
+"""
+    setup = "ip link set lo up; echo 41000 41031 > /proc/sys/net/ipv4/ip_local_port_range"
+    command = in_network(setup, [sys.executable, "-c", script])
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "nothing answers there True\n"), result.stderr
+
+
+@apart
+def test_a_host_that_says_nothing_gives_no_answer():
+    script = """
+from braidmq.settings import Settings
+from tests.support.dialers import Node
+
+node = Node(Settings(transport_timeout_s=0.3, transport_heartbeat_s=0.1))
+print(node.open("tcp://10.9.9.9:5555") or node.until_failed()[-1])
+node.close()
+"""
+    setup = "ip tuntap add dev void mode tun; ip addr add 10.9.9.1/24 dev void; ip link set void up"
+    command = in_network(setup, [sys.executable, "-c", script])
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, f"{Failure.NO_ANSWER}\n"), result.stderr
+
+
+# -- reading
+
+
+def test_a_turn_reads_a_bounded_number_of_bytes_and_says_what_is_left(session):
+    node, broker = session
+    broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
+    broker.stream.send([b"f" * 60 * KIB] * 40)
+    node.until(lambda: len(node.frames) >= 3, "some of it has come")
+    told = []
+
+    def everything_has_come():
+        broker.stream.flush()
+        before = len(node.frames)
+        node.turn()
+        told.extend(node.dialer.unread())
+        assert sum(len(frame) for _, frame in node.frames[before:]) <= 4 * 60 * KIB
+        return len(node.frames) == 40
+
+    wait_until(everything_has_come, "everything has come", poll_s=0.0)
+    assert any(size > 0 for _, size in told)
+    assert told[-1] == ("b1", 0)
+
+
+def test_reading_until_empty_is_bounded_as_well(session):
+    node, broker = session
+    broker.stream.send([b"x" * 9 * KIB] * 2000)  # bundles of 63 KiB
+    wait_until(lambda: broker.stream.flush() or node.brokers["b1"].unread() > 60 * KIB, "some of it has come")
+    broker.end.setblocking(True)
+    thread = threading.Thread(target=broker.stream.flush)
+    thread.start()
+    sizes = []
+
+    def everything_has_come():
+        node.dialer.look_closer()
+        before = len(node.frames)
+        node.turn(0, until_empty=True)
+        sizes.append(sum(len(frame) for _, frame in node.frames[before:]))
+        assert len(node.frames) - before <= FRAMES_MAX + 8
+        return sum(len(frame) for _, frame in node.frames) >= 2000 * 9 * KIB
+
+    wait_until(everything_has_come, "everything has come", poll_s=0.0)
+    thread.join()
+    assert max(sizes) <= WAITING_BYTES_MAX // 2 + 256 * KIB
+
+
+def test_reading_until_empty_ends_with_the_connection(session):
+    node, broker = session
+    node.brokers["b1"]._connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
+    broker.stream.send([bytes(READ_BYTES - 9 - OVERHEAD_BYTES)])  # one portion exactly: more is expected after it
+    broker.end.setblocking(True)
+    broker.stream.flush()
+    broker.stream.close()
+    wait_until(lambda: node.brokers["b1"].unread() == READ_BYTES, "all of it has come")
+    wait_until(lambda: node.turn(0, until_empty=True), "its end is told", poll_s=0.0)
+    assert sum(len(frame) for _, frame in node.frames) == READ_BYTES - 9 - OVERHEAD_BYTES
+
+
+def test_a_connection_that_was_closed_is_forgotten_whatever_was_marked(session):
+    node, broker = session
+    broker.stream.send([b"too late"])
+    wait_until(node.brokers["b1"].unread, "it has come")
+    node.dialer.look_closer()
+    assert node.dialer.close("b1") == []
+    assert node.turn(0) is False
+    assert node.frames == []
+    assert node.dialer.close("b1") == []
+    node.dialer.send("b1", [b"nobody"])
+    node.dialer.look_closer("b1")
+    assert not node.dialer.has_more
+    assert os.fstat(broker.end.fileno())
