@@ -6,8 +6,8 @@ import secrets
 import socket as sockets
 import stat
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from braidmq.host.clock import monotonic
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.lookups import Lookups
+from braidmq.host.room import NoRoom
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
@@ -43,10 +44,6 @@ _LOG = own_logger("braidmq.broker")
 
 REGISTRY_S: Final = 0.25
 """How often the join file is looked at for a newer manifest: a node may be started right after it was registered."""
-
-START_DESCRIPTORS: Final = 10
-"""Descriptors that a broker needs at its start besides its context and where it listens: its socket, the monitor, the
-one that decides who gets in, and a stranger's connection."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a broker ends."""
@@ -70,6 +67,7 @@ class BrokerLoop:
 
     Raises:
         ConfigError: the join file is wrong, or not a broker's.
+        NoRoom: this process may not have the descriptors.
     """
 
     def __init__(
@@ -95,7 +93,8 @@ class BrokerLoop:
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._registry = Registry(self.identity.manifest)
-        self._wake_read, self._wake_write = sockets.socketpair()
+        with _room_for(self.name):
+            self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
@@ -114,10 +113,12 @@ class BrokerLoop:
 
         Raises:
             BraidError: the address cannot be bound, or a stranger would be let in.
+            NoRoom: this process may not have the descriptors.
         """
         now = monotonic()
         rng = random.SystemRandom()
-        self._poller = Poller()
+        with _room_for(self.name):
+            self._poller = Poller()
         pair = KeyPair(self.identity.public_key, self.identity.secret_key)
         gate = Gate(self)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
@@ -174,7 +175,7 @@ class BrokerLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
-        self._listener.close(linger_s)
+        self._listener.close(linger_s, self._brokers.values())
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
@@ -271,3 +272,14 @@ class BrokerLoop:
     def _learn_brokers(self, now: float) -> None:
         for broker in self._registry.brokers:
             self._core.learn(address_of(broker), now)
+
+
+@contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    """Raise NoRoom where the system has no descriptor for a broker."""
+    try:
+        yield
+    except OSError as error:
+        raise NoRoom(
+            f"{name} cannot start: {os.strerror(error.errno or 0)}: raise the limit (`ulimit -n`, LimitNOFILE=)"
+        ) from None

@@ -120,6 +120,11 @@ class Stream:
         return not self._broken and bool(self._left or self._unsent or self._engine.output)
 
     @property
+    def owes(self) -> bool:
+        """Whether answers to PING wait, which have a limit only if no more is read meanwhile."""
+        return bool(self._engine.output)
+
+    @property
     def waiting_bytes(self) -> int:
         """How many bytes wait."""
         unsent = self._unsent
