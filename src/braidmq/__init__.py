@@ -1,4 +1,4 @@
-"""BraidMQ: request/reply over ZeroMQ that outlives its brokers.
+"""BraidMQ: request/reply over ZeroMQ's protocol that outlives its brokers.
 
 Names are loaded when they are first used, so that a program pays only for what it needs.
 """

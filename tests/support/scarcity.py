@@ -18,10 +18,13 @@ descriptors = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/pr
 def only(spare):
     """Let this process have only so many more descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
-    limit = max(used) + 1
-    gaps = [os.open(os.devnull, os.O_RDONLY) for _ in range(limit - len(used))]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max([limit, *gaps]) + 1 + spare, hard))
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    gaps = [os.open(os.devnull, os.O_RDONLY)]
+    while gaps[-1] <= highest:
+        gaps.append(os.open(os.devnull, os.O_RDONLY))
+    lowest = gaps.pop()  # all below it are in use
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
     try:
         yield
     finally:

@@ -51,7 +51,8 @@ def test_each_pattern_names_something(pattern):
 
 def test_whatever_is_on_the_way_of_a_message_is_compiled():
     ways = {"core.broker.broker", "core.client.client", "core.worker.worker", "core.node.node", "inside", "turn.broker"}
-    ways |= {"turn.node", "wire.envelope", "wire.nesting", "zeromq.node_loop", "zeromq.router", "zmtp.engine"}
+    ways |= {"turn.node", "wire.envelope", "wire.nesting", "carrier.node_loop", "carrier.listener"}
+    ways |= {"carrier.dialer", "carrier.stream", "zmtp.engine"}
     assert {f"braidmq.{name}" for name in ways} <= {*COMPILED}
 
 

@@ -41,7 +41,7 @@ def test_the_source_distribution_has_all_that_the_makefile_and_the_documents_nam
 
 
 def extras():
-    return [name for name in PROJECT["project"]["optional-dependencies"] if name not in ("dev", "docs")]
+    return [name for name in PROJECT["project"]["optional-dependencies"] if name not in ("dev", "docs", "fuzz")]
 
 
 @pytest.mark.parametrize("extra", extras())
@@ -59,10 +59,38 @@ def requirements():
 @pytest.mark.parametrize(("extra", "requirement"), list(requirements()), ids=str)
 def test_each_requirement_has_a_bound_and_is_locked_to_what_fits(extra, requirement):
     assert {each.operator for each in requirement.specifier} == {">=", "<"}
-    lock = LOCKS / f"{extra if extra in ('bench', 'docs') else 'dev'}.txt"
+    lock = LOCKS / f"{extra if extra in ('bench', 'docs', 'fuzz') else 'dev'}.txt"
     pinned = re.findall(rf"^{canonicalize_name(requirement.name)}==(\S+)", lock.read_text(), re.MULTILINE)
     assert pinned, f"run make lock: {requirement} is not in {lock.name}"
     assert all(version in requirement.specifier for version in pinned), f"run make lock: {requirement}"
+
+
+def test_the_core_needs_three_packages():
+    core = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    assert core == {"click", "msgspec", "pynacl"}
+
+
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nothing())
+import braidmq
+for module in pkgutil.walk_packages(braidmq.__path__, "braidmq."):
+    if not module.name.startswith(("braidmq.lab.bench.ends", "braidmq.lab.demo")) and "__main__" not in module.name:
+        importlib.import_module(module.name)
+print("done")
+"""
+
+
+def test_no_module_of_the_product_needs_what_only_extras_bring():
+    absent = ["dns", "matplotlib", "rich", "uvloop", "zmq"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *absent], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 @pytest.mark.parametrize("lock", sorted(LOCKS.glob("*.txt")), ids=lambda lock: lock.name)

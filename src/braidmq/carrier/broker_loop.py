@@ -6,8 +6,8 @@ import secrets
 import socket as sockets
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ from braidmq.host.clock import monotonic
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.lookups import Lookups
-from braidmq.host.room import NoRoom
+from braidmq.host.room import room
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
@@ -93,7 +93,7 @@ class BrokerLoop:
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._registry = Registry(self.identity.manifest)
-        with _room_for(self.name):
+        with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
@@ -117,14 +117,15 @@ class BrokerLoop:
         """
         now = monotonic()
         rng = random.SystemRandom()
-        with _room_for(self.name):
+        with room("a broker"):
             self._poller = Poller()
         pair = KeyPair(self.identity.public_key, self.identity.secret_key)
         gate = Gate(self)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
         try:
             self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
-            prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
+            with room("a broker"):
+                prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
         except BaseException:
             self.close()
             raise
@@ -272,14 +273,3 @@ class BrokerLoop:
     def _learn_brokers(self, now: float) -> None:
         for broker in self._registry.brokers:
             self._core.learn(address_of(broker), now)
-
-
-@contextmanager
-def _room_for(name: str) -> Iterator[None]:
-    """Raise NoRoom where the system has no descriptor for a broker."""
-    try:
-        yield
-    except OSError as error:
-        raise NoRoom(
-            f"{name} cannot start: {os.strerror(error.errno or 0)}: raise the limit (`ulimit -n`, LimitNOFILE=)"
-        ) from None

@@ -12,6 +12,7 @@ from braidmq.host.clock import monotonic
 from braidmq.host.dns import ResolveError, resolve
 from braidmq.host.loggers import own_logger
 from braidmq.host.ports import ephemeral_range, is_ephemeral
+from braidmq.host.room import room
 
 _LOG = own_logger("braidmq.broker")
 
@@ -40,7 +41,8 @@ def listen(listener: Listener, endpoint: str, name: str) -> str:
     began, told = monotonic(), False
     while True:
         try:
-            return _bind(listener, _addresses(endpoint))
+            with room("a broker"):
+                return _bind(listener, _addresses(endpoint))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise BraidError(f"{name} cannot listen at {endpoint}: {_why(error)}") from None

@@ -93,7 +93,7 @@ class _LazyGroup(click.Group):
 @click.version_option(package_name="braidmq", message=f"braidmq %(version)s, cores {cores()}")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Request/reply over ZeroMQ that outlives its brokers."""
+    """Request/reply over ZeroMQ's protocol that outlives its brokers."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(ExitCode.USAGE)

@@ -148,7 +148,7 @@ def _look_up(host: str) -> list[Any]:
 
 
 def _literal(family: int, sockaddr: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:
-    """Return an address as libzmq takes it. One that is valid on one link only needs that link's number."""
+    """Return an address as it stands in an endpoint. One that is valid on one link only needs that link's number."""
     if family != socket.AF_INET6:
         return str(sockaddr[0])
     zone = f"%{sockaddr[3]}" if len(sockaddr) > 3 and sockaddr[3] else ""

@@ -1,6 +1,7 @@
 """What a node has is given back also when nobody closes it: when it is collected, or at the end of the program.
 
-libzmq waits without end for sockets that nobody closes any more, so that a program with a forgotten node would hang.
+Else its brokers would not see it go before they miss its heartbeats, and a program with a forgotten node would keep its
+sockets and threads.
 """
 
 import atexit

@@ -8,12 +8,13 @@ from typing import Any, Final, TypeVar
 
 from braidmq.errors import NodeClosed, WrongLoop
 from braidmq.host.loggers import own_logger
-from braidmq.host.room import room
+from braidmq.host.room import room, start
 
 T = TypeVar("T")
 
 LOOP_DESCRIPTORS: Final = 3
-"""Descriptors of an event loop: its selector, and the two ends by which other threads wake it."""
+"""Descriptors of an event loop: its selector, and the two ends by which other threads wake it. One that lacks the last
+of them leaves the others behind."""
 
 TASKS_END_S_MAX: Final = 1.0
 """Time that tasks have to take in that their loop ends. A daemon thread may be left with those that do not."""
@@ -27,7 +28,7 @@ class LoopThread:
     A new thread is a daemon: it never keeps a process from ending.
 
     Raises:
-        NoRoom: this process may not have the descriptors or the thread.
+        NoRoom: this process may not have the descriptors of an event loop.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class LoopThread:
         self._over = threading.Event()
         self._ident = 0
         self._thread: threading.Thread | None = None
-        with room("a node", descriptors=LOOP_DESCRIPTORS):
+        with room("a node", LOOP_DESCRIPTORS):
             self._loop = asyncio.new_event_loop()
 
     def start(self, main: Coroutine[Any, Any, None], name: str) -> None:
@@ -47,8 +48,7 @@ class LoopThread:
         """
         self._thread = threading.Thread(target=self.serve, args=(main,), name=name, daemon=True)
         try:
-            with room("a node", descriptors=0, threads=1):
-                self._thread.start()
+            start(self._thread, "a node")
         except BaseException:
             main.close()
             self._end()

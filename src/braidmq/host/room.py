@@ -1,4 +1,4 @@
-"""What the machine must have left before libzmq is asked for something: where it finds nothing, it ends the process."""
+"""Limits of the machine, told so that one knows what to do: files that a process may open, and its threads."""
 
 import errno
 import os
@@ -10,13 +10,7 @@ from typing import Final
 
 from braidmq.errors import BraidError
 
-SPARE_DESCRIPTORS: Final = 4
-"""Descriptors beyond those that are asked for: other threads of the process open files in the same moment."""
-
-_LOCK = threading.Lock()
-"""Held from the look until libzmq has what was looked for, so that two nodes of a process do not count on the same."""
-
-os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+_FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class NoRoom(BraidError):  # noqa: N818 - named like the other errors of BraidMQ
@@ -24,22 +18,42 @@ class NoRoom(BraidError):  # noqa: N818 - named like the other errors of BraidMQ
 
 
 @contextmanager
-def room(what: str, *, descriptors: int, threads: int = 0) -> Iterator[None]:
-    """Make sure that this process may have so many more descriptors and threads, and keep others from them meanwhile.
+def room(what: str, look_for: int = 0) -> Iterator[None]:
+    """Tell of the system's having no descriptor left as NoRoom.
 
     Args:
-        what: whatever needs them, for the message.
-        descriptors: how many it needs.
-        threads: how many it starts.
+        what: whatever needs it, for the message.
+        look_for: how many there must be before it is begun, if it would leave something behind when it fails.
 
     Raises:
-        NoRoom: it may not.
+        NoRoom: what is done within needs more descriptors than there are.
     """
-    with _LOCK:
-        _try_descriptors(what, descriptors + SPARE_DESCRIPTORS)
-        if threads:
-            _try_threads(what, threads)
+    try:
+        _look(look_for)
         yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise NoRoom(f"{what} needs more file descriptors; {_why(error)}") from None
+
+
+def start(thread: threading.Thread, what: str) -> None:
+    """Start a thread.
+
+    Args:
+        thread: the thread.
+        what: whatever needs it, for the message.
+
+    Raises:
+        NoRoom: the system gives this process no further thread.
+    """
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError):
+        raise NoRoom(
+            f"{what} needs another thread, and the system gives none: "
+            "raise the limit of processes and threads (`ulimit -u`, TasksMax=, pids.max), or the memory"
+        ) from None
 
 
 def take_all_descriptors() -> int:
@@ -51,37 +65,18 @@ def take_all_descriptors() -> int:
     return soft
 
 
-def _try_descriptors(what: str, count: int) -> None:
+def _look(count: int) -> None:
     held: list[int] = []
     try:
         while len(held) < count:
-            held += os.pipe()
-    except OSError as error:
-        if error.errno == errno.EMFILE:
-            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            why = f"this process may open {limit} files, which are in use: raise the limit (`ulimit -n`, LimitNOFILE=)"
-        else:
-            why = f"{os.strerror(error.errno or 0)}: close files of other programs, or raise the machine's limit"
-        raise NoRoom(f"{what} needs {count} file descriptors more; {why}") from None
+            held.append(os.open(os.devnull, os.O_RDONLY))
     finally:
         for descriptor in held:
             os.close(descriptor)
 
 
-def _try_threads(what: str, count: int) -> None:
-    done = threading.Event()
-    started: list[threading.Thread] = []
-    try:
-        for _ in range(count):
-            thread = threading.Thread(target=done.wait, name="braidmq-room", daemon=True)
-            thread.start()
-            started.append(thread)
-    except (RuntimeError, MemoryError):
-        raise NoRoom(
-            f"{what} needs {count} threads more, and the system gives none: "
-            "raise the limit of processes and threads (`ulimit -u`, TasksMax=, pids.max), or the memory"
-        ) from None
-    finally:
-        done.set()
-        for thread in started:
-            thread.join()
+def _why(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"this process may open {limit} files, which are in use: raise the limit (`ulimit -n`, LimitNOFILE=)"
+    return f"{os.strerror(error.errno or 0)}: close files of other programs, or raise the machine's limit"

@@ -1,7 +1,7 @@
 """What a turn needs from whatever carries messages, and from the process that it runs in.
 
-ZeroMQ's carriers are in zeromq/, those of the simulated network in lab/simulation/, and lab/memory.py has the
-simplest ones. A further one implements `Dialer`, and `Listener` if it is to carry brokers as well; nothing else of the
+Those for sockets are in carrier/, those of the simulated network in lab/simulation/, and lab/memory.py has the simplest
+ones. A further one implements `Dialer`, and `Listener` if it is to carry brokers as well; nothing else of the
 product knows how messages travel.
 """
 

@@ -1,4 +1,4 @@
-"""Bundles: a ZeroMQ frame holds one or more messages, one after the other, each with its length in front."""
+"""Bundles: a frame of ZMTP holds one or more messages, one after the other, each with its length in front."""
 
 from collections.abc import Callable
 from struct import Struct

@@ -31,7 +31,7 @@ SERVICE_ROWS_MAX: Final = 100_000
 """Most services in one control message, far more than any broker may know."""
 
 ROUTE_BYTES: Final = 16
-"""Length of a routing id. Its first byte is never 0, as libzmq keeps those ids for itself."""
+"""Length of what a carrier names a connection by. The first byte is never 0."""
 
 BROKERS_MAX: Final = 1_024
 """Brokers of a net. Each is connected to every other one, and a broker has as many descriptors for its sockets."""

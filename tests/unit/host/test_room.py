@@ -1,42 +1,40 @@
-"""Limits of the machine are met with an error before libzmq meets them and ends the process."""
+"""A limit of the machine is told with its name, and with what to do."""
 
+import errno
 import os
 import threading
 
 import pytest
 
-from braidmq.host.room import NoRoom, room
-from tests.support.scarcity import descriptors, only
+from braidmq.host.room import NoRoom, room, start
+from tests.support.scarcity import descriptors, no_thread, only
 
 
 @descriptors
-def test_descriptors_are_counted_and_given_back():
-    with only(20):
-        for _ in range(3):
-            with room("a test", descriptors=12):
-                pass
-            with pytest.raises(NoRoom, match=r"a test needs [0-9]+ file descriptors more; this process may open"):
-                room("a test", descriptors=30).__enter__()
+def test_a_lack_of_descriptors_says_how_many_there_are():
+    with (
+        only(0),
+        pytest.raises(NoRoom, match=r"^a test needs more file descriptors; this process may open [0-9]+ files"),
+    ):
+        with room("a test"):
+            os.pipe()
 
 
-def test_threads_are_counted_and_end(monkeypatch):
-    before = threading.active_count()
-    with room("a test", descriptors=1, threads=3):
-        assert threading.active_count() == before
-
-    def refuse(_thread):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(NoRoom, match="a test needs 2 threads more, and the system gives none"):
-        room("a test", descriptors=1, threads=2).__enter__()
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_what_the_whole_machine_lacks_is_told_in_its_words(number):
+    with pytest.raises(NoRoom, match=f"^a test needs more file descriptors; {os.strerror(number)}: close files"):
+        with room("a test"):
+            raise OSError(number, "no")
 
 
-def test_a_child_process_can_make_room_whoever_was_at_it():
-    with room("a test", descriptors=1):
-        pass
-    pid = os.fork()
-    if pid == 0:
-        with room("a child", descriptors=1):
-            os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(PermissionError), room("a test"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_a_lack_of_threads_says_which_limits_there_are():
+    ran = threading.Event()
+    start(threading.Thread(target=ran.set), "a test")
+    assert ran.wait(10.0)
+    with no_thread(), pytest.raises(NoRoom, match=r"^a test needs another thread, .*TasksMax="):
+        start(threading.Thread(target=ran.set), "a test")

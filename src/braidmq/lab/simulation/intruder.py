@@ -144,7 +144,7 @@ class Intruder(Process):
     def _read(self, broker: str, frame: bytes) -> None:
         """Look whether a broker has sent something that was meant for others, or a request that it may not have.
 
-        What goes to a stolen routing id is no breach: see docs/protocol.md, 12.1.
+        What goes to a stolen routing id is no breach: whoever may choose one knows the risk (see Connection).
         """
         if broker in self._stolen:
             return

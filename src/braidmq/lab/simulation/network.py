@@ -1,4 +1,4 @@
-"""Connections that behave as TCP below ZeroMQ does, on a bad day.
+"""Connections that behave as TCP does, on a bad day.
 
 Within one connection nothing is reordered and nothing is lost, until the connection ends: then what was accepted and
 has not arrived may be lost, from some point on. Pipes are bounded; a full one refuses. A cut direction holds what is
@@ -86,12 +86,15 @@ class Stage(Enum):
 
 
 class Connection:
-    """A DEALER's connection to a ROUTER.
+    """A connection to a broker.
+
+    Here the one who makes it chooses its routing id, as with a ROUTER of libzmq. Brokers of ours do that themselves, and
+    whoever holds a key has one way less to deceive them.
 
     Attributes:
         route: the routing id that the dealer has chosen.
         principal: the key that it has proven to hold.
-        ignored: the router had that routing id already: libzmq then ignores the newcomer.
+        ignored: the router had that routing id already, and ignores the newcomer.
         unaware: how many ends have yet to learn that it has ended.
     """
 

@@ -1,6 +1,6 @@
 """The simulated network's Listener (turn/ports.py): who is connected to a broker, and what full pipes did not take.
 
-As with ZeroMQ, whoever is gone is noticed when something is sent to it, or some time after its end.
+Whoever is gone is noticed when something is sent to it, or some time after its end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The limit: libzmq's own proxy, in C, between sockets like ours with CURVE, and raw ends that do nothing else.
+"""The limit: libzmq's own proxy, in C, between ROUTER and DEALER with CURVE, and raw ends that do nothing else.
 
 It keeps nothing, knows nobody, and cannot bundle: what no Python broker could beat if it forwarded frame by frame.
 """
@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-import zmq
 
 from braidmq.lab.bench.cells import Shape
-from braidmq.lab.bench.systems.system import Net, started
+from braidmq.lab.bench.systems.system import Net, not_importable, started
 from braidmq.lab.processes.child import python
 from braidmq.lab.processes.ports import HOST, free_ports
 
@@ -34,11 +33,13 @@ class Limit:
 
     def missing(self) -> str:
         """See System."""
-        return ""
+        return not_importable("zmq")
 
     @asynccontextmanager
     async def net(self, directory: Path, shape: Shape) -> AsyncIterator[Net]:
         """See System."""
+        import zmq
+
         front, back = free_ports(2)
         public, secret = zmq.curve_keypair()
         address = Address(f"tcp://{HOST}:{front}", f"tcp://{HOST}:{back}", public.decode())
