@@ -16,6 +16,7 @@ LOCKED := $(QUIET) --require-hashes --requirement
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
+FUZZ ?= 300
 
 # Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
@@ -27,7 +28,7 @@ PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulatio
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
-    handler_contexts.py handler_deadlines.py handlers.py node.py node_life.py reach.py rogue_handlers.py)
+    handler_contexts.py handler_deadlines.py handlers.py libzmq_peers.py node.py node_life.py reach.py rogue_handlers.py)
 
 # `make nightly` selects all.
 SELECT ?= not nightly
@@ -41,7 +42,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard faults promises attack docs stories docs-tables lock dist release format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -93,6 +94,9 @@ bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ an
 bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
+fuzz: $(VENV)/.installed-fuzz ## atheris against the engine of ZMTP, in both roles; FUZZ=SECONDS. What it finds is in build/fuzz/
+	$(BIN)/python -m fuzz $(FUZZ)
+
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less
 	$(BIN)/python -m faults $(FAULTS)
 
@@ -118,6 +122,7 @@ lock: ## resolve requirements/*.txt anew, for every Python and system: newest ve
 	$(LOCK) --output-file requirements/dev.txt --extra dev pyproject.toml requirements/build.in
 	$(LOCK) --output-file requirements/docs.txt --constraint requirements/dev.txt --extra docs pyproject.toml
 	$(LOCK) --output-file requirements/bench.txt --constraint requirements/dev.txt --extra bench pyproject.toml
+	$(LOCK) --output-file requirements/fuzz.txt --constraint requirements/dev.txt --extra fuzz pyproject.toml
 	$(LOCK) --output-file requirements/release.txt --constraint requirements/dev.txt requirements/release.in
 
 dist: $(STAMP) ## the source distribution and the wheel, in dist/, built twice to see that they can be built again

@@ -19,7 +19,7 @@ REPORTS: Final = Path("build") / "nightly"
 
 TARGETS: Final = (
     *("coverage", "test-3.11", "test-3.12", "test-3.13", "test-compiled", "bench-guard"),
-    *("simulate", "promises", "attack", "faults"),
+    *("fuzz", "simulate", "promises", "attack", "faults"),
 )
 """The quickest first."""
 
@@ -47,6 +47,8 @@ def lacking(target: str) -> str | None:
     version = target.removeprefix("test-")
     if version != target and version[0].isdecimal() and find_python(version) is None:
         return f"no Python {version} here"
+    if target == "fuzz" and sys.platform != "linux":
+        return "atheris is for Linux"
     program = NEEDS.get(target)
     return f"no {program} here" if program is not None and shutil.which(program) is None else None
 

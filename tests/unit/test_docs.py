@@ -236,6 +236,20 @@ def test_quoted_path_is_there(document: str, path: str) -> None:
     assert found or path in FILES or path.startswith(NOT_HERE), f"there is no {path}"
 
 
+# -- tests
+
+
+def test_tests_that_prove_a_clause_are_there() -> None:
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "zmtp.md").read_text()))
+    assert len(named) > 50
+    assert named <= there
+
+
 def test_the_faults_of_the_simulator_are_those_of_the_table() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     [table] = re.findall(r"^\| Fault \| What happens \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)

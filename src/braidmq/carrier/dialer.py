@@ -3,6 +3,7 @@
 import errno
 import os
 import socket as sockets
+import struct
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
-from braidmq.zmtp.violation import ForeignProtocol, Refusal
+from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
 
 FRAMES_MAX: Final = 256
 """Frames read from a connection at most before others have their turn, when it is to be read until it is empty."""
@@ -30,31 +31,35 @@ class Broker(Stream):
         name: the broker's.
         endpoint: where it was looked for.
         reached: whether the system has connected it.
-        failed: why it could not be connected.
         waits_to_write: whether the event loop was asked to tell when it can be written.
         told: the newest step or failure that was told.
+        unread_before: how many bytes waited to be read when that was told last.
     """
 
-    __slots__ = ("_connecting", "endpoint", "failed", "name", "reached", "told", "unread_before", "waits_to_write")
+    __slots__ = ("_connecting", "_unmet", "endpoint", "name", "reached", "told", "unread_before", "waits_to_write")
 
     def __init__(self, socket: sockets.socket, handshake: ClientHandshake, rooms: Rooms, target: Open) -> None:
         super().__init__(socket, handshake, MESSAGE_BYTES_MAX, rooms)
         self.name = target.name
         self.endpoint = target.endpoint
         self.reached = False
-        self.failed = 0
         self.waits_to_write = False
         self.told: Step | Failure | None = None
         self.unread_before = 0
         self._connecting = socket
+        self._unmet: Failure | None = None
 
     def look(self) -> None:
         """See whether it is connected by now; the system has told of something."""
-        if self.reached or self.failed:
+        if self.reached or self._unmet is not None:
             return
         error = self._connecting.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
+        if error in _WAS_CONNECTED:  # and something has reset it before anybody looked
+            self.reached = True
+            self.end = End.RESET
+            return
         if error:
-            self.failed = error
+            self._unmet = Failure.NO_ANSWER if error == errno.ETIMEDOUT else Failure.UNREACHABLE
             return
         try:
             near, far = self._connecting.getsockname(), self._connecting.getpeername()
@@ -62,29 +67,27 @@ class Broker(Stream):
             return  # not yet
         if near == far:  # a port of this machine that nothing listens at was given to the connection itself
             self._connecting.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
-            self.failed = errno.ECONNREFUSED
+            self._unmet = Failure.UNREACHABLE
         else:
             self.reached = True
 
-    def state(self) -> Step | Failure | None:
-        """Return how far it has come, or why it has ended; None while the system connects it."""
-        if self.failed:
-            return Failure.UNREACHABLE
-        if self.end is None:
-            return (Step.GREETED if self.open else Step.REACHED) if self.reached else None
-        if isinstance(self.end, End):
-            if self.open:
-                return Failure.CLOSED
-            return _CUT_OFF[self.end] if self.reached else Failure.UNREACHABLE
-        if isinstance(self.end, Refusal):
-            return Failure.HUNG_UP if self.end.status == "300" else Failure.NOT_REGISTERED
+    def failure(self) -> Failure | None:
+        """Return why it could not be made, or has ended; None while it goes on."""
+        end = self.end
+        if end is None or self._unmet is not None:
+            return self._unmet
+        if isinstance(end, End):
+            return Failure.CLOSED if self.open else _CUT_OFF[end]
+        if isinstance(end, Refusal):
+            return Failure.HUNG_UP if end.status == "300" else Failure.NOT_REGISTERED
         if self.open:
             return Failure.NONSENSE
-        return Failure.FOREIGN if isinstance(self.end, ForeignProtocol) else Failure.NOT_THIS_BROKER
+        return Failure.FOREIGN if isinstance(end, ForeignProtocol) else Failure.NOT_THIS_BROKER
 
 
+_WAS_CONNECTED: Final = (errno.ECONNRESET, errno.EPIPE)
 _CUT_OFF: Final = {End.CLOSED: Failure.HUNG_UP, End.RESET: Failure.RESET, End.LOST: Failure.UNREACHABLE}
-_NO_LINGER: Final = b"\1\0\0\0\0\0\0\0"
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Watcher(Protocol):
@@ -144,6 +147,11 @@ class Dialer:
     def open(self, action: Open) -> Failure | None:
         """See turn/ports.py."""
         try:
+            handshake = ClientHandshake(self._pair, action.key, os.urandom)
+        except Violation as wrong:
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
+            return Failure.NOT_THIS_BROKER
+        try:
             family, address = address_of(action.endpoint)
             socket = sockets.socket(family, sockets.SOCK_STREAM)
         except OSError as error:
@@ -158,7 +166,6 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, os.strerror(failed))
             return Failure.UNREACHABLE
-        handshake = ClientHandshake(self._pair, action.key, os.urandom)
         broker = self._brokers[action.name] = Broker(socket, handshake, self._rooms, action)
         self._watcher.watch(broker)
         broker.waits_to_write = True
@@ -253,21 +260,31 @@ class Dialer:
 
     def _look(self, broker: Broker, found: list[tuple[str, Step | Failure]]) -> None:
         """Go on with a handshake, and tell how far it has come, or that a connection has ended."""
-        before = broker.reached
+        name = broker.name
+        self._used[broker] = None
         broker.look()
-        if broker.reached and not before:
-            broker.flush()
-        if broker.reached and not broker.open:
+        if broker.reached and not broker.open and broker.end is None:
+            if broker.told is None:
+                broker.flush()
             frames: list[bytes] = []
             broker.read(frames)
-            self._early += [(broker.name, frame) for frame in frames]
-        self._used[broker] = None
-        state = broker.state()
-        if state is Step.GREETED and broker.told is None:
-            found.append((broker.name, Step.REACHED))
-        if state is not None and state is not broker.told:
-            broker.told = state
-            found.append((broker.name, state))
+            self._early += [(name, frame) for frame in frames]
+            if broker.has_more:
+                self.mark(broker)
+        told = broker.told
+        if broker.reached and told is None:
+            found.append((name, Step.REACHED))
+            told = broker.told = Step.REACHED
+        if broker.open and told is Step.REACHED:
+            found.append((name, Step.GREETED))
+            broker.told = Step.GREETED
+            if broker.end is not None:
+                self._stirred[broker] = None  # what it has said before its end is to be read first
+                return
+        failure = broker.failure()
+        if failure is not None and failure is not broker.told:
+            broker.told = failure
+            found.append((name, failure))
 
     def _read(self, broker: Broker, frames: list[bytes], *, until_empty: bool) -> None:
         """Read a portion of what has come, or as much as would not yet be taken for a flood."""

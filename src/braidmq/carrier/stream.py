@@ -6,13 +6,14 @@ that those that never left are known exactly, and the rest of one frame that has
 
 import socket as sockets
 import struct
+from contextlib import suppress
 from enum import Enum
 from fcntl import ioctl
 from termios import FIONREAD
 from typing import Final
 
 from braidmq.turn.unsent import Unsent
-from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
+from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, Engine
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.sodium import Room
@@ -25,7 +26,12 @@ KEPT_BYTES_MAX: Final = BUNDLE_BYTES + 1024
 """Bytes of the beginning of a frame that are kept to be completed. Of a longer one, which holds a single large message,
 the rest is read into room of its own."""
 
+ROOM_BYTES_MAX: Final = 1024 * 1024
+"""Room for one frame that is kept for the next one. What a larger one needs is given back after it."""
+
 _COUNT: Final = struct.Struct("i")
+_NO_SIGNAL: Final = int(getattr(sockets, "MSG_NOSIGNAL", 0))
+"""Whoever lets SIGPIPE end the program, as tools in pipelines do, does not mean connections by that."""
 
 
 class End(Enum):
@@ -45,8 +51,11 @@ class Rooms:
 
     def outbox_for(self, size: int) -> Room:
         """Return room for a frame of so many bytes."""
-        if size + HEAD_BYTES > self.outbox.size:
-            self.outbox = Room(HEAD_BYTES + MESSAGE_BYTES_MAX)
+        if HEAD_BYTES + size <= self.outbox.size:
+            return self.outbox
+        if HEAD_BYTES + size > ROOM_BYTES_MAX:
+            return Room(HEAD_BYTES + size)
+        self.outbox = Room(min(ROOM_BYTES_MAX, 2 * (HEAD_BYTES + size)))
         return self.outbox
 
 
@@ -66,15 +75,16 @@ class Stream:
     """
 
     __slots__ = (
-        "_broken",
         "_engine",
         "_kept",
         "_leaving",
         "_left",
+        "_left_at",
         "_long",
         "_long_at",
         "_rooms",
         "_socket",
+        "_torn",
         "_unsent",
         "came",
         "descriptor",
@@ -96,11 +106,12 @@ class Stream:
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._rooms = rooms
-        self._broken = False
+        self._torn: End | None = None
         self._kept = b""
         self._long: Room | None = None
         self._long_at = 0
         self._left = b""
+        self._left_at = 0
         self._leaving: list[bytes] = []
         self._unsent: Unsent | None = None
 
@@ -116,14 +127,17 @@ class Stream:
 
     @property
     def blocked(self) -> bool:
-        """Whether something waits for `flush`, which the system may take later."""
-        return not self._broken and bool(self._left or self._unsent or self._engine.output)
+        """Whether something waits that `flush` sends as soon as the system takes more."""
+        if self._torn is not None:
+            return False
+        engine = self._engine
+        return bool(self._left or engine.output or (engine.open and self._unsent))
 
     @property
     def waiting_bytes(self) -> int:
         """How many bytes wait."""
         unsent = self._unsent
-        return len(self._left) + len(self._engine.output) + (unsent.bytes if unsent is not None else 0)
+        return len(self._left) - self._left_at + len(self._engine.output) + (unsent.bytes if unsent is not None else 0)
 
     def read(self, found: list[bytes]) -> None:
         """Read at most READ_BYTES of what has come, and add the frames in it to `found`; see `end` and `has_more`."""
@@ -142,7 +156,7 @@ class Stream:
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages, as bundles of about BUNDLE_BYTES; what the system does not take now is kept for `flush`."""
-        if self._left or self._unsent or self._broken or self._engine.output or not self._engine.open:
+        if self._left or self._unsent or self._torn is not None or self._engine.output or not self._engine.open:
             self._keep(messages)
             return
         first, size = 0, 0
@@ -158,7 +172,7 @@ class Stream:
 
     def flush(self) -> None:
         """Send what waits, as far as the system takes it now."""
-        if self._broken or not self._write_left():
+        if self._torn is not None or not self._write_left():
             return
         unsent = self._unsent
         if unsent is None or not self._engine.open:
@@ -192,6 +206,7 @@ class Stream:
         self.end = self.end or End.CLOSED
         unsent = self._leaving + (self._unsent.take() if self._unsent is not None else [])
         self._left, self._leaving, self._unsent, self._long, self._kept = b"", [], None, None, b""
+        self._left_at = 0
         self._engine.output.clear()
         return unsent
 
@@ -203,10 +218,10 @@ class Stream:
 
     def _receive(self, into: memoryview) -> int:
         """Read into a place; return how much, 0 if nothing has come."""
+        self.has_more = False
         try:
             count = self._socket.recv_into(into)
         except BlockingIOError:
-            self.has_more = False
             return 0
         except ConnectionResetError:
             self.end = End.RESET
@@ -215,7 +230,7 @@ class Stream:
             self.end = End.LOST
             return 0
         if not count:
-            self.end = End.CLOSED
+            self.end = self._torn or End.CLOSED
             return 0
         self.has_more = count == len(into)
         self.came = True
@@ -228,9 +243,10 @@ class Stream:
         try:
             at = engine.receive(room, 0, end, places)
             left = end - at
-            needed = engine.needs(room, at, end) if left > _HEADER_BYTES_MAX else 0
+            needed = engine.needs(room, at, end) if left else 0
         except (Violation, Refusal) as wrong:
             self.end = wrong
+            self.has_more = False
             at = left = needed = 0
         view = room.view
         for index in range(0, len(places), 2):
@@ -272,39 +288,43 @@ class Stream:
             self.end = wrong
             self._keep(messages)
             return False
-        try:
-            count = self._socket.send(view[begin:at])
-        except BlockingIOError:
-            count = 0
-        except OSError:
-            self._broken = True  # `read` tells of the end, behind what has come before it
-            count = 0
-        if begin + count == at:
+        left = view[begin:at]
+        count = self._write(left)
+        if count == len(left):
             return True
-        self._left = bytes(view[begin + count : at])
-        self._leaving = messages
+        self._left, self._left_at, self._leaving = bytes(left[count:]), 0, messages
         return False
 
     def _write_left(self) -> bool:
         """Send the rest of a frame, and what the engine has to say; return whether nothing of it is left."""
-        left = self._left
-        if self._engine.output:
-            left += self._engine.output
-            self._engine.output.clear()
-        if not left:
-            return True
+        while True:
+            left = self._left
+            if not left:
+                output = self._engine.output
+                if not output:
+                    return True
+                left = self._left = bytes(output)
+                output.clear()
+            self._left_at += self._write(memoryview(left)[self._left_at :])
+            if self._left_at < len(left):
+                return False
+            self._left, self._left_at, self._leaving = b"", 0, []
+
+    def _write(self, data: memoryview) -> int:
+        """Let the system take bytes; return how many it has taken.
+
+        When it takes none any more, `read` tells of the end, behind what has come before it.
+        """
         try:
-            count = self._socket.send(left)
+            return self._socket.send(data, _NO_SIGNAL)
         except BlockingIOError:
-            count = 0
+            return 0
+        except ConnectionResetError:
+            self._torn = End.RESET
+        except BrokenPipeError:
+            self._torn = End.CLOSED
         except OSError:
-            self._broken = True
-            count = 0
-        if count == len(left):
-            self._left, self._leaving = b"", []
-            return True
-        self._left = left[count:]
-        return False
-
-
-_HEADER_BYTES_MAX: Final = 9
+            self._torn = End.LOST
+            with suppress(OSError):  # it has ended
+                self._socket.shutdown(sockets.SHUT_RDWR)  # so that `read` comes to the end, whatever the error was
+        return 0

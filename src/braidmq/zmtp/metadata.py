@@ -23,7 +23,7 @@ def decode_metadata(raw: bytes) -> dict[bytes, bytes]:
         value_at = at + 1 + raw[at] + 4
         name = raw[at + 1 : value_at - 4]
         end = value_at + int.from_bytes(raw[value_at - 4 : value_at], "big")
-        if value_at > len(raw) or end > len(raw) or not _NAME.fullmatch(name):
+        if end > len(raw) or not _NAME.fullmatch(name):
             raise Violation("malformed metadata")
         if name.lower() in found:
             raise Violation("metadata that says something twice")

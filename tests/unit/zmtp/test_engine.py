@@ -89,6 +89,14 @@ def test_server_says_nothing_before_hello_and_client_says_it_after_the_greeting(
     assert hello.startswith(b"\x05HELLO")
 
 
+def test_two_of_one_side_come_to_nothing():
+    one, other = zmtp.server(), zmtp.server()
+    converse(one, other)
+    assert not one.engine.open
+    with pytest.raises(Violation, match="not a WELCOME"):
+        converse(zmtp.client(), zmtp.client(name="another"))
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 5000])
 def test_handshake_and_frames_in_pieces(size):
     here, there = zmtp.server(), zmtp.client()
@@ -177,6 +185,14 @@ def test_command_may_be_a_long_frame_though_it_is_short():
     assert len(line.take()) == 170
 
 
+@pytest.mark.parametrize("size", [1, 255, 256, 257])
+def test_command_is_a_long_frame_if_it_must(size):
+    line = zmtp.server()
+    line.take()
+    line.engine._command(bytes(size))
+    assert line.take() == framed(bytes(size), COMMAND)
+
+
 def test_empty_command_is_cut():
     line = zmtp.server()
     greeted_by_hand(line)
@@ -227,6 +243,7 @@ def test_refusal_is_told_to_the_client(status):
         there.give(told)
     assert heard.value.status == status
     assert not there.engine.open
+    assert there.take() == b""
     for line in (here, there):
         with pytest.raises(Violation, match="after its end"):
             line.give(told)

@@ -405,6 +405,14 @@ def test_client_takes_a_server_made_by_hand():
     assert (end_of(handshake).sent, end_of(handshake).got) == (2, 1)
 
 
+def test_secrets_of_a_session_are_overwritten_when_it_has_its_key():
+    handshake = calling()
+    secret = bytes(handshake._secret)
+    initiated(handshake)
+    assert secret not in (bytes(32), bytes(handshake._secret))
+    assert handshake._secret == bytes(32)
+
+
 def test_client_of_another_server_sends_it_a_hello_that_does_not_open():
     with pytest.raises(WrongKey):
         serving().on_command(calling(to=STRANGER.public).begin())

@@ -54,6 +54,7 @@ def test_value_longer_than_what_has_come_is_refused(size):
         decode_metadata(b"\x01a" + size.to_bytes(4, "big") + b"value")
 
 
-def test_property_that_is_said_twice_is_refused():
+@pytest.mark.parametrize("name", [b"Socket-Type", b"socket-type", b"SOCKET-TYPE"])
+def test_property_that_is_said_twice_is_refused(name):
     with pytest.raises(Violation, match="twice"):
-        decode_metadata(zmtp.properties((b"Socket-Type", b"DEALER"), (b"socket-type", b"ROUTER")))
+        decode_metadata(zmtp.properties((b"Socket-Type", b"DEALER"), (name, b"ROUTER")))

@@ -1,11 +1,13 @@
 """Boxes are those of libsodium's public functions, in place and copied, and touch nothing around them."""
 
+import importlib
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from nacl import bindings
 
+import braidmq.zmtp
 from braidmq.zmtp import sodium
 from braidmq.zmtp.sodium import KEY_BYTES, MAC_BYTES, Room, agree, public_key, seal, unseal, wipe, works
 from braidmq.zmtp.violation import WrongKey
@@ -142,8 +144,19 @@ def test_trial_finds_that_boxes_work():
     assert works()
 
 
-def test_trial_finds_a_way_of_sealing_that_is_another(monkeypatch):
+def test_messages_are_opened_in_place():
+    """If this fails, PyNaCl has changed: all goes on, at the price of the public functions."""
+    assert sodium.IN_PLACE
+
+
+def test_trial_finds_a_way_of_sealing_that_does_nothing(monkeypatch):
     monkeypatch.setattr(sodium, "_seal_at", lambda *_: None)
+    assert not works()
+
+
+def test_trial_finds_a_way_of_sealing_that_only_opens_its_own(monkeypatch):
+    monkeypatch.setattr(sodium, "_seal_at", lambda *_: None)
+    monkeypatch.setattr(sodium, "_open_at", lambda room, *_: room.data[0] == 0)
     assert not works()
 
 
@@ -167,19 +180,38 @@ def seal_of_trial():
     return seal(b"what is in the box", b"a trial of boxes" + (7).to_bytes(8, "big"), KEY)
 
 
+def private(**given):
+    """Return what nacl._sodium may have become."""
+    module = ModuleType("nacl._sodium")
+    vars(module).update(given)
+    return module
+
+
+def refuse(*_):
+    raise TypeError("takes something else")
+
+
+FUNCTIONS = SimpleNamespace(crypto_box_open_easy_afternm=refuse, crypto_box_easy_afternm=refuse)
+
+
 @pytest.mark.skipif(not sodium.__file__.endswith(".py"), reason="what is compiled cannot be imported a second time")
-@pytest.mark.parametrize("private", [None, ModuleType("nacl._sodium")])
-def test_without_private_functions_the_public_ones_are_used(monkeypatch, private):
-    monkeypatch.setitem(sys.modules, "nacl._sodium", private)
+@pytest.mark.parametrize(
+    "module",
+    [
+        None,
+        private(),
+        private(ffi=object(), lib=object()),
+        private(ffi=object(), lib=FUNCTIONS),
+        private(ffi=SimpleNamespace(from_buffer=refuse), lib=FUNCTIONS),
+    ],
+)
+def test_without_private_functions_the_public_ones_are_used(monkeypatch, module):
+    monkeypatch.setattr(braidmq.zmtp, "sodium", sodium)  # puts it back afterwards
+    monkeypatch.setitem(sys.modules, "nacl._sodium", module)
     monkeypatch.delitem(sys.modules, "braidmq.zmtp.sodium")
-    import braidmq.zmtp  # noqa: PLC0415
-    from braidmq.zmtp import sodium as before  # noqa: PLC0415
-
-    monkeypatch.setattr(braidmq.zmtp, "sodium", before)
-    import importlib  # noqa: PLC0415
-
     again = importlib.import_module("braidmq.zmtp.sodium")
-    assert again is not before
+    assert again is not sodium
     assert not again.IN_PLACE
     assert again._open_at is again._open_copied
+    assert again._seal_at is again._seal_copied
     assert again.works()

@@ -1,0 +1,238 @@
+"""What bytes make of both sides of ZMTP: each byte string is a peer's doings, some of them well sealed.
+
+A peer that only says random bytes gets no further than the greeting. So this one holds keys: it says commands in any
+order, with anything in their boxes, changes what it says, says it twice, and goes on after it was cut.
+"""
+
+from nacl.exceptions import CryptoError
+
+from braidmq.zmtp.engine import OVERHEAD_BYTES
+from braidmq.zmtp.violation import Refusal, Violation
+from tests.support import zmtp
+from tests.support.zmtp import BOX_COMMAND, COMMAND, HandClient, HandServer, Line, bodies, framed
+
+FRAME_BYTES_MAX = 700
+
+HANDSHAKE_SAYS_MAX = 64 + 9 + 400
+"""What a side says without having been asked in a PING, at most."""
+
+UNREAD_BYTES_MAX = FRAME_BYTES_MAX + OVERHEAD_BYTES + 9 + 1033
+"""A frame that is not there yet, or a command of the handshake."""
+
+
+class Doings:
+    """Bytes that say what is done."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def number(self) -> int:
+        """Return the next byte, or 0."""
+        self._at += 1
+        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+
+    def some(self) -> bytes:
+        """Return bytes, whose count comes first."""
+        begin = self._at + 1
+        self._at = begin + self.number()
+        return self._data[begin : self._at]
+
+
+class Peer:
+    """A peer by hand, of the side that the engine is not.
+
+    Raises:
+        AssertionError: the engine has done what it must not.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.heard = 0
+        self.said = 0
+        self.proven = False
+        self.sealed: set[bytes] = set()
+        self._next = 3
+        self._spoiled = b""
+        self._last = b""
+
+    def say(self, data: bytes, *, proof: bool = False) -> None:
+        """Let the engine hear something, and see what it does."""
+        line = self.line
+        if self._spoiled and data:
+            at = (self._spoiled[0] << 8 | self._spoiled[1]) % len(data)
+            data = data[:at] + bytes((data[at] ^ (self._spoiled[2] or 1),)) + data[at + 1 :]
+            self._spoiled = b""
+        elif proof:
+            self.proven = True
+        self._last = data
+        self.said += len(data)
+        try:
+            line.give(data)
+        except (Violation, Refusal):
+            line.unread = b""
+        answer = line.take()
+        self.heard += len(answer)
+        assert self.heard <= self.said + HANDSHAKE_SAYS_MAX, "says more than it hears"
+        assert len(line.unread) <= UNREAD_BYTES_MAX, "keeps what is too long"
+        assert not line.engine.open or self.proven, "is open for whoever has proven nothing"
+        nonces = [frame[:8] for frame in line.frames]
+        assert self.sealed.issuperset(line.frames), "has found what was never sealed"
+        assert nonces == sorted(set(nonces)), "has found a frame twice, or in another order"
+        self.on_answer(answer)
+
+    def on_answer(self, answer: bytes) -> None:
+        """Take what the engine says."""
+        raise NotImplementedError
+
+    def do(self, doings: Doings) -> None:
+        """Do the next thing."""
+        what = doings.number() % 8
+        if what == 0:
+            self.say(doings.some())
+        elif what == 1:
+            self.say(zmtp.greeting())
+        elif what == 2:
+            self.say(self._last)
+        elif what == 3:
+            self._spoiled = bytes((doings.number(), doings.number(), doings.number()))
+        elif what == 4:
+            self.first(doings)
+        elif what == 5:
+            self.second(doings)
+        else:
+            self._message(doings)
+
+    def first(self, doings: Doings) -> None:
+        """Say the first command of this side's."""
+        raise NotImplementedError
+
+    def second(self, doings: Doings) -> None:
+        """Say the second one."""
+        raise NotImplementedError
+
+    def seal(self, content: bytes, nonce: int, flags: int) -> bytes:
+        """Return a MESSAGE."""
+        raise NotImplementedError
+
+    def _message(self, doings: Doings) -> None:
+        kind, step, flags = doings.number(), doings.number(), 0
+        if kind & 1:
+            flags = doings.number() if kind & 2 else BOX_COMMAND
+        if kind & 4:
+            self._next = max(0, self._next + step - 128)
+        content = zmtp.number(self._next) + doings.some()
+        if flags == BOX_COMMAND:
+            content = (b"\x04PING\0\1" if kind & 8 else b"\x04PONG") + doings.some()
+        elif flags == 0:
+            self.sealed.add(content)
+        self.say(framed(self.seal(content, self._next, flags), COMMAND if kind & 16 else 0))
+        self._next += 1
+
+
+class Client(Peer):
+    """It talks to a server."""
+
+    def __init__(self) -> None:
+        super().__init__(zmtp.server(size=FRAME_BYTES_MAX))
+        self._hand = HandClient()
+        self._hand.server_short, self._hand.cookie = zmtp.STRANGER.public, bytes(96)
+
+    def on_answer(self, answer: bytes) -> None:
+        """Take what the engine says."""
+        for body in bodies(answer.removeprefix(zmtp.greeting(role=1))):
+            if body.startswith(b"\x07WELCOME"):
+                self._hand.on_welcome(body)
+            elif body.startswith(b"\x07MESSAGE"):
+                flags, pong = self._hand.open_message(body)
+                assert flags == BOX_COMMAND
+                assert pong.startswith(b"\x04PONG")
+
+    def first(self, doings: Doings) -> None:
+        """Say HELLO."""
+        how = doings.number()
+        padding = doings.some()[:72].ljust(72, b"\0") if how & 1 else bytes(72)
+        nonce = doings.number() if how & 2 else 1
+        zeros = doings.some()[:64].ljust(64, b"\0") if how & 4 else bytes(64)
+        self.say(framed(self._hand.hello(padding=padding, nonce=nonce, zeros=zeros), COMMAND))
+
+    def second(self, doings: Doings) -> None:
+        """Say INITIATE."""
+        how = doings.number()
+        nonce = doings.number() if how & 1 else 2
+        metadata = doings.some() if how & 2 else zmtp.DEALER
+        vouch = self._hand.vouch(short=doings.some()[:32].ljust(32, b"\0")) if how & 4 else b""
+        public = zmtp.STRANGER.public if how & 8 else b""
+        command = self._hand.initiate(nonce=nonce, metadata=metadata, vouch=vouch, public=public)
+        self.say(framed(command, COMMAND), proof=not (vouch or public))
+
+    def seal(self, content: bytes, nonce: int, flags: int) -> bytes:
+        """Return a MESSAGE."""
+        return self._hand.message(content, nonce, flags)
+
+
+class Server(Peer):
+    """It talks to a client."""
+
+    def __init__(self) -> None:
+        super().__init__(zmtp.client(size=FRAME_BYTES_MAX))
+        self._hand = HandServer()
+        self._hand.client_short = zmtp.STRANGER.public
+
+    def on_answer(self, answer: bytes) -> None:
+        """Take what the engine says."""
+        for body in bodies(answer.removeprefix(zmtp.greeting())):
+            if body.startswith(b"\x05HELLO"):
+                self._hand.on_hello(body)
+            elif body.startswith(b"\x08INITIATE"):
+                self._hand.on_initiate(body)
+
+    def first(self, doings: Doings) -> None:
+        """Say WELCOME, or ERROR."""
+        how = doings.number()
+        if how & 1:
+            self.say(framed(b"\x05ERROR" + doings.some(), COMMAND))
+        else:
+            self.say(framed(self._hand.welcome(behind=doings.some() if how & 2 else b""), COMMAND))
+
+    def second(self, doings: Doings) -> None:
+        """Say READY."""
+        how = doings.number()
+        nonce = doings.number() if how & 1 else 1
+        metadata = doings.some() if how & 2 else zmtp.ROUTER
+        self.say(framed(self._hand.ready(nonce=nonce, metadata=metadata), COMMAND), proof=True)
+
+    def seal(self, content: bytes, nonce: int, flags: int) -> bytes:
+        """Return a MESSAGE."""
+        return self._hand.message(content, nonce, flags)
+
+
+def one(data: bytes) -> Peer:
+    """Let a peer do what the bytes say, and return it.
+
+    Raises:
+        AssertionError: the engine has done what it must not.
+        Exception: the engine has raised what it must not.
+    """
+    doings = Doings(data)
+    peer: Peer = Client() if doings.number() & 1 else Server()
+    try:
+        while doings:
+            peer.do(doings)
+    except CryptoError as error:
+        raise AssertionError("the engine has said what does not open") from error
+    return peer
+
+
+SEEDS = (
+    b"\x01\x01\x04\x00\x05\x00\x06\x00\x00\x05hello\x06\x01\x00\x00\x00\x06\x09\x00\x00\x00",
+    b"\x00\x01\x04\x00\x05\x00\x06\x00\x00\x05hello\x06\x01\x00\x00\x00\x06\x09\x00\x00\x00",
+    b"\x01\x00\x40" + zmtp.greeting() + b"\x04\x03\x00\x07\x05\x01\x09",
+    b"\x01\x01\x04\x00\x05\x02\x0f" + zmtp.properties((b"Socket-Type", b"REQ"))[:15] + b"\x05\x00\x06\x00\x00\x00",
+    b"\x01\x01\x03\x00\x10\x01\x04\x00\x03\x01\x00\x01\x05\x00\x02\x06\x04\x70\x00\x02\x02",
+    b"\x00\x01\x04\x01\x04\x03400\x04\x00\x05\x00",
+)
+"""Doings to begin with: handshakes, frames, PINGs, changed words, commands twice."""
