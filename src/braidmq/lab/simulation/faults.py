@@ -77,7 +77,7 @@ def roll(choose: Choose) -> Fault:
         def restart() -> None:
             if process.up:
                 net.world.later(ENDED_S, restart)
-            elif net.buried != process.name:
+            elif process.name not in net.buried:
                 _restart(process, recover)
 
         net.world.later(ENDED_S, restart)
@@ -138,7 +138,7 @@ def kill_relay(net: Net, rng: random.Random) -> Heal:
             net.world.later(back_s, lambda: restart(broker, recover))
 
     def restart(broker: Process, recover: Heal) -> None:
-        if net.buried != broker.name:
+        if broker.name not in net.buried:
             _restart(broker, recover)
 
     def end() -> None:
