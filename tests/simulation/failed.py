@@ -51,4 +51,9 @@ FAILED = [
         "a client that had stood still said nothing at once, as it had spoken before, and was given up",
     ),
     ("swarm", 565232697, "a net was called whole though a broker did not know yet that a worker had a place again"),
+    ("swarm", 50223866, "a node with brokers beyond those it connects to stayed without any, as all had failed once"),
+    ("swarm", 50231308, "the same, as the connection to the last one had broken while it was being left"),
+    ("swarm", 50225375, "what a hostile broker made up for an intruder was taken for somebody else's answer"),
+    ("swarm", 50225639, "a defeated broker was started again, as another one was buried after it"),
+    ("swarm", 50227695, "a hostile worker was stopped with a request, and judged by when it came to it"),
 ]
