@@ -56,4 +56,11 @@ FAILED = [
     ("swarm", 50225375, "what a hostile broker made up for an intruder was taken for somebody else's answer"),
     ("swarm", 50225639, "a defeated broker was started again, as another one was buried after it"),
     ("swarm", 50227695, "a hostile worker was stopped with a request, and judged by when it came to it"),
+    ("swarm", 50234657, "a node that had seen all brokers fail did not find the one that was there"),
+    ("swarm", 50235756, "the same"),
+    ("swarm", 50235180, "a defeated broker was started again, and took part in the sound net"),
+    ("swarm", 50236339, "what a hostile broker made up for an intruder was taken for somebody else's answer"),
+    ("swarm", 50238522, "a hostile worker was stopped with a request, and judged by when it came to it"),
+    ("swarm", 50234114, "what calls had earned that a hostile broker answered was not counted for their retries"),
+    ("swarm", 50238842, "a defeated broker was started again, and listed as alive by all"),
 ]
