@@ -134,16 +134,43 @@ def test_connections_to_several_brokers_are_told_apart(node):
         each.close()
 
 
-def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_it_ends(node, broker):
+def let_in(node, broker):
+    """Let a node in that does not know it yet."""
     node.open(broker.endpoint)
     node.until(lambda: node.steps, "it is reached")
     broker.accept()
-    hello = []
-    wait_until(lambda: broker.stream.flush() or broker.stream.read(hello) or node.turn(0) or broker.stream.open, "open")
+    found = []
+
+    def is_open():
+        node.turn(0)
+        broker.stream.flush()
+        broker.stream.read(found)
+        return broker.stream.open
+
+    wait_until(is_open, "the broker has let it in", poll_s=0.0)
+    wait_until(node.brokers["b1"].unread, "its READY has come")
+    assert node.steps == [("b1", Step.REACHED)]
+    return node.brokers["b1"].unread()
+
+
+def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_it_ends(node, broker):
+    ready_bytes = let_in(node, broker)
     broker.stream.send([b"first", b"words"])
     broker.stream.close()
+    wait_until(lambda: node.brokers["b1"].unread() > ready_bytes, "all of it has come")
     assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.CLOSED]
     assert node.frames == [("b1", b"firstwords")]
+
+
+def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_nonsense_follows(node, broker):
+    ready_bytes = let_in(node, broker)
+    broker.stream.send([b"first", b"words"])
+    broker.end.sendall(bytes(100))
+    wait_until(lambda: node.brokers["b1"].unread() > ready_bytes + 100, "all of it has come")
+    node.turn(0)
+    assert [step for _, step in node.steps] == [Step.REACHED, Step.GREETED]
+    assert node.frames == [("b1", b"firstwords")]
+    assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.NONSENSE]
 
 
 # -- why it fails
