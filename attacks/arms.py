@@ -1,7 +1,6 @@
 """What a hostile process holds: a key, the brokers' addresses, connections that write whatever bytes it likes."""
 
 import random
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,13 +9,11 @@ from typing import Final
 
 import msgspec
 import zmq
-from braidmq.carrier.dealer import ConnectError, Dealer, Identity
-from braidmq.carrier.sockets import new_context
 
-from attacks.curve import RESET
-from braidmq.core.links.link import Failure, Open
+from attacks.curve import Identity
+from attacks.dealer import Dealer
+from braidmq.core.links.link import Open
 from braidmq.errors import ProtocolError
-from braidmq.settings import Settings
 from braidmq.trust import joinfile
 from braidmq.wire import control
 from braidmq.wire.bundle import split
@@ -28,6 +25,9 @@ BURST: Final = 8
 
 RENEW_S: Final = 0.1
 """How long a connection that was ended is not made anew: an attacker has no reason to wait longer."""
+
+SOCKETS_MAX: Final = 4_096
+"""Sockets of libzmq's that a hostile process may have."""
 
 IDLE_S: Final = 0.001
 """How long nothing is done when no connection takes anything."""
@@ -99,8 +99,8 @@ class Peer:
             return False
         self.close()
         self.waiting = 0
-        with suppress(ConnectError):
-            self._dealer = Dealer(self._context, Settings(), self._identity, self._target)
+        with suppress(zmq.ZMQError):
+            self._dealer = Dealer(self._context, self._identity, self._target)
             self.live = True
             self.send(HELLO)
         return self.live
@@ -134,11 +134,8 @@ class Peer:
         if dealer is None:
             return []
         messages = [message for frame in dealer.receive() for message in split(frame)[0]]
-        while dealer.has_more():
-            messages += [message for frame in dealer.receive() for message in split(frame)[0]]
-        for event in dealer.events():
-            if isinstance(event, Failure):
-                self._end()
+        if dealer.has_ended():
+            self._end()
         for message in messages:
             if command_of(message) == control.Welcome.NUMBER:
                 self.open = True
@@ -159,11 +156,9 @@ class Peer:
         """Reset the connection, with all that is under way on it."""
         self.hear()
         if self._dealer is not None:
-            with suppress(OSError):
-                descriptor = self._dealer._descriptor  # noqa: SLF001 - it alone is told which one libzmq has
-                with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as copy:
-                    copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self.close()
+            self._dealer.reset()
+        self._dealer = None
+        self.live = self.open = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -198,7 +193,8 @@ class Arms:
         ]
         self.rng = random.Random(plan.seed)
         self.sent: Counter[str] = Counter()
-        self.context = new_context("an attacker")
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
         self._until = monotonic() + plan.length_s
 
     def goes_on(self) -> bool:

@@ -3,10 +3,8 @@
 import secrets
 import socket
 import struct
-from typing import Final
+from typing import Final, Protocol
 
-from braidmq.carrier.dealer import Identity
-from braidmq.carrier.sockets import new_route
 from nacl.bindings import crypto_box, crypto_box_keypair, crypto_box_open
 
 from braidmq.core.links.link import Open
@@ -23,6 +21,18 @@ CONNECT_S_MAX: Final = 5.0
 
 RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 s: closing such a connection resets it."""
+
+
+class Identity(Protocol):
+    """Whose key a connection is made with."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+
+    @property
+    def secret_key(self) -> bytes:
+        """32 bytes."""
 
 
 def address_of(target: Open) -> tuple[str, int]:
@@ -81,7 +91,7 @@ class CurveClient:
         self._server_short, cookie = opened[:32], opened[32:]
         vouch_nonce = secrets.token_bytes(16)
         vouch = crypto_box(public + server, b"VOUCH---" + vouch_nonce, self._server_short, identity.secret_key)
-        metadata = _property(b"Socket-Type", b"DEALER") + _property(b"Identity", new_route())
+        metadata = _property(b"Socket-Type", b"DEALER") + _property(b"Identity", b"m" + secrets.token_bytes(15))
         nonce = self._nonce()
         box = crypto_box(
             identity.public_key + vouch_nonce + vouch + metadata,

@@ -26,7 +26,7 @@ BEAT_S: Final = 0.1
 """Between two heartbeats of nodes that are to age fast."""
 
 BEATS: Final = 600
-"""After so many a node has its final weight: libzmq has two blocks of 256 messages for each direction by then."""
+"""After so many a node has its final weight."""
 
 CROWDS: Final = 4
 """Processes that hold the nodes."""

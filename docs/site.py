@@ -9,7 +9,9 @@ from mkdocs.structure.files import File, Files
 
 _ROOT: Final = Path(__file__).parent.parent
 
-_PAGES: Final = {"README.md": "index.md"} | {name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
+_PAGES: Final = {"README.md": "index.md", "SECURITY.md": "reporting.md"} | {
+    name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md")
+}
 
 _LINK: Final = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
 

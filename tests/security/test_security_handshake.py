@@ -3,24 +3,22 @@
 import asyncio
 import socket
 from contextlib import suppress
-from functools import partial
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 import zmq
-from braidmq.carrier.router import Router
-from braidmq.carrier.zap import ZapHandler
 from nacl.public import PrivateKey
 
 from braidmq import BraidError, ConfigError, Node, NotRegistered
 from braidmq.carrier.broker_loop import BrokerLoop
+from braidmq.carrier.gate import Gate
+from braidmq.carrier.listener import Listener
 from braidmq.members import Role
 from braidmq.testing import TestNet
 from braidmq.trust import certificate as certificates
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
 from braidmq.wire import control
+from braidmq.zmtp.handshake import KeyPair
 from tests.support.async_tests import until
 from tests.support.peers import peers
 
@@ -127,7 +125,7 @@ async def test_what_listens_there_but_is_no_broker_is_told_apart_from_nothing():
                 await until(lambda: "what answers there is no broker" in (node.brokers[0].problem or ""))
 
 
-async def test_a_zap_handler_that_raises_lets_nobody_in(monkeypatch):
+async def test_a_registry_that_fails_lets_nobody_in_and_is_told(monkeypatch, caplog):
     with peers() as peer:
         async with TestNet(1) as net:
             net.node("n")
@@ -135,27 +133,17 @@ async def test_a_zap_handler_that_raises_lets_nobody_in(monkeypatch):
             def fail(_principal):
                 raise RuntimeError("the directory is broken")
 
-            monkeypatch.setattr(net.brokers["b1"]._loop._zap._directory, "member", fail)
-            member = peer(net.brokers["b1"], join=net.join("n"))
-            assert await member.event() not in (zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
-            with pytest.raises(TimeoutError):
-                await member.heard(lambda _received: True, timeout=0.3)
-            monkeypatch.undo()
+            with monkeypatch.context() as broken:
+                broken.setattr(net.brokers["b1"]._loop, "member", fail)
+                member = peer(net.brokers["b1"], join=net.join("n"))
+                assert await member.event() == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+                with pytest.raises(TimeoutError):
+                    await member.heard(lambda _received: True, timeout=0.3)
+            await until(lambda: "could not be judged" in caplog.text)
+            assert "the directory is broken" in caplog.text
             again = peer(net.brokers["b1"], join=net.join("n"))
             assert await again.event() == zmq.EVENT_HANDSHAKE_SUCCEEDED
             await again.hello()
-
-
-async def test_a_zap_handler_that_does_not_answer_lets_nobody_in(monkeypatch):
-    monkeypatch.setattr(ZapHandler, "answer", lambda _self: None)
-    monkeypatch.setattr("braidmq.carrier.broker_loop.prove_refused", lambda *_, **__: None)
-    with peers() as peer:
-        async with TestNet(1) as net:
-            net.node("n")
-            member = peer(net.brokers["b1"], join=net.join("n"))
-            with pytest.raises(TimeoutError):
-                await member.event(timeout=0.5)
-            assert net.counters["sessions"] == 0
 
 
 # -- the proof that a broker brings before it starts
@@ -178,56 +166,37 @@ def test_a_broker_that_refuses_strangers_starts(join):
     open_broker(join)
 
 
-def use_router_without(monkeypatch, *left_out):
-    """Let brokers make their socket without some of its options."""
-
-    class Forgetful(zmq.Socket):
-        def setsockopt(self, option, value):
-            if option not in left_out:
-                super().setsockopt(option, value)
-
-    def forgetful_router(context, settings, secret_key):
-        forgetful = SimpleNamespace(socket=partial(context.socket, socket_class=Forgetful))
-        return Router(cast("Any", forgetful), settings, secret_key)
-
-    monkeypatch.setattr("braidmq.carrier.broker_loop.Router", forgetful_router)
-
-
-def test_a_broker_without_a_zap_domain_does_not_start(join, monkeypatch):
-    """Without a domain libzmq lets everyone in when no handler answers."""
-    use_router_without(monkeypatch, zmq.ZAP_DOMAIN, zmq.ZAP_ENFORCE_DOMAIN)
-    monkeypatch.setattr(ZapHandler, "__init__", _no_handler)
+def test_a_broker_whose_gate_lets_everyone_in_does_not_start(join, monkeypatch):
+    monkeypatch.setattr(Gate, "__call__", lambda _self, key: key.hex())
     with pytest.raises(BraidError, match="does not start: an unregistered key was let in"):
         open_broker(join)
 
 
-def _no_handler(self, context, directory):
-    self._directory = directory
-    self.socket = context.socket(zmq.ROUTER)
-
-
-def test_a_broker_without_its_zap_handler_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(ZapHandler, "__init__", _no_handler)
-    with pytest.raises(BraidError, match="does not start"):
-        open_broker(join)
-
-
-def test_a_broker_whose_handler_lets_everyone_in_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(ZapHandler, "_judge", lambda _self, request: (b"200", request[-1].hex().encode()))
+def test_a_broker_whose_registry_knows_every_key_does_not_start(join, monkeypatch):
+    monkeypatch.setattr(BrokerLoop, "member", lambda self, _principal: self.identity.certificate.member)
     with pytest.raises(BraidError, match="does not start: an unregistered key was let in"):
         open_broker(join)
 
 
-def test_a_broker_without_curve_does_not_start(join, monkeypatch):
-    use_router_without(monkeypatch, zmq.CURVE_SERVER)
-    with pytest.raises(BraidError, match="does not start"):
+def test_a_broker_that_bars_strangers_instead_of_refusing_them_does_not_start(join, monkeypatch):
+    monkeypatch.setattr(BrokerLoop, "member", lambda self, _principal: self.identity.certificate.member)
+    monkeypatch.setattr("braidmq.carrier.gate._never", lambda _principal: True)
+    with pytest.raises(BraidError, match="not refused, but met"):
         open_broker(join)
 
 
-def test_a_broker_whose_handler_refuses_by_silence_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(ZapHandler, "answer", lambda _self: None)
-    monkeypatch.setattr("braidmq.carrier.strangers.ADDRESS_S_MAX", 0.2)
-    monkeypatch.setattr("braidmq.carrier.strangers.PRIVATE_S_MAX", 0.2)
+def test_a_broker_that_does_not_hold_its_own_key_does_not_start(join, monkeypatch):
+    """It refuses everybody, which proves nothing."""
+    secret = bytes(PrivateKey.generate())
+    monkeypatch.setattr("braidmq.carrier.broker_loop.KeyPair", lambda public, _secret: KeyPair(public, secret))
+    with pytest.raises(BraidError, match="not refused, but met"):
+        open_broker(join)
+
+
+def test_a_broker_that_refuses_by_silence_does_not_start(join, monkeypatch):
+    monkeypatch.setattr(Listener, "meet", lambda _self, _now: None)
+    monkeypatch.setattr("braidmq.carrier.proof.ADDRESS_S_MAX", 0.2)
+    monkeypatch.setattr("braidmq.carrier.proof.PRIVATE_S_MAX", 0.2)
     with pytest.raises(BraidError, match="not refused, but met: no answer"):
         open_broker(join)
 

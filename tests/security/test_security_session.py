@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 import zmq
-from braidmq.carrier.router import SKIPPED_PER_TURN
-from braidmq.carrier.sockets import new_route
 
 from braidmq import NoWorker, Settings
 from braidmq.testing import TestNet
@@ -29,7 +27,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from tests.support.async_tests import until
-from tests.support.peers import now_ms, peers
+from tests.support.peers import new_route, now_ms, peers
 
 ID = bytes(range(16))
 OTHER_ID = bytes(range(1, 17))
@@ -248,7 +246,7 @@ async def test_requests_and_answers_of_brokers_are_not_believed_from_a_node():
         await bystander(net)
 
 
-# -- routing ids
+# -- routing ids, with which peers of ZeroMQ name themselves: here they name nobody
 
 
 @pytest.mark.parametrize(
@@ -261,26 +259,33 @@ async def test_requests_and_answers_of_brokers_are_not_believed_from_a_node():
         b"x" * 17,
         b"x" * 255,
         bytes(16),
+        b"\1" + (1).to_bytes(15),
+        b"",
     ],
-    ids=["begins with zero", "like libzmq's own", "5 bytes", "1 byte", "17 bytes", "255 bytes", "zeros"],
+    ids=[
+        "from zero",
+        "libzmq's own",
+        "5 bytes",
+        "1 byte",
+        "17 bytes",
+        "255 bytes",
+        "zeros",
+        "the broker's own",
+        "none",
+    ],
 )
-async def test_routing_ids_that_break_the_rules_get_no_session(route):
+async def test_whatever_a_peer_calls_itself_it_gets_its_own_answers_and_nobody_elses(route):
     async with under_attack() as (net, evil, seen):
         peer = evil(route=route)
         assert await peer.event() == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        peer.say(control.Hello())
-        try:
-            goodbye = await peer.heard(lambda _each: True, timeout=0.5)
-            assert (type(goodbye), goodbye.reason) == (control.Goodbye, "refused")
-        except TimeoutError:
-            pass  # libzmq itself may refuse to serve such an id
+        await peer.hello()
         request(peer)
+        assert (await peer.answer(REPLY, ID)).receiver == b"evil"
         await bystander(net)
-        assert evil_ones(seen) == []
-        assert "evil" not in {node.name for node in net.brokers["b1"].report().nodes}
+        assert [each.sender for each in evil_ones(seen)] == ["evil"]
 
 
-async def test_many_short_routing_ids_do_not_hit_libzmqs_own():
+async def test_many_short_routing_ids_hit_nobody():
     async with under_attack() as (net, evil, _seen):
         for _ in range(50):
             evil(route=b"\0" + os.urandom(4)).say(control.Hello())
@@ -296,14 +301,15 @@ async def test_a_routing_id_that_is_in_use_takes_nothing_from_its_owner():
             victim = peer(net.brokers["b1"], join=net.join("victim"), route=route)
             await victim.hello()
             thief = evil(route=route)
-            thief.say(control.Hello())
+            await thief.hello()
             request(thief)
+            assert (await thief.answer(REPLY, ID)).receiver == b"evil"
             for number in range(20):
                 request(victim, b"mine", id_=OTHER_ID, tag=number)
                 assert (await victim.answer(REPLY, OTHER_ID)).receiver == b"victim"
             with pytest.raises(TimeoutError):
-                await thief.heard(lambda _each: True, timeout=0.3)
-        assert {each.sender for each in evil_ones(seen)} == {"victim"}
+                await thief.heard(lambda each: isinstance(each, Envelope), timeout=0.3)
+        assert {each.sender for each in evil_ones(seen)} == {"victim", "evil"}
 
 
 # -- what is no message
@@ -359,9 +365,7 @@ async def test_frames_that_are_no_messages_harm_nobody(name, greeted):
         assert evil_ones(seen) == []
 
 
-@pytest.mark.parametrize(
-    "frames", [[b"part"] * 5, [b""] * (3 * SKIPPED_PER_TURN), [b"", b"behind"]], ids=["five", "many", "empty"]
-)
+@pytest.mark.parametrize("frames", [[b"part"] * 5, [b""] * 3_000, [b"", b"behind"]], ids=["five", "many", "empty"])
 async def test_a_message_of_several_frames_cuts_its_connections_and_bars_its_key(frames):
     async with under_attack() as (net, evil, _seen):
         peer, other = evil(), evil()

@@ -67,6 +67,7 @@ class BrokerLoop:
 
     Raises:
         ConfigError: the join file is wrong, or not a broker's.
+        NoRoom: this process may not have the descriptors.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class BrokerLoop:
 
         Raises:
             BraidError: the address cannot be bound, or a stranger would be let in.
+            NoRoom: this process may not have the descriptors.
         """
         now = monotonic()
         rng = random.SystemRandom()
@@ -174,7 +176,7 @@ class BrokerLoop:
 
     def close(self, linger_s: float = 0.0) -> None:
         """Release the sockets; what is in their pipes may leave within `linger_s`."""
-        self._listener.close(linger_s)
+        self._listener.close(linger_s, self._brokers.values())
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()

@@ -71,7 +71,7 @@ class BrokerSockets:
 
     def watch_writing(self, broker: Broker, *, wanted: bool) -> None:
         """Wait until it can be written as well, or no longer."""
-        self._poller.watch_writing(broker.descriptor, wanted=wanted)
+        self._poller.watch(broker.descriptor, reading=True, writing=wanted)
 
     def unwatch(self, broker: Broker) -> None:
         """Wait for it no more."""

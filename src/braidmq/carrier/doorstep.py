@@ -13,7 +13,7 @@ ADDRESS_CONNECTIONS_MAX: Final = 128
 host come back within seconds."""
 
 CONNECTIONS_MAX: Final = 4_096
-"""The same from all addresses together: some MiB of memory."""
+"""The same from all addresses together, at most: some MiB of memory."""
 
 STALE_S: Final = 1.0
 """How old one of them must be to give way to a new one of its address: far more than an honest handshake takes."""
@@ -44,9 +44,11 @@ class Doorstep:
 
     Args:
         handshake_s_max: how long a handshake may take.
+        connections_max: how many may be at the door, if fewer than CONNECTIONS_MAX.
     """
 
-    def __init__(self, handshake_s_max: float) -> None:
+    def __init__(self, handshake_s_max: float, connections_max: int = CONNECTIONS_MAX) -> None:
+        self._connections_max = min(connections_max, CONNECTIONS_MAX)
         self._handshake_s_max = handshake_s_max
         self._guests: dict[int, Guest] = {}  # in the order in which they came
         self._count: Counter[str] = Counter()
@@ -59,7 +61,7 @@ class Doorstep:
         leaving: int | None = None
         if self._count[origin] >= ADDRESS_CONNECTIONS_MAX:
             leaving = self._stale(origin, now)
-        elif len(self._guests) >= CONNECTIONS_MAX:
+        elif len(self._guests) >= self._connections_max:
             leaving = self._stale("", now)
         else:
             self._enter(key, origin, now)

@@ -2,11 +2,27 @@
 
 from collections.abc import Callable
 
-from braidmq.host.loggers import own_logger
 from braidmq.members import Directory
 from braidmq.zmtp.violation import Refusal
 
-_LOG = own_logger("braidmq.broker")
+
+class Unjudged(Refusal):
+    """A key could not be judged, and is refused.
+
+    Attributes:
+        error: why.
+    """
+
+    def __init__(self, who: str, error: Exception) -> None:
+        super().__init__("500", who)
+        self.error = error
+
+
+class Throng(Refusal):
+    """A key has so many connections already that it gets no more for now."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__("300", who)
 
 
 def _never(_principal: str) -> bool:
@@ -34,11 +50,15 @@ class Gate:
         try:
             member = self._directory.member(principal)
             barred = member is not None and self.barred(principal)
-        except Exception:  # noqa: BLE001 - fail closed
-            _LOG.exception("a key that could not be judged is refused")
-            raise Refusal("500", f"the key {principal[:16]}...") from None
+        except Exception as error:  # noqa: BLE001 - fail closed
+            raise Unjudged(shown(principal), error) from None
         if member is None:
-            raise Refusal("400", f"the key {principal[:16]}...")
+            raise Refusal("400", shown(principal))
         if barred:
             raise Refusal("300", member.name)
         return principal
+
+
+def shown(principal: str) -> str:
+    """Return what a log calls a key whose member is not known."""
+    return f"the key {principal[:16]}..."

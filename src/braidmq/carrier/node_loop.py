@@ -69,9 +69,6 @@ class NodeLoop:
         settings: see Settings.
         observer: is told what happens to calls and jobs.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
-
-    Raises:
-        NoRoom: this process may not have the descriptors or the threads for it.
     """
 
     def __init__(

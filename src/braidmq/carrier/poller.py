@@ -19,9 +19,9 @@ class Poller:
         """Wait from now on until a descriptor can be read."""
         self._selector.register(descriptor, _READ)
 
-    def watch_writing(self, descriptor: int, *, wanted: bool) -> None:
-        """Wait until it can be written as well, or no longer."""
-        self._selector.modify(descriptor, _READ | _WRITE if wanted else _READ)
+    def watch(self, descriptor: int, *, reading: bool, writing: bool) -> None:
+        """Wait until it can be read, or written, or for both."""
+        self._selector.modify(descriptor, (_READ if reading else 0) | (_WRITE if writing else 0))
 
     def unregister(self, descriptor: int) -> None:
         """Wait for it no more."""

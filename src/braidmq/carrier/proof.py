@@ -7,6 +7,7 @@ from typing import Final
 from braidmq.carrier.asking import Asking
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
+from braidmq.carrier.strangers import Strangers
 from braidmq.core.links.link import Failure, Open
 from braidmq.errors import BraidError
 from braidmq.host.clock import monotonic
@@ -44,12 +45,20 @@ def prove_refused(listener: Listener, poller: Poller, name: str, key: bytes, end
     Raises:
         BraidError: a stranger was let in, or was not refused.
     """
+    strangers, listener.strangers = listener.strangers, Strangers()  # of this one the log is not told
+    try:
+        _prove(listener, poller, name, key, endpoints)
+    finally:
+        listener.strangers = strangers
+
+
+def _prove(listener: Listener, poller: Poller, name: str, key: bytes, endpoints: tuple[str, ...]) -> None:
     for endpoint in list(_reachable(endpoints))[:ADDRESSES_MAX]:
-        if _met(listener, poller, name, key, endpoint, ADDRESS_S_MAX) is Failure.NOT_REGISTERED:
+        if _met(listener, poller, name, key, endpoint, timeout_s=ADDRESS_S_MAX) is Failure.NOT_REGISTERED:
             return
     private = listener.bind(_PRIVATE)
     try:
-        outcome = _met(listener, poller, name, key, private, PRIVATE_S_MAX)
+        outcome = _met(listener, poller, name, key, private, timeout_s=PRIVATE_S_MAX)
     finally:
         listener.unbind(private)
     if outcome is not Failure.NOT_REGISTERED:
@@ -57,7 +66,9 @@ def prove_refused(listener: Listener, poller: Poller, name: str, key: bytes, end
         raise BraidError(f"{name} does not start: an unregistered key was not refused, but met: {met}")
 
 
-def _met(listener: Listener, poller: Poller, name: str, key: bytes, endpoint: str, timeout_s: float) -> Failure | None:
+def _met(
+    listener: Listener, poller: Poller, name: str, key: bytes, endpoint: str, *, timeout_s: float
+) -> Failure | None:
     """Return what a stranger meets at an endpoint; None if nothing within the time. Raises BraidError if it gets in."""
     secret = os.urandom(KEY_BYTES)
     pair = KeyPair(public_key(secret), secret)
@@ -65,7 +76,7 @@ def _met(listener: Listener, poller: Poller, name: str, key: bytes, endpoint: st
     def serve() -> None:
         for descriptor, only_writable in poller.wait(0.0):
             listener.mark(descriptor, only_writable=only_writable)
-        listener.frames(monotonic())
+        listener.meet(monotonic())  # what members say already is for the turns to come
 
     stranger = Asking(Settings(), pair, Open("a stranger", endpoint, key))
     give_up_at = monotonic() + timeout_s
@@ -77,7 +88,7 @@ def _met(listener: Listener, poller: Poller, name: str, key: bytes, endpoint: st
         return stranger.failure
     finally:
         stranger.close()
-        serve()  # it has ended, and nobody is told of it
+        serve()
 
 
 def _reachable(endpoints: tuple[str, ...]) -> Iterator[str]:

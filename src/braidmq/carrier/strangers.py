@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from braidmq.carrier.gate import Throng, Unjudged
 from braidmq.host.loggers import own_logger
 from braidmq.printable import printable
 from braidmq.zmtp.violation import Refusal
@@ -16,6 +17,17 @@ _REFUSED: Final = (
 )
 _BARRED: Final = (
     "%d connections were refused for a while since this was told last, the newest one from %s: %s is barred"
+)
+_UNJUDGED: Final = (
+    "%d connections were refused since this was told last, the newest one from %s: %s could not be judged"
+)
+_THRONG: Final = (
+    "%d connections were refused for a while since this was told last, the newest one from %s: %s has as many as one "
+    "key may have"
+)
+_LOUT: Final = (
+    "%d connections of members were ended since this was told last, the newest one from %s: %s does not keep to the "
+    "protocol: %s"
 )
 _ODD: Final = "%d connections were no members' since this was told last, the newest one from %s: it %s"
 _SIEGE: Final = (
@@ -31,12 +43,13 @@ _CROWD: Final = (
 class _Kind:
     """One kind of line: how many there were since it was written, and what the newest one was."""
 
-    __slots__ = ("count", "due", "newest", "text")
+    __slots__ = ("count", "due", "error", "newest", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.count = 0
         self.newest: tuple[object, ...] = ()
+        self.error: Exception | None = None
         self.due = -math.inf
 
 
@@ -44,7 +57,7 @@ class Strangers:
     """Counts them and tells of them. `tell` is due at `next_deadline`.
 
     Attributes:
-        refused: how many had a key that is not registered, or is barred.
+        refused: how many had a key that was not let in.
         turned_away: how many there was no room for.
     """
 
@@ -53,15 +66,30 @@ class Strangers:
         self.turned_away = 0
         self._refused = _Kind(_REFUSED)
         self._barred = _Kind(_BARRED)
+        self._unjudged = _Kind(_UNJUDGED)
+        self._throng = _Kind(_THRONG)
+        self._lout = _Kind(_LOUT)
         self._odd = _Kind(_ODD)
         self._siege = _Kind(_SIEGE)
         self._crowd = _Kind(_CROWD)
-        self._kinds = (self._refused, self._barred, self._odd, self._siege, self._crowd)
+        self._kinds = (
+            self._refused, self._barred, self._unjudged, self._throng, self._lout, self._odd, self._siege, self._crowd,
+        )  # fmt: skip
 
     def on_refused(self, address: str, refusal: Refusal) -> None:
         """Note that a key was refused."""
         self.refused += 1
-        self._note(self._barred if refusal.status == "300" else self._refused, address, refusal.who)
+        if isinstance(refusal, Unjudged):
+            self._unjudged.error = refusal.error
+            self._note(self._unjudged, address, refusal.who)
+        elif isinstance(refusal, Throng):
+            self._note(self._throng, address, refusal.who)
+        else:
+            self._note(self._barred if refusal.status == "300" else self._refused, address, refusal.who)
+
+    def on_lout(self, address: str, who: str, why: str) -> None:
+        """Note that a connection of a member has not kept to the protocol, which may not be the member's doing."""
+        self._note(self._lout, address, who, printable(why))
 
     def on_violation(self, address: str, why: str) -> None:
         """Note that a connection has not kept to the protocol before anything was known of it."""
@@ -81,8 +109,8 @@ class Strangers:
         """Write what is due."""
         for kind in self._kinds:
             if kind.count and now >= kind.due:
-                _LOG.warning(kind.text, kind.count, *kind.newest)
-                kind.count, kind.due = 0, now + TOLD_S
+                _LOG.warning(kind.text, kind.count, *kind.newest, exc_info=kind.error)
+                kind.count, kind.due, kind.error = 0, now + TOLD_S, None
 
     def next_deadline(self) -> float:
         """Return when `tell` is due; infinity if there is nothing to tell."""

@@ -138,6 +138,11 @@ class Stream:
         return bool(self._left or engine.output or (engine.open and self._unsent))
 
     @property
+    def owes(self) -> bool:
+        """Whether answers to PING wait, which have a limit only if no more is read meanwhile."""
+        return bool(self._engine.output)
+
+    @property
     def waiting_bytes(self) -> int:
         """How many bytes wait."""
         unsent = self._unsent

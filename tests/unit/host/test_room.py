@@ -12,19 +12,16 @@ from tests.support.scarcity import descriptors, no_thread, only
 
 @descriptors
 def test_a_lack_of_descriptors_says_how_many_there_are():
-    with (
-        only(0),
-        pytest.raises(NoRoom, match=r"^a test needs more file descriptors; this process may open [0-9]+ files"),
-    ):
-        with room("a test"):
-            os.pipe()
+    why = r"^a test needs more file descriptors; this process may open [0-9]+ files"
+    with only(0), pytest.raises(NoRoom, match=why), room("a test"):
+        os.pipe()
 
 
 @pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_what_the_whole_machine_lacks_is_told_in_its_words(number):
-    with pytest.raises(NoRoom, match=f"^a test needs more file descriptors; {os.strerror(number)}: close files"):
-        with room("a test"):
-            raise OSError(number, "no")
+    why = f"^a test needs more file descriptors; {os.strerror(number)}: close files"
+    with pytest.raises(NoRoom, match=why), room("a test"):
+        raise OSError(number, "no")
 
 
 def test_other_errors_stay_what_they_are():

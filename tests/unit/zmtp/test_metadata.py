@@ -48,7 +48,7 @@ def test_what_is_behind_the_last_property_is_refused():
         decode_metadata(zmtp.DEALER + b"\x01")
 
 
-@pytest.mark.parametrize("size", [2**31, 2**32 - 1])
+@pytest.mark.parametrize("size", [6, 2**8 + 5, 2**16 + 5, 2**24 + 5, 2**31, 2**32 - 1])
 def test_value_longer_than_what_has_come_is_refused(size):
     with pytest.raises(Violation, match="malformed metadata"):
         decode_metadata(b"\x01a" + size.to_bytes(4, "big") + b"value")

@@ -6,7 +6,7 @@ from typing import Final
 from braidmq.core.client.client import ClientCore
 from braidmq.core.links.link import LinkState
 from braidmq.core.links.links import Links
-from braidmq.core.node.rendezvous import choose
+from braidmq.core.node.rendezvous import choose, is_sound
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.settings import Settings
 from braidmq.wire.gossip import Paths, Seek
@@ -107,7 +107,7 @@ class Selection:
             known = broker in self._required
             self._required[broker] = now
             if not known:
-                self._review()
+                self._review(now)
 
     def on_paths(self, paths: Paths, now: float) -> None:
         """Handle which brokers have workers for a service."""
@@ -122,13 +122,13 @@ class Selection:
             sought.ask_at = now + SEEK_RETRY_S
         if known:
             sought.brokers = self._rng.sample(known, min(len(known), PATHS_PER_SERVICE))
-            self._review()
+            self._review(now)
             self._version = -1
 
     def on_timer(self, client: ClientCore, worker: WorkerCore, now: float) -> None:
         """Do what is due; before the links do, so that none is opened that is not wanted."""
         if self._known_version != self._links.known_version:
-            self._review()
+            self._review(now)
         if now < self._review_at:
             return
         self._review_at = now + REVIEW_S
@@ -153,9 +153,9 @@ class Selection:
             if now - sought.needed_at > SOUGHT_S:
                 del self._sought[service]
                 self._version = -1
-        if self._version != links.version:
+        if self._version != links.version or self._lacks_sound_ones:
             self._version = links.version
-            self._review()
+            self._review(now)
             for link in links.links.values():
                 if link.open and not link.wanted:
                     links.leave(link, now)
@@ -167,13 +167,19 @@ class Selection:
         if not self.partial and self._version == self._links.version:
             assert all(link.wanted for link in self._links.links.values())
 
-    def _review(self) -> None:
+    @property
+    def _lacks_sound_ones(self) -> bool:
+        """Whether the others have to be tried in turn: which of them is next depends on the time."""
+        links = self._links.links.values()
+        return self.partial and sum(map(is_sound, links)) < self._settings.brokers_connected_max
+
+    def _review(self, now: float) -> None:
         links = self._links
         self._known_version = links.known_version
         if self.partial:
             kept = {name for sought in self._sought.values() for name in sought.brokers}
             kept |= self._required.keys() & links.links.keys()
-            wanted = choose(self._name, links.links.values(), self._settings.brokers_connected_max, kept)
+            wanted = choose(self._name, links.links.values(), self._settings.brokers_connected_max, kept, now)
         else:
             wanted = set(links.links)
         for link in links.links.values():

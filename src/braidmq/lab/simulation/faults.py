@@ -77,7 +77,7 @@ def roll(choose: Choose) -> Fault:
         def restart() -> None:
             if process.up:
                 net.world.later(ENDED_S, restart)
-            elif net.buried != process.name:
+            elif process.name not in net.buried:
                 _restart(process, recover)
 
         net.world.later(ENDED_S, restart)
@@ -89,11 +89,14 @@ def roll(choose: Choose) -> Fault:
 def pause_on_delivery(net: Net, rng: random.Random) -> Heal:
     """The next worker that a request reaches is stopped in this very moment, for as long as its client waits or longer.
 
-    So the request lies in the stopped process while its client may try another one.
+    So the request lies in the stopped process while its client may try another one. Enemies are let pass: they have no
+    core that knows how long it has stood still, so that nobody could tell what they do afterwards from their malice.
     """
     duration_s = net.plan.settings.exchange_timeout_s * rng.uniform(0.5, 3.0)
 
     def spring(worker: Process) -> None:
+        if worker.name not in net.nodes:
+            return
         net.network.pause_on_delivery = None
         _stand_still(net, worker, duration_s)
 
@@ -107,11 +110,14 @@ def pause_on_delivery(net: Net, rng: random.Random) -> Heal:
 def stall_caller(net: Net, rng: random.Random) -> Heal:
     """The next client that sends a request stands still in this very moment, as if its caller blocked the event loop.
 
-    So the answers wait in the process that asked for them, which has heard nothing for as long when it goes on.
+    So the answers wait in the process that asked for them, which has heard nothing for as long when it goes on. Enemies
+    are let pass here, too.
     """
     duration_s = net.plan.settings.exchange_timeout_s * rng.uniform(0.5, 3.0)
 
     def spring(client: Process) -> None:
+        if client.name not in net.nodes:
+            return
         net.network.trap = None
         net.world.later(0.0, lambda: _stand_still(net, client, duration_s))  # after all that it sends in this turn
 
@@ -138,7 +144,7 @@ def kill_relay(net: Net, rng: random.Random) -> Heal:
             net.world.later(back_s, lambda: restart(broker, recover))
 
     def restart(broker: Process, recover: Heal) -> None:
-        if net.buried != broker.name:
+        if broker.name not in net.buried:
             _restart(broker, recover)
 
     def end() -> None:

@@ -144,9 +144,10 @@ class Intruder(Process):
     def _read(self, broker: str, frame: bytes) -> None:
         """Look whether a broker has sent something that was meant for others, or a request that it may not have.
 
-        What goes to a stolen routing id is no breach: whoever may choose one knows the risk (see Connection).
+        What goes to a stolen routing id is no breach: whoever may choose one knows the risk (see Connection). Nor is
+        what a hostile broker says, which makes up what it likes.
         """
-        if broker in self._stolen:
+        if broker in self._stolen or broker in self.world.record.liars:
             return
         for message in split(frame)[0]:
             if len(message) < PREFIX_BYTES or command_of(message) not in (REQUEST, REPLY):

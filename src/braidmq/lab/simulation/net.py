@@ -62,7 +62,7 @@ class Net:
         brokers: the honest ones.
         nodes: likewise.
         hostile: the member that is in an attacker's hands, if there is one.
-        buried: the broker that does not come back.
+        buried: the brokers that do not come back.
     """
 
     def __init__(self, plan: Plan, world: World) -> None:
@@ -93,7 +93,7 @@ class Net:
         self.nodes: dict[str, NodeProcess] = {}
         for name, serves in plan.nodes.items():
             self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
-        self.buried: str | None = None
+        self.buried: set[str] = set()
         self.intruder = Intruder(self)
         self.hostile = _HOSTILE[plan.hostile](self) if plan.hostile else None
         record = world.record
@@ -144,14 +144,14 @@ class Net:
         if self.hostile is not None:
             self.hostile.kill()
             if self.plan.hostile == "broker":
-                self.buried = self.hostile.name
+                self.buried.add(self.hostile.name)
 
     def retire(self, name: str) -> None:
         """End a broker for good."""
         self.world.trace.note(self.world.now, f"{name} does not come back", fault=True)
         self.mark_outage("kill", self.brokers[name])
         self.brokers[name].kill()
-        self.buried = name
+        self.buried.add(name)
 
     # -- who there is
 
@@ -266,7 +266,7 @@ class Net:
     @property
     def _expected(self) -> list[BrokerProcess]:
         """The brokers that should be there in the end."""
-        return [broker for broker in self.brokers.values() if broker.name != self.buried]
+        return [broker for broker in self.brokers.values() if broker.name not in self.buried]
 
     def _register(self, member: Member) -> None:
         self.registry.add(member)
@@ -280,8 +280,7 @@ class Net:
         if not broker.is_at_work or broker.core.behind:
             return False
         members = broker.core.peering.membership.members
-        buried = members.get(self.buried or "")
-        return (buried is None or buried.state == "dead") and all(
+        return all(members[name].state == "dead" for name in self.buried & members.keys()) and all(
             other is broker or (other.name in members and members[other.name].state == "alive")
             for other in self._expected
         )
@@ -291,7 +290,9 @@ class Net:
             return False
         links = node.core.links.links
         connected = [
-            link for link in links.values() if link.wanted and link.name in self.brokers and link.name != self.buried
+            link
+            for link in links.values()
+            if link.wanted and link.name in self.brokers and link.name not in self.buried
         ]
         if any(broker.name not in links for broker in self._expected) or any(
             link.state is not LinkState.UP for link in connected

@@ -88,8 +88,8 @@ class Stage(Enum):
 class Connection:
     """A connection to a broker.
 
-    Here the one who makes it chooses its routing id, as with a ROUTER of libzmq. Brokers of ours do that themselves, and
-    whoever holds a key has one way less to deceive them.
+    Here the one who makes it chooses its routing id, as with a ROUTER of libzmq. Brokers on sockets do that themselves,
+    so that whoever holds a key has one way less to deceive them.
 
     Attributes:
         route: the routing id that the dealer has chosen.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from braidmq.core.client.sending import SEEK_PAUSE_S
-from braidmq.core.links.link import LinkState
+from braidmq.core.links.link import Failure, LinkState
 from braidmq.core.node.rendezvous import choose
 from braidmq.core.node.selection import (
     PATHS_PER_SERVICE,
@@ -43,7 +43,7 @@ def opened(rig: NodeRig) -> set[str]:
 
 
 def chosen(rig: NodeRig) -> set[str]:
-    return choose(NODE, rig.core.links.links.values(), CONNECTED, ())
+    return choose(NODE, rig.core.links.links.values(), CONNECTED, (), rig.now)
 
 
 def sought(rig: NodeRig) -> list[tuple[Broker, Seek]]:
@@ -132,6 +132,37 @@ class TestChoice:
         rig[substitute].say(control.Goodbye("noted"))
         rig.advance(2.0)
         assert connected(rig) == usual
+
+    def test_the_only_broker_that_comes_back_is_found_whichever_it_is(self, make: Any) -> None:
+        for back in NAMES:
+            rig = net(make)
+            for broker in rig.brokers.values():
+                broker.refusal = Failure.UNREACHABLE
+            while connected(rig):
+                rig[min(connected(rig))].crash()
+            rig.advance(10.0)
+            assert opened(rig) == set(NAMES), "each has been tried in vain"
+            rig[back].refusal = None
+            rig.advance(4.0)
+            assert connected(rig) == {back}
+
+    def test_broker_whose_connection_broke_while_it_was_left_is_used_when_it_is_needed(self, make: Any) -> None:
+        rig = make(*NAMES[: CONNECTED + 1], settings=SETTINGS)
+        rig.advance(1.0)
+        usual = connected(rig)
+        rig[min(usual)].crash()
+        rig.advance(1.0)
+        (substitute,) = connected(rig) - usual
+        rig[min(usual)].refusal = None
+        rig.advance(2.0)
+        assert rig[substitute].link.state is LinkState.DRAINING
+        rig[substitute].die()
+        rig.advance(1.0)
+        assert connected(rig) == usual
+        for name in usual:
+            rig[name].crash()
+        rig.advance(1.0)
+        assert connected(rig) == {substitute}
 
     def test_forgotten_brokers_make_the_net_small_again(self, make: Any) -> None:
         rig = make("b0", settings=SETTINGS)

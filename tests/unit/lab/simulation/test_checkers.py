@@ -359,6 +359,24 @@ def test_what_a_lying_broker_makes_up_is_counted_and_does_not_fail() -> None:
     assert right_answer.forged(record) == record.calls[:1]
 
 
+def test_what_a_lying_broker_has_answered_counts_for_the_budget_and_no_more_than_that() -> None:
+    record = good()
+    record.passages += [record.passages[0]] * 13
+    for number in range(3):
+        reply = Reply("", "w1", b"%d" % number, False, 0, "b9")
+        record.calls.append(Call(f"forged {number}", "c1", 0.5, 6.0, 3, b"f%d" % number, [(0.9, reply)]))
+    (before,) = budget_overspent(record)
+    assert "13 retries of 5 calls and has 10.5" in before
+    record.liars = ("b9",)
+    assert budget_overspent(record) == []
+    record.passages += [record.passages[0]] * 2
+    assert "15 retries of 5 calls and has 13.5" in budget_overspent(record)[0]
+
+
+def budget_overspent(record: Record) -> list[str]:
+    return [each.text for each in CHECKERS["I4"](record) if "paid for" in each.text]
+
+
 def test_who_is_slandered_by_a_lying_broker_may_be_taken_for_dead() -> None:
     record = good()
     record.outages.clear()

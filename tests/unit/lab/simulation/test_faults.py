@@ -261,3 +261,22 @@ def test_who_is_revoked_is_not_revoked_twice():
     for seed in range(50):
         begin(net, "revoke-node", seed)
     assert begin(net, "revoke-node") is None
+
+
+@pytest.mark.parametrize(("hostile", "kind"), [("worker", "pause-on-delivery"), ("client", "stall-caller")])
+def test_who_is_hostile_is_let_pass(hostile, kind):
+    """What it does is judged by nobody, and stopping it would keep the fault from the others."""
+    net = Net(plan_of(SEED, f"hostile-{hostile}"), World(SEED))
+    net.start()
+    begin(net, kind)
+    spring = net.network.pause_on_delivery or net.network.trap
+    assert net.hostile is not None
+    for enemy in (net.hostile, net.intruder):
+        spring(enemy)
+    net.world.run(1.0)
+    assert not net.hostile.paused
+    assert net.world.record.outages == []
+    assert spring in (net.network.pause_on_delivery, net.network.trap), "it is there for the next one"
+    spring(net.nodes["w0"])
+    net.world.run(1.1)
+    assert net.nodes["w0"].paused

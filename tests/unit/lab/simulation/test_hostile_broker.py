@@ -1,11 +1,13 @@
 """What a hostile broker does: that the others take it for one of them, and that each of its lies gets to somebody."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from braidmq.core.links.link import LinkState
 from braidmq.lab.simulation.checkers import right_answer
+from braidmq.lab.simulation.faults import KINDS
 from braidmq.lab.simulation.hostile_broker import MANNERS
 from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import plan_of
@@ -137,8 +139,24 @@ def test_nobody_judges_what_it_holds():
 def test_the_others_bury_it_when_it_is_defeated():
     net = net_with()
     net.defeat()
-    assert net.buried == net.hostile.name
+    assert net.buried == {net.hostile.name}
     assert not net.is_whole()
     assert net.world.run(net.world.now + WHOLE_S_MAX, net.is_whole), net.why_not_whole()
     for broker in net.brokers.values():
         assert broker.core.peering.membership.members[net.hostile.name].state == "dead"
+
+
+def test_it_stays_defeated_although_another_broker_is_buried_too():
+    net = net_with(calls=0)
+    heal = KINDS["kill-relay"](net, random.Random(1))
+    net.network.relay(net.hostile)
+    net.world.run(net.world.now + 2 * net.plan.delay_s[1])
+    assert not net.hostile.up, "it is to be started again"
+    net.defeat()
+    net.retire("b0")
+    heal()
+    net.world.run(net.world.now + 2.0)
+    assert not net.hostile.up
+    assert net.world.run(net.world.now + 2 * WHOLE_S_MAX, net.is_whole), net.why_not_whole()
+    members = net.brokers["b1"].core.peering.membership.members
+    assert {name for name, member in members.items() if member.state == "dead"} == {"b0", net.hostile.name}

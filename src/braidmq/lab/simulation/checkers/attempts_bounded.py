@@ -6,7 +6,7 @@ from typing import Final
 
 from braidmq.core.client.retry import REROUTE_RATIO
 from braidmq.lab.simulation.checkers.violation import Violation
-from braidmq.lab.simulation.record import Call, Error, Record
+from braidmq.lab.simulation.record import Call, Error, Record, Reply
 from braidmq.wire.envelope import REJECT, REPLY, REQUEST, Reason
 
 FREE: Final = frozenset((Reason.NO_WORKER, Reason.DRAINING))
@@ -63,7 +63,20 @@ def check(record: Record) -> list[Violation]:
         for id_, count in attempts.items()
     }
     again = {id_ for id_, count in attempts.items() if count > 1 or unknown[id_]}
+    _add_unseen(record, replied, again)
     return found + _overspent(record, {id_: count for id_, count in paid.items() if count > 0}, last, again, replied)
+
+
+def _add_unseen(record: Record, replied: dict[bytes, float], again: set[bytes]) -> None:
+    """Add what calls may have earned over brokers in an attacker's hands, whose passages nobody has noted.
+
+    What they have answered is answered to its caller, whoever made it up; and any call may have been at them as well.
+    """
+    for call in record.calls if record.liars else ():
+        again.add(call.id)
+        for at, end in call.ends[:1]:
+            if isinstance(end, Reply) and end.broker in record.liars:
+                replied.setdefault(call.id, at)
 
 
 def _overspent(

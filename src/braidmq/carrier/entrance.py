@@ -1,0 +1,126 @@
+"""Where a broker listens: its addresses, and the connections that come there."""
+
+import errno
+import math
+import socket as sockets
+from typing import Final
+
+from braidmq.carrier.options import address_of
+from braidmq.carrier.poller import Poller
+
+BACKLOG: Final = 1_024
+"""Connections that the kernel keeps until they are accepted: nodes that come back all at once."""
+
+PAUSE_S: Final = 0.25
+"""How long nothing is accepted when the system has no descriptor for it, so that the broker does not spin."""
+
+_FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Entrance:
+    """The sockets that listen.
+
+    Attributes:
+        resume_at: when connections are accepted again; infinity while they are.
+
+    Args:
+        poller: that of the broker's thread.
+    """
+
+    def __init__(self, poller: Poller) -> None:
+        self.resume_at = math.inf
+        self._poller = poller
+        self._sockets: dict[int, sockets.socket] = {}
+        self._acceptable: dict[int, None] = {}
+
+    def bind(self, endpoint: str) -> str:
+        """Listen at ``tcp://ADDRESS:PORT``, and return the endpoint with its real port. Raises OSError."""
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        if host == "*":
+            family, where = sockets.AF_INET, ("0.0.0.0", int(port))  # noqa: S104 - that is what it asks for
+        else:
+            found, where = address_of(endpoint)
+            family = sockets.AddressFamily(found)
+        socket = sockets.socket(family, sockets.SOCK_STREAM)
+        try:
+            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+            if family == sockets.AF_INET6:
+                socket.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)
+            socket.bind(where)
+            socket.setblocking(False)
+            socket.listen(BACKLOG)
+            self._poller.register(socket.fileno())
+        except OSError:
+            socket.close()
+            raise
+        self._sockets[socket.fileno()] = socket
+        return _endpoint_of(socket)
+
+    def unbind(self, endpoint: str) -> None:
+        """Stop to listen at an endpoint that `bind` has returned."""
+        for descriptor, socket in list(self._sockets.items()):
+            if _endpoint_of(socket) == endpoint:
+                if self.resume_at == math.inf:
+                    self._poller.unregister(descriptor)
+                self._acceptable.pop(descriptor, None)
+                del self._sockets[descriptor]
+                socket.close()
+
+    def mark(self, descriptor: int) -> bool:
+        """Note that somebody has come; return whether the descriptor is one of these sockets."""
+        if descriptor not in self._sockets:
+            return False
+        self._acceptable[descriptor] = None
+        return True
+
+    def accept(self, most: int, now: float) -> list[tuple[sockets.socket, str]]:
+        """Return at most so many new connections of each socket, with the addresses that they come from.
+
+        When the system has no descriptor for another one, there is a pause: see `resume_at`.
+        """
+        found: list[tuple[sockets.socket, str]] = []
+        if not self._acceptable:
+            return found
+        acceptable, self._acceptable = self._acceptable, {}
+        for descriptor in acceptable:
+            listening = self._sockets[descriptor]
+            for _ in range(most):
+                try:
+                    socket, address = listening.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in _FULL:
+                        self._pause(now)
+                        return found
+                    continue  # it has ended before it was accepted
+                found.append((socket, str(address[0])))
+        return found
+
+    def resume(self, now: float) -> None:
+        """End the pause, if it is time."""
+        if now >= self.resume_at:
+            self.resume_at = math.inf
+            for descriptor in self._sockets:
+                self._poller.register(descriptor)
+
+    def close(self) -> None:
+        """Stop to listen."""
+        for socket in self._sockets.values():
+            if self.resume_at == math.inf:
+                self._poller.unregister(socket.fileno())
+            socket.close()
+        self._sockets.clear()
+        self._acceptable.clear()
+        self.resume_at = math.inf
+
+    def _pause(self, now: float) -> None:
+        self.resume_at = now + PAUSE_S
+        for descriptor in self._sockets:
+            self._poller.unregister(descriptor)
+
+
+def _endpoint_of(socket: sockets.socket) -> str:
+    address = socket.getsockname()
+    shown = f"[{address[0]}]" if socket.family == sockets.AF_INET6 else address[0]
+    return f"tcp://{shown}:{address[1]}"
