@@ -297,6 +297,9 @@ def test_the_end_of_a_session_is_told_behind_what_came_before_it(session):
     broker.stream.close()
     assert node.until_failed()[-1] is Failure.CLOSED
     assert sum(len(frame) for _, frame in node.frames) == 600 * KIB
+    for _ in range(3):
+        node.dialer.look_closer()
+        node.turn(0)
     assert node.steps.count(("b1", Failure.CLOSED)) == 1
 
 
@@ -385,7 +388,7 @@ def test_a_turn_reads_a_bounded_number_of_bytes_and_says_what_is_left(session):
     broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
     broker.stream.send([b"f" * 60 * KIB] * 40)
     node.until(lambda: len(node.frames) >= 3, "some of it has come")
-    told = []
+    told, expected = [], []
 
     def everything_has_come():
         broker.stream.flush()
@@ -393,11 +396,14 @@ def test_a_turn_reads_a_bounded_number_of_bytes_and_says_what_is_left(session):
         node.turn()
         told.extend(node.dialer.unread())
         assert sum(len(frame) for _, frame in node.frames[before:]) <= 4 * 60 * KIB
+        expected.append(node.dialer.has_more)
         return len(node.frames) == 40
 
     wait_until(everything_has_come, "everything has come", poll_s=0.0)
     assert any(size > 0 for _, size in told)
     assert told[-1] == ("b1", 0)
+    assert any(expected)
+    assert not expected[-1]
 
 
 def test_reading_until_empty_is_bounded_as_well(session):
@@ -420,6 +426,17 @@ def test_reading_until_empty_is_bounded_as_well(session):
     wait_until(everything_has_come, "everything has come", poll_s=0.0)
     thread.join()
     assert max(sizes) <= WAITING_BYTES_MAX // 2 + 256 * KIB
+
+
+def test_reading_until_empty_is_bounded_in_frames_as_well(session):
+    node, broker = session
+    node.brokers["b1"]._connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
+    broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
+    for _ in range(20_000):
+        broker.stream.send([b"x"])
+    wait_until(lambda: broker.stream.flush() or node.brokers["b1"].unread() > 4 * READ_BYTES, "much has come")
+    node.turn(until_empty=True)
+    assert FRAMES_MAX < len(node.frames) <= FRAMES_MAX + READ_BYTES // (OVERHEAD_BYTES + 3)
 
 
 def test_reading_until_empty_ends_with_the_connection(session):
