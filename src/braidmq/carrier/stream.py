@@ -140,7 +140,7 @@ class Stream:
     @property
     def owes(self) -> bool:
         """Whether answers to PING wait, which have a limit only if no more is read meanwhile."""
-        return bool(self._engine.output)
+        return self._torn is None and bool(self._engine.output)
 
     @property
     def waiting_bytes(self) -> int:

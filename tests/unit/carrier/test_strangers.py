@@ -1,78 +1,70 @@
-"""A broker proves that strangers are refused, wherever it listens."""
+"""Lines about those who are not let in: few, and of few words, whatever comes."""
 
-import errno
-import socket
-import sys
+import math
 
 import pytest
-import zmq
-from braidmq.carrier.router import Router
-from braidmq.carrier.sockets import new_context
-from braidmq.carrier.zap import ZapHandler
 
-from braidmq.carrier import strangers
-from braidmq.carrier.strangers import prove_refused
-from braidmq.errors import BraidError
-from braidmq.lab.processes.waiting import wait_until
-from braidmq.settings import Settings
+from braidmq.carrier.gate import Throng, Unjudged
+from braidmq.carrier.strangers import TOLD_S, Strangers
+from braidmq.zmtp.violation import Refusal
 
-NOWHERE = "tcp://127.0.0.1:9"
-"""Nothing listens at the port of `discard`."""
+LINE_CHARACTERS_MAX = 300
 
-
-class Directory:
-    def __init__(self, member):
-        self._member = member
-
-    def member(self, _principal):
-        return self._member
+KINDS = {
+    "refused": lambda it: it.on_refused("192.0.2.1", Refusal("400", "the key abc...")),
+    "barred": lambda it: it.on_refused("192.0.2.1", Refusal("300", "mallory")),
+    "unjudged": lambda it: it.on_refused("192.0.2.1", Unjudged("the key abc...", RuntimeError("broken"))),
+    "throng": lambda it: it.on_refused("192.0.2.1", Throng("the key abc...")),
+    "lout": lambda it: it.on_lout("192.0.2.1", "the key abc...", "a frame that is too long"),
+    "odd": lambda it: it.on_violation("192.0.2.1", "does not speak ZMTP"),
+    "siege": lambda it: it.on_siege("192.0.2.1"),
+    "crowd": lambda it: it.on_crowd(1024),
+}
 
 
 @pytest.fixture
-def proof():
-    """Return a function that proves that a broker with a directory refuses strangers, reached at some endpoints."""
-    context = new_context()
-    made = []
-
-    def prove(member=None, reached=None):
-        zap = ZapHandler(context, Directory(member))
-        public, secret = zmq.curve_keypair()
-        router = Router(context, Settings(), secret)
-        made.extend([lambda: router.close(0), zap.close])
-        bound = router.bind("tcp://127.0.0.1:*")
-        endpoints = (bound,) if reached is None else reached
-        prove_refused(context, Settings(), router, zap, name="b1", key=public, endpoints=endpoints)
-        return router
-
-    yield prove
-    for close in made:
-        close()
-    context.term()
+def strangers():
+    return Strangers()
 
 
-@pytest.mark.parametrize("reached", [None, (NOWHERE,), (), (NOWHERE,) * 20], ids=["bound", "nowhere", "none", "many"])
-def test_who_refuses_strangers_may_start_wherever_it_can_be_reached(proof, reached):
-    proof(reached=reached)
+def test_nothing_is_told_of_nobody(strangers, caplog):
+    strangers.tell(1.0)
+    assert caplog.messages == []
+    assert strangers.next_deadline() == math.inf
 
 
-@pytest.mark.parametrize("reached", [None, (NOWHERE,), ()], ids=["bound", "nowhere", "none"])
-def test_who_lets_strangers_in_may_not(proof, reached):
-    with pytest.raises(BraidError, match="b1 does not start: an unregistered key was let in"):
-        proof(member="everyone", reached=reached)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_one_is_told_at_once_and_the_others_together(strangers, caplog, kind):
+    KINDS[kind](strangers)
+    assert strangers.next_deadline() <= 1.0
+    strangers.tell(1.0)
+    for _ in range(10_000):
+        KINDS[kind](strangers)
+        strangers.tell(2.0)
+    assert strangers.next_deadline() == 1.0 + TOLD_S
+    assert [line.split()[0] for line in caplog.messages] == ["1"]
+    strangers.tell(1.0 + TOLD_S)
+    assert [line.split()[0] for line in caplog.messages] == ["1", "10000"]
+    assert strangers.next_deadline() == math.inf
+    assert all(len(line) <= LINE_CHARACTERS_MAX and line.isprintable() for line in caplog.messages)
 
 
-def test_an_address_that_drops_packets_is_no_proof_and_no_obstacle(proof, monkeypatch):
-    monkeypatch.setattr(strangers, "ADDRESS_S_MAX", 0.01)
-    proof(reached=("tcp://203.0.113.1:9",))
+def test_each_kind_is_told_by_itself(strangers, caplog):
+    for kind in KINDS.values():
+        kind(strangers)
+    strangers.tell(1.0)
+    assert len(set(caplog.messages)) == len(KINDS)
+    assert len({record.msg for record in caplog.records}) == len(KINDS)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is a file")
-def test_the_private_address_is_gone_afterwards(proof):
-    router = proof(reached=(NOWHERE,))
-    name = router.socket.getsockopt(zmq.LAST_ENDPOINT).removeprefix(b"ipc://@").rstrip(b"\0")
+def test_why_a_key_could_not_be_judged_is_told_with_it_and_not_kept(strangers, caplog):
+    KINDS["unjudged"](strangers)
+    strangers.tell(1.0)
+    assert "RuntimeError: broken" in caplog.text
+    assert strangers._unjudged.error is None
 
-    def refused():
-        with socket.socket(socket.AF_UNIX) as stranger:
-            return stranger.connect_ex(b"\0" + name) == errno.ECONNREFUSED
 
-    wait_until(refused, "nothing listens there any more")
+def test_they_are_counted(strangers):
+    for kind in KINDS.values():
+        kind(strangers)
+    assert (strangers.refused, strangers.turned_away) == (4, 2)
