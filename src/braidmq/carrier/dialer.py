@@ -159,6 +159,7 @@ class Dialer:
             return Failure.NO_ROOM if error.errno in _NO_ROOM else Failure.UNREACHABLE
         try:
             prepare(socket, self._settings)
+            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)  # its port is in no server's way
             failed = socket.connect_ex(address)
         except OSError as error:
             failed = error.errno or errno.EINVAL

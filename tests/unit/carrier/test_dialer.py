@@ -22,7 +22,7 @@ from braidmq.zmtp.violation import Refusal
 from tests.support.dialers import Broker, Node
 from tests.support.namespaces import apart, in_network
 from tests.support.scarcity import descriptors, only
-from tests.support.streams import CLIENT, admit, new_pair, reset
+from tests.support.streams import CLIENT, admit, new_pair, read_to_the_end, reset
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
 
@@ -333,6 +333,19 @@ def test_a_broker_that_reads_too_slowly_is_given_up_and_what_never_left_comes_ba
     wait_until(lambda: broker.stream.read(arrived) or broker.stream.end is not None, "it has ended", poll_s=0.0)
     assert arrived + unsent == sent
     broker.close()
+
+
+def test_its_own_port_is_in_no_servers_way(session):
+    """The system gives ports to connections where brokers may want to listen, and remembers them for a minute."""
+    node, broker = session
+    address = node.brokers["b1"]._connecting.getsockname()
+    with socket.create_server(address):
+        pass
+    node.dialer.close("b1")
+    assert read_to_the_end(broker.stream) == []
+    broker.stream.close()
+    with socket.create_server(address):
+        pass
 
 
 @apart
