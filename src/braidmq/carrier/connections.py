@@ -46,18 +46,17 @@ def part(streams: Iterable[Stream], linger_s: float) -> None:
     poll = select.poll()
     left: dict[int, Stream] = {}
     for stream in streams:
-        stream.flush()
         if not stream.blocked:
             stream.shut()
         if stream.end is None:
             left[stream.descriptor] = stream
             poll.register(stream.descriptor, _HEARD | (select.POLLOUT if stream.blocked else 0))
     dropped: list[bytes] = []
+    arrived: dict[int, float] = {}
     now = monotonic()
-    deadline, hung_at = now + linger_s, now + HUNG_S
+    deadline = now + linger_s
     while left and now < deadline:
-        until = hung_at if now < hung_at else now + _LOOK_S
-        for descriptor, event in poll.poll(int((min(deadline, until) - now) * 1000) + 1):
+        for descriptor, event in poll.poll(int(min(deadline - now, _LOOK_S) * 1000) + 1):
             stream = left[descriptor]
             if event & select.POLLOUT:
                 stream.flush()
@@ -67,12 +66,10 @@ def part(streams: Iterable[Stream], linger_s: float) -> None:
             if event & _HEARD:
                 stream.read(dropped)
                 dropped.clear()
-            if stream.end is not None:
+        now = monotonic()
+        for descriptor, stream in list(left.items()):
+            if not stream.blocked and descriptor not in arrived and stream.has_arrived():
+                arrived[descriptor] = now
+            if stream.end is not None or now - arrived.get(descriptor, now) >= HUNG_S:
                 poll.unregister(descriptor)
                 del left[descriptor]
-        now = monotonic()
-        if now >= hung_at:
-            for descriptor, stream in list(left.items()):
-                if not stream.blocked and stream.has_arrived():
-                    poll.unregister(descriptor)
-                    del left[descriptor]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import socket as sockets
 import struct
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
-from braidmq.wire.limits import MESSAGE_BYTES_MAX
+from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
 from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
@@ -158,6 +159,7 @@ class Dialer:
             return Failure.NO_ROOM if error.errno in _NO_ROOM else Failure.UNREACHABLE
         try:
             prepare(socket, self._settings)
+            socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)  # its port is in no server's way
             failed = socket.connect_ex(address)
         except OSError as error:
             failed = error.errno or errno.EINVAL
@@ -173,7 +175,7 @@ class Dialer:
         As `open`, it returns why that cannot be done.
         """
         try:
-            handshake = ClientHandshake(self._pair, action.key, os.urandom)
+            handshake = ClientHandshake(self._pair, action.key, os.urandom, _routing_id())
         except Violation as wrong:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
@@ -313,3 +315,8 @@ class Dialer:
             self._unread[broker.name] = unread
         if broker.blocked:
             self._used[broker] = None
+
+
+def _routing_id() -> bytes:
+    """Return a routing id for brokers above libzmq: one that nobody can guess, whose first byte is not 0."""
+    return bytes((1 + secrets.randbelow(255),)) + secrets.token_bytes(ROUTE_BYTES - 1)

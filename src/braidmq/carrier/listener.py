@@ -167,6 +167,35 @@ class Listener:
         """Whether something is left to read that is known of."""
         return bool(self._readable or self._arriving)
 
+    def receive(self, socket: sockets.socket, address: str, now: float) -> None:
+        """Let a handshake begin over a connection that has come from an address; it is this listener's from now on."""
+        descriptor = socket.fileno()
+        if descriptor >= self._peers_max:
+            socket.close()
+            self.strangers.on_crowd(self._descriptors_max)
+            return
+        origin = origin_of(address)
+        leaving = self._doorstep.come(descriptor, origin, now)
+        if leaving is not None:
+            self.strangers.on_siege(origin)
+            if leaving == descriptor:
+                socket.close()
+                return
+            self._end(self._peers[leaving])
+        try:
+            prepare(socket, self._settings)
+            self._poller.register(descriptor)
+        except OSError:  # it has ended already, or the system has no room
+            self._doorstep.leave(descriptor)
+            socket.close()
+            return
+        handshake = ServerHandshake(self._pair, self._admit, self._random)
+        route = self._next_route.to_bytes(ROUTE_BYTES)
+        self._next_route += 1
+        peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)
+        self._peers[descriptor] = peer
+        peer.flush()
+
     def meet(self, now: float) -> None:
         """Let handshakes go on, and accept new connections; what members say waits for `frames`."""
         if self._arriving:
@@ -305,37 +334,9 @@ class Listener:
         most = ACCEPTED_PER_TURN if len(self._arriving) < HANDSHAKES_PER_TURN else 1
         paused_until = self._entrance.resume_at
         for socket, address in self._entrance.accept(most, now):
-            self._receive_guest(socket, address, now)
+            self.receive(socket, address, now)
         if self._entrance.resume_at != paused_until:
             self.strangers.on_crowd(self._descriptors_max)
-
-    def _receive_guest(self, socket: sockets.socket, address: str, now: float) -> None:
-        descriptor = socket.fileno()
-        if descriptor >= self._peers_max:
-            socket.close()
-            self.strangers.on_crowd(self._descriptors_max)
-            return
-        origin = origin_of(address)
-        leaving = self._doorstep.come(descriptor, origin, now)
-        if leaving is not None:
-            self.strangers.on_siege(origin)
-            if leaving == descriptor:
-                socket.close()
-                return
-            self._end(self._peers[leaving])
-        try:
-            prepare(socket, self._settings)
-            self._poller.register(descriptor)
-        except OSError:  # it has ended already, or the system has no room
-            self._doorstep.leave(descriptor)
-            socket.close()
-            return
-        handshake = ServerHandshake(self._pair, self._admit, self._random)
-        route = self._next_route.to_bytes(ROUTE_BYTES)
-        self._next_route += 1
-        peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)
-        self._peers[descriptor] = peer
-        peer.flush()
 
     def _admit(self, key: bytes) -> str:
         """Return the principal of a key, within a handshake. Raises Refusal."""

@@ -1,6 +1,7 @@
 """Proves at a broker's start that it refuses a key that nobody has registered."""
 
 import os
+import socket as sockets
 from collections.abc import Iterator
 from typing import Final
 
@@ -19,21 +20,22 @@ ADDRESS_S_MAX: Final = 1.0
 """Time that an address has to refuse the stranger. One that drops its packets says nothing of the broker."""
 
 ADDRESSES_MAX: Final = 4
-"""Addresses that are tried before the private one, so that a broker with many of them starts in time."""
+"""Addresses that are tried before the connection within the process, so that a broker with many of them starts in
+time."""
 
-PRIVATE_S_MAX: Final = 5.0
-"""The same time at the private address, where nothing but a busy machine can be in the way."""
+WITHIN_S_MAX: Final = 5.0
+"""The same time within the process, where nothing but a busy machine can be in the way."""
 
 _SLICE_S: Final = 0.01
-_PRIVATE: Final = "tcp://127.0.0.1:0"
+_WITHIN: Final = "within this process"
 
 
 def prove_refused(listener: Listener, poller: Poller, name: str, key: bytes, endpoints: tuple[str, ...]) -> None:
     """Return once a stranger was refused.
 
     Where the broker listens decides nothing: everyone meets the same handshake. But not every address can be reached
-    from here (without IPv6, behind a firewall), and that is no reason not to start. So the stranger comes to an address
-    of this machine's own when it has got no answer elsewhere.
+    from here (without IPv6, behind a firewall), and that is no reason not to start. So the stranger comes over a
+    connection within this process when it has got no answer elsewhere.
 
     Args:
         listener: the broker's.
@@ -56,11 +58,7 @@ def _prove(listener: Listener, poller: Poller, name: str, key: bytes, endpoints:
     for endpoint in list(_reachable(endpoints))[:ADDRESSES_MAX]:
         if _met(listener, poller, name, key, endpoint, timeout_s=ADDRESS_S_MAX) is Failure.NOT_REGISTERED:
             return
-    private = listener.bind(_PRIVATE)
-    try:
-        outcome = _met(listener, poller, name, key, private, timeout_s=PRIVATE_S_MAX)
-    finally:
-        listener.unbind(private)
+    outcome = _met(listener, poller, name, key, _WITHIN, timeout_s=WITHIN_S_MAX)
     if outcome is not Failure.NOT_REGISTERED:
         met = "no answer" if outcome is None else outcome
         raise BraidError(f"{name} does not start: an unregistered key was not refused, but met: {met}")
@@ -78,7 +76,12 @@ def _met(
             listener.mark(descriptor, only_writable=only_writable)
         listener.meet(monotonic())  # what members say already is for the turns to come
 
-    stranger = Asking(Settings(), pair, Open("a stranger", endpoint, key))
+    over: sockets.socket | None = None
+    if endpoint == _WITHIN:
+        its, over = sockets.socketpair()
+        over.setblocking(False)
+        listener.receive(its, endpoint, monotonic())
+    stranger = Asking(Settings(), pair, Open("a stranger", endpoint, key), over)
     give_up_at = monotonic() + timeout_s
     try:
         while stranger.failure is None and monotonic() < give_up_at:

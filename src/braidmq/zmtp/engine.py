@@ -180,7 +180,7 @@ class Engine:
 
     def _check_header(self, flags: int, size: int, frame_bytes_max: int) -> None:
         if flags & ~(_LONG | _COMMAND):
-            raise Violation("sent a message of several frames" if flags & _MORE else "unknown flags of a frame")
+            raise Violation("flags of a frame that none of a box has")
         if size > frame_bytes_max + OVERHEAD_BYTES:
             raise Violation("a frame that is too long")
         if size < OVERHEAD_BYTES:

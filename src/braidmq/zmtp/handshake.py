@@ -41,7 +41,6 @@ _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
 _NOTHING: Final = b""
 _STATUSES: Final = (b"300", b"400", b"500")
-_DEALER: Final = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": b""})
 _ROUTER: Final = encode_metadata({b"Socket-Type": b"ROUTER"})
 
 
@@ -157,12 +156,14 @@ class ClientHandshake:
         pair: the client's keys.
         server: the public key of the server.
         random: see Random.
+        identity: what the client tells as its routing id, for servers that want one; at most 255 bytes.
     """
 
-    __slots__ = ("_awaited", "_key", "_pair", "_random", "_secret", "_server", "_transient", "agreed")
+    __slots__ = ("_awaited", "_identity", "_key", "_pair", "_random", "_secret", "_server", "_transient", "agreed")
 
-    def __init__(self, pair: KeyPair, server: bytes, random: Random) -> None:
+    def __init__(self, pair: KeyPair, server: bytes, random: Random, identity: bytes = b"") -> None:
         self.agreed: Agreed | None = None
+        self._identity = identity
         self._pair = pair
         self._server = server
         self._random = random
@@ -205,7 +206,8 @@ class ClientHandshake:
         wipe(self._secret)
         nonce, number = self._random(16), _NUMBER.pack(2)
         vouch = seal(self._transient + self._server, b"VOUCH---" + nonce, agree(server_transient, self._pair.secret))
-        plain = self._pair.public + nonce + vouch + _DEALER
+        metadata = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": self._identity})
+        plain = self._pair.public + nonce + vouch + metadata
         return _INITIATE + cookie + number + seal(plain, b"CurveZMQINITIATE" + number, self._key)
 
     def _on_ready(self, ready: bytes) -> None:

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from braidmq.carrier import connections
 from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.stream import End
 from braidmq.lab.processes.waiting import wait_until
@@ -33,6 +34,12 @@ def made():
         each.close()
 
 
+@pytest.fixture
+def nobody_hangs(monkeypatch):
+    """On a busy machine the other side may take long."""
+    monkeypatch.setattr(connections, "HUNG_S", FOREVER_S)
+
+
 def beside(function, *args):
     """Let a thread do something; return what joins it and returns the outcome."""
     found = []
@@ -57,6 +64,18 @@ def messages(count):
     return [b"%06d" % number + bytes(32 * KIB - 6) for number in range(count)]
 
 
+@pytest.mark.usefixtures("nobody_hangs")
+def test_the_other_side_ends_it(made):
+    server, client = made()
+    client.send([b"last words"])
+    others = beside(read_and_end, server)
+    part([client], FOREVER_S)
+    assert client.end is End.CLOSED
+    client.close()
+    assert others() == [b"last words"]
+
+
+@pytest.mark.usefixtures("nobody_hangs")
 def test_what_waits_leaves_before_the_end(made):
     server, client = made(buffer_bytes=TIGHT)
     for message in messages(100):
@@ -132,12 +151,12 @@ def test_those_that_have_ended_already_keep_nobody_waiting(made):
 
 def test_what_is_closed_gives_its_descriptor_back():
     node, broker = Node(), Broker()
-    connections = Connections()
+    kept = Connections()
     node.open(broker.endpoint)
     broker.greet(node)
-    connections.brokers.update(node.brokers)
-    connections.close()
-    assert connections.brokers == {}
+    kept.brokers.update(node.brokers)
+    kept.close()
+    assert kept.brokers == {}
     assert read_to_the_end(broker.stream) == []
     broker.close()
 
@@ -149,8 +168,8 @@ def test_a_forked_child_that_lets_go_neither_ends_connections_nor_keeps_them():
     node.open(broker.endpoint)
     broker.greet(node)
     node.until_greeted()
-    connections = Connections()
-    connections.brokers.update(node.brokers)
+    kept = Connections()
+    kept.brokers.update(node.brokers)
     mine = node.brokers["b1"]
     epoll.register(mine.descriptor, select.EPOLLIN)
     ours, childs = socket.socketpair()
@@ -158,7 +177,7 @@ def test_a_forked_child_that_lets_go_neither_ends_connections_nor_keeps_them():
     if not child:
         try:
             ours.close()
-            connections.let_go()
+            kept.let_go()
             childs.sendall(b"gone")
             childs.recv(1)  # it lives on
         finally:
@@ -170,7 +189,7 @@ def test_a_forked_child_that_lets_go_neither_ends_connections_nor_keeps_them():
         assert epoll.poll(10) == [(mine.descriptor, select.EPOLLIN)]
         node.until(lambda: node.frames == [("b1", b"still there")], "it is heard")
         node.dialer.send("b1", [b"last words"])
-        connections.close()
+        kept.close()
         assert read_to_the_end(broker.stream) == [b"last words"]
     assert os.waitpid(child, 0)[1] == 0
     epoll.close()

@@ -22,7 +22,7 @@ from braidmq.zmtp.violation import Refusal
 from tests.support.dialers import Broker, Node
 from tests.support.namespaces import apart, in_network
 from tests.support.scarcity import descriptors, only
-from tests.support.streams import CLIENT, admit, new_pair, reset
+from tests.support.streams import CLIENT, admit, new_pair, read_to_the_end, reset
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
 
@@ -134,16 +134,43 @@ def test_connections_to_several_brokers_are_told_apart(node):
         each.close()
 
 
-def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_it_ends(node, broker):
+def let_in(node, broker):
+    """Let a node in that does not know it yet."""
     node.open(broker.endpoint)
     node.until(lambda: node.steps, "it is reached")
     broker.accept()
-    hello = []
-    wait_until(lambda: broker.stream.flush() or broker.stream.read(hello) or node.turn(0) or broker.stream.open, "open")
+    found = []
+
+    def is_open():
+        node.turn(0)
+        broker.stream.flush()
+        broker.stream.read(found)
+        return broker.stream.open
+
+    wait_until(is_open, "the broker has let it in", poll_s=0.0)
+    wait_until(node.brokers["b1"].unread, "its READY has come")
+    assert node.steps == [("b1", Step.REACHED)]
+    return node.brokers["b1"].unread()
+
+
+def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_it_ends(node, broker):
+    ready_bytes = let_in(node, broker)
     broker.stream.send([b"first", b"words"])
     broker.stream.close()
+    wait_until(lambda: node.brokers["b1"].unread() > ready_bytes, "all of it has come")
     assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.CLOSED]
     assert node.frames == [("b1", b"firstwords")]
+
+
+def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_nonsense_follows(node, broker):
+    ready_bytes = let_in(node, broker)
+    broker.stream.send([b"first", b"words"])
+    broker.end.sendall(bytes(100))
+    wait_until(lambda: node.brokers["b1"].unread() > ready_bytes + 100, "all of it has come")
+    node.turn(0)
+    assert [step for _, step in node.steps] == [Step.REACHED, Step.GREETED]
+    assert node.frames == [("b1", b"firstwords")]
+    assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.NONSENSE]
 
 
 # -- why it fails
@@ -270,6 +297,9 @@ def test_the_end_of_a_session_is_told_behind_what_came_before_it(session):
     broker.stream.close()
     assert node.until_failed()[-1] is Failure.CLOSED
     assert sum(len(frame) for _, frame in node.frames) == 600 * KIB
+    for _ in range(3):
+        node.dialer.look_closer()
+        node.turn(0)
     assert node.steps.count(("b1", Failure.CLOSED)) == 1
 
 
@@ -303,6 +333,19 @@ def test_a_broker_that_reads_too_slowly_is_given_up_and_what_never_left_comes_ba
     wait_until(lambda: broker.stream.read(arrived) or broker.stream.end is not None, "it has ended", poll_s=0.0)
     assert arrived + unsent == sent
     broker.close()
+
+
+def test_its_own_port_is_in_no_servers_way(session):
+    """The system gives ports to connections where brokers may want to listen, and remembers them for a minute."""
+    node, broker = session
+    address = node.brokers["b1"]._connecting.getsockname()
+    with socket.create_server(address):
+        pass
+    node.dialer.close("b1")
+    assert read_to_the_end(broker.stream) == []
+    broker.stream.close()
+    with socket.create_server(address):
+        pass
 
 
 @apart
@@ -358,7 +401,7 @@ def test_a_turn_reads_a_bounded_number_of_bytes_and_says_what_is_left(session):
     broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
     broker.stream.send([b"f" * 60 * KIB] * 40)
     node.until(lambda: len(node.frames) >= 3, "some of it has come")
-    told = []
+    told, expected = [], []
 
     def everything_has_come():
         broker.stream.flush()
@@ -366,11 +409,14 @@ def test_a_turn_reads_a_bounded_number_of_bytes_and_says_what_is_left(session):
         node.turn()
         told.extend(node.dialer.unread())
         assert sum(len(frame) for _, frame in node.frames[before:]) <= 4 * 60 * KIB
+        expected.append(node.dialer.has_more)
         return len(node.frames) == 40
 
     wait_until(everything_has_come, "everything has come", poll_s=0.0)
     assert any(size > 0 for _, size in told)
     assert told[-1] == ("b1", 0)
+    assert any(expected)
+    assert not expected[-1]
 
 
 def test_reading_until_empty_is_bounded_as_well(session):
@@ -393,6 +439,17 @@ def test_reading_until_empty_is_bounded_as_well(session):
     wait_until(everything_has_come, "everything has come", poll_s=0.0)
     thread.join()
     assert max(sizes) <= WAITING_BYTES_MAX // 2 + 256 * KIB
+
+
+def test_reading_until_empty_is_bounded_in_frames_as_well(session):
+    node, broker = session
+    node.brokers["b1"]._connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
+    broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
+    for _ in range(20_000):
+        broker.stream.send([b"x"])
+    wait_until(lambda: broker.stream.flush() or node.brokers["b1"].unread() > 4 * READ_BYTES, "much has come")
+    node.turn(until_empty=True)
+    assert FRAMES_MAX < len(node.frames) <= FRAMES_MAX + READ_BYTES // (OVERHEAD_BYTES + 3)
 
 
 def test_reading_until_empty_ends_with_the_connection(session):

@@ -61,7 +61,20 @@ def cut_in_handshake(line, data, reason, error=Violation):
     return True
 
 
+def test_limits_are_those_of_rfc_37_and_of_the_documents():
+    assert PING_CONTEXT_BYTES_MAX == 16
+    assert HANDSHAKE_BYTES_MAX == 1024
+    assert NUMBER_MAX == 2**62
+    assert (HEAD_BYTES, OVERHEAD_BYTES, SHORT_BYTES_MAX) == (42, 33, 255)
+
+
 # -- the handshake
+
+
+@pytest.mark.parametrize("side", [zmtp.server, zmtp.client])
+def test_nobody_is_known_before_the_handshake_is_complete(side):
+    assert side().engine.principal == ""
+    assert not side().engine.open
 
 
 def test_sides_come_to_a_session():
@@ -342,7 +355,7 @@ def test_message_of_several_frames_is_cut_by_its_header(flags):
     line = zmtp.server()
     hand = opened_by_hand(line)
     data = framed(hand.message(b"m" * (300 if flags & LONG else 3), 3), flags)
-    assert cut(line, data[:9], "several frames")
+    assert cut(line, data[:9], "none of a box")
 
 
 @pytest.mark.parametrize("flags", [BOX_MORE, BOX_MORE | BOX_COMMAND])
@@ -357,7 +370,7 @@ def test_message_of_several_frames_is_cut_by_its_box(flags):
 def test_unknown_flags_of_a_frame_are_cut(flags):
     line = zmtp.server()
     hand = opened_by_hand(line)
-    assert cut(line, framed(hand.message(b"m" * (300 if flags & LONG else 3), 3), flags), "unknown flags of a frame")
+    assert cut(line, framed(hand.message(b"m" * (300 if flags & LONG else 3), 3), flags), "none of a box")
 
 
 @pytest.mark.parametrize("flags", [4, 8, 0x80, 0xFE])
@@ -606,9 +619,9 @@ def test_length_of_what_is_short_or_of_the_handshake_is_not_told():
     ("header", "reason"),
     [
         (b"\x02" + b"\xff" * 8, "too long"),
-        (b"\x03" + bytes(6) + b"\x10\x00", "several frames"),
+        (b"\x03" + bytes(6) + b"\x10\x00", "none of a box"),
         (b"\x02" + bytes(8), "short"),
-        (b"\x12" + bytes(6) + b"\x10\x00", "unknown flags"),
+        (b"\x12" + bytes(6) + b"\x10\x00", "none of a box"),
     ],
 )
 def test_header_of_a_frame_that_is_none_is_cut_before_room_is_made_for_it(header, reason):
