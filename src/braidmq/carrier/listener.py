@@ -31,7 +31,7 @@ BYTES_PER_TURN: Final = 1024 * 1024
 """Bytes read before what they have caused is sent, some milliseconds of work."""
 
 PORTION_FRAMES: Final = 128
-"""Frames of one connection after which others have their turn, roughly: of tiny ones READ_BYTES would hold thousands."""
+"""Frames of one connection after which others have their turn, roughly: of tiny ones thousands come at one go."""
 
 PORTION_BYTES_MIN: Final = 4 * 1024
 """What is read at one go of a connection with tiny frames, at least."""
@@ -311,7 +311,7 @@ class Listener:
             elif frames:
                 route, principal = peer.route, peer.principal
                 for frame in frames:
-                    found.append((route, principal, frame))
+                    found.append((route, principal, frame))  # noqa: PERF401 - twice as fast when compiled
                 frames.clear()
             if peer.end is not None:
                 self._on_end(peer)
