@@ -14,14 +14,17 @@ class KeyUse:
         principal: the key; its connections share these bytes.
         connections: how many are through their handshakes.
         held_bytes: what waits to be sent over them.
+        read_in: the turn in which it was read last, and read_bytes: how much was read in that turn.
     """
 
-    __slots__ = ("connections", "held_bytes", "principal")
+    __slots__ = ("connections", "held_bytes", "principal", "read_bytes", "read_in")
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
         self.connections = 0
         self.held_bytes = 0
+        self.read_in = 0
+        self.read_bytes = 0
 
 
 class Keys:

@@ -30,6 +30,10 @@ HANDSHAKES_PER_TURN: Final = 8
 BYTES_PER_TURN: Final = 1024 * 1024
 """Bytes read before what they have caused is sent, some milliseconds of work."""
 
+KEY_BYTES_PER_TURN: Final = 2 * READ_BYTES
+"""Bytes of one key, over all its connections, after which others have their turn: about a millisecond of work. So who
+floods over many connections gets no more than who does over one."""
+
 PORTION_FRAMES: Final = 128
 """Frames of one connection after which others have their turn, roughly: of tiny ones thousands come at one go."""
 
@@ -140,6 +144,7 @@ class Listener:
         self._frame_bytes_max = frame_bytes_max(settings)
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._next_route = _FIRST_ROUTE
+        self._turns = 0
         self._peers: dict[int, Peer] = {}
         self._routes: dict[bytes, Peer] = {}
         self._readable: dict[int, None] = {}
@@ -289,19 +294,26 @@ class Listener:
     def _read_members(self, found: list[tuple[bytes, str, bytes]]) -> None:
         """Read a portion of each connection, as far as the turn allows; the others come first in the next one."""
         readable, self._readable = self._readable, {}
+        turn = self._turns = self._turns + 1
         size = 0
         frames: list[bytes] = []
         for descriptor in readable:
             peer = self._peers.get(descriptor)
             if peer is None or not peer.reads:
                 continue
-            if size > BYTES_PER_TURN:
+            use = peer.use
+            assert use is not None, "it is open"
+            if use.read_in != turn:
+                use.read_in, use.read_bytes = turn, 0
+            if size > BYTES_PER_TURN or use.read_bytes > KEY_BYTES_PER_TURN:
                 self._readable[descriptor] = None
                 continue
             before = peer.came_bytes
             peer.read(frames, peer.portion_bytes)
             count, came = len(frames), peer.came_bytes - before
-            size += came + count * FRAME_BYTES
+            work = came + count * FRAME_BYTES
+            size += work
+            use.read_bytes += work
             if count > PORTION_FRAMES:
                 peer.portion_bytes = max(came // count * PORTION_FRAMES, PORTION_BYTES_MIN)
             elif count < PORTION_FRAMES // 2:

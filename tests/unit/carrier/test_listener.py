@@ -15,6 +15,7 @@ from braidmq.carrier.listener import (
     BYTES_PER_TURN,
     FRAME_BYTES,
     HANDSHAKES_PER_TURN,
+    KEY_BYTES_PER_TURN,
     LINGER_S,
     MISDEEDS,
     PORTION_BYTES_MIN,
@@ -90,6 +91,29 @@ def test_many_floods_share_a_turn_and_each_gets_one_soon(rig):
         assert sum(len(each[2]) for each in portions[-1]) <= 2 * BYTES_PER_TURN
     first = {each[0] for portion in portions[: 2 * turns] for each in portion}
     assert first == {peer.near_route for peer in floods}
+
+
+def test_connections_of_one_key_share_what_one_gets_in_a_turn(rig):
+    keys, other = new_pair(), rig.member()
+    floods = [rig.member(keys) for _ in range(8)]
+    for peer in (*floods, other):
+        peer.send([FRAME] * 20)
+    while len(rig.frames) < 9 * 20:
+        for peer in (*floods, other):
+            peer.flush()
+        came = rig.turn(1.0)
+        assert sum(len(each[2]) for each in came if each[1] == keys.public.hex()) <= KEY_BYTES_PER_TURN + 4 * len(FRAME)
+        if [each[0] for each in rig.frames].count(other.near_route) < 20:
+            assert other.near_route in {each[0] for each in came}, "it gets its portion in each turn"
+    assert {each[0] for each in rig.frames} == {peer.near_route for peer in (*floods, other)}
+
+
+def test_one_turn_reads_a_small_frame_of_each_connection_of_a_key(rig):
+    keys = new_pair()
+    peers = [rig.member(keys) for _ in range(16)]
+    for peer in peers:
+        peer.send([b"small"])
+    assert len(rig.turn(1.0)) == 16
 
 
 def test_of_a_flood_of_tiny_frames_few_are_read_in_a_turn(rig):
