@@ -63,4 +63,7 @@ FAILED = [
     ("swarm", 50238522, "a hostile worker was stopped with a request, and judged by when it came to it"),
     ("swarm", 50234114, "what calls had earned that a hostile broker answered was not counted for their retries"),
     ("swarm", 50238842, "a defeated broker was started again, and listed as alive by all"),
+    ("swarm", 50241925, "a node that had seen all brokers fail did not find the ones that were there"),
+    ("swarm", 50241970, "a hostile worker was stopped with a request, and judged by when it came to it"),
+    ("swarm", 61008908, "a node whose HELLO was answered late was silent for an interval more, and was given up"),
 ]

@@ -61,7 +61,20 @@ def cut_in_handshake(line, data, reason, error=Violation):
     return True
 
 
+def test_limits_are_those_of_rfc_37_and_of_the_documents():
+    assert PING_CONTEXT_BYTES_MAX == 16
+    assert HANDSHAKE_BYTES_MAX == 1024
+    assert NUMBER_MAX == 2**62
+    assert (HEAD_BYTES, OVERHEAD_BYTES, SHORT_BYTES_MAX) == (42, 33, 255)
+
+
 # -- the handshake
+
+
+@pytest.mark.parametrize("side", [zmtp.server, zmtp.client])
+def test_nobody_is_known_before_the_handshake_is_complete(side):
+    assert side().engine.principal == ""
+    assert not side().engine.open
 
 
 def test_sides_come_to_a_session():

@@ -330,7 +330,8 @@ class Link:
         self.refusal = ""
         self.welcomed_at = now
         self.heartbeat_s = heartbeat_s
-        self.heartbeat_at = now + heartbeat_s / 2
+        self.heartbeat_at = min(now + heartbeat_s / 2, self.hello_at + heartbeat_s)
+        self.spoke = False  # what was said before the answer came has been heard long ago
         self.silence = silence
         self.payload_bytes_max = payload_bytes_max
         self.services = frozenset()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import permutations
 from typing import Final
 
+from braidmq.core.broker.transit import SessionState
 from braidmq.core.links.link import LinkState
 from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
 from braidmq.lab.simulation.broker import BrokerProcess
@@ -302,7 +303,8 @@ class Net:
             return False
         for link in connected:
             core = self.brokers[link.name].core
-            if node.dealers.route(link.name) not in core.sessions:
+            session = core.sessions.get(node.dealers.route(link.name) or b"")
+            if session is None or session.state is SessionState.SUSPECT:
                 return False
             services = core.dispatcher.services
             for name in node.serves:

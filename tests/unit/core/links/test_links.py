@@ -207,6 +207,21 @@ class TestHeartbeat:
         rig.advance(0.0)
         assert rig["a"].take(control.Heartbeat)
 
+    @pytest.mark.parametrize(("took_s", "within_s"), [(0.0, 0.5), (0.7, 0.3), (2.0, 0.0)])
+    def test_first_one_follows_an_interval_after_the_hello_at_the_latest(
+        self, make: Any, took_s: float, within_s: float
+    ) -> None:
+        """While its WELCOME is on its way the broker hears nothing, and counts that as silence."""
+        rig = make("a", connect=False)
+        rig["a"].accepts = False
+        rig.advance(0.0)
+        rig["a"].handshake()
+        rig.advance(took_s)
+        rig["a"].inbox.clear()
+        rig["a"].welcome()
+        rig.advance(within_s + 2 * TICK_S)
+        assert rig["a"].take(control.Heartbeat)
+
     def test_broker_tells_the_interval(self, make: Any) -> None:
         rig = make("a", connect=False)
         rig["a"].heartbeat_ms = 4_000

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from braidmq.core.broker.transit import SessionState
 from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import plan_of
 from braidmq.lab.simulation.registry import principal_of
@@ -114,6 +115,16 @@ def test_a_net_without_a_service_is_not_whole():
     net = begun()
     net.brokers["b0"].core.dispatcher.services.clear()
     assert not net.is_whole()
+
+
+def test_a_net_with_a_node_that_a_broker_has_not_heard_for_long_is_not_whole():
+    net = begun()
+    c0 = net.nodes["c0"]
+    broker = next(link.name for link in c0.core.links.links.values() if link.open)
+    net.brokers[broker].core.sessions[c0.dealers.route(broker)].state = SessionState.SUSPECT
+    assert not net.is_whole()
+    (found,) = net.why_not_whole()
+    assert found.startswith("c0")
 
 
 def test_a_net_is_quiet_when_no_caller_waits():
