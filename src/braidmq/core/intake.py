@@ -1,7 +1,8 @@
 """How much of what has come is handled at once, so that nobody's flood keeps the others waiting.
 
 A frame of 64 KiB holds up to 5,461 messages, each of which costs its reader as much as a whole frame of another member.
-So work is counted in messages, for each **inlet**: a key, over all its connections, at a broker; a broker at a node.
+And a list of 9,000 names costs as much as thousands of messages. So work is counted in messages, a long control message
+of a broker's peer as many, for each **inlet**: a key, over all its connections, at a broker; a broker at a node.
 What one inlet may have handled before the others have their turn is bounded, and what waits beyond that as well. Who
 exceeds the latter sends faster than can be read for long, which nobody does who waits for answers.
 """
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
+from braidmq.wire.envelope import CONTROL_FIRST
 
 PORTION_MESSAGES: Final = 128
 """Messages of one inlet that are handled before others have their turn: as many as honest members send at one moment,
@@ -23,6 +25,10 @@ WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 """What may wait of one inlet. It is far more than an honest member can cause: what it has under way is bounded, and
 only small messages ever wait, as large ones are soon handled in comparison to how soon they are read."""
 
+WORK_BYTES: Final = 64
+"""Bytes of a control message that are as much work as one more message: its lists are read entry by entry, while the
+payload of a request or reply only passes."""
+
 FRAME_BYTES: Final = 256
 """What a frame that waits costs beside its bytes, roughly: tiny ones must not add up."""
 
@@ -34,7 +40,7 @@ class Inlet(Generic[T]):
 
     Attributes:
         read_at: when the present turn began.
-        spent: how many messages were handled in it.
+        spent: how much was handled in it, in messages.
         frames: what waits: where it came from, the frame, and the place in it where reading goes on. A frame of no
             bytes stands for the end of its source.
         bytes: the size of it.
@@ -60,11 +66,16 @@ class Intake(Generic[T]):
     Attributes:
         since: since when something waits, which `take` had better be asked for now; None if nothing does.
         handled: how many messages it has given out so far.
+
+    Args:
+        weighs: whether long control messages count as more than one. Not at a node: brokers tell it long lists, and it
+            may get large payloads right behind them, which had better not wait.
     """
 
-    __slots__ = ("_waiting", "handled", "since")
+    __slots__ = ("_waiting", "_weighs", "handled", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, *, weighs: bool) -> None:
+        self._weighs = weighs
         self._waiting: dict[Inlet[T], None] = {}
         self.since: float | None = None
         self.handled = 0
@@ -81,10 +92,10 @@ class Intake(Generic[T]):
             self._wait(inlet, source, frame, 0, now)
             return [], True
         if len(frame) >= COMMON_BYTES and length_of(frame)[0] == len(frame):  # a message of its own, as most are
-            inlet.spent += 1
+            inlet.spent += 1 if frame[5] < CONTROL_FIRST else self._work_of([frame])
             return [frame], True
         messages, at, intact = split_some(frame, 0, PORTION_MESSAGES - inlet.spent)
-        inlet.spent += len(messages) or 1
+        inlet.spent += self._work_of(messages)
         self.handled += len(messages)
         if at < len(frame):
             self._wait(inlet, source, frame, at, now)
@@ -131,7 +142,7 @@ class Intake(Generic[T]):
         left = TURN_MESSAGES_MAX
         while left > 0 and (portion := self.take()) is not None:
             _, source, messages, intact = portion
-            left -= len(messages) or 1
+            left -= self._work_of(messages)
             yield source, messages, intact
 
     def drop(self, inlet: Inlet[T]) -> None:
@@ -151,6 +162,15 @@ class Intake(Generic[T]):
             frames = [frame for _, frame, _ in inlet.frames if frame]
             assert inlet.bytes == sum(map(len, frames)) + FRAME_BYTES * len(frames)
             assert not inlet.overflowed
+
+    def _work_of(self, messages: list[bytes]) -> int:
+        """Return as how many messages these count."""
+        work = len(messages) or 1
+        if self._weighs:
+            for message in messages:
+                if len(message) >= WORK_BYTES and message[5] >= CONTROL_FIRST:
+                    work += len(message) // WORK_BYTES
+        return work
 
     def _wait(self, inlet: Inlet[T], source: T, frame: bytes, at: int, now: float) -> None:
         if not frame:

@@ -1,7 +1,9 @@
 """Whose messages are handled when, and how much may wait."""
 
-from braidmq.core.intake import FRAME_BYTES, PORTION_MESSAGES, WAITING_BYTES_MAX, Inlet, Intake
+from braidmq.core.intake import FRAME_BYTES, PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX, WORK_BYTES, Inlet, Intake
 from braidmq.wire.control import Heartbeat, encode_control
+from braidmq.wire.envelope import REQUEST, Envelope, encode
+from braidmq.wire.gossip import Rumor, Sync
 
 HEARTBEAT = encode_control(Heartbeat(), 0)
 
@@ -12,7 +14,7 @@ def bundle(count: int) -> bytes:
 
 class Rig:
     def __init__(self) -> None:
-        self.intake: Intake[str] = Intake()
+        self.intake: Intake[str] = Intake(weighs=True)
         self.inlets: dict[str, Inlet[str]] = {}
 
     def offer(self, key: str, frame: bytes, now: float = 1.0, source: str = "") -> int:
@@ -76,7 +78,7 @@ def test_those_who_wait_take_turns() -> None:
 
 
 def test_garbage_behind_good_messages_is_told_with_the_last_portion() -> None:
-    intake: Intake[str] = Intake()
+    intake: Intake[str] = Intake(weighs=True)
     inlet: Inlet[str] = Inlet()
     messages, intact = intake.offer(inlet, "a", bundle(PORTION_MESSAGES) + b"garbage", 1.0)
     assert (len(messages), intact) == (PORTION_MESSAGES, True)
@@ -105,3 +107,53 @@ def test_what_may_wait_is_bounded_also_for_tiny_frames() -> None:
     rig.intake.drop(rig.inlets["a"])
     assert rig.take() is None
     assert rig.intake.since is None
+
+
+def long_list(count: int) -> bytes:
+    return encode_control(Sync([Rumor(f"x{number}", 1, "dead") for number in range(count)]), 0)
+
+
+def test_a_long_control_message_counts_as_many() -> None:
+    rig = Rig()
+    long = long_list(1_000)
+    assert len(long) > PORTION_MESSAGES * WORK_BYTES
+    assert rig.offer("a", HEARTBEAT) == 1
+    assert rig.offer("a", long) == 1
+    assert rig.offer("a", long) == 0
+    assert rig.offer("b", long) == 1
+    assert rig.offer("a", long, now=2.0) == 0, "nothing goes before what waits"
+
+
+def test_a_flood_of_long_lists_is_known_for_one() -> None:
+    rig = Rig()
+    long, count = long_list(9_000), 0
+    while not rig.inlets or not rig.inlets["a"].overflowed:
+        rig.offer("a", long)
+        count += 1
+        assert count < 100
+
+
+def test_a_turn_handles_few_long_lists() -> None:
+    rig = Rig()
+    long = long_list(9_000)
+    assert len(long) > TURN_MESSAGES_MAX * WORK_BYTES
+    for _ in range(5):
+        rig.offer("a", long)
+    assert len(list(rig.intake.portions())) == 1
+    assert len(list(rig.intake.portions())) == 1
+
+
+def test_long_payloads_count_as_one_message() -> None:
+    rig = Rig()
+    request = encode(Envelope(REQUEST, bytes(16), service=b"s", payload=bytes(1_000_000)))
+    assert [rig.offer("a", request) for _ in range(PORTION_MESSAGES)] == [1] * PORTION_MESSAGES
+    rig = Rig()
+    assert rig.offer("a", encode(Envelope(REQUEST, bytes(16), service=b"s", payload=bytes(1_000))) * 60) == 60
+    assert rig.offer("a", HEARTBEAT) == 1
+
+
+def test_where_nothing_is_weighed_a_long_list_keeps_nothing_waiting() -> None:
+    intake: Intake[str] = Intake(weighs=False)
+    inlet: Inlet[str] = Inlet()
+    long = long_list(9_000)
+    assert [len(intake.offer(inlet, "a", long, 1.0)[0]) for _ in range(PORTION_MESSAGES)] == [1] * PORTION_MESSAGES

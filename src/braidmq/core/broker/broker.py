@@ -99,7 +99,7 @@ class BrokerCore:
         self._directory = directory
         self._tap = None if observer is None else Tap(observer, directory)
         self._containment = peering.containment
-        self._intake: Intake[Session] = Intake()
+        self._intake: Intake[Session] = Intake(weighs=True)
         self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
         self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)

@@ -63,7 +63,7 @@ class PeeringCore:
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
         self.containment = self._links.containment
-        self._intake: Intake[Link] = Intake()
+        self._intake: Intake[Link] = Intake(weighs=True)
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {About: self._on_about, **dict.fromkeys(kinds_of(Gossiped), self._on_gossip)}
         )

@@ -104,7 +104,7 @@ class NodeCore:
         )
         self.reports: dict[str, Report] = {}
         self.containment = self.links.containment
-        self._intake: Intake[Link] = Intake()
+        self._intake: Intake[Link] = Intake(weighs=False)
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
