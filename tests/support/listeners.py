@@ -42,7 +42,7 @@ class Rig:
         self.port = int(self.endpoint.rpartition(":")[2])
         self.now = None
         self.told = []
-        self.frames, self.gone, self.breaches, self.turns = [], {}, [], []
+        self.frames, self.gone, self.breaches = [], {}, []
         self._open = ExitStack()
 
     def close(self):

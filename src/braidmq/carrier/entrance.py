@@ -54,17 +54,9 @@ class Entrance:
             socket.close()
             raise
         self._sockets[socket.fileno()] = socket
-        return _endpoint_of(socket)
-
-    def unbind(self, endpoint: str) -> None:
-        """Stop to listen at an endpoint that `bind` has returned."""
-        for descriptor, socket in list(self._sockets.items()):
-            if _endpoint_of(socket) == endpoint:
-                if self.resume_at == math.inf:
-                    self._poller.unregister(descriptor)
-                self._acceptable.pop(descriptor, None)
-                del self._sockets[descriptor]
-                socket.close()
+        bound = socket.getsockname()
+        shown = f"[{bound[0]}]" if family == sockets.AF_INET6 else bound[0]
+        return f"tcp://{shown}:{bound[1]}"
 
     def mark(self, descriptor: int) -> bool:
         """Note that somebody has come; return whether the descriptor is one of these sockets."""
@@ -118,9 +110,3 @@ class Entrance:
         self.resume_at = now + PAUSE_S
         for descriptor in self._sockets:
             self._poller.unregister(descriptor)
-
-
-def _endpoint_of(socket: sockets.socket) -> str:
-    address = socket.getsockname()
-    shown = f"[{address[0]}]" if socket.family == sockets.AF_INET6 else address[0]
-    return f"tcp://{shown}:{address[1]}"

@@ -30,6 +30,15 @@ HANDSHAKES_PER_TURN: Final = 8
 BYTES_PER_TURN: Final = 1024 * 1024
 """Bytes read before what they have caused is sent, some milliseconds of work."""
 
+PORTION_FRAMES: Final = 128
+"""Frames of one connection after which others have their turn, roughly: READ_BYTES would hold thousands of tiny ones."""
+
+PORTION_BYTES_MIN: Final = 4 * 1024
+"""What is read at one go of a connection with tiny frames, at least."""
+
+FRAME_BYTES: Final = 1024
+"""As how many bytes a frame counts besides its own: to open its box is work, however little is in it."""
+
 LINGER_S: Final = 1.0
 """How long a connection that was cut may take to let go what was sent over it before, and to end."""
 
@@ -68,9 +77,10 @@ class Peer(Stream):
         waits_to_write: whether the poller was asked to tell when it can be written.
         reads: whether it was asked to tell when it can be read.
         held: how many bytes of it are counted for its key.
+        portion_bytes: how much is read of it at one go.
     """
 
-    __slots__ = ("address", "cut_at", "held", "reads", "route", "use", "waits_to_write")
+    __slots__ = ("address", "cut_at", "held", "portion_bytes", "reads", "route", "use", "waits_to_write")
 
     def __init__(
         self,
@@ -90,6 +100,7 @@ class Peer(Stream):
         self.waits_to_write = False
         self.reads = True
         self.held = 0
+        self.portion_bytes = READ_BYTES
 
 
 class Listener:
@@ -143,10 +154,6 @@ class Listener:
     def bind(self, endpoint: str) -> str:
         """Listen at ``tcp://ADDRESS:PORT``, and return the endpoint with its real port. Raises OSError."""
         return self._entrance.bind(endpoint)
-
-    def unbind(self, endpoint: str) -> None:
-        """Stop to listen at an endpoint that `bind` has returned."""
-        self._entrance.unbind(endpoint)
 
     # -- for the loop
 
@@ -291,16 +298,19 @@ class Listener:
             if size > BYTES_PER_TURN:
                 self._readable[descriptor] = None
                 continue
-            peer.read(frames)
-            if peer.has_more:
-                size += READ_BYTES
+            before = peer.came_bytes
+            peer.read(frames, peer.portion_bytes)
+            count, came = len(frames), peer.came_bytes - before
+            size += came + count * FRAME_BYTES
+            if count > PORTION_FRAMES:
+                peer.portion_bytes = max(came // count * PORTION_FRAMES, PORTION_BYTES_MIN)
+            elif count < PORTION_FRAMES // 2:
+                peer.portion_bytes = READ_BYTES
             if self._cut and peer.route in self._cut:
                 frames.clear()  # it has said enough
             elif frames:
                 route, principal = peer.route, peer.principal
-                for frame in frames:
-                    size += len(frame)
-                    found.append((route, principal, frame))
+                found += [(route, principal, frame) for frame in frames]
                 frames.clear()
             if peer.end is not None:
                 self._on_end(peer)

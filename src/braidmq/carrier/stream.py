@@ -148,18 +148,18 @@ class Stream:
         unsent = self._unsent
         return len(self._left) - self._left_at + len(self._engine.output) + (unsent.bytes if unsent is not None else 0)
 
-    def read(self, found: list[bytes]) -> None:
-        """Read at most READ_BYTES of what has come, and add the frames in it to `found`; see `end` and `has_more`."""
+    def read(self, found: list[bytes], most: int = READ_BYTES) -> None:
+        """Read what has come, at most READ_BYTES, and add the frames in it to `found`; see `end` and `has_more`."""
         if self.end is not None:
             return
         if self._long is not None:
-            self._read_long(self._long, found)
+            self._read_long(self._long, most, found)
             return
         room = self._rooms.inbox
         kept = len(self._kept)
         if kept:
             room.view[:kept] = self._kept
-        count = self._receive(room.view[kept : kept + READ_BYTES])
+        count = self._receive(room.view[kept : kept + most])
         if count:
             self._handle(room, kept + count, found)
 
@@ -276,8 +276,8 @@ class Stream:
         else:
             self._kept = bytes(view[at:end]) if left else b""
 
-    def _read_long(self, room: Room, found: list[bytes]) -> None:
-        count = self._receive(room.view[self._long_at : self._long_at + READ_BYTES])
+    def _read_long(self, room: Room, most: int, found: list[bytes]) -> None:
+        count = self._receive(room.view[self._long_at : self._long_at + most])
         self._long_at += count
         if self._long_at == room.size:
             self._long = None

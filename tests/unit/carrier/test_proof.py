@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import socket
 
 import pytest
 
@@ -112,6 +111,13 @@ def test_where_no_address_can_be_reached_it_is_proven_without_one(monkeypatch):
             patch.setattr(rig.listener, "bind", None)
             prove(rig, (NOWHERE,))
         rig.member(MEMBER)
+
+
+def test_no_further_address_is_opened_for_it(monkeypatch):
+    with listening(authorise=nobody_but_a_member) as rig:
+        monkeypatch.setattr(rig.listener, "bind", pytest.fail)
+        prove(rig, (NOWHERE,))
+        assert rig.listener._peers == {}
 
 
 def test_the_log_is_told_of_other_strangers_but_not_of_the_one_that_proves_it(caplog):
