@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import socket
 
 import pytest
 
