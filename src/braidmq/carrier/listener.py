@@ -31,7 +31,7 @@ BYTES_PER_TURN: Final = 1024 * 1024
 """Bytes read before what they have caused is sent, some milliseconds of work."""
 
 PORTION_FRAMES: Final = 128
-"""Frames of one connection after which others have their turn, roughly: READ_BYTES would hold thousands of tiny ones."""
+"""Frames of one connection after which others have their turn, roughly: of tiny ones thousands come at one go."""
 
 PORTION_BYTES_MIN: Final = 4 * 1024
 """What is read at one go of a connection with tiny frames, at least."""
