@@ -313,7 +313,8 @@ class Listener:
                 frames.clear()  # it has said enough
             elif frames:
                 route, principal = peer.route, peer.principal
-                found += [(route, principal, frame) for frame in frames]
+                for frame in frames:
+                    found.append((route, principal, frame))  # noqa: PERF401 - twice as fast when compiled
                 frames.clear()
             if peer.end is not None:
                 self._on_end(peer)

@@ -310,18 +310,19 @@ def test_the_end_of_who_reads_no_answers_to_pings_is_noticed(rig):
 
 def test_a_cut_comes_behind_what_was_sent_and_nothing_more_is_heard(rig):
     peer = rig.member(receive_bytes=4 * KIB)
-    route, sent = peer.near_route, 0
-    while not rig.listener._routes[route].blocked:
-        rig.listener.send({route: [FRAME]})
-        sent += 1
-    rig.listener.send({route: [b"farewell"]})
+    route = peer.near_route
+    near = rig.listener._routes[route]
+    near._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
+    rig.now = 100.0  # time stands still, and ends nothing
+    rig.listener.send({route: [FRAME] * 10 + [b"farewell"]})
     rig.listener.cut(route)
     peer.send([b"too late"])
     rig.turn(1.0)
+    assert near.waiting_bytes > len(FRAME)
     rig.until(lambda: peer.ended, peer)
     peer.close()
     rig.until(lambda: rig.gone)
-    assert b"".join(peer.heard) == sent * FRAME + b"farewell"
+    assert b"".join(peer.heard) == 10 * FRAME + b"farewell"
     assert rig.gone == {route: []}
     assert rig.frames == []
 
