@@ -15,6 +15,9 @@ from braidmq.zmtp.sodium import Room
 
 FRAME_BYTES_MAX = 1_000_000
 
+FRONT = b"\xee" * 70
+"""What lies before and behind the bytes that an engine is given, and is none of its business."""
+
 COMMAND, LONG, MORE = 4, 2, 1
 """Flags of a frame."""
 
@@ -60,16 +63,18 @@ class Line:
 
     def give(self, data: bytes) -> list[bytes]:
         """Hand bytes to the engine; return the frames that they complete."""
-        room = Room(len(self.unread) + len(data))
-        room.view[:] = self.unread + data
+        come = self.unread + data
+        room = Room(len(FRONT) + len(come) + len(FRONT))
+        room.view[:] = FRONT + come + FRONT
         found: list[int] = []
-        at = room.size
+        at = end = len(FRONT) + len(come)
         before = len(self.frames)
         try:
-            at = self.engine.receive(room, 0, room.size, found)
+            at = self.engine.receive(room, len(FRONT), end, found)
         finally:
+            assert room.view[: len(FRONT)] == room.view[end:] == FRONT
             self.frames += [bytes(room.view[a:b]) for a, b in zip(found[::2], found[1::2], strict=True)]
-            self.unread = bytes(room.view[at:])
+            self.unread = bytes(room.view[at:end])
         return self.frames[before:]
 
     def take(self) -> bytes:

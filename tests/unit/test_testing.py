@@ -232,6 +232,7 @@ def test_what_a_killed_broker_has_is_not_sent():
             return b""
 
         with client, worker:
+            client.connected()
             net.wait_served("s")
             broker.pause()
             with pytest.raises(TimeoutError):

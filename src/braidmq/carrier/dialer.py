@@ -84,7 +84,7 @@ class Broker(Stream):
             in_its_greeting = 0 < self.came_bytes < GREETING_BYTES
             return Failure.FOREIGN if in_its_greeting else _CUT_OFF[end]  # so libzmq does where it expects no CURVE
         if isinstance(end, Refusal):
-            return Failure.HUNG_UP if end.status == "300" else Failure.NOT_REGISTERED
+            return Failure.HUNG_UP if end.status in ("300", "500") else Failure.NOT_REGISTERED
         if self.open:
             return Failure.NONSENSE
         return Failure.FOREIGN if isinstance(end, ForeignProtocol) else Failure.NOT_THIS_BROKER

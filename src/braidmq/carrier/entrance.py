@@ -65,6 +65,11 @@ class Entrance:
         self._acceptable[descriptor] = None
         return True
 
+    @property
+    def is_called(self) -> bool:
+        """Whether somebody has come who was not accepted yet."""
+        return bool(self._acceptable)
+
     def accept(self, most: int, now: float) -> list[tuple[sockets.socket, str]]:
         """Return at most so many new connections of each socket, with the addresses that they come from.
 

@@ -223,8 +223,8 @@ class Listener:
             found, self._early = self._early, found
         if self._readable:
             self._read_members(found)
-        self.meet(now)
-        if self._early:
+        if self._arriving or self._entrance.is_called:
+            self.meet(now)
             found += self._early
             self._early.clear()
         return found
@@ -262,7 +262,8 @@ class Listener:
             self._end(self._peers[descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
-        self.strangers.tell(now)
+        if now >= self.strangers.due:
+            self.strangers.tell(now)
 
     def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
         """See turn/ports.py."""
@@ -273,7 +274,9 @@ class Listener:
 
     def next_deadline(self) -> float | None:
         """See turn/ports.py."""
-        due = min(self._entrance.resume_at, self.strangers.next_deadline())
+        due, other = self._entrance.resume_at, self.strangers.due
+        if other < due:
+            due = other
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
         door = self._doorstep.next_deadline()

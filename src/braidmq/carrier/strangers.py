@@ -59,11 +59,13 @@ class Strangers:
     Attributes:
         refused: how many had a key that was not let in.
         turned_away: how many there was no room for.
+        due: when `tell` is due; infinity if there is nothing to tell.
     """
 
     def __init__(self) -> None:
         self.refused = 0
         self.turned_away = 0
+        self.due = math.inf
         self._refused = _Kind(_REFUSED)
         self._barred = _Kind(_BARRED)
         self._unjudged = _Kind(_UNJUDGED)
@@ -111,11 +113,9 @@ class Strangers:
             if kind.count and now >= kind.due:
                 _LOG.warning(kind.text, kind.count, *kind.newest, exc_info=kind.error)
                 kind.count, kind.due, kind.error = 0, now + TOLD_S, None
-
-    def next_deadline(self) -> float:
-        """Return when `tell` is due; infinity if there is nothing to tell."""
-        return min((kind.due for kind in self._kinds if kind.count), default=math.inf)
+        self.due = min((kind.due for kind in self._kinds if kind.count), default=math.inf)
 
     def _note(self, kind: _Kind, *newest: object) -> None:
         kind.count += 1
         kind.newest = newest
+        self.due = min(self.due, kind.due)

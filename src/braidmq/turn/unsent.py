@@ -1,4 +1,4 @@
-"""What a full pipe did not take."""
+"""What a connection has not taken yet."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class Unsent:
     def take_some(self, most: int) -> list[bytes]:
         """Return the first messages, of at most so many bytes but at least one if there is any, and forget them.
 
-        To find out that a pipe is still full must not cost as much as to send all that waits for it.
+        To find out that a connection is still full must not cost as much as to send all that waits for it.
         """
         some: list[bytes] = []
         size = 0
@@ -43,8 +43,3 @@ class Unsent:
             size += len(message)
         self.bytes -= size
         return some
-
-    def put_back(self, messages: list[bytes]) -> None:
-        """Keep messages again that were taken, in front of the others."""
-        self._messages.extendleft(reversed(messages))
-        self.bytes += sum(map(len, messages))

@@ -258,7 +258,9 @@ def refuse(status):
     return authorise
 
 
-@pytest.mark.parametrize(("status", "failure"), [("400", Failure.NOT_REGISTERED), ("300", Failure.HUNG_UP)])
+@pytest.mark.parametrize(
+    ("status", "failure"), [("400", Failure.NOT_REGISTERED), ("300", Failure.HUNG_UP), ("500", Failure.HUNG_UP)]
+)
 def test_a_key_that_is_not_registered_is_told_from_one_that_is_barred(node, status, failure):
     broker = Broker(authorise=refuse(status))
     node.open(broker.endpoint)

@@ -1,6 +1,8 @@
 """A broker proves that strangers are refused, wherever it listens."""
 
+import errno
 import logging
+import socket
 
 import pytest
 
@@ -98,6 +100,18 @@ def test_few_addresses_are_tried(monkeypatch):
 )
 def test_wildcards_are_reached_at_this_machine(bound, reached):
     assert list(module._reachable((bound,))) == reached
+
+
+def test_where_no_address_can_be_reached_it_is_proven_without_one(monkeypatch):
+    def unreachable(_socket, _address):
+        return errno.ENETUNREACH
+
+    with listening(authorise=nobody_but_a_member) as rig:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket.socket, "connect_ex", unreachable)
+            patch.setattr(rig.listener, "bind", None)
+            prove(rig, (NOWHERE,))
+        rig.member(MEMBER)
 
 
 def test_no_further_address_is_opened_for_it(monkeypatch):

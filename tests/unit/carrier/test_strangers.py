@@ -30,22 +30,22 @@ def strangers():
 def test_nothing_is_told_of_nobody(strangers, caplog):
     strangers.tell(1.0)
     assert caplog.messages == []
-    assert strangers.next_deadline() == math.inf
+    assert strangers.due == math.inf
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_one_is_told_at_once_and_the_others_together(strangers, caplog, kind):
     KINDS[kind](strangers)
-    assert strangers.next_deadline() <= 1.0
+    assert strangers.due <= 1.0
     strangers.tell(1.0)
     for _ in range(10_000):
         KINDS[kind](strangers)
         strangers.tell(2.0)
-    assert strangers.next_deadline() == 1.0 + TOLD_S
+    assert strangers.due == 1.0 + TOLD_S
     assert [line.split()[0] for line in caplog.messages] == ["1"]
     strangers.tell(1.0 + TOLD_S)
     assert [line.split()[0] for line in caplog.messages] == ["1", "10000"]
-    assert strangers.next_deadline() == math.inf
+    assert strangers.due == math.inf
     assert all(len(line) <= LINE_CHARACTERS_MAX and line.isprintable() for line in caplog.messages)
 
 

@@ -162,7 +162,7 @@ def test_a_large_frame_leaves_in_pieces_and_is_read_in_pieces(pair):
         assert client.waiting_bytes < before
         before = client.waiting_bytes
         server.read([])
-        wait_until(lambda: client.flush() or client.waiting_bytes < before, "more of it has left")
+        wait_until(lambda before=before: client.flush() or client.waiting_bytes < before, "more of it has left")
         if before < len(message) // 2:
             break
     client.send([b"behind it"])

@@ -1,6 +1,14 @@
 """Whose messages are handled when, and how much may wait."""
 
-from braidmq.core.intake import FRAME_BYTES, PORTION_MESSAGES, TURN_MESSAGES_MAX, WAITING_BYTES_MAX, WORK_BYTES, Inlet, Intake
+from braidmq.core.intake import (
+    FRAME_BYTES,
+    PORTION_MESSAGES,
+    TURN_MESSAGES_MAX,
+    WAITING_BYTES_MAX,
+    WORK_BYTES,
+    Inlet,
+    Intake,
+)
 from braidmq.wire.control import Heartbeat, encode_control
 from braidmq.wire.envelope import REQUEST, Envelope, encode
 from braidmq.wire.gossip import Rumor, Sync

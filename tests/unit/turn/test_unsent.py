@@ -16,13 +16,11 @@ def test_is_empty_once_it_was_taken():
     assert (unsent.bytes, unsent.take()) == (0, [])
 
 
-def test_some_of_it_is_taken_and_put_back_in_order():
+def test_some_of_it_is_taken_in_order():
     unsent = Unsent([b"one", b"three", b"", b"four"])
     assert unsent.take_some(8) == [b"one", b"three", b""]
     assert unsent.bytes == 4
-    unsent.put_back([b"three", b""])
-    assert unsent.bytes == 9
-    assert unsent.take() == [b"three", b"", b"four"]
+    assert unsent.take() == [b"four"]
 
 
 def test_a_message_that_is_larger_than_wanted_is_taken_alone():

@@ -19,6 +19,7 @@ from tests.support.zmtp import (
     CLIENT,
     COMMAND,
     DEALER,
+    FRONT,
     LONG,
     MORE,
     SERVER,
@@ -596,9 +597,9 @@ def test_answers_to_a_flood_of_pings_are_shorter_than_the_flood():
 
 
 def needs(line, data):
-    room = Room(max(len(data), 1))
-    room.view[: len(data)] = data
-    return line.engine.needs(room, 0, len(data))
+    room = Room(len(FRONT) + len(data) + len(FRONT))
+    room.view[:] = FRONT + data + FRONT
+    return line.engine.needs(room, len(FRONT), len(FRONT) + len(data))
 
 
 def test_length_of_a_long_frame_is_known_by_its_header():

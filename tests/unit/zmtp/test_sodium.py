@@ -144,9 +144,11 @@ def test_trial_finds_that_boxes_work():
     assert works()
 
 
-def test_messages_are_opened_in_place():
+def test_messages_are_opened_in_place(boxes):
     """If this fails, PyNaCl has changed: all goes on, at the price of the public functions."""
     assert sodium.IN_PLACE
+    assert (sodium._open_at is sodium._open_copied) == (boxes == "copied")
+    assert (sodium._seal_at is sodium._seal_copied) == (boxes == "copied")
 
 
 def test_trial_finds_a_way_of_sealing_that_does_nothing(monkeypatch):

@@ -117,7 +117,10 @@ class Rights(msgspec.Struct, gc=False, frozen=True):
 
 
 class Outage(msgspec.Struct):
-    """Something was wrong with a process or its connections from `start` to `end`. `kind` is the fault's name."""
+    """Something was wrong with a process or its connections from `start` to `end`.
+
+    `kind` is what the fault has given to `mark_outage`, e.g. "kill" for `kill-broker`.
+    """
 
     process: str
     kind: str
