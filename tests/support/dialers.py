@@ -2,6 +2,7 @@
 
 import select
 import socket
+from contextlib import suppress
 from typing import Any
 
 from braidmq.carrier.dialer import Dialer
@@ -30,7 +31,8 @@ class Node:
         self.poll.modify(broker.descriptor, select.POLLIN | select.POLLOUT if wanted else select.POLLIN)
 
     def unwatch(self, broker):
-        self.poll.unregister(broker.descriptor)
+        with suppress(KeyError):  # it was not watched yet
+            self.poll.unregister(broker.descriptor)
 
     def turn(self, timeout_ms=5, *, until_empty=False):
         """Do what a turn does; return whether anything has ended."""

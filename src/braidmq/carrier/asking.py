@@ -2,6 +2,7 @@
 
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from socket import socket
 
 from braidmq.carrier.dialer import Broker, Dialer
@@ -68,5 +69,6 @@ class Asking:
         self._poll.modify(broker.descriptor, select.POLLIN | select.POLLOUT if wanted else select.POLLIN)
 
     def unwatch(self, broker: Broker) -> None:
-        """Wait for it no more."""
-        self._poll.unregister(broker.descriptor)
+        """Wait for it no more, if it is waited for."""
+        with suppress(KeyError):
+            self._poll.unregister(broker.descriptor)

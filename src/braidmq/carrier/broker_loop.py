@@ -260,6 +260,7 @@ class BrokerLoop:
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
         self._learn_brokers(now)
+        self._listener.review()
         self._sockets.due = now
 
     def _verify_registered(self, blob: bytes) -> BrokerAddress:

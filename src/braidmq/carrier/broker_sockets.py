@@ -76,4 +76,4 @@ class BrokerSockets:
     def unwatch(self, broker: Broker) -> None:
         """Wait for it no more."""
         self._poller.unregister(broker.descriptor)
-        del self._brokers[broker.descriptor]
+        self._brokers.pop(broker.descriptor, None)

@@ -17,10 +17,13 @@ from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
 from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
-from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
+from braidmq.zmtp.violation import ForeignProtocol, Misdeed, Refusal, Violation
 
 FRAMES_MAX: Final = 256
 """Frames read from a connection at most before others have their turn, when it is to be read until it is empty."""
+
+OWED_BYTES_MAX: Final = 4 * 1024
+"""Answers to PING that may wait for a broker: more than a hundred. Ours say none, and who takes no answers floods."""
 
 _LOG = own_logger("braidmq.connections")
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -86,7 +89,7 @@ class Broker(Stream):
         if isinstance(end, Refusal):
             return Failure.HUNG_UP if end.status in ("300", "500") else Failure.NOT_REGISTERED
         if self.open:
-            return Failure.NONSENSE
+            return Failure.NONSENSE if isinstance(end, Misdeed) else Failure.CHANGED
         return Failure.FOREIGN if isinstance(end, ForeignProtocol) else Failure.NOT_THIS_BROKER
 
 
@@ -105,7 +108,7 @@ class Watcher(Protocol):
         """Wait until it can be written as well, or no longer."""
 
     def unwatch(self, broker: Broker) -> None:
-        """Wait for it no more."""
+        """Wait for it no more, if it is waited for."""
 
 
 class Dialer:
@@ -180,10 +183,17 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
             return Failure.NOT_THIS_BROKER
-        broker = self._brokers[action.name] = Broker(socket, handshake, self._rooms, action)
-        self._watcher.watch(broker)
+        broker = Broker(socket, handshake, self._rooms, action)
+        try:
+            self._watcher.watch(broker)
+            self._watcher.watch_writing(broker, wanted=True)
+        except OSError as error:  # the system can watch no more of them
+            self._watcher.unwatch(broker)
+            socket.close()
+            _LOG.debug("%s at %s: %s", action.name, action.endpoint, error)
+            return Failure.NO_ROOM
+        self._brokers[action.name] = broker
         broker.waits_to_write = True
-        self._watcher.watch_writing(broker, wanted=True)
         return None
 
     def close(self, name: str) -> list[bytes]:
@@ -262,7 +272,9 @@ class Dialer:
             if blocked is not broker.waits_to_write:
                 broker.waits_to_write = blocked
                 self._watcher.watch_writing(broker, wanted=blocked)
-            if broker.waiting_bytes > self._outbox_bytes_max:
+            if broker.owed_bytes > OWED_BYTES_MAX:
+                given_up.append((broker.name, Failure.FLOODED))
+            elif broker.waiting_bytes > self._outbox_bytes_max:
                 given_up.append((broker.name, Failure.TOO_SLOW))
         return given_up
 
@@ -304,11 +316,13 @@ class Dialer:
         """Read a portion of what has come, or as much as would not yet be taken for a flood."""
         broker.read(frames)
         if until_empty:
-            size = sum(map(len, frames))
-            while broker.has_more and len(frames) < FRAMES_MAX and size < WAITING_BYTES_MAX // 2:
-                before = len(frames)
+            size, commands = 0, broker.commands
+            while broker.has_more and not broker.owes and size < WAITING_BYTES_MAX // 2:
+                if len(frames) + broker.commands - commands >= FRAMES_MAX:
+                    break
+                before = broker.came_bytes
                 broker.read(frames)
-                size += sum(map(len, frames[before:]))
+                size += broker.came_bytes - before
         unread = broker.unread() if broker.has_more else 0
         if unread != broker.unread_before:
             broker.unread_before = unread

@@ -97,9 +97,15 @@ class Entrance:
     def resume(self, now: float) -> None:
         """End the pause, if it is time."""
         if now >= self.resume_at:
-            self.resume_at = math.inf
-            for descriptor in self._sockets:
-                self._poller.register(descriptor)
+            try:
+                for descriptor in self._sockets:
+                    self._poller.register(descriptor)
+            except OSError:  # the system can watch no more of them
+                for descriptor in self._sockets:
+                    self._poller.unregister(descriptor)
+                self.resume_at = now + PAUSE_S
+            else:
+                self.resume_at = math.inf
 
     def close(self) -> None:
         """Stop to listen."""

@@ -18,7 +18,7 @@ from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
 from braidmq.settings import Settings
 from braidmq.wire.limits import ROUTE_BYTES
 from braidmq.zmtp.handshake import Authorise, KeyPair, ServerHandshake
-from braidmq.zmtp.violation import Refusal, Violation
+from braidmq.zmtp.violation import Misdeed, Refusal, Violation
 
 ACCEPTED_PER_TURN: Final = 16
 """Connections accepted before members have their turn again: less than a millisecond of work. While handshakes wait to
@@ -54,17 +54,6 @@ RESERVE_SHARE_MAX: Final = 4
 
 DOOR_SHARE: Final = 2
 """Strangers get at most half of the descriptors that are left."""
-
-MISDEEDS: Final = frozenset(
-    (
-        "sent a message of several frames",
-        "unknown flags in a MESSAGE",
-        "an unknown command",
-        "a PING or PONG that is too long",
-    )
-)
-"""Violations that come out of a box, so that none but the holder of the key can have done them: they are told to the
-core, which bars the key. Of all others anybody on the way may be the cause, by changing what passes."""
 
 _FIRST_ROUTE: Final = 1 << (8 * ROUTE_BYTES - 8)
 """No route begins with a zero."""
@@ -251,8 +240,23 @@ class Listener:
         """See turn/ports.py."""
         peer = self._routes.get(route)
         if peer is not None and route not in self._cut:
+            self._begin_cut(peer)
+            self.review((peer.principal,))
+
+    def review(self, principals: Iterable[str] | None = None) -> None:
+        """Cut all connections of those keys, or of all, that would not be let in any more."""
+        for principal in {peer.principal for peer in self._routes.values()} if principals is None else principals:
+            try:
+                self._authorise(bytes.fromhex(principal))
+            except Refusal:
+                for peer in self._routes.values():
+                    if peer.principal == principal:
+                        self._begin_cut(peer)
+
+    def _begin_cut(self, peer: Peer) -> None:
+        if peer.route not in self._cut:
             peer.cut_at = -math.inf  # set by the next `flush`, which knows the time
-            self._cut[route] = peer
+            self._cut[peer.route] = peer
 
     def flush(self, now: float) -> None:
         """See turn/ports.py."""
@@ -311,9 +315,9 @@ class Listener:
             if size > BYTES_PER_TURN or use.read_bytes > KEY_BYTES_PER_TURN:
                 self._readable[descriptor] = None
                 continue
-            before = peer.came_bytes
+            before, commands = peer.came_bytes, peer.commands
             peer.read(frames, peer.portion_bytes)
-            count, came = len(frames), peer.came_bytes - before
+            count, came = len(frames) + peer.commands - commands, peer.came_bytes - before
             work = came + count * FRAME_BYTES
             size += work
             use.read_bytes += work
@@ -388,7 +392,7 @@ class Listener:
             why = str(end)
             if not peer.open:
                 self.strangers.on_violation(peer.address, why)
-            elif why in MISDEEDS:
+            elif isinstance(end, Misdeed):
                 self._breaches.append((peer.route, peer.principal, why))
             else:
                 self.strangers.on_lout(peer.address, shown(peer.principal), why)

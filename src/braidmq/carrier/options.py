@@ -9,6 +9,9 @@ from braidmq.wire.bundle import bundle_bytes_max
 ENVELOPE_BYTES_MAX: Final = 128 * 1024
 """Room for the envelope of a message: prefix, three names and the extension block."""
 
+PROBES_MAX: Final = 127
+"""Probes of TCP at most, in Linux. Where TCP_USER_TIMEOUT is known, it decides when the connection is given up."""
+
 _KEEPALIVE: Final = getattr(sockets, "TCP_KEEPIDLE", None)
 _USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
 
@@ -29,7 +32,7 @@ def prepare(socket: sockets.socket, settings: Settings) -> None:
         socket.setsockopt(sockets.IPPROTO_TCP, _KEEPALIVE, idle_s)
         socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, idle_s)
         count = max(1, round(settings.transport_timeout_s / idle_s))
-        socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, count)
+        socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, min(count, PROBES_MAX))
     if _USER_TIMEOUT is not None:
         socket.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(settings.transport_timeout_s * 1000))
 

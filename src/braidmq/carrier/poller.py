@@ -24,8 +24,9 @@ class Poller:
         self._selector.modify(descriptor, (_READ if reading else 0) | (_WRITE if writing else 0))
 
     def unregister(self, descriptor: int) -> None:
-        """Wait for it no more."""
-        self._selector.unregister(descriptor)
+        """Wait for it no more, if it is waited for."""
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
 
     def wait(self, timeout_s: float) -> Iterable[tuple[int, bool]]:
         """Return the descriptors of which something is to be told, and whether it is only that they can be written."""

@@ -86,6 +86,7 @@ class Stream:
         "_left_at",
         "_long",
         "_long_at",
+        "_long_bytes",
         "_rooms",
         "_socket",
         "_torn",
@@ -114,6 +115,7 @@ class Stream:
         self._kept = b""
         self._long: Room | None = None
         self._long_at = 0
+        self._long_bytes = 0
         self._left = b""
         self._left_at = 0
         self._leaving: list[bytes] = []
@@ -140,7 +142,17 @@ class Stream:
     @property
     def owes(self) -> bool:
         """Whether answers to PING wait, which have a limit only if no more is read meanwhile."""
-        return self._torn is None and bool(self._engine.output)
+        return self.owed_bytes > 0
+
+    @property
+    def owed_bytes(self) -> int:
+        """How many bytes of answers to PING wait."""
+        return len(self._engine.output) if self._torn is None else 0
+
+    @property
+    def commands(self) -> int:
+        """How many commands have come, such as PING, which are no frames and work all the same."""
+        return self._engine.commands
 
     @property
     def waiting_bytes(self) -> int:
@@ -269,19 +281,27 @@ class Stream:
             found.append(bytes(view[places[index] : places[index + 1]]))  # noqa: PERF401 - twice as fast when compiled
         if engine.output or self._unsent:
             self.flush()
-        if needed > KEPT_BYTES_MAX:
-            self._long = Room(needed)
-            self._long.view[:left] = view[at:end]
-            self._long_at, self._kept = left, b""
+        if needed > KEPT_BYTES_MAX and left > KEPT_BYTES_MAX // 2:
+            self._long_bytes, self._long_at, self._kept = needed, 0, b""
+            self._long = self._widened(view[at:end])
         else:
             self._kept = bytes(view[at:end]) if left else b""
 
     def _read_long(self, room: Room, most: int, found: list[bytes]) -> None:
-        count = self._receive(room.view[self._long_at : self._long_at + most])
-        self._long_at += count
-        if self._long_at == room.size:
+        """Read on in a long frame. Its header may be anybody's: there is never more room than twice what has come."""
+        self._long_at += self._receive(room.view[self._long_at : self._long_at + most])
+        if self._long_at == self._long_bytes:
             self._long = None
-            self._handle(room, room.size, found)
+            self._handle(room, self._long_bytes, found)
+        elif self._long_at == room.size:
+            self._long = self._widened(room.view)
+
+    def _widened(self, data: memoryview) -> Room:
+        """Return more room for a long frame, with what has come of it."""
+        room = Room(min(self._long_bytes, 2 * len(data)))
+        self._long_at = len(data)
+        room.view[: self._long_at] = data
+        return room
 
     # -- what goes
 

@@ -11,7 +11,7 @@ from typing import Final
 from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake, refusal
 from braidmq.zmtp.sodium import MAC_BYTES, Room
-from braidmq.zmtp.violation import Refusal, Violation
+from braidmq.zmtp.violation import Misdeed, Refusal, Violation
 
 HANDSHAKE_BYTES_MAX: Final = 1024
 """Length of a command of the handshake, at most: ours have 323; other clients may add some metadata."""
@@ -60,6 +60,7 @@ class Engine:
         output: bytes to send: the handshake's, and answers to PING.
         open: whether the handshake is complete, so that frames may go.
         principal: what the server's Authorise has said of the client, once it is open; empty at a client.
+        commands: how many commands have come in boxes: whoever reads counts them as work, as they are no frames.
 
     Args:
         handshake: makes this side the server or the client. It is begun here.
@@ -67,8 +68,8 @@ class Engine:
     """
 
     __slots__ = (
-        "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent", "open", "output",
-        "principal",
+        "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent", "commands", "open",
+        "output", "principal",
     )  # fmt: skip
 
     def __init__(self, handshake: ServerHandshake | ClientHandshake, frame_bytes_max: int) -> None:
@@ -76,6 +77,7 @@ class Engine:
         self.output = bytearray(greeting(server=server))
         self.open = False
         self.principal = ""
+        self.commands = 0
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._greeted = False
         self._frame_bytes_max = frame_bytes_max
@@ -137,9 +139,9 @@ class Engine:
             elif inner == _BOX_COMMAND:
                 self._on_command(bytes(room.view[body + OVERHEAD_BYTES : at]))
             elif inner & _MORE:
-                raise Violation("sent a message of several frames")
+                raise Misdeed("sent a message of several frames")
             else:
-                raise Violation("unknown flags in a MESSAGE")
+                raise Misdeed("unknown flags in a MESSAGE")
         return at
 
     def needs(self, room: Room, at: int, end: int) -> int:
@@ -188,13 +190,14 @@ class Engine:
 
     def _on_command(self, command: bytes) -> None:
         """Handle a command in a box: PING, which is answered, and PONG, which nobody here has asked for."""
+        self.commands += 1
         name, context = command[: len(_PING)], command[len(_PING) :]
         if name == _PING and len(context) >= _TTL_BYTES:
             context = context[_TTL_BYTES:]
         elif name != _PONG:
-            raise Violation("an unknown command")
+            raise Misdeed("an unknown command")
         if len(context) > PING_CONTEXT_BYTES_MAX:
-            raise Violation("a PING or PONG that is too long")
+            raise Misdeed("a PING or PONG that is too long")
         if name == _PONG:
             return
         pong = _PONG + context

@@ -16,6 +16,13 @@ class WrongKey(Violation):
     """A box does not open: the peer holds another key than the one that this side expects."""
 
 
+class Misdeed(Violation):
+    """What came out of a box is wrong, so that none but the holder of the key can have done it.
+
+    Of all other violations anybody on the way may be the cause, by changing what passes.
+    """
+
+
 class Refusal(Exception):  # noqa: N818 - it is an answer
     """The server lets this client in no further, and has said so.
 

@@ -1,5 +1,6 @@
 """A node's connections to brokers, over real sockets: how far they come, and why they fail."""
 
+import errno
 import os
 import select
 import socket
@@ -14,10 +15,11 @@ import zmq
 from braidmq.carrier.dialer import FRAMES_MAX
 from braidmq.carrier.stream import READ_BYTES
 from braidmq.core.intake import WAITING_BYTES_MAX
-from braidmq.core.links.link import Failure, Step
+from braidmq.core.links.link import AGGRIEVING, Failure, Step
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB, MIB, Settings
-from braidmq.zmtp.engine import OVERHEAD_BYTES
+from braidmq.zmtp.engine import HEAD_BYTES, OVERHEAD_BYTES
+from braidmq.zmtp.sodium import Room
 from braidmq.zmtp.violation import Refusal
 from tests.support.dialers import Broker, Node
 from tests.support.namespaces import apart, in_network
@@ -170,7 +172,7 @@ def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_nonsense_
     node.turn(0)
     assert [step for _, step in node.steps] == [Step.REACHED, Step.GREETED]
     assert node.frames == [("b1", b"firstwords")]
-    assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.NONSENSE]
+    assert node.until_failed() == [Step.REACHED, Step.GREETED, Failure.CHANGED]
 
 
 # -- why it fails
@@ -305,10 +307,69 @@ def test_the_end_of_a_session_is_told_behind_what_came_before_it(session):
     assert node.steps.count(("b1", Failure.CLOSED)) == 1
 
 
-def test_a_broker_that_breaks_the_rules_of_zmtp_talks_nonsense(session):
+def boxed(broker, command):
+    """Return a command in a box of a broker's."""
+    room = Room(HEAD_BYTES + len(command))
+    room.view[HEAD_BYTES:] = command
+    return bytes(room.view[broker.stream._engine._seal(room, len(command), 2) :])
+
+
+def test_a_broker_that_breaks_the_rules_in_a_box_talks_nonsense(session):
     node, broker = session
-    broker.end.sendall(b"\0" + bytes((40,)) + bytes(40))
+    broker.end.sendall(boxed(broker, b"\x04WHAT"))
     assert node.until_failed()[-1] is Failure.NONSENSE
+
+
+def test_what_anybody_on_the_way_may_have_changed_is_held_against_no_broker(session):
+    node, broker = session
+    sealed = bytearray(boxed(broker, b"\x04PONG"))
+    sealed[-1] ^= 1
+    broker.end.sendall(sealed)
+    assert node.until_failed()[-1] is Failure.CHANGED
+    assert Failure.CHANGED not in AGGRIEVING
+
+
+def test_what_is_read_until_it_is_empty_has_an_end_though_it_makes_no_frames(session):
+    node, broker = session
+    pong = boxed(broker, b"\x04PONG")
+    left = memoryview(pong + b"".join(boxed(broker, b"\x04PONG") for _ in range(40 * FRAMES_MAX)))
+    stream = node.brokers["b1"]
+    while left:
+        with suppress(BlockingIOError):
+            left = left[broker.end.send(left) :]
+        before = stream.commands
+        node.turn(0, until_empty=True)
+        assert stream.commands - before <= FRAMES_MAX + READ_BYTES // len(pong)
+    node.until(lambda: stream.commands == 40 * FRAMES_MAX + 1, "all have come")
+
+
+def test_a_broker_that_takes_no_answers_to_its_pings_floods(session):
+    node, broker = session
+    stream = node.brokers["b1"]
+    stream._connecting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
+    broker.end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+    left = memoryview(b"".join(boxed(broker, b"\x04PING\0\x64" + bytes(16)) for _ in range(120_000)))
+    while left and not node.given_up:
+        with suppress(BlockingIOError):
+            left = left[broker.end.send(left) :]
+        node.turn(0)
+    assert node.given_up[0] == ("b1", Failure.FLOODED)
+    assert stream.waiting_bytes <= MIB
+
+
+def test_without_room_to_watch_a_connection_it_is_not_made(node, broker):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "no room")
+
+    node.watch = full
+    assert node.open(broker.endpoint) is Failure.NO_ROOM
+    assert node.brokers == {}
+
+
+def test_tcp_takes_every_patience_that_settings_allow(broker):
+    node = Node(Settings(transport_heartbeat_s=1.0, transport_timeout_s=600.0))
+    assert node.open(broker.endpoint) is None
+    node.close()
 
 
 def test_a_session_that_is_reset_is_closed(session):

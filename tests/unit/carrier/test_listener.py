@@ -17,7 +17,6 @@ from braidmq.carrier.listener import (
     HANDSHAKES_PER_TURN,
     KEY_BYTES_PER_TURN,
     LINGER_S,
-    MISDEEDS,
     PORTION_BYTES_MIN,
     PORTION_FRAMES,
 )
@@ -635,7 +634,6 @@ def test_what_comes_out_of_a_box_is_told_of_its_key_behind_what_came_before(rig,
     [route] = rig.gone
     assert [each[2] for each in rig.frames] == [b"good"]
     assert rig.breaches == [(route, keys.public.hex(), what)]
-    assert what in MISDEEDS
     assert not is_open(far)
 
 
@@ -648,6 +646,61 @@ def test_what_anybody_on_the_way_may_have_done_is_told_of_nobody(rig, caplog):
     assert [each[2] for each in rig.frames] == [b"good"]
     assert rig.breaches == []
     assert "does not keep to the protocol: a MESSAGE that does not open" in caplog.text
+
+
+def test_all_connections_of_a_key_that_would_not_be_let_in_any_more_are_cut_with_the_first():
+    barred = set()
+
+    def authorise(key):
+        if key.hex() in barred:
+            raise Refusal("300")
+        return key.hex()
+
+    with listening(authorise=authorise) as rig:
+        keys = new_pair()
+        theirs, other = [rig.member(keys) for _ in range(3)], rig.member()
+        barred.add(keys.public.hex())
+        routes = [peer.near_route for peer in theirs]
+        rig.listener.cut(routes[0])
+        rig.until(lambda: len(rig.gone) == 3, *theirs)
+        assert rig.gone.keys() == set(routes)
+        other.send([b"still here"])
+        rig.until(lambda: rig.frames, other)
+
+
+def test_who_is_not_let_in_any_more_is_cut_at_a_review():
+    removed = set()
+
+    def authorise(key):
+        if key.hex() in removed:
+            raise Refusal("400")
+        return key.hex()
+
+    with listening(authorise=authorise) as rig:
+        keys = new_pair()
+        gone, other = rig.member(keys), rig.member()
+        removed.add(keys.public.hex())
+        route = gone.near_route
+        rig.listener.review()
+        rig.until(lambda: rig.gone, gone)
+        assert rig.gone.keys() == {route}
+        assert other.near_route in rig.listener._routes
+
+
+def test_commands_count_as_the_work_of_a_turn(rig):
+    """They make no frames: without that, one key could fill a turn with them over many connections."""
+    keys = new_pair()
+    pings = [rig.by_hand(keys) for _ in range(8)]
+    for far, hand in pings:
+        far.sendall(b"".join(framed(hand.message(PING, number, BOX_COMMAND)) for number in range(3, 603)))
+    rig.turn()
+    seen = [sum(peer.commands for peer in rig.listener._peers.values())]
+    while len(seen) < 100 and seen[-1] < 8 * 600:
+        rig.turn()
+        seen.append(sum(peer.commands for peer in rig.listener._peers.values()))
+    assert seen[-1] == 8 * 600
+    most = max(after - before for before, after in zip([0, *seen], seen, strict=False))
+    assert most <= KEY_BYTES_PER_TURN // 1024 + READ_BYTES // 66
 
 
 # -- where it listens

@@ -249,7 +249,7 @@ def test_a_reset_in_the_middle_of_a_frame_is_told_and_its_beginning_is_dropped()
     server.send([b"whole"])
     server.send([b"l" * 1024 * KIB])
     found = []
-    wait_until(lambda: client.read(found) or client._long is not None, "a part of it has come")
+    wait_until(lambda: client.read(found) or client.came_bytes > 8 * KIB, "a part of it has come")
     reset(here)
     found += read_to_the_end(client)
     assert found == [b"whole"]
@@ -308,6 +308,24 @@ def test_one_read_has_a_limit_and_says_that_there_is_more(wide):
         client.read(found)
     assert split_numbered(found) == numbered(20)
     assert client.unread() == 0
+
+
+def test_a_long_frame_takes_no_more_room_than_twice_what_has_come_of_it():
+    here, there = sockets()
+    server, client = as_server(here), as_client(there)
+    shake_hands(server, client)
+    server.send([b"l" * 1000 * KIB])
+    found, most = [], 0.0
+    while not found:
+        client.read(found)
+        server.flush()
+        room = client._long
+        if room is not None:
+            assert room.size <= 2 * client.came_bytes
+            most = max(most, room.size)
+    assert found == [b"l" * 1000 * KIB]
+    assert most > 500 * KIB
+    client.close(), server.close()
 
 
 def test_a_frame_that_is_too_long_ends_the_connection_at_its_header():

@@ -49,6 +49,7 @@ class Failure(StrEnum):
     SESSION_REFUSED = "the broker ended the session"
     DRAINING = "the broker is about to stop"
     NONSENSE = "the broker sends what is not BRAID/1, again and again"
+    CHANGED = "what the broker sends does not arrive as it was sent: something on the way changes it"
     FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
     FAULT = "a message of the broker has met an error of this program's own, which its log tells"
     NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
@@ -67,7 +68,7 @@ AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.FAULT)
 """Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
 last."""
 
-ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW)) | AGGRIEVING
+ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
 
