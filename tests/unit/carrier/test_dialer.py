@@ -337,6 +337,7 @@ def test_what_is_read_until_it_is_empty_has_an_end_though_it_makes_no_frames(ses
     while left:
         with suppress(BlockingIOError):
             left = left[broker.end.send(left) :]
+        wait_until(lambda: stream.unread() >= 2 * READ_BYTES, "more than a portion has come")
         before = stream.commands
         node.turn(0, until_empty=True)
         assert stream.commands - before <= FRAMES_MAX + READ_BYTES // len(pong)
