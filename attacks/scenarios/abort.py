@@ -1,4 +1,4 @@
-"""Connections that are reset while all is full: what libzmq has to say of one whose input it has stopped."""
+"""Connections that are filled, and reset while all is full: what a peer may do at the worst moment."""
 
 from dataclasses import replace
 from time import monotonic, sleep

@@ -36,6 +36,10 @@ def hello():
     return control.encode_control(control.Hello("raw"), now_ms())
 
 
+def changed(message):
+    return message[:-1] + bytes((message[-1] ^ 1,))
+
+
 async def lives(net):
     async with net.node("bystander") as node:
         await node.connected()
@@ -79,7 +83,7 @@ async def test_what_only_the_holder_of_the_key_can_have_done_bars_it(connect, wr
     "wrong",
     [
         lambda peer: b"\x80" + peer.message(b"x")[1:],
-        lambda peer: peer.message(b"x")[:-1] + b"?",
+        lambda peer: changed(peer.message(b"x")),
         lambda peer: framed(b"\x07MESSAGE" + bytes(40)),
         lambda peer: framed(b"\x07MESSAGE"),
         lambda peer: framed(b"\x05READY" + bytes(60)),
