@@ -314,15 +314,13 @@ class Dialer:
 
     def _read(self, broker: Broker, frames: list[bytes], *, until_empty: bool) -> None:
         """Read a portion of what has come, or as much as would not yet be taken for a flood."""
+        came_bytes, commands = broker.came_bytes, broker.commands
         broker.read(frames)
         if until_empty:
-            size, commands = 0, broker.commands
-            while broker.has_more and not broker.owes and size < WAITING_BYTES_MAX // 2:
+            while broker.has_more and not broker.owes and broker.came_bytes - came_bytes < WAITING_BYTES_MAX // 2:
                 if len(frames) + broker.commands - commands >= FRAMES_MAX:
                     break
-                before = broker.came_bytes
                 broker.read(frames)
-                size += broker.came_bytes - before
         unread = broker.unread() if broker.has_more else 0
         if unread != broker.unread_before:
             broker.unread_before = unread
