@@ -20,7 +20,7 @@ FUZZ ?= 300
 
 # Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
-HEAVY := tests/security $(addprefix tests/integration/test_,attacks.py bench.py cli_streams.py demo.py failover.py \
+HEAVY := tests/security tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py bench.py cli_streams.py demo.py failover.py \
     fault_matrix.py faults.py frozen_time.py membership.py memory.py promises.py reach.py waiting.py)
 CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
 NETS := tests/integration $(UNITS_OF_NETS) $(HEAVY:%=--ignore=%)
