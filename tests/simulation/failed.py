@@ -66,4 +66,10 @@ FAILED = [
     ("swarm", 50241925, "a node that had seen all brokers fail did not find the ones that were there"),
     ("swarm", 50241970, "a hostile worker was stopped with a request, and judged by when it came to it"),
     ("swarm", 61008908, "a node whose HELLO was answered late was silent for an interval more, and was given up"),
+    (
+        "swarm",
+        941117209,
+        "a hostile broker took a worker's refusal of what it had made up for one of the request, which ran",
+    ),
+    ("swarm", 941120749, "a withdrawn request was still on its way when the net was called settled"),
 ]

@@ -243,6 +243,10 @@ class Net:
                 found.append(f"{node.name} has lost {lost} places")
         return found
 
+    def is_settled(self) -> bool:
+        """Whether nobody holds anything of calls that have ended, nor will: a withdrawn request may be on its way."""
+        return not self.network.carries_requests and not self.leftovers()
+
     def note_views(self) -> None:
         """Write down who lists whom, for the checkers."""
         record = self.world.record

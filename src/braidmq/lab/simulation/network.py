@@ -14,7 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from braidmq.core.links.link import Failure
-from braidmq.wire.envelope import REQUEST
+from braidmq.wire.bundle import split
+from braidmq.wire.envelope import REQUEST, command_of
 
 if TYPE_CHECKING:
     from braidmq.lab.simulation.dealers import Dealers
@@ -185,6 +186,17 @@ class Network:
             and connection.outward.last_at <= in_time
             and connection.inward.last_at <= in_time
             for connection in self.connections
+        )
+
+    @property
+    def carries_requests(self) -> bool:
+        """Whether a request is on its way that its reader has not taken."""
+        return any(
+            command_of(message) == REQUEST
+            for connection in self.connections
+            for pipe in (connection.outward, connection.inward)
+            for frame, _ in (*pipe.under_way, *pipe.arrived)
+            for message in split(frame)[0]
         )
 
     # -- for dealers and routers

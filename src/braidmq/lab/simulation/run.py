@@ -90,9 +90,9 @@ def _live(net: Net) -> list[Violation]:
             Violation("convergence", f"not whole after {WHOLE_S_MAX} s: {'; '.join(net.why_not_whole())}", world.now)
         ]
     net.note_views()
-    world.run(world.now + SETTLE_S_MAX, lambda: not net.leftovers())
+    world.run(world.now + SETTLE_S_MAX, net.is_settled)
     _make_good_calls(net)
-    world.run(world.now + SETTLE_S_MAX, lambda: not net.leftovers())
+    world.run(world.now + SETTLE_S_MAX, net.is_settled)
     world.record.leftovers = net.leftovers()
     whole = world.run(world.now + WHOLE_S_MAX, net.is_whole)
     net.note_views()

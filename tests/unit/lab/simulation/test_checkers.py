@@ -377,6 +377,57 @@ def budget_overspent(record: Record) -> list[str]:
     return [each.text for each in CHECKERS["I4"](record) if "paid for" in each.text]
 
 
+def lied_about(record: Record) -> None:
+    """w3 has run a refused call for a lying broker alone, which has made up another request under its id."""
+    record.liars, record.foreseen = ("b9",), {b"2": 1.3}
+    record.executions.append(Execution("b", "w3", b"2", 1.1, False, 0))
+
+
+def test_what_a_lying_broker_confuses_with_its_own_requests_is_no_broken_promise() -> None:
+    record = good()
+    lied_about(record)
+    assert violations(record) == []
+    record.executions.append(Execution("b", "w4", b"2", 1.4, False, 0))
+    assert CHECKERS["I3"](record) == []
+
+
+def from_an_honest_broker(record: Record, worker: str = "w3") -> None:
+    record.passages.append(Passage(1.0, "b2", "in", "c1", REQUEST, b"2", service="s", tag=2))
+    record.passages.append(Passage(1.05, "b2", "out", worker, REQUEST, b"2", "c1", service="s", tag=8))
+
+
+def with_an_honest_run(record: Record) -> None:
+    record.executions.append(Execution("b", "w4", b"2", 1.4, False, 0))
+    from_an_honest_broker(record, "w4")
+
+
+def with_nothing_made_up(record: Record) -> None:
+    record.foreseen.clear()
+
+
+def with_honest_brokers_only(record: Record) -> None:
+    record.liars = ()
+
+
+@pytest.mark.parametrize(
+    "change", [from_an_honest_broker, with_an_honest_run, with_nothing_made_up, with_honest_brokers_only]
+)
+def test_a_lying_broker_excuses_no_promise_but_its_own(change: Callable[[Record], None]) -> None:
+    record = good()
+    lied_about(record)
+    change(record)
+    (found,) = CHECKERS["I3"](record)
+    assert "promised that it was not run" in found.text
+
+
+def test_a_worker_runs_a_request_once_whatever_a_lying_broker_makes_up() -> None:
+    record = good()
+    lied_about(record)
+    record.executions.append(record.executions[-1])
+    (found,) = CHECKERS["I3"](record)
+    assert "ran 2 times on w3" in found.text
+
+
 def test_who_is_slandered_by_a_lying_broker_may_be_taken_for_dead() -> None:
     record = good()
     record.outages.clear()

@@ -150,6 +150,19 @@ def test_what_a_killed_client_leaves_is_told_until_the_net_has_let_go_of_it():
     assert net.world.run(net.world.now + 10.0, lambda: not net.leftovers())
 
 
+def test_a_net_is_not_settled_while_a_request_is_on_its_way_that_its_client_has_withdrawn():
+    net = begun()
+    assert net.is_settled()
+    a_call(net, must_succeed=False)
+    net.nodes[net.plan.clients[0]].give_up_one()
+    net.world.run(net.world.now)
+    assert (net.is_quiet(), net.leftovers()) == (True, [])
+    assert not net.is_settled()
+    assert net.world.run(net.world.now + 2.0, net.is_settled)
+    net.world.run(net.world.now + 1.0, lambda: bool(net.leftovers()))
+    assert net.leftovers() == []
+
+
 def test_an_outage_is_noted_for_whom_it_befalls_until_it_ends():
     net = net_of(1)
     recover = net.mark_outage("pause", net.brokers["b0"])

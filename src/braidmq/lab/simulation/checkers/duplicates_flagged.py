@@ -10,11 +10,27 @@ from braidmq.wire.envelope import REPLY, REQUEST
 def check(record: Record) -> list[Violation]:
     """Return the requests that ran twice unsaid, or twice on one worker, or against what their caller was told."""
     found, outcomes = [], {call.key: (call.id, call.outcome) for call in record.calls}
+    confused = _confused(record)
     for key, runs in record.executions_by_key().items():
         id_, outcome = outcomes.get(key, (b"", None))
         last = max(each.started for each in runs)
-        found += [Violation("I3", f"{key} {what}", last, id_) for what in (*_unsaid(runs), *_untold(runs, outcome))]
+        known = [each for each in runs if (each.id, each.worker) not in confused]
+        what = _repeated(runs) + (_unsaid(known) + _untold(known, outcome) if known else [])
+        found += [Violation("I3", f"{key} {each}", last, id_) for each in what]
     return found + _forgotten(record)
+
+
+def _confused(record: Record) -> set[tuple[bytes, str]]:
+    """Return the ids and workers of the runs of which a broker in an attacker's hands said what it liked.
+
+    Only that broker has brought the request to that worker, and it has made up another one under its id: whether it
+    takes the worker's word on the one for its word on the other is its own affair.
+    """
+    if not record.liars:
+        return set()
+    came = {(each.id, each.peer) for each in record.passages if each.way == "out" and each.command == REQUEST}
+    ran = {(each.id, each.worker) for each in record.executions if each.id in record.foreseen}
+    return ran - came
 
 
 def _forgotten(record: Record) -> list[Violation]:
@@ -46,10 +62,12 @@ def _unsaid(runs: list[Execution]) -> list[str]:
         for each in runs
         if each.started - each.unseen_s > first.started and not each.possible_duplicate
     ]
-    for (worker, _life), count in Counter((each.worker, each.life) for each in runs).items():
-        if count > 1:
-            found.append(f"ran {count} times on {worker}")
     return found
+
+
+def _repeated(runs: list[Execution]) -> list[str]:
+    counts = Counter((each.worker, each.life) for each in runs)
+    return [f"ran {count} times on {worker}" for (worker, _life), count in counts.items() if count > 1]
 
 
 def _untold(runs: list[Execution], outcome: Reply | Error | None) -> list[str]:
