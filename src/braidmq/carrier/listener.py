@@ -27,6 +27,9 @@ go on, it is one: who waits in the kernel's backlog costs nothing."""
 HANDSHAKES_PER_TURN: Final = 8
 """Connections at the door that are read before members have their turn again: some milliseconds of work."""
 
+DOOR_BYTES: Final = 4 * 1024
+"""What is read at one go of a connection at the door: a handshake takes less than a KiB."""
+
 BYTES_PER_TURN: Final = 1024 * 1024
 """Bytes read before what they have caused is sent, some milliseconds of work."""
 
@@ -348,7 +351,7 @@ class Listener:
             if count >= HANDSHAKES_PER_TURN:
                 self._arriving[descriptor] = None
                 continue
-            peer.read(frames)
+            peer.read(frames, DOOR_BYTES)
             if peer.open:
                 self._enter(peer)
                 self._early += [(peer.route, peer.principal, frame) for frame in frames]
