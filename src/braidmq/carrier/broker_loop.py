@@ -14,22 +14,20 @@ from typing import Final
 from braidmq import __version__
 from braidmq.carrier.broker_sockets import BrokerSockets
 from braidmq.carrier.dialer import Broker, Dialer
-from braidmq.carrier.event_lines import log_event
 from braidmq.carrier.gate import Gate
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.listening import listen
+from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.proof import prove_refused
 from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.broker.broker import BrokerCore
-from braidmq.core.events.event import Event
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.host.clock import monotonic
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
-from braidmq.host.lookups import Lookups
 from braidmq.host.room import room
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
@@ -98,7 +96,7 @@ class BrokerLoop:
         self._wake_write.setblocking(False)
         self._errands: deque[Callable[[float], object]] = deque()
         self._stopping: float | None = None
-        self._lookups = Lookups(self._wake)
+        self._host = LoopHost(self._wake, _LOG)
         self._brokers: dict[str, Broker] = {}
 
     def member(self, principal: str) -> Member | None:
@@ -140,7 +138,7 @@ class BrokerLoop:
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
         self._dialer = Dialer(self._brokers, self.settings, pair, self._sockets)
-        self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self)
+        self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred = self._is_barred
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
@@ -180,7 +178,7 @@ class BrokerLoop:
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
-        self._lookups.close()
+        self._host.end_lookups()
         self._wake_read.close()
         self._wake_write.close()
 
@@ -191,20 +189,6 @@ class BrokerLoop:
     def _run_errands(self, now: float) -> None:
         while self._errands:
             self._errands.popleft()(now)
-
-    # -- for the turn (see Host)
-
-    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
-        """Begin to look up the addresses behind a broker's endpoints."""
-        self._lookups.begin(name, endpoints)
-
-    def looked_up(self) -> list[tuple[str, list[str]]]:
-        """Return the brokers whose addresses are known now, each with those."""
-        return self._lookups.take()
-
-    def tell(self, event: Event) -> None:
-        """Write an event to the log."""
-        log_event(_LOG, event)
 
     # -- ending
 

@@ -15,9 +15,8 @@ from typing import Final, Protocol
 from braidmq import __version__
 from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.dialer import Broker, Dialer
-from braidmq.carrier.event_lines import log_event
+from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.trusted import address_of, keyring_of, verifier
-from braidmq.core.events.event import Event
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
@@ -25,7 +24,6 @@ from braidmq.errors import BraidError, NodeClosed, ServiceError
 from braidmq.host.clock import monotonic
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
-from braidmq.host.lookups import Lookups
 from braidmq.host.threads import DaemonThreads
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
@@ -55,7 +53,7 @@ class Jobs(Protocol):
         """Ask a running job to stop; its end is still told."""
 
 
-class NodeLoop:
+class NodeLoop(LoopHost):
     """One node. Create it inside a running event loop, and end it with `close`.
 
     Attributes:
@@ -79,6 +77,7 @@ class NodeLoop:
         on_stall: Callable[[float], None],
         observer: NodeObserver | None = None,
     ) -> None:
+        super().__init__(self._on_lookup, _LOG)
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
@@ -87,7 +86,6 @@ class NodeLoop:
         self._jobs: Jobs | None = None
         self._on_stall = on_stall
         self.connections = Connections()
-        self._lookups = Lookups(self._on_lookup)
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._turn_scheduled = False
         self._reads_on = False
@@ -253,14 +251,14 @@ class NodeLoop:
         for waker in self._wakers:
             if not waker.done():
                 waker.set_exception(NodeClosed("the node was closed"))
-        self._lookups.close()
+        self.end_lookups()
         self.connections.close()
 
     def dispose(self) -> None:
         """End where the event loop has ended: nobody waits for anything any more."""
         if not self.closed:
             self.closed = True
-            self._lookups.close()
+            self.end_lookups()
             self.connections.close()
 
     # -- one turn
@@ -345,18 +343,6 @@ class NodeLoop:
         self._loop.remove_writer(broker.descriptor)
 
     # -- for the turn (see NodeHost)
-
-    def look_up(self, name: str, endpoints: tuple[str, ...]) -> None:
-        """Begin to look up the addresses behind a broker's endpoints."""
-        self._lookups.begin(name, endpoints)
-
-    def looked_up(self) -> list[tuple[str, list[str]]]:
-        """Return the brokers whose addresses are known now, each with those."""
-        return self._lookups.take()
-
-    def tell(self, event: Event) -> None:
-        """Write an event to the log."""
-        log_event(_LOG, event)
 
     def on_stall(self, stalled_s: float) -> None:
         """Note that this process has stood still."""
