@@ -194,9 +194,8 @@ def test_a_broker_that_does_not_hold_its_own_key_does_not_start(join, monkeypatc
 
 
 def test_a_broker_that_refuses_by_silence_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(Listener, "meet", lambda _self, _now: None)
-    monkeypatch.setattr("braidmq.carrier.proof.ADDRESS_S_MAX", 0.2)
-    monkeypatch.setattr("braidmq.carrier.proof.WITHIN_S_MAX", 0.2)
+    monkeypatch.setattr(Listener, "frames", lambda _self, _now: [])
+    monkeypatch.setattr("braidmq.carrier.proof.ANSWER_S_MAX", 0.2)
     with pytest.raises(BraidError, match="not refused, but met: no answer"):
         open_broker(join)
 

@@ -1,7 +1,6 @@
 """A connection to a broker from a thread that has no event loop: it is served by whoever waits for its outcome."""
 
 import select
-from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
 
@@ -35,10 +34,8 @@ class Asking:
         self._dialer = Dialer(self._brokers, settings, pair, self)
         self.failure = self._dialer.open(target) if over is None else self._dialer.open_over(over, target)
 
-    def serve(self, timeout_s: float, meanwhile: Callable[[], object] | None = None) -> None:
-        """Wait for at most `timeout_s` for something to happen, and handle it; `meanwhile` is called before that."""
-        if meanwhile is not None:
-            meanwhile()
+    def serve(self, timeout_s: float) -> None:
+        """Wait for at most `timeout_s` for something to happen, and handle it."""
         if self._poll.poll(timeout_s * 1000.0):
             self._dialer.mark(self._brokers[self._name])
         for _name, what in self._dialer.news():

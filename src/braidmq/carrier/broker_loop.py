@@ -48,7 +48,7 @@ FLUSH_S_MAX: Final = 1.0
 
 
 class BrokerLoop:
-    """One broker. `open` binds and proves that strangers are refused, `run` serves until `stop`.
+    """One broker. `open` proves that strangers are refused and binds, `run` serves until `stop`.
 
     Attributes:
         name: its registered name.
@@ -107,7 +107,7 @@ class BrokerLoop:
         return self._core.barred_s(principal, monotonic()) > 0.0
 
     def open(self) -> None:
-        """Bind, and prove that an unregistered key is refused.
+        """Prove that an unregistered key is refused, and bind.
 
         Raises:
             BraidError: the address cannot be bound, or a stranger would be let in.
@@ -121,9 +121,9 @@ class BrokerLoop:
         gate = Gate(self)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
         try:
-            self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
             with room("a broker"):
-                prove_refused(self._listener, self._poller, self.name, pair.public, self.endpoints)
+                prove_refused(self.settings, pair, gate, self.name)
+            self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
         except BaseException:
             self.close()
             raise

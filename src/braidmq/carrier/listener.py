@@ -141,7 +141,6 @@ class Listener:
         self._routes: dict[bytes, Peer] = {}
         self._readable: dict[int, None] = {}
         self._arriving: dict[int, None] = {}
-        self._early: list[tuple[bytes, str, bytes]] = []
         self._breaches: list[tuple[bytes, str, str]] = []
         self._gone: dict[bytes, list[bytes]] = {}
         self._cut: dict[bytes, Peer] = {}
@@ -200,25 +199,17 @@ class Listener:
         self._peers[descriptor] = peer
         peer.flush()
 
-    def meet(self, now: float) -> None:
-        """Let handshakes go on, and accept new connections; what members say waits for `frames`."""
-        if self._arriving:
-            self._read_arriving()
-        self._accept(now)
-
     # -- for the turn
 
     def frames(self, now: float) -> list[tuple[bytes, str, bytes]]:
-        """See turn/ports.py."""
+        """See turn/ports.py. Handshakes go on meanwhile, and new connections are accepted."""
         found: list[tuple[bytes, str, bytes]] = []
-        if self._early:
-            found, self._early = self._early, found
         if self._readable:
             self._read_members(found)
-        if self._arriving or self._entrance.is_called:
-            self.meet(now)
-            found += self._early
-            self._early.clear()
+        if self._arriving:
+            self._read_arriving(found)
+        if self._entrance.is_called:
+            self._accept(now)
         return found
 
     def breaches(self) -> list[tuple[bytes, str, str]]:
@@ -340,8 +331,8 @@ class Listener:
             elif peer.blocked:
                 self._look_after(peer)
 
-    def _read_arriving(self) -> None:
-        """Let some handshakes go on."""
+    def _read_arriving(self, found: list[tuple[bytes, str, bytes]]) -> None:
+        """Let some handshakes go on; members may have said something right behind theirs."""
         arriving, self._arriving = self._arriving, {}
         frames: list[bytes] = []
         for count, descriptor in enumerate(arriving):
@@ -354,7 +345,7 @@ class Listener:
             peer.read(frames, DOOR_BYTES)
             if peer.open:
                 self._enter(peer)
-                self._early += [(peer.route, peer.principal, frame) for frame in frames]
+                found += [(peer.route, peer.principal, frame) for frame in frames]
             frames.clear()
             if peer.end is not None:
                 self._on_end(peer)

@@ -25,16 +25,18 @@ def broker():
     made.close()
 
 
-def serve(broker, found):
-    broker.stream.flush()
-    broker.stream.read(found)
+def serve(asking, broker_end, found):
+    """Let both ends do what they can."""
+    broker_end.flush()
+    broker_end.read(found)
+    asking.serve(0.01)
 
 
 def test_it_asks_and_hears_the_answer(broker):
     asking, heard = ask(broker.endpoint), []
     broker.accept()
     asking.send(b"a question")
-    wait_until(lambda: asking.serve(0.01, lambda: serve(broker, heard)) or heard, "the question has come", poll_s=0.0)
+    wait_until(lambda: serve(asking, broker.stream, heard) or heard, "the question has come", poll_s=0.0)
     assert heard == [b"a question"]
     assert asking.greeted
     assert asking.failure is None
@@ -49,7 +51,7 @@ def test_a_long_question_leaves_as_the_broker_reads(broker):
     asking, heard = ask(broker.endpoint), []
     broker.accept()
     asking.send(bytes(8_000_000))
-    wait_until(lambda: asking.serve(0.01, lambda: serve(broker, heard)) or heard, "the question has come", poll_s=0.0)
+    wait_until(lambda: serve(asking, broker.stream, heard) or heard, "the question has come", poll_s=0.0)
     assert heard == [bytes(8_000_000)]
     asking.close()
 
@@ -62,11 +64,7 @@ def test_it_asks_over_a_connection_that_there_is_already():
     asking = Asking(Settings(), CLIENT, Open("b1", "", SERVER.public), there)
     asking.send(b"a question")
 
-    def answer():
-        server.flush()
-        server.read(heard)
-
-    wait_until(lambda: asking.serve(0.01, answer) or heard, "the question has come", poll_s=0.0)
+    wait_until(lambda: serve(asking, server, heard) or heard, "the question has come", poll_s=0.0)
     assert heard == [b"a question"]
     asking.close()
     assert read_to_the_end(server) == []
@@ -80,7 +78,7 @@ def test_why_it_fails_is_told(broker):
     broker.options = {"authorise": refuse}
     asking = ask(broker.endpoint)
     broker.accept()
-    wait_until(lambda: asking.serve(0.01, lambda: serve(broker, [])) or asking.failure, "it fails", poll_s=0.0)
+    wait_until(lambda: serve(asking, broker.stream, []) or asking.failure, "it fails", poll_s=0.0)
     assert asking.failure is Failure.NOT_REGISTERED
     assert not asking.greeted
     asking.close()
@@ -89,7 +87,7 @@ def test_why_it_fails_is_told(broker):
 def test_the_end_of_a_broker_is_told_behind_its_answer(broker):
     asking = ask(broker.endpoint)
     broker.accept()
-    wait_until(lambda: asking.serve(0.01, lambda: serve(broker, [])) or asking.greeted, "it is greeted", poll_s=0.0)
+    wait_until(lambda: serve(asking, broker.stream, []) or asking.greeted, "it is greeted", poll_s=0.0)
     broker.stream.send([b"an answer"])
     broker.stream.close()
     wait_until(lambda: asking.serve(0.01) or asking.failure, "its end is told", poll_s=0.0)

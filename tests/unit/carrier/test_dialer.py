@@ -140,16 +140,7 @@ def let_in(node, broker):
     """Let a node in that does not know it yet."""
     node.open(broker.endpoint)
     node.until(lambda: node.steps, "it is reached")
-    broker.accept()
-    found = []
-
-    def is_open():
-        node.turn(0)
-        broker.stream.flush()
-        broker.stream.read(found)
-        return broker.stream.open
-
-    wait_until(is_open, "the broker has let it in", poll_s=0.0)
+    broker.greet(node)
     wait_until(node.brokers["b1"].unread, "its READY has come")
     assert node.steps == [("b1", Step.REACHED)]
     return node.brokers["b1"].unread()

@@ -16,11 +16,17 @@ def test_key_falls_due_never_early_and_a_grain_late_at_most() -> None:
     assert timers.take_due(99.0) == []
 
 
-@given(st.floats(0.0, 1e7), st.integers(-2, 2))
-def test_deadline_is_never_early_whatever_the_rounding(due: float, ulps: int) -> None:
+def beside(due: float, ulps: int) -> float:
+    """Return the instant that is so many floats away from the border of a bucket near `due`."""
     due = round(due, 2)
     for _ in range(abs(ulps)):
         due = math.nextafter(due, math.inf if ulps > 0 else 0.0)
+    return due
+
+
+@given(st.floats(0.0, 1e7), st.integers(-2, 2))
+def test_deadline_is_never_early_whatever_the_rounding(due: float, ulps: int) -> None:
+    due = beside(due, ulps)
     timers: Timers[str] = Timers()
     timers.add("a", due)
     deadline = timers.next_deadline()
@@ -31,9 +37,7 @@ def test_deadline_is_never_early_whatever_the_rounding(due: float, ulps: int) ->
 
 @given(st.floats(0.0, 1e7), st.integers(-2, 2), st.floats(0.0, 10.0))
 def test_what_is_added_again_at_its_instant_falls_due_after_it(due: float, ulps: int, before_s: float) -> None:
-    due = round(due, 2)
-    for _ in range(abs(ulps)):
-        due = math.nextafter(due, math.inf if ulps > 0 else 0.0)
+    due = beside(due, ulps)
     timers: Timers[str] = Timers()
     timers.add("a", due)
     now = timers.next_deadline()
