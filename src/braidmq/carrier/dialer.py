@@ -250,10 +250,6 @@ class Dialer:
                 self._readable[broker] = None
         return found
 
-    def last_frames(self, name: str) -> list[tuple[str, bytes]]:
-        """See turn/ports.py. All that has come was read before its end was."""
-        return []
-
     def unread(self) -> Iterable[tuple[str, int]]:
         """See turn/ports.py."""
         if not self._unread:

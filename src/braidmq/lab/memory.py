@@ -196,7 +196,11 @@ class MemoryDialer:
         """Yield the brokers whose connections have come about or have ended."""
         news, self._news = self._news, []
         for connection, what in news:
-            if self._connections.get(connection.broker) is connection:
+            if self._connections.get(connection.broker) is not connection:
+                continue
+            if isinstance(what, Failure) and connection.inward:
+                self._tell(connection, what)  # behind what has come before
+            else:
                 yield connection.broker, what
 
     def frames(self, *, until_empty: bool = False) -> Iterator[tuple[str, bytes]]:
@@ -207,12 +211,6 @@ class MemoryDialer:
             frames = connection.inward
             while frames:
                 yield connection.broker, frames.popleft()
-
-    def last_frames(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """Yield what has come over a connection before it ended."""
-        frames = self._connections[name].inward
-        while frames:
-            yield name, frames.popleft()
 
     def unread(self) -> tuple[()]:
         """Return nothing: all that has come is read in each turn."""

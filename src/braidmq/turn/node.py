@@ -103,8 +103,6 @@ class NodeTurn:
         core, dialer = self.core, self._dialer
         for name, what in dialer.news():
             if isinstance(what, Failure):
-                for _, frame in dialer.last_frames(name):  # an answer in it spares its request a retry
-                    core.on_frame(name, frame, now)
                 fail(core, dialer, name, what, now)
             else:
                 note_step(core, name, what, now)

@@ -34,13 +34,13 @@ class Dialer(Protocol):
         """Send what waits, as far as the connections take it now."""
 
     def news(self) -> Iterable[tuple[str, Step | Failure]]:
-        """Return how far connections have come, and which have ended and why. The turn closes those."""
+        """Return how far connections have come, and which have ended and why. The turn closes those.
+
+        An end comes behind all that had come before it was read: an answer in that spares its request a retry.
+        """
 
     def frames(self, *, until_empty: bool = False) -> Iterable[tuple[str, bytes]]:
         """Return frames that have come, each with its broker: a portion, or as many as there are."""
-
-    def last_frames(self, name: str) -> Iterable[tuple[str, bytes]]:
-        """Return what has come over a connection before it ended."""
 
     def unread(self) -> Iterable[tuple[str, int]]:
         """Return the brokers of which more or less bytes wait to be read than at the last call, and how many."""

@@ -126,7 +126,6 @@ class DealerHost(Plain):
             failure = what if isinstance(what, Failure) else None
             self.news.append((self.world.now, name, failure))
             if failure is not None:
-                self.got.extend(self.dealers.last_frames(name))
                 self.dealers.close(name)
         if self.reading:
             self.got.extend(self.dealers.frames())

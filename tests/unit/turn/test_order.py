@@ -82,14 +82,6 @@ def test_node_lets_calls_go_on_in_the_turn_in_which_their_connection_is_given_up
     assert calls.count("dialer.look_after") == 2
 
 
-def test_node_hands_in_the_last_frames_of_a_connection_before_its_end() -> None:
-    calls: list[str] = []
-    dialer = {"news": [[("b1", Failure.CLOSED)]], "last_frames": [[("b1", b"frame")]]}
-    node(calls, dialer=dialer).read(1.0)
-    order = rank(calls, "dialer.last_frames", "core.on_frame", "dialer.close", "core.on_failed")
-    assert order == sorted(order)
-
-
 def test_broker_reads_sends_and_then_lets_time_pass() -> None:
     calls: list[str] = []
     core = Recorded("core", calls, take_sends=[{b"r": [b"m"]}], take_cuts=[[b"s"]], take_events=[["event"]])

@@ -117,7 +117,11 @@ class Dealers:
         news, self._news = self._news, []
         for connection, what in news:
             name = connection.router.process.name
-            if self._connections.get(name) is connection:
+            if self._connections.get(name) is not connection:
+                continue
+            if isinstance(what, Failure) and connection.inward.arrived:
+                self._tell(connection, what)  # behind what has arrived before
+            else:
                 yield name, what
 
     def frames(self, *, until_empty: bool = False) -> Iterator[tuple[str, bytes]]:
@@ -136,12 +140,6 @@ class Dealers:
                 return
             yield name, frame
             self.process.on_handled()
-
-    def last_frames(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """Yield what has arrived before the connection to a broker ended."""
-        connection = self._connections[name]
-        self._readable.pop(connection, None)
-        yield from self._frames_of(connection, until_empty=True)
 
     # -- for the network
 
