@@ -54,7 +54,7 @@ class Lifeline:
             self._socket.send(b"\0")
 
     def _run(self) -> None:
-        with suppress(OSError):
+        with self._socket, suppress(OSError):
             while self._socket.recv(1):
                 pass
         self._drain()

@@ -1,7 +1,10 @@
+import logging
+
 import pytest
 
-from braidmq.cli.processes import programs
+from braidmq.cli.processes import programs, run_all
 from braidmq.errors import ConfigError
+from braidmq.host.supervisor import Program
 from braidmq.trust.authority import Authority
 from braidmq.trust.numbered import numbered
 
@@ -25,3 +28,9 @@ def test_what_is_bound_counts_up(first):
     assert two.command[-2:] == ("--bind=tcp://*:7001", "--bind=tcp://[::1]:8001")
     with pytest.raises(ConfigError, match="cannot be counted up by 1"):
         programs(first, 2, ["tcp://*:65535"], [])
+
+
+def test_the_exit_code_is_that_of_the_supervisor_and_the_end_is_told(caplog):
+    caplog.set_level(logging.INFO)
+    assert run_all([Program("b1-1", ("/nothing/there",)), Program("b1-2", ("/nothing/there",))], 0.1) == 1
+    assert caplog.messages[-1] == "all 2 processes have ended"

@@ -1,10 +1,16 @@
 """A process that holds a lifeline, and what it does at its end. The process is a real one."""
 
+import os
+import queue
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from braidmq.host import lifeline
+from braidmq.host.lifeline import Lifeline
 
 WAIT_S = 30.0
 
@@ -73,3 +79,47 @@ def test_a_process_without_one_does_not_start():
     result = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert b"non-socket" in result.stderr
     assert result.returncode == 1
+
+
+@pytest.fixture
+def exits(monkeypatch):
+    """The exit codes with which this process would have ended."""
+    exits = queue.Queue()
+    monkeypatch.setattr(lifeline, "ENDING_S_MAX", 0.0)
+    monkeypatch.setattr(os, "_exit", exits.put)
+    yield exits
+    for thread in threading.enumerate():
+        if thread.name == "braidmq-lifeline":
+            thread.join()  # or it would end this process once its exit is its own again
+
+
+@pytest.fixture
+def ours(exits):
+    """Put a lifeline in the place of this process's own stdin, and return the other end."""
+    kept = os.dup(0)
+    ours, theirs = socket.socketpair()
+    ours.settimeout(WAIT_S)
+    os.dup2(theirs.fileno(), 0)
+    theirs.close()
+    with ours:
+        yield ours
+    os.dup2(kept, 0)
+    os.close(kept)
+
+
+def test_only_its_end_counts_and_not_what_is_said(ours, exits):
+    drained = threading.Event()
+    Lifeline().hold(drained.set, 0.01)
+    assert ours.recv(1) == b"\0"
+    ours.send(b"word")
+    assert not drained.wait(0.05)
+    ours.shutdown(socket.SHUT_WR)
+    assert drained.wait(WAIT_S)
+    assert exits.get(timeout=WAIT_S) == 1
+
+
+def test_a_supervisor_that_has_ended_meanwhile_is_noticed(ours, exits):
+    line = Lifeline()
+    ours.close()
+    assert exits.get(timeout=WAIT_S) == 0
+    line.hold(int, 0.0)
