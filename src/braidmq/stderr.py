@@ -34,10 +34,15 @@ def flush() -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """Time, level and text; what others said, in a record or in a traceback, can forge neither records nor escapes."""
+    """Time, level and text; what others said, in a record or in a traceback, can forge neither records nor escapes.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    Args:
+        speaker: the member that is in front of each text, where several processes write to one place.
+    """
+
+    def __init__(self, speaker: str = "") -> None:
+        spoken = f"{speaker}: " if speaker else ""
+        super().__init__(f"%(asctime)s.%(msecs)03d %(levelname)-7s {spoken}%(message)s", datefmt="%Y-%m-%d %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the record's first line."""
@@ -50,11 +55,15 @@ class LineFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Logs to stderr, and never blocks."""
+    """Logs to stderr, and never blocks.
 
-    def __init__(self) -> None:
+    Args:
+        speaker: see LineFormatter.
+    """
+
+    def __init__(self, speaker: str = "") -> None:
         super().__init__()
-        self.setFormatter(LineFormatter())
+        self.setFormatter(LineFormatter(speaker))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Let a record be written."""

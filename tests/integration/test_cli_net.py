@@ -261,3 +261,34 @@ def test_what_a_terminal_could_take_for_a_command_is_escaped_in_every_output(tmp
         assert all(line.isprintable() for line in said.split("\n"))
         if "--json" in command and "add" in command:
             assert json.loads(said)["join_file"] == str(directory / "n2.braid")
+
+
+def test_brokers_of_one_host_are_registered_together(net):
+    options = ["--net", net, "--endpoint", "tcp://h:5551", "--processes", "3"]
+    said = done("add", "broker", "b1", *options)
+    assert [line for line in said.splitlines() if line.startswith("Registered")] == [
+        f"Registered broker b1-{number}: {net}/b1-{number}.braid" for number in (1, 2, 3)
+    ]
+    assert "copy these 3 files to their machine" in said
+    assert "braidmq broker --processes 3 --join b1-1.braid" in said
+    assert [load(net / f"b1-{number}.braid").certificate.endpoints for number in (1, 2, 3)] == [
+        ("tcp://h:5551",), ("tcp://h:5552",), ("tcp://h:5553",),
+    ]  # fmt: skip
+    added = json.loads(
+        done("add", "broker", "b2", "--net", net, "--endpoint", "tcp://i:1", "--processes", "2", "--json")
+    )
+    assert added == {
+        "name": "b2-1",
+        "role": "broker",
+        "join_file": str(net / "b2-1.braid"),
+        "manifest_version": 2,
+        "names": ["b2-1", "b2-2"],
+        "join_files": [str(net / "b2-1.braid"), str(net / "b2-2.braid")],
+    }
+    assert "registered already" in refused("add", "broker", "b1", *options)
+    assert "not in the range" in refused(
+        "add", "broker", "b3", "--net", net, "--endpoint", "tcp://j:1", "--processes", 0
+    )
+    assert "cannot be counted up by 1" in refused(
+        "add", "broker", "b3", "--net", net, "--endpoint", "tcp://j:65535", "--processes", 2
+    )

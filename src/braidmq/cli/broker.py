@@ -6,24 +6,30 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
 from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.carrier.twins import TwinWatch
 from braidmq.cli import join_option
+from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import take_all_descriptors
 from braidmq.host.signals import STOP_SIGNALS, end_by_signal
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust.endpoint import check_bind
+from braidmq.trust.numbered import PROCESSES_MAX
 
 _LOG = own_logger("braidmq.broker")
+
+_SUPERVISED: Final = "--supervised"
+"""Says that a process is one of several, and has a lifeline in the place of stdin (`braidmq.host.lifeline`)."""
 
 _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 """How a socket for both families spells an IPv4 address."""
@@ -39,6 +45,13 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    show_default=True,
+    help="How many brokers to run, each in a process: that of --join, as in b1-1.braid, and those that follow it.",
+)
+@click.option(
     "--balance",
     type=click.Choice(["least-outstanding", "round-robin"]),
     default="least-outstanding",
@@ -52,28 +65,44 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 )
 @settings_options
 @log_level_option
+@click.option(_SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
     join: Path,
     *,
     binds: Sequence[str],
+    processes: int,
     balance: Literal["least-outstanding", "round-robin"],
     observer: str | None,
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
     log_level: str,
-) -> None:
-    """Run a broker.
+    supervised: bool,
+) -> int:
+    """Run a broker, or several.
 
     SIGTERM and SIGINT end it once what is under way has been answered; a second signal ends it at once.
+
+    With --processes N, there is a process for each of N brokers that `braidmq add broker --processes N` has registered,
+    and one more that looks after them: it starts one again that ends by itself, and ends all at a signal. Their ports
+    count up from those of --bind, too.
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
     settings = Settings.parse([f"balance={balance}", *assignments], preset)
+    if processes > 1:
+        log_to_stderr(log_level)
+        options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
+        options += [f"--set={assignment}" for assignment in assignments]
+        options += [] if observer is None else [f"--observer={observer}"]
+        return _run_several(join, processes, bind, options, settings.drain_s)
+    lifeline = Lifeline() if supervised else None
     loop = BrokerLoop(join, settings, bind=bind, observer=None if observer is None else _load_observer(observer))
-    log_to_stderr(log_level)
+    log_to_stderr(log_level, loop.name if supervised else "")
     take_all_descriptors()
     _end_at_signals()
     loop.open()
     _stop_at_signals(loop)
+    if lifeline is not None:
+        lifeline.hold(loop.stop, settings.drain_s)
     for endpoint in loop.endpoints:
         _LOG.info("%s listens at %s", loop.name, _IPV4_IN_IPV6.sub(r"\1", endpoint))
     twins = TwinWatch(loop.identity, loop.settings, loop.process)
@@ -82,6 +111,16 @@ def broker(
     finally:
         twins.close()
     _LOG.info("%s has ended", loop.name)
+    return ExitCode.OK
+
+
+def _run_several(join: Path, count: int, bind: Sequence[str], options: Sequence[str], drain_s: float) -> int:
+    """Run a process for each of several brokers; return an exit code."""
+    from braidmq.cli.processes import programs, run_all  # noqa: PLC0415 - asyncio, which no broker needs
+
+    several = programs(join, count, bind, (_SUPERVISED, *options))
+    _end_at_signals()
+    return run_all(several, drain_s)
 
 
 def _load_observer(target: str) -> BrokerObserver:

@@ -15,9 +15,12 @@ log_level_option: Final[Callable[[Any], Any]] = click.option(
 )
 
 
-def log_to_stderr(level: str) -> None:
-    """Log what BraidMQ and the user's own code have to say, from `level` on. It never blocks: lines may be lost."""
-    logging.basicConfig(handlers=[StderrHandler()], level=level.upper(), force=True)
+def log_to_stderr(level: str, speaker: str = "") -> None:
+    """Log what BraidMQ and the user's own code have to say, from `level` on. It never blocks: lines may be lost.
+
+    Each text begins with the name of the `speaker`, if there is one.
+    """
+    logging.basicConfig(handlers=[StderrHandler(speaker)], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
     if level != "debug":
         logging.getLogger("asyncio").setLevel(logging.WARNING)  # it tells which selector it uses

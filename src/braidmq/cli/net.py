@@ -1,6 +1,6 @@
 """``init``, ``add`` and ``list``: the members of a net. They need the authority's directory and no running broker."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from braidmq.printable import printable, printable_json
 from braidmq.trust import private_directory
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
+from braidmq.trust.numbered import PROCESSES_MAX, numbered
 
 _DIRECTORY = click.Path(path_type=Path)
 _SHORT_KEY_DIGITS = 12
@@ -58,15 +59,28 @@ def add() -> None:
     required=True,
     help="Where nodes and other brokers reach it. May be repeated.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    show_default=True,
+    help="How many brokers to register, for `braidmq broker --processes`.",
+)
 @_json_option
-def add_broker(name: str, directory: Path, endpoints: Sequence[str], as_json: bool) -> None:
-    """Register the broker NAME."""
+def add_broker(name: str, directory: Path, endpoints: Sequence[str], processes: int, as_json: bool) -> None:
+    """Register the broker NAME.
+
+    With --processes N, register the N brokers NAME-1, NAME-2 and so on, which one host is to run together. Each has a
+    join file; the ports count up from those of --endpoint.
+    """
     private_directory.check_way(directory)
     authority = Authority.open(directory)
-    path = authority.add_broker(name, endpoints)
-    for endpoint in endpoints:
-        _warn_of_port(endpoint)
-    _report(authority, Role.BROKER, name, path, as_json)
+    brokers = numbered(name, endpoints, processes)
+    paths = authority.add_brokers(brokers)
+    for each in brokers.values():
+        for endpoint in each:
+            _warn_of_port(endpoint)
+    _report(authority, Role.BROKER, dict(zip(brokers, paths, strict=True)), as_json)
 
 
 @add.command("node")
@@ -90,7 +104,7 @@ def add_node(
     """Register the node NAME. Without --call and --serve it may do neither."""
     private_directory.check_way(directory)
     authority = Authority.open(directory)
-    _report(authority, Role.NODE, name, authority.add_node(name, calls, serves, observe), as_json)
+    _report(authority, Role.NODE, {name: authority.add_node(name, calls, serves, observe)}, as_json)
 
 
 @click.command("list")
@@ -122,22 +136,40 @@ def list_members(directory: Path, as_json: bool) -> None:
         click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
 
 
-def _report(authority: Authority, role: Role, name: str, path: Path, as_json: bool) -> None:
+def _report(authority: Authority, role: Role, added: Mapping[str, Path], as_json: bool) -> None:
     """Say what was made and what to do next; data to stdout, warnings to stderr."""
     for line in authority.stale:
         _warn(line)
-    shown = click.format_filename(path)
+    shown = {name: click.format_filename(path) for name, path in added.items()}
+    first, *further = added
     manifest = authority.manifest()
-    others = [each.name for each in manifest.brokers if each.name != name]
+    others = [each.name for each in manifest.brokers if each.name not in added]
     if as_json:
-        _print_json({"name": name, "role": role.value, "join_file": shown, "manifest_version": manifest.version})
+        said: dict[str, Any] = {
+            "name": first,
+            "role": role.value,
+            "join_file": shown[first],
+            "manifest_version": manifest.version,
+        }
+        if further:
+            said |= {"names": list(shown), "join_files": list(shown.values())}
+        _print_json(said)
         return
-    click.echo(printable(f"Registered {role.value} {name}: {shown}"))
-    click.echo(f"Next: copy {path.name} to its machine and keep its mode at 0600, for it holds a secret key.")
+    for name in added:
+        click.echo(printable(f"Registered {role.value} {name}: {shown[name]}"))
+    file = added[first].name
+    if further:
+        click.echo(
+            f"Next: copy these {len(added)} files to their machine, into one directory, and keep their mode at 0600, "
+            "for they hold secret keys."
+        )
+    else:
+        click.echo(f"Next: copy {file} to its machine and keep its mode at 0600, for it holds a secret key.")
     if role is Role.BROKER:
-        click.echo(f"Then run there: braidmq broker --join {path.name}")
+        several = f" --processes {len(added)}" if further else ""
+        click.echo(f"Then run there: braidmq broker{several} --join {file}")
     elif not others:
-        click.echo(f"Before that add a broker: {path.name} has none to connect to yet.")
+        click.echo(f"Before that add a broker: {file} has none to connect to yet.")
     if others:
         click.echo(
             f"The join files of these brokers have changed; copy them again to other machines: {', '.join(others)}"

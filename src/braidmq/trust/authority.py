@@ -7,8 +7,9 @@ It holds ``authority.key`` (the secret that signs), ``manifest.json`` (the newes
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -53,10 +54,36 @@ class _ManifestText(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Who is to be registered, with what rights."""
+
+    name: str
+    role: Role
+    calls: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    observe: bool = False
+    endpoints: tuple[str, ...] = ()
+
+    def claims(self, net: str, serial: int, key: PrivateKey) -> Claims:
+        """Return what the authority is to sign."""
+        return Claims(
+            net=net,
+            serial=serial,
+            name=self.name,
+            role=self.role,
+            keys=(bytes(key.public_key),),
+            calls=self.calls,
+            serves=self.serves,
+            observe=self.observe,
+            endpoints=self.endpoints,
+        )
+
+
 class Authority:
     """Registers the members of a net. Several processes may use one directory at the same time.
 
-    A change is made in this order: the new member's join file, the manifest, the join files of the others. A crash in
+    A change is made in this order: the new members' join files, the manifest, the join files of the others. A crash in
     between loses nothing: before the manifest the name can be added again; after it the member is registered, and
     the next `add` brings the other files up to date.
 
@@ -161,7 +188,24 @@ class Authority:
             ConfigError: the name or an endpoint is taken or not valid.
             OSError: a file could not be written; repeat the call.
         """
-        return self._add(name, Role.BROKER, endpoints=tuple(dict.fromkeys(endpoints)))
+        return self.add_brokers({name: endpoints})[0]
+
+    def add_brokers(self, brokers: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:
+        """Register all of several brokers, or none, and return the paths of their join files.
+
+        Args:
+            brokers: the endpoints of each, 1 to 8, by its name.
+
+        Raises:
+            ConfigError: a name or an endpoint is taken or not valid.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._add(
+            *(
+                _Wish(check_name(name), Role.BROKER, endpoints=tuple(dict.fromkeys(endpoints)))
+                for name, endpoints in brokers.items()
+            )
+        )
 
     def add_node(self, name: str, calls: Iterable[str] = (), serves: Iterable[str] = (), observe: bool = False) -> Path:
         """Register a node and return the path of its join file.
@@ -176,55 +220,36 @@ class Authority:
             ConfigError: the name is taken, or the name or a pattern is not valid.
             OSError: a file could not be written; repeat the call.
         """
-        return self._add(
-            name,
-            Role.NODE,
-            calls=tuple(dict.fromkeys(calls)),
-            serves=tuple(dict.fromkeys(serves)),
-            observe=observe,
-        )
+        calls, serves = tuple(dict.fromkeys(calls)), tuple(dict.fromkeys(serves))
+        return self._add(_Wish(check_name(name), Role.NODE, calls=calls, serves=serves, observe=observe))[0]
 
-    def _add(
-        self,
-        name: str,
-        role: Role,
-        *,
-        calls: tuple[str, ...] = (),
-        serves: tuple[str, ...] = (),
-        observe: bool = False,
-        endpoints: tuple[str, ...] = (),
-    ) -> Path:
-        path = self.directory / f"{check_name(name)}{JOIN_SUFFIX}"
+    def _add(self, *wishes: _Wish) -> tuple[Path, ...]:
+        paths = tuple(self.directory / f"{wish.name}{JOIN_SUFFIX}" for wish in wishes)
         with _locked(self.directory):
             private_file.remove_unfinished(self.directory)
             old = self.manifest()
             files = self._join_files()
-            if any(each.name == name for each in old.certificates):
-                self._refresh(files, old)
-                raise ConfigError(f"{name!r} is registered already: choose another name")
-            self._check_free(path, files)
-            _check_endpoints_free(endpoints, old)
+            known = {each.name for each in old.certificates}
+            for wish, path in zip(wishes, paths, strict=True):
+                if wish.name in known:
+                    self._refresh(files, old)
+                    raise ConfigError(f"{wish.name!r} is registered already: choose another name")
+                self._check_free(path, files)
+            _check_endpoints_free(wishes, old)
             # A crash may have left a manifest in a join file that this directory's manifest does not know of.
             version = 1 + max([old.version, *(each.manifest.version for each in files.values() if each.manifest)])
-            secret = PrivateKey.generate()
-            claims = Claims(
-                net=self.net,
-                serial=version,
-                name=name,
-                role=role,
-                keys=(bytes(secret.public_key),),
-                calls=calls,
-                serves=serves,
-                observe=observe,
-                endpoints=endpoints,
-            )
-            certificate = certificates.issue(claims, self._seed)
-            new = manifests.issue(self.net, version, (*old.certificates, certificate), self._seed)
-            self._join_file(bytes(secret), certificate, new).write(path)
+            keys = [PrivateKey.generate() for _ in wishes]
+            issued = [
+                certificates.issue(wish.claims(self.net, version, key), self._seed)
+                for wish, key in zip(wishes, keys, strict=True)
+            ]
+            new = manifests.issue(self.net, version, (*old.certificates, *issued), self._seed)
+            for path, key, certificate in zip(paths, keys, issued, strict=True):
+                self._join_file(bytes(key), certificate, new).write(path)
+                files.pop(path, None)
             self._write_manifest(new)
-            files.pop(path, None)
             self._refresh(files, new)
-        return path
+        return paths
 
     def _join_file(self, secret_key: bytes, certificate: Certificate, manifest: Manifest) -> JoinFile:
         return JoinFile(
@@ -282,11 +307,13 @@ def _check_format(path: Path, version: int) -> None:
         raise ConfigError(f"{path} has format {version}, and this braidmq reads {FORMAT_VERSION}: install a newer one")
 
 
-def _check_endpoints_free(endpoints: tuple[str, ...], manifest: Manifest) -> None:
-    for broker in manifest.brokers:
-        for endpoint in endpoints:
-            if endpoint in broker.endpoints:
-                raise ConfigError(f"{endpoint} is the endpoint of broker {broker.name!r} already: choose another")
+def _check_endpoints_free(wishes: Iterable[_Wish], manifest: Manifest) -> None:
+    taken = {endpoint: broker.name for broker in manifest.brokers for endpoint in broker.endpoints}
+    for wish in wishes:
+        for endpoint in wish.endpoints:
+            if endpoint in taken:
+                raise ConfigError(f"{endpoint} is the endpoint of broker {taken[endpoint]!r} already: choose another")
+        taken |= dict.fromkeys(wish.endpoints, wish.name)
 
 
 def _is_unused(path: Path) -> bool:

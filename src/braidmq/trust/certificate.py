@@ -40,7 +40,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         net: the net's id, 16 lower-case hex digits.
-        serial: grows with each certificate that the authority issues, 1 to `SERIAL_MAX`.
+        serial: grows with each change of the registry that issues certificates, 1 to `SERIAL_MAX`.
         name: unique in the net.
         role: broker or node.
         keys: the member's CURVE public keys, 32 bytes each; two while they are being rotated.

@@ -9,6 +9,8 @@ from braidmq.errors import ConfigError
 HOST_BYTES_MAX: Final = 253
 """Longest DNS name (RFC 1035, as text). An IP address is shorter."""
 
+_PORT_MAX: Final = 65_535
+
 _SCHEME: Final = "tcp://"
 _SERVICE_SCHEME: Final = "dns+srv://"
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
@@ -51,6 +53,23 @@ def check_bind(text: str) -> str:
     return text
 
 
+def count_up(text: str, by: int) -> str:
+    """Return the endpoint whose port is `by` higher than that of `text`, which is what --endpoint or --bind takes.
+
+    Raises:
+        ConfigError: there is no such port, or `text` names none.
+    """
+    if not by:
+        return text
+    if text.startswith(_SERVICE_SCHEME):
+        raise ConfigError(f"{text!r} leads to one broker only: name a tcp:// endpoint, whose port can be counted up")
+    _split(text)
+    front, _, port = text.rpartition(":")
+    if int(port) + by > _PORT_MAX:
+        raise ConfigError(f"the port of {text!r} cannot be counted up by {by}: the highest one is {_PORT_MAX}")
+    return f"{front}:{int(port) + by}"
+
+
 def _split(text: str) -> str:
     """Check all but the host, and return the host."""
     _check_text(text)
@@ -59,8 +78,8 @@ def _split(text: str) -> str:
     host, colon, port = text.removeprefix(_SCHEME).rpartition(":")
     if not colon or port.endswith("]"):
         raise ConfigError(f"{text!r} is not an endpoint: add a port, as in {text[:270]}:5550")
-    if not _PORT.match(port) or int(port) > 65_535:
-        raise ConfigError(f"{text!r} is not an endpoint: the port must be a number from 1 to 65535")
+    if not _PORT.match(port) or int(port) > _PORT_MAX:
+        raise ConfigError(f"{text!r} is not an endpoint: the port must be a number from 1 to {_PORT_MAX}")
     return host
 
 

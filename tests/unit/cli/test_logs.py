@@ -110,3 +110,9 @@ def test_a_command_with_a_result_logs_nothing(capfd):
     log_nothing()
     logging.getLogger("braidmq.node").warning("text")
     assert read(capfd) == ("", "")
+
+
+def test_where_several_write_each_text_begins_with_the_name_of_who_says_it(capfd):
+    log_to_stderr("info", "b1-2")
+    logging.getLogger("braidmq.broker").warning("no connection to %s", "b2")
+    assert re.fullmatch(r"\S+ \S+ WARNING b1-2: no connection to b2\n", read(capfd).err)

@@ -371,3 +371,35 @@ def test_a_full_net_is_told(authority, monkeypatch):
     with pytest.raises(ConfigError, match="full"):
         authority.add_node("n2")
     assert snapshot(authority.directory) == before
+
+
+def test_several_brokers_are_registered_at_once(authority):
+    authority.add_broker("b0", ["tcp://h:9"])
+    paths = authority.add_brokers({"b1": ["tcp://h:1"], "b2": ["tcp://h:2", "tcp://h:2"]})
+    assert paths == (authority.directory / "b1.braid", authority.directory / "b2.braid")
+    assert {each.name: each.endpoints for each in authority.members()} == {
+        "b0": ("tcp://h:9",),
+        "b1": ("tcp://h:1",),
+        "b2": ("tcp://h:2",),
+    }
+    assert authority.manifest().version == 2
+    assert len({load(path).secret_key for path in paths}) == 2
+    assert_up_to_date(authority)
+
+
+@pytest.mark.parametrize(
+    ("brokers", "said"),
+    [
+        ({"b1": ["tcp://h:1"], "b0": ["tcp://h:2"]}, "'b0' is registered already"),
+        ({"b1": ["tcp://h:1"], "b2": ["tcp://h:9"]}, "endpoint of broker 'b0'"),
+        ({"b1": ["tcp://h:1", "tcp://h:2"], "b2": ["tcp://h:2"]}, "endpoint of broker 'b1'"),
+        ({"b1": ["tcp://h:1"], "b2": ["h:2"]}, "not an endpoint"),
+        ({"b1": ["tcp://h:1"], "b 2": ["tcp://h:2"]}, "cannot name a member"),
+    ],
+)
+def test_of_several_brokers_none_is_registered_if_one_cannot_be(authority, brokers, said):
+    authority.add_broker("b0", ["tcp://h:9"])
+    before = snapshot(authority.directory)
+    with pytest.raises(ConfigError, match=said):
+        authority.add_brokers(brokers)
+    assert snapshot(authority.directory) == before

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from braidmq.errors import ConfigError
-from braidmq.trust.endpoint import check_bind, check_endpoint
+from braidmq.trust.endpoint import check_bind, check_endpoint, count_up
 
 GOOD = [
     "tcp://localhost:1",
@@ -122,3 +122,21 @@ def test_any_text_is_an_endpoint_or_a_config_error(text):
         except ConfigError as error:
             complaint = str(error)
         assert len(complaint.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://h:5550", "tcp://[::1]:5550", "tcp://*:5550"])
+def test_a_port_counts_up(endpoint):
+    assert count_up(endpoint, 0) == endpoint
+    assert count_up(endpoint, 12) == endpoint.replace("5550", "5562")
+
+
+def test_a_port_does_not_count_up_beyond_the_highest_one():
+    assert count_up("tcp://h:65530", 5) == "tcp://h:65535"
+    with pytest.raises(ConfigError, match="cannot be counted up by 6: the highest one is 65535"):
+        count_up("tcp://h:65530", 6)
+
+
+@pytest.mark.parametrize("endpoint", ["dns+srv://_braid._tcp.example.com", "h:1", "tcp://h", "tcp://h:x"])
+def test_what_has_no_port_does_not_count_up(endpoint):
+    with pytest.raises(ConfigError):
+        count_up(endpoint, 1)

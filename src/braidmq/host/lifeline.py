@@ -1,0 +1,68 @@
+"""The end of a lifeline that a supervised process holds: a socket to its supervisor, in the place of its stdin.
+
+The supervisor shuts it down to tell the process to drain, and the system does when the supervisor has ended, however
+that happens: nothing needs to be noticed, and no signal can be taken for a second one.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from braidmq import stderr
+from braidmq.host.loggers import own_logger
+from braidmq.host.room import room, start
+
+ENDING_S_MAX: Final = 5.0
+"""How much longer than it drains a process may take to end: its last answers have to leave."""
+
+_LOG = own_logger("braidmq.broker")
+
+_STDIN: Final = 0
+
+
+class Lifeline:
+    """Waits for the end of the lifeline in a thread of its own; until `hold`, the process ends with it at once.
+
+    Raises:
+        NoRoom: this process may have no further thread or descriptor.
+    """
+
+    def __init__(self) -> None:
+        with room("a supervised process"):
+            self._socket = socket.socket(fileno=os.dup(_STDIN))  # not to be inherited, as stdin is
+            nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, _STDIN)
+        os.close(nothing)
+        self._socket.setblocking(True)
+        self._drain: Callable[[], object] = _end_at_once
+        self._patience_s = 0.0
+        start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
+
+    def hold(self, drain: Callable[[], object], drain_s: float) -> None:
+        """Say that the process is ready, and what is to happen at the end of the lifeline.
+
+        Args:
+            drain: begins to end the process, and returns at once; it is called in a thread.
+            drain_s: how long that may take. `ENDING_S_MAX` later the process is ended.
+        """
+        self._patience_s = drain_s + ENDING_S_MAX
+        self._drain = drain
+        with suppress(OSError):  # the supervisor has ended, which the thread finds out
+            self._socket.send(b"\0")
+
+    def _run(self) -> None:
+        with self._socket, suppress(OSError):
+            while self._socket.recv(1):
+                pass
+        self._drain()
+        threading.Event().wait(self._patience_s)
+        _LOG.error("not ended %g s after it was told to: it is given up", self._patience_s)
+        stderr.flush()
+        os._exit(1)
+
+
+def _end_at_once() -> None:
+    os._exit(0)
