@@ -94,7 +94,7 @@ bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ an
 bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
-fuzz: $(VENV)/.installed-fuzz ## atheris against the engine of ZMTP, in both roles; FUZZ=SECONDS. What it finds is in build/fuzz/
+fuzz: $(VENV)/.installed-fuzz ## atheris against the engine of ZMTP, in both roles, and fragments; FUZZ=SECONDS. What it finds is in build/fuzz/
 	$(BIN)/python -m fuzz $(FUZZ)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less

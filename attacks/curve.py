@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from nacl.bindings import crypto_box, crypto_box_keypair, crypto_box_open
 
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.core.links.link import Open
 
 GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
@@ -49,7 +50,7 @@ def framed(body: bytes, flags: int = 0) -> bytes:
 
 
 class CurveClient:
-    """A connection whose handshake is complete.
+    """A connection whose handshake is complete, in which it has said that it knows of fragments.
 
     Raises:
         OSError: there is no connection, or it was ended.
@@ -92,6 +93,7 @@ class CurveClient:
         vouch_nonce = secrets.token_bytes(16)
         vouch = crypto_box(public + server, b"VOUCH---" + vouch_nonce, self._server_short, identity.secret_key)
         metadata = _property(b"Socket-Type", b"DEALER") + _property(b"Identity", b"m" + secrets.token_bytes(15))
+        metadata += b"".join(_property(name, value) for name, value in UNDERSTANDS.items())
         nonce = self._nonce()
         box = crypto_box(
             identity.public_key + vouch_nonce + vouch + metadata,

@@ -1,12 +1,14 @@
-"""The target of `make fuzz` holds for bytes that hypothesis draws, and finds an engine that is broken."""
+"""The targets of `make fuzz` hold for bytes that hypothesis draws, and find what is broken."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from braidmq.carrier.fragments import Joiner
+from braidmq.carrier.outbox import Outbox
 from braidmq.zmtp.engine import Engine
 from braidmq.zmtp.violation import Violation
-from fuzz import zmtp
+from fuzz import fragments, zmtp
 
 
 @given(st.binary(max_size=300))
@@ -69,3 +71,31 @@ def test_engine_that_opens_for_anybody_is_found(patch_cores):
     patch_cores.setattr(Engine, "receive", credulous)
     with pytest.raises(AssertionError, match="proven nothing"):
         zmtp.one(zmtp.SEEDS[0])
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+def test_any_fragments_are_borne_and_any_order_is_kept(doings):
+    fragments.one(doings)
+
+
+def test_doings_to_begin_with_are_whole_messages_and_misdeeds():
+    first, second, *others = [fragments.one(seed) for seed in fragments.SEEDS]
+    assert not first[0].said
+    assert not first[0].cut
+    assert len(second[1].got) == 3
+    assert all(hostile.cut for hostile, _ in others)
+
+
+def test_joiner_that_takes_anything_is_found(patch_cores):
+    patch_cores.setattr(Joiner, "add", lambda *_: None)
+    for seed in fragments.SEEDS:
+        with pytest.raises(AssertionError):
+            fragments.one(seed)
+
+
+def test_outbox_that_loses_something_is_found(patch_cores):
+    take_bundle = Outbox.take_bundle
+    patch_cores.setattr(Outbox, "take_bundle", lambda self: take_bundle(self)[:0])
+    with pytest.raises(AssertionError, match="lost"):
+        fragments.one(fragments.SEEDS[1])

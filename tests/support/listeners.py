@@ -7,6 +7,7 @@ from time import monotonic
 
 from nacl.bindings import crypto_scalarmult_base
 
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.stream import Rooms, Stream
@@ -87,9 +88,9 @@ class Rig:
         far.setblocking(False)
         return far
 
-    def member(self, keys=None, **options):
+    def member(self, keys=None, *, tells=UNDERSTANDS, **options):
         """Return a peer whose handshake is complete."""
-        peer = Far(self, self.far(**options), keys or new_pair())
+        peer = Far(self, self.far(**options), keys or new_pair(), tells)
         self.until(lambda: peer.open and self.listener._routes.get(peer.near_route), peer)
         return peer
 
@@ -125,8 +126,9 @@ class Rig:
 class Far(Stream):
     """A member's end of a connection."""
 
-    def __init__(self, rig, far, keys):
-        super().__init__(far, ClientHandshake(keys, rig.pair.public, os.urandom), FRAME_BYTES_MAX, Rooms())
+    def __init__(self, rig, far, keys, tells=UNDERSTANDS):
+        handshake = ClientHandshake(keys, rig.pair.public, os.urandom, properties=tells)
+        super().__init__(far, handshake, FRAME_BYTES_MAX, Rooms())
         self._rig = rig
         self._port = far.getsockname()[1]
         self.heard = []

@@ -5,6 +5,7 @@ import socket
 import struct
 from contextlib import suppress
 
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.stream import Rooms, Stream
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
@@ -40,16 +41,18 @@ def sockets(*, buffer_bytes: int = 0) -> tuple[socket.socket, socket.socket]:
     return server, client
 
 
-def as_server(end: socket.socket, *, keys: KeyPair = SERVER, authorise=admit, frame_bytes_max=MESSAGE_BYTES_MAX):
+def as_server(
+    end: socket.socket, *, keys: KeyPair = SERVER, authorise=admit, frame_bytes_max=MESSAGE_BYTES_MAX, tells=UNDERSTANDS
+) -> Stream:
     """Return a stream that is the server on a socket."""
     end.setblocking(False)
-    return Stream(end, ServerHandshake(keys, authorise, os.urandom), frame_bytes_max, Rooms())
+    return Stream(end, ServerHandshake(keys, authorise, os.urandom, tells), frame_bytes_max, Rooms())
 
 
-def as_client(end: socket.socket, *, keys: KeyPair = CLIENT, to: bytes = SERVER.public) -> Stream:
+def as_client(end: socket.socket, *, keys: KeyPair = CLIENT, to: bytes = SERVER.public, tells=UNDERSTANDS) -> Stream:
     """Return a stream that is the client on a socket."""
     end.setblocking(False)
-    return Stream(end, ClientHandshake(keys, to, os.urandom), MESSAGE_BYTES_MAX, Rooms())
+    return Stream(end, ClientHandshake(keys, to, os.urandom, properties=tells), MESSAGE_BYTES_MAX, Rooms())
 
 
 def shake_hands(*streams: Stream) -> None:
@@ -66,10 +69,10 @@ def shake_hands(*streams: Stream) -> None:
     assert found == []
 
 
-def streams(**options) -> tuple[Stream, Stream]:
-    """Return both ends of a connection whose handshake is complete: the server's, and the client's."""
+def streams(*, tells=UNDERSTANDS, **options) -> tuple[Stream, Stream]:
+    """Return both ends of a connection whose handshake is complete: the server's, and the client's, which `tells`."""
     server, client = sockets(**options)
-    pair = as_server(server), as_client(client)
+    pair = as_server(server), as_client(client, tells=tells)
     shake_hands(*pair)
     return pair
 

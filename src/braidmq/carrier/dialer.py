@@ -8,10 +8,13 @@ import struct
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.options import address_of, prepare
+from braidmq.carrier.reassembly import Reassemblies
 from braidmq.carrier.stream import End, Rooms, Stream
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
+from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
@@ -132,6 +135,7 @@ class Dialer:
         self._stirred: dict[Broker, None] = {}
         self._used: dict[Broker, None] = {}
         self._unread: dict[str, int] = {}
+        self._reassemblies = Reassemblies(settings.transport_timeout_s)
         self._early: list[tuple[str, bytes]] = []
 
     # -- for the event loop
@@ -178,7 +182,7 @@ class Dialer:
         As `open`, it returns why that cannot be done.
         """
         try:
-            handshake = ClientHandshake(self._pair, action.key, os.urandom, _routing_id())
+            handshake = ClientHandshake(self._pair, action.key, os.urandom, _routing_id(), UNDERSTANDS)
         except Violation as wrong:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
@@ -205,6 +209,7 @@ class Dialer:
         for marked in (self._readable, self._stirred, self._used):
             marked.pop(broker, None)
         self._unread.pop(name, None)
+        self._reassemblies.leave(broker.descriptor)
         return broker.close()
 
     def send(self, name: str, messages: list[bytes]) -> None:
@@ -234,6 +239,8 @@ class Dialer:
     def frames(self, *, until_empty: bool = False) -> list[tuple[str, bytes]]:
         """See turn/ports.py."""
         found, self._early = self._early, []
+        if self._reassemblies:
+            self._end_stalled()
         if not self._readable:
             return found
         readable, self._readable = self._readable, {}
@@ -323,6 +330,20 @@ class Dialer:
             self._unread[broker.name] = unread
         if broker.blocked:
             self._used[broker] = None
+        joining = broker.joining_bytes
+        if joining or self._reassemblies:
+            self._reassemblies.note(broker.descriptor, joining, monotonic())
+
+    def _end_stalled(self) -> None:
+        """End the connections over which a message has begun to come that does not go on.
+
+        No timer is needed: a broker that says nothing else either is given up sooner.
+        """
+        overdue = self._reassemblies.overdue(monotonic())
+        for broker in self._brokers.values() if overdue else ():
+            if broker.descriptor in overdue and broker.end is None:
+                broker.end = End.STALLED
+                self._stirred[broker] = None
 
 
 def _routing_id() -> bytes:

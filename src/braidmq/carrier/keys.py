@@ -14,15 +14,17 @@ class KeyUse:
         principal: the key; its connections share these bytes.
         connections: how many are through their handshakes.
         held_bytes: what waits to be sent over them.
+        joining_bytes: what has come over them in fragments of messages that are not complete.
         read_in: the turn in which it was read last, and read_bytes: how much was read in that turn.
     """
 
-    __slots__ = ("connections", "held_bytes", "principal", "read_bytes", "read_in")
+    __slots__ = ("connections", "held_bytes", "joining_bytes", "principal", "read_bytes", "read_in")
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
         self.connections = 0
         self.held_bytes = 0
+        self.joining_bytes = 0
         self.read_in = 0
         self.read_bytes = 0
 
@@ -59,4 +61,5 @@ class Keys:
         use.connections -= 1
         if not use.connections:
             assert not use.held_bytes, "nothing waits for no connection"
+            assert not use.joining_bytes, "nothing comes over none"
             del self._uses[use.principal]

@@ -9,10 +9,13 @@ from typing import Final
 from braidmq.carrier.connections import part
 from braidmq.carrier.doorstep import Doorstep, origin_of
 from braidmq.carrier.entrance import Entrance
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.gate import Throng, shown
-from braidmq.carrier.keys import Keys, KeyUse
+from braidmq.carrier.keys import Keys
 from braidmq.carrier.options import frame_bytes_max, prepare
+from braidmq.carrier.peer import Peer
 from braidmq.carrier.poller import Poller
+from braidmq.carrier.reassembly import Reassemblies, joining_bytes_max
 from braidmq.carrier.strangers import Strangers
 from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
 from braidmq.settings import Settings
@@ -62,43 +65,6 @@ _FIRST_ROUTE: Final = 1 << (8 * ROUTE_BYTES - 8)
 """No route begins with a zero."""
 
 
-class Peer(Stream):
-    """The broker's end of a connection.
-
-    Attributes:
-        route: what the core knows it by.
-        address: where it comes from.
-        use: what its key has, once the handshake is complete.
-        cut_at: when it has to be gone, once it was cut.
-        waits_to_write: whether the poller was asked to tell when it can be written.
-        reads: whether it was asked to tell when it can be read.
-        held: how many bytes of it are counted for its key.
-        portion_bytes: how much is read of it at one go.
-    """
-
-    __slots__ = ("address", "cut_at", "held", "portion_bytes", "reads", "route", "use", "waits_to_write")
-
-    def __init__(
-        self,
-        socket: sockets.socket,
-        handshake: ServerHandshake,
-        bytes_max: int,
-        rooms: Rooms,
-        *,
-        route: bytes,
-        address: str,
-    ) -> None:
-        super().__init__(socket, handshake, bytes_max, rooms)
-        self.route = route
-        self.address = address
-        self.use: KeyUse | None = None
-        self.cut_at = math.inf
-        self.waits_to_write = False
-        self.reads = True
-        self.held = 0
-        self.portion_bytes = READ_BYTES
-
-
 class Listener:
     """See turn/ports.py.
 
@@ -127,6 +93,8 @@ class Listener:
         self._doorstep = Doorstep(settings.handshake_s_max, self._peers_max // DOOR_SHARE)
         self._entrance = Entrance(poller)
         self._keys = Keys(settings.connections_per_key_max)
+        self._reassemblies = Reassemblies(settings.transport_timeout_s)
+        self._joining_bytes_max = joining_bytes_max(settings)
         self._settings = settings
         self._pair = pair
         self._authorise = authorise
@@ -192,7 +160,7 @@ class Listener:
             self._doorstep.leave(descriptor)
             socket.close()
             return
-        handshake = ServerHandshake(self._pair, self._admit, self._random)
+        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS)
         route = self._next_route.to_bytes(ROUTE_BYTES)
         self._next_route += 1
         peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)
@@ -205,9 +173,9 @@ class Listener:
         """See turn/ports.py. Handshakes go on meanwhile, and new connections are accepted."""
         found: list[tuple[bytes, str, bytes]] = []
         if self._readable:
-            self._read_members(found)
+            self._read_members(found, now)
         if self._arriving:
-            self._read_arriving(found)
+            self._read_arriving(found, now)
         if self._entrance.is_called:
             self._accept(now)
         return found
@@ -256,8 +224,9 @@ class Listener:
         """See turn/ports.py."""
         if self._cut:
             self._end_cut(now)
-        for descriptor in self._doorstep.overdue(now):
-            self._end(self._peers[descriptor])
+        for overdue in (self._doorstep.overdue(now), self._reassemblies.overdue(now)):
+            for descriptor in overdue:
+                self._end(self._peers[descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
         if now >= self.strangers.due:
@@ -272,9 +241,7 @@ class Listener:
 
     def next_deadline(self) -> float | None:
         """See turn/ports.py."""
-        due, other = self._entrance.resume_at, self.strangers.due
-        if other < due:
-            due = other
+        due = min(self._entrance.resume_at, self.strangers.due, self._reassemblies.next_deadline())
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
         door = self._doorstep.next_deadline()
@@ -292,7 +259,7 @@ class Listener:
 
     # -- what comes
 
-    def _read_members(self, found: list[tuple[bytes, str, bytes]]) -> None:
+    def _read_members(self, found: list[tuple[bytes, str, bytes]], now: float) -> None:
         """Read a portion of each connection, as far as the turn allows; the others come first in the next one."""
         readable, self._readable = self._readable, {}
         turn = self._turns = self._turns + 1
@@ -326,12 +293,9 @@ class Listener:
                 for frame in frames:
                     found.append((route, principal, frame))  # noqa: PERF401 - twice as fast when compiled
                 frames.clear()
-            if peer.end is not None:
-                self._on_end(peer)
-            elif peer.blocked:
-                self._look_after(peer)
+            self._go_on(peer, now)
 
-    def _read_arriving(self, found: list[tuple[bytes, str, bytes]]) -> None:
+    def _read_arriving(self, found: list[tuple[bytes, str, bytes]], now: float) -> None:
         """Let some handshakes go on; members may have said something right behind theirs."""
         arriving, self._arriving = self._arriving, {}
         frames: list[bytes] = []
@@ -347,10 +311,27 @@ class Listener:
                 self._enter(peer)
                 found += [(peer.route, peer.principal, frame) for frame in frames]
             frames.clear()
-            if peer.end is not None:
-                self._on_end(peer)
-            elif peer.blocked:
-                self._look_after(peer)
+            self._go_on(peer, now)
+
+    def _go_on(self, peer: Peer, now: float) -> None:
+        """See what has become of a connection that was read."""
+        if peer.end is not None:
+            self._on_end(peer)
+            return
+        if peer.blocked:
+            self._look_after(peer)
+        if peer.joining_bytes != peer.joining:
+            self._follow(peer, now)
+
+    def _follow(self, peer: Peer, now: float) -> None:
+        """Count fragments whose message is not complete. A key of which there are too many loses the connection."""
+        use, size = peer.use, peer.joining_bytes
+        assert use is not None, "it is open"
+        use.joining_bytes += size - peer.joining
+        peer.joining = size
+        self._reassemblies.note(peer.descriptor, size, now)
+        if use.joining_bytes > self._joining_bytes_max:
+            self._end(peer)
 
     # -- who comes
 
@@ -412,7 +393,9 @@ class Listener:
         self._readable.pop(descriptor, None)
         self._arriving.pop(descriptor, None)
         self._hold(peer, 0)
+        self._reassemblies.leave(descriptor)
         if peer.use is not None:
+            peer.use.joining_bytes -= peer.joining
             self._keys.leave(peer.use)
         unsent = peer.close()
         self._cut.pop(peer.route, None)

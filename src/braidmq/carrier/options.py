@@ -12,6 +12,11 @@ ENVELOPE_BYTES_MAX: Final = 128 * 1024
 PROBES_MAX: Final = 127
 """Probes of TCP at most, in Linux. Where TCP_USER_TIMEOUT is known, it decides when the connection is given up."""
 
+NOTSENT_BYTES: Final = 128 * 1024
+"""What the system may keep of a connection that has not gone out, two bundles: enough for it to be busy until we are
+asked for more. What waits beyond that waits here, where small messages get in between the fragments of large ones."""
+
+_NOTSENT: Final = getattr(sockets, "TCP_NOTSENT_LOWAT", None)
 _KEEPALIVE: Final = getattr(sockets, "TCP_KEEPIDLE", None)
 _USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
 
@@ -33,6 +38,8 @@ def prepare(socket: sockets.socket, settings: Settings) -> None:
         socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, idle_s)
         count = max(1, round(settings.transport_timeout_s / idle_s))
         socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, min(count, PROBES_MAX))
+    if _NOTSENT is not None:
+        socket.setsockopt(sockets.IPPROTO_TCP, _NOTSENT, NOTSENT_BYTES)
     if _USER_TIMEOUT is not None:
         socket.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(settings.transport_timeout_s * 1000))
 

@@ -1,7 +1,8 @@
 """A connection: a socket of the system's, the engine that speaks ZMTP over it, and what waits to be sent.
 
 It never blocks. What the system does not take at once waits here, where its bytes are counted: messages as they are, so
-that those that never left are known exactly, and the rest of one frame that has begun to leave.
+that those that never left are known exactly, and the rest of one frame that has begun to leave. Messages longer than a
+bundle leave and come in fragments where both sides have said in their handshake that they know of those.
 """
 
 import socket as sockets
@@ -12,12 +13,13 @@ from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
-from braidmq.turn.unsent import Unsent
+from braidmq.carrier.fragments import LAST, MORE, WHOLE_BYTES_MAX, Joiner, understood
+from braidmq.carrier.outbox import Outbox
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, Engine
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.sodium import Room
-from braidmq.zmtp.violation import Refusal, Violation
+from braidmq.zmtp.violation import Misdeed, Refusal, Violation
 
 READ_BYTES: Final = 128 * 1024
 """Bytes read at one go: two bundles. More would keep other connections waiting, less would cost more calls."""
@@ -25,6 +27,10 @@ READ_BYTES: Final = 128 * 1024
 KEPT_BYTES_MAX: Final = BUNDLE_BYTES + 1024
 """Bytes of the beginning of a frame that are kept to be completed. Of a longer one, which holds a single large message,
 the rest is read into room of its own."""
+
+PIECES_PER_FLUSH: Final = 16
+"""Fragments sent before others have their turn, about a millisecond of work: nothing can be put before the next one
+while the thread is busy with this one."""
 
 ROOM_BYTES_MAX: Final = 1024 * 1024
 """Room for one frame that is kept for the next one. What a larger one needs is given back after it."""
@@ -40,6 +46,7 @@ class End(Enum):
     CLOSED = "the other side has closed it"
     RESET = "the other side, or something on the way, has reset it"
     LOST = "the network has lost it"
+    STALLED = "a message that has begun to come does not go on"
 
 
 class Rooms:
@@ -80,6 +87,9 @@ class Stream:
 
     __slots__ = (
         "_engine",
+        "_fragments",
+        "_frame_bytes_max",
+        "_joiner",
         "_kept",
         "_leaving",
         "_left",
@@ -87,10 +97,12 @@ class Stream:
         "_long",
         "_long_at",
         "_long_bytes",
+        "_met",
+        "_outbox",
+        "_pieces_came",
         "_rooms",
         "_socket",
         "_torn",
-        "_unsent",
         "came_bytes",
         "descriptor",
         "end",
@@ -110,6 +122,11 @@ class Stream:
         self.came_bytes = 0
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
+        self._frame_bytes_max = frame_bytes_max
+        self._met = False
+        self._fragments = False
+        self._joiner: Joiner | None = None
+        self._pieces_came = 0
         self._rooms = rooms
         self._torn: End | None = None
         self._kept = b""
@@ -119,7 +136,7 @@ class Stream:
         self._left = b""
         self._left_at = 0
         self._leaving: list[bytes] = []
-        self._unsent: Unsent | None = None
+        self._outbox: Outbox | None = None
 
     @property
     def open(self) -> bool:
@@ -137,7 +154,7 @@ class Stream:
         if self._torn is not None:
             return False
         engine = self._engine
-        return bool(self._left or engine.output or (engine.open and self._unsent))
+        return bool(self._left or engine.output or (engine.open and self._outbox))
 
     @property
     def owes(self) -> bool:
@@ -151,14 +168,19 @@ class Stream:
 
     @property
     def commands(self) -> int:
-        """How many commands have come, such as PING, which are no frames and work all the same."""
-        return self._engine.commands
+        """How many commands and fragments have come, which are not among the frames and work all the same."""
+        return self._engine.commands + self._pieces_came
+
+    @property
+    def joining_bytes(self) -> int:
+        """How much has come of a message of which fragments are missing."""
+        return self._joiner.bytes if self._joiner is not None else 0
 
     @property
     def waiting_bytes(self) -> int:
         """How many bytes wait."""
-        unsent = self._unsent
-        return len(self._left) - self._left_at + len(self._engine.output) + (unsent.bytes if unsent is not None else 0)
+        outbox = self._outbox
+        return len(self._left) - self._left_at + len(self._engine.output) + (outbox.bytes if outbox is not None else 0)
 
     def read(self, found: list[bytes], most: int = READ_BYTES) -> None:
         """Read what has come, at most READ_BYTES, and add the frames in it to `found`; see `end` and `has_more`."""
@@ -177,16 +199,20 @@ class Stream:
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages, as bundles of about BUNDLE_BYTES; what the system does not take now is kept for `flush`."""
-        if self._left or self._unsent or self._torn is not None or self._engine.output or not self._engine.open:
+        if self._left or self._outbox or self._torn is not None or self._engine.output or not self._engine.open:
             self._keep(messages)
             return
         first, size = 0, 0
         for index, message in enumerate(messages):
-            if size and size + len(message) > BUNDLE_BYTES:
-                if not self._send(messages[first:index], size):
+            if size + len(message) > BUNDLE_BYTES:
+                if size and not self._send(messages[first:index], size):
                     self._keep(messages[index:])
                     return
                 first, size = index, 0
+                if self._fragments and len(message) > WHOLE_BYTES_MAX:
+                    self._keep(messages[index:])
+                    self.flush()
+                    return
             size += len(message)
         if size:
             self._send(messages[first:] if first else messages, size)
@@ -195,14 +221,20 @@ class Stream:
         """Send what waits, as far as the system takes it now."""
         if self._torn is not None or not self._write_left():
             return
-        unsent = self._unsent
-        if unsent is None or not self._engine.open:
+        outbox = self._outbox
+        if outbox is None or not self._engine.open:
             return
-        while unsent:
-            some = unsent.take_some(BUNDLE_BYTES)
-            if not self._send(some, sum(map(len, some))):
-                return
-        self._unsent = None
+        pieces = 0
+        while outbox:
+            if outbox.cuts:
+                if pieces == PIECES_PER_FLUSH or not self._send_piece(outbox):
+                    return
+                pieces += 1
+            else:
+                some = outbox.take_bundle()
+                if not self._send(some, sum(map(len, some))):
+                    return
+        self._outbox = None
 
     def unread(self) -> int:
         """Return how many bytes have come that were not read yet."""
@@ -228,12 +260,13 @@ class Stream:
     def close(self) -> list[bytes]:
         """Close it, and return the messages that certainly never left, in order.
 
-        What has begun to leave as part of a frame is among them: nobody can open the beginning of a frame.
+        What has begun to leave is among them: nobody can open the beginning of a frame, or use that of a message.
         """
         self._socket.close()
         self.end = self.end or End.CLOSED
-        unsent = self._leaving + (self._unsent.take() if self._unsent is not None else [])
-        self._left, self._leaving, self._unsent, self._long, self._kept = b"", [], None, None, b""
+        unsent = self._leaving if self._outbox is None else self._outbox.take(self._leaving)
+        self._left, self._leaving, self._outbox, self._long, self._kept = b"", [], None, None, b""
+        self._joiner = None
         self._left_at = 0
         self._engine.output.clear()
         return unsent
@@ -276,16 +309,48 @@ class Stream:
             self.end = wrong
             self.has_more = False
             at = left = needed = 0
-        view = room.view
+        if not self._met and engine.open:
+            self._meet()
+        view, data, fragments = room.view, room.data, self._fragments
         for index in range(0, len(places), 2):
-            found.append(bytes(view[places[index] : places[index + 1]]))  # noqa: PERF401 - twice as fast when compiled
-        if engine.output or self._unsent:
+            begin, stop = places[index], places[index + 1]
+            if fragments and begin < stop and MORE <= data[begin] <= LAST:
+                if not self._join(view[begin:stop], found):
+                    at = left = needed = 0
+                    break
+            else:
+                found.append(bytes(view[begin:stop]))
+        if engine.output or self._outbox:
             self.flush()
         if needed > KEPT_BYTES_MAX and left > KEPT_BYTES_MAX // 2:
             self._long_bytes, self._long_at, self._kept = needed, 0, b""
             self._long = self._widened(view[at:end])
         else:
             self._kept = bytes(view[at:end]) if left else b""
+
+    def _meet(self) -> None:
+        """The handshake is complete."""
+        self._met = True
+        self._fragments = understood(self._engine.common)
+        if self._fragments and self._outbox is not None:
+            self._outbox.split()
+
+    def _join(self, fragment: memoryview, found: list[bytes]) -> bool:
+        """Handle a fragment; return whether it may be what it is."""
+        self._pieces_came += 1
+        joiner = self._joiner
+        if joiner is None:
+            joiner = self._joiner = Joiner(self._frame_bytes_max)
+        try:
+            message = joiner.add(fragment)
+        except Misdeed as wrong:
+            self.end = wrong
+            self.has_more = False
+            return False
+        if message is not None:
+            found.append(message)
+            self._joiner = None
+        return True
 
     def _read_long(self, room: Room, most: int, found: list[bytes]) -> None:
         """Read on in a long frame. Its header may be anybody's: there is never more room than twice what has come."""
@@ -306,9 +371,9 @@ class Stream:
     # -- what goes
 
     def _keep(self, messages: list[bytes]) -> None:
-        if self._unsent is None:
-            self._unsent = Unsent()
-        self._unsent.add(messages)
+        if self._outbox is None:
+            self._outbox = Outbox(fragments=self._fragments)
+        self._outbox.add(messages)
 
     def _send(self, messages: list[bytes], size: int) -> bool:
         """Send messages as one frame; return whether the system has taken all of it. If not, the rest is kept."""
@@ -324,11 +389,29 @@ class Stream:
             self.end = wrong
             self._keep(messages)
             return False
-        left = view[begin:at]
-        count = self._write(left)
-        if count == len(left):
+        return self._write_frame(view[begin:at], messages)
+
+    def _send_piece(self, outbox: Outbox) -> bool:
+        """Send the next fragment; return whether the system has taken all of it."""
+        message, begin, end = outbox.piece()
+        size = 1 + end - begin
+        room = self._rooms.outbox_for(size)
+        room.data[HEAD_BYTES] = LAST if end == len(message) else MORE
+        room.view[HEAD_BYTES + 1 : HEAD_BYTES + size] = memoryview(message)[begin:end]
+        try:
+            at = self._engine.seal(room, size)
+        except Violation as wrong:
+            self.end = wrong
+            return False
+        outbox.piece_left()
+        return self._write_frame(room.view[at : HEAD_BYTES + size], [message] if end == len(message) else [])
+
+    def _write_frame(self, frame: memoryview, messages: list[bytes]) -> bool:
+        """Let the system take a frame, with which messages are complete; return whether it has taken all of it."""
+        count = self._write(frame)
+        if count == len(frame):
             return True
-        self._left, self._left_at, self._leaving = bytes(left[count:]), 0, messages
+        self._left, self._left_at, self._leaving = bytes(frame[count:]), 0, messages
         return False
 
     def _write_left(self) -> bool:

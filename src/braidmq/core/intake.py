@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from braidmq.wire.bundle import COMMON_BYTES, length_of, split_some
-from braidmq.wire.envelope import CONTROL_FIRST
+from braidmq.wire.envelope import COMMAND_AT, CONTROL_FIRST
+from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
 PORTION_MESSAGES: Final = 128
 """Messages of one inlet that are handled before others have their turn: as many as honest members send at one moment,
@@ -22,8 +23,12 @@ TURN_MESSAGES_MAX: Final = 1_024
 """Messages that are handled before what they caused is sent, and others are read: about ten milliseconds of work."""
 
 WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
-"""What may wait of one inlet. It is far more than an honest member can cause: what it has under way is bounded, and
-only small messages ever wait, as large ones are soon handled in comparison to how soon they are read."""
+"""What may wait of one inlet, but for large requests and replies. It is far more than an honest member can cause: what
+it has under way is bounded."""
+
+LARGE_WAITING_BYTES_MAX: Final = MESSAGE_BYTES_MAX
+"""What may wait of requests and replies that are larger than a bundle: one of the largest, or several that are less so.
+Each is as little work as a small one, but it may be complete behind more small ones than are handled at once."""
 
 WORK_BYTES: Final = 64
 """Bytes of a control message that are as much work as one more message: its lists are read entry by entry, while the
@@ -35,6 +40,11 @@ FRAME_BYTES: Final = 256
 T = TypeVar("T")
 
 
+def is_large(frame: bytes) -> bool:
+    """Whether a frame holds a request, a reply or the like that is larger than a bundle."""
+    return len(frame) > BUNDLE_BYTES and frame[COMMAND_AT] < CONTROL_FIRST
+
+
 class Inlet(Generic[T]):
     """What has come from one key, or from one broker.
 
@@ -43,21 +53,30 @@ class Inlet(Generic[T]):
         spent: how much was handled in it, in messages.
         frames: what waits: where it came from, the frame, and the place in it where reading goes on. A frame of no
             bytes stands for the end of its source.
-        bytes: the size of it.
+        bytes: the size of it, but for large requests and replies.
+        large_bytes: the size of those.
     """
 
-    __slots__ = ("bytes", "frames", "read_at", "spent")
+    __slots__ = ("bytes", "frames", "large_bytes", "read_at", "spent")
 
     def __init__(self) -> None:
         self.read_at = 0.0
         self.spent = 0
         self.frames: deque[tuple[T, bytes, int]] = deque()
         self.bytes = 0
+        self.large_bytes = 0
 
     @property
     def overflowed(self) -> bool:
         """Whether more waits than may."""
-        return self.bytes > WAITING_BYTES_MAX
+        return self.bytes > WAITING_BYTES_MAX or self.large_bytes > LARGE_WAITING_BYTES_MAX
+
+    def count(self, frame: bytes, times: int) -> None:
+        """Count a frame that waits from now on (1), or no more (-1)."""
+        if is_large(frame):
+            self.large_bytes += times * len(frame)
+        else:
+            self.bytes += times * (len(frame) + FRAME_BYTES)
 
 
 class Intake(Generic[T]):
@@ -127,7 +146,7 @@ class Intake(Generic[T]):
             if end < len(frame):
                 inlet.frames.appendleft((source, frame, end))
             else:
-                inlet.bytes -= len(frame) + FRAME_BYTES
+                inlet.count(frame, -1)
         if inlet.frames:
             self._waiting[inlet] = None
         elif not self._waiting:
@@ -148,7 +167,7 @@ class Intake(Generic[T]):
     def drop(self, inlet: Inlet[T]) -> None:
         """Forget what waits of an inlet."""
         inlet.frames.clear()
-        inlet.bytes = 0
+        inlet.bytes = inlet.large_bytes = 0
         if inlet in self._waiting:
             del self._waiting[inlet]
             if not self._waiting:
@@ -160,7 +179,9 @@ class Intake(Generic[T]):
         assert (self.since is None) == (not self._waiting)
         for inlet in inlets:
             frames = [frame for _, frame, _ in inlet.frames if frame]
-            assert inlet.bytes == sum(map(len, frames)) + FRAME_BYTES * len(frames)
+            others = [frame for frame in frames if not is_large(frame)]
+            assert inlet.bytes == sum(map(len, others)) + FRAME_BYTES * len(others)
+            assert inlet.large_bytes == sum(len(frame) for frame in frames if is_large(frame))
             assert not inlet.overflowed
 
     def _work_of(self, messages: list[bytes]) -> int:
@@ -176,7 +197,7 @@ class Intake(Generic[T]):
         if not frame:
             return
         inlet.frames.append((source, frame, at))
-        inlet.bytes += len(frame) + FRAME_BYTES
+        inlet.count(frame, 1)
         self._waiting[inlet] = None
         if self.since is None:
             self.since = now

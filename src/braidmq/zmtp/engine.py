@@ -14,7 +14,7 @@ from braidmq.zmtp.sodium import MAC_BYTES, Room
 from braidmq.zmtp.violation import Misdeed, Refusal, Violation
 
 HANDSHAKE_BYTES_MAX: Final = 1024
-"""Length of a command of the handshake, at most: ours have 323; other clients may add some metadata."""
+"""Length of a command of the handshake, at most: ours have 346; other clients may add some metadata."""
 
 NUMBER_MAX: Final = 2**62
 """The last nonce of a session, by far before they run out: it ends there, after some 10**11 years."""
@@ -43,6 +43,7 @@ _PONG: Final = b"\x04PONG"
 _TTL_BYTES: Final = 2
 _CLIENT: Final = b"CurveZMQMESSAGEC"
 _SERVER: Final = b"CurveZMQMESSAGES"
+_NONE: Final[dict[bytes, bytes]] = {}
 
 _length: Final = Struct("!Q")
 _message: Final = Struct("!8sQ")
@@ -60,6 +61,7 @@ class Engine:
         output: bytes to send: the handshake's, and answers to PING.
         open: whether the handshake is complete, so that frames may go.
         principal: what the server's Authorise has said of the client, once it is open; empty at a client.
+        common: what both sides have told alike besides, once it is open.
         commands: how many commands have come in boxes: whoever reads counts them as work, as they are no frames.
 
     Args:
@@ -68,8 +70,8 @@ class Engine:
     """
 
     __slots__ = (
-        "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent", "commands", "open",
-        "output", "principal",
+        "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent", "commands", "common",
+        "open", "output", "principal",
     )  # fmt: skip
 
     def __init__(self, handshake: ServerHandshake | ClientHandshake, frame_bytes_max: int) -> None:
@@ -77,6 +79,7 @@ class Engine:
         self.output = bytearray(greeting(server=server))
         self.open = False
         self.principal = ""
+        self.common = _NONE
         self.commands = 0
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._greeted = False
@@ -238,6 +241,7 @@ class Engine:
                 raise
         agreed = handshake.agreed
         self._key, self._sent, self._got, self.principal = agreed.key, agreed.sent, agreed.got, agreed.principal
+        self.common = agreed.common or _NONE
         self.open = True
         return at
 

@@ -12,7 +12,7 @@ is no next. What a client is and may is decided when its key is proven.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from struct import Struct
 from typing import Final
@@ -41,7 +41,6 @@ _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
 _NOTHING: Final = b""
 _STATUSES: Final = (b"300", b"400", b"500")
-_ROUTER: Final = encode_metadata({b"Socket-Type": b"ROUTER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,14 @@ class Agreed:
         sent: the number of the last nonce that was used to the peer.
         got: the number of the last one that came from it.
         principal: what the server's `Authorise` has said of the client; empty at the client.
+        common: what both sides have told alike beside what ZMTP wants.
     """
 
     key: bytes
     sent: int
     got: int
     principal: str = ""
+    common: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class ServerHandshake:
@@ -76,15 +77,19 @@ class ServerHandshake:
         pair: the server's keys.
         authorise: see Authorise. It is asked once the client has proven that it holds its key.
         random: see Random.
+        properties: what the server tells in its metadata beside what ZMTP wants, by names that begin with x-.
     """
 
-    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_pair", "_random", "agreed")
+    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_pair", "_properties", "_random", "agreed")
 
-    def __init__(self, pair: KeyPair, authorise: Authorise, random: Random) -> None:
+    def __init__(
+        self, pair: KeyPair, authorise: Authorise, random: Random, properties: dict[bytes, bytes] | None = None
+    ) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
         self._authorise = authorise
         self._random = random
+        self._properties = properties or {}
         self._awaited = _HELLO
         self._cookie_key = bytearray()
         self._got = 0
@@ -143,10 +148,11 @@ class ServerHandshake:
         vouched = unseal(vouch[16:], b"VOUCH---" + vouch[:16], agree(client, secret))
         if not compare_digest(vouched, transient + self._pair.public):
             raise WrongKey("a vouch for other keys")
-        _check_kind(decode_metadata(plain[KEY_BYTES + _VOUCH_BYTES :]), b"DEALER")
+        common = _common(self._properties, b"DEALER", plain[KEY_BYTES + _VOUCH_BYTES :])
         principal = self._authorise(client)
-        self.agreed = Agreed(key, 1, got, principal)
-        return _READY + _NUMBER.pack(1) + seal(_ROUTER, b"CurveZMQREADY---" + _NUMBER.pack(1), key)
+        self.agreed = Agreed(key, 1, got, principal, common)
+        metadata = encode_metadata({b"Socket-Type": b"ROUTER"} | self._properties)
+        return _READY + _NUMBER.pack(1) + seal(metadata, b"CurveZMQREADY---" + _NUMBER.pack(1), key)
 
 
 class ClientHandshake:
@@ -157,14 +163,26 @@ class ClientHandshake:
         server: the public key of the server.
         random: see Random.
         identity: what the client tells as its routing id, for servers that want one; at most 255 bytes.
+        properties: what the client tells in its metadata besides, by names that begin with x-.
     """
 
-    __slots__ = ("_awaited", "_identity", "_key", "_pair", "_random", "_secret", "_server", "_transient", "agreed")
+    __slots__ = (
+        "_awaited", "_identity", "_key", "_pair", "_properties", "_random", "_secret", "_server", "_transient",
+        "agreed",
+    )  # fmt: skip
 
-    def __init__(self, pair: KeyPair, server: bytes, random: Random, identity: bytes = b"") -> None:
+    def __init__(
+        self,
+        pair: KeyPair,
+        server: bytes,
+        random: Random,
+        identity: bytes = b"",
+        properties: dict[bytes, bytes] | None = None,
+    ) -> None:
         self.agreed: Agreed | None = None
         self._identity = identity
         self._pair = pair
+        self._properties = properties or {}
         self._server = server
         self._random = random
         self._secret = bytearray(random(KEY_BYTES))
@@ -206,7 +224,7 @@ class ClientHandshake:
         wipe(self._secret)
         nonce, number = self._random(16), _NUMBER.pack(2)
         vouch = seal(self._transient + self._server, b"VOUCH---" + nonce, agree(server_transient, self._pair.secret))
-        metadata = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": self._identity})
+        metadata = encode_metadata({b"Socket-Type": b"DEALER", b"Identity": self._identity} | self._properties)
         plain = self._pair.public + nonce + vouch + metadata
         return _INITIATE + cookie + number + seal(plain, b"CurveZMQINITIATE" + number, self._key)
 
@@ -214,8 +232,9 @@ class ClientHandshake:
         if len(ready) < len(_READY) + _NUMBER.size + MAC_BYTES or not ready.startswith(_READY):
             raise Violation("not a READY")
         number = ready[6:14]
-        _check_kind(decode_metadata(unseal(ready[14:], b"CurveZMQREADY---" + number, self._key)), b"ROUTER")
-        self.agreed = Agreed(self._key, 2, _NUMBER.unpack(number)[0])
+        metadata = unseal(ready[14:], b"CurveZMQREADY---" + number, self._key)
+        common = _common(self._properties, b"ROUTER", metadata)
+        self.agreed = Agreed(self._key, 2, _NUMBER.unpack(number)[0], common=common)
 
 
 def refusal(status: str) -> bytes:
@@ -232,6 +251,10 @@ def _status(error: bytes) -> str:
     return reason.decode("ascii") if reason in _STATUSES else ""
 
 
-def _check_kind(metadata: dict[bytes, bytes], kind: bytes) -> None:
-    if metadata.get(b"socket-type") != kind:
+def _common(properties: dict[bytes, bytes], kind: bytes, metadata: bytes) -> dict[bytes, bytes]:
+    """Return those of some properties that the peer has told as well, whose socket has to be of a kind."""
+    told = decode_metadata(metadata)
+    if told.get(b"socket-type") != kind:
         raise Violation(f"its socket is no {kind.decode()}")
+    common = {name: value for name, value in properties.items() if told.get(name) == value}
+    return properties if common == properties else common

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.stream import READ_BYTES, ROOM_BYTES_MAX, End, Rooms
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import BUNDLE_BYTES
@@ -15,13 +16,15 @@ from tests.support.streams import as_client, as_server, read_to_the_end, reset, 
 
 KIB = 1024
 LONG_HEADER_BYTES = 9
+NOTHING: dict[bytes, bytes] = {}
+"""What a peer tells that knows nothing of fragments."""
 TIGHT = 16 * KIB
 """Buffers of the system's so small that few messages fit into them."""
 
 
-@pytest.fixture
-def pair():
-    made = streams()
+@pytest.fixture(params=[UNDERSTANDS, NOTHING], ids=["fragments", "whole"])
+def pair(request):
+    made = streams(tells=request.param)
     yield made
     for each in made:
         each.close()
@@ -36,9 +39,9 @@ def wide():
         each.close()
 
 
-@pytest.fixture
-def tight():
-    made = streams(buffer_bytes=TIGHT)
+@pytest.fixture(params=[UNDERSTANDS, NOTHING], ids=["fragments", "whole"])
+def tight(request):
+    made = streams(tells=request.param, buffer_bytes=TIGHT)
     yield made
     for each in made:
         each.close()
@@ -270,15 +273,15 @@ def test_a_reset_that_sending_has_met_is_told_by_reading():
 
 def test_reading_ends_with_the_connection_though_more_was_expected(wide):
     server, client = wide
-    message = bytes(READ_BYTES - LONG_HEADER_BYTES - OVERHEAD_BYTES)
-    server.send([message])
+    half = bytes(READ_BYTES // 2 - LONG_HEADER_BYTES - OVERHEAD_BYTES)
+    server.send([half, half])
     server.close()
     wait_until(lambda: client.unread() == READ_BYTES, "all of it has come")
     found = []
     client.read(found)
     assert client.has_more
     found += read_to_the_end(client)
-    assert found == [message]
+    assert found == [half, half]
     assert not client.has_more
 
 
@@ -311,9 +314,7 @@ def test_one_read_has_a_limit_and_says_that_there_is_more(wide):
 
 
 def test_a_long_frame_takes_no_more_room_than_twice_what_has_come_of_it():
-    here, there = sockets()
-    server, client = as_server(here), as_client(there)
-    shake_hands(server, client)
+    server, client = streams(tells=NOTHING)
     server.send([b"l" * 1000 * KIB])
     found, most = [], 0.0
     while not found:
@@ -330,7 +331,7 @@ def test_a_long_frame_takes_no_more_room_than_twice_what_has_come_of_it():
 
 def test_a_frame_that_is_too_long_ends_the_connection_at_its_header():
     here, there = sockets()
-    server, client = as_server(here, frame_bytes_max=100 * KIB), as_client(there)
+    server, client = as_server(here, frame_bytes_max=100 * KIB), as_client(there, tells=NOTHING)
     shake_hands(server, client)
     client.send([b"f" * 100 * KIB])
     assert carry(client, server, 100 * KIB)
@@ -375,7 +376,7 @@ def test_pings_of_who_reads_no_answer_are_counted(tight):
     for _ in range(5000):
         room = Room(HEAD_BYTES + len(ping))
         room.view[HEAD_BYTES:] = ping
-        client._unsent = None
+        client._outbox = None
         client._left += bytes(room.view[engine._seal(room, len(ping), 2) :])
     wait_until(lambda: client.flush() or server.read([]) or not client.blocked, "all of it has left", poll_s=0.0)
     wait_until(lambda: server.read([]) or not server.unread(), "all of it has come", poll_s=0.0)

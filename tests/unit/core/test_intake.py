@@ -2,6 +2,7 @@
 
 from braidmq.core.intake import (
     FRAME_BYTES,
+    LARGE_WAITING_BYTES_MAX,
     PORTION_MESSAGES,
     TURN_MESSAGES_MAX,
     WAITING_BYTES_MAX,
@@ -115,6 +116,32 @@ def test_what_may_wait_is_bounded_also_for_tiny_frames() -> None:
     rig.intake.drop(rig.inlets["a"])
     assert rig.take() is None
     assert rig.intake.since is None
+
+
+def large(size: int) -> bytes:
+    return encode(Envelope(REQUEST, bytes(16), service=b"s", payload=bytes(size)))
+
+
+def test_a_large_message_may_come_behind_more_small_ones_than_are_handled_at_once() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(3 * PORTION_MESSAGES))
+    assert rig.offer("a", large(4 * WAITING_BYTES_MAX)) == 0
+    assert rig.offer("a", HEARTBEAT) == 0
+    assert not rig.inlets["a"].overflowed
+    assert [rig.take() for _ in range(4)] == [("a", PORTION_MESSAGES), ("a", PORTION_MESSAGES), ("a", 1), ("a", 1)]
+    assert (rig.inlets["a"].bytes, rig.inlets["a"].large_bytes) == (0, 0)
+
+
+def test_large_messages_that_wait_are_bounded_as_well() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(2 * PORTION_MESSAGES))
+    message, count = large(2 * WAITING_BYTES_MAX), 0
+    while not rig.inlets["a"].overflowed:
+        rig.offer("a", message)
+        count += 1
+    assert count == LARGE_WAITING_BYTES_MAX // len(message) + 1
+    rig.intake.drop(rig.inlets["a"])
+    assert not rig.inlets["a"].overflowed
 
 
 def long_list(count: int) -> bytes:

@@ -1,7 +1,7 @@
 """CURVE's handshake against peers by hand, who may say anything, well sealed: RFC 26, "CurveZMQ Commands"."""
 
 import pytest
-from nacl.bindings import crypto_box, crypto_box_easy_afternm
+from nacl.bindings import crypto_box, crypto_box_easy_afternm, crypto_box_open
 
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake, refusal
 from braidmq.zmtp.violation import Refusal, Violation, WrongKey
@@ -89,6 +89,33 @@ def test_lengths_are_those_of_the_grammar():
     initiate = there.on_command(welcome)
     ready = here.on_command(initiate)
     assert [len(each) for each in (hello, welcome, initiate, ready)] == [200, 168, 257 + len(DEALER), 30 + len(ROUTER)]
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "common"),
+    [
+        ({b"x-a": b"1"}, {b"x-a": b"1"}, {b"x-a": b"1"}),
+        ({b"x-a": b"1", b"x-b": b"2"}, {b"x-b": b"2", b"x-c": b"3"}, {b"x-b": b"2"}),
+        ({b"x-a": b"1"}, {b"x-a": b"2"}, {}),
+        ({b"x-a": b"1"}, {}, {}),
+        ({}, {b"x-a": b"1"}, {}),
+        (None, None, {}),
+    ],
+)
+def test_both_sides_know_what_they_have_told_alike(server, client, common):
+    here = ServerHandshake(SERVER, welcome_all, draws("server's"), server)
+    there = ClientHandshake(CLIENT, SERVER.public, draws("client's"), properties=client)
+    there.on_command(here.on_command(there.on_command(here.on_command(there.begin()))))
+    assert end_of(here).common == end_of(there).common == common
+
+
+def test_what_is_told_stands_behind_what_zmtp_wants():
+    here = ServerHandshake(SERVER, welcome_all, draws("server's"), {b"x-a": b"1"})
+    hand = welcomed(here)
+    ready = here.on_command(hand.initiate(metadata=DEALER + properties((b"X-A", b"1"), (b"X-Other", b"2"))))
+    assert end_of(here).common == {b"x-a": b"1"}
+    box = crypto_box_open(ready[14:], b"CurveZMQREADY---" + ready[6:14], hand.server_short, hand.short.secret)
+    assert box == ROUTER + properties((b"x-a", b"1"))
 
 
 def test_each_handshake_has_keys_and_nonces_of_its_own():

@@ -6,7 +6,7 @@ from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.broker.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.broker.session_life import STRANGERS_MAX
-from braidmq.core.intake import WAITING_BYTES_MAX
+from braidmq.core.intake import LARGE_WAITING_BYTES_MAX, WAITING_BYTES_MAX
 from braidmq.core.membership.probing import FORWARDS_MAX
 from braidmq.core.node.node import NodeCore
 from braidmq.settings import Settings
@@ -32,6 +32,7 @@ def sizes_of_broker(core: BrokerCore) -> Iterator[Size]:
         yield "requests of a key", usage.in_flight, settings.in_flight_max * KEY_IN_FLIGHT_FACTOR
         yield "bytes of waiting requests of a key", usage.queued_bytes, settings.in_flight_bytes_max
         yield "unread bytes of a key", usage.inlet.bytes, WAITING_BYTES_MAX
+        yield "unread bytes of large messages of a key", usage.inlet.large_bytes, LARGE_WAITING_BYTES_MAX
         yield "services that a key waits for", usage.expected, EXPECTED_MAX
         yield "services of a key", len(usage.serves), SERVES_MAX
 

@@ -1,0 +1,76 @@
+"""Fragments: a message that is longer than a bundle travels in pieces, each of them a frame (docs/protocol.md, 3.4).
+
+The first byte of a fragment is its mark, which begins no message: those begin with their length, which is never so
+high. One message at a time is in pieces in one direction of a connection, so that a piece needs no name.
+"""
+
+from typing import Final
+
+from braidmq.wire.limits import BUNDLE_BYTES
+from braidmq.zmtp.violation import Misdeed
+
+MORE: Final = 0xF0
+"""The mark of a fragment that others follow."""
+
+LAST: Final = 0xF1
+"""The mark of the last one."""
+
+WHOLE_BYTES_MAX: Final = BUNDLE_BYTES + 1024
+"""Length of a message that travels whole, at most: a payload of as much as a bundle holds, with its envelope. In two
+pieces it would cost a quarter more, and keep others hardly less."""
+
+FRAGMENT_BYTES: Final = BUNDLE_BYTES - 1
+"""Bytes of a message in one fragment, at most: with its mark it is as long as a bundle, and keeps others no longer."""
+
+UNDERSTANDS: Final[dict[bytes, bytes]] = {b"x-braid-fragments": b"1"}
+"""What a side tells in the metadata of its handshake that takes fragments and may send them."""
+
+
+def understood(common: dict[bytes, bytes]) -> bool:
+    """Whether fragments may travel, given what both sides have told alike."""
+    return common == UNDERSTANDS
+
+
+class Joiner:
+    """Makes messages of the fragments that come over one connection. It keeps what has come, and no room for more.
+
+    Attributes:
+        bytes: how much has come of the message that is under way; 0 between two of them.
+
+    Args:
+        message_bytes_max: how long a message may be.
+    """
+
+    __slots__ = ("_data", "_message_bytes_max", "bytes")
+
+    def __init__(self, message_bytes_max: int) -> None:
+        self.bytes = 0
+        self._data = bytearray()
+        self._message_bytes_max = message_bytes_max
+
+    def add(self, fragment: memoryview) -> bytes | None:
+        """Take the next fragment, with its mark; return the message if it is complete.
+
+        Raises:
+            Misdeed: no fragment may be like this: it is empty or too long, the message is, or it is none of those that
+                travel in fragments.
+        """
+        size = len(fragment) - 1
+        if size < 1:
+            raise Misdeed("an empty fragment")
+        if size > FRAGMENT_BYTES:
+            raise Misdeed("a fragment that is too long")
+        total = self.bytes + size
+        if total > self._message_bytes_max:
+            raise Misdeed("fragments of a message that is too long")
+        if fragment[0] == MORE:
+            self._data += fragment[1:]
+            self.bytes = total
+            return None
+        if total <= BUNDLE_BYTES:
+            raise Misdeed("fragments of a message that is not long")
+        self._data += fragment[1:]
+        message = bytes(self._data)
+        self._data = bytearray()
+        self.bytes = 0
+        return message

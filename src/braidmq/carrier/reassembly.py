@@ -1,0 +1,74 @@
+"""The messages of which fragments have come and others are missing: none of them keeps its memory for long.
+
+Whoever sends one goes on with it, step by step, as long as the connection lasts: small messages take turns with it, and
+wait for nothing else. What a key has of them is bounded besides (`joining_bytes_max`).
+"""
+
+import math
+from typing import Final
+
+from braidmq.carrier.options import frame_bytes_max
+from braidmq.settings import Settings
+from braidmq.wire.limits import BUNDLE_BYTES
+
+STEP_BYTES: Final = BUNDLE_BYTES // 2
+"""How much more of a message has to come for it to have gone on. Full fragments are twice as much: who sends single
+bytes does not keep a message for ever."""
+
+
+def joining_bytes_max(settings: Settings) -> int:
+    """Return how much a key may have in fragments whose messages are not complete, over all its connections.
+
+    It is as much as may wait for it in the other direction, but no less than one message of the largest size.
+    """
+    return max(settings.outbox_bytes_max, frame_bytes_max(settings))
+
+
+class Reassemblies:
+    """The connections over which such a message comes. Tell each of them with `note` when something has come over it.
+
+    Args:
+        step_s_max: how long a message may take for its next STEP_BYTES.
+    """
+
+    def __init__(self, step_s_max: float) -> None:
+        self._step_s_max = step_s_max
+        self._under_way: dict[int, tuple[int, float]] = {}  # in the order of their time
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def note(self, key: int, size: int, now: float) -> None:
+        """Note how much has come of a message over a connection; 0 if none is under way.
+
+        Args:
+            key: what the connection is known by.
+            size: what has come of the message, without what has come of others before.
+            now: the time, in seconds.
+        """
+        before = self._under_way.get(key)
+        if size == 0:
+            if before is not None:
+                del self._under_way[key]
+        elif before is None or not 0 <= size - before[0] < STEP_BYTES:
+            self._under_way.pop(key, None)
+            self._under_way[key] = (size, now + self._step_s_max)
+
+    def leave(self, key: int) -> None:
+        """Note that a connection has ended."""
+        self._under_way.pop(key, None)
+
+    def overdue(self, now: float) -> list[int]:
+        """Return the connections whose message does not go on; they are to be ended."""
+        found: list[int] = []
+        for key, (_, due) in self._under_way.items():
+            if now < due:
+                break
+            found.append(key)
+        return found
+
+    def next_deadline(self) -> float:
+        """Return when there will be one in `overdue`, if nothing comes; infinity if there are none."""
+        for _, due in self._under_way.values():
+            return due
+        return math.inf

@@ -1,0 +1,129 @@
+"""A broker and messages in fragments: what a key may have of them, for how long, and what it is given in return."""
+
+import socket
+
+import pytest
+
+from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE
+from braidmq.carrier.options import NOTSENT_BYTES
+from braidmq.carrier.reassembly import joining_bytes_max
+from braidmq.settings import KIB
+from braidmq.wire.envelope import REQUEST, Envelope, encode
+from tests.support.listeners import new_pair
+
+PIECE = bytes((MORE,)) + b"f" * FRAGMENT_BYTES
+LARGE = encode(Envelope(REQUEST, bytes(16), service=b"s", payload=b"p" * 900 * KIB))
+SMALL = encode(Envelope(REQUEST, bytes(16), service=b"s"))
+
+
+def use_of(rig, keys):
+    return rig.listener._keys._uses[keys.public.hex()]
+
+
+def begin(rig, peer, pieces):
+    """Let a member send the first fragments of a message, and nothing more of it."""
+    near = rig.listener._routes[peer.near_route]
+    before = near.joining_bytes
+    for _ in range(pieces):
+        peer.send([PIECE])
+    rig.until(lambda: peer.end is not None or near.joining_bytes == before + pieces * FRAGMENT_BYTES, peer)
+
+
+def test_large_messages_come_and_go_and_small_ones_in_between(rig):
+    peer = rig.member(receive_bytes=4 * KIB)
+    peer._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
+    peer.send([LARGE])
+    peer.send([SMALL])
+    rig.until(lambda: len(rig.frames) == 2, peer)
+    assert [frame for _, _, frame in rig.frames] == [SMALL, LARGE]
+    rig.listener.send({peer.near_route: [LARGE]})
+    rig.listener.send({peer.near_route: [SMALL]})
+    rig.until(lambda: len(peer.heard) == 2, peer)
+    assert peer.heard == [SMALL, LARGE]
+
+
+def test_a_member_that_knows_nothing_of_fragments_gets_and_sends_whole_messages(rig):
+    peer = rig.member(tells={}, receive_bytes=4 * KIB)
+    rig.listener.send({peer.near_route: [LARGE]})
+    rig.listener.send({peer.near_route: [SMALL]})
+    peer.send([LARGE])
+    rig.until(lambda: len(peer.heard) == 2 and rig.frames, peer)
+    assert peer.heard == [LARGE, SMALL]
+    assert rig.frames[0][2] == LARGE
+    assert peer.commands == 0
+
+
+def test_what_a_key_has_begun_is_bounded_over_all_its_connections(rig):
+    keys, most = new_pair(), joining_bytes_max(rig.listener._settings)
+    peers = [rig.member(keys) for _ in range(6)]
+    other = rig.member()
+    use = use_of(rig, keys)
+    for peer in peers:
+        begin(rig, peer, 6)
+        assert use.joining_bytes == sum(each.joining_bytes for each in rig.listener._peers.values()) <= most
+    rig.until(lambda: any(peer.ended for peer in peers), *peers)
+    assert rig.breaches == []
+    other.send([LARGE])
+    rig.until(lambda: rig.frames, other)
+    assert rig.frames[0][2] == LARGE
+
+
+def test_what_it_has_begun_is_given_back_when_it_is_complete_or_the_connection_ends(rig):
+    keys = new_pair()
+    one, two = rig.member(keys), rig.member(keys)
+    use = use_of(rig, keys)
+    begin(rig, one, 2)
+    begin(rig, two, 3)
+    assert use.joining_bytes == 5 * FRAGMENT_BYTES
+    one.send([bytes((LAST,)) + b"end"])
+    rig.until(lambda: rig.frames, one)
+    assert use.joining_bytes == 3 * FRAGMENT_BYTES
+    two.close()
+    rig.until(lambda: use.connections == 1)
+    assert use.joining_bytes == 0
+    assert rig.listener.next_deadline() is None
+
+
+def test_what_does_not_go_on_ends_its_connection_though_the_member_says_other_things(rig):
+    stalled, going = rig.member(), rig.member()
+    rig.now = 1000.0
+    begin(rig, stalled, 1)
+    begin(rig, going, 1)
+    assert rig.listener.next_deadline() == 1060.0
+    rig.now = 1059.0
+    begin(rig, going, 1)
+    stalled.send([SMALL])
+    rig.until(lambda: rig.frames, stalled)
+    rig.now = 1060.0
+    rig.until(lambda: stalled.ended, stalled, going)
+    assert not going.ended
+    assert rig.listener.next_deadline() == 1119.0
+
+
+@pytest.mark.parametrize("frame", [PIECE + b"!" * 10, bytes((LAST,)) + b"alone", bytes((MORE,))])
+def test_a_fragment_that_nobody_may_send_is_a_breach(rig, frame):
+    peer = rig.member()
+    peer.send([frame])
+    rig.until(lambda: rig.breaches, peer)
+    assert len(rig.breaches) == 1
+    assert peer.near_route is None
+
+
+def test_fragments_of_one_key_give_others_their_turn(rig):
+    """Fragments are no frames, but count as the work of as many."""
+    keys = new_pair()
+    peer = rig.member(keys)
+    near = rig.listener._routes[peer.near_route]
+    for _ in range(2000):
+        peer.send([bytes((MORE,)) + b"t"])
+    rig.until(lambda: near.joining_bytes == 2000, peer)
+    assert near.commands == 2000
+    assert near.portion_bytes < 128 * KIB
+
+
+def test_the_system_keeps_little_that_has_not_gone_out(rig):
+    if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        pytest.skip("this system does not know it")
+    peer = rig.member()
+    near = rig.listener._routes[peer.near_route]
+    assert near._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_BYTES

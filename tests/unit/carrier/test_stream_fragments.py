@@ -1,0 +1,205 @@
+"""Large messages over real sockets: in fragments where both sides know of them, and whole where one does not."""
+
+import pytest
+
+from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, UNDERSTANDS, WHOLE_BYTES_MAX
+from braidmq.carrier.stream import PIECES_PER_FLUSH, READ_BYTES, ROOM_BYTES_MAX
+from braidmq.lab.processes.waiting import wait_until
+from braidmq.settings import KIB
+from braidmq.wire.envelope import CANCEL, REQUEST, Envelope, encode
+from braidmq.zmtp.engine import NUMBER_MAX
+from braidmq.zmtp.violation import Misdeed, Violation
+from tests.support.streams import as_client, as_server, read_to_the_end, shake_hands, sockets, streams
+
+TIGHT = 16 * KIB
+NOTHING: dict[bytes, bytes] = {}
+
+
+def message(command, size=0, tag=0):
+    return encode(Envelope(command, bytes(16), tag=tag, service=b"s", payload=b"p" * size))
+
+
+LARGE, SMALL, CANCELS = message(REQUEST, 1000 * KIB), message(REQUEST, 10, tag=2), message(CANCEL)
+
+
+@pytest.fixture
+def tight():
+    made = streams(buffer_bytes=TIGHT)
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def wide():
+    made = streams(buffer_bytes=4 * ROOM_BYTES_MAX)
+    yield made
+    for each in made:
+        each.close()
+
+
+def carried(sender, receiver, count):
+    """Let one send what waits, and the other read, until so many frames have come; return them."""
+    found = []
+    wait_until(lambda: sender.flush() or receiver.read(found) or len(found) >= count, "they have come", poll_s=0.0)
+    return found
+
+
+def test_small_ones_get_in_between_and_what_stays_behind_does_not(tight):
+    server, client = tight
+    client.send([LARGE, CANCELS])
+    assert client.blocked
+    client.send([SMALL])
+    assert carried(client, server, 3) == [SMALL, LARGE, CANCELS]
+    assert (client.blocked, client.waiting_bytes, server.joining_bytes) == (False, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "tells", [(NOTHING, UNDERSTANDS), (UNDERSTANDS, NOTHING), ({b"x-braid-fragments": b"2"}, UNDERSTANDS)]
+)
+def test_where_one_side_knows_nothing_of_fragments_there_are_none(tells):
+    here, there = sockets(buffer_bytes=TIGHT)
+    server, client = as_server(here, tells=tells[0]), as_client(there, tells=tells[1])
+    shake_hands(server, client)
+    for one, other in ((server, client), (client, server)):
+        one.send([LARGE])
+        one.send([SMALL])
+        before = other.commands
+        assert carried(one, other, 2) == [LARGE, SMALL]
+        assert other.commands == before
+    server.close(), client.close()
+
+
+def test_who_knows_nothing_of_fragments_gets_their_marks_as_any_other_frame():
+    server, client = streams(tells=NOTHING)
+    marked = [bytes((mark,)) + b"no fragment" for mark in (MORE, LAST)]
+    for frame in marked:
+        client.send([frame])
+    assert carried(client, server, 2) == marked
+    server.close(), client.close()
+
+
+def test_other_marks_are_frames(wide):
+    server, client = wide
+    others = [bytes((mark,)) + b"?" for mark in (LAST + 1, MORE - 1, 255)]
+    for frame in others:
+        client.send([frame])
+    assert carried(client, server, 3) == others
+
+
+def test_fragments_count_as_work_and_what_has_come_of_a_message_is_known(tight):
+    server, client = tight
+    client.send([LARGE])
+    found = []
+    wait_until(lambda: client.flush() or server.read(found) or server.joining_bytes, "some of it has come", poll_s=0.0)
+    assert server.joining_bytes == server.commands * FRAGMENT_BYTES
+    assert server.came_bytes >= server.joining_bytes
+    assert found == []
+    assert carried(client, server, 1) == [LARGE]
+    assert server.commands == -(-len(LARGE) // FRAGMENT_BYTES)
+    assert server.joining_bytes == 0
+
+
+def test_messages_that_are_hardly_longer_than_a_bundle_travel_whole(wide):
+    server, client = wide
+    longest = message(REQUEST, WHOLE_BYTES_MAX - len(message(REQUEST)))
+    assert len(longest) == WHOLE_BYTES_MAX
+    client.send([longest, longest + b"!", longest])
+    assert carried(client, server, 3) == [longest, longest, longest + b"!"]
+    assert server.commands == 2
+
+
+def test_a_large_message_that_waited_for_the_handshake_leaves_in_fragments():
+    here, there = sockets()
+    server, client = as_server(here), as_client(there)
+    client.send([SMALL, LARGE, CANCELS])
+    found = []
+    wait_until(
+        lambda: server.flush() or client.flush() or client.read(found) or server.read(found) or len(found) > 2, "it"
+    )
+    assert found == [SMALL, LARGE, CANCELS]
+    assert server.commands > 1
+    server.close(), client.close()
+
+
+def test_one_flush_sends_no_more_fragments_than_leave_others_their_turn(wide):
+    server, client = wide
+    huge = message(REQUEST, (2 * PIECES_PER_FLUSH + 5) * FRAGMENT_BYTES)
+    client.send([huge])
+    assert client.blocked
+    assert client.waiting_bytes == len(huge) - PIECES_PER_FLUSH * FRAGMENT_BYTES
+    assert carried(client, server, 1) == [huge]
+
+
+@pytest.mark.parametrize("behind", [[], [SMALL], [CANCELS, SMALL, LARGE]])
+@pytest.mark.parametrize("read_bytes", [0, 200 * KIB, 900 * KIB])
+def test_a_large_message_of_which_only_a_part_left_is_returned(tight, read_bytes, behind):
+    server, client = tight
+    client.send([SMALL, LARGE, *behind])
+    found = []
+    wait_until(lambda: client.flush() or server.read(found) or server.came_bytes > read_bytes, "so much has come")
+    assert client.blocked
+    unsent = client.close()
+    found += read_to_the_end(server)
+    assert LARGE not in found
+    assert found == [SMALL] if SMALL not in behind else [SMALL] * found.count(SMALL)
+    left = [SMALL, LARGE, *behind]
+    for each in found:
+        left.remove(each)
+    assert sorted(unsent) == sorted(left)
+    assert [each for each in unsent if each != SMALL] == [each for each in left if each != SMALL]
+
+
+@pytest.mark.parametrize("frame", [bytes((MORE,)), bytes((LAST,)) + b"alone"])
+def test_a_fragment_that_nobody_may_send_ends_the_connection(wide, frame):
+    server, client = wide
+    for each in (SMALL, frame, SMALL):
+        client.send([each])
+    found = []
+    wait_until(lambda: server.read(found) or server.end is not None, "it is noticed")
+    assert isinstance(server.end, Misdeed)
+    assert found == [SMALL]
+    assert not server.has_more
+
+
+def test_fragments_of_a_message_that_is_too_long_end_the_connection():
+    here, there = sockets()
+    server, client = as_server(here, frame_bytes_max=100 * KIB), as_client(there)
+    shake_hands(server, client)
+    client.send([b"f" * 100 * KIB])
+    assert carried(client, server, 1) == [b"f" * 100 * KIB]
+    client.send([b"l" * (100 * KIB + 1)])
+    wait_until(lambda: client.flush() or server.read([]) or server.end is not None, "it is noticed")
+    assert isinstance(server.end, Misdeed)
+    server.close(), client.close()
+
+
+def test_a_beginning_is_dropped_with_the_connection(tight):
+    server, client = tight
+    client.send([LARGE])
+    wait_until(lambda: client.flush() or server.read([]) or server.joining_bytes, "some of it has come")
+    client.close()
+    assert read_to_the_end(server) == []
+    server.close()
+    assert server.joining_bytes == 0
+
+
+def test_a_session_without_nonces_ends_and_keeps_what_it_could_not_send(wide):
+    _server, client = wide
+    client._engine._sent = NUMBER_MAX - 1
+    client.send([LARGE, CANCELS])
+    assert isinstance(client.end, Violation)
+    assert client.close() == [LARGE, CANCELS]
+
+
+def test_one_read_gives_no_more_than_what_it_may_and_messages_come_whole(wide):
+    server, client = wide
+    for _ in range(3):
+        client.send([LARGE, SMALL])
+    found = []
+    while len(found) < 6:
+        client.flush()
+        before = server.came_bytes
+        server.read(found)
+        assert server.came_bytes - before <= READ_BYTES
+    assert sorted(found) == sorted([LARGE, SMALL] * 3)
