@@ -12,6 +12,10 @@ ENVELOPE_BYTES_MAX: Final = 128 * 1024
 PROBES_MAX: Final = 127
 """Probes of TCP at most, in Linux. Where TCP_USER_TIMEOUT is known, it decides when the connection is given up."""
 
+SEND_BYTES: Final = 1024 * 1024
+"""What a Unix socket may hold that was sent and not read, as far as the system allows it. With little, large messages
+go in many pieces, each of which wakes both sides."""
+
 _KEEPALIVE: Final = getattr(sockets, "TCP_KEEPIDLE", None)
 _USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
 
@@ -24,6 +28,7 @@ def prepare(socket: sockets.socket, settings: Settings) -> None:
     """
     socket.setblocking(False)
     if socket.family not in (sockets.AF_INET, sockets.AF_INET6):
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BYTES)
         return
     socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     idle_s = max(1, round(settings.transport_heartbeat_s))

@@ -36,7 +36,13 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     "binds",
     metavar="tcp://HOST:PORT",
     multiple=True,
-    help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated.",
+    help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated. "
+    "ipc:///PATH is a Unix socket.",
+)
+@click.option(
+    "--no-local",
+    is_flag=True,
+    help="No Unix socket for members of this machine that run as the same user; they come over TCP.",
 )
 @click.option(
     "--balance",
@@ -56,6 +62,7 @@ def broker(
     join: Path,
     *,
     binds: Sequence[str],
+    no_local: bool,
     balance: Literal["least-outstanding", "round-robin"],
     observer: str | None,
     preset: Literal["lan", "wan", "test"],
@@ -68,7 +75,8 @@ def broker(
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
     settings = Settings.parse([f"balance={balance}", *assignments], preset)
-    loop = BrokerLoop(join, settings, bind=bind, observer=None if observer is None else _load_observer(observer))
+    told = None if observer is None else _load_observer(observer)
+    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told)
     log_to_stderr(log_level)
     take_all_descriptors()
     _end_at_signals()

@@ -49,6 +49,7 @@ class Net:
     async def __aenter__(self) -> Self:
         self._directory = Path(tempfile.mkdtemp(prefix="braidmq-demo-"))
         try:
+            self._sockets = {"XDG_RUNTIME_DIR": str(self._directory)}  # what killed brokers leave goes with the rest
             self._logs = self._kept_logs or self._directory / "logs"
             self._logs.mkdir(parents=True, exist_ok=True)
             self._register()
@@ -144,7 +145,7 @@ class Net:
         return str(self._files.join(name))
 
     def _start(self, name: str, *arguments: str, talks: bool = False) -> Child:
-        child = Child.leashed(name, python(*arguments), self._logs / f"{name}.log", talks=talks)
+        child = Child.leashed(name, python(*arguments), self._logs / f"{name}.log", talks=talks, env=self._sockets)
         watch = asyncio.get_running_loop().create_task(self._watch(child))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
