@@ -24,7 +24,7 @@ def pytest_report_header(config):
 @pytest.fixture(scope="session", autouse=True)
 def runtime_directory():
     """Let what processes of tests leave behind be in a directory that is removed."""
-    with tempfile.TemporaryDirectory(prefix="braidmq-") as directory, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(prefix="braidmq-", dir="/tmp") as directory, pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "XDG_RUNTIME_DIR", directory)
         yield
 

@@ -228,24 +228,3 @@ def test_a_broker_may_listen_at_a_path_of_your_choice(net, runtime):
     assert "path from the root" in complaint(net.run("broker", "--join", net.join("b1"), "--bind", "ipc://@b1"), 2)
     assert broker.end() == 0
     assert not path.exists()
-
-
-def test_a_demo_leaves_nothing_behind(runtime, net):
-    result = net.run(
-        "demo",
-        "--brokers",
-        "2",
-        "--workers",
-        "1",
-        "--clients",
-        "1",
-        "--duration",
-        "3",
-        "--rate",
-        "50",
-        "--kill-every",
-        "1",
-        "--json",
-    )
-    assert result.returncode == 0, result
-    assert list(runtime.iterdir()) == []

@@ -15,7 +15,10 @@ def sockets_in_a_directory_of_their_own():
 
     Yields the directory above it, which is that of the session; where there is none of it, they would be in "common".
     """
-    with tempfile.TemporaryDirectory(prefix="braidmq-") as name, pytest.MonkeyPatch.context() as patch:
+    with (
+        tempfile.TemporaryDirectory(prefix="braidmq-", dir=nearby.COMMON) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         runtime, common = Path(name, "session"), Path(name, "common")
         runtime.mkdir()
         common.mkdir()

@@ -22,7 +22,7 @@ from tests.support.streams import as_client, new_pair
 
 @pytest.fixture
 def path():
-    with tempfile.TemporaryDirectory(prefix="braidmq-") as directory:
+    with tempfile.TemporaryDirectory(prefix="braidmq-", dir="/tmp") as directory:
         yield Path(directory, "b1.sock")
 
 

@@ -49,7 +49,6 @@ class Net:
     async def __aenter__(self) -> Self:
         self._directory = Path(tempfile.mkdtemp(prefix="braidmq-demo-"))
         try:
-            self._sockets = {"XDG_RUNTIME_DIR": str(self._directory)}  # what killed brokers leave goes with the rest
             self._logs = self._kept_logs or self._directory / "logs"
             self._logs.mkdir(parents=True, exist_ok=True)
             self._register()
@@ -93,8 +92,9 @@ class Net:
             self._failure.set_exception(error)
 
     def start_broker(self, name: str) -> Child:
-        """Start a broker: ``braidmq broker``."""
-        child = self.brokers[name] = self._start(name, "-m", "braidmq", "broker", "--join", self._join(name))
+        """Start a broker: ``braidmq broker``. One that is killed leaves no socket behind."""
+        command = ("-m", "braidmq", "broker", "--no-local", "--join", self._join(name))
+        child = self.brokers[name] = self._start(name, *command)
         return child
 
     def start_worker(self, name: str) -> Child:
@@ -145,7 +145,7 @@ class Net:
         return str(self._files.join(name))
 
     def _start(self, name: str, *arguments: str, talks: bool = False) -> Child:
-        child = Child.leashed(name, python(*arguments), self._logs / f"{name}.log", talks=talks, env=self._sockets)
+        child = Child.leashed(name, python(*arguments), self._logs / f"{name}.log", talks=talks)
         watch = asyncio.get_running_loop().create_task(self._watch(child))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)

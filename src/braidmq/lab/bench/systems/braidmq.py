@@ -1,11 +1,13 @@
 """BraidMQ itself: brokers with CURVE, everything on, nothing set for speed."""
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
+from braidmq.carrier.nearby import COMMON
 from braidmq.lab.bench.cells import Shape
 from braidmq.lab.bench.systems.system import Net, started
 from braidmq.lab.processes.child import python
@@ -46,7 +48,7 @@ class BraidMQ:
         files.add_ends(SERVICE, workers, clients)
         command = python("-m", "braidmq.lab.bench.broker")
         commands = {name: [*command, str(files.join(name)), *self._options] for name in brokers}
-        with _sockets_in(directory):
+        with _sockets_that_go():
             async with started(directory, commands, ports) as servers:
                 yield Net(
                     servers, [str(files.join(name)) for name in clients], [str(files.join(name)) for name in workers]
@@ -54,14 +56,15 @@ class BraidMQ:
 
 
 @contextmanager
-def _sockets_in(directory: Path) -> Iterator[None]:
+def _sockets_that_go() -> Iterator[None]:
     """Let the Unix sockets of processes that are started be in a directory that is removed with all that is there."""
     before = os.environ.get(_RUNTIME)
-    os.environ[_RUNTIME] = str(directory)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_RUNTIME]
-        else:
-            os.environ[_RUNTIME] = before
+    with tempfile.TemporaryDirectory(prefix="braidmq-", dir=COMMON) as directory:
+        os.environ[_RUNTIME] = directory
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_RUNTIME]
+            else:
+                os.environ[_RUNTIME] = before
