@@ -66,7 +66,7 @@ class AttackNet(Driven):
         """Start the brokers, and wait until they listen."""
         for name in self.honest:
             chosen = [word for each in self._scenario.settings for word in ("--set", each)]
-            self.launch(name, [*BRAIDMQ, "broker", "--join", self.live.join(name), *chosen])
+            self.launch(name, [*BRAIDMQ, "broker", "--no-local", "--join", self.live.join(name), *chosen])
         if self._scenario.lie:
             lying = [
                 *MODULE,
@@ -74,6 +74,7 @@ class AttackNet(Driven):
                 self._scenario.lie,
                 self._seed,
                 "broker",
+                "--no-local",
                 "--join",
                 self.live.join(ROGUE),
             ]

@@ -43,9 +43,13 @@ class LiveNet(NetFiles):
         self._children.append(child)
         return child
 
-    def broker(self, name: str, *options: object, **more: Any) -> Child:
-        """Start a broker and wait until it listens."""
-        child = self.start("broker", "--join", self.join(name), *options, **more)
+    def broker(self, name: str, *options: object, local: bool = False, **more: Any) -> Child:
+        """Start a broker and wait until it listens.
+
+        Unless it is `local`, everybody meets it at its endpoints, where proxies and limits may be.
+        """
+        ways = () if local else ("--no-local",)
+        child = self.start("broker", "--join", self.join(name), *ways, *options, **more)
         child.wait_for_line(f"{name} listens at ")
         return child
 

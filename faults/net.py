@@ -75,8 +75,8 @@ class FaultNet(Loaded):
         """See Loaded."""
         prefix = [] if self.wire is None else self.wire.inside(name)
         plan = broker.Plan(str(self.journal), name, self.new_life(name))
-        command = [*BRAIDMQ, "broker", "--observer", "faults.broker:observer", "--join", self.live.join(name)]
-        self.launch(name, [*prefix, *command], env=broker.environment(plan))
+        options = ["--no-local", "--observer", "faults.broker:observer", "--join", self.live.join(name)]
+        self.launch(name, [*prefix, *BRAIDMQ, "broker", *options], env=broker.environment(plan))
         if wait:
             self.children[name].wait_for_line(f"{name} listens at ")
             self.heal(name)

@@ -1,4 +1,6 @@
+import os
 import secrets
+import tempfile
 
 import pytest
 
@@ -17,6 +19,14 @@ def pytest_configure(config):
 
 def pytest_report_header(config):
     return f"cores: {cores()}; new seeds of the simulator: {NEW_SEEDS} from {config.stash[FIRST_NEW_SEED]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory():
+    """Let what processes of tests leave behind be in a directory that is removed."""
+    with tempfile.TemporaryDirectory(prefix="braidmq-", dir="/tmp") as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "XDG_RUNTIME_DIR", directory)
+        yield
 
 
 @pytest.fixture

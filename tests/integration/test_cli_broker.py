@@ -107,7 +107,7 @@ def test_an_address_of_another_machine_is_exit_code_1(net):
         "",
         "b1",
         "127.0.0.1:5550",
-        "ipc:///socket",
+        "ipc:/socket",
         "tcp://127.0.0.1",
         "tcp://127.0.0.1:0",
         "tcp://::1:5550",

@@ -15,10 +15,10 @@ from tests.support.streams import CLIENT, SERVER, as_server
 class Node:
     """A dialer, and the event loop around it: its Watcher."""
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, nearby=None):
         self.brokers = {}
         self.poll = select.poll()
-        self.dialer = Dialer(self.brokers, settings or Settings(), CLIENT, self)
+        self.dialer = Dialer(self.brokers, settings or Settings(), CLIENT, self, nearby)
         self.steps = []
         self.frames = []
         self.given_up = []
@@ -68,9 +68,14 @@ class Node:
 class Broker:
     """A broker's end of connections, by hand."""
 
-    def __init__(self, **options):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+    def __init__(self, path=None, **options):
+        if path is None:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        else:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            self.listener.listen()
         self.options = options
         self.end = None
         self.stream: Any = None

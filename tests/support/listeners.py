@@ -40,7 +40,7 @@ class Rig:
         self.poller = Poller()
         self.listener = Listener(settings or Settings.test(), self.pair, authorise, os.urandom, self.poller)
         self.endpoint = self.listener.bind(bind)
-        self.port = int(self.endpoint.rpartition(":")[2])
+        self.port = 0 if bind.startswith("ipc:") else int(self.endpoint.rpartition(":")[2])
         self.now = None
         self.told = []
         self.frames, self.gone, self.breaches = [], {}, []

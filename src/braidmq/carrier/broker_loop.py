@@ -16,8 +16,9 @@ from braidmq.carrier.broker_sockets import BrokerSockets
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.gate import Gate
 from braidmq.carrier.listener import Listener
-from braidmq.carrier.listening import listen
+from braidmq.carrier.listening import listen, listen_nearby
 from braidmq.carrier.loop_host import LoopHost
+from braidmq.carrier.nearby import Nearby
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.proof import prove_refused
 from braidmq.carrier.trusted import address_of, verifier
@@ -61,6 +62,8 @@ class BrokerLoop:
         join: the broker's join file; its manifest is read again whenever the file changes.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
+        local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
+            brokers so.
         observer: is told what happens to sessions, requests and other brokers.
 
     Raises:
@@ -74,6 +77,7 @@ class BrokerLoop:
         settings: Settings | None = None,
         *,
         bind: tuple[str, ...] = (),
+        local: bool = False,
         observer: BrokerObserver | None = None,
     ) -> None:
         self.settings = settings or Settings()
@@ -90,6 +94,7 @@ class BrokerLoop:
         self._bind = bind or tuple(endpoint for endpoint in endpoints if endpoint.startswith("tcp://"))
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
+        self._nearby = Nearby(self.identity.net, self.identity.authority_key) if local else None
         self._registry = Registry(self.identity.manifest)
         with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
@@ -124,6 +129,9 @@ class BrokerLoop:
             with room("a broker"):
                 prove_refused(self.settings, pair, gate, self.name)
             self.endpoints = tuple(listen(self._listener, endpoint, self.name) for endpoint in self._bind)
+            if self._nearby is not None:
+                near = listen_nearby(self._listener, self._nearby, self.name)
+                self.endpoints += (near,) if near else ()
         except BaseException:
             self.close()
             raise
@@ -137,7 +145,7 @@ class BrokerLoop:
             self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
-        self._dialer = Dialer(self._brokers, self.settings, pair, self._sockets)
+        self._dialer = Dialer(self._brokers, self.settings, pair, self._sockets, self._nearby)
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred = self._is_barred
         self._learn_brokers(now)

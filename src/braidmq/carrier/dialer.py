@@ -1,4 +1,8 @@
-"""The Dialer (turn/ports.py): a connection to each broker, as a client of its handshake."""
+"""The Dialer (turn/ports.py): a connection to each broker, as a client of its handshake.
+
+A broker of this machine is met at its own socket (nearby.py). While the handshake there is not complete, whatever goes
+wrong is no failure of the broker: the connection to the endpoint that was asked for takes its place.
+"""
 
 import errno
 import os
@@ -9,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from braidmq.carrier.fragments import UNDERSTANDS
+from braidmq.carrier.nearby import ANSWER_S_MAX, DISTRUST_S, Call, Nearby
 from braidmq.carrier.options import address_of, prepare
 from braidmq.carrier.reassembly import Reassemblies
 from braidmq.carrier.stream import End, Rooms, Stream
@@ -28,8 +33,28 @@ FRAMES_MAX: Final = 256
 OWED_BYTES_MAX: Final = 4 * 1024
 """Answers to PING that may wait for a broker: more than a hundred. Ours say none, and who takes no answers floods."""
 
+NEAR_SHARE: Final = 4
+"""The handshake at a broker's own socket may take a fourth of the time that a handshake may take, at most."""
+
 _LOG = own_logger("braidmq.connections")
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Near:
+    """An attempt at a broker's own socket.
+
+    Attributes:
+        target: what was asked for, which is left to try.
+        path: where the socket is.
+        give_up_at: when the handshake must be complete.
+    """
+
+    __slots__ = ("give_up_at", "path", "target")
+
+    def __init__(self, target: Open, path: str, give_up_at: float) -> None:
+        self.target = target
+        self.path = path
+        self.give_up_at = give_up_at
 
 
 class Broker(Stream):
@@ -38,18 +63,30 @@ class Broker(Stream):
     Attributes:
         name: the broker's.
         endpoint: where it was looked for.
+        near: the attempt at its own socket, while the handshake there is not complete.
         reached: whether the system has connected it.
         waits_to_write: whether the event loop was asked to tell when it can be written.
         told: the newest step or failure that was told.
         unread_before: how many bytes waited to be read when that was told last.
     """
 
-    __slots__ = ("_connecting", "_unmet", "endpoint", "name", "reached", "told", "unread_before", "waits_to_write")
+    __slots__ = (
+        "_connecting",
+        "_unmet",
+        "endpoint",
+        "name",
+        "near",
+        "reached",
+        "told",
+        "unread_before",
+        "waits_to_write",
+    )
 
     def __init__(self, socket: sockets.socket, handshake: ClientHandshake, rooms: Rooms, target: Open) -> None:
         super().__init__(socket, handshake, MESSAGE_BYTES_MAX, rooms)
         self.name = target.name
         self.endpoint = target.endpoint
+        self.near: Near | None = None
         self.reached = False
         self.waits_to_write = False
         self.told: Step | Failure | None = None
@@ -98,6 +135,9 @@ class Broker(Stream):
 
 _WAS_CONNECTED: Final = (errno.ECONNRESET, errno.EPIPE)
 _CUT_OFF: Final = {End.CLOSED: Failure.HUNG_UP, End.RESET: Failure.RESET, End.LOST: Failure.UNREACHABLE}
+_WITHIN_REASON: Final = (Failure.HUNG_UP, Failure.RESET, Failure.NOT_REGISTERED)
+"""What a broker itself may do to a member: it is about to stop, or does not know it yet."""
+
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -122,13 +162,24 @@ class Dialer:
         settings: see Settings.
         pair: the keys of all connections.
         watcher: the event loop.
+        nearby: the sockets of the brokers of this machine; without them, all are met at their endpoints.
     """
 
-    def __init__(self, brokers: dict[str, Broker], settings: Settings, pair: KeyPair, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        brokers: dict[str, Broker],
+        settings: Settings,
+        pair: KeyPair,
+        watcher: Watcher,
+        nearby: Nearby | None = None,
+    ) -> None:
         self._brokers = brokers
         self._settings = settings
         self._pair = pair
         self._watcher = watcher
+        self._nearby = nearby
+        self._near: dict[Broker, Near] = {}
+        self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._readable: dict[Broker, None] = {}
@@ -158,6 +209,15 @@ class Dialer:
 
     def open(self, action: Open) -> Failure | None:
         """See turn/ports.py."""
+        if self._nearby is not None:
+            now = monotonic()
+            call = self._nearby.call(action.name, now)
+            if call is not None and self._open_near(call, action, now):
+                return None
+        return self._open_far(action)
+
+    def _open_far(self, action: Open) -> Failure | None:
+        """Begin a connection to the endpoint that was asked for."""
         try:
             family, address = address_of(action.endpoint)
             socket = sockets.socket(family, sockets.SOCK_STREAM)
@@ -175,6 +235,27 @@ class Dialer:
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, os.strerror(failed))
             return Failure.UNREACHABLE
         return self.open_over(socket, action)
+
+    def _open_near(self, call: Call, action: Open, now: float) -> bool:
+        """Begin a handshake at a broker's own socket; return whether that can be done."""
+        prepare(call.socket, self._settings)
+        if self.open_over(call.socket, action) is not None:
+            return False
+        broker = self._brokers[action.name]
+        broker.near = self._near[broker] = Near(action, call.path, now + self._near_s_max)
+        return True
+
+    def _go_far(self, broker: Broker, near: Near, failure: Failure) -> Failure | None:
+        """Let the endpoint that was asked for take the place of a broker's own socket; as `open`."""
+        assert self._nearby is not None
+        name = broker.name
+        self.close(name)
+        if failure in _WITHIN_REASON:
+            _LOG.info("%s at %s: %s; it is tried over TCP", name, near.path, failure)
+        else:
+            self._nearby.distrust(name, monotonic())
+            _LOG.warning("%s at %s: %s; it is tried over TCP for %g s", name, near.path, failure, DISTRUST_S)
+        return self._open_far(near.target)
 
     def open_over(self, socket: sockets.socket, action: Open) -> Failure | None:
         """Begin a connection over a socket that is connected already, or about to be. It is this dialer's from now on.
@@ -208,6 +289,7 @@ class Dialer:
         self._watcher.unwatch(broker)
         for marked in (self._readable, self._stirred, self._used):
             marked.pop(broker, None)
+        self._near.pop(broker, None)
         self._unread.pop(name, None)
         self._reassemblies.leave(broker.descriptor)
         return broker.close()
@@ -265,11 +347,17 @@ class Dialer:
         return unread.items()
 
     def look_after(self) -> list[tuple[str, Failure]]:
-        """See turn/ports.py."""
-        if not self._used:
-            return []
-        used, self._used = self._used, {}
+        """See turn/ports.py. Of a broker's own socket that has not answered in time, no more is waited for."""
         given_up: list[tuple[str, Failure]] = []
+        if self._near:
+            now = monotonic()
+            for broker, near in list(self._near.items()):
+                failure = self._go_far(broker, near, Failure.MUTE) if now >= near.give_up_at else None
+                if failure is not None:
+                    given_up.append((broker.name, failure))
+        if not self._used:
+            return given_up
+        used, self._used = self._used, {}
         for broker in used:
             blocked = not broker.reached or broker.blocked
             if blocked is not broker.waits_to_write:
@@ -301,7 +389,11 @@ class Dialer:
             if broker.has_more:
                 self.mark(broker)
         told = broker.told
-        if broker.reached and told is None:
+        near = broker.near
+        if near is not None and broker.open:
+            near = broker.near = None
+            del self._near[broker]
+        if broker.reached and told is None and near is None:
             found.append((name, Step.REACHED))
             told = broker.told = Step.REACHED
         if broker.open and told is Step.REACHED:
@@ -311,6 +403,11 @@ class Dialer:
                 self._stirred[broker] = None  # what it has said before its end is to be read first
                 return
         failure = broker.failure()
+        if failure is not None and near is not None:
+            failure = self._go_far(broker, near, failure)
+            if failure is not None:
+                found.append((name, failure))
+            return
         if failure is not None and failure is not broker.told:
             broker.told = failure
             found.append((name, failure))

@@ -7,6 +7,8 @@ from typing import Final
 
 from braidmq.carrier.options import address_of
 from braidmq.carrier.poller import Poller
+from braidmq.carrier.socket_file import SocketFile, caller_of
+from braidmq.trust.endpoint import IPC_SCHEME
 
 BACKLOG: Final = 1_024
 """Connections that the kernel keeps until they are accepted: nodes that come back all at once."""
@@ -14,6 +16,7 @@ BACKLOG: Final = 1_024
 PAUSE_S: Final = 0.25
 """How long nothing is accepted when the system has no descriptor for it, so that the broker does not spin."""
 
+_UNIX: Final = sockets.AF_UNIX
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -31,10 +34,14 @@ class Entrance:
         self.resume_at = math.inf
         self._poller = poller
         self._sockets: dict[int, sockets.socket] = {}
+        self._files: list[SocketFile] = []
         self._acceptable: dict[int, None] = {}
 
     def bind(self, endpoint: str) -> str:
-        """Listen at ``tcp://ADDRESS:PORT``, and return the endpoint with its real port. Raises OSError."""
+        """Listen at ``tcp://ADDRESS:PORT`` or ``ipc://PATH``, and return that with its real port. Raises OSError."""
+        if endpoint.startswith(IPC_SCHEME):
+            self._bind_file(endpoint)
+            return endpoint
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
         if host == "*":
             family, where = sockets.AF_INET, ("0.0.0.0", int(port))  # noqa: S104 - that is what it asks for
@@ -47,13 +54,10 @@ class Entrance:
             if family == sockets.AF_INET6:
                 socket.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)
             socket.bind(where)
-            socket.setblocking(False)
-            socket.listen(BACKLOG)
-            self._poller.register(socket.fileno())
+            self._listen(socket)
         except OSError:
             socket.close()
             raise
-        self._sockets[socket.fileno()] = socket
         bound = socket.getsockname()
         shown = f"[{bound[0]}]" if family == sockets.AF_INET6 else bound[0]
         return f"tcp://{shown}:{bound[1]}"
@@ -91,7 +95,7 @@ class Entrance:
                         self._pause(now)
                         return found
                     continue  # it has ended before it was accepted
-                found.append((socket, str(address[0])))
+                found.append((socket, caller_of(socket) if socket.family == _UNIX else str(address[0])))
         return found
 
     def resume(self, now: float) -> None:
@@ -109,6 +113,9 @@ class Entrance:
 
     def close(self) -> None:
         """Stop to listen."""
+        for file in self._files:
+            file.remove()  # while it is heard, nobody else takes its place
+        self._files.clear()
         for socket in self._sockets.values():
             if self.resume_at == math.inf:
                 self._poller.unregister(socket.fileno())
@@ -116,6 +123,27 @@ class Entrance:
         self._sockets.clear()
         self._acceptable.clear()
         self.resume_at = math.inf
+
+    def _bind_file(self, endpoint: str) -> None:
+        socket = sockets.socket(_UNIX, sockets.SOCK_STREAM)
+        try:
+            file = SocketFile(socket, endpoint)
+            try:
+                self._listen(socket)
+            except OSError:
+                file.remove()
+                raise
+        except OSError:
+            socket.close()
+            raise
+        self._files.append(file)
+
+    def _listen(self, socket: sockets.socket) -> None:
+        """Listen at a socket that is bound."""
+        socket.setblocking(False)
+        socket.listen(BACKLOG)
+        self._poller.register(socket.fileno())
+        self._sockets[socket.fileno()] = socket
 
     def _pause(self, now: float) -> None:
         self.resume_at = now + PAUSE_S

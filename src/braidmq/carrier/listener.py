@@ -116,7 +116,7 @@ class Listener:
     # -- where it listens
 
     def bind(self, endpoint: str) -> str:
-        """Listen at ``tcp://ADDRESS:PORT``, and return the endpoint with its real port. Raises OSError."""
+        """Listen at ``tcp://ADDRESS:PORT`` or ``ipc://PATH``, and return that with its real port. Raises OSError."""
         return self._entrance.bind(endpoint)
 
     # -- for the loop

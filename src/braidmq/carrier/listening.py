@@ -6,6 +6,7 @@ from time import sleep
 from typing import Final
 
 from braidmq.carrier.listener import Listener
+from braidmq.carrier.nearby import Nearby, NoPlace
 from braidmq.carrier.port_holder import PortHolder, port_holder
 from braidmq.errors import BraidError
 from braidmq.host.clock import monotonic
@@ -13,6 +14,7 @@ from braidmq.host.dns import ResolveError, resolve
 from braidmq.host.loggers import own_logger
 from braidmq.host.ports import ephemeral_range, is_ephemeral
 from braidmq.host.room import room
+from braidmq.trust.endpoint import IPC_SCHEME
 
 _LOG = own_logger("braidmq.broker")
 
@@ -30,13 +32,15 @@ def listen(listener: Listener, endpoint: str, name: str) -> str:
 
     Args:
         listener: what it listens with.
-        endpoint: ``tcp://HOST:PORT``, as `braidmq.trust.endpoint.check_bind` accepts it. Of a host name's addresses
-            the first one counts that is of this machine.
+        endpoint: ``tcp://HOST:PORT`` or ``ipc://PATH``, as `braidmq.trust.endpoint.check_bind` accepts it. Of a host
+            name's addresses the first one counts that is of this machine.
         name: for messages.
 
     Raises:
         BraidError: it cannot, for a reason that does not pass; one line says which.
     """
+    if endpoint.startswith(IPC_SCHEME):
+        return _listen_at_file(listener, endpoint, name)
     port = int(endpoint.rpartition(":")[2])
     began, told = monotonic(), False
     while True:
@@ -54,6 +58,33 @@ def listen(listener: Listener, endpoint: str, name: str) -> str:
             told = True
             _LOG.warning("%s waits for %s: %s%s", name, endpoint, holder.text, _advice(port, holder))
         sleep(_RETRY_S)
+
+
+def listen_nearby(listener: Listener, nearby: Nearby, name: str) -> str:
+    """Let the broker `name` listen where members of its machine look for it, too.
+
+    Returns:
+        The endpoint; empty if it cannot, which the log tells: they come over TCP then.
+    """
+    try:
+        endpoint = nearby.place(name)
+    except NoPlace as error:
+        why = str(error)
+    else:
+        try:
+            return listener.bind(endpoint)
+        except OSError as error:
+            why = f"{endpoint}: {_why_not_file(error)}"
+    _LOG.warning("%s has no socket for members of this machine, which come over TCP: %s", name, why)
+    return ""
+
+
+def _listen_at_file(listener: Listener, endpoint: str, name: str) -> str:
+    try:
+        with room("a broker"):
+            return listener.bind(endpoint)
+    except OSError as error:
+        raise BraidError(f"{name} cannot listen at {endpoint}: {_why_not_file(error)}") from None
 
 
 def _bind(listener: Listener, addresses: tuple[str, ...]) -> str:
@@ -92,6 +123,12 @@ def _advice(port: int, holder: PortHolder) -> str:
         return ""
     low, high = ephemeral_range()
     return f" (those from {low} to {high} are given to connections; better choose one below)"
+
+
+def _why_not_file(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another process listens there, or it is not a socket"
+    return os.strerror(error.errno or 0)
 
 
 def _why(error: OSError) -> str:

@@ -16,6 +16,7 @@ from braidmq import __version__
 from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.loop_host import LoopHost
+from braidmq.carrier.nearby import Nearby
 from braidmq.carrier.trusted import address_of, keyring_of, verifier
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
@@ -106,7 +107,8 @@ class NodeLoop(LoopHost):
             observer=None if observer is None else contained(observer, NodeObserver, _LOG),
         )
         pair = KeyPair(identity.public_key, identity.secret_key)
-        self._dialer = Dialer(self.connections.brokers, settings, pair, self)
+        nearby = Nearby(identity.net, identity.authority_key)
+        self._dialer = Dialer(self.connections.brokers, settings, pair, self, nearby)
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property

@@ -16,6 +16,10 @@ NOTSENT_BYTES: Final = 128 * 1024
 """What the system may keep of a connection that has not gone out, two bundles: enough for it to be busy until we are
 asked for more. What waits beyond that waits here, where small messages get in between the fragments of large ones."""
 
+SEND_BYTES: Final = 1024 * 1024
+"""What a Unix socket may hold that was sent and not read, as far as the system allows it. With little, large messages
+go in many pieces, each of which wakes both sides."""
+
 _NOTSENT: Final = getattr(sockets, "TCP_NOTSENT_LOWAT", None)
 _KEEPALIVE: Final = getattr(sockets, "TCP_KEEPIDLE", None)
 _USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
@@ -29,6 +33,7 @@ def prepare(socket: sockets.socket, settings: Settings) -> None:
     """
     socket.setblocking(False)
     if socket.family not in (sockets.AF_INET, sockets.AF_INET6):
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BYTES)
         return
     socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     idle_s = max(1, round(settings.transport_heartbeat_s))

@@ -42,7 +42,13 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     "binds",
     metavar="tcp://HOST:PORT",
     multiple=True,
-    help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated.",
+    help="Where to listen, if not at the endpoints of its certificate; HOST may be '*'. May be repeated. "
+    "ipc:///PATH is a Unix socket.",
+)
+@click.option(
+    "--no-local",
+    is_flag=True,
+    help="No Unix socket for members of this machine that run as the same user; they come over TCP.",
 )
 @click.option(
     "--processes",
@@ -70,6 +76,7 @@ def broker(
     join: Path,
     *,
     binds: Sequence[str],
+    no_local: bool,
     processes: int,
     balance: Literal["least-outstanding", "round-robin"],
     observer: str | None,
@@ -92,10 +99,12 @@ def broker(
         log_to_stderr(log_level)
         options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
         options += [f"--set={assignment}" for assignment in assignments]
+        options += ["--no-local"] if no_local else []
         options += [] if observer is None else [f"--observer={observer}"]
         return _run_several(join, processes, bind, options, settings.drain_s)
     lifeline = Lifeline() if supervised else None
-    loop = BrokerLoop(join, settings, bind=bind, observer=None if observer is None else _load_observer(observer))
+    told = None if observer is None else _load_observer(observer)
+    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told)
     log_to_stderr(log_level, loop.name if supervised else "")
     take_all_descriptors()
     _end_at_signals()

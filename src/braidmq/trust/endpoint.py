@@ -1,5 +1,6 @@
 """Where brokers are: ``tcp://HOST:PORT``, or ``dns+srv://NAME`` for DNS to name hosts and ports."""
 
+import os
 import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -10,6 +11,10 @@ HOST_BYTES_MAX: Final = 253
 """Longest DNS name (RFC 1035, as text). An IP address is shorter."""
 
 _PORT_MAX: Final = 65_535
+IPC_SCHEME: Final = "ipc://"
+
+SOCKET_PATH_BYTES_MAX: Final = 103
+"""Longest path of a Unix socket that every system takes: Linux has 4 bytes more."""
 
 _SCHEME: Final = "tcp://"
 _SERVICE_SCHEME: Final = "dns+srv://"
@@ -42,8 +47,12 @@ def check_bind(text: str) -> str:
     """Return `text` if a broker can listen on it, else raise ConfigError.
 
     It is an endpoint (`check_endpoint`), or one with a wildcard for HOST: ``*``, ``0.0.0.0`` or ``[::]``.
-    ``dns+srv://`` is none: its addresses are known to DNS, and change.
+    ``dns+srv://`` is none: its addresses are known to DNS, and change. Or it is ``ipc://PATH``: PATH that of a Unix
+    socket, from the root, at most SOCKET_PATH_BYTES_MAX bytes long.
     """
+    if text.startswith(IPC_SCHEME):
+        _check_path(text)
+        return text
     if text.startswith(_SERVICE_SCHEME):
         _check_service(text)
         raise ConfigError(f"{text!r} cannot be listened on: name an address to listen on, as in tcp://*:5550")
@@ -88,6 +97,16 @@ def _check_text(text: str) -> None:
         raise ConfigError(f"{text[:40]!r}... is too long for an endpoint: write tcp://HOST:PORT")
     if any(character.isspace() for character in text):
         raise ConfigError(f"{text!r} is not an endpoint: remove the spaces")
+
+
+def _check_path(text: str) -> None:
+    path = text.removeprefix(IPC_SCHEME)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ConfigError(
+            f"{text[:200]!r} cannot be listened on: write a path from the root, as in ipc:///run/b1/b1.sock"
+        )
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ConfigError(f"{text[:40]!r}... cannot be listened on: a path has at most {SOCKET_PATH_BYTES_MAX} bytes")
 
 
 def _check_service(text: str) -> None:

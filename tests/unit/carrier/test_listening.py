@@ -8,9 +8,11 @@ import sys
 import pytest
 
 from braidmq.carrier import listening
-from braidmq.carrier.listening import listen
+from braidmq.carrier.listening import listen, listen_nearby
+from braidmq.carrier.nearby import Nearby
 from braidmq.errors import BraidError
 from tests.support.listeners import listening as made
+from tests.support.nearby import sockets_in_a_directory_of_their_own
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who holds a port")
 
@@ -130,3 +132,32 @@ def test_it_listens_once_the_port_is_free(listener, monkeypatch):
     monkeypatch.setattr(listening, "_patience_s", lambda _holder: 10.0)
     assert port_of(listen(listener, f"tcp://127.0.0.1:{port}", "b1")) == int(port)
     assert len(slept) == 1
+
+
+def test_a_broker_listens_where_members_of_its_machine_look(listener):
+    nearby = Nearby("net", b"a" * 32)
+    with sockets_in_a_directory_of_their_own():
+        assert listen_nearby(listener, nearby, "b1") == nearby.place("b1")
+        call = nearby.call("b1", 0.0)
+        assert call is not None
+        call.socket.close()
+
+
+def test_where_it_cannot_one_line_says_why_and_it_goes_on(listener, caplog):
+    nearby = Nearby("net", b"a" * 32)
+    with sockets_in_a_directory_of_their_own() as directory:
+        assert listen_nearby(listener, nearby, "b1")
+        with made() as twin:
+            assert listen_nearby(twin.listener, nearby, "b1") == ""
+        assert f"come over TCP: {nearby.place('b1')}: another process listens there" in caplog.text
+        (directory / "braidmq").chmod(0o755)
+        (directory.parent / "common").rmdir()
+        assert listen_nearby(listener, nearby, "b2") == ""
+        assert f"{directory}/braidmq has mode 0755" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+@pytest.mark.parametrize("path", ["/nowhere/b1.sock", "/proc/b1.sock"])
+def test_a_path_where_no_socket_can_be_is_told(listener, path):
+    with pytest.raises(BraidError, match=f"b1 cannot listen at ipc://{path}: No such file or directory"):
+        listen(listener, f"ipc://{path}", "b1")

@@ -26,7 +26,7 @@ WILDCARDS = ["tcp://*:5550", "tcp://0.0.0.0:5550", "tcp://[::]:5550"]
 BAD = {
     "": "tcp://",
     "localhost:5550": "tcp://",
-    "ipc:///x": "tcp://",
+    "ipc:/x": "tcp://",
     "TCP://h:1": "tcp://",
     "tcp://": "port",
     "tcp://h": "port",
@@ -97,6 +97,26 @@ def test_a_service_is_an_endpoint_that_cannot_be_bound(text):
         check_bind(text)
 
 
+def test_a_unix_socket_can_be_bound_but_is_no_endpoint():
+    for path in ("/x", "/run/user/1000/my broker.sock", "/" + "x" * 102):
+        assert check_bind(f"ipc://{path}") == f"ipc://{path}"
+        with pytest.raises(ConfigError, match="is not an endpoint"):
+            check_endpoint(f"ipc://{path}")
+
+
+@pytest.mark.parametrize("path", ["", "x", "@x", "\0x", "/", "/x/", "/x\0y"])
+def test_a_path_is_from_the_root_and_names_a_file(path):
+    with pytest.raises(ConfigError, match="write a path from the root") as raised:
+        check_bind(f"ipc://{path}")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["/" + "x" * 103, "/" + "ü" * 52])
+def test_a_path_is_no_longer_than_every_system_takes(path):
+    with pytest.raises(ConfigError, match="at most 103 bytes"):
+        check_bind(f"ipc://{path}")
+
+
 @pytest.mark.parametrize("check", [check_endpoint, check_bind])
 @pytest.mark.parametrize(("text", "reason"), BAD.items())
 def test_anything_else_is_refused_with_its_reason_in_one_line(check, text, reason):
@@ -111,6 +131,7 @@ def test_anything_else_is_refused_with_its_reason_in_one_line(check, text, reaso
         st.text(),
         st.text().map("tcp://{}:1".format),
         st.text().map("dns+srv://{}".format),
+        st.text().map("ipc:///{}".format),
         st.from_regex(r"tcp://[\[\]0-9a-f:.%*]*:[0-9]+"),
     )
 )

@@ -1,4 +1,7 @@
-"""A broker of a benchmark, as a process: ``python -m braidmq.lab.bench.broker JOIN``. It has room for the loads."""
+"""A broker of a benchmark, as a process: ``python -m braidmq.lab.bench.broker JOIN [local]``.
+
+It has room for the loads, and is met at its endpoint, as its rivals are, unless it is local.
+"""
 
 import signal
 import sys
@@ -11,13 +14,13 @@ SETTINGS: Final = Settings(in_flight_max=1_024)
 """The defaults, but one client may have as many calls under way as the largest load has."""
 
 
-def main(join: str) -> None:
+def main(join: str, *, local: bool) -> None:
     """Serve until SIGTERM."""
-    broker = BrokerLoop(join, SETTINGS)
+    broker = BrokerLoop(join, SETTINGS, local=local)
     broker.open()
     signal.signal(signal.SIGTERM, lambda *_: broker.stop())
     broker.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], local="local" in sys.argv[2:])

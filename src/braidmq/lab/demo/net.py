@@ -92,8 +92,9 @@ class Net:
             self._failure.set_exception(error)
 
     def start_broker(self, name: str) -> Child:
-        """Start a broker: ``braidmq broker``."""
-        child = self.brokers[name] = self._start(name, "-m", "braidmq", "broker", "--join", self._join(name))
+        """Start a broker: ``braidmq broker``. One that is killed leaves no socket behind."""
+        command = ("-m", "braidmq", "broker", "--no-local", "--join", self._join(name))
+        child = self.brokers[name] = self._start(name, *command)
         return child
 
     def start_worker(self, name: str) -> Child:

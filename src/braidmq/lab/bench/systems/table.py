@@ -15,6 +15,7 @@ OURS: Final = "braidmq"
 
 _ALL: Final[tuple[System, ...]] = (
     BraidMQ(),
+    BraidMQ(local=True),
     Limit(),
     Nats(tls=True),
     Nats(tls=False),
