@@ -14,7 +14,7 @@ class KeyUse:
         principal: the key; its connections share these bytes.
         connections: how many are through their handshakes.
         held_bytes: what waits to be sent over them.
-        joining_bytes: what has come over them in fragments of messages that are not complete.
+        joining_bytes: what has come over them of large messages that are not complete.
         read_in: the turn in which it was read last, and read_bytes: how much was read in that turn.
     """
 

@@ -324,7 +324,7 @@ class Listener:
             self._follow(peer, now)
 
     def _follow(self, peer: Peer, now: float) -> None:
-        """Count fragments whose message is not complete. A key of which there are too many loses the connection."""
+        """Count what has come of a large message. A key that has begun too much loses the connection."""
         use, size = peer.use, peer.joining_bytes
         assert use is not None, "it is open"
         use.joining_bytes += size - peer.joining

@@ -19,7 +19,7 @@ class Peer(Stream):
         waits_to_write: whether the poller was asked to tell when it can be written.
         reads: whether it was asked to tell when it can be read.
         held: how many bytes that wait for it are counted for its key.
-        joining: how many bytes of fragments that came over it are.
+        joining: how many bytes of a large message that is not complete are.
         portion_bytes: how much is read of it at one go.
     """
 

@@ -1,4 +1,4 @@
-"""The messages of which fragments have come and others are missing: none of them keeps its memory for long.
+"""Large messages that are not complete, in fragments or as one long frame: none of them keeps its memory for long.
 
 Whoever sends one goes on with it, step by step, as long as the connection lasts: small messages take turns with it, and
 wait for nothing else. What a key has of them is bounded besides (`joining_bytes_max`).
@@ -17,7 +17,7 @@ bytes does not keep a message for ever."""
 
 
 def joining_bytes_max(settings: Settings) -> int:
-    """Return how much a key may have in fragments whose messages are not complete, over all its connections.
+    """Return how much a key may have of large messages that are not complete, over all its connections.
 
     It is as much as may wait for it in the other direction, but no less than one message of the largest size.
     """

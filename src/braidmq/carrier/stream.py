@@ -173,8 +173,10 @@ class Stream:
 
     @property
     def joining_bytes(self) -> int:
-        """How much has come of a message of which fragments are missing."""
-        return self._joiner.bytes if self._joiner is not None else 0
+        """How much has come of a large message that is not complete, in fragments or whole."""
+        joiner = self._joiner
+        came = joiner.bytes if joiner is not None else 0
+        return came if self._long is None else came + self._long_at
 
     @property
     def waiting_bytes(self) -> int:

@@ -203,3 +203,19 @@ def test_one_read_gives_no_more_than_what_it_may_and_messages_come_whole(wide):
         server.read(found)
         assert server.came_bytes - before <= READ_BYTES
     assert sorted(found) == sorted([LARGE, SMALL] * 3)
+
+
+def test_a_large_message_whose_last_fragment_left_in_part_is_returned(tight):
+    server, client = tight
+    client.send([LARGE])
+    found = []
+
+    def only_a_part_of_the_last_one_waits():
+        client.flush()
+        server.read(found, KIB)
+        return client.blocked and not client._outbox
+
+    wait_until(only_a_part_of_the_last_one_waits, "all but a part of the last fragment has left", poll_s=0.0)
+    client.send([SMALL])
+    assert client.close() == [LARGE, SMALL]
+    assert found + read_to_the_end(server) == []
