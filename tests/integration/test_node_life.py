@@ -406,3 +406,22 @@ def test_a_busy_node_looks_at_its_timers_no_more_often(run, counted):
             return len(looks) / (monotonic() - began)
 
     assert run(work()) < 2 * PER_S_MAX, "two nodes"
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_node_that_does_not_come_to_an_end_with_reading_reads_no_more_often(run, counted):
+    """In one round of the event loop: when a socket tells of something, and what was left of the round before."""
+
+    async def read():
+        async with one_service(async_echo) as (_net, client):
+            reads, most = counted(NodeLoop, "_read"), 0
+            calls = asyncio.gather(*(client.request("s", bytes(1024 * 1024)) for _ in range(48)))
+            while not calls.done():
+                before = len(reads)
+                await asyncio.sleep(0)
+                most = max(most, len(reads) - before)
+            await calls
+            return most
+
+    nodes = 2
+    assert run(read()) <= 4 * nodes

@@ -15,10 +15,10 @@ from tests.support.streams import CLIENT, SERVER, as_server
 class Node:
     """A dialer, and the event loop around it: its Watcher."""
 
-    def __init__(self, settings=None, nearby=None):
+    def __init__(self, settings=None, nearby=None, **options):
         self.brokers = {}
         self.poll = select.poll()
-        self.dialer = Dialer(self.brokers, settings or Settings(), CLIENT, self, nearby)
+        self.dialer = Dialer(self.brokers, settings or Settings(), CLIENT, self, nearby, **options)
         self.steps = []
         self.frames = []
         self.given_up = []

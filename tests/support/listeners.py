@@ -123,16 +123,19 @@ class Rig:
         return far, hand
 
 
-class Far(Stream):
-    """A member's end of a connection."""
+class Far:
+    """A member's end of a connection: a Stream, and what a test wants to know beside."""
 
     def __init__(self, rig, far, keys, tells=UNDERSTANDS):
         handshake = ClientHandshake(keys, rig.pair.public, os.urandom, properties=tells)
-        super().__init__(far, handshake, FRAME_BYTES_MAX, Rooms())
+        self.stream = Stream(far, handshake, FRAME_BYTES_MAX, Rooms())
         self._rig = rig
         self._port = far.getsockname()[1]
         self.heard = []
         self.reads = True
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
 
     @property
     def near_route(self):

@@ -37,6 +37,7 @@ from braidmq.trust import joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener as ListenerPort
+from braidmq.wire.limits import CONTROL_BYTES_MAX
 from braidmq.zmtp.handshake import KeyPair
 
 _LOG = own_logger("braidmq.broker")
@@ -145,7 +146,9 @@ class BrokerLoop:
             self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
-        self._dialer = Dialer(self._brokers, self.settings, pair, self._sockets, self._nearby)
+        self._dialer = Dialer(
+            self._brokers, self.settings, pair, self._sockets, self._nearby, message_bytes_max=CONTROL_BYTES_MAX
+        )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred = self._is_barred
         self._learn_brokers(now)

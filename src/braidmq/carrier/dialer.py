@@ -5,6 +5,7 @@ wrong is no failure of the broker: the connection to the endpoint that was asked
 """
 
 import errno
+import math
 import os
 import secrets
 import socket as sockets
@@ -32,6 +33,12 @@ FRAMES_MAX: Final = 256
 
 OWED_BYTES_MAX: Final = 4 * 1024
 """Answers to PING that may wait for a broker: more than a hundred. Ours say none, and who takes no answers floods."""
+
+PINGS_PER_S_MAX: Final = 1_000
+"""Commands such as PING that may come of a broker within a second: some milliseconds of work. Ours say none, libzmq one
+in a heartbeat interval, and after a standstill some at once."""
+
+PINGS_WITHIN_S: Final = 1.0
 
 NEAR_SHARE: Final = 4
 """The handshake at a broker's own socket may take a fourth of the time that a handshake may take, at most."""
@@ -68,6 +75,7 @@ class Broker(Stream):
         waits_to_write: whether the event loop was asked to tell when it can be written.
         told: the newest step or failure that was told.
         unread_before: how many bytes waited to be read when that was told last.
+        pings_at: since when commands are counted, and pings_before: how many had come by then.
     """
 
     __slots__ = (
@@ -76,20 +84,26 @@ class Broker(Stream):
         "endpoint",
         "name",
         "near",
+        "pings_at",
+        "pings_before",
         "reached",
         "told",
         "unread_before",
         "waits_to_write",
     )
 
-    def __init__(self, socket: sockets.socket, handshake: ClientHandshake, rooms: Rooms, target: Open) -> None:
-        super().__init__(socket, handshake, MESSAGE_BYTES_MAX, rooms)
+    def __init__(
+        self, socket: sockets.socket, handshake: ClientHandshake, message_bytes_max: int, rooms: Rooms, target: Open
+    ) -> None:
+        super().__init__(socket, handshake, message_bytes_max, rooms)
         self.name = target.name
         self.endpoint = target.endpoint
         self.near: Near | None = None
         self.reached = False
         self.waits_to_write = False
         self.told: Step | Failure | None = None
+        self.pings_at = -math.inf
+        self.pings_before = 0
         self.unread_before = 0
         self._connecting = socket
         self._unmet: Failure | None = None
@@ -163,6 +177,7 @@ class Dialer:
         pair: the keys of all connections.
         watcher: the event loop.
         nearby: the sockets of the brokers of this machine; without them, all are met at their endpoints.
+        message_bytes_max: how long a message may be that comes of a broker.
     """
 
     def __init__(
@@ -172,12 +187,15 @@ class Dialer:
         pair: KeyPair,
         watcher: Watcher,
         nearby: Nearby | None = None,
+        *,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
         self._brokers = brokers
         self._settings = settings
         self._pair = pair
         self._watcher = watcher
         self._nearby = nearby
+        self._message_bytes_max = message_bytes_max
         self._near: dict[Broker, Near] = {}
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
@@ -268,7 +286,7 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
             return Failure.NOT_THIS_BROKER
-        broker = Broker(socket, handshake, self._rooms, action)
+        broker = Broker(socket, handshake, self._message_bytes_max, self._rooms, action)
         try:
             self._watcher.watch(broker)
             self._watcher.watch_writing(broker, wanted=True)
@@ -363,7 +381,7 @@ class Dialer:
             if blocked is not broker.waits_to_write:
                 broker.waits_to_write = blocked
                 self._watcher.watch_writing(broker, wanted=blocked)
-            if broker.owed_bytes > OWED_BYTES_MAX:
+            if broker.owed_bytes > OWED_BYTES_MAX or broker.pings - broker.pings_before > PINGS_PER_S_MAX:
                 given_up.append((broker.name, Failure.FLOODED))
             elif broker.waiting_bytes > self._outbox_bytes_max:
                 given_up.append((broker.name, Failure.TOO_SLOW))
@@ -427,9 +445,20 @@ class Dialer:
             self._unread[broker.name] = unread
         if broker.blocked:
             self._used[broker] = None
+        if broker.pings != broker.pings_before:
+            self._count_pings(broker)
         joining = broker.joining_bytes
         if joining or self._reassemblies:
             self._reassemblies.note(broker.descriptor, joining, monotonic())
+
+    def _count_pings(self, broker: Broker) -> None:
+        """See to it that `look_after` looks at a connection over which too many commands come in a short time."""
+        if broker.pings - broker.pings_before > PINGS_PER_S_MAX:
+            self._used[broker] = None
+            return
+        now = monotonic()
+        if now - broker.pings_at >= PINGS_WITHIN_S:
+            broker.pings_at, broker.pings_before = now, broker.pings
 
     def _end_stalled(self) -> None:
         """End the connections over which a message has begun to come that does not go on.

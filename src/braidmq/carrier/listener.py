@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from braidmq.carrier.connections import part
+from braidmq.carrier.deadlines import Deadlines
 from braidmq.carrier.doorstep import Doorstep, origin_of
 from braidmq.carrier.entrance import Entrance
 from braidmq.carrier.fragments import UNDERSTANDS
@@ -94,6 +95,7 @@ class Listener:
         self._entrance = Entrance(poller)
         self._keys = Keys(settings.connections_per_key_max)
         self._reassemblies = Reassemblies(settings.transport_timeout_s)
+        self._unheard = Deadlines(settings.handshake_s_max)
         self._joining_bytes_max = joining_bytes_max(settings)
         self._settings = settings
         self._pair = pair
@@ -224,8 +226,8 @@ class Listener:
         """See turn/ports.py."""
         if self._cut:
             self._end_cut(now)
-        for overdue in (self._doorstep.overdue(now), self._reassemblies.overdue(now)):
-            for descriptor in overdue:
+        for waited_for in (self._doorstep, self._unheard, self._reassemblies):
+            for descriptor in waited_for.overdue(now):
                 self._end(self._peers[descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
@@ -241,7 +243,12 @@ class Listener:
 
     def next_deadline(self) -> float | None:
         """See turn/ports.py."""
-        due = min(self._entrance.resume_at, self.strangers.due, self._reassemblies.next_deadline())
+        due = min(
+            self._entrance.resume_at,
+            self.strangers.due,
+            self._unheard.next_deadline(),
+            self._reassemblies.next_deadline(),
+        )
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
         door = self._doorstep.next_deadline()
@@ -290,6 +297,8 @@ class Listener:
                 frames.clear()  # it has said enough
             elif frames:
                 route, principal = peer.route, peer.principal
+                if peer.unheard:
+                    self._hear(peer)
                 for frame in frames:
                     found.append((route, principal, frame))  # noqa: PERF401 - twice as fast when compiled
                 frames.clear()
@@ -308,7 +317,9 @@ class Listener:
                 continue
             peer.read(frames, DOOR_BYTES)
             if peer.open:
-                self._enter(peer)
+                self._enter(peer, now)
+                if frames:
+                    self._hear(peer)
                 found += [(peer.route, peer.principal, frame) for frame in frames]
             frames.clear()
             self._go_on(peer, now)
@@ -350,11 +361,17 @@ class Listener:
             raise Throng(shown(principal))
         return principal
 
-    def _enter(self, peer: Peer) -> None:
-        """A handshake is complete."""
+    def _enter(self, peer: Peer, now: float) -> None:
+        """A handshake is complete. The member is to say something soon: who says nothing holds a place in vain."""
         self._doorstep.leave(peer.descriptor)
+        self._unheard.begin(peer.descriptor, now)
         peer.use = self._keys.enter(peer.principal)
         self._routes[peer.route] = peer
+
+    def _hear(self, peer: Peer) -> None:
+        """A member has said something for the first time."""
+        peer.unheard = False
+        self._unheard.leave(peer.descriptor)
 
     # -- who goes
 
@@ -390,6 +407,7 @@ class Listener:
         self._poller.unregister(descriptor)
         del self._peers[descriptor]
         self._doorstep.leave(descriptor)
+        self._unheard.leave(descriptor)
         self._readable.pop(descriptor, None)
         self._arriving.pop(descriptor, None)
         self._hold(peer, 0)

@@ -290,14 +290,17 @@ class NodeLoop(LoopHost):
             self._read()
 
     def _read(self) -> None:
-        self._reads_on = False
         if self.closed:
             return
         self._node_turn.read(self.clock())
         if self._dialer.has_more and not self._reads_on:
             self._reads_on = True
-            self._loop.call_soon(self._read, context=self._home)  # after what has come meanwhile
+            self._loop.call_soon(self._read_on, context=self._home)  # after what has come meanwhile
         self.schedule()  # after whatever that has woken, so that what it sends shares a frame
+
+    def _read_on(self) -> None:
+        self._reads_on = False
+        self._read()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -53,6 +53,9 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._small or self._stays)
 
+    def __len__(self) -> int:
+        return len(self._small) + len(self._stays)
+
     def add(self, messages: Iterable[bytes]) -> None:
         """Keep more messages."""
         small, stays = self._small, self._stays

@@ -4,9 +4,9 @@ Whoever sends one goes on with it, step by step, as long as the connection lasts
 wait for nothing else. What a key has of them is bounded besides (`joining_bytes_max`).
 """
 
-import math
 from typing import Final
 
+from braidmq.carrier.deadlines import Deadlines
 from braidmq.carrier.options import frame_bytes_max
 from braidmq.settings import Settings
 from braidmq.wire.limits import BUNDLE_BYTES
@@ -32,11 +32,11 @@ class Reassemblies:
     """
 
     def __init__(self, step_s_max: float) -> None:
-        self._step_s_max = step_s_max
-        self._under_way: dict[int, tuple[int, float]] = {}  # in the order of their time
+        self._steps = Deadlines(step_s_max)
+        self._sizes: dict[int, int] = {}  # when it was waited for the next step of each
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self._sizes)
 
     def note(self, key: int, size: int, now: float) -> None:
         """Note how much has come of a message over a connection; 0 if none is under way.
@@ -46,29 +46,23 @@ class Reassemblies:
             size: what has come of the message, without what has come of others before.
             now: the time, in seconds.
         """
-        before = self._under_way.get(key)
+        before = self._sizes.get(key)
         if size == 0:
             if before is not None:
-                del self._under_way[key]
-        elif before is None or not 0 <= size - before[0] < STEP_BYTES:
-            self._under_way.pop(key, None)
-            self._under_way[key] = (size, now + self._step_s_max)
+                self.leave(key)
+        elif before is None or not 0 <= size - before < STEP_BYTES:
+            self._sizes[key] = size
+            self._steps.begin(key, now)
 
     def leave(self, key: int) -> None:
         """Note that a connection has ended."""
-        self._under_way.pop(key, None)
+        self._sizes.pop(key, None)
+        self._steps.leave(key)
 
     def overdue(self, now: float) -> list[int]:
         """Return the connections whose message does not go on; they are to be ended."""
-        found: list[int] = []
-        for key, (_, due) in self._under_way.items():
-            if now < due:
-                break
-            found.append(key)
-        return found
+        return self._steps.overdue(now)
 
     def next_deadline(self) -> float:
         """Return when there will be one in `overdue`, if nothing comes; infinity if there are none."""
-        for _, due in self._under_way.values():
-            return due
-        return math.inf
+        return self._steps.next_deadline()

@@ -28,9 +28,12 @@ KEPT_BYTES_MAX: Final = BUNDLE_BYTES + 1024
 """Bytes of the beginning of a frame that are kept to be completed. Of a longer one, which holds a single large message,
 the rest is read into room of its own."""
 
-PIECES_PER_FLUSH: Final = 16
-"""Fragments sent before others have their turn, about a millisecond of work: nothing can be put before the next one
-while the thread is busy with this one."""
+FRAMES_PER_FLUSH: Final = 16
+"""Frames sent before others have their turn, a few milliseconds of work even if their messages are tiny: nothing can be
+put before the next one while the thread is busy with this one."""
+
+KEEPING_BYTES: Final = 64
+"""What a message that waits costs beside its bytes, roughly: tiny ones must not add up."""
 
 ROOM_BYTES_MAX: Final = 1024 * 1024
 """Room for one frame that is kept for the next one. What a larger one needs is given back after it."""
@@ -172,6 +175,11 @@ class Stream:
         return self._engine.commands + self._pieces_came
 
     @property
+    def pings(self) -> int:
+        """How many commands have come: PING, and PONG that nobody has asked for."""
+        return self._engine.commands
+
+    @property
     def joining_bytes(self) -> int:
         """How much has come of a large message that is not complete, in fragments or whole."""
         joiner = self._joiner
@@ -180,9 +188,10 @@ class Stream:
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait."""
+        """How many bytes wait, with what it costs to keep them."""
+        size = len(self._left) - self._left_at + len(self._engine.output)
         outbox = self._outbox
-        return len(self._left) - self._left_at + len(self._engine.output) + (outbox.bytes if outbox is not None else 0)
+        return size if outbox is None else size + outbox.bytes + KEEPING_BYTES * len(outbox)
 
     def read(self, found: list[bytes], most: int = READ_BYTES) -> None:
         """Read what has come, at most READ_BYTES, and add the frames in it to `found`; see `end` and `has_more`."""
@@ -220,23 +229,24 @@ class Stream:
             self._send(messages[first:] if first else messages, size)
 
     def flush(self) -> None:
-        """Send what waits, as far as the system takes it now."""
+        """Send what waits, as far as the system takes it now, but no more than leaves others their turn."""
         if self._torn is not None or not self._write_left():
             return
         outbox = self._outbox
         if outbox is None or not self._engine.open:
             return
-        pieces = 0
-        while outbox:
+        for _ in range(FRAMES_PER_FLUSH):
+            if not outbox:
+                break
             if outbox.cuts:
-                if pieces == PIECES_PER_FLUSH or not self._send_piece(outbox):
+                if not self._send_piece(outbox):
                     return
-                pieces += 1
             else:
                 some = outbox.take_bundle()
                 if not self._send(some, sum(map(len, some))):
                     return
-        self._outbox = None
+        if not outbox:
+            self._outbox = None
 
     def unread(self) -> int:
         """Return how many bytes have come that were not read yet."""

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 import pytest
 import zmq
 
-from braidmq.carrier.dialer import FRAMES_MAX
+from braidmq.carrier import dialer as module
+from braidmq.carrier.dialer import FRAMES_MAX, PINGS_PER_S_MAX
 from braidmq.carrier.stream import READ_BYTES
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import AGGRIEVING, Failure, Step
@@ -480,7 +481,12 @@ def test_reading_until_empty_is_bounded_as_well(session):
     broker.stream.send([b"x" * 9 * KIB] * 2000)  # bundles of 63 KiB
     wait_until(lambda: broker.stream.flush() or node.brokers["b1"].unread() > 60 * KIB, "some of it has come")
     broker.end.setblocking(True)
-    thread = threading.Thread(target=broker.stream.flush)
+
+    def send_all():
+        while broker.stream.blocked:
+            broker.stream.flush()
+
+    thread = threading.Thread(target=send_all)
     thread.start()
     sizes = []
 
@@ -534,3 +540,36 @@ def test_a_connection_that_was_closed_is_forgotten_whatever_was_marked(session):
     node.dialer.look_closer("b1")
     assert not node.dialer.has_more
     assert os.fstat(broker.end.fileno())
+
+
+@pytest.mark.parametrize("command", [b"\x04PONG", b"\x04PING\0\x64"])
+def test_a_broker_that_pings_without_end_floods_though_it_takes_the_answers(session, command):
+    node, broker = session
+    broker.end.setblocking(True)
+    pings = b"".join(boxed(broker, command) for _ in range(PINGS_PER_S_MAX + 2))
+    thread = threading.Thread(target=broker.end.sendall, args=(pings,))
+    thread.start()
+    node.until(lambda: node.given_up, "it is given up")
+    thread.join()
+    assert node.given_up[0] == ("b1", Failure.FLOODED)
+
+
+def test_pings_as_many_as_come_after_a_standstill_are_no_flood(session, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    node, broker = session
+    stream = node.brokers["b1"]
+    for second in range(1, 4):
+        broker.end.sendall(b"".join(boxed(broker, b"\x04PONG") for _ in range(PINGS_PER_S_MAX)))
+        node.until(lambda second=second: stream.pings == second * PINGS_PER_S_MAX, "they have come")
+        now += 1.0
+    assert node.given_up == []
+
+
+def test_a_message_longer_than_any_that_is_expected_ends_the_connection():
+    node, broker = Node(message_bytes_max=MIB), Broker(tells={})  # knows nothing of fragments
+    node.open(broker.endpoint)
+    broker.greet(node)
+    broker.stream.send([bytes(MIB + 1)])
+    assert node.until_failed()[-1] is Failure.CHANGED
+    node.close(), broker.close()

@@ -240,3 +240,26 @@ def test_the_last_descriptors_are_not_for_members(rig, monkeypatch, caplog):
 @pytest.mark.parametrize(("descriptors_max", "peers_max"), [(1024, 992), (16, 12), (1_000_000, 999_968)])
 def test_the_reserve_is_small(descriptors_max, peers_max):
     assert module._peers_max(descriptors_max) == peers_max
+
+
+def test_a_member_that_says_nothing_after_its_handshake_is_ended_in_time(rig):
+    rig.now = 100.0
+    silent, other = rig.member(), rig.member()
+    other.send([b"something"])
+    rig.until(lambda: rig.frames, other)
+    assert rig.listener.next_deadline() == 100.0 + rig.listener._settings.handshake_s_max
+    rig.now = 99.9 + rig.listener._settings.handshake_s_max
+    rig.turn()
+    assert len(rig.listener._peers) == 2
+    rig.now = 100.0 + rig.listener._settings.handshake_s_max
+    rig.until(lambda: silent.ended, silent)
+    assert [peer.route for peer in rig.listener._peers.values()] == [other.near_route]
+    assert rig.listener.next_deadline() is None
+
+
+def test_a_member_that_speaks_right_behind_its_handshake_is_not_waited_for(rig):
+    rig.now = 100.0
+    far, hand = rig.by_hand()
+    far.sendall(framed(hand.message(b"something", 3)))
+    rig.until(lambda: rig.frames)
+    assert rig.listener.next_deadline() is None

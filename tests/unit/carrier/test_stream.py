@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from braidmq.carrier.fragments import UNDERSTANDS
-from braidmq.carrier.stream import READ_BYTES, ROOM_BYTES_MAX, End, Rooms
+from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, READ_BYTES, ROOM_BYTES_MAX, End, Rooms
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, OVERHEAD_BYTES
@@ -139,7 +139,7 @@ def test_messages_wait_for_the_handshake_and_nobody_spins_meanwhile():
     there.send([b"early"])
     there.flush()
     assert not there.blocked
-    assert there.waiting_bytes == len(b"early")
+    assert there.waiting_bytes == len(b"early") + KEEPING_BYTES
     found = []
     wait_until(lambda: here.flush() or there.read(found) or here.read(found) or found, "it has come")
     assert found == [b"early"]
@@ -386,3 +386,20 @@ def test_pings_of_who_reads_no_answer_are_counted(tight):
     found = []
     wait_until(lambda: server.flush() or client.read(found) or found, "they have left", poll_s=0.0)
     assert found == [b"behind them"]
+
+
+def test_one_flush_leaves_others_their_turn(wide):
+    _server, client = wide
+    client._keep([b"tiny"] * (2 * FRAMES_PER_FLUSH * BUNDLE_BYTES // len(b"tiny")))
+    client.flush()
+    assert client.blocked
+    assert client._engine._sent - client._engine._got <= FRAMES_PER_FLUSH + 1
+    assert len(client._outbox) == FRAMES_PER_FLUSH * BUNDLE_BYTES // len(b"tiny")
+
+
+def test_tiny_messages_that_wait_count_as_what_they_cost(tight):
+    _server, client = tight
+    fill(client, numbered(60))
+    before = client.waiting_bytes
+    client.send([b"tiny"] * 1_000)
+    assert client.waiting_bytes - before == 1_000 * (KEEPING_BYTES + len(b"tiny"))

@@ -1,6 +1,6 @@
 """Who says HELLO to a broker, and whether it is let in."""
 
-from typing import Final
+from typing import Final, Literal
 
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
@@ -73,7 +73,7 @@ class Reception:
         """Begin a session, if that is what the first message of a frame asks for."""
         messages, _, _ = split_some(frame, 0, 1)
         if not messages or command_of(messages[0]) != _HELLO or major_of(messages[0]) != MAJOR:
-            self._life.turn_away(route, "no-session", "say HELLO first", now)
+            self._turn_away(route, "no-session", "say HELLO first", now)
             return None
         member = self._directory.member(principal)
         if member is not None and member.name == self._name:
@@ -85,7 +85,7 @@ class Reception:
         member = self._directory.member(principal)
         usage = self._life.usages.get(principal) or KeyUsage(principal, now)
         if self._dispatcher.draining:
-            self._life.turn_away(route, "ended", "this broker is about to stop", now)
+            self._turn_away(route, "ended", "this broker is about to stop", now)
             return None
         if member is not None and not self._guard.bars.count_session(principal, now):
             self._guard.bar(principal, member, "begins sessions too often", now)
@@ -95,7 +95,7 @@ class Reception:
         if why or member is None:
             self._counters["sessions_refused"] += 1
             who = f"key {principal[:16]}..." if member is None else member.name
-            if self._life.turn_away(route, "refused", why, now):
+            if self._turn_away(route, "refused", why, now):
                 self._events.add(SessionRefused(who, why))
                 if self._observer is not None:
                     self._observer.on_session_refused(who, why, now)
@@ -121,7 +121,17 @@ class Reception:
             if other != self._twin:
                 self._twin = other
                 self._events.add(TwinFound(self._name, other))
-        self._life.turn_away(route, "refused", self._process, now)
+        self._turn_away(route, "refused", self._process, now)
+
+    def _turn_away(
+        self, route: bytes, reason: Literal["ended", "no-session", "refused"], text: str, now: float
+    ) -> bool:
+        """Tell a route why it has no session; return whether that was now. Who goes on for long is cut."""
+        if self._life.turn_away(route, reason, text, now):
+            return True
+        if self._life.has_gone_on(route):
+            self._guard.cuts.append(route)
+        return False
 
     def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:
         settings = self._settings

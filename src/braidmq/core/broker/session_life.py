@@ -27,6 +27,9 @@ percent of a core on heartbeats."""
 STRANGERS_MAX: Final = 1_024
 """Routes without a session that were told so; they are told once."""
 
+STRANGER_FRAMES_MAX: Final = 1_000
+"""Frames of such a route until it is cut: more than can be under way when an honest member is told."""
+
 
 class SessionLife:
     """Begins and ends sessions, and tells whoever has to know, in order.
@@ -37,7 +40,7 @@ class SessionLife:
 
     Attributes:
         usages: what each connected key holds here.
-        strangers: routes without a session that were told so.
+        strangers: routes without a session that were told so, and how many frames have come of each since.
     """
 
     __slots__ = (
@@ -92,7 +95,7 @@ class SessionLife:
         self._events = events
         self._software = software
         self.usages: dict[str, KeyUsage] = {}
-        self.strangers: dict[bytes, None] = {}
+        self.strangers: dict[bytes, int] = {}
 
     def begin(self, route: bytes, usage: KeyUsage, member: Member, now: float) -> Session:
         """Begin a session, and tell its member what there is."""
@@ -193,11 +196,16 @@ class SessionLife:
         self._send_queue.put_control(route, control.Goodbye(reason, text[:TEXT_CHARS_MAX]), now)
         return True
 
+    def has_gone_on(self, route: bytes) -> bool:
+        """Note a frame of a route that was turned away; return whether it is one too many."""
+        count = self.strangers[route] = self.strangers[route] + 1
+        return count == STRANGER_FRAMES_MAX
+
     def note_stranger(self, route: bytes) -> None:
         """Remember a route that needs no answer."""
         if len(self.strangers) >= STRANGERS_MAX:
             self.strangers.clear()
-        self.strangers[route] = None
+        self.strangers[route] = 0
 
     # -- self-check
 

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.core.broker.broker import TICK_S
 from braidmq.core.broker.reception import TWIN_S_MAX
-from braidmq.core.broker.session_life import STRANGERS_MAX
+from braidmq.core.broker.session_life import STRANGER_FRAMES_MAX, STRANGERS_MAX
 from braidmq.core.broker.watch import GUEST_S_MAX
 from braidmq.core.events.event import INFO
 from braidmq.members import Member, Role
@@ -185,6 +185,16 @@ class TestStrangers:
         alice.heartbeat()
         alice.hello()
         assert isinstance(alice.take()[1], Welcome)
+
+    def test_who_goes_on_for_long_without_a_session_is_cut(self) -> None:
+        rig = Rig()
+        rig.register("alice")
+        alice = rig.stranger("alice")
+        for _ in range(STRANGER_FRAMES_MAX):
+            alice.heartbeat()
+        assert alice.route not in rig.core.take_cuts()
+        alice.heartbeat()
+        assert alice.route in rig.core.take_cuts()
 
     def test_memory_of_strangers_is_bounded(self) -> None:
         rig = Rig()
