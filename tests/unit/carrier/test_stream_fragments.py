@@ -197,7 +197,7 @@ def test_one_read_gives_no_more_than_what_it_may_and_messages_come_whole(wide):
     for _ in range(3):
         client.send([LARGE, SMALL])
     found = []
-    while sum(map(len, found)) < 3 * len(LARGE + SMALL):
+    while sum(len(frame) for frame in found) < 3 * len(LARGE + SMALL):
         client.flush()
         before = server.came_bytes
         server.read(found)
