@@ -113,8 +113,8 @@ class Settings:
     """Connections that one key may hold at one broker: processes that share a join file, and reconnections."""
 
     outbox_bytes_max: int = _knob(64 * MIB, 64 * KIB, 1024 * MIB)
-    """Bytes that wait for one peer that reads too slowly; beyond it the peer is disconnected. Not below what one client
-    may have in flight, or a burst of its own would cut it off."""
+    """Bytes that wait for one peer that reads too slowly, with 64 more for each message; beyond it the peer is
+    disconnected. Not below what one client may have in flight, or a burst of its own would cut it off."""
 
     balance: Literal["least-outstanding", "round-robin"] = "least-outstanding"
     """How a broker chooses among the workers of a service that have credit: the one with the fewest outstanding
@@ -138,7 +138,7 @@ class Settings:
     """Time without an acknowledgement after which TCP closes the connection."""
 
     handshake_s_max: float = _knob(4.0, 0.1, 60)
-    """Time that a connection has to complete its handshake before it is closed."""
+    """Time that a connection has for its handshake before it is closed, and again until it first says something."""
 
     reconnect_s: float = _knob(0.1, 0.001, 60)
     """First pause before a lost or refused connection is made anew. It doubles with each failure, with full
