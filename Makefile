@@ -20,8 +20,8 @@ FUZZ ?= 300
 
 # Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
-HEAVY := tests/security tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py bench.py cli_streams.py demo.py failover.py \
-    fault_matrix.py faults.py frozen_time.py membership.py memory.py promises.py reach.py waiting.py)
+HEAVY := tests/security tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py bench.py demo.py fault_matrix.py \
+    faults.py memory.py promises.py)
 CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
 NETS := tests/integration $(UNITS_OF_NETS) $(HEAVY:%=--ignore=%)
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
@@ -68,8 +68,8 @@ check: lint types layers test ## what every commit passes
 
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
-smoke-compiled: compiled ## those tests of the cores that are quick, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) tests/property tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py
+smoke-compiled: compiled ## those tests of the cores and of sockets that are quick, on what is compiled
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(FILES) tests/unit/carrier tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py $(HEAVY:%=--ignore=%)
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
 	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)

@@ -72,4 +72,5 @@ FAILED = [
         "a hostile broker took a worker's refusal of what it had made up for one of the request, which ran",
     ),
     ("swarm", 941120749, "a withdrawn request was still on its way when the net was called settled"),
+    ("swarm", 670250240, "a deaf enemy was told without end that its connection ends behind what it never reads"),
 ]

@@ -112,14 +112,18 @@ class Dealers:
     def look_closer(self, name: str | None = None) -> None:
         """Do nothing: the network tells of everything."""
 
-    def news(self) -> Iterator[tuple[str, Step | Failure]]:
-        """Yield the brokers whose connections have come about, or have ended, with the reason."""
+    def news(self, *, deaf: bool = False) -> Iterator[tuple[str, Step | Failure]]:
+        """Yield the brokers whose connections have come about, or have ended, with the reason.
+
+        Args:
+            deaf: whether what has arrived is never read, so that ends are told all the same.
+        """
         news, self._news = self._news, []
         for connection, what in news:
             name = connection.router.process.name
             if self._connections.get(name) is not connection:
                 continue
-            if isinstance(what, Failure) and connection.inward.arrived:
+            if isinstance(what, Failure) and connection.inward.arrived and not deaf:
                 self._tell(connection, what)  # behind what has arrived before
             else:
                 yield name, what

@@ -84,14 +84,15 @@ class HostileNode(Process):
 
     def _turn(self, now: float) -> float:
         for hand in self._hands:
-            for broker, what in hand.news():
+            deaf = hand in self.deaf
+            for broker, what in hand.news(deaf=deaf):
                 if isinstance(what, Step):
                     hand.send(broker, [words.said(control.Hello(self.name))])
                     self.greet(hand, broker)
                 else:
                     hand.close(broker)
                     self.later(self.rng.uniform(0.0, RETURNS_S), partial(self.connect, hand, broker))
-            if hand not in self.deaf:
+            if not deaf:
                 for broker, frame in hand.frames():
                     for message in split(frame)[0]:
                         self.read(hand, broker, message)
