@@ -57,18 +57,18 @@ class Joiner:
         """
         size = len(fragment) - 1
         if size < 1:
-            raise Misdeed("an empty fragment")
+            raise Misdeed("sent an empty fragment")
         if size > FRAGMENT_BYTES:
-            raise Misdeed("a fragment that is too long")
+            raise Misdeed("sent a fragment that is too long")
         total = self.bytes + size
         if total > self._message_bytes_max:
-            raise Misdeed("fragments of a message that is too long")
+            raise Misdeed("sent fragments of a message that is too long")
         if fragment[0] == MORE:
             self._data += fragment[1:]
             self.bytes = total
             return None
         if total <= BUNDLE_BYTES:
-            raise Misdeed("fragments of a message that is not long")
+            raise Misdeed("sent fragments of a message that is not long")
         self._data += fragment[1:]
         message = bytes(self._data)
         self._data = bytearray()

@@ -226,9 +226,12 @@ class Listener:
         """See turn/ports.py."""
         if self._cut:
             self._end_cut(now)
-        for waited_for in (self._doorstep, self._unheard, self._reassemblies):
-            for descriptor in waited_for.overdue(now):
-                self._end(self._peers[descriptor])
+        for descriptor in self._doorstep.overdue(now):
+            self._end(self._peers[descriptor])
+        for descriptor in self._unheard.overdue(now):
+            self._part_with(self._peers[descriptor], "has said nothing since its handshake")
+        for descriptor in self._reassemblies.overdue(now):
+            self._part_with(self._peers[descriptor], "does not go on with a large message")
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
         if now >= self.strangers.due:
@@ -331,7 +334,7 @@ class Listener:
             return
         if peer.blocked:
             self._look_after(peer)
-        if peer.joining_bytes != peer.joining:
+        if peer.joining_bytes != peer.joining and peer.end is None:  # else too much waits for its key, and it is gone
             self._follow(peer, now)
 
     def _follow(self, peer: Peer, now: float) -> None:
@@ -342,7 +345,7 @@ class Listener:
         peer.joining = size
         self._reassemblies.note(peer.descriptor, size, now)
         if use.joining_bytes > self._joining_bytes_max:
-            self._end(peer)
+            self._part_with(peer, "has begun more large messages than one key may have")
 
     # -- who comes
 
@@ -387,7 +390,12 @@ class Listener:
             elif isinstance(end, Misdeed):
                 self._breaches.append((peer.route, peer.principal, why))
             else:
-                self.strangers.on_lout(peer.address, shown(peer.principal), why)
+                self.strangers.on_lout(peer.address, shown(peer.principal), f"does not keep to the protocol: {why}")
+        self._end(peer)
+
+    def _part_with(self, peer: Peer, why: str) -> None:
+        """End a member's connection that keeps room in vain, and tell the operator."""
+        self.strangers.on_lout(peer.address, shown(peer.principal), why)
         self._end(peer)
 
     def _end_cut(self, now: float) -> None:
@@ -414,6 +422,7 @@ class Listener:
         self._reassemblies.leave(descriptor)
         if peer.use is not None:
             peer.use.joining_bytes -= peer.joining
+            peer.joining = 0
             self._keys.leave(peer.use)
         unsent = peer.close()
         self._cut.pop(peer.route, None)

@@ -25,11 +25,8 @@ _THRONG: Final = (
     "%d connections were refused for a while since this was told last, the newest one from %s: %s has as many as one "
     "key may have"
 )
-_LOUT: Final = (
-    "%d connections of members were ended since this was told last, the newest one from %s: %s does not keep to the "
-    "protocol: %s"
-)
-_ODD: Final = "%d connections were no members' since this was told last, the newest one from %s: it %s"
+_LOUT: Final = "%d connections of members were ended since this was told last, the newest one from %s: %s %s"
+_ODD: Final = "%d connections were no members' since this was told last, the newest one from %s: %s"
 _SIEGE: Final = (
     "%d connections were turned away since this was told last, the newest one from %s: too many are open from there, "
     "or in all, that have not completed their handshake; members will try again"
@@ -90,7 +87,7 @@ class Strangers:
             self._note(self._barred if refusal.status == "300" else self._refused, address, refusal.who)
 
     def on_lout(self, address: str, who: str, why: str) -> None:
-        """Note that a connection of a member has not kept to the protocol, which may not be the member's doing."""
+        """Note that a connection of a member was ended for what it does, which may not be the member's doing."""
         self._note(self._lout, address, who, printable(why))
 
     def on_violation(self, address: str, why: str) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.host.supervisor import Program, Supervisor
 from braidmq.trust.endpoint import count_up
@@ -27,9 +28,16 @@ def programs(first: Path, count: int, binds: Sequence[str], options: Sequence[st
     """
     # -P: what lies in the current directory is not to take the place of a module.
     command = (sys.executable, "-P", "-m", "braidmq", "broker", *options)
+    files = join_files(first, count)
+    places = [[count_up(endpoint, number) for endpoint in binds] for number in range(count)]
+    taken: set[str] = set()
+    for place in (each for row in places for each in row):
+        if place in taken:
+            raise ConfigError(f"two of them would listen at {place}: leave {count} ports from one --bind to the next")
+        taken.add(place)
     return [
-        Program(name, (*command, f"--join={path}", *(f"--bind={count_up(endpoint, number)}" for endpoint in binds)))
-        for number, (name, path) in enumerate(join_files(first, count).items())
+        Program(name, (*command, f"--join={path}", *(f"--bind={place}" for place in row)))
+        for (name, path), row in zip(files.items(), places, strict=True)
     ]
 
 

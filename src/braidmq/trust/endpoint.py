@@ -70,7 +70,7 @@ def count_up(text: str, by: int) -> str:
     """
     if not by:
         return text
-    if text.startswith(_SERVICE_SCHEME):
+    if text.startswith((_SERVICE_SCHEME, IPC_SCHEME)):
         raise ConfigError(f"{text!r} leads to one broker only: name a tcp:// endpoint, whose port can be counted up")
     _split(text)
     front, _, port = text.rpartition(":")

@@ -144,7 +144,7 @@ class Engine:
             elif inner & _MORE:
                 raise Misdeed("sent a message of several frames")
             else:
-                raise Misdeed("unknown flags in a MESSAGE")
+                raise Misdeed("sent unknown flags in a MESSAGE")
         return at
 
     def needs(self, room: Room, at: int, end: int) -> int:
@@ -198,9 +198,9 @@ class Engine:
         if name == _PING and len(context) >= _TTL_BYTES:
             context = context[_TTL_BYTES:]
         elif name != _PONG:
-            raise Misdeed("an unknown command")
+            raise Misdeed("sent an unknown command")
         if len(context) > PING_CONTEXT_BYTES_MAX:
-            raise Misdeed("a PING or PONG that is too long")
+            raise Misdeed("sent a PING or PONG that is too long")
         if name == _PONG:
             return
         pong = _PONG + context

@@ -189,9 +189,9 @@ def test_commands_count_as_the_work_of_a_turn(rig):
     ("body", "flags", "what"),
     [
         (b"part", BOX_MORE, "sent a message of several frames"),
-        (b"x", 0x80, "unknown flags in a MESSAGE"),
-        (b"\x04WHAT", BOX_COMMAND, "an unknown command"),
-        (b"\x04PING\x00\x64" + bytes(17), BOX_COMMAND, "a PING or PONG that is too long"),
+        (b"x", 0x80, "sent unknown flags in a MESSAGE"),
+        (b"\x04WHAT", BOX_COMMAND, "sent an unknown command"),
+        (b"\x04PING\x00\x64" + bytes(17), BOX_COMMAND, "sent a PING or PONG that is too long"),
     ],
 )
 def test_what_comes_out_of_a_box_is_told_of_its_key_behind_what_came_before(rig, body, flags, what):

@@ -9,9 +9,11 @@ from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE
 from braidmq.carrier.options import NOTSENT_BYTES
 from braidmq.carrier.reassembly import joining_bytes_max
 from braidmq.carrier.stream import READ_BYTES
-from braidmq.settings import KIB
+from braidmq.settings import KIB, Settings
 from braidmq.wire.envelope import REQUEST, Envelope, encode
-from tests.support.listeners import is_open, new_pair
+from braidmq.zmtp.engine import HEAD_BYTES
+from braidmq.zmtp.sodium import Room
+from tests.support.listeners import is_open, listening, new_pair
 from tests.support.zmtp import framed
 
 PIECE = bytes((MORE,)) + b"f" * FRAGMENT_BYTES
@@ -149,3 +151,47 @@ def test_the_system_keeps_little_that_has_not_gone_out(rig):
     peer = rig.member()
     near = rig.listener._routes[peer.near_route]
     assert near._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_BYTES
+
+
+def ping(peer):
+    """Return a PING of a member, in its box."""
+    room = Room(HEAD_BYTES + 23)
+    room.view[HEAD_BYTES:] = b"\x04PING\0\x64" + bytes(16)
+    begin = peer._engine._seal(room, 23, 2)
+    return bytes(room.view[begin:])
+
+
+def test_who_is_ended_for_what_waits_with_a_large_message_under_way_takes_nothing_from_its_keys_count(caplog):
+    keys = new_pair()
+    with listening(Settings.test(outbox_bytes_max=64 * KIB, in_flight_bytes_max=64 * KIB)) as rig:
+        evil, other = rig.member(keys, receive_bytes=4 * KIB), rig.member(keys)
+        for peer in (evil, other):
+            peer.send([bytes((MORE,)) + bytes(2000)])
+        rig.until(lambda: use_of(rig, keys).joining_bytes == 4000, evil, other)
+        evil.reads = False
+        rig.listener._routes[evil.near_route]._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
+        evil._socket.setblocking(True)
+        pings = b"".join(ping(evil) for _ in range(1_500))
+        with suppress(ConnectionError):
+            while len(rig.listener._peers) == 2:
+                evil._socket.sendall(pings)
+                rig.turn(0.01)
+        assert use_of(rig, keys).joining_bytes == 2000
+        other.close()
+        rig.until(lambda: not rig.listener._peers)
+        assert len(rig.listener._keys) == 0
+
+
+def test_the_operator_is_told_who_keeps_room_in_vain(rig, caplog):
+    rig.now = 100.0
+    keys = new_pair()
+    peer = rig.member(keys)
+    peer.send([SMALL])
+    rig.until(lambda: rig.frames, peer)
+    begin(rig, peer, 1)
+    rig.now = 100.0 + rig.listener._settings.transport_timeout_s
+    rig.until(lambda: "does not go on with a large message" in caplog.text, peer)
+    silent = rig.member(keys)
+    rig.now += 60.0
+    rig.until(lambda: silent.end is not None, silent)
+    rig.until(lambda: "has said nothing since its handshake" in caplog.text)

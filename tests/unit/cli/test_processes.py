@@ -28,6 +28,13 @@ def test_what_is_bound_counts_up(first):
     assert two.command[-2:] == ("--bind=tcp://*:7001", "--bind=tcp://[::1]:8001")
     with pytest.raises(ConfigError, match="cannot be counted up by 1"):
         programs(first, 2, ["tcp://*:65535"], [])
+    with pytest.raises(ConfigError, match="leads to one broker only"):
+        programs(first, 2, ["ipc:///run/b.sock"], [])
+
+
+def test_no_two_are_to_listen_at_one_place(first):
+    with pytest.raises(ConfigError, match=r"two of them would listen at tcp://\*:7001: leave 2 ports"):
+        programs(first, 2, ["tcp://*:7000", "tcp://*:7001"], [])
 
 
 def test_the_exit_code_is_that_of_the_supervisor_and_the_end_is_told(caplog):
