@@ -43,6 +43,7 @@ class Entrance:
             self._bind_file(endpoint)
             return endpoint
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        where: tuple[str | int, ...]
         if host == "*":
             family, where = sockets.AF_INET, ("0.0.0.0", int(port))  # noqa: S104 - that is what it asks for
         else:

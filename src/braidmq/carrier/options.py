@@ -1,7 +1,7 @@
 """The options of every connection."""
 
 import socket as sockets
-from typing import Final
+from typing import Final, cast
 
 from braidmq.settings import Settings
 from braidmq.wire.bundle import bundle_bytes_max
@@ -54,10 +54,10 @@ def frame_bytes_max(settings: Settings) -> int:
     return bundle_bytes_max(settings.payload_bytes_max + ENVELOPE_BYTES_MAX)
 
 
-def address_of(endpoint: str) -> tuple[int, tuple[str, int]]:
+def address_of(endpoint: str) -> tuple[int, tuple[str | int, ...]]:
     """Return the family and the socket address of ``tcp://ADDRESS:PORT``. Raises OSError."""
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     found = sockets.getaddrinfo(
         host.strip("[]"), int(port), type=sockets.SOCK_STREAM, flags=sockets.AI_NUMERICHOST | sockets.AI_NUMERICSERV
     )
-    return found[0][0], found[0][4]  # type: ignore[return-value] # IPv6 has two numbers more
+    return found[0][0], cast("tuple[str | int, ...]", found[0][4])

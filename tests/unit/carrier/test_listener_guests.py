@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from braidmq.carrier import listener as module
-from braidmq.carrier.doorstep import ADDRESS_CONNECTIONS_MAX, STALE_S
+from braidmq.carrier.doorstep import ADDRESS_CONNECTIONS_MAX, STALE_S, Doorstep
 from braidmq.carrier.entrance import PAUSE_S
 from braidmq.carrier.gate import Throng
 from braidmq.carrier.listener import (
@@ -107,12 +107,11 @@ def test_half_open_connections_of_one_address_have_a_limit_and_others_still_get_
     assert not is_open(made[0])
 
 
-def test_half_open_connections_of_all_addresses_have_a_limit(monkeypatch):
-    monkeypatch.setattr(module, "_peers_max", lambda _most: 200)
+def test_half_open_connections_of_all_addresses_have_a_limit():
     with listening() as rig:
         rig.now = 100.0
+        rig.listener._doorstep = Doorstep(rig.listener._settings.handshake_s_max, 100)
         made = [rig.far(host=f"127.0.0.{2 + number // 10}") for number in range(120)]
-        monkeypatch.setattr(rig.listener, "_peers_max", 10_000)  # the far ends have descriptors, too
         for _ in range(20):
             rig.turn()
         assert len(rig.listener._peers) == 100
