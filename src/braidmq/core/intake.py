@@ -41,8 +41,9 @@ T = TypeVar("T")
 
 
 def is_large(frame: bytes) -> bool:
-    """Whether a frame holds a request, a reply or the like that is larger than a bundle."""
-    return len(frame) > BUNDLE_BYTES and frame[COMMAND_AT] < CONTROL_FIRST
+    """Whether a frame is a single request, reply or the like that is larger than a bundle."""
+    size = len(frame)
+    return size > BUNDLE_BYTES and frame[COMMAND_AT] < CONTROL_FIRST and length_of(frame)[0] == size
 
 
 class Inlet(Generic[T]):

@@ -144,6 +144,16 @@ def test_large_messages_that_wait_are_bounded_as_well() -> None:
     assert not rig.inlets["a"].overflowed
 
 
+def test_many_messages_in_one_long_frame_are_no_large_one() -> None:
+    rig = Rig()
+    rig.offer("a", bundle(2 * PORTION_MESSAGES))
+    few = [encode(Envelope(REQUEST, bytes(16), service=b"s"))] * 2_000
+    while not rig.inlets["a"].overflowed:
+        rig.offer("a", b"".join(few))
+    assert rig.inlets["a"].large_bytes == 0
+    assert rig.inlets["a"].bytes <= WAITING_BYTES_MAX + 2 * len(b"".join(few))
+
+
 def long_list(count: int) -> bytes:
     return encode_control(Sync([Rumor(f"x{number}", 1, "dead") for number in range(count)]), 0)
 
