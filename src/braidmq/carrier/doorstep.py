@@ -8,6 +8,8 @@ import ipaddress
 from collections import Counter
 from typing import Final
 
+from braidmq.carrier.deadlines import Deadlines
+
 ADDRESS_CONNECTIONS_MAX: Final = 128
 """Connections from one address whose handshake is not complete. One takes a millisecond, so that many more nodes of one
 host come back within seconds."""
@@ -49,7 +51,7 @@ class Doorstep:
 
     def __init__(self, handshake_s_max: float, connections_max: int = CONNECTIONS_MAX) -> None:
         self._connections_max = min(connections_max, CONNECTIONS_MAX)
-        self._handshake_s_max = handshake_s_max
+        self._handshakes = Deadlines(handshake_s_max)
         self._guests: dict[int, Guest] = {}  # in the order in which they came
         self._count: Counter[str] = Counter()
 
@@ -78,27 +80,22 @@ class Doorstep:
         """Note that a connection is not at the door any more, if it was."""
         guest = self._guests.pop(key, None)
         if guest is not None:
+            self._handshakes.leave(key)
             self._count[guest.origin] -= 1
             if not self._count[guest.origin]:
                 del self._count[guest.origin]
 
     def overdue(self, now: float) -> list[int]:
         """Return the connections whose handshake takes too long; they are to be ended."""
-        found: list[int] = []
-        for guest in self._guests.values():
-            if now - guest.at < self._handshake_s_max:
-                break
-            found.append(guest.key)
-        return found
+        return self._handshakes.overdue(now)
 
-    def next_deadline(self) -> float | None:
-        """Return when there will be one in `overdue`, if none leaves."""
-        for guest in self._guests.values():
-            return guest.at + self._handshake_s_max
-        return None
+    def next_deadline(self) -> float:
+        """Return when there will be one in `overdue`, if none leaves; infinity if nobody is at the door."""
+        return self._handshakes.next_deadline()
 
     def _enter(self, key: int, origin: str, now: float) -> None:
         self._guests[key] = Guest(key, origin, now)
+        self._handshakes.begin(key, now)
         self._count[origin] += 1
 
     def _stale(self, origin: str, now: float) -> int | None:

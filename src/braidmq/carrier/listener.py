@@ -249,14 +249,12 @@ class Listener:
         due = min(
             self._entrance.resume_at,
             self.strangers.due,
+            self._doorstep.next_deadline(),
             self._unheard.next_deadline(),
             self._reassemblies.next_deadline(),
         )
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
-        door = self._doorstep.next_deadline()
-        if door is not None and door < due:
-            due = door
         return None if due == math.inf else due
 
     def close(self, linger_s: float, others: Iterable[Stream] = ()) -> None:
@@ -300,8 +298,7 @@ class Listener:
                 frames.clear()  # it has said enough
             elif frames:
                 route, principal = peer.route, peer.principal
-                if peer.unheard:
-                    self._hear(peer)
+                self._unheard.leave(descriptor)
                 for frame in frames:
                     found.append((route, principal, frame))  # noqa: PERF401 - twice as fast when compiled
                 frames.clear()
@@ -322,7 +319,7 @@ class Listener:
             if peer.open:
                 self._enter(peer, now)
                 if frames:
-                    self._hear(peer)
+                    self._unheard.leave(descriptor)
                 found += [(peer.route, peer.principal, frame) for frame in frames]
             frames.clear()
             self._go_on(peer, now)
@@ -370,11 +367,6 @@ class Listener:
         self._unheard.begin(peer.descriptor, now)
         peer.use = self._keys.enter(peer.principal)
         self._routes[peer.route] = peer
-
-    def _hear(self, peer: Peer) -> None:
-        """A member has said something for the first time."""
-        peer.unheard = False
-        self._unheard.leave(peer.descriptor)
 
     # -- who goes
 

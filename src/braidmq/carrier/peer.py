@@ -21,12 +21,9 @@ class Peer(Stream):
         held: how many bytes that wait for it are counted for its key.
         joining: how many bytes of a large message that is not complete are.
         portion_bytes: how much is read of it at one go.
-        unheard: whether it has said nothing since its handshake.
     """
 
-    __slots__ = (
-        "address", "cut_at", "held", "joining", "portion_bytes", "reads", "route", "unheard", "use", "waits_to_write",
-    )  # fmt: skip
+    __slots__ = ("address", "cut_at", "held", "joining", "portion_bytes", "reads", "route", "use", "waits_to_write")
 
     def __init__(
         self,
@@ -48,4 +45,3 @@ class Peer(Stream):
         self.held = 0
         self.joining = 0
         self.portion_bytes = READ_BYTES
-        self.unheard = True
