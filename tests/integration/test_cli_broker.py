@@ -51,15 +51,9 @@ def test_a_signal_ends_it_with_exit_code_0(net, number):
 
 def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path):
     broker = net.broker("b1")
-    os.mkfifo(tmp_path / "go")
-    net.serve("--service", "slow", "--exec", f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
-    net.wait_for_workers("slow")
-    with net.calling("slow") as call:
-        lifeline.wait_for_start()
+    with net.call_under_way(lifeline, tmp_path):
         broker.send_signal(signal.SIGTERM)
         broker.wait_for_line("b1 is draining")
-        (tmp_path / "go").write_text("gone\n")
-        assert call.communicate(timeout=60) == (b"gone\n", b"")
     assert broker.wait() == 0
 
 

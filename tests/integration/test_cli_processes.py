@@ -119,19 +119,13 @@ def test_calls_go_on_while_a_process_is_killed_and_started_again(net):
 @pytest.mark.parametrize("to_all", [False, True], ids=["to one", "to all"])
 def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path, to_all):
     parent = begin(net)
-    os.mkfifo(tmp_path / "go")
-    net.serve("--service", "slow", "--exec", f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
-    net.wait_for_workers("slow")
-    with net.calling("slow") as call:
-        lifeline.wait_for_start()
+    with net.call_under_way(lifeline, tmp_path):
         parent.send_signal(signal.SIGTERM)
         if to_all:  # as systemd does
             for name in NAMES:
                 os.kill(pid(parent, name), signal.SIGTERM)
         for name in NAMES:
             parent.wait_for_line(f"{name}: {name} is draining")
-        (tmp_path / "go").write_text("gone\n")
-        assert call.communicate(timeout=60) == (b"gone\n", b"")
     assert parent.wait() == 0
     assert "while it drained" not in parent.log
     for name in NAMES:
@@ -161,17 +155,11 @@ def test_a_second_signal_ends_all_at_once(net):
 
 def test_a_killed_parent_leaves_no_process_and_loses_nothing(net, lifeline, tmp_path):
     parent = begin(net)
-    os.mkfifo(tmp_path / "go")
-    net.serve("--service", "slow", "--exec", f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
-    net.wait_for_workers("slow")
     pids = [pid(parent, name) for name in NAMES]
-    with net.calling("slow") as call:
-        lifeline.wait_for_start()
+    with net.call_under_way(lifeline, tmp_path):
         os.kill(parent.pid, signal.SIGKILL)
         for name in NAMES:
             parent.wait_for_line(f"{name} is draining")
-        (tmp_path / "go").write_text("gone\n")
-        assert call.communicate(timeout=60) == (b"gone\n", b"")
     wait_until(lambda: are_gone(pids), "no process is left")
     assert parent.log.count("has ended") == 2
 

@@ -18,6 +18,7 @@ from braidmq.trust.joinfile import load
 from braidmq.wire import control
 from tests.support.async_tests import until
 from tests.support.peers import now_ms
+from tests.support.services import async_echo
 
 LIMITS = {"payload_bytes_max": 2 * MIB, "outbox_bytes_max": 4 * MIB, "in_flight_bytes_max": 4 * MIB}
 SETTINGS = Settings.test(**LIMITS, transport_timeout_s=60.0)
@@ -58,11 +59,7 @@ class Evil:
 async def lives(net):
     """Whether somebody else still calls with large payloads, both ways."""
     worker = net.node("worker")
-
-    @worker.service("s")
-    async def echo(request):
-        return request.payload
-
+    worker.service("s")(async_echo)
     async with worker, net.node("client") as client:
         await net.served("s")
         payload = bytes(MIB)

@@ -57,6 +57,19 @@ class LiveNet(live_net.LiveNet):
             finally:
                 child.kill()
 
+    @contextmanager
+    def call_under_way(self, lifeline, directory):
+        """Let a call be under way at a worker meanwhile; at the end its handler goes on, and it must be answered."""
+        go = Path(directory) / "go"
+        os.mkfifo(go)
+        self.serve("--service", "slow", "--exec", f"sh -c '{lifeline.command}; read line < {go}; echo $line'")
+        self.wait_for_workers("slow")
+        with self.calling("slow") as call:
+            lifeline.wait_for_start()
+            yield
+            go.write_text("gone\n")
+            assert call.communicate(timeout=60) == (b"gone\n", b"")
+
 
 class Lifeline:
     """Tells whether processes are there that this one may neither signal nor wait for.

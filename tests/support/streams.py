@@ -14,6 +14,12 @@ from braidmq.zmtp.sodium import public_key
 
 NO_LINGER = struct.pack("ii", 1, 0)
 
+NOTHING: dict[bytes, bytes] = {}
+"""What a peer tells that knows nothing of fragments."""
+
+TIGHT = 16 * 1024
+"""Buffers of the system's so small that few messages fit into them."""
+
 
 def new_pair() -> KeyPair:
     secret = os.urandom(32)

@@ -13,9 +13,8 @@ from braidmq.carrier.stream import End
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB
 from tests.support.dialers import Broker, Node
-from tests.support.streams import read_to_the_end, reset, streams
+from tests.support.streams import TIGHT, read_to_the_end, reset, streams
 
-TIGHT = 16 * KIB
 FOREVER_S = 3600.0
 """A test that waits for so long is ended by its own limit."""
 

@@ -12,28 +12,25 @@ from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, OVERHEAD_BYTES
 from braidmq.zmtp.sodium import Room
 from braidmq.zmtp.violation import Violation
-from tests.support.streams import as_client, as_server, read_to_the_end, reset, shake_hands, sockets, streams
+from tests.support.streams import (
+    NOTHING,
+    TIGHT,
+    as_client,
+    as_server,
+    read_to_the_end,
+    reset,
+    shake_hands,
+    sockets,
+    streams,
+)
 
 KIB = 1024
 LONG_HEADER_BYTES = 9
-NOTHING: dict[bytes, bytes] = {}
-"""What a peer tells that knows nothing of fragments."""
-TIGHT = 16 * KIB
-"""Buffers of the system's so small that few messages fit into them."""
 
 
 @pytest.fixture(params=[UNDERSTANDS, NOTHING], ids=["fragments", "whole"])
 def pair(request):
     made = streams(tells=request.param)
-    yield made
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def wide():
-    """Both ends of a connection with room in the system for all that these tests send."""
-    made = streams(buffer_bytes=4 * ROOM_BYTES_MAX)
     yield made
     for each in made:
         each.close()
@@ -197,7 +194,7 @@ def test_a_program_that_sigpipe_ends_survives_a_connection_that_ends():
     script = """
 import signal
 from braidmq.lab.processes.waiting import wait_until
-from tests.support.streams import reset, streams
+from tests.support.streams import NOTHING, TIGHT, reset, streams
 
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 server, client = streams()

@@ -3,16 +3,13 @@
 import pytest
 
 from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, UNDERSTANDS, WHOLE_BYTES_MAX
-from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, READ_BYTES, ROOM_BYTES_MAX
+from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, READ_BYTES
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB
 from braidmq.wire.envelope import CANCEL, REQUEST, Envelope, encode
 from braidmq.zmtp.engine import NUMBER_MAX
 from braidmq.zmtp.violation import Misdeed, Violation
-from tests.support.streams import as_client, as_server, read_to_the_end, shake_hands, sockets, streams
-
-TIGHT = 16 * KIB
-NOTHING: dict[bytes, bytes] = {}
+from tests.support.streams import NOTHING, TIGHT, as_client, as_server, read_to_the_end, shake_hands, sockets, streams
 
 
 def message(command, size=0, tag=0):
@@ -25,14 +22,6 @@ LARGE, SMALL, CANCELS = message(REQUEST, 1000 * KIB), message(REQUEST, 10, tag=2
 @pytest.fixture
 def tight():
     made = streams(buffer_bytes=TIGHT)
-    yield made
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def wide():
-    made = streams(buffer_bytes=4 * ROOM_BYTES_MAX)
     yield made
     for each in made:
         each.close()
