@@ -76,6 +76,7 @@ class Member:
         calls: patterns of the services it may call.
         serves: patterns of the services it may provide.
         observe: whether it may read the status of brokers.
+        publish: whether it may hand a newer registry to brokers.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Member:
     calls: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     observe: bool = False
+    publish: bool = False
 
     def may_call(self, service: str) -> bool:
         """Whether this member may call `service`."""

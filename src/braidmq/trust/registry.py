@@ -1,34 +1,64 @@
 """Looks up the members of one manifest. A new manifest makes a new registry."""
 
+from collections.abc import Generator, Iterable, Mapping
+
 from braidmq.members import Member
 from braidmq.trust.certificate import Certificate
-from braidmq.trust.manifest import Manifest
+from braidmq.trust.manifest import SLICE, Manifest
 
 
 class Registry:
     """The members of a net by key and by name; a `members.Directory`.
 
     Attributes:
-        version: the manifest's version.
+        manifest: what it was made from.
+        version: the manifest's.
         brokers: the certificates of the net's brokers.
+        revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "brokers", "version")
+    __slots__ = ("_by_name", "_by_principal", "brokers", "manifest", "revoked", "version")
 
     def __init__(self, manifest: Manifest) -> None:
+        for _ in self._fill(manifest):
+            pass
+
+    @classmethod
+    def filled(cls, manifest: Manifest) -> Generator[None, None, "Registry"]:
+        """Make a registry; yields whenever others should have a turn."""
+        registry = cls.__new__(cls)
+        yield from registry._fill(manifest)  # noqa: SLF001 - the same class
+        return registry
+
+    def _fill(self, manifest: Manifest) -> Generator[None, None, None]:
+        self.manifest = manifest
         self.version = manifest.version
         self.brokers = manifest.brokers
-        self._by_name = {each.name: each for each in manifest.certificates}
-        self._by_principal: dict[str, Member] = {}
-        for each in manifest.certificates:
-            member = each.member
+        self.revoked: Mapping[str, str] = {each.key.hex(): each.name for each in manifest.extras.revoked}
+        self._by_name: dict[str, Certificate] = {}
+        self._by_principal: dict[str, tuple[Member, Certificate]] = {}
+        for number, each in enumerate(manifest.certificates, 1):
+            self._by_name[each.name] = each
+            found = (each.member, each)
             for principal in each.principals:
-                self._by_principal[principal] = member
+                self._by_principal[principal] = found
+            if number % SLICE == 0:
+                yield
 
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""
-        return self._by_principal.get(principal)
+        found = self._by_principal.get(principal)
+        return None if found is None else found[0]
+
+    def holder(self, principal: str) -> Certificate | None:
+        """Return the certificate of the member with this key, or None."""
+        found = self._by_principal.get(principal)
+        return None if found is None else found[1]
 
     def certificate(self, name: str) -> Certificate | None:
         """Return the certificate of the member with this name, or None."""
         return self._by_name.get(name)
+
+    def ending(self) -> Iterable[Certificate]:
+        """Return the certificates that end some day, or have a key that does."""
+        return (each for each in self._by_name.values() if each.not_after or each.old_key_until)
