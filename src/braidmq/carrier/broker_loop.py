@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Final
 
 from braidmq import __version__
 from braidmq.carrier.broker_sockets import BrokerSockets
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.gate import Gate
+from braidmq.carrier.keeper import Keeper
+from braidmq.carrier.ledger import NetLedger
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.listening import listen, listen_nearby
 from braidmq.carrier.loop_host import LoopHost
@@ -33,7 +36,7 @@ from braidmq.host.room import room
 from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
-from braidmq.trust import joinfile
+from braidmq.trust import brokerstate, joinfile
 from braidmq.trust.registry import Registry
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener as ListenerPort
@@ -66,9 +69,10 @@ class BrokerLoop:
         local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
             brokers so.
         observer: is told what happens to sessions, requests and other brokers.
+        state: the file in which it remembers the newest registry that it has seen; None for none.
 
     Raises:
-        ConfigError: the join file is wrong, or not a broker's.
+        ConfigError: the join file is wrong, or not a broker's; or something else is where its state is to be.
         NoRoom: this process may not have the descriptors.
     """
 
@@ -80,6 +84,7 @@ class BrokerLoop:
         bind: tuple[str, ...] = (),
         local: bool = False,
         observer: BrokerObserver | None = None,
+        state: Path | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
@@ -96,7 +101,8 @@ class BrokerLoop:
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._nearby = Nearby(self.identity.net, self.identity.authority_key) if local else None
-        self._registry = Registry(self.identity.manifest)
+        self._keeper: Keeper | None = None
+        self._ledger = NetLedger(self._newest(state), self.identity.authority_key, self._on_adopted)
         with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
@@ -105,12 +111,29 @@ class BrokerLoop:
         self._host = LoopHost(self._wake, _LOG)
         self._brokers: dict[str, Broker] = {}
 
-    def member(self, principal: str) -> Member | None:
-        """Look a key up in the newest manifest (see Directory)."""
-        return self._registry.member(principal)
+    def _newest(self, state: Path | None) -> Registry:
+        """Return the registry of the join file, or that of the state file if it is newer."""
+        manifest = self.identity.manifest
+        assert manifest is not None, "a broker's join file has one"
+        if state is not None:
+            brokerstate.check_place(state)
+            self._keeper = Keeper(state)
+            try:
+                remembered = brokerstate.load(state, self.identity)
+            except (ConfigError, OSError) as error:
+                _LOG.warning("state file ignored: %s", error)
+            else:
+                if remembered is not None and remembered.version > manifest.version:
+                    return Registry(remembered)
+            self._keeper.keep(manifest.blob)
+        return Registry(manifest)
 
     def _is_barred(self, principal: str) -> bool:
         return self._core.barred_s(principal, monotonic()) > 0.0
+
+    def _is_early(self, member: Member) -> bool:
+        registrar = self._core.registrar
+        return registrar is not None and not registrar.core.ready and member.role is Role.NODE
 
     def open(self) -> None:
         """Prove that an unregistered key is refused, and bind.
@@ -124,7 +147,7 @@ class BrokerLoop:
         with room("a broker"):
             self._poller = Poller()
         pair = KeyPair(self.identity.public_key, self.identity.secret_key)
-        gate = Gate(self)
+        gate = Gate(self._ledger)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
         try:
             with room("a broker"):
@@ -143,15 +166,24 @@ class BrokerLoop:
             own, self.settings, rng, self._verify_registered, software=software, now=now, observer=observer
         )
         self._core = BrokerCore(
-            self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
+            self.settings,
+            self._ledger,
+            peering,
+            software=software,
+            now=now,
+            process=self.process,
+            observer=observer,
+            credentials=self._ledger,
+            unix_s=time(),
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
         self._dialer = Dialer(
             self._brokers, self.settings, pair, self._sockets, self._nearby, message_bytes_max=CONTROL_BYTES_MAX
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
-        gate.barred = self._is_barred
-        self._learn_brokers(now)
+        gate.barred, gate.early = self._is_barred, self._is_early
+        for address in self._ledger.addresses:
+            self._core.learn(address, now)
         self._registry_at = now + REGISTRY_S
 
     def run(self) -> None:
@@ -163,6 +195,7 @@ class BrokerLoop:
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
                     self._reread_registry(now)
+                    self._look_at_clock(now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
@@ -189,6 +222,8 @@ class BrokerLoop:
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self._host.end_lookups()
         self._wake_read.close()
         self._wake_write.close()
@@ -239,33 +274,46 @@ class BrokerLoop:
         if manifest is None or (found.net, found.authority_key) != (self.identity.net, self.identity.authority_key):
             _LOG.warning("the old registry stays in force: %s is no longer a broker's file of this net", self._path)
             return
-        if manifest.version <= self._registry.version:
-            if manifest.version < self._registry.version:
+        if manifest.version <= self._ledger.version:
+            if manifest.version < self._ledger.version:
                 _LOG.warning(
-                    "registry %d stays in force: %s holds the older registry %d; copy the newest join file of %s again",
-                    self._registry.version,
+                    "registry %d stays in force: %s holds the older registry %d",
+                    self._ledger.version,
                     self._path,
                     manifest.version,
-                    self.name,
                 )
             return
-        for name in {each.name for each in self._registry.brokers} - {each.name for each in manifest.brokers}:
-            self._core.forget(name, now)
-        self._registry = Registry(manifest)
+        self._ledger.install(Registry(manifest))
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
-        self._learn_brokers(now)
+        if self._core.registrar is not None:
+            self._core.registrar.core.on_changed(now)
+        self._on_adopted()
+
+    def _on_adopted(self) -> None:
+        """Remember the registry that is in force now, and look anew who may be connected."""
+        if self._keeper is not None:
+            self._keeper.keep(self._ledger.registry.manifest.blob)
+        self.call(self._review)
+
+    def _look_at_clock(self, now: float) -> None:
+        """See what has expired by the time of the net."""
+        registrar = self._core.registrar
+        if registrar is None:
+            return
+        registrar.core.on_clock(time(), now)
+        if self._ledger.registry.review(registrar.core.clocks.net_s(now)):
+            self._core.on_registry(now)
+            self._review(now)
+
+    def _review(self, now: float) -> None:
         self._listener.review()
         self._sockets.due = now
 
     def _verify_registered(self, blob: bytes) -> BrokerAddress:
         """Return the address in a certificate, unless the registry that is in force has dropped or replaced it."""
         address = self._verify(blob)
-        registered = self._registry.certificate(address.name)
-        if address.serial <= self._registry.version and (registered is None or registered.blob != blob):
+        registered = self._ledger.registry.certificate(address.name)
+        if address.serial <= self._ledger.version and (registered is None or registered.blob != blob):
             raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
         return address
-
-    def _learn_brokers(self, now: float) -> None:
-        for broker in self._registry.brokers:
-            self._core.learn(address_of(broker), now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from braidmq.members import Directory
+from braidmq.members import Directory, Member
 from braidmq.zmtp.violation import Refusal
 
 
@@ -25,7 +25,18 @@ class Throng(Refusal):
         super().__init__("300", who)
 
 
+class Early(Refusal):
+    """A node comes while its broker still asks the others for the newest registry."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__("300", who)
+
+
 def _never(_principal: str) -> bool:
+    return False
+
+
+def _ready(_member: Member) -> bool:
     return False
 
 
@@ -42,6 +53,7 @@ class Gate:
 
     def __init__(self, directory: Directory) -> None:
         self.barred: Callable[[str], bool] = _never
+        self.early: Callable[[Member], bool] = _ready
         self._directory = directory
 
     def __call__(self, key: bytes) -> str:
@@ -50,12 +62,15 @@ class Gate:
         try:
             member = self._directory.member(principal)
             barred = member is not None and self.barred(principal)
+            early = member is not None and self.early(member)
         except Exception as error:  # noqa: BLE001 - fail closed
             raise Unjudged(shown(principal), error) from None
         if member is None:
             raise Refusal("400", shown(principal))
         if barred:
             raise Refusal("300", member.name)
+        if early:
+            raise Early(member.name)
         return principal
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from braidmq.carrier.gate import Throng, Unjudged
+from braidmq.carrier.gate import Early, Throng, Unjudged
 from braidmq.host.loggers import own_logger
 from braidmq.printable import printable
 from braidmq.zmtp.violation import Refusal
@@ -77,6 +77,8 @@ class Strangers:
 
     def on_refused(self, address: str, refusal: Refusal) -> None:
         """Note that a key was refused."""
+        if isinstance(refusal, Early):
+            return  # it comes again
         self.refused += 1
         if isinstance(refusal, Unjudged):
             self._unjudged.error = refusal.error

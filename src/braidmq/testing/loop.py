@@ -135,5 +135,5 @@ class TestLoop(BrokerLoop):
             self._asked.popitem()[0].set_exception(BraidError(f"{self.name} is down"))
 
     def _heard_by(self, listener: Listener) -> ListenerPort:
-        self._lossy = LossyListener(self.name, self._cuts, self.member, listener)
+        self._lossy = LossyListener(self.name, self._cuts, self._ledger.member, listener)
         return self._lossy

@@ -1,6 +1,7 @@
 """Looks up the members of one manifest. A new manifest makes a new registry."""
 
-from collections.abc import Generator, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Generator, Mapping
 
 from braidmq.members import Member
 from braidmq.trust.certificate import Certificate
@@ -17,7 +18,7 @@ class Registry:
         revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "brokers", "manifest", "revoked", "version")
+    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "manifest", "revoked", "version")
 
     def __init__(self, manifest: Manifest) -> None:
         for _ in self._fill(manifest):
@@ -37,13 +38,20 @@ class Registry:
         self.revoked: Mapping[str, str] = {each.key.hex(): each.name for each in manifest.extras.revoked}
         self._by_name: dict[str, Certificate] = {}
         self._by_principal: dict[str, tuple[Member, Certificate]] = {}
+        self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
+        self._ended = 0
         for number, each in enumerate(manifest.certificates, 1):
             self._by_name[each.name] = each
             found = (each.member, each)
             for principal in each.principals:
                 self._by_principal[principal] = found
+                if each.not_after:
+                    self._ends.append((each.not_after, principal, found))
+            if each.old_key_until:
+                self._ends.append((each.old_key_until, each.principals[0], found))
             if number % SLICE == 0:
                 yield
+        self._ends.sort(key=lambda end: end[:2])
 
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""
@@ -56,9 +64,24 @@ class Registry:
         return None if found is None else found[1]
 
     def certificate(self, name: str) -> Certificate | None:
-        """Return the certificate of the member with this name, or None."""
+        """Return the certificate of the member with this name, or None; also if it has ended."""
         return self._by_name.get(name)
 
-    def ending(self) -> Iterable[Certificate]:
-        """Return the certificates that end some day, or have a key that does."""
-        return (each for each in self._by_name.values() if each.not_after or each.old_key_until)
+    def has_ended(self, principal: str) -> Certificate | None:
+        """Return the certificate of the member with this key, if it or the key has ended, or None."""
+        for _, ended, (_member, certificate) in self._ends[: self._ended]:
+            if ended == principal:
+                return certificate
+        return None
+
+    def review(self, unix_s: float) -> bool:
+        """Look which certificates and keys have ended by a Unix time; return whether they are others than before."""
+        ended = bisect_right(self._ends, unix_s, key=lambda end: end[0])
+        before, self._ended = self._ended, ended
+        if ended == before:
+            return False
+        for _, principal, found in self._ends[ended:before]:  # the clock was set back
+            self._by_principal[principal] = found
+        for _, principal, _found in self._ends[:ended]:
+            self._by_principal.pop(principal, None)
+        return True

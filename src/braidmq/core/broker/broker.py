@@ -14,6 +14,7 @@ from braidmq.core.broker.key_usage import OFFENCES_MAX, KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.reception import Reception
+from braidmq.core.broker.registrar import Credentials, Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.tap import Tap
 from braidmq.core.broker.transit import Session, SessionState
@@ -71,6 +72,12 @@ class BrokerCore:
         now: the time.
         process: tells this process from another one that runs with the same key.
         observer: is told what happens to sessions and requests; the peering core has it as well.
+        credentials: has the registry that is in force, and what members are to be told of it; None if the directory is
+            all that there is, and never moves.
+        unix_s: what time it is on this machine.
+
+    Attributes:
+        registrar: the registry at this broker; None without credentials.
     """
 
     def __init__(
@@ -83,6 +90,8 @@ class BrokerCore:
         now: float,
         process: str = "",
         observer: BrokerObserver | None = None,
+        credentials: Credentials | None = None,
+        unix_s: float = 0.0,
     ) -> None:
         self.name = name = peering.own.name
         self.settings = settings
@@ -118,6 +127,11 @@ class BrokerCore:
             tick_s=TICK_S,
             now=now,
         )
+        self.registrar = registrar = (
+            None
+            if credentials is None
+            else Registrar(credentials, peering, outgoing, self.sessions, self.on_registry, unix_s=unix_s, now=now)
+        )
         self._life = SessionLife(
             settings,
             directory,
@@ -133,9 +147,16 @@ class BrokerCore:
             events=events,
             software=software,
             observer=observer,
+            registrar=registrar,
         )
         self._controls = Controls(
-            self.sessions, dispatcher, self._life, self._observers, peering=peering, outgoing=outgoing
+            self.sessions,
+            dispatcher,
+            self._life,
+            self._observers,
+            peering=peering,
+            outgoing=outgoing,
+            registrar=registrar,
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reception = Reception(
@@ -178,6 +199,8 @@ class BrokerCore:
         """Return what is worth a line in the log, and forget it."""
         events = self._events.take()
         more = self.peering.take_events()
+        if self.registrar is not None:
+            more += self.registrar.core.events.take()
         return [*events, *more] if more else events
 
     def take_actions(self) -> list[Action]:
@@ -191,7 +214,10 @@ class BrokerCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due, other = self._next_deadline(), self.peering.next_deadline()
-        return due if due < other else other
+        if other < due:
+            due = other
+        registrar = self.registrar
+        return due if registrar is None or registrar.core.due_at > due else registrar.core.due_at
 
     def take_cuts(self) -> list[bytes]:
         """Return the connections to end now, whatever their members do; and forget them."""
@@ -286,6 +312,8 @@ class BrokerCore:
                 self._life.on_rights(session, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
                 self._guard.contain(session, error, "the new rights of", now)
+        if self.registrar is not None:
+            self.registrar.on_registry(now)
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
@@ -307,6 +335,8 @@ class BrokerCore:
             self._on_time(now)
         if now >= self.peering.next_deadline():
             self.peering.on_timer(now)
+        if self.registrar is not None and now >= self.registrar.core.due_at:
+            self._guard.attempt(self.registrar.on_timer, now)
 
     # -- the other brokers
 
@@ -337,6 +367,8 @@ class BrokerCore:
     def on_peer_frame(self, name: str, frame: bytes, now: float) -> None:
         """Handle a frame that came over this broker's connection to another one."""
         self.peering.on_frame(name, frame, now)
+        if self.registrar is not None:
+            self.registrar.pass_on(now)
 
     # -- time
 
@@ -423,6 +455,9 @@ class BrokerCore:
             self._guard.attempt(self._observers.answer, now)
         self._guard.attempt(self._controls.pass_answers, now)
         self._guard.attempt(self._announcements.on_tick, now)
+        if self.registrar is not None:
+            self._guard.attempt(self.registrar.on_tick, now)
+            self._guard.attempt(self.registrar.pass_on, now)
         if self.dispatcher.draining:
             self._guard.attempt(self._watch.end_sessions, now)
 
@@ -436,5 +471,7 @@ class BrokerCore:
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
+        if self.registrar is not None:
+            self.registrar.validate_state()
         self._events.validate_state()
         self.peering.validate_state()

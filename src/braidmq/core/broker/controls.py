@@ -7,6 +7,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session, SessionState
 from braidmq.core.membership.peering import PeeringCore
@@ -16,6 +17,7 @@ from braidmq.wire import control
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
 from braidmq.wire.gossip import Gossiped, Paths, Seek
 from braidmq.wire.kinds import by_number, kinds_of
+from braidmq.wire.registry import RegistryPart
 
 SEEKS_PER_TICK: Final = 64
 """SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
@@ -34,7 +36,17 @@ class Controls:
     own table.
     """
 
-    __slots__ = ("_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_seeking", "_sessions")
+    __slots__ = (
+        "_dispatcher",
+        "_handlers",
+        "_life",
+        "_observers",
+        "_outgoing",
+        "_peering",
+        "_registrar",
+        "_seeking",
+        "_sessions",
+    )
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class Controls:
         *,
         peering: PeeringCore,
         outgoing: Outgoing,
+        registrar: Registrar | None = None,
     ) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
@@ -52,6 +65,7 @@ class Controls:
         self._observers = observers
         self._peering = peering
         self._outgoing = outgoing
+        self._registrar = registrar
         self._seeking: dict[KeyUsage, None] = {}
         self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
             {
@@ -63,13 +77,16 @@ class Controls:
                 **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
             }
         )
+        if registrar is not None:
+            self._handlers.update(registrar.handlers)
 
     def on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Handle a control message of a session."""
         if session.member.role is not Role.BROKER:
             if command in _GOSSIPED:
                 raise ProtocolError("what only brokers may say")
-            if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
+            long = command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX
+            if long and not (command == RegistryPart.NUMBER and session.member.publish):
                 raise ProtocolError(f"a control message of {len(message)} bytes")
         handler = self._handlers.get(command)
         if handler is not None:  # others are not even decoded: lists of services cost much memory
@@ -91,8 +108,10 @@ class Controls:
 
     # -- inner
 
-    def _on_hello(self, session: Session, hello: Hello, _now: float) -> None:
+    def _on_hello(self, session: Session, hello: Hello, now: float) -> None:
         session.instance = hello.instance
+        if self._registrar is not None:
+            self._registrar.on_hello(session, hello, now)
 
     def _on_ready(self, session: Session, ready: Ready, now: float) -> None:
         self._life.tell_of(session)

@@ -7,6 +7,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.transit import Session, SessionState
 from braidmq.core.events.broker import HelloCame, SessionBegun, SessionStateChanged
 from braidmq.core.events.log import EventLog
@@ -54,6 +55,7 @@ class SessionLife:
         "_observers",
         "_outgoing",
         "_peering",
+        "_registrar",
         "_send_queue",
         "_sessions",
         "_settings",
@@ -79,8 +81,10 @@ class SessionLife:
         events: EventLog,
         software: str,
         observer: BrokerObserver | None = None,
+        registrar: Registrar | None = None,
     ) -> None:
         self._observer = observer
+        self._registrar = registrar
         self._settings = settings
         self._directory = directory
         self._peering = peering
@@ -171,6 +175,8 @@ class SessionLife:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
+        if self._registrar is not None:
+            self._registrar.on_end(session, now)
         if session.member.role is Role.BROKER:
             self._peering.on_session(session.member.name, up=False, now=now)
         session.usage.sessions -= 1
@@ -184,6 +190,8 @@ class SessionLife:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
+        if self._registrar is not None:
+            self._registrar.on_end(session, now)
         session.state = SessionState.LEAVING
 
     # -- strangers

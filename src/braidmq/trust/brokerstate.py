@@ -1,0 +1,81 @@
+"""What a broker remembers between two runs: the newest registry that it has seen.
+
+The file is a cache. Nothing in it is trusted before it is verified, and a broker starts without it; but then it may
+take an older registry for the newest one until it has heard another broker.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from braidmq.errors import ConfigError, ProtocolError
+from braidmq.printable import printable
+from braidmq.trust import manifest as manifests
+from braidmq.trust import private_file
+from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.manifest import MANIFEST_BYTES_MAX, Manifest
+
+STATE_SUFFIX: Final = ".state"
+"""What the name of the file ends in that lies beside the join file."""
+
+STATE_BYTES_MAX: Final = MANIFEST_BYTES_MAX + 1024
+"""Largest state file: the largest registry, and what says that it is one."""
+
+_BEGINNING: Final = b"BRAIDMQ BROKER STATE 1\n"
+"""How every state file of a broker begins."""
+
+
+class _State(msgspec.Struct, frozen=True):
+    manifest: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a broker's state file may be put at `path`.
+
+    Raises:
+        ConfigError: something else is there, or it cannot be read. One line says what to do.
+    """
+    shown = printable(str(path))
+    if not path.parent.is_dir():
+        raise ConfigError(f"{shown} cannot be a state file: there is no directory {printable(str(path.parent))}")
+    try:
+        with path.open("rb") as file:
+            found = file.read(len(_BEGINNING))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{shown} cannot be a state file: {error.strerror or error}") from None
+    if found not in (b"", _BEGINNING):
+        raise ConfigError(f"{shown} is no state file of a broker, and would be overwritten: name another one")
+
+
+def load(path: Path, identity: JoinFile) -> Manifest | None:
+    """Return the registry in a state file; None if there is no such file.
+
+    Raises:
+        ConfigError: it cannot be read, is damaged, or of another net.
+    """
+    try:
+        if not path.stat().st_size:
+            return None
+    except FileNotFoundError:
+        return None
+    data = private_file.read(path, STATE_BYTES_MAX)
+    try:
+        state = _decoder.decode(data.removeprefix(_BEGINNING))
+        return manifests.verify(state.manifest, identity.authority_key, identity.net)
+    except (ProtocolError, msgspec.MsgspecError, ValueError) as error:
+        raise ConfigError(f"{printable(str(path))} is damaged, or of another net: {error}; delete it") from None
+
+
+def save(path: Path, manifest: bytes) -> None:
+    """Write the file with mode 0600, whole or not at all.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    private_file.write(path, _BEGINNING + msgspec.msgpack.encode(_State(manifest)))
