@@ -29,8 +29,8 @@ def verifier(authority_key: bytes, net: str) -> Verify:
     return verify
 
 
-def keyring_of(identity: JoinFile) -> Keyring:
-    """Return what a node proves and checks replies with."""
+def keyring_of(identity: JoinFile, own: Certificate | None = None) -> Keyring:
+    """Return what a node proves and checks replies with; `own` is its newest certificate, if not that of the file."""
 
     def agree(public_key: bytes) -> bytes:
         try:
@@ -42,4 +42,4 @@ def keyring_of(identity: JoinFile) -> Keyring:
         found = certificate.verify(blob, identity.authority_key, identity.net)
         return Certified(found.member, found.serial, found.keys)
 
-    return Keyring(identity.certificate.blob, identity.public_key, agree, verify)
+    return Keyring((own or identity.certificate).blob, identity.public_key, agree, verify)

@@ -10,11 +10,12 @@ from braidmq.core.ids import derived
 from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
+from braidmq.core.links.papers import Papers
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import WorkerCore
-from braidmq.errors import BraidError, ConfigError, ServiceError
+from braidmq.errors import BraidError, ConfigError, ProtocolError, ServiceError
 from braidmq.members import Member
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
@@ -37,6 +38,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import by_number
+from braidmq.wire.registry import CertificateIs
 
 
 class NodeCore:
@@ -61,6 +63,7 @@ class NodeCore:
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
         observer: is told what happens to calls and jobs.
+        papers: its own certificate and its list of brokers; None if those never change.
 
     Raises:
         ConfigError: proofs are asked for, and there is no keyring.
@@ -78,6 +81,7 @@ class NodeCore:
         now: float,
         keyring: Keyring | None = None,
         observer: NodeObserver | None = None,
+        papers: Papers | None = None,
     ) -> None:
         name = member.name
         checks = settings.authenticate_replies == "always"
@@ -86,7 +90,9 @@ class NodeCore:
         checker = Checker(keyring, name) if checks and keyring is not None else None
         prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
-        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
+        self.links = Links(
+            settings, rng, verify, own_name=name, software=software, now=now, instance=instance, papers=papers
+        )
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
             settings,
@@ -108,6 +114,9 @@ class NodeCore:
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
+        self._papers = papers
+        if papers is not None:
+            self._handlers[CertificateIs.NUMBER] = self._on_certificate
         self._draining = False
 
     # -- outputs
@@ -251,10 +260,6 @@ class NodeCore:
         """Handle a broker that is configured."""
         self.links.learn(address, now, configured=True)
 
-    def remember(self, certificate: bytes, now: float) -> None:
-        """Handle a broker that was known to an earlier run of this node."""
-        self.links.learn_certificate(certificate, now)
-
     @property
     def known(self) -> tuple[bytes, ...]:
         """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
@@ -390,6 +395,15 @@ class NodeCore:
             received = self.links.on_control(link, message, now)
             if received is not None:
                 self._handlers[command](link, received, now)
+
+    def _on_certificate(self, link: Link, message: CertificateIs, _now: float) -> None:
+        """Take this node's own newest certificate; what it may do is its brokers' business."""
+        if self._papers is None:
+            return
+        try:
+            self._papers.take_certificate(message)
+        except ProtocolError as error:
+            self.links.on_malformed(link, str(error))
 
     def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
         self.worker.on_demand(link, demand, now)
