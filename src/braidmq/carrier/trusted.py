@@ -14,7 +14,8 @@ from braidmq.trust.joinfile import JoinFile
 
 def address_of(broker: Certificate) -> BrokerAddress:
     """Return where and under which key to find a broker. While it rotates, its newest key is the last."""
-    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob, broker.serial)
+    former = broker.keys[0] if len(broker.keys) > 1 else b""
+    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob, broker.serial, former)
 
 
 def verifier(authority_key: bytes, net: str) -> Verify:

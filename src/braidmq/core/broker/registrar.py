@@ -89,8 +89,7 @@ class Registrar:
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over."""
         self._behind.pop(session, None)
-        if session.member.publish:
-            self.core.on_gone(session.route, now)
+        self.core.on_gone(session.route, now)
 
     def on_registry(self, now: float) -> None:
         """Note that another registry is in force: brokers that are gone are left, members hear what concerns them."""

@@ -11,8 +11,10 @@ from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.links.papers import Papers
+from braidmq.core.node.publishing import Publishing
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
+from braidmq.core.registry.ledger import Edition
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.errors import BraidError, ConfigError, ProtocolError, ServiceError
@@ -59,6 +61,7 @@ class NodeCore:
         worker: runs requests.
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
+        publishing: hands a registry to the brokers, if that was asked for.
 
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
@@ -117,6 +120,7 @@ class NodeCore:
         self._papers = papers
         if papers is not None:
             self._handlers[CertificateIs.NUMBER] = self._on_certificate
+        self.publishing: Publishing | None = None
         self._draining = False
 
     # -- outputs
@@ -274,6 +278,19 @@ class NodeCore:
             self.links.send_control(link, control.Status(), now)
         return asked
 
+    def publish(self, edition: Edition, now: float) -> Publishing:
+        """Hand a registry to every broker that is up now, or comes up later; whoever returns it has the answers."""
+        publishing = self.publishing = Publishing(edition, self.links)
+        self._handlers.update(publishing.handlers)
+        for link in self.links.links.values():
+            if link.open:
+                publishing.tell(link, now)
+        return publishing
+
+    def renew(self) -> None:
+        """Connect anew to every broker, one after the other: this node has another key."""
+        self.selection.renew()
+
     def drain(self, now: float) -> None:
         """Take no new requests, and tell every broker."""
         self._draining = True
@@ -426,5 +443,7 @@ class NodeCore:
                     self.reports.pop(link.name, None)
                 elif change.about_credit:
                     self.worker.on_change(now)
+                if self.publishing is not None and change is Change.UP and link.open:
+                    self.publishing.tell(link, now)
                 if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)
