@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 
+from braidmq.carrier.ledger import digest_of, since
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.node.publishing import Publishing
 from braidmq.core.worker.job import Job
@@ -13,8 +13,6 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
-from braidmq.trust.signed import SIGNATURE_BYTES
-from braidmq.wire.registry import DIGEST_BYTES
 
 PUBLISH_S: Final = 3.0
 """How long it is waited for the last broker: one that is there has the registry within some tens of milliseconds."""
@@ -40,13 +38,12 @@ class _Edition:
 
     def __init__(self, manifest: Manifest) -> None:
         self.version = manifest.version
-        self.digest = blake2b(manifest.blob[:SIGNATURE_BYTES], digest_size=DIGEST_BYTES).digest()
+        self.digest = digest_of(manifest)
         self._manifest = manifest
 
     def since(self, version: int) -> tuple[int, bytes]:
         """See Edition."""
-        difference = self._manifest.difference(version) if version else None
-        return (0, self._manifest.blob) if difference is None else (version, difference)
+        return since(self._manifest, version)
 
 
 def publish(identity: JoinFile, manifest: Manifest, *, wait_s: float = PUBLISH_S) -> Publication:

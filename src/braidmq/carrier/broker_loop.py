@@ -37,7 +37,9 @@ from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import brokerstate, joinfile
-from braidmq.trust.registry import Registry
+from braidmq.trust import manifest as manifests
+from braidmq.trust.brokerstate import State
+from braidmq.trust.enrolments import ROWS_MAX
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener as ListenerPort
 from braidmq.wire.limits import CONTROL_BYTES_MAX
@@ -91,7 +93,7 @@ class BrokerLoop:
         self._path = Path(join)
         self._stamp = self._read_stamp()
         self.identity = joinfile.load(join)
-        if self.identity.manifest is None or self.identity.certificate.role is not Role.BROKER:
+        if self.identity.certificate.role is not Role.BROKER:
             raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
         self.name = self.identity.name
         self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
@@ -102,7 +104,8 @@ class BrokerLoop:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._nearby = Nearby(self.identity.net, self.identity.authority_key) if local else None
         self._keeper: Keeper | None = None
-        self._ledger = NetLedger(self._newest(state), self.identity.authority_key, self._on_adopted)
+        self._ledger = self._begin_with(state)
+        self._kept = (-1, -1)
         with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
@@ -111,10 +114,10 @@ class BrokerLoop:
         self._host = LoopHost(self._wake, _LOG)
         self._brokers: dict[str, Broker] = {}
 
-    def _newest(self, state: Path | None) -> Registry:
-        """Return the registry of the join file, or that of the state file if it is newer."""
+    def _begin_with(self, state: Path | None) -> NetLedger:
+        """Return a ledger with the registry of the join file, or that of the state file if it is newer."""
         manifest = self.identity.manifest
-        assert manifest is not None, "a broker's join file has one"
+        rows: tuple[tuple[bytes, int], ...] = ()
         if state is not None:
             brokerstate.check_place(state)
             self._keeper = Keeper(state)
@@ -123,10 +126,16 @@ class BrokerLoop:
             except (ConfigError, OSError) as error:
                 _LOG.warning("state file ignored: %s", error)
             else:
-                if remembered is not None and remembered.version > manifest.version:
-                    return Registry(remembered)
-            self._keeper.keep(manifest.blob)
-        return Registry(manifest)
+                if remembered is not None:
+                    rows = remembered[1]
+                    if manifest is None or remembered[0].version > manifest.version:
+                        manifest = remembered[0]
+        if manifest is None:
+            manifest = manifests.nobody(self.identity.net)
+        ledger = NetLedger(manifest, self.identity.authority_key, self._on_adopted, time())
+        for at in range(0, len(rows), ROWS_MAX):
+            ledger.roll.merge(rows[at : at + ROWS_MAX], time())
+        return ledger
 
     def _is_barred(self, principal: str) -> bool:
         return self._core.barred_s(principal, monotonic()) > 0.0
@@ -196,6 +205,7 @@ class BrokerLoop:
                     self._registry_at = now + REGISTRY_S
                     self._reread_registry(now)
                     self._look_at_clock(now)
+                    self._remember()
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
@@ -222,6 +232,7 @@ class BrokerLoop:
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
+        self._remember()
         if self._keeper is not None:
             self._keeper.close()
         self._host.end_lookups()
@@ -283,7 +294,7 @@ class BrokerLoop:
                     manifest.version,
                 )
             return
-        self._ledger.install(Registry(manifest))
+        self._ledger.install(manifest)
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
         if self._core.registrar is not None:
@@ -291,10 +302,16 @@ class BrokerLoop:
         self._on_adopted()
 
     def _on_adopted(self) -> None:
-        """Remember the registry that is in force now, and look anew who may be connected."""
-        if self._keeper is not None:
-            self._keeper.keep(self._ledger.registry.manifest.blob)
+        """Look anew who may be connected, by the registry that is in force now."""
         self.call(self._review)
+
+    def _remember(self) -> None:
+        """Write down what is new of the registry and of those whom tokens have made members."""
+        ledger = self._ledger
+        newest = (ledger.version, ledger.roll.revision)
+        if self._keeper is not None and newest != self._kept:
+            self._kept = newest
+            self._keeper.keep(State(ledger.registry.manifest.blob, tuple(ledger.roll.rows)))
 
     def _look_at_clock(self, now: float) -> None:
         """See what has expired by the time of the net."""
@@ -302,7 +319,7 @@ class BrokerLoop:
         if registrar is None:
             return
         registrar.core.on_clock(time(), now)
-        if self._ledger.registry.review(registrar.core.clocks.net_s(now)):
+        if self._ledger.review(registrar.core.clocks.net_s(now)):
             self._core.on_registry(now)
             self._review(now)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from braidmq.host.loggers import own_logger
 from braidmq.trust import brokerstate
+from braidmq.trust.brokerstate import State
 
 CLOSE_S_MAX: Final = 2.0
 """How long a broker that ends waits for the last registry to be written: longer than a disk takes that works."""
@@ -23,15 +24,15 @@ class Keeper:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wake = threading.Condition()
-        self._next: bytes | None = None
+        self._next: State | None = None
         self._ends = False
         self._complained = False
         self._thread: threading.Thread | None = None
 
-    def keep(self, manifest: bytes) -> None:
-        """Let a registry be written."""
+    def keep(self, state: State) -> None:
+        """Let it be written."""
         with self._wake:
-            self._next = manifest
+            self._next = state
             self._wake.notify()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="braidmq-state", daemon=True)
@@ -50,11 +51,11 @@ class Keeper:
             with self._wake:
                 while self._next is None and not self._ends:
                     self._wake.wait()
-                manifest, self._next = self._next, None
-            if manifest is None:
+                state, self._next = self._next, None
+            if state is None:
                 return
             try:
-                brokerstate.save(self._path, manifest)
+                brokerstate.save(self._path, state)
                 self._complained = False
             except OSError as error:
                 if not self._complained:

@@ -1,17 +1,50 @@
 """The registry that is in force at a broker: its Credentials (core/broker/registrar.py), and its Directory."""
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import cast
 
+from braidmq.carrier.roll import TokenRoll
 from braidmq.carrier.trusted import address_of
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.registry.ledger import Candidate
 from braidmq.members import Member
 from braidmq.trust import manifest as manifests
+from braidmq.trust.invitation import Invitation
+from braidmq.trust.manifest import Manifest
 from braidmq.trust.registry import Registry
 from braidmq.trust.signed import SIGNATURE_BYTES
 from braidmq.wire.registry import DIGEST_BYTES, CertificateIs
+
+
+def digest_of(manifest: Manifest) -> bytes:
+    """Return what tells a registry from others with the same version."""
+    return blake2b(manifest.blob[:SIGNATURE_BYTES], digest_size=DIGEST_BYTES).digest()
+
+
+def since(manifest: Manifest, version: int) -> tuple[int, bytes]:
+    """Return a registry as it is handed on to whoever has an older version of it (see Edition)."""
+    difference = manifest.difference(version) if version else None
+    return (0, manifest.blob) if difference is None else (version, difference)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A registry that has been checked, and the invitations in it (see Candidate).
+
+    Attributes:
+        registry: the members.
+        invitations: whose tokens make members.
+    """
+
+    registry: Registry
+    invitations: tuple[Invitation, ...]
+
+    @property
+    def version(self) -> int:
+        """See Candidate."""
+        return self.registry.version
 
 
 class NetLedger:
@@ -19,32 +52,44 @@ class NetLedger:
 
     Attributes:
         registry: what is in force.
+        roll: who was enrolled by tokens.
 
     Args:
-        registry: what is in force at first.
+        manifest: what is in force at first.
         authority_key: the Ed25519 public key of the net's authority, 32 bytes.
         on_adopted: is called when a newer one is in force that has come through the net.
+        unix_s: what time it is.
     """
 
-    def __init__(self, registry: Registry, authority_key: bytes, on_adopted: Callable[[], object]) -> None:
-        self.registry = registry
+    def __init__(
+        self, manifest: Manifest, authority_key: bytes, on_adopted: Callable[[], object], unix_s: float
+    ) -> None:
+        self.roll = TokenRoll()
         self._authority_key = authority_key
         self._on_adopted = on_adopted
-        self._addresses: list[BrokerAddress] = []
-        self._digest = b""
-        self.install(registry)
+        self._unix_s = unix_s
+        self.install(manifest)
 
-    def install(self, registry: Registry) -> None:
+    def install(self, manifest: Manifest) -> None:
         """Put a registry in force that has come from a file."""
-        self.registry = registry
-        self._digest = blake2b(registry.manifest.blob[:SIGNATURE_BYTES], digest_size=DIGEST_BYTES).digest()
+        self._use(Checked(Registry(manifest), manifest.invited()))
+
+    def _use(self, checked: Checked) -> None:
+        self.registry = registry = checked.registry
+        self._digest = digest_of(registry.manifest)
         self._addresses = [address_of(each) for each in registry.brokers]
+        self.roll.use(checked.invitations, registry, self._unix_s)
+
+    def review(self, unix_s: float) -> bool:
+        """Look what has expired by a time of the net; return whether anything is as it was not before."""
+        self._unix_s = unix_s
+        return self.registry.review(unix_s)
 
     # -- see Directory
 
     def member(self, principal: str) -> Member | None:
-        """Look a key up."""
-        return self.registry.member(principal)
+        """Look a key up: that of a member, of one that a token has made, or of a token."""
+        return self.registry.member(principal) or self.roll.member(principal)
 
     # -- see Ledger
 
@@ -65,21 +110,19 @@ class NetLedger:
 
     def since(self, version: int) -> tuple[int, bytes]:
         """See Ledger."""
-        manifest = self.registry.manifest
-        difference = manifest.difference(version) if version else None
-        return (0, manifest.blob) if difference is None else (version, difference)
+        return since(self.registry.manifest, version)
 
     def check(self, data: bytes, since: int) -> Generator[None, None, Candidate]:
         """See Ledger."""
         base = self.registry.manifest
         manifest = yield from manifests.checked(data, self._authority_key, base.net, base if since else None)
         registry = yield from Registry.filled(manifest)
-        return registry
+        return Checked(registry, manifest.invited())
 
     def adopt(self, candidate: Candidate, source: str, now: float) -> None:
         """See Ledger."""
         del source, now
-        self.install(cast("Registry", candidate))
+        self._use(cast("Checked", candidate))
         self._on_adopted()
 
     # -- see Credentials
@@ -98,9 +141,7 @@ class NetLedger:
     def certificate(self, principal: str) -> tuple[int, CertificateIs] | None:
         """See Credentials."""
         found = self.registry.holder(principal)
-        return None if found is None else (found.serial, CertificateIs(found.blob))
-
-    @property
-    def roll(self) -> None:
-        """See Credentials."""
-        return None
+        if found is not None:
+            return found.serial, CertificateIs(found.blob)
+        enrolled = self.roll.enrolment(principal)
+        return None if enrolled is None else (enrolled.serial, CertificateIs(enrolled.blob, enrolled.invitation.blob))

@@ -6,10 +6,9 @@ from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
-from braidmq.trust import certificate as certificates
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import Certificate
-from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.joinfile import JoinFile, certified
 from braidmq.trust.roster import Roster
 from braidmq.wire.registry import CertificateIs
 
@@ -77,8 +76,9 @@ class NodePapers:
 
     def take_certificate(self, message: CertificateIs) -> bool:
         """See Papers."""
-        found = certificates.verify(message.certificate, self._identity.authority_key, self._identity.net)
-        if self._identity.public_key not in found.keys:
+        identity = self._identity
+        found = certified(message.certificate, message.invitation, identity.authority_key, identity.net)
+        if identity.public_key not in found.keys:
             raise ProtocolError(f"it is the certificate of another key, that of {found.name}")
         if found.serial <= self.serial:
             return False

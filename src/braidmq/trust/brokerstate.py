@@ -1,4 +1,4 @@
-"""What a broker remembers between two runs: the newest registry that it has seen.
+"""What a broker remembers between two runs: the newest registry that it has seen, and whom tokens have made members.
 
 The file is a cache. Nothing in it is trusted before it is verified, and a broker starts without it; but then it may
 take an older registry for the newest one until it has heard another broker.
@@ -19,18 +19,26 @@ from braidmq.trust.manifest import MANIFEST_BYTES_MAX, Manifest
 STATE_SUFFIX: Final = ".state"
 """What the name of the file ends in that lies beside the join file."""
 
-STATE_BYTES_MAX: Final = MANIFEST_BYTES_MAX + 1024
-"""Largest state file: the largest registry, and what says that it is one."""
+STATE_BYTES_MAX: Final = 2 * MANIFEST_BYTES_MAX
+"""Largest state file: the largest registry, and as many enrolments as all tokens can make."""
 
 _BEGINNING: Final = b"BRAIDMQ BROKER STATE 1\n"
 """How every state file of a broker begins."""
 
 
-class _State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True):
+    """What is remembered.
+
+    Attributes:
+        manifest: the registry, as it travels.
+        enrolments: with when each member was seen last, in Unix seconds; not verified.
+    """
+
     manifest: bytes
+    enrolments: tuple[tuple[bytes, int], ...] = ()
 
 
-_decoder = msgspec.msgpack.Decoder(_State)
+_decoder = msgspec.msgpack.Decoder(State)
 
 
 def check_place(path: Path) -> None:
@@ -53,8 +61,8 @@ def check_place(path: Path) -> None:
         raise ConfigError(f"{shown} is no state file of a broker, and would be overwritten: name another one")
 
 
-def load(path: Path, identity: JoinFile) -> Manifest | None:
-    """Return the registry in a state file; None if there is no such file.
+def load(path: Path, identity: JoinFile) -> tuple[Manifest, tuple[tuple[bytes, int], ...]] | None:
+    """Return the registry in a state file, and the enrolments, which are not verified; None if there is no such file.
 
     Raises:
         ConfigError: it cannot be read, is damaged, or of another net.
@@ -67,15 +75,15 @@ def load(path: Path, identity: JoinFile) -> Manifest | None:
     data = private_file.read(path, STATE_BYTES_MAX)
     try:
         state = _decoder.decode(data.removeprefix(_BEGINNING))
-        return manifests.verify(state.manifest, identity.authority_key, identity.net)
+        return manifests.verify(state.manifest, identity.authority_key, identity.net), state.enrolments
     except (ProtocolError, msgspec.MsgspecError, ValueError) as error:
         raise ConfigError(f"{printable(str(path))} is damaged, or of another net: {error}; delete it") from None
 
 
-def save(path: Path, manifest: bytes) -> None:
+def save(path: Path, state: State) -> None:
     """Write the file with mode 0600, whole or not at all.
 
     Raises:
         OSError: it could not be written.
     """
-    private_file.write(path, _BEGINNING + msgspec.msgpack.encode(_State(manifest)))
+    private_file.write(path, _BEGINNING + msgspec.msgpack.encode(state))

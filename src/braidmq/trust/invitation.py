@@ -124,12 +124,34 @@ def verify(blob: bytes, authority_key: bytes, net: str) -> Invitation:
     Raises:
         ProtocolError: `blob` is not an invitation that the authority signed for this net, or breaks a rule.
     """
+    _check_length(blob)
+    try:
+        payload = open_signed(DOMAIN, blob, authority_key)
+    except ProtocolError as error:
+        raise ProtocolError(f"not an invitation: {error}") from None
+    return _read(payload, blob, net)
+
+
+def covered(blob: bytes, net: str) -> Invitation:
+    """Return the invitation in `blob`, whose own signature is not looked at: another one of the authority covers it.
+
+    Raises:
+        ProtocolError: it is no invitation, is for another net, or breaks a rule.
+    """
+    _check_length(blob)
+    return _read(blob[SIGNATURE_BYTES:], blob, net)
+
+
+def _check_length(blob: bytes) -> None:
     if not SIGNATURE_BYTES < len(blob) <= INVITATION_BYTES_MAX:
         raise ProtocolError(f"an invitation cannot be {len(blob)} bytes long")
+
+
+def _read(payload: bytes, blob: bytes, net: str) -> Invitation:
     try:
-        terms = _decoder.decode(open_signed(DOMAIN, blob, authority_key))
+        terms = _decoder.decode(payload)
         check_terms(terms)
-    except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
         raise ProtocolError(f"not an invitation: {error}") from None
     if terms.net != net:
         raise ProtocolError(f"invitation {terms.serial} is for net {terms.net}, not {net}")

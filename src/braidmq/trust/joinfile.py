@@ -15,10 +15,14 @@ from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role, check_name
 from braidmq.printable import printable
 from braidmq.trust import certificate as certificates
+from braidmq.trust import enrolment as enrolments
+from braidmq.trust import invitation as invitations
 from braidmq.trust import jointext, private_file
 from braidmq.trust import manifest as manifests
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import Certificate, check_net
+from braidmq.trust.codes import Netcode
+from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.jointext import AGAIN, FORMAT_VERSION, OldText, Text
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.roster import Roster
@@ -31,6 +35,9 @@ JOIN_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 STDIN: Final = "-"
 """Stands for what comes in from stdin."""
 
+_PENDING: Final = "pending"
+"""Stands in the place of a role, which is for the net's operator to say."""
+
 _MARKS: Final = ('braidmq_join_file"', 'secret_key":')
 """Stand in the text of every join file, also in one that has lost its beginning, and in no path."""
 
@@ -41,7 +48,7 @@ class JoinFile:
 
     Attributes:
         secret_key: the member's CURVE secret key, 32 bytes. All secrets are kept out of `repr`.
-        certificate: the member's certificate; its keys include `public_key`.
+        certificate: the member's certificate, or its enrolment; its keys include `public_key`.
         authority_key: the Ed25519 public key of the net's authority, 32 bytes: the root of all trust.
         brokers: certificates of the net's brokers when the file was written; may be empty in a young net.
         manifest: every valid certificate when the file was written, for brokers; None for nodes, and for a broker that
@@ -170,6 +177,8 @@ class JoinFile:
                 next_secret_key=self.next_secret_key,
                 authority_key=self.authority_key,
                 certificate=self.certificate.blob,
+                invitation=self.certificate.invitation.blob if isinstance(self.certificate, Enrolment) else None,
+                netcode=None,
                 roster=None if self.roster is None else self.roster.blob,
                 brokers=tuple(each.blob for each in self.brokers) if listed else (),
                 manifest=None if self.manifest is None else self.manifest.blob,
@@ -180,59 +189,47 @@ class JoinFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A member that has made its key, asked the authority for a certificate, and waits for it.
+    """A member that has made its key, asked for admission, and waits for its certificate.
 
     Attributes:
         secret_key: its CURVE secret key, 32 bytes. It is kept out of `repr`.
-        net: the net's id, 16 lower-case hex digits.
         name: the name that it has asked for.
-        role: what it has asked to be.
-        authority_key: the Ed25519 public key of the net's authority, 32 bytes.
-        brokers: certificates of brokers of the net, where it looks for its own.
+        netcode: where the net is.
 
     Raises:
         ConfigError: a part is not valid.
     """
 
     secret_key: bytes = field(repr=False)
-    net: str
     name: str
-    role: Role
-    authority_key: bytes
-    brokers: tuple[Certificate, ...]
+    netcode: Netcode
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check_net(self.net)
         check_name(self.name)
-        if len(self.secret_key) != KEY_BYTES or len(self.authority_key) != KEY_BYTES:
+        if len(self.secret_key) != KEY_BYTES:
             raise ConfigError(f"a key is not {KEY_BYTES} bytes long")
-        _check_brokers(self.brokers)
 
     @property
     def public_key(self) -> bytes:
         """The CURVE public key of `secret_key`, 32 bytes."""
         return _public(self.secret_key)
 
-    def admitted(self, certificate: Certificate, *, roster: Roster | None = None) -> JoinFile:
+    def admitted(self, certificate: Certificate, roster: Roster) -> JoinFile:
         """Return the join file of the member once it has its certificate.
 
         Args:
             certificate: verified.
-            roster: the list of the net's brokers; None if it is not known.
+            roster: the list of the net's brokers, verified.
 
         Raises:
-            ConfigError: the certificate is for another key, name or role.
+            ConfigError: the certificate is for another key.
         """
-        if (certificate.name, certificate.role) != (self.name, self.role):
-            raise ConfigError(
-                f"the certificate is for {certificate.role} {certificate.name!r}, not for {self.role} {self.name!r}"
-            )
         return JoinFile(
             secret_key=self.secret_key,
             certificate=certificate,
-            authority_key=self.authority_key,
-            brokers=self.brokers if roster is None else roster.brokers,
+            authority_key=self.netcode.authority_key,
+            brokers=roster.brokers,
             roster=roster,
         )
 
@@ -249,18 +246,20 @@ class Pending:
         return jointext.encode(
             Text(
                 braidmq_join_file=FORMAT_VERSION,
-                net=self.net,
+                net=self.netcode.net,
                 name=self.name,
-                role=self.role,
-                contents=contents(None, None, self.brokers, None),
+                role=_PENDING,
+                contents=contents(None, None, (), None),
                 secret_key=self.secret_key,
                 old_secret_key=None,
                 next_secret_key=None,
-                authority_key=self.authority_key,
+                authority_key=self.netcode.authority_key,
                 certificate=None,
+                invitation=None,
                 roster=None,
-                brokers=tuple(each.blob for each in self.brokers),
+                brokers=(),
                 manifest=None,
+                netcode=self.netcode.encode(),
                 checksum=b"",
             )
         )
@@ -375,28 +374,32 @@ def _admitted(found: JoinFile | Pending, name: str) -> JoinFile:
 
 def _verify(text: Text) -> JoinFile | Pending:
     check_net(text.net)
-    brokers = _verify_brokers(text)
     if text.certificate is None:
-        return Pending(
-            secret_key=text.secret_key,
-            net=text.net,
-            name=text.name,
-            role=Role(text.role),
-            authority_key=text.authority_key,
-            brokers=brokers,
-        )
+        return Pending(secret_key=text.secret_key, name=text.name, netcode=Netcode.decode(text.netcode or ""))
+    brokers = _verify_brokers(text)
     roster = None if text.roster is None else rosters.verify(text.roster, text.authority_key, text.net)
     manifest = None if text.manifest is None else manifests.verify(text.manifest, text.authority_key, text.net)
     return JoinFile(
         secret_key=text.secret_key,
         old_secret_key=text.old_secret_key,
         next_secret_key=text.next_secret_key,
-        certificate=certificates.verify(text.certificate, text.authority_key, text.net),
+        certificate=certified(text.certificate, text.invitation or b"", text.authority_key, text.net),
         authority_key=text.authority_key,
         brokers=brokers if roster is None and manifest is None else _brokers(roster, manifest),
         manifest=manifest,
         roster=roster,
     )
+
+
+def certified(blob: bytes, invitation: bytes, authority_key: bytes, net: str) -> Certificate:
+    """Return a member's certificate, or its enrolment if there is an invitation that this relies on.
+
+    Raises:
+        ProtocolError: neither the authority nor whoever it has invited has signed it for this net, or a rule is broken.
+    """
+    if not invitation:
+        return certificates.verify(blob, authority_key, net)
+    return enrolments.verify(blob, invitations.verify(invitation, authority_key, net))
 
 
 def _verify_old(text: OldText) -> JoinFile:

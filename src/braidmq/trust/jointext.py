@@ -26,7 +26,7 @@ AGAIN: Final = "get it anew from the directory of the net's authority"
 _Key = Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 _HEAD = re.compile(
-    rb'\s*\{"braidmq_join_file":2,"net":"([0-9a-f]{16})","name":"([A-Za-z0-9._-]{1,63})","role":"[a-z]{4,6}",'
+    rb'\s*\{"braidmq_join_file":2,"net":"([0-9a-f]{16})","name":"([A-Za-z0-9._-]{1,63})","role":"[a-z]{4,7}",'
     rb'"contents":"([0-9a-f]{32})"'
 )
 
@@ -53,9 +53,11 @@ class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     next_secret_key: _Key | None
     authority_key: _Key
     certificate: bytes | None
+    invitation: bytes | None
     roster: bytes | None
     brokers: tuple[bytes, ...]
     manifest: bytes | None
+    netcode: str | None
     checksum: bytes
 
 

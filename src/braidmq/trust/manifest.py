@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import NAME_BYTES_MAX, Role
-from braidmq.trust import certificate, roster
+from braidmq.trust import certificate, invitation, roster
 from braidmq.trust.certificate import SERIAL_MAX, Certificate, check_net
+from braidmq.trust.invitation import INVITATIONS_MAX, Invitation, check_invitations
 from braidmq.trust.roster import Roster
 from braidmq.trust.signed import KEY_BYTES, SIGNATURE_BYTES, open_signed, sign
 from braidmq.wire.limits import BROKERS_MAX
@@ -34,9 +35,6 @@ REMOVALS_MAX: Final = 1_000
 
 REVOKED_MAX: Final = 10_000
 """Keys that are never to be accepted again: some 60 bytes each, in every manifest for good."""
-
-INVITATIONS_MAX: Final = 1_000
-"""Invitations that have not been taken back."""
 
 SLICE: Final = 500
 """Certificates that are read at a stretch, in about 2 ms."""
@@ -112,6 +110,10 @@ class Manifest:
         """The certificates of the net's brokers."""
         return tuple(each for each in self.certificates if each.role is Role.BROKER)
 
+    def invited(self) -> tuple[Invitation, ...]:
+        """Return its invitations."""
+        return tuple(invitation.covered(each, self.net) for each in self.extras.invitations)
+
     def difference(self, since: int) -> bytes | None:
         """Return what whoever has the manifest of version `since` needs to make this one.
 
@@ -162,6 +164,11 @@ def issue(
         raise ConfigError(f"the net is full: its manifest would exceed {MANIFEST_BYTES_MAX} bytes")
     _read(blob[SIGNATURE_BYTES:], net)  # the limits of its fields
     return Manifest(net, version, certificates, extras, roster, blob)
+
+
+def nobody(net: str) -> Manifest:
+    """Return what stands for the registry where none has been seen yet: version 0, without members."""
+    return Manifest(net, 0, (), NOTHING_ELSE, None, bytes(SIGNATURE_BYTES))
 
 
 def verify(blob: bytes, authority_key: bytes, net: str, base: Manifest | None = None) -> Manifest:
@@ -233,6 +240,7 @@ def _checked(blob: bytes, authority_key: bytes, net: str, base: Manifest | None)
         certificates.append(found)
         if number % SLICE == 0:
             yield
+    check_invitations(invitation.covered(each, net) for each in payload.invitations)
     listed = None
     if payload.roster_version:
         brokers = [each for each in certificates if each.role is Role.BROKER]

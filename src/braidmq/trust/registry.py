@@ -1,7 +1,7 @@
 """Looks up the members of one manifest. A new manifest makes a new registry."""
 
 from bisect import bisect_right
-from collections.abc import Generator, Mapping
+from collections.abc import Container, Generator, Mapping
 
 from braidmq.members import Member
 from braidmq.trust.certificate import Certificate
@@ -15,10 +15,11 @@ class Registry:
         manifest: what it was made from.
         version: the manifest's.
         brokers: the certificates of the net's brokers.
+        keys: of its members, and those that were revoked.
         revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "manifest", "revoked", "version")
+    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "keys", "manifest", "revoked", "version")
 
     def __init__(self, manifest: Manifest) -> None:
         for _ in self._fill(manifest):
@@ -40,7 +41,9 @@ class Registry:
         self._by_principal: dict[str, tuple[Member, Certificate]] = {}
         self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
         self._ended = 0
+        self.keys: set[bytes] = {each.key for each in manifest.extras.revoked}
         for number, each in enumerate(manifest.certificates, 1):
+            self.keys.update(each.keys)
             self._by_name[each.name] = each
             found = (each.member, each)
             for principal in each.principals:
@@ -52,6 +55,11 @@ class Registry:
             if number % SLICE == 0:
                 yield
         self._ends.sort(key=lambda end: end[:2])
+
+    @property
+    def names(self) -> Container[str]:
+        """The names of its members."""
+        return self._by_name.keys()
 
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""

@@ -8,10 +8,12 @@ from nacl.signing import SigningKey
 
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role
-from braidmq.trust import certificate, manifest, roster
+from braidmq.trust import certificate, invitation, manifest, roster
 from braidmq.trust.certificate import Claims
+from braidmq.trust.invitation import Terms
 from braidmq.trust.manifest import DOMAIN, Extras, Manifest, Removal, Revocation
 from braidmq.trust.signed import SIGNATURE_BYTES, sign
+from braidmq.trust.token_keys import TokenKeys
 
 NET = "0123456789abcdef"
 SEED = b"s" * 32
@@ -121,11 +123,17 @@ def test_the_signature_of_a_difference_is_that_of_the_whole():
 
 
 def test_what_it_says_beside_comes_along():
-    extras = Extras(revoked=(Revocation(2, b"k" * 32, "gone"),), invitations=(b"i" * 80,))
+    keys = TokenKeys.of(b"t" * 32)
+    terms = Terms(
+        net=NET, serial=2, key=keys.key, curve_key=keys.curve_key, uses=1, not_after=2_000_000_000, name="replica"
+    )
+    invited = invitation.issue(terms, SEED)
+    extras = Extras(revoked=(Revocation(2, b"k" * 32, "gone"),), invitations=(invited.blob,))
     old = manifest.issue(NET, 1, (), SEED)
     new = manifest.issue(NET, 2, (), SEED, extras=extras)
     assert manifest.verify(differing(new, 1), AUTHORITY, NET, old).extras == extras
     assert manifest.verify(new.blob, AUTHORITY, NET).extras == extras
+    assert new.invited() == (invited,)
 
 
 def test_the_limits_of_what_it_says_beside_hold_for_issuer_and_reader():

@@ -11,12 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
-from braidmq.errors import ConfigError
+from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role
-from braidmq.trust import jointext
+from braidmq.trust import enrolment, jointext
+from braidmq.trust import invitation as invitations
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
-from braidmq.trust.joinfile import JoinFile, Pending, load, load_any, load_text
+from braidmq.trust.codes import Netcode
+from braidmq.trust.enrolment import Statement
+from braidmq.trust.invitation import Terms
+from braidmq.trust.joinfile import JoinFile, Pending, certified, load, load_any, load_text
+from braidmq.trust.token_keys import TokenKeys, new_seed
 
 
 @pytest.fixture
@@ -310,16 +315,17 @@ def replace_keys(found: Certificate, keys: tuple[bytes, ...]) -> Certificate:
 # -- who waits for a certificate
 
 
+def netcode_of(authority):
+    """Return the netcode of a net, which needs a broker."""
+    if not authority.manifest().brokers:
+        authority.add_broker("b", ["tcp://127.0.0.1:5551"])
+    return Netcode.of(authority.net, authority.public_key, authority.manifest().brokers)
+
+
 def test_who_waits_has_a_file_without_a_certificate(node_file, authority, tmp_path):
     key, broker = PrivateKey.generate(), authority.members()[0]
-    waiting = Pending(
-        secret_key=bytes(key),
-        net=authority.net,
-        name="late",
-        role=Role.NODE,
-        authority_key=authority.public_key,
-        brokers=(broker,),
-    )
+    netcode = Netcode.of(authority.net, authority.public_key, [broker])
+    waiting = Pending(secret_key=bytes(key), name="late", netcode=netcode)
     waiting.write(tmp_path / "late.braid")
     assert stat.S_IMODE((tmp_path / "late.braid").stat().st_mode) == 0o600
     assert load_any(tmp_path / "late.braid") == waiting
@@ -327,31 +333,53 @@ def test_who_waits_has_a_file_without_a_certificate(node_file, authority, tmp_pa
     assert "late has asked for one and waits" in refusal(tmp_path / "late.braid")
     authority.admit("late", Role.NODE, waiting.public_key)
     manifest = authority.manifest()
+    assert manifest.roster is not None
     member = next(each for each in manifest.certificates if each.name == "late")
-    joined = waiting.admitted(member, roster=manifest.roster)
+    joined = waiting.admitted(member, manifest.roster)
     joined.write(tmp_path / "late.braid")
     assert load(tmp_path / "late.braid") == joined
     assert joined.brokers == (broker,)
-    assert waiting.admitted(member).roster is None
-    with pytest.raises(ConfigError, match="node 'orders', not for node 'late'"):
-        waiting.admitted(load(node_file).certificate)
+    with pytest.raises(ConfigError, match="does not belong"):
+        waiting.admitted(load(node_file).certificate, manifest.roster)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"secret_key": b"x"}, {"authority_key": b"x"}, {"net": "x"}, {"name": "a b"}], ids=str
-)
+@pytest.mark.parametrize("wrong", [{"secret_key": b"x"}, {"name": "a b"}], ids=str)
 def test_parts_of_who_waits_are_checked(authority, wrong):
-    right: dict[str, Any] = {
-        "secret_key": b"s" * 32,
-        "net": authority.net,
-        "name": "late",
-        "role": Role.NODE,
-        "authority_key": b"a" * 32,
-        "brokers": (),
-    }
+    netcode = netcode_of(authority)
+    right: dict[str, Any] = {"secret_key": b"s" * 32, "name": "late", "netcode": netcode}
     Pending(**right)
     with pytest.raises(ConfigError):
         Pending(**(right | wrong))
+
+
+def test_who_was_enrolled_has_a_file_with_the_invitation(authority, tmp_path):
+    seed, key = new_seed(), PrivateKey.generate()
+    keys = TokenKeys.of(seed)
+    terms = Terms(
+        net=authority.net,
+        serial=9,
+        key=keys.key,
+        curve_key=keys.curve_key,
+        uses=1,
+        not_after=2_000_000_000,
+        prefix="replica-",
+        serves=("pricing",),
+    )
+    invitation = invitations.issue(terms, authority._seed)
+    public = bytes(key.public_key)
+    statement = Statement(net=authority.net, invitation=9, name="replica-1", key=public, made_at=1_900_000_000)
+    blob = enrolment.issue(statement, keys.signing_seed)
+    netcode = netcode_of(authority)
+    roster = authority.manifest().roster
+    assert roster is not None
+    waiting = Pending(secret_key=bytes(key), name="replica-1", netcode=netcode)
+    certificate = certified(blob, invitation.blob, authority.public_key, authority.net)
+    joined = waiting.admitted(certificate, roster)
+    joined.write(tmp_path / "replica-1.braid")
+    assert load(tmp_path / "replica-1.braid") == joined
+    assert joined.certificate.serves == ("pricing",)
+    with pytest.raises(ProtocolError):
+        certified(blob, invitation.blob, b"k" * 32, authority.net)
 
 
 # -- where it comes from
@@ -389,14 +417,8 @@ def test_the_head_tells_whose_it_is_and_what_it_says(path, authority):
     head = jointext.head(path.read_bytes()[: jointext.HEAD_BYTES_MAX])
     assert head == (join.net, join.name, join.contents)
     assert jointext.head(old_format(join)) is None
-    longest = Pending(
-        secret_key=b"s" * 32,
-        net=authority.net,
-        name="n" * 63,
-        role=Role.BROKER,
-        authority_key=b"a" * 32,
-        brokers=(),
-    ).encode()
+    netcode = netcode_of(authority)
+    longest = Pending(secret_key=b"s" * 32, name="n" * 63, netcode=netcode).encode()
     assert jointext.head(longest[: jointext.HEAD_BYTES_MAX]) is not None
 
 
