@@ -20,10 +20,16 @@ from braidmq.trust import authority_files, private_directory
 from braidmq.trust import manifest as manifests
 from braidmq.trust.authority_files import AuthorityFiles
 from braidmq.trust.certificate import Certificate
+from braidmq.trust.codes import Netcode, Token
 from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Draft
+from braidmq.trust.invitation import Terms
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.signed import KEY_BYTES
+from braidmq.trust.token_keys import TokenKeys, new_seed
+
+TOKEN_S: Final = 15 * 60
+"""For how long a token makes members, unless something else is asked for."""
 
 OPERATOR: Final = "operator"
 """The name of the member that a new net has from the start, to observe and to publish."""
@@ -285,6 +291,87 @@ class Authority:
             OSError: a file could not be written; repeat the call.
         """
         return self._make(lambda draft: _done(*map(draft.revoke, _once(names))))
+
+    def netcode(self) -> Netcode:
+        """Return what a machine needs to find the net.
+
+        Raises:
+            ConfigError: it has no broker yet.
+        """
+        return Netcode.of(self.net, self.public_key, self.manifest().brokers)
+
+    def invite(
+        self,
+        *,
+        name: str = "",
+        prefix: str = "",
+        uses: int = 1,
+        ttl_s: int = TOKEN_S,
+        calls: Iterable[str] = (),
+        serves: Iterable[str] = (),
+        observe: bool = False,
+        idle_s: int = 0,
+    ) -> tuple[Token, Change]:
+        """Make a token, whose holder can make members while the authority is offline.
+
+        Args:
+            name: the one name that its member has; or
+            prefix: what the names of its members begin with.
+            uses: how many members it may make, 1 to `invitation.USES_MAX`.
+            ttl_s: for how many seconds it makes members.
+            calls: of its members, see `add_node`.
+            serves: of its members, see `add_node`.
+            observe: of its members, see `add_node`.
+            idle_s: after how many seconds without a connection a member is dropped; 0 if never.
+
+        Raises:
+            ConfigError: the net has no broker yet, the name is taken, or something breaks a rule.
+            OSError: a file could not be written; repeat the call.
+        """
+        seed = new_seed()
+        keys = TokenKeys.of(seed)
+        until = int(self._clock()) + ttl_s
+        netcode = self.netcode()
+        made: list[Token] = []
+
+        def invite(draft: Draft) -> list[JoinFile]:
+            invited = draft.invite(
+                Terms(
+                    net=self.net,
+                    serial=draft.version,
+                    key=keys.key,
+                    curve_key=keys.curve_key,
+                    uses=uses,
+                    not_after=until,
+                    name=name,
+                    prefix=prefix,
+                    calls=_once(calls),
+                    serves=_once(serves),
+                    observe=observe,
+                    idle_s=idle_s,
+                )
+            )
+            made.append(
+                Token(netcode, seed, serial=invited.serial, not_after=until, name=invited.name, prefix=invited.prefix)
+            )
+            return []
+
+        change = self._make(invite)
+        return made[-1], change
+
+    def withdraw(self, serial: int) -> Change:
+        """Take a token back: those that it has made members are none any more.
+
+        Raises:
+            ConfigError: there is no such token.
+            OSError: a file could not be written; repeat the call.
+        """
+
+        def withdraw(draft: Draft) -> list[JoinFile]:
+            draft.withdraw(serial)
+            return []
+
+        return self._make(withdraw)
 
     # -- what they are
 

@@ -11,9 +11,11 @@ import msgspec
 from braidmq.errors import ConfigError
 from braidmq.members import Role, check_name
 from braidmq.trust import certificate as certificates
+from braidmq.trust import invitation as invitations
 from braidmq.trust import manifest as manifests
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import TIME_MAX_S, Certificate, Claims
+from braidmq.trust.invitation import Invitation, Terms
 from braidmq.trust.manifest import REMOVALS_MAX, REVOKED_MAX, Extras, Manifest, Removal, Revocation
 from braidmq.trust.roster import Roster
 
@@ -43,7 +45,8 @@ class Draft:
     """
 
     __slots__ = (
-        "_endpoints", "_holders", "_members", "_now_s", "_removals", "_revoked", "_seed", "_since", "old", "version",
+        "_endpoints", "_holders", "_invitations", "_members", "_now_s", "_removals", "_revoked", "_seed", "_since",
+        "old", "version",
     )  # fmt: skip
 
     def __init__(self, old: Manifest, seed: bytes, now_s: float) -> None:
@@ -59,6 +62,7 @@ class Draft:
         self._removals = list(old.extras.removals)
         self._since = old.extras.removals_since
         self._revoked = {each.key: each for each in old.extras.revoked}
+        self._invitations = {each.serial: each for each in old.invited()}
 
     @property
     def brokers(self) -> tuple[Certificate, ...]:
@@ -216,13 +220,42 @@ class Draft:
             )
         return self.change(name, not_after=not_after)
 
+    def invite(self, terms: Terms) -> Invitation:
+        """Let a token make members.
+
+        Args:
+            terms: what the token is good for; its serial becomes this version's.
+
+        Raises:
+            ConfigError: a member has the name, the key is taken, or something breaks a rule.
+        """
+        if terms.name and terms.name in self._members:
+            raise ConfigError(f"{terms.name!r} is registered already: choose another name")
+        self._future(terms.name or f"{terms.prefix}*", terms.not_after)
+        invited = invitations.issue(msgspec.structs.replace(terms, serial=self.version), self._seed)
+        self._invitations[invited.serial] = invited
+        invitations.check_invitations(self._invitations.values())
+        return invited
+
+    def withdraw(self, serial: int) -> Invitation:
+        """Take an invitation back: its token makes no member any more, and those that it has made are none any more.
+
+        Raises:
+            ConfigError: there is no such invitation.
+        """
+        if serial not in self._invitations:
+            raise ConfigError(f"there is no token {serial}: `braidmq list` shows which there are")
+        return self._invitations.pop(serial)
+
     def issue(self) -> Manifest:
         """Return the registry to come, signed; the old one if nothing has changed.
 
         Raises:
             ConfigError: a limit of the net is exceeded.
         """
-        if self._members == {each.name: each for each in self.old.certificates}:
+        invited = tuple(each.blob for each in self._invitations.values())
+        same = self._members == {each.name: each for each in self.old.certificates}
+        if same and invited == self.old.extras.invitations:
             return self.old
         removals, since = self._removals, self._since
         if len(removals) > REMOVALS_MAX:
@@ -232,7 +265,7 @@ class Draft:
             removals=tuple(removals),
             removals_since=since,
             revoked=tuple(self._revoked.values()),
-            invitations=self.old.extras.invitations,
+            invitations=invited,
         )
         return manifests.issue(
             self.old.net, self.version, self._members.values(), self._seed, extras=extras, roster=self._roster()
