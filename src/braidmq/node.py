@@ -13,6 +13,7 @@ from typing import Final, Self
 from braidmq import presence
 from braidmq.carrier.connections import Connections
 from braidmq.carrier.node_loop import NodeLoop
+from braidmq.carrier.papers import NodePapers
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.errors import ConfigError, NodeClosed
 from braidmq.handler import H
@@ -185,15 +186,19 @@ class Node:
             raise
 
     def _begin(self) -> None:
-        loop = self._loop = NodeLoop(self._identity, self.settings, on_stall=self._on_stall, observer=self._observer)
+        papers = NodePapers(self._identity)
+        known = () if self._remembered is None else self._remembered.recall(papers)
+        loop = self._loop = NodeLoop(
+            self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
+        )
         limit = self.settings.payload_bytes_max
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
-        loop.start(jobs, self._remembered.recall() if self._remembered is not None else ())
+        loop.start(jobs, known)
         if self._remembered is not None:
-            self._remembered.keep(loop.core)
+            self._remembered.keep(loop)
         assert self._home is not None
         give_back = partial(_give_back, self._home, loop.connections, (loop.lookup_threads, jobs.threads))
         self._guard = Guard(self, f"the node {self.name}", give_back)
@@ -267,7 +272,7 @@ class Node:
                 await self._stop_handlers()
             finally:
                 if self._remembered is not None:
-                    self._remembered.save(loop.core)
+                    self._remembered.save(loop)
                 self._release(partial(loop.close, FLUSH_S_MAX))
 
     async def _stop_handlers(self) -> None:

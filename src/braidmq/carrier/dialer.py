@@ -207,6 +207,10 @@ class Dialer:
         self._reassemblies = Reassemblies(settings.transport_timeout_s)
         self._early: list[tuple[str, bytes]] = []
 
+    def change_keys(self, pair: KeyPair) -> None:
+        """Take other keys for the connections that are made from now on."""
+        self._pair = pair
+
     # -- for the event loop
 
     def mark(self, broker: Broker) -> None:

@@ -99,3 +99,8 @@ class NetLedger:
         """See Credentials."""
         found = self.registry.holder(principal)
         return None if found is None else (found.serial, CertificateIs(found.blob))
+
+    @property
+    def roll(self) -> None:
+        """See Credentials."""
+        return None

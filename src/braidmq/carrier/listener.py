@@ -99,6 +99,7 @@ class Listener:
         self._joining_bytes_max = joining_bytes_max(settings)
         self._settings = settings
         self._pair = pair
+        self._former: KeyPair | None = None
         self._authorise = authorise
         self._random = random
         self._poller = poller
@@ -120,6 +121,10 @@ class Listener:
     def bind(self, endpoint: str) -> str:
         """Listen at ``tcp://ADDRESS:PORT`` or ``ipc://PATH``, and return that with its real port. Raises OSError."""
         return self._entrance.bind(endpoint)
+
+    def change_keys(self, pair: KeyPair, former: KeyPair | None) -> None:
+        """Take other keys for the connections that come from now on; `former` ones still hold beside, if given."""
+        self._pair, self._former = pair, former
 
     # -- for the loop
 
@@ -162,7 +167,7 @@ class Listener:
             self._doorstep.leave(descriptor)
             socket.close()
             return
-        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS)
+        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS, self._former)
         route = self._next_route.to_bytes(ROUTE_BYTES)
         self._next_route += 1
         peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)

@@ -17,7 +17,8 @@ from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.nearby import Nearby
-from braidmq.carrier.trusted import address_of, keyring_of, verifier
+from braidmq.carrier.papers import NodePapers
+from braidmq.carrier.trusted import keyring_of
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
@@ -61,6 +62,7 @@ class NodeLoop(LoopHost):
         clock: returns the time, in seconds.
         closed: whether it has ended.
         core: the node itself.
+        papers: its own certificate and its list of brokers.
         connections: its sockets, for whoever gives them back when this is not closed.
 
     Args:
@@ -68,6 +70,7 @@ class NodeLoop(LoopHost):
         settings: see Settings.
         observer: is told what happens to calls and jobs.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
+        papers: what the node has of its net by signature, if that is more than what is in the join file.
     """
 
     def __init__(
@@ -77,12 +80,14 @@ class NodeLoop(LoopHost):
         *,
         on_stall: Callable[[float], None],
         observer: NodeObserver | None = None,
+        papers: NodePapers | None = None,
     ) -> None:
         super().__init__(self._on_lookup, _LOG)
+        papers = papers or NodePapers(identity)
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
-        self._identity = identity
+        self.papers = papers
         self._settings = settings
         self._jobs: Jobs | None = None
         self._on_stall = on_stall
@@ -96,15 +101,16 @@ class NodeLoop(LoopHost):
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
         self.core = NodeCore(
-            identity.certificate.member,
+            papers.member,
             settings,
             random.Random(random.SystemRandom().getrandbits(128)),  # noqa: S311 - seeded from the system's
-            verifier(identity.authority_key, identity.net),
+            papers.verify,
             secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
-            keyring=keyring_of(identity),
+            keyring=keyring_of(identity, papers.certificate),
             observer=None if observer is None else contained(observer, NodeObserver, _LOG),
+            papers=papers,
         )
         pair = KeyPair(identity.public_key, identity.secret_key)
         nearby = Nearby(identity.net, identity.authority_key)
@@ -133,10 +139,8 @@ class NodeLoop(LoopHost):
         """
         self._jobs = jobs
         now = self.clock()
-        for broker in self._identity.brokers:
-            self.core.learn(address_of(broker), now)
-        for certificate in remembered:
-            self.core.remember(certificate, now)
+        for address in self.papers.brokers(remembered):
+            self.core.learn(address, now)
         self._turn()
 
     def request(

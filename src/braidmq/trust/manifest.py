@@ -198,6 +198,19 @@ def checked(
     return manifest
 
 
+def names_unverified(blob: bytes) -> tuple[str, ...]:
+    """Return whom a manifest lists whose signature can no longer be checked, as the authority's key is lost.
+
+    Raises:
+        ProtocolError: it is no manifest.
+    """
+    try:
+        payload = _decoder.decode(blob[SIGNATURE_BYTES:])
+        return tuple(certificate.covered(each, payload.net).name for each in payload.certificates)
+    except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"not a manifest: {error}") from None
+
+
 def _checked(blob: bytes, authority_key: bytes, net: str, base: Manifest | None) -> Generator[None, None, Manifest]:
     known = {} if base is None else {each.blob: each for each in base.certificates}
     if base is None:

@@ -42,8 +42,20 @@ def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
         ConfigError: it is missing, unreadable, not a regular file, longer than `bytes_max` bytes, or readable by
             others. One line says what to do.
     """
+    data = read_head(path, bytes_max, handed_over=handed_over)
+    if len(data) > bytes_max:
+        raise ConfigError(f"{_shown(path)} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
+    return data
+
+
+def read_head(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
+    """Return the first `bytes_max` bytes of a private file, and one more if it has more; see `read`.
+
+    Raises:
+        ConfigError: it is missing, unreadable, not a regular file, or readable by others.
+    """
     try:
-        data = _read(path, bytes_max, handed_over=handed_over)
+        return _read(path, bytes_max, handed_over=handed_over)
     except FileNotFoundError:
         raise ConfigError(f"{_shown(path)} does not exist: check the path") from None
     except ConfigError:
@@ -52,15 +64,18 @@ def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
         raise ConfigError(f"{_shown(path)} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a path with a zero byte, or one that the file system cannot spell
         raise ConfigError(f"{str(path)!r} is not a path: {error}") from None
-    if len(data) > bytes_max:
-        raise ConfigError(f"{_shown(path)} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
-    return data
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Put `data` into the file `path` with mode 0600, whole or not at all, and durably.
 
     Whatever happens, `path` holds either all of `data` or what it held before. An existing file keeps its owner.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        sync: whether a power loss after this call must not bring the old content back. Without it, what may come back
+            is all of the old content still: whoever writes many files calls `sync_directory` once.
 
     Raises:
         OSError: it could not be written; the error names `path`.
@@ -82,7 +97,8 @@ def write(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        if sync:
+            sync_directory(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -184,7 +200,8 @@ def _keep_owner(path: Path, descriptor: int) -> None:
         os.fchown(descriptor, old.st_uid, old.st_gid)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make durable which files a directory has."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -78,15 +78,24 @@ class ServerHandshake:
         authorise: see Authorise. It is asked once the client has proven that it holds its key.
         random: see Random.
         properties: what the server tells in its metadata beside what ZMTP wants, by names that begin with x-.
+        former: keys that still hold beside, while clients learn the new ones.
     """
 
-    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_pair", "_properties", "_random", "agreed")
+    __slots__ = (
+        "_authorise", "_awaited", "_cookie_key", "_former", "_got", "_pair", "_properties", "_random", "agreed",
+    )  # fmt: skip
 
     def __init__(
-        self, pair: KeyPair, authorise: Authorise, random: Random, properties: dict[bytes, bytes] | None = None
+        self,
+        pair: KeyPair,
+        authorise: Authorise,
+        random: Random,
+        properties: dict[bytes, bytes] | None = None,
+        former: KeyPair | None = None,
     ) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
+        self._former = former
         self._authorise = authorise
         self._random = random
         self._properties = properties or {}
@@ -121,7 +130,15 @@ class ServerHandshake:
             raise Violation("a HELLO of another version of CURVE")
         client_transient, number = hello[80:112], hello[112:120]
         key = agree(client_transient, self._pair.secret)
-        if not compare_digest(unseal(hello[120:], b"CurveZMQHELLO---" + number, key), _ZEROS):
+        try:
+            zeros = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
+        except WrongKey:
+            if self._former is None:
+                raise
+            self._pair = self._former
+            key = agree(client_transient, self._pair.secret)
+            zeros = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
+        if not compare_digest(zeros, _ZEROS):
             raise Violation("a HELLO whose box is not of zeros")
         self._got = _NUMBER.unpack(number)[0]
         secret = self._random(KEY_BYTES)

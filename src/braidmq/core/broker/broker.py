@@ -200,7 +200,7 @@ class BrokerCore:
         events = self._events.take()
         more = self.peering.take_events()
         if self.registrar is not None:
-            more += self.registrar.core.events.take()
+            more += self.registrar.take_events()
         return [*events, *more] if more else events
 
     def take_actions(self) -> list[Action]:
@@ -217,7 +217,7 @@ class BrokerCore:
         if other < due:
             due = other
         registrar = self.registrar
-        return due if registrar is None or registrar.core.due_at > due else registrar.core.due_at
+        return due if registrar is None or registrar.due_at > due else registrar.due_at
 
     def take_cuts(self) -> list[bytes]:
         """Return the connections to end now, whatever their members do; and forget them."""
@@ -335,7 +335,7 @@ class BrokerCore:
             self._on_time(now)
         if now >= self.peering.next_deadline():
             self.peering.on_timer(now)
-        if self.registrar is not None and now >= self.registrar.core.due_at:
+        if self.registrar is not None and now >= self.registrar.due_at:
             self._guard.attempt(self.registrar.on_timer, now)
 
     # -- the other brokers

@@ -5,15 +5,25 @@ from typing import Any, Final, Protocol
 
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.transit import Session
+from braidmq.core.events.event import Event
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
+from braidmq.core.registry.enrolling import EnrolmentCore, Roll
 from braidmq.core.registry.ledger import Ledger
 from braidmq.core.registry.registry import RegistryCore
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.control import Hello
 from braidmq.wire.kinds import Control, by_number
-from braidmq.wire.registry import CertificateIs, RegistryPart, RegistryVersion, RegistryWanted, RosterIs
+from braidmq.wire.registry import (
+    CertificateIs,
+    Enrol,
+    Enrolled,
+    RegistryPart,
+    RegistryVersion,
+    RegistryWanted,
+    RosterIs,
+)
 
 ROSTER_BYTES_PER_TICK: Final = 1024 * 1024
 """Lists of brokers that are sent in one tick: a change of the brokers reaches the nodes of a large net over some ticks,
@@ -34,6 +44,10 @@ class Credentials(Ledger, Protocol):
     def certificate(self, principal: str) -> tuple[int, CertificateIs] | None:
         """Return the serial of the certificate of the member with a key, and the certificate; None if there is none."""
 
+    @property
+    def roll(self) -> Roll | None:
+        """Who was enrolled by tokens; None where there are no tokens."""
+
 
 class Registrar:
     """Lets brokers and those who publish talk to the RegistryCore, and members hear what is new for them.
@@ -42,10 +56,21 @@ class Registrar:
 
     Attributes:
         core: the registry in motion.
+        enrolments: members that tokens make; None where there are no tokens.
         handlers: by the number of the message.
     """
 
-    __slots__ = ("_behind", "_credentials", "_on_changed", "_outgoing", "_peering", "_sessions", "core", "handlers")
+    __slots__ = (
+        "_behind",
+        "_credentials",
+        "_on_changed",
+        "_outgoing",
+        "_peering",
+        "_sessions",
+        "core",
+        "enrolments",
+        "handlers",
+    )
 
     def __init__(
         self,
@@ -64,9 +89,16 @@ class Registrar:
         self._sessions = sessions
         self._on_changed = on_changed
         self._behind: dict[Session, None] = {}
+        self.enrolments = None if credentials.roll is None else EnrolmentCore(credentials.roll, now)
         self.core = RegistryCore(peering.own.name, credentials, peering.is_unreachable, unix_s=unix_s, now=now)
         self.handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
-            {RegistryVersion: self._on_version, RegistryWanted: self._on_wanted, RegistryPart: self._on_part}
+            {
+                RegistryVersion: self._on_version,
+                RegistryWanted: self._on_wanted,
+                RegistryPart: self._on_part,
+                Enrol: self._on_enrol,
+                Enrolled: self._on_enrolled,
+            }
         )
         peering.hear(
             by_number(
@@ -74,6 +106,7 @@ class Registrar:
                     RegistryVersion: self._on_peer_version,
                     RegistryWanted: self._on_peer_wanted,
                     RegistryPart: self._on_peer_part,
+                    Enrolled: self._on_peer_enrolled,
                 }
             )
         )
@@ -89,8 +122,7 @@ class Registrar:
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over."""
         self._behind.pop(session, None)
-        if session.member.publish:
-            self.core.on_gone(session.route, now)
+        self.core.on_gone(session.route, now)
 
     def on_registry(self, now: float) -> None:
         """Note that another registry is in force: brokers that are gone are left, members hear what concerns them."""
@@ -121,19 +153,45 @@ class Registrar:
     def on_timer(self, now: float) -> None:
         """Do what is due."""
         version = self._credentials.version
-        self.core.on_timer(now)
-        if self._credentials.version != version:
+        if now >= self.core.due_at:
+            self.core.on_timer(now)
+        enrolments = self.enrolments
+        if enrolments is not None and now >= enrolments.due_at:
+            present = [each.usage.principal for each in self._sessions.values() if each.member.role is Role.NODE]
+            enrolments.on_timer(present, self.core.clocks.net_s(now), now)
+        if self._credentials.version != version or (enrolments is not None and enrolments.lost):
+            if enrolments is not None:
+                enrolments.lost = False
             self._on_changed(now)
         self.pass_on(now)
 
+    @property
+    def due_at(self) -> float:
+        """When `on_timer` is due."""
+        enrolments = self.enrolments
+        return self.core.due_at if enrolments is None else min(self.core.due_at, enrolments.due_at)
+
+    def take_events(self) -> list[Event]:
+        """Return what is worth a line in the log."""
+        events = self.core.events.take()
+        return events if self.enrolments is None else [*events, *self.enrolments.events.take()]
+
     def pass_on(self, now: float) -> None:
         """Note which brokers have come and gone, and send what there is for them and for those who publish."""
+        enrolments = self.enrolments
         for name, met in self._peering.take_contacts():
             if met:
                 self.core.on_met(name, now)
+                if enrolments is not None:
+                    enrolments.on_met(name, now)
             else:
                 self.core.on_gone(name, now)
-        for key, message in self.core.take_sends():
+                if enrolments is not None:
+                    enrolments.on_gone(name)
+        sends = self.core.take_sends()
+        if enrolments is not None:
+            sends += enrolments.take_sends()
+        for key, message in sends:
             if isinstance(key, str):
                 self._peering.send(key, message, now)
             else:
@@ -144,6 +202,8 @@ class Registrar:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         self.core.validate_state()
+        if self.enrolments is not None:
+            self.enrolments.validate_state()
         assert self._behind.keys() <= set(self._sessions.values())
 
     # -- what members say
@@ -158,6 +218,19 @@ class Registrar:
 
     def _on_part(self, session: Session, part: RegistryPart, now: float) -> None:
         self.core.on_part(self._key(session), part, now)
+        self.pass_on(now)
+
+    def _on_enrol(self, session: Session, message: Enrol, now: float) -> None:
+        if self.enrolments is None or not session.member.invitation:
+            raise ProtocolError("what only holders of a token may say")
+        unix_s = self.core.clocks.net_s(now)
+        self.enrolments.on_enrol(session.route, session.member.name, message, unix_s, now)
+        self.pass_on(now)
+
+    def _on_enrolled(self, session: Session, message: Enrolled, now: float) -> None:
+        if session.member.role is not Role.BROKER:
+            raise ProtocolError("what only brokers may say")
+        self._on_peer_enrolled(session.member.name, message, now)
         self.pass_on(now)
 
     @staticmethod
@@ -179,6 +252,10 @@ class Registrar:
 
     def _on_peer_part(self, name: str, part: RegistryPart, now: float) -> None:
         self.core.on_part(name, part, now)
+
+    def _on_peer_enrolled(self, name: str, message: Enrolled, now: float) -> None:
+        if self.enrolments is not None:
+            self.enrolments.on_enrolled(name, message, self.core.clocks.net_s(now), now)
 
     # -- what members are told
 

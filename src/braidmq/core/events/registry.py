@@ -90,3 +90,49 @@ class ClockDiffers(Event, frozen=True):
             f"the clock of {self.about} is {abs(self.off_s)} s {way} that of the other brokers, which is used to tell "
             "what has expired: set it right"
         )
+
+
+class Enrolled(Event, frozen=True):
+    """A token has made a member.
+
+    Attributes:
+        token: which one.
+    """
+
+    token: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.about} is a member now, by {self.token}"
+
+
+class EnrolmentRefused(Event, frozen=True):
+    """Somebody who holds a token was not admitted; it may be stolen.
+
+    Attributes:
+        why: it was not.
+    """
+
+    level = WARNING
+
+    why: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"a holder of {self.about} was not admitted: {self.why}"
+
+
+class TokenTrouble(Event, frozen=True):
+    """Something is wrong with a token, as far as another broker's enrolments tell.
+
+    Attributes:
+        what: is wrong, and what to do.
+    """
+
+    level = ERROR
+
+    what: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.what} (told by {self.about})"

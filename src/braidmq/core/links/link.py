@@ -104,6 +104,7 @@ class BrokerAddress:
         key: its CURVE public key, 32 bytes.
         certificate: the signed certificate that says so.
         serial: the certificate's number; a higher one replaces a lower one.
+        former_key: the key that still holds beside, while the broker gets a new one; empty if there is none.
     """
 
     name: str
@@ -111,6 +112,7 @@ class BrokerAddress:
     key: bytes
     certificate: bytes
     serial: int
+    former_key: bytes = b""
 
 
 Verify = Callable[[bytes], BrokerAddress]

@@ -10,11 +10,14 @@ from braidmq.core.ids import derived
 from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
+from braidmq.core.links.papers import Papers
+from braidmq.core.node.publishing import Publishing
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
+from braidmq.core.registry.ledger import Edition
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import WorkerCore
-from braidmq.errors import BraidError, ConfigError, ServiceError
+from braidmq.errors import BraidError, ConfigError, ProtocolError, ServiceError
 from braidmq.members import Member
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
@@ -37,6 +40,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import by_number
+from braidmq.wire.registry import CertificateIs
 
 
 class NodeCore:
@@ -57,10 +61,12 @@ class NodeCore:
         worker: runs requests.
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
+        publishing: hands a registry to the brokers, if that was asked for.
 
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
         observer: is told what happens to calls and jobs.
+        papers: its own certificate and its list of brokers; None if those never change.
 
     Raises:
         ConfigError: proofs are asked for, and there is no keyring.
@@ -78,6 +84,7 @@ class NodeCore:
         now: float,
         keyring: Keyring | None = None,
         observer: NodeObserver | None = None,
+        papers: Papers | None = None,
     ) -> None:
         name = member.name
         checks = settings.authenticate_replies == "always"
@@ -86,7 +93,9 @@ class NodeCore:
         checker = Checker(keyring, name) if checks and keyring is not None else None
         prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
-        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
+        self.links = Links(
+            settings, rng, verify, own_name=name, software=software, now=now, instance=instance, papers=papers
+        )
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
             settings,
@@ -108,6 +117,10 @@ class NodeCore:
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
+        self._papers = papers
+        if papers is not None:
+            self._handlers[CertificateIs.NUMBER] = self._on_certificate
+        self.publishing: Publishing | None = None
         self._draining = False
 
     # -- outputs
@@ -251,10 +264,6 @@ class NodeCore:
         """Handle a broker that is configured."""
         self.links.learn(address, now, configured=True)
 
-    def remember(self, certificate: bytes, now: float) -> None:
-        """Handle a broker that was known to an earlier run of this node."""
-        self.links.learn_certificate(certificate, now)
-
     @property
     def known(self) -> tuple[bytes, ...]:
         """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
@@ -268,6 +277,19 @@ class NodeCore:
             link.asked_report = True
             self.links.send_control(link, control.Status(), now)
         return asked
+
+    def publish(self, edition: Edition, now: float) -> Publishing:
+        """Hand a registry to every broker that is up now, or comes up later; whoever returns it has the answers."""
+        publishing = self.publishing = Publishing(edition, self.links)
+        self._handlers.update(publishing.handlers)
+        for link in self.links.links.values():
+            if link.open:
+                publishing.tell(link, now)
+        return publishing
+
+    def renew(self) -> None:
+        """Connect anew to every broker, one after the other: this node has another key."""
+        self.selection.renew()
 
     def drain(self, now: float) -> None:
         """Take no new requests, and tell every broker."""
@@ -391,6 +413,15 @@ class NodeCore:
             if received is not None:
                 self._handlers[command](link, received, now)
 
+    def _on_certificate(self, link: Link, message: CertificateIs, _now: float) -> None:
+        """Take this node's own newest certificate; what it may do is its brokers' business."""
+        if self._papers is None:
+            return
+        try:
+            self._papers.take_certificate(message)
+        except ProtocolError as error:
+            self.links.on_malformed(link, str(error))
+
     def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
         self.worker.on_demand(link, demand, now)
 
@@ -412,5 +443,7 @@ class NodeCore:
                     self.reports.pop(link.name, None)
                 elif change.about_credit:
                     self.worker.on_change(now)
+                if self.publishing is not None and change is Change.UP and link.open:
+                    self.publishing.tell(link, now)
                 if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)

@@ -12,20 +12,16 @@ class Candidate(Protocol):
         """Its version: the larger of two is the valid one."""
 
 
-class Ledger(Protocol):
-    """Holds the registry that is in force."""
+class Edition(Protocol):
+    """A registry that can be handed on."""
 
     @property
     def version(self) -> int:
-        """Of the registry that is in force; 0 if there is none yet."""
+        """Its version; 0 if there is none yet."""
 
     @property
     def digest(self) -> bytes:
         """Of all of it, DIGEST_BYTES long."""
-
-    @property
-    def brokers(self) -> tuple[str, ...]:
-        """The names of the brokers of the net, this one included."""
 
     def since(self, version: int) -> tuple[int, bytes]:
         """Return the registry for whoever has an older version of it: as the difference from there, or whole.
@@ -33,6 +29,14 @@ class Ledger(Protocol):
         Returns:
             The version that it is the difference from, 0 if it is whole; and its bytes.
         """
+
+
+class Ledger(Edition, Protocol):
+    """Holds the registry that is in force."""
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The names of the brokers of the net, this one included."""
 
     def check(self, data: bytes, since: int) -> Generator[None, None, Candidate]:
         """Check bytes that may come from anyone; yields whenever others should have a turn.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from braidmq.core.registry.ledger import Ledger
+from braidmq.core.registry.ledger import Edition
 from braidmq.errors import ProtocolError
 from braidmq.wire.registry import PART_BYTES, PARTS_AHEAD, RegistryPart, RegistryWanted
 
@@ -11,18 +11,22 @@ EDITIONS_MAX: Final = 4
 
 
 class Shelf:
-    """Hands out parts of the registry that is in force."""
+    """Hands out parts of the newest registry.
 
-    __slots__ = ("_editions", "_ledger", "_version")
+    Args:
+        newest: what is the newest one at any time.
+    """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._version = ledger.version
+    __slots__ = ("_editions", "_newest", "_version")
+
+    def __init__(self, newest: Edition) -> None:
+        self._newest = newest
+        self._version = newest.version
         self._editions: dict[int, tuple[int, bytes]] = {}
 
     def parts(self, wanted: RegistryWanted) -> list[RegistryPart]:
         """Return the parts that somebody asks for; none where there is nothing at that place."""
-        version = self._ledger.version
+        version = self._newest.version
         if version != self._version:
             self._version = version
             self._editions.clear()
@@ -30,7 +34,7 @@ class Shelf:
         if found is None:
             if len(self._editions) >= EDITIONS_MAX:
                 del self._editions[next(iter(self._editions))]
-            found = self._editions[wanted.since] = self._ledger.since(wanted.since)
+            found = self._editions[wanted.since] = self._newest.since(wanted.since)
         since, data = found
         ends = min(len(data), wanted.offset + wanted.parts * PART_BYTES)
         return [
