@@ -106,7 +106,13 @@ class NodeTurn:
                 fail(core, dialer, name, what, now)
             else:
                 note_step(core, name, what, now)
-        for name, frame in dialer.frames(until_empty=until_empty):
+        frames = list(dialer.frames(until_empty=until_empty))
+        if len(frames) > 1:
+            latest = dict(frames)
+            if len(latest) < len(frames):
+                for name, frame in latest.items():
+                    core.on_latest(name, frame, now)
+        for name, frame in frames:
             core.on_frame(name, frame, now)
         for name, size in dialer.unread():
             core.on_unread(name, size)

@@ -16,13 +16,16 @@ class Recorded:
 
     def __init__(self, who: str, calls: list[str], **gives: list[Any]) -> None:
         self._who, self._calls, self._gives = who, calls, gives
+        self.told: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name == "stalled_s":
             return 0.0
 
-        def call(*_arguments: Any, **_options: Any) -> Any:
+        def call(*arguments: Any, **_options: Any) -> Any:
             self._calls.append(f"{self._who}.{name}")
+            if name in ("on_latest", "on_frame"):
+                self.told.append((name, arguments[:-1]))
             left = self._gives.get(name)
             return left.pop(0) if left else NOTHING.get(name, ())
 
@@ -96,6 +99,35 @@ def test_broker_reads_sends_and_then_lets_time_pass() -> None:
         "core.on_timer", "listener.flush", "core.take_actions", "core.on_unsent", "core.on_disconnect", "host.tell",
     )  # fmt: skip
     assert order == sorted(order)
+
+
+def test_broker_is_told_what_came_last_of_each_connection_before_it_handles_what_came_first() -> None:
+    calls: list[str] = []
+    frames = [(b"r", "key", b"1"), (b"r", "key", b"2"), (b"s", "other", b"3")]
+    core, listener = Recorded("core", calls), Recorded("listener", calls, frames=[frames, frames[1:]])
+    turn = BrokerTurn(
+        *cast("tuple[Any, Any, Any, Any]", (core, listener, Recorded("dialer", calls), Recorded("host", calls)))
+    )
+    turn.run(1.0)
+    assert core.told[:2] == [("on_latest", (b"r", b"2")), ("on_latest", (b"s", b"3"))]
+    assert core.told[2:] == [("on_frame", each) for each in frames]
+    core.told.clear()
+    turn.run(2.0)
+    assert core.told == [("on_frame", each) for each in frames[1:]], "one of each connection is the last one"
+
+
+def test_node_is_told_what_came_last_of_each_broker_before_it_handles_what_came_first() -> None:
+    calls: list[str] = []
+    frames = [("b1", b"1"), ("b1", b"2"), ("b2", b"3")]
+    core = Recorded("core", calls)
+    dialer = Recorded("dialer", calls, frames=[frames, frames[1:]])
+    turn = NodeTurn(*cast("tuple[Any, Any, Any]", (core, dialer, Recorded("host", calls))))
+    turn.read(1.0)
+    assert core.told[:2] == [("on_latest", ("b1", b"2")), ("on_latest", ("b2", b"3"))]
+    assert core.told[2:] == [("on_frame", each) for each in frames]
+    core.told.clear()
+    turn.read(2.0)
+    assert core.told == [("on_frame", each) for each in frames[1:]], "one of each broker is the last one"
 
 
 def test_wishes_are_granted_until_none_follows_from_another() -> None:

@@ -33,6 +33,7 @@ from braidmq.members import Directory
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Goodbye
 from braidmq.wire.envelope import (
     CANCEL,
@@ -281,6 +282,15 @@ class BrokerCore:
         if not messages and inlet.overflowed:
             self._guard.bar(session.usage.principal, session.member, "sends more than can be read", now)
 
+    def on_latest(self, route: bytes, frame: bytes, now: float) -> None:
+        """Note the last one of several frames that have come at one moment over one connection; none is handled yet.
+
+        It was sent last, so it shows best for how long the others have waited.
+        """
+        session = self.sessions.get(route)
+        if session is not None and len(frame) >= COMMON_BYTES:
+            session.staleness.age_s(int.from_bytes(frame[SENT_AT:SENT_END]), now)
+
     def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
         """Note that the transport has read from the connection `route` `what` no member may send."""
         self.counters["malformed"] += 1
@@ -399,6 +409,8 @@ class BrokerCore:
         message = b""
         try:
             sent, age_s = b"", 0.0
+            if len(messages) > 1:  # the last one was written last
+                session.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
             for message in messages:
                 if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
                     sent = message[SENT_AT:SENT_END]

@@ -23,6 +23,7 @@ from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
     CANCEL,
@@ -334,6 +335,14 @@ class NodeCore:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
 
+    def on_latest(self, name: str, frame: bytes, now: float) -> None:
+        """Note the last one of several frames that have come from a broker at one moment; none is handled yet.
+
+        It was sent last, so it shows best for how long the others have waited.
+        """
+        if len(frame) >= COMMON_BYTES:
+            self.links.links[name].staleness.age_s(int.from_bytes(frame[SENT_AT:SENT_END]), now)
+
     def on_unread(self, name: str, size: int) -> None:
         """Handle how many bytes have come from a broker that the shell has not handed in yet."""
         self.client.on_unread(self.links.links[name], size)
@@ -381,6 +390,8 @@ class NodeCore:
         message = b""
         try:
             sent, age_s = b"", 0.0
+            if len(messages) > 1:  # the last one was written last
+                link.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
             for message in messages:
                 if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
                     sent = message[SENT_AT:SENT_END]

@@ -143,7 +143,7 @@ class Dealers:
             if self._connections.get(name) is not connection:
                 return
             yield name, frame
-            self.process.on_handled()
+            self.process.note_read(1)
 
     # -- for the network
 
