@@ -17,8 +17,9 @@ from braidmq.carrier.options import frame_bytes_max, prepare
 from braidmq.carrier.peer import Peer
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.reassembly import Reassemblies, joining_bytes_max
+from braidmq.carrier.rooms import READ_BYTES, Rooms
 from braidmq.carrier.strangers import Strangers
-from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
+from braidmq.carrier.stream import Stream
 from braidmq.settings import Settings
 from braidmq.wire.limits import ROUTE_BYTES
 from braidmq.zmtp.handshake import Authorise, KeyPair, ServerHandshake
@@ -189,16 +190,20 @@ class Listener:
         breaches, self._breaches = self._breaches, []
         return breaches
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
         """See turn/ports.py. What is for a connection that has ended comes back by `take_gone`."""
+        dropped: list[tuple[bytes, bytes]] = []
         for route, messages in sends.items():
             peer = self._routes.get(route)
             if peer is None:
                 self._gone.setdefault(route, []).extend(messages)
                 continue
-            peer.send(messages)
+            requests = peer.send(messages)
+            if requests:
+                dropped += [(route, request) for request in requests]
             if peer.blocked or peer.held:
                 self._look_after(peer)
+        return dropped
 
     def cut(self, route: bytes) -> None:
         """See turn/ports.py."""
@@ -331,7 +336,7 @@ class Listener:
             return
         if peer.blocked:
             self._look_after(peer)
-        if peer.joining_bytes != peer.joining and peer.end is None:  # else too much waits for its key, and it is gone
+        if peer.large_bytes != peer.followed_bytes and peer.end is None:  # else too much waits for its key: it is gone
             self._follow(peer, now)
 
     def _follow(self, peer: Peer, now: float) -> None:
@@ -340,7 +345,8 @@ class Listener:
         assert use is not None, "it is open"
         use.joining_bytes += size - peer.joining
         peer.joining = size
-        self._reassemblies.note(peer.descriptor, size, now)
+        peer.followed_bytes = peer.large_bytes
+        self._reassemblies.note(peer.descriptor, size, peer.large_bytes, now)
         if use.joining_bytes > self._joining_bytes_max:
             self._part_with(peer, "has begun more large messages than one key may have")
 

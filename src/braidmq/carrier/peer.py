@@ -4,7 +4,8 @@ import math
 import socket as sockets
 
 from braidmq.carrier.keys import KeyUse
-from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
+from braidmq.carrier.rooms import READ_BYTES, Rooms
+from braidmq.carrier.stream import Stream
 from braidmq.zmtp.handshake import ServerHandshake
 
 
@@ -20,10 +21,14 @@ class Peer(Stream):
         reads: whether it was asked to tell when it can be read.
         held: how many bytes that wait for it are counted for its key.
         joining: how many bytes of a large message that is not complete are.
+        followed_bytes: how much of large messages had come when that was counted.
         portion_bytes: how much is read of it at one go.
     """
 
-    __slots__ = ("address", "cut_at", "held", "joining", "portion_bytes", "reads", "route", "use", "waits_to_write")
+    __slots__ = (
+        "address", "cut_at", "followed_bytes", "held", "joining", "portion_bytes", "reads", "route", "use",
+        "waits_to_write",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -44,4 +49,5 @@ class Peer(Stream):
         self.reads = True
         self.held = 0
         self.joining = 0
+        self.followed_bytes = 0
         self.portion_bytes = READ_BYTES

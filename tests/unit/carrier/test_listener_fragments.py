@@ -8,7 +8,7 @@ import pytest
 from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE
 from braidmq.carrier.options import NOTSENT_BYTES
 from braidmq.carrier.reassembly import joining_bytes_max
-from braidmq.carrier.stream import READ_BYTES
+from braidmq.carrier.rooms import READ_BYTES
 from braidmq.settings import KIB, Settings
 from braidmq.wire.envelope import REQUEST, Envelope, encode
 from braidmq.zmtp.engine import HEAD_BYTES

@@ -48,6 +48,7 @@ from braidmq.wire.envelope import (
     Outcome,
     command_of,
     decode,
+    head_of,
     reply_id,
 )
 from braidmq.wire.extension import encode_metadata
@@ -330,6 +331,16 @@ class ClientCore:
                 call = self._calls.get(sent.id)
                 if call is not None and call.path is link and call.tag == sent.tag:
                     call.unsent = True
+
+    def on_dropped(self, link: Link, request: bytes, now: float) -> None:
+        """Handle a REQUEST that was called back before it had left: no answer to that attempt will come."""
+        sent = head_of(request)
+        call = self._calls.get(sent.id)
+        attempt = (link, link.epoch, sent.tag)
+        if call is not None and attempt in call.earlier:
+            call.earlier.remove(attempt)
+            if call.stage is Stage.LISTENING:
+                self._book.fail_if(call, self._failover.listen(call), now)
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Note that a link changed."""
