@@ -113,12 +113,12 @@ async def test_a_large_call_that_nobody_waits_for_leaves_its_slow_link_free(far_
             await client.request("large", b"first")
             before = came_bytes()
             call = asyncio.ensure_future(client.request("large", bytes(PAYLOAD_BYTES), timeout=0.5))
-            await until(joining_bytes)
+            await until(lambda: joining_bytes() > 0)
             if how == "cancelled":
                 call.cancel()
             with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
                 await call
-            await until(lambda: not joining_bytes())
+            await until(lambda: joining_bytes() == 0)
             assert (await client.request("large", bytes(MIB), timeout=50.0)).payload == b"done"
             assert came_bytes() - before < PAYLOAD_BYTES
             assert asked == [len(b"first"), MIB]
@@ -139,11 +139,11 @@ async def test_a_large_reply_that_nobody_waits_for_leaves_its_slow_link_free(far
             [link] = client._loop.connections.brokers.values()
             before = link.came_bytes
             call = asyncio.ensure_future(client.request("large", b"%d" % PAYLOAD_BYTES))
-            await until(lambda: link.joining_bytes)
+            await until(lambda: link.joining_bytes > 0)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            await until(lambda: not link.joining_bytes)
+            await until(lambda: link.joining_bytes == 0)
             assert len((await client.request("large", b"%d" % MIB, timeout=50.0)).payload) == MIB
             assert link.came_bytes - before < PAYLOAD_BYTES
 
