@@ -22,12 +22,13 @@ class Peer(Stream):
         held: how many bytes that wait for it are counted for its key.
         joining: how many bytes of a large message that is not complete are.
         followed_bytes: how much of large messages had come when that was counted.
+        waits: whether it is not read, as its key has begun too many large messages (crowding.py).
         portion_bytes: how much is read of it at one go.
     """
 
     __slots__ = (
         "address", "cut_at", "followed_bytes", "held", "joining", "portion_bytes", "reads", "route", "use",
-        "waits_to_write",
+        "waits", "waits_to_write",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +46,7 @@ class Peer(Stream):
         self.address = address
         self.use: KeyUse | None = None
         self.cut_at = math.inf
+        self.waits = False
         self.waits_to_write = False
         self.reads = True
         self.held = 0
