@@ -10,7 +10,8 @@ from nacl.bindings import crypto_scalarmult_base
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
-from braidmq.carrier.stream import Rooms, Stream
+from braidmq.carrier.rooms import Rooms
+from braidmq.carrier.stream import Stream
 from braidmq.settings import KIB, Settings
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
 from tests.support.zmtp import COMMAND, HandClient, bodies, framed, greeting

@@ -10,14 +10,15 @@ import os
 import secrets
 import socket as sockets
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.nearby import ANSWER_S_MAX, DISTRUST_S, Call, Nearby
 from braidmq.carrier.options import address_of, prepare
 from braidmq.carrier.reassembly import Reassemblies
-from braidmq.carrier.stream import End, Rooms, Stream
+from braidmq.carrier.rooms import Rooms
+from braidmq.carrier.stream import End, Stream
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.clock import monotonic
@@ -75,6 +76,7 @@ class Broker(Stream):
         waits_to_write: whether the event loop was asked to tell when it can be written.
         told: the newest step or failure that was told.
         unread_before: how many bytes waited to be read when that was told last.
+        followed_bytes: how much of large messages had come when it was looked last whether they go on.
         pings_at: since when commands are counted, and pings_before: how many had come by then.
     """
 
@@ -82,6 +84,7 @@ class Broker(Stream):
         "_connecting",
         "_unmet",
         "endpoint",
+        "followed_bytes",
         "name",
         "near",
         "pings_at",
@@ -105,6 +108,7 @@ class Broker(Stream):
         self.pings_at = -math.inf
         self.pings_before = 0
         self.unread_before = 0
+        self.followed_bytes = 0
         self._connecting = socket
         self._unmet: Failure | None = None
 
@@ -316,13 +320,15 @@ class Dialer:
         self._reassemblies.leave(broker.descriptor)
         return broker.close()
 
-    def send(self, name: str, messages: list[bytes]) -> None:
+    def send(self, name: str, messages: list[bytes]) -> Sequence[bytes]:
         """See turn/ports.py."""
         broker = self._brokers.get(name)
-        if broker is not None:
-            broker.send(messages)
-            if broker.blocked or broker.waits_to_write:
-                self._used[broker] = None
+        if broker is None:
+            return ()
+        dropped = broker.send(messages)
+        if broker.blocked or broker.waits_to_write:
+            self._used[broker] = None
+        return dropped
 
     def flush(self) -> None:
         """See turn/ports.py."""
@@ -451,9 +457,9 @@ class Dialer:
             self._used[broker] = None
         if broker.pings != broker.pings_before:
             self._count_pings(broker)
-        joining = broker.joining_bytes
-        if joining or self._reassemblies:
-            self._reassemblies.note(broker.descriptor, joining, monotonic())
+        if broker.large_bytes != broker.followed_bytes:
+            broker.followed_bytes = broker.large_bytes
+            self._reassemblies.note(broker.descriptor, broker.joining_bytes, broker.large_bytes, monotonic())
 
     def _count_pings(self, broker: Broker) -> None:
         """See to it that `look_after` looks at a connection over which too many commands come in a short time."""

@@ -1,7 +1,8 @@
 """Fragments: a message that is longer than a bundle travels in pieces, each of them a frame (docs/protocol.md, 3.4).
 
 The first byte of a fragment is its mark, which begins no message: those begin with their length, which is never so
-high. One message at a time is in pieces in one direction of a connection, so that a piece needs no name.
+high. One message at a time is in pieces in one direction of a connection, so that a piece needs no name. A message that
+nobody wants any more is abandoned in its middle, by a mark alone.
 """
 
 from typing import Final
@@ -15,6 +16,9 @@ MORE: Final = 0xF0
 LAST: Final = 0xF1
 """The mark of the last one."""
 
+ABANDON: Final = 0xF2
+"""The mark that stands alone: what has come of the message in pieces counts for nothing, and no more of it comes."""
+
 WHOLE_BYTES_MAX: Final = BUNDLE_BYTES + 1024
 """Length of a message that travels whole, at most: a payload of as much as a bundle holds, with its envelope. In two
 pieces it would cost a quarter more, and keep others hardly less."""
@@ -22,13 +26,16 @@ pieces it would cost a quarter more, and keep others hardly less."""
 FRAGMENT_BYTES: Final = BUNDLE_BYTES - 1
 """Bytes of a message in one fragment, at most: with its mark it is as long as a bundle, and keeps others no longer."""
 
-UNDERSTANDS: Final[dict[bytes, bytes]] = {b"x-braid-fragments": b"1"}
-"""What a side tells in the metadata of its handshake that takes fragments and may send them."""
+UNDERSTANDS: Final[dict[bytes, bytes]] = {b"x-braid-fragments": b"1", b"x-braid-abandon": b"1"}
+"""What a side tells in the metadata of its handshake that takes fragments and may send them, and may abandon a message
+in its middle."""
 
 
-def understood(common: dict[bytes, bytes]) -> bool:
-    """Whether fragments may travel, given what both sides have told alike."""
-    return common == UNDERSTANDS
+def highest_mark(common: dict[bytes, bytes]) -> int:
+    """Return the highest mark that may travel, given what both sides have told alike; 0 if fragments may not."""
+    if common.get(b"x-braid-fragments") != b"1":
+        return 0
+    return ABANDON if common.get(b"x-braid-abandon") == b"1" else LAST
 
 
 class Joiner:
@@ -53,9 +60,15 @@ class Joiner:
 
         Raises:
             Misdeed: no fragment may be like this: it is empty or too long, the message is, or it is none of those that
-                travel in fragments.
+                travel in fragments; or nothing has begun that could be abandoned.
         """
         size = len(fragment) - 1
+        if fragment[0] == ABANDON:
+            if size or not self.bytes:
+                raise Misdeed("abandoned a message that it had not begun")
+            self._data = bytearray()
+            self.bytes = 0
+            return None
         if size < 1:
             raise Misdeed("sent an empty fragment")
         if size > FRAGMENT_BYTES:

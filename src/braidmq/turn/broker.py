@@ -80,7 +80,8 @@ class BrokerTurn:
     def _send(self, now: float) -> None:
         core, listener = self.core, self._listener
         while sends := core.take_sends():
-            listener.send(sends)
+            for route, request in listener.send(sends):
+                core.on_dropped(route, request, now)
             self._drop_gone(now)
         for route in core.take_cuts():
             listener.cut(route)

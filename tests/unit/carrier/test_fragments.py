@@ -2,7 +2,16 @@
 
 import pytest
 
-from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, UNDERSTANDS, WHOLE_BYTES_MAX, Joiner, understood
+from braidmq.carrier.fragments import (
+    ABANDON,
+    FRAGMENT_BYTES,
+    LAST,
+    MORE,
+    UNDERSTANDS,
+    WHOLE_BYTES_MAX,
+    Joiner,
+    highest_mark,
+)
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 from braidmq.zmtp.violation import Misdeed
 
@@ -23,7 +32,7 @@ def joined(joiner: Joiner, fragments: list[memoryview]) -> list[bytes]:
 
 
 def test_marks_begin_no_message() -> None:
-    assert min(MORE, LAST) > MESSAGE_BYTES_MAX.to_bytes(4)[0]
+    assert min(MORE, LAST, ABANDON) > MESSAGE_BYTES_MAX.to_bytes(4)[0]
 
 
 def test_a_fragment_with_its_mark_is_no_longer_than_a_bundle() -> None:
@@ -60,6 +69,7 @@ def test_it_keeps_no_more_than_twice_what_has_come() -> None:
         (piece(MORE, bytes(FRAGMENT_BYTES + 1)), "a fragment that is too long"),
         (piece(LAST, bytes(FRAGMENT_BYTES)), "not long"),
         (piece(LAST, b"without a beginning"), "not long"),
+        (piece(ABANDON, b""), "not begun"),
     ],
 )
 def test_a_fragment_that_nobody_may_send_is_a_misdeed(fragment: memoryview, why: str) -> None:
@@ -89,6 +99,26 @@ def test_the_shortest_message_in_fragments_is_longer_than_a_bundle() -> None:
     assert WHOLE_BYTES_MAX >= BUNDLE_BYTES
 
 
-def test_fragments_travel_where_both_sides_say_so() -> None:
-    assert understood(dict(UNDERSTANDS))
-    assert not understood({})
+def test_what_is_abandoned_leaves_nothing_and_another_message_may_follow() -> None:
+    joiner = Joiner(len(MESSAGE))
+    first, *_ = pieces(MESSAGE)
+    assert joined(joiner, [first, first, piece(ABANDON, b"")]) == []
+    assert joiner.bytes == 0
+    assert joined(joiner, pieces(MESSAGE)) == [MESSAGE]
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_an_abandonment_that_says_something_is_a_misdeed(begun: int) -> None:
+    joiner = Joiner(len(MESSAGE))
+    for fragment in pieces(MESSAGE)[:begun]:
+        joiner.add(fragment)
+    with pytest.raises(Misdeed, match="not begun"):
+        joiner.add(piece(ABANDON, b"!"))
+
+
+def test_marks_travel_where_both_sides_say_so() -> None:
+    assert highest_mark(dict(UNDERSTANDS)) == ABANDON
+    assert highest_mark({b"x-braid-fragments": b"1"}) == LAST
+    assert highest_mark({b"x-braid-fragments": b"1", b"x-braid-abandon": b"2"}) == LAST
+    assert highest_mark({b"x-braid-abandon": b"1"}) == 0
+    assert highest_mark({}) == 0

@@ -85,6 +85,25 @@ def test_node_lets_calls_go_on_in_the_turn_in_which_their_connection_is_given_up
     assert calls.count("dialer.look_after") == 2
 
 
+def test_node_hears_at_once_what_was_dropped_and_tells_what_follows() -> None:
+    calls: list[str] = []
+    core = {"take_sends": [{"b1": [b"request", b"cancel"]}], "take_results": [[(b"id", "end")]]}
+    node(calls, core=core, dialer={"send": [[b"request"]]}).run(4.0)
+    order = rank(calls, "dialer.send", "core.on_dropped", "host.complete", "core.take_actions")
+    assert order == sorted(order)
+    assert calls.count("core.on_dropped") == 1
+
+
+def test_broker_hears_at_once_what_was_dropped_and_sends_what_follows() -> None:
+    calls: list[str] = []
+    core = Recorded("core", calls, take_sends=[{b"r": [b"request", b"cancel"]}, {b"s": [b"reject"]}])
+    listener = Recorded("listener", calls, send=[[(b"r", b"request")]])
+    turn = BrokerTurn(*cast("tuple[Any, Any, Any, Any]", (core, listener, *(Recorded("x", calls) for _ in range(2)))))
+    turn.run(1.0)
+    first, second = (at for at, each in enumerate(calls) if each == "listener.send")
+    assert first < calls.index("core.on_dropped") < second
+
+
 def test_broker_reads_sends_and_then_lets_time_pass() -> None:
     calls: list[str] = []
     core = Recorded("core", calls, take_sends=[{b"r": [b"m"]}], take_cuts=[[b"s"]], take_events=[["event"]])

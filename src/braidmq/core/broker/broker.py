@@ -307,6 +307,15 @@ class BrokerCore:
             except Exception as error:  # noqa: BLE001 - see containment.py
                 self._guard.contain(session, error, "what was not sent to", now)
 
+    def on_dropped(self, route: bytes, request: bytes, now: float) -> None:
+        """Note that a REQUEST for `route` was dropped before it had left, as this broker has cancelled it."""
+        session = self.sessions.get(route)
+        if session is not None:
+            try:
+                self.dispatcher.on_dropped(session, request, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._guard.contain(session, error, "what was dropped for", now)
+
     def on_disconnect(self, route: bytes, now: float) -> None:
         """Note that the connection `route` is gone."""
         if self._tap is not None:

@@ -51,6 +51,7 @@ class Failure(StrEnum):
     NONSENSE = "the broker sends what is not BRAID/1, again and again"
     CHANGED = "what the broker sends does not arrive as it was sent: something on the way changes it"
     FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
+    UNASKED = "the broker sends answers that nobody asked for, and is left alone for some seconds"
     FAULT = "a message of the broker has met an error of this program's own, which its log tells"
     NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
 
@@ -64,7 +65,7 @@ class Step(Enum):
     """The handshake is complete: it is the broker."""
 
 
-AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.FAULT))
+AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.UNASKED, Failure.FAULT))
 """Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
 last."""
 
@@ -188,6 +189,8 @@ class Link:
             next time.
         asked_report: whether a REPORT is awaited.
         malformed: what the broker has sent in this session that is not BRAID/1, counted.
+        withdrawn: attempts over this path in this session that nobody waits for any more: each may be answered yet.
+        unasked: answers that have come besides since `unasked_since` (late_answers.py).
         lists: those that it has sent and that were not read yet, as they come too fast.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
@@ -240,6 +243,8 @@ class Link:
         "target",
         "targets",
         "told",
+        "unasked",
+        "unasked_since",
         "unlisted_at",
         "unread_bytes",
         "unsent",
@@ -247,6 +252,7 @@ class Link:
         "wanted",
         "warned",
         "welcomed_at",
+        "withdrawn",
     )
 
     def __init__(self, address: BrokerAddress, now: float) -> None:
@@ -298,6 +304,9 @@ class Link:
         self.asked: dict[int, Any] = {}
         self.asked_report = False
         self.malformed = 0
+        self.withdrawn = 0
+        self.unasked = 0
+        self.unasked_since = now
         self.lists = Lists()
         self.spoke = False
         self.warned = False
@@ -360,4 +369,6 @@ class Link:
         self.asked.clear()
         self.lists.clear()
         self.malformed = 0
+        self.withdrawn = 0
+        self.unasked = 0
         self.asked_report = False

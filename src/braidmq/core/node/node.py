@@ -324,6 +324,10 @@ class NodeCore:
         self.links.on_failed(name, failure, now)
         self._pass_changes(now)
 
+    def on_dropped(self, name: str, request: bytes, now: float) -> None:
+        """Note that a REQUEST was dropped before it had left, as this node has cancelled it."""
+        self.client.on_dropped(self.links.links[name], request, now)
+
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
         """Handle a frame from a broker."""
         link = self.links.links[name]

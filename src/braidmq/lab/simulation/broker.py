@@ -42,9 +42,9 @@ class _Routes(Routes):
                 yield route, principal, given
                 self._broker.note_read(len(split(frame)[0]))
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> tuple[()]:
         """See Routes.send."""
-        super().send(self._broker.say(sends))
+        return super().send(self._broker.say(sends))
 
     def send_unheard(self, sends: dict[bytes, list[bytes]]) -> None:
         """Send what the core has not said."""
