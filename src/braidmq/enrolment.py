@@ -39,6 +39,7 @@ _SLICE_S: Final = 0.05
 """How soon a wait is looked at again."""
 
 _SETTINGS: Final = Settings()
+_SOFTWARE: Final = f"braidmq {__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Admission:
 
 
 class _Visit:
-    """One conversation with one broker: it says HELLO with a key, and then what `on_welcome` has to say."""
+    """One conversation with one broker."""
 
     def __init__(self, place: BrokerPlace, pair: KeyPair, give_up_at: float) -> None:
         self.failure: str = ""
@@ -67,7 +68,7 @@ class _Visit:
         self._give_up_at = min(give_up_at, monotonic() + VISIT_S_MAX)
 
     def messages(self, *said: Control) -> Iterator[Control]:
-        """Say some messages after HELLO, and yield what comes back until the broker ends, or time is up."""
+        """Say some messages, HELLO first, and yield what comes back until the broker ends, or time is up."""
         for endpoint in self._place.endpoints:
             try:
                 addresses = resolve(endpoint)
@@ -85,7 +86,7 @@ class _Visit:
                 asking.serve(_SLICE_S)
                 if asking.greeted and not greeted:
                     greeted = True
-                    for message in (control.Hello(f"braidmq {__version__}"), *said):
+                    for message in said:
                         asking.send(control.encode_control(message, 0))
                 frames, asking.frames = asking.frames, []
                 for frame in frames:
@@ -145,14 +146,15 @@ def await_certificate(
 def _certificate_at(netcode: Netcode, visit: _Visit, pair: KeyPair, broker: str) -> Admission | None:
     certificate: Certificate | None = None
     roster: Roster | None = None
-    for message in visit.messages():
+    for message in visit.messages(control.Hello(_SOFTWARE, asks=True)):
         try:
             if isinstance(message, CertificateIs):
                 certificate = _own(message, netcode, pair)
             elif isinstance(message, RosterIs):
                 roster = rosters.verify(message.roster, netcode.authority_key, netcode.net)
             elif isinstance(message, control.Goodbye):
-                visit.failure = message.text or message.reason
+                lacks = "its registry has no list of brokers yet: publish a change" if certificate is not None else ""
+                visit.failure = lacks or message.text or message.reason
                 return None
         except ProtocolError as error:
             visit.failure = str(error)
@@ -194,7 +196,7 @@ def use_token(token: Token, public_key: bytes, name: str, timeout_s: float) -> N
         unknown = 0
         for place in token.netcode.brokers:
             visit = _Visit(place, pair, give_up_at)
-            for message in visit.messages(enrol):
+            for message in visit.messages(control.Hello(_SOFTWARE), enrol):
                 if isinstance(message, Enrolled):
                     if message.refused:
                         raise NotRegistered(f"the token is refused: {message.refused}")

@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import socket as sockets
-import stat
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +40,8 @@ from braidmq.trust import brokerstate, joinfile
 from braidmq.trust import manifest as manifests
 from braidmq.trust.brokerstate import State
 from braidmq.trust.enrolments import ROWS_MAX
+from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.watched import WatchedJoinFile
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener as ListenerPort
 from braidmq.wire.limits import CONTROL_BYTES_MAX
@@ -90,8 +92,8 @@ class BrokerLoop:
     ) -> None:
         self.settings = settings or Settings()
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
-        self._path = Path(join)
-        self._stamp = self._read_stamp()
+        self._watched = WatchedJoinFile(Path(join))
+        self._reading = threading.Event()
         self.identity = joinfile.load(join)
         if self.identity.certificate.role is not Role.BROKER:
             raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
@@ -155,9 +157,10 @@ class BrokerLoop:
         rng = random.SystemRandom()
         with room("a broker"):
             self._poller = Poller()
-        pair = KeyPair(self.identity.public_key, self.identity.secret_key)
+        pair, former = _keys(self.identity)
         gate = Gate(self._ledger)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
+        self._listener.change_keys(pair, former)
         try:
             with room("a broker"):
                 prove_refused(self.settings, pair, gate, self.name)
@@ -203,7 +206,7 @@ class BrokerLoop:
                 now = self._sockets.serve(self._broker_turn, self._dialer, self._registry_at, once=drains)
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
-                    self._reread_registry(now)
+                    self._look_at_file()
                     self._look_at_clock(now)
                     self._remember()
             now = monotonic()
@@ -262,35 +265,47 @@ class BrokerLoop:
 
     # -- the registry
 
-    def _read_stamp(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        if not stat.S_ISREG(found.st_mode):
-            return ()  # a pipe: it says all that it has to say once
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _look_at_file(self) -> None:
+        """Read the join file again if it has changed: in a thread, as a large registry takes a while."""
+        if not self._reading.is_set() and self._watched.has_changed():
+            self._reading.set()
+            threading.Thread(target=self._read_file, name="braidmq-join", daemon=True).start()
 
-    def _reread_registry(self, now: float) -> None:
-        stamp = self._read_stamp()
-        if stamp == self._stamp or not stamp:
-            return
-        self._stamp = stamp
+    def _read_file(self) -> None:
         try:
-            found = joinfile.load(self._path)
+            found = self._watched.load()
         except ConfigError as error:
-            _LOG.warning("the old registry stays in force: %s", error)
+            _LOG.warning("what was is still in force: %s", error)
+        else:
+            self.call(lambda now: self._take_file(found, now))
+        finally:
+            self._reading.clear()
+
+    def _take_file(self, found: JoinFile, now: float) -> None:
+        """Take over what is new in the join file: keys, and the registry."""
+        known = self.identity
+        if (found.net, found.authority_key) != (known.net, known.authority_key):
+            _LOG.warning("what was is still in force: %s is the file of another net", self._watched.path)
             return
+        if found.certificate.role is not Role.BROKER or found.name != self.name:
+            _LOG.warning(
+                "what was is still in force: %s is the file of %s; restart this process if it is to be that",
+                self._watched.path,
+                found.name,
+            )
+            return
+        self.identity = found
+        if (found.secret_key, found.old_secret_key) != (known.secret_key, known.old_secret_key):
+            self._listener.change_keys(*_keys(found))
+            self._dialer.change_keys(_keys(found)[0])
+            _LOG.info("%s has new keys", self.name)
         manifest = found.manifest
-        if manifest is None or (found.net, found.authority_key) != (self.identity.net, self.identity.authority_key):
-            _LOG.warning("the old registry stays in force: %s is no longer a broker's file of this net", self._path)
-            return
-        if manifest.version <= self._ledger.version:
-            if manifest.version < self._ledger.version:
+        if manifest is None or manifest.version <= self._ledger.version:
+            if manifest is not None and manifest.version < self._ledger.version:
                 _LOG.warning(
                     "registry %d stays in force: %s holds the older registry %d",
                     self._ledger.version,
-                    self._path,
+                    self._watched.path,
                     manifest.version,
                 )
             return
@@ -334,3 +349,11 @@ class BrokerLoop:
         if address.serial <= self._ledger.version and (registered is None or registered.blob != blob):
             raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
         return address
+
+
+def _keys(identity: JoinFile) -> tuple[KeyPair, KeyPair | None]:
+    """Return a broker's keys, and the former ones as long as they hold beside."""
+    pair, former = KeyPair(identity.public_key, identity.secret_key), None
+    if identity.old_secret_key is not None and identity.old_public_key is not None:
+        former = KeyPair(identity.old_public_key, identity.old_secret_key)
+    return pair, former

@@ -143,6 +143,21 @@ class NodeLoop(LoopHost):
             self.core.learn(address, now)
         self._turn()
 
+    def change_identity(self, identity: JoinFile) -> None:
+        """Go on with another join file of this node: with another key it connects anew, to one broker after the other.
+
+        Raises:
+            ConfigError: it is the file of another net, or of another member.
+        """
+        papers = self.papers
+        changed = papers.change(identity)
+        if changed:
+            self._dialer.change_keys(KeyPair(identity.public_key, identity.secret_key))
+            self.core.change_keyring(keyring_of(identity, papers.certificate))
+            self.core.renew()
+            _LOG.info("%s has a new key, and connects anew with it", identity.name)
+            self.schedule()
+
     def request(
         self,
         service: object,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.links.link import BrokerAddress
-from braidmq.errors import ProtocolError
+from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Member
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import Certificate
@@ -27,7 +27,7 @@ class NodePapers:
 
     def __init__(self, identity: JoinFile) -> None:
         self.certificate: Certificate = identity.certificate
-        self.listed: Roster | None = None
+        self.listed: Roster | None = identity.roster
         self.version = 0
         self._identity = identity
         self._verify = verifier(identity.authority_key, identity.net)
@@ -85,6 +85,28 @@ class NodePapers:
         self.certificate = found
         self.version += 1
         return True
+
+    def change(self, identity: JoinFile) -> bool:
+        """Take another join file of the same member; return whether its key is another one.
+
+        Raises:
+            ConfigError: it is the file of another net, or of another member.
+        """
+        known = self._identity
+        if (identity.net, identity.authority_key) != (known.net, known.authority_key):
+            raise ConfigError("it is the file of another net: restart the node if it is to be a member of that")
+        if identity.certificate.role is not known.certificate.role or (
+            identity.name != known.name and identity.public_key != known.public_key
+        ):
+            raise ConfigError(f"it is the file of {identity.name}: restart the node if it is to be that")
+        self._identity = identity
+        if identity.certificate.serial > self.serial or identity.public_key not in self.certificate.keys:
+            self.certificate = identity.certificate
+            self.version += 1
+        if identity.roster is not None and identity.roster.version > self.roster:
+            self.listed = identity.roster
+            self.version += 1
+        return identity.public_key != known.public_key
 
     def brokers(self, remembered: Iterable[bytes] = ()) -> list[BrokerAddress]:
         """Return the brokers to begin with, the newest certificate of each.

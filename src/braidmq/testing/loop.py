@@ -93,7 +93,8 @@ class TestLoop(BrokerLoop):
 
     def reread_registry(self, now: float) -> None:
         """Look at the join file now."""
-        self._reread_registry(now)
+        if self._watched.has_changed():
+            self._take_file(self._watched.load(), now)
 
     def readmit(self, now: float) -> None:
         """Handle what new connections have said during a partition."""

@@ -6,7 +6,7 @@ A file without a certificate is that of a member which has asked for one and wai
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeGuard
 
 import msgspec
 from nacl.public import PrivateKey
@@ -329,6 +329,11 @@ def load_text(text: str, name: str = "the text of the join file") -> JoinFile:
 def is_text(source: Path | str) -> bool:
     """Whether a source is the text of a join file itself, and no path: then it holds a secret."""
     return isinstance(source, str) and any(mark in source for mark in _MARKS)
+
+
+def is_path(source: JoinFile | Path | str) -> TypeGuard[Path | str]:
+    """Whether a source is a file that may be read again."""
+    return not isinstance(source, JoinFile) and not is_text(source) and str(source) != STDIN
 
 
 def shown(source: JoinFile | Path | str) -> str:

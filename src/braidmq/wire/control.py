@@ -30,6 +30,7 @@ class Hello(Control, frozen=True):
         instance: a random number of the process, by which it is told apart from others with the same key.
         serial: of the sender's own certificate; 0 if it has none yet.
         roster: the version of the list of brokers that the sender has; 0 if it has none.
+        asks: whether it wants nothing but its certificate and that list, and no session.
     """
 
     NUMBER = 32
@@ -37,6 +38,7 @@ class Hello(Control, frozen=True):
     instance: Annotated[bytes, Meta(max_length=INSTANCE_BYTES)] = b""
     serial: Version = 0
     roster: Version = 0
+    asks: bool = False
 
 
 class Welcome(Control, frozen=True):

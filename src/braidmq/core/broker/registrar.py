@@ -111,6 +111,12 @@ class Registrar:
             )
         )
 
+    def papers_of(self, principal: str) -> list[Control]:
+        """Return the certificate of the member with a key, and the list of brokers."""
+        found, (version, roster) = self._credentials.certificate(principal), self._credentials.roster
+        papers: list[Control] = [] if found is None else [found[1]]
+        return [*papers, RosterIs(roster)] if version else papers
+
     # -- inputs
 
     def on_hello(self, session: Session, hello: Hello, now: float) -> None:
@@ -131,7 +137,10 @@ class Registrar:
         for name in [each for each in self._peering.known if each not in known]:
             self._peering.forget(name, now)
         for address in addresses:
-            self._peering.learn(address, now)
+            if address.name == self._peering.own.name:
+                self._peering.change_own(address)
+            else:
+                self._peering.learn(address, now)
         for session in self._sessions.values():
             if session.member.role is Role.NODE:
                 self._tell_certificate(session, now)

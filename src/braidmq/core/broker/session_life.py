@@ -196,6 +196,15 @@ class SessionLife:
 
     # -- strangers
 
+    def hand_over(self, route: bytes, principal: str, now: float) -> None:
+        """Hand a member its certificate and the list of brokers, once, without a session."""
+        if route in self.strangers or self._registrar is None:
+            self.turn_away(route, "refused", "this broker hands over no certificates", now)
+            return
+        for message in self._registrar.papers_of(principal):
+            self._send_queue.put_control(route, message, now)
+        self.turn_away(route, "ended", "that is all", now)
+
     def turn_away(self, route: bytes, reason: Literal["ended", "no-session", "refused"], text: str, now: float) -> bool:
         """Tell a route why it has no session, once; return whether that was now."""
         if route in self.strangers:

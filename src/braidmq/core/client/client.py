@@ -286,6 +286,12 @@ class ClientCore:
         """Whether an answer may come over `link`, of this attempt or an earlier one."""
         return bool(link.calls) or any(each[0] is link for call in self._calls.values() for each in call.earlier)
 
+    def change_checker(self, checker: Checker) -> None:
+        """Ask for proofs with another key from now on, if it asks for any."""
+        if self._unproven is not None:
+            self._proof_field = checker.field
+            self._unproven.change(checker)
+
     # -- inputs
 
     def on_answer(self, link: Link, message: bytes, now: float) -> None:

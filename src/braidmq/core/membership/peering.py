@@ -186,6 +186,13 @@ class PeeringCore:
         """Handle a broker that is registered."""
         self._links.learn(address, now, configured=True)
 
+    def change_own(self, own: BrokerAddress) -> None:
+        """Note that this broker's own certificate is another one."""
+        if own.certificate != self.own.certificate:
+            self.own = own
+            self._version += 1
+            self.membership.change_certificate(own.certificate)
+
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
         self.membership.forget(name, now)

@@ -87,7 +87,7 @@ class NodeCore:
         observer: NodeObserver | None = None,
         papers: Papers | None = None,
     ) -> None:
-        name = member.name
+        self._name = name = member.name
         checks = settings.authenticate_replies == "always"
         if checks and keyring is None:
             raise ConfigError("authenticate_replies='always' needs the keys of the node")
@@ -287,6 +287,11 @@ class NodeCore:
             if link.open:
                 publishing.tell(link, now)
         return publishing
+
+    def change_keyring(self, keyring: Keyring) -> None:
+        """Prove replies, and check those of others, with other keys from now on."""
+        self.worker.change_prover(Prover(keyring, self._name))
+        self.client.change_checker(Checker(keyring, self._name))
 
     def renew(self) -> None:
         """Connect anew to every broker, one after the other: this node has another key."""

@@ -27,12 +27,12 @@ class Answers:
         prover: proves replies to callers that ask for it.
     """
 
-    __slots__ = ("_instance", "_links", "_prover")
+    __slots__ = ("_instance", "_links", "prover")
 
     def __init__(self, links: Links, instance: bytes, prover: Prover | None) -> None:
         self._links = links
         self._instance = pack_field(Field.INSTANCE, instance)
-        self._prover = prover
+        self.prover = prover
 
     def fits(self, outcome: bytes | ServiceError) -> bool:
         """Whether an outcome is a result that may be replied with, and no error."""
@@ -53,8 +53,8 @@ class Answers:
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, now_ms(now)
         extension = b""
-        if request.extension and self._prover is not None:
-            extension = self._prover.prove(request, code, payload)
+        if request.extension and self.prover is not None:
+            extension = self.prover.prove(request, code, payload)
         return pack(
             REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code,
             extension=extension, payload=payload,
@@ -86,5 +86,5 @@ class Answers:
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
-        if self._prover is not None:
-            self._prover.validate_state()
+        if self.prover is not None:
+            self.prover.validate_state()

@@ -113,6 +113,10 @@ class WorkerCore:
         """What it remembers of the requests it has run."""
         return self._cache
 
+    def change_prover(self, prover: Prover) -> None:
+        """Prove replies with another key from now on."""
+        self._answers.prover = prover
+
     # -- outputs
 
     def take_jobs(self) -> list[Job]:
