@@ -11,7 +11,8 @@ from braidmq.errors import NoBroker, NotRegistered
 from braidmq.members import Role
 from braidmq.testing import TestNet
 from braidmq.trust.codes import BrokerPlace, Netcode
-from braidmq.trust.joinfile import Pending
+from braidmq.trust.joinfile import admitted
+from braidmq.trust.pending import Pending
 from braidmq.zmtp.handshake import KeyPair
 
 WAIT_S = 20.0
@@ -30,7 +31,7 @@ def silent(_why):
 def joined(netcode, pair, name, timeout_s=WAIT_S):
     admission = await_certificate(netcode, pair, timeout_s, silent)
     waiting = Pending(secret_key=pair.secret, name=name, netcode=netcode)
-    return waiting.admitted(admission.certificate, admission.roster)
+    return admitted(waiting, admission.certificate, roster=admission.roster)
 
 
 def serve(join):

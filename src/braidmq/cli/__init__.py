@@ -24,9 +24,15 @@ class _Command(NamedTuple):
 
 
 _COMMANDS: Final = {
-    "init": _Command("braidmq.cli.net:init", "Make a new net."),
-    "add": _Command("braidmq.cli.net:add", "Register a broker or a node."),
-    "list": _Command("braidmq.cli.net:list_members", "List the members of a net."),
+    "init": _Command("braidmq.cli.net.init:init", "Make a new net."),
+    "add": _Command("braidmq.cli.net.add:add", "Register a broker or a node."),
+    "set": _Command("braidmq.cli.net.change:set_member", "Change what a member may do, or where it is."),
+    "rename": _Command("braidmq.cli.net.change:rename", "Give a member another name."),
+    "remove": _Command("braidmq.cli.net.leave:remove", "Take members out of a net."),
+    "revoke": _Command("braidmq.cli.net.leave:revoke", "The same, and never accept their keys again."),
+    "rotate": _Command("braidmq.cli.net.keys:rotate", "Give a member a new key."),
+    "renew": _Command("braidmq.cli.net.renew:renew", "Let certificates end later."),
+    "list": _Command("braidmq.cli.net.listing:list_members", "List the members of a net."),
     "broker": _Command("braidmq.cli.broker:broker", "Run a broker."),
     "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
     "call": _Command("braidmq.cli.call:call", "Call a service."),

@@ -15,6 +15,7 @@ from braidmq.trust import invitation as invitations
 from braidmq.trust import manifest as manifests
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import TIME_MAX_S, Certificate, Claims
+from braidmq.trust.curve_key import check_curve_key
 from braidmq.trust.invitation import Invitation, Terms
 from braidmq.trust.manifest import REMOVALS_MAX, REVOKED_MAX, Extras, Manifest, Removal, Revocation
 from braidmq.trust.roster import Roster
@@ -101,6 +102,7 @@ class Draft:
                 if key in known.keys
                 else f"{name!r} is registered already: choose another name"
             )
+        check_curve_key(key)
         return self._certify(
             Claims(
                 net=self.old.net,
@@ -186,6 +188,7 @@ class Draft:
             ConfigError: there is no such member, it has two keys already, or the key is taken or was revoked.
         """
         valid = self.member(name).valid_keys(self._now_s)
+        check_curve_key(key)
         if key in valid:
             raise ConfigError(f"{name!r} has this key already: there is nothing to rotate to")
         if len(valid) > 1:

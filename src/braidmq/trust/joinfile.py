@@ -1,6 +1,6 @@
 """What one member needs to join its net, in one private file: ``NAME.braid``.
 
-A file without a certificate is that of a member which has asked for one and waits (`Pending`).
+A file without a certificate is that of a member which has asked for one and waits (`pending.Pending`).
 """
 
 from collections.abc import Iterable
@@ -12,12 +12,10 @@ import msgspec
 from nacl.public import PrivateKey
 
 from braidmq.errors import ConfigError, ProtocolError
-from braidmq.members import Role, check_name
+from braidmq.members import Role
 from braidmq.printable import printable
 from braidmq.trust import certificate as certificates
-from braidmq.trust import enrolment as enrolments
-from braidmq.trust import invitation as invitations
-from braidmq.trust import jointext, private_file
+from braidmq.trust import enrolment, invitation, jointext, private_file
 from braidmq.trust import manifest as manifests
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import Certificate, check_net
@@ -25,6 +23,7 @@ from braidmq.trust.codes import Netcode
 from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.jointext import AGAIN, FORMAT_VERSION, OldText, Text
 from braidmq.trust.manifest import Manifest
+from braidmq.trust.pending import Pending
 from braidmq.trust.roster import Roster
 from braidmq.trust.signed import KEY_BYTES
 from braidmq.wire.limits import BROKERS_MAX
@@ -34,9 +33,6 @@ JOIN_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 STDIN: Final = "-"
 """Stands for what comes in from stdin."""
-
-_PENDING: Final = "pending"
-"""Stands in the place of a role, which is for the net's operator to say."""
 
 _MARKS: Final = ('braidmq_join_file"', 'secret_key":')
 """Stand in the text of every join file, also in one that has lost its beginning, and in no path."""
@@ -48,7 +44,7 @@ class JoinFile:
 
     Attributes:
         secret_key: the member's CURVE secret key, 32 bytes. All secrets are kept out of `repr`.
-        certificate: the member's certificate, or its enrolment; its keys include `public_key`.
+        certificate: the member's certificate, or the `Enrolment` that stands for it; its keys include `public_key`.
         authority_key: the Ed25519 public key of the net's authority, 32 bytes: the root of all trust.
         brokers: certificates of the net's brokers when the file was written; may be empty in a young net.
         manifest: every valid certificate when the file was written, for brokers; None for nodes, and for a broker that
@@ -178,95 +174,39 @@ class JoinFile:
                 authority_key=self.authority_key,
                 certificate=self.certificate.blob,
                 invitation=self.certificate.invitation.blob if isinstance(self.certificate, Enrolment) else None,
-                netcode=None,
                 roster=None if self.roster is None else self.roster.blob,
                 brokers=tuple(each.blob for each in self.brokers) if listed else (),
                 manifest=None if self.manifest is None else self.manifest.blob,
+                netcode=None,
                 checksum=b"",
             )
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A member that has made its key, asked for admission, and waits for its certificate.
+def admitted(waiting: Pending, certificate: Certificate, *, roster: Roster | None = None) -> JoinFile:
+    """Return the join file of a member once it has its certificate.
 
-    Attributes:
-        secret_key: its CURVE secret key, 32 bytes. It is kept out of `repr`.
-        name: the name that it has asked for.
-        netcode: where the net is.
+    Args:
+        waiting: its file until then.
+        certificate: verified; also an `Enrolment`.
+        roster: the list of the net's brokers; None if it is not known yet.
 
     Raises:
-        ConfigError: a part is not valid.
+        ConfigError: the certificate is for another net, key or name.
     """
-
-    secret_key: bytes = field(repr=False)
-    name: str
-    netcode: Netcode
-
-    def __post_init__(self) -> None:
-        """Check the parts."""
-        check_name(self.name)
-        if len(self.secret_key) != KEY_BYTES:
-            raise ConfigError(f"a key is not {KEY_BYTES} bytes long")
-
-    @property
-    def public_key(self) -> bytes:
-        """The CURVE public key of `secret_key`, 32 bytes."""
-        return _public(self.secret_key)
-
-    def admitted(self, certificate: Certificate, roster: Roster) -> JoinFile:
-        """Return the join file of the member once it has its certificate.
-
-        Args:
-            certificate: verified.
-            roster: the list of the net's brokers, verified.
-
-        Raises:
-            ConfigError: the certificate is for another key.
-        """
-        return JoinFile(
-            secret_key=self.secret_key,
-            certificate=certificate,
-            authority_key=self.netcode.authority_key,
-            brokers=roster.brokers,
-            roster=roster,
-        )
-
-    def write(self, path: Path | str) -> None:
-        """Write the file with mode 0600, whole or not at all.
-
-        Raises:
-            OSError: it could not be written; what `path` held before is still there.
-        """
-        private_file.write(Path(path), self.encode())
-
-    def encode(self) -> bytes:
-        """Return the file's content. It holds a secret."""
-        return jointext.encode(
-            Text(
-                braidmq_join_file=FORMAT_VERSION,
-                net=self.netcode.net,
-                name=self.name,
-                role=_PENDING,
-                contents=contents(None, None, (), None),
-                secret_key=self.secret_key,
-                old_secret_key=None,
-                next_secret_key=None,
-                authority_key=self.netcode.authority_key,
-                certificate=None,
-                invitation=None,
-                roster=None,
-                brokers=(),
-                manifest=None,
-                netcode=self.netcode.encode(),
-                checksum=b"",
-            )
-        )
+    if (certificate.net, certificate.name) != (waiting.netcode.net, waiting.name):
+        raise ConfigError(f"the certificate is for {certificate.name!r}, not for {waiting.name!r}")
+    return JoinFile(
+        secret_key=waiting.secret_key,
+        certificate=certificate,
+        authority_key=waiting.netcode.authority_key,
+        brokers=() if roster is None else roster.brokers,
+        roster=roster,
+    )
 
 
 def contents(
-    certificate: Certificate | None,
+    certificate: Certificate,
     roster: Roster | None,
     brokers: Iterable[Certificate],
     manifest: Manifest | None,
@@ -274,7 +214,8 @@ def contents(
     """Return the fingerprint of a file that tells this of the net (see `jointext.fingerprint`)."""
     listed = () if roster is not None or manifest is not None else brokers
     return jointext.fingerprint(
-        None if certificate is None else certificate.blob,
+        certificate.blob,
+        certificate.invitation.blob if isinstance(certificate, Enrolment) else None,
         None if roster is None else roster.blob,
         (each.blob for each in listed),
         None if manifest is None else manifest.blob,
@@ -379,9 +320,11 @@ def _admitted(found: JoinFile | Pending, name: str) -> JoinFile:
 
 def _verify(text: Text) -> JoinFile | Pending:
     check_net(text.net)
-    if text.certificate is None:
-        return Pending(secret_key=text.secret_key, name=text.name, netcode=Netcode.decode(text.netcode or ""))
     brokers = _verify_brokers(text)
+    if text.certificate is None:
+        if text.netcode is None:
+            raise ConfigError("it has no certificate")
+        return Pending(secret_key=text.secret_key, name=text.name, netcode=Netcode.decode(text.netcode))
     roster = None if text.roster is None else rosters.verify(text.roster, text.authority_key, text.net)
     manifest = None if text.manifest is None else manifests.verify(text.manifest, text.authority_key, text.net)
     return JoinFile(
@@ -396,15 +339,15 @@ def _verify(text: Text) -> JoinFile | Pending:
     )
 
 
-def certified(blob: bytes, invitation: bytes, authority_key: bytes, net: str) -> Certificate:
+def certified(blob: bytes, invited: bytes, authority_key: bytes, net: str) -> Certificate:
     """Return a member's certificate, or its enrolment if there is an invitation that this relies on.
 
     Raises:
         ProtocolError: neither the authority nor whoever it has invited has signed it for this net, or a rule is broken.
     """
-    if not invitation:
+    if not invited:
         return certificates.verify(blob, authority_key, net)
-    return enrolments.verify(blob, invitations.verify(invitation, authority_key, net))
+    return enrolment.verify(blob, invitation.verify(invited, authority_key, net))
 
 
 def _verify_old(text: OldText) -> JoinFile:

@@ -26,7 +26,7 @@ AGAIN: Final = "get it anew from the directory of the net's authority"
 _Key = Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 _HEAD = re.compile(
-    rb'\s*\{"braidmq_join_file":2,"net":"([0-9a-f]{16})","name":"([A-Za-z0-9._-]{1,63})","role":"[a-z]{4,7}",'
+    rb'\s*\{"braidmq_join_file":2,"net":"([0-9a-f]{16})","name":"([A-Za-z0-9._-]{1,63})","role":"[a-z]{0,6}",'
     rb'"contents":"([0-9a-f]{32})"'
 )
 
@@ -37,6 +37,9 @@ class _Version(msgspec.Struct, frozen=True):
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Format 2; bytes are base64.
+
+    Without a certificate it has a netcode, and is that of a member which waits for one. With an invitation its
+    certificate is an enrolment that relies on it.
 
     `contents` is the `fingerprint` of what it tells of the net. `checksum` is the SHA-256 of the file as it would be
     with an empty one. It finds damage where no signature does: in secret keys, of which X25519 ignores five bits, and
@@ -91,14 +94,19 @@ def head(beginning: bytes) -> Head | None:
 
 
 def fingerprint(
-    certificate: bytes | None, roster: bytes | None, brokers: Iterable[bytes], manifest: bytes | None
+    certificate: bytes | None,
+    invitation: bytes | None,
+    roster: bytes | None,
+    brokers: Iterable[bytes],
+    manifest: bytes | None,
 ) -> str:
     """Return 32 hex digits that differ for any two files which tell different things of the net.
 
     Signatures stand for what they cover: the authority never signs two documents alike.
     """
     digest = hashlib.sha256()
-    for kind, blobs in ((b"c", (certificate,)), (b"r", (roster,)), (b"b", brokers), (b"m", (manifest,))):
+    single = ((b"c", certificate), (b"i", invitation), (b"r", roster), (b"m", manifest))
+    for kind, blobs in (*((kind, (blob,)) for kind, blob in single), (b"b", brokers)):
         for blob in blobs:
             if blob is not None:
                 digest.update(kind + blob[:SIGNATURE_BYTES])

@@ -11,17 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
-from braidmq.errors import ConfigError, ProtocolError
+from braidmq.errors import ConfigError
 from braidmq.members import Role
 from braidmq.trust import enrolment, jointext
-from braidmq.trust import invitation as invitations
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate
 from braidmq.trust.codes import Netcode
-from braidmq.trust.enrolment import Statement
-from braidmq.trust.invitation import Terms
-from braidmq.trust.joinfile import JoinFile, Pending, certified, load, load_any, load_text
-from braidmq.trust.token_keys import TokenKeys, new_seed
+from braidmq.trust.enrolment import Enrolment
+from braidmq.trust.joinfile import JoinFile, admitted, load, load_any, load_text
+from braidmq.trust.pending import Pending
+from tests.support import tokens
 
 
 @pytest.fixture
@@ -315,71 +314,65 @@ def replace_keys(found: Certificate, keys: tuple[bytes, ...]) -> Certificate:
 # -- who waits for a certificate
 
 
-def netcode_of(authority):
-    """Return the netcode of a net, which needs a broker."""
-    if not authority.manifest().brokers:
-        authority.add_broker("b", ["tcp://127.0.0.1:5551"])
-    return Netcode.of(authority.net, authority.public_key, authority.manifest().brokers)
+def waiting_for(authority, name="late") -> Pending:
+    code = Netcode.of(authority.net, authority.public_key, authority.manifest().brokers)
+    return Pending(secret_key=bytes(PrivateKey.generate()), name=name, netcode=code)
 
 
 def test_who_waits_has_a_file_without_a_certificate(node_file, authority, tmp_path):
-    key, broker = PrivateKey.generate(), authority.members()[0]
-    netcode = Netcode.of(authority.net, authority.public_key, [broker])
-    waiting = Pending(secret_key=bytes(key), name="late", netcode=netcode)
-    waiting.write(tmp_path / "late.braid")
-    assert stat.S_IMODE((tmp_path / "late.braid").stat().st_mode) == 0o600
-    assert load_any(tmp_path / "late.braid") == waiting
+    waiting, path = waiting_for(authority), tmp_path / "late.braid"
+    waiting.write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_any(path) == waiting
     assert "secret" not in repr(waiting)
-    assert "late has asked for one and waits" in refusal(tmp_path / "late.braid")
-    authority.admit("late", Role.NODE, waiting.public_key)
+    assert "late has asked for one and waits" in refusal(path)
+    assert (waiting.request.name, waiting.request.key) == ("late", waiting.public_key)
+    authority.admit("late", Role.NODE, waiting.request.key)
     manifest = authority.manifest()
-    assert manifest.roster is not None
     member = next(each for each in manifest.certificates if each.name == "late")
-    joined = waiting.admitted(member, manifest.roster)
-    joined.write(tmp_path / "late.braid")
-    assert load(tmp_path / "late.braid") == joined
-    assert joined.brokers == (broker,)
-    with pytest.raises(ConfigError, match="does not belong"):
-        waiting.admitted(load(node_file).certificate, manifest.roster)
+    joined = admitted(waiting, member, roster=manifest.roster)
+    joined.write(path)
+    assert load(path) == joined
+    assert joined.brokers == manifest.brokers
+    assert admitted(waiting, member).roster is None
+    with pytest.raises(ConfigError, match="'orders', not for 'late'"):
+        admitted(waiting, load(node_file).certificate)
+
+
+def test_damage_to_the_file_of_who_waits_is_refused(node_file, authority):
+    data = waiting_for(authority).encode()
+    for position in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x01
+        node_file.write_bytes(damaged)
+        refusal(node_file)
+    for changes in ({"netcode": None}, {"netcode": "x"}, {"role": "node"}, {"name": "a b"}, {"secret_key": ""}):
+        node_file.write_bytes(data)
+        rewrite(node_file, **changes)
+        refusal(node_file)
 
 
 @pytest.mark.parametrize("wrong", [{"secret_key": b"x"}, {"name": "a b"}], ids=str)
-def test_parts_of_who_waits_are_checked(authority, wrong):
-    netcode = netcode_of(authority)
-    right: dict[str, Any] = {"secret_key": b"s" * 32, "name": "late", "netcode": netcode}
-    Pending(**right)
+def test_parts_of_who_waits_are_checked(node_file, authority, wrong):
     with pytest.raises(ConfigError):
-        Pending(**(right | wrong))
+        replace(waiting_for(authority), **wrong)
 
 
-def test_who_was_enrolled_has_a_file_with_the_invitation(authority, tmp_path):
-    seed, key = new_seed(), PrivateKey.generate()
-    keys = TokenKeys.of(seed)
-    terms = Terms(
-        net=authority.net,
-        serial=9,
-        key=keys.key,
-        curve_key=keys.curve_key,
-        uses=1,
-        not_after=2_000_000_000,
-        prefix="replica-",
-        serves=("pricing",),
+def test_an_enrolment_stands_for_a_certificate(tmp_path):
+    join = JoinFile(
+        secret_key=bytes((1,)) * 32,
+        certificate=enrolment.verify(tokens.enrol(1), tokens.INVITATION),
+        authority_key=tokens.AUTHORITY,
+        brokers=(),
     )
-    invitation = invitations.issue(terms, authority._seed)
-    public = bytes(key.public_key)
-    statement = Statement(net=authority.net, invitation=9, name="replica-1", key=public, made_at=1_900_000_000)
-    blob = enrolment.issue(statement, keys.signing_seed)
-    netcode = netcode_of(authority)
-    roster = authority.manifest().roster
-    assert roster is not None
-    waiting = Pending(secret_key=bytes(key), name="replica-1", netcode=netcode)
-    certificate = certified(blob, invitation.blob, authority.public_key, authority.net)
-    joined = waiting.admitted(certificate, roster)
-    joined.write(tmp_path / "replica-1.braid")
-    assert load(tmp_path / "replica-1.braid") == joined
-    assert joined.certificate.serves == ("pricing",)
-    with pytest.raises(ProtocolError):
-        certified(blob, invitation.blob, b"k" * 32, authority.net)
+    path = tmp_path / "replica-1.braid"
+    join.write(path)
+    assert load(path) == join
+    assert isinstance(load(path).certificate, Enrolment)
+    for changes in ({"invitation": None}, {"certificate": tokens.INVITATION.blob}):
+        join.write(path)
+        rewrite(path, **changes)
+        refusal(path)
 
 
 # -- where it comes from
@@ -417,8 +410,7 @@ def test_the_head_tells_whose_it_is_and_what_it_says(path, authority):
     head = jointext.head(path.read_bytes()[: jointext.HEAD_BYTES_MAX])
     assert head == (join.net, join.name, join.contents)
     assert jointext.head(old_format(join)) is None
-    netcode = netcode_of(authority)
-    longest = Pending(secret_key=b"s" * 32, name="n" * 63, netcode=netcode).encode()
+    longest = waiting_for(authority, "n" * 63).encode()
     assert jointext.head(longest[: jointext.HEAD_BYTES_MAX]) is not None
 
 
@@ -432,7 +424,7 @@ fields = st.fixed_dictionaries(
     optional=dict.fromkeys(
         (
             *("net", "name", "role", "contents", "secret_key", "old_secret_key", "next_secret_key", "authority_key"),
-            *("certificate", "roster", "brokers", "manifest", "checksum"),
+            *("certificate", "invitation", "roster", "brokers", "manifest", "netcode", "checksum"),
         ),
         json_values,
     ),
