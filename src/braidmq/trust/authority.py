@@ -139,6 +139,10 @@ class Authority:
         """
         return self.manifest().certificates
 
+    def join_file(self, name: str) -> JoinFile | None:
+        """Return the join file of a member that lies in the directory; None if none does, or it is damaged."""
+        return self._files.join_file(name)
+
     # -- who is there
 
     def add_broker(self, name: str, endpoints: Iterable[str], *, not_after: int = 0) -> Path:

@@ -16,7 +16,8 @@ from braidmq.cli.net.options import (
     opened,
     serves_option,
 )
-from braidmq.cli.net.telling import finish_change, warn_of_ports
+from braidmq.cli.net.publishing import finish_change
+from braidmq.cli.net.telling import warn_of_ports
 from braidmq.trust.certificate import Certificate
 from braidmq.trust.manifest import Manifest
 

@@ -8,7 +8,7 @@ import click
 
 from braidmq.cli.durations import duration
 from braidmq.cli.net.options import json_option, net_option, no_publish_option, opened
-from braidmq.cli.net.telling import finish_change
+from braidmq.cli.net.publishing import finish_change
 from braidmq.trust.draft import OVERLAP_S, OVERLAP_S_MAX
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from braidmq.cli.net.options import json_option, net_option, no_publish_option, opened
-from braidmq.cli.net.telling import finish_change
+from braidmq.cli.net.publishing import finish_change
 from braidmq.trust.authority import Authority, Change
 
 _names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)

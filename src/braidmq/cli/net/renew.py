@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from braidmq.cli.net.options import days_option, json_option, net_option, no_publish_option, not_after, opened
-from braidmq.cli.net.telling import finish_change
+from braidmq.cli.net.publishing import finish_change
 
 _DAYS: Final = 365
 

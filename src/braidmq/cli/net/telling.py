@@ -10,7 +10,6 @@ from braidmq import stderr
 from braidmq.host.ports import ephemeral_range, is_ephemeral
 from braidmq.members import Role
 from braidmq.printable import printable, printable_json
-from braidmq.trust.authority import Authority, Change
 from braidmq.trust.manifest import Manifest
 
 
@@ -40,49 +39,6 @@ def warn_of_ports(endpoints: tuple[str, ...]) -> None:
                 f"here): one of them may hold it when the broker starts. Better take one below {low}, or reserve it on "
                 f"the broker's machine: sysctl net.ipv4.ip_local_reserved_ports={port}"
             )
-
-
-def finish_change(
-    authority: Authority, change: Change, lines: list[str], said: dict[str, Any], *, as_json: bool, publish: bool
-) -> None:
-    """Tell what a command has done, warn of what follows, and bring it to the running net.
-
-    Args:
-        authority: of the net.
-        change: what was changed.
-        lines: what to say of it to people.
-        said: what to say of it in JSON; the rest is added here.
-        as_json: which of the two.
-        publish: whether it is to be brought to the running net.
-    """
-    for line in authority.stale:
-        warn(line)
-    for line in consequences(change.before, change.after):
-        warn(line)
-    if as_json:
-        said |= {"manifest_version": change.after.version, "changed": change.after.version != change.before.version}
-    else:
-        for line in lines:
-            say(line)
-    said |= publish_change(authority, change, quiet=as_json, publish=publish)
-    if as_json:
-        print_json(said)
-
-
-def publish_change(authority: Authority, change: Change, *, quiet: bool, publish: bool) -> dict[str, Any]:
-    """Bring a change to the running net, as far as that can be done from here; return what to say of it in JSON.
-
-    Args:
-        authority: of the net.
-        change: what was changed; nothing is done if that is nothing.
-        quiet: whether to say nothing to people.
-        publish: False if the running net is to be left alone.
-    """
-    known = {each.name for each in change.before.brokers}
-    others = [each.name for each in change.after.brokers if each.name in known]
-    if publish and not quiet and others and change.after is not change.before:
-        say(f"The join files of these brokers have changed; copy them again to other machines: {', '.join(others)}")
-    return {}
 
 
 def consequences(before: Manifest, after: Manifest) -> Iterator[str]:
