@@ -4,6 +4,7 @@ The file is a cache. Nothing in it is trusted before it is verified, and a broke
 take an older registry for the newest one until it has heard another broker.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,8 @@ import msgspec
 
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.printable import printable
+from braidmq.trust import joinfile, private_file
 from braidmq.trust import manifest as manifests
-from braidmq.trust import private_file
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import MANIFEST_BYTES_MAX, Manifest
 
@@ -39,6 +40,19 @@ class State(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.msgpack.Decoder(State)
+
+
+def beside(join: JoinFile | Path | str) -> Path | None:
+    """Return where the state file of a broker lies unless something else is said: beside its join file.
+
+    None if nothing can be written there, or the join file has no place of its own.
+    """
+    if not joinfile.is_path(join):
+        return None
+    path = Path(join)
+    if not path.is_file() or not os.access(path.parent, os.W_OK):
+        return None
+    return path.with_suffix(STATE_SUFFIX)
 
 
 def check_place(path: Path) -> None:
