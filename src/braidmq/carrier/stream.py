@@ -14,6 +14,7 @@ from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
 from braidmq.carrier.fragments import LAST, MORE, WHOLE_BYTES_MAX, Joiner, understood
+from braidmq.carrier.large_packets import SEGMENT_BYTES, Doubts, Transit, transit_of
 from braidmq.carrier.outbox import Outbox
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, Engine
@@ -39,6 +40,7 @@ ROOM_BYTES_MAX: Final = 1024 * 1024
 """Room for one frame that is kept for the next one. What a larger one needs is given back after it."""
 
 _COUNT: Final = struct.Struct("i")
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _NO_SIGNAL: Final = int(getattr(sockets, "MSG_NOSIGNAL", 0))
 """Whoever lets SIGPIPE end the program, as tools in pipelines do, does not mean connections by that."""
 
@@ -53,9 +55,14 @@ class End(Enum):
 
 
 class Rooms:
-    """Where a thread opens and seals the frames of all its connections, one after the other."""
+    """Where a thread opens and seals the frames of all its connections, one after the other.
+
+    Attributes:
+        doubts: which of them may lose large packets.
+    """
 
     def __init__(self) -> None:
+        self.doubts: Final = Doubts()
         self.inbox: Final = Room(KEPT_BYTES_MAX + READ_BYTES)
         self.outbox = Room(HEAD_BYTES + BUNDLE_BYTES)
 
@@ -80,6 +87,7 @@ class Stream:
         end: how it has ended, or what is wrong with what has come; None while it goes on.
         has_more: whether the last `read` has left bytes that had come.
         came_bytes: how much has come in all.
+        proven: see large_packets.py.
 
     Args:
         socket: connected or about to be, and not blocking.
@@ -110,6 +118,7 @@ class Stream:
         "descriptor",
         "end",
         "has_more",
+        "proven",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +132,7 @@ class Stream:
         self.end: End | Violation | Refusal | None = None
         self.has_more = False
         self.came_bytes = 0
+        self.proven = False
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._frame_bytes_max = frame_bytes_max
@@ -255,12 +265,31 @@ class Stream:
         except OSError:
             return 0  # it has ended
 
+    def held_bytes(self) -> int:
+        """Return how much of what was sent the other side's system has not acknowledged; 1 if this one cannot tell."""
+        try:
+            return _count(self.descriptor, TIOCOUTQ)
+        except OSError:
+            return 1
+
     def has_arrived(self) -> bool:
         """Whether the other side's system has all that this one was given, as far as this one can tell."""
-        try:
-            return not _count(self.descriptor, TIOCOUTQ)
-        except OSError:
+        return not self.held_bytes()
+
+    def transit(self) -> Transit | None:
+        """Return what the system tells of its packets."""
+        return transit_of(self._socket)
+
+    def break_off_if_stuck(self) -> bool:
+        """Return whether its large packets are lost (large_packets.py). Then let `close` end it for both sides at once.
+
+        What the system has of it is not sent any more: the end would be behind that.
+        """
+        transit = self.transit()
+        if transit is None or not transit.is_stuck:
             return False
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+        return True
 
     def shut(self) -> None:
         """Say nothing more, and let the other side see the end of what was sent."""
@@ -274,6 +303,7 @@ class Stream:
 
         What has begun to leave is among them: nobody can open the beginning of a frame, or use that of a message.
         """
+        self._rooms.doubts.leave(self)
         self._socket.close()
         self.end = self.end or End.CLOSED
         unsent = self._leaving if self._outbox is None else self._outbox.take(self._leaving)
@@ -420,8 +450,11 @@ class Stream:
 
     def _write_frame(self, frame: memoryview, messages: list[bytes]) -> bool:
         """Let the system take a frame, with which messages are complete; return whether it has taken all of it."""
+        size = len(frame)
+        if size > SEGMENT_BYTES and not self.proven:
+            self._rooms.doubts.note(self, size)
         count = self._write(frame)
-        if count == len(frame):
+        if count == size:
             return True
         self._left, self._left_at, self._leaving = bytes(frame[count:]), 0, messages
         return False
