@@ -28,7 +28,8 @@ PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulatio
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
-    handler_contexts.py handler_deadlines.py handlers.py libzmq_peers.py node.py node_life.py reach.py rogue_handlers.py)
+    handler_contexts.py handler_deadlines.py handlers.py libzmq_peers.py node.py node_life.py old_libzmq_peers.py reach.py \
+    rogue_handlers.py)
 
 # `make nightly` selects all.
 SELECT ?= not nightly
@@ -42,7 +43,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables lock dist release format clean
+.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables old-libzmq lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -116,6 +117,8 @@ docs-tables: $(STAMP) ## write the tables and pictures of the documents that rep
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/rooms.py
 
+old-libzmq: build/old-libzmq/.downloaded ## a libzmq that speaks ZMTP 3.0, for tests that are skipped without it
+
 lock: ## resolve requirements/*.txt anew, for every Python and system: newest versions that pyproject.toml allows
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install $(QUIET) 'uv>=0.9,<1'
@@ -140,6 +143,11 @@ format: $(STAMP) ## rewrite the sources in the house format
 
 $(VENV)/.installed-%: requirements/%.txt $(STAMP)
 	$(BIN)/pip install $(LOCKED) $<
+	@touch $@
+
+build/old-libzmq/.downloaded: requirements/old-libzmq.txt | $(STAMP)
+	$(BIN)/pip download $(LOCKED) $< --no-deps --only-binary :all: --python-version 3.6 \
+	    --platform manylinux1_x86_64 --dest $(@D)
 	@touch $@
 
 # The build changes the directory that it happens in, so it gets a copy.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from braidmq.carrier.fragments import UNDERSTANDS
+from braidmq.carrier.large_packets import SmallPackets, shrink
 from braidmq.carrier.nearby import ANSWER_S_MAX, DISTRUST_S, Call, Nearby
 from braidmq.carrier.options import address_of, prepare
 from braidmq.carrier.reassembly import Reassemblies
@@ -203,6 +204,7 @@ class Dialer:
         self._near: dict[Broker, Near] = {}
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
+        self._small_packets = SmallPackets()
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._readable: dict[Broker, None] = {}
         self._stirred: dict[Broker, None] = {}
@@ -252,6 +254,8 @@ class Dialer:
             return Failure.NO_ROOM if error.errno in _NO_ROOM else Failure.UNREACHABLE
         try:
             prepare(socket, self._settings)
+            if self._small_packets.wanted(action.endpoint, monotonic()):
+                shrink(socket)
             socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)  # its port is in no server's way
             failed = socket.connect_ex(address)
         except OSError as error:
@@ -318,6 +322,8 @@ class Dialer:
         self._near.pop(broker, None)
         self._unread.pop(name, None)
         self._reassemblies.leave(broker.descriptor)
+        if broker.break_off_if_stuck():
+            self._small_packets.learn(name, broker.endpoint, monotonic())
         return broker.close()
 
     def send(self, name: str, messages: list[bytes]) -> Sequence[bytes]:
@@ -383,6 +389,9 @@ class Dialer:
                 failure = self._go_far(broker, near, Failure.MUTE) if now >= near.give_up_at else None
                 if failure is not None:
                     given_up.append((broker.name, failure))
+        if self._rooms.doubts:
+            stuck = set(self._rooms.doubts.stuck(monotonic()))
+            given_up += [(each.name, Failure.LARGE_LOST) for each in self._brokers.values() if each in stuck]
         if not self._used:
             return given_up
         used, self._used = self._used, {}

@@ -15,6 +15,7 @@ from braidmq.carrier.entrance import Entrance
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.gate import Throng, shown
 from braidmq.carrier.keys import Keys
+from braidmq.carrier.large_packets import LOST_HERE
 from braidmq.carrier.options import frame_bytes_max, prepare
 from braidmq.carrier.peer import Peer
 from braidmq.carrier.poller import Poller
@@ -243,6 +244,8 @@ class Listener:
             self._part_with(self._peers[descriptor], "does not go on with a large message")
         if self._crowding:
             self._make_room(now)
+        for stuck in self._rooms.doubts.stuck(now):
+            self._end(self._peers[stuck.descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
         if now >= self.strangers.due:
@@ -264,6 +267,7 @@ class Listener:
             self._unheard.next_deadline(),
             self._reassemblies.next_deadline(),
             self._crowding.next_deadline(),
+            self._rooms.doubts.next_deadline(),
         )
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
@@ -451,6 +455,9 @@ class Listener:
             peer.use.joining.pop(descriptor, None)
             peer.joining = 0
             self._keys.leave(peer.use)
+            if peer.break_off_if_stuck():
+                self._entrance.shrink()
+                self.strangers.on_lout(peer.address, shown(peer.principal), LOST_HERE)
         unsent = peer.close()
         self._cut.pop(peer.route, None)
         if self._routes.pop(peer.route, None) is not None:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from braidmq.carrier.large_packets import Doubts
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES
 from braidmq.zmtp.sodium import Room
@@ -23,9 +24,11 @@ class Rooms:
     Attributes:
         inbox: for what is read at one go, behind what was kept before.
         outbox: for one frame that leaves; see `outbox_for`.
+        doubts: which of its connections may lose large packets.
     """
 
     def __init__(self) -> None:
+        self.doubts: Final = Doubts()
         self.inbox: Final = Room(KEPT_BYTES_MAX + READ_BYTES)
         self.outbox = Room(HEAD_BYTES + BUNDLE_BYTES)
 

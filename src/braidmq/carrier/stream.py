@@ -15,6 +15,7 @@ from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
 from braidmq.carrier.fragments import ABANDON, LAST, MORE, WHOLE_BYTES_MAX, Joiner, highest_mark
+from braidmq.carrier.large_packets import SEGMENT_BYTES, Transit, transit_of
 from braidmq.carrier.outbox import Outbox
 from braidmq.carrier.rooms import KEPT_BYTES_MAX, READ_BYTES, Rooms
 from braidmq.wire.bundle import called_back
@@ -33,6 +34,7 @@ KEEPING_BYTES: Final = 64
 
 _COUNT: Final = struct.Struct("i")
 _NONE: Final[tuple[bytes, ...]] = ()
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _NO_SIGNAL: Final = int(getattr(sockets, "MSG_NOSIGNAL", 0))
 """Whoever lets SIGPIPE end the program, as tools in pipelines do, does not mean connections by that."""
 
@@ -59,6 +61,7 @@ class Stream:
         came_bytes: how much has come in all.
         large_bytes: how much of that was of large messages, in fragments or whole. It grows with all that changes
             `joining_bytes`.
+        proven: see large_packets.py.
 
     Args:
         socket: connected or about to be, and not blocking.
@@ -90,6 +93,7 @@ class Stream:
         "end",
         "has_more",
         "large_bytes",
+        "proven",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +108,7 @@ class Stream:
         self.has_more = False
         self.came_bytes = 0
         self.large_bytes = 0
+        self.proven = False
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._frame_bytes_max = frame_bytes_max
@@ -238,12 +243,31 @@ class Stream:
         except OSError:
             return 0  # it has ended
 
+    def held_bytes(self) -> int:
+        """Return how much of what was sent the other side's system has not acknowledged; 1 if this one cannot tell."""
+        try:
+            return _count(self.descriptor, TIOCOUTQ)
+        except OSError:
+            return 1
+
     def has_arrived(self) -> bool:
         """Whether the other side's system has all that this one was given, as far as this one can tell."""
-        try:
-            return not _count(self.descriptor, TIOCOUTQ)
-        except OSError:
+        return not self.held_bytes()
+
+    def transit(self) -> Transit | None:
+        """Return what the system tells of its packets."""
+        return transit_of(self._socket)
+
+    def break_off_if_stuck(self) -> bool:
+        """Return whether its large packets are lost (large_packets.py). Then let `close` end it for both sides at once.
+
+        What the system has of it is not sent any more: the end would be behind that.
+        """
+        transit = self.transit()
+        if transit is None or not transit.is_stuck:
             return False
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+        return True
 
     def shut(self) -> None:
         """Say nothing more, and let the other side see the end of what was sent."""
@@ -257,6 +281,7 @@ class Stream:
 
         What has begun to leave is among them: nobody can open the beginning of a frame, or use that of a message.
         """
+        self._rooms.doubts.leave(self)
         self._socket.close()
         self.end = self.end or End.CLOSED
         unsent = self._leaving if self._outbox is None else self._outbox.take(self._leaving)
@@ -413,8 +438,11 @@ class Stream:
 
     def _write_frame(self, frame: memoryview, messages: list[bytes]) -> bool:
         """Let the system take a frame, with which messages are complete; return whether it has taken all of it."""
+        size = len(frame)
+        if size > SEGMENT_BYTES and not self.proven:
+            self._rooms.doubts.note(self, size)
         count = self._write(frame)
-        if count == len(frame):
+        if count == size:
             return True
         self._left, self._left_at, self._leaving = bytes(frame[count:]), 0, messages
         return False

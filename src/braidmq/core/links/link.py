@@ -46,6 +46,9 @@ class Failure(StrEnum):
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
+    LARGE_LOST = (
+        "large packets to the broker are lost on the way, and nothing says so: its path takes only smaller ones"
+    )
     SESSION_REFUSED = "the broker ended the session"
     DRAINING = "the broker is about to stop"
     NONSENSE = "the broker sends what is not BRAID/1, again and again"
@@ -69,7 +72,7 @@ AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.UNASKE
 """Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
 last."""
 
-ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED)) | AGGRIEVING
+ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED, Failure.LARGE_LOST)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
 
