@@ -6,7 +6,7 @@ import os
 import pytest
 import zmq
 
-from braidmq import DeadlineExceeded
+from braidmq import DeadlineExceeded, ServiceError
 from braidmq.carrier import dialer
 from braidmq.core.links.link import Open
 from braidmq.lab.processes.waiting import wait_until
@@ -146,6 +146,26 @@ async def test_a_large_reply_that_nobody_waits_for_leaves_its_slow_link_free(far
             await until(lambda: link.joining_bytes == 0)
             assert len((await client.request("large", b"%d" % MIB, timeout=50.0)).payload) == MIB
             assert link.came_bytes - before < PAYLOAD_BYTES
+
+
+@pytest.mark.parametrize("what", ["request", "reply"])
+async def test_a_message_that_is_longer_than_a_node_takes_is_told_and_its_connection_goes_on(what):
+    large, small = SETTINGS, Settings.test(payload_bytes_max=MIB)
+    async with TestNet(1, settings=large) as net:
+        worker = net.node("worker", settings=small if what == "request" else large)
+
+        @worker.service("large")
+        async def answer(request):
+            return bytes(PAYLOAD_BYTES) if request.payload == b"large" else request.payload[:10]
+
+        async with worker, net.node("client", settings=large if what == "request" else small) as client:
+            await net.served("large")
+            connections = [*client._loop.connections.brokers.values(), *worker._loop.connections.brokers.values()]
+            with pytest.raises(ServiceError) as error:
+                await client.request("large", bytes(PAYLOAD_BYTES) if what == "request" else b"large", timeout=50.0)
+            assert error.value.code == ("REQUEST_TOO_LARGE" if what == "request" else "RESULT_TOO_LARGE")
+            assert (await client.request("large", b"small")).payload == b"small"
+            assert [each.end for each in connections] == [None, None]
 
 
 async def test_a_plain_dealer_calls_and_serves_with_large_messages():

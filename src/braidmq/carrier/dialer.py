@@ -97,9 +97,16 @@ class Broker(Stream):
     )
 
     def __init__(
-        self, socket: sockets.socket, handshake: ClientHandshake, message_bytes_max: int, rooms: Rooms, target: Open
+        self,
+        socket: sockets.socket,
+        handshake: ClientHandshake,
+        message_bytes_max: int,
+        rooms: Rooms,
+        target: Open,
+        *,
+        passed_bytes_max: int,
     ) -> None:
-        super().__init__(socket, handshake, message_bytes_max, rooms)
+        super().__init__(socket, handshake, message_bytes_max, rooms, passed_bytes_max)
         self.name = target.name
         self.endpoint = target.endpoint
         self.near: Near | None = None
@@ -183,6 +190,7 @@ class Dialer:
         watcher: the event loop.
         nearby: the sockets of the brokers of this machine; without them, all are met at their endpoints.
         message_bytes_max: how long a message may be that comes of a broker.
+        passed_bytes_max: how long a REQUEST or REPLY may be that is passed over if it is longer.
     """
 
     def __init__(
@@ -194,6 +202,7 @@ class Dialer:
         nearby: Nearby | None = None,
         *,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
+        passed_bytes_max: int = 0,
     ) -> None:
         self._brokers = brokers
         self._settings = settings
@@ -201,6 +210,7 @@ class Dialer:
         self._watcher = watcher
         self._nearby = nearby
         self._message_bytes_max = message_bytes_max
+        self._passed_bytes_max = passed_bytes_max
         self._near: dict[Broker, Near] = {}
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
@@ -298,7 +308,9 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
             return Failure.NOT_THIS_BROKER
-        broker = Broker(socket, handshake, self._message_bytes_max, self._rooms, action)
+        broker = Broker(
+            socket, handshake, self._message_bytes_max, self._rooms, action, passed_bytes_max=self._passed_bytes_max
+        )
         try:
             self._watcher.watch(broker)
             self._watcher.watch_writing(broker, wanted=True)

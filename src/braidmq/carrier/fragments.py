@@ -7,6 +7,9 @@ nobody wants any more is abandoned in its middle, by a mark alone.
 
 from typing import Final
 
+from braidmq.errors import ProtocolError
+from braidmq.wire.envelope import COMMAND_AT, REPLY, REQUEST
+from braidmq.wire.forward import cut
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.violation import Misdeed
 
@@ -38,6 +41,10 @@ def highest_mark(common: dict[bytes, bytes]) -> int:
     return ABANDON if common.get(b"x-braid-abandon") == b"1" else LAST
 
 
+BEGINNING_BYTES: Final = 1024
+"""What is kept of a message that is passed over: its prefix and its names are shorter."""
+
+
 class Joiner:
     """Makes messages of the fragments that come over one connection. It keeps what has come, and no room for more.
 
@@ -46,14 +53,16 @@ class Joiner:
 
     Args:
         message_bytes_max: how long a message may be.
+        passed_bytes_max: how long a REQUEST or REPLY may be that is longer: it is passed over, and CUT stands for it.
     """
 
-    __slots__ = ("_data", "_message_bytes_max", "bytes")
+    __slots__ = ("_data", "_message_bytes_max", "_passed_bytes_max", "bytes")
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(self, message_bytes_max: int, passed_bytes_max: int = 0) -> None:
         self.bytes = 0
         self._data = bytearray()
         self._message_bytes_max = message_bytes_max
+        self._passed_bytes_max = passed_bytes_max
 
     def add(self, fragment: memoryview) -> bytes | None:
         """Take the next fragment, with its mark; return the message if it is complete.
@@ -75,7 +84,7 @@ class Joiner:
             raise Misdeed("sent a fragment that is too long")
         total = self.bytes + size
         if total > self._message_bytes_max:
-            raise Misdeed("sent fragments of a message that is too long")
+            return self._pass_over(fragment[0], total)
         if fragment[0] == MORE:
             self._data += fragment[1:]
             self.bytes = total
@@ -87,3 +96,21 @@ class Joiner:
         self._data = bytearray()
         self.bytes = 0
         return message
+
+    def _pass_over(self, mark: int, total: int) -> bytes | None:
+        """Handle a fragment of a message that is too long: keep no more than its beginning."""
+        data = self._data
+        if total > self._passed_bytes_max or len(data) <= COMMAND_AT or data[COMMAND_AT] not in (REQUEST, REPLY):
+            raise Misdeed("sent fragments of a message that is too long")
+        if len(data) > BEGINNING_BYTES:
+            self._data = data[:BEGINNING_BYTES]
+        self.bytes = total
+        if mark == MORE:
+            return None
+        beginning = bytes(self._data)
+        self._data = bytearray()
+        self.bytes = 0
+        try:
+            return cut(beginning, total)
+        except ProtocolError:
+            raise Misdeed("sent fragments of a message that is too long") from None

@@ -17,6 +17,7 @@ from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.nearby import Nearby
+from braidmq.carrier.options import frame_bytes_max
 from braidmq.carrier.papers import NodePapers
 from braidmq.carrier.trusted import keyring_of
 from braidmq.core.ids import SECRET_BYTES
@@ -32,6 +33,7 @@ from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
+from braidmq.wire.limits import CONTROL_BYTES_MAX, MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import KeyPair
 
 STALL_S: Final = 0.5
@@ -114,7 +116,15 @@ class NodeLoop(LoopHost):
         )
         pair = KeyPair(identity.public_key, identity.secret_key)
         nearby = Nearby(identity.net, identity.authority_key)
-        self._dialer = Dialer(self.connections.brokers, settings, pair, self, nearby)
+        self._dialer = Dialer(
+            self.connections.brokers,
+            settings,
+            pair,
+            self,
+            nearby,
+            message_bytes_max=max(frame_bytes_max(settings), CONTROL_BYTES_MAX),
+            passed_bytes_max=MESSAGE_BYTES_MAX,
+        )
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property

@@ -66,8 +66,9 @@ class Stream:
     Args:
         socket: connected or about to be, and not blocking.
         handshake: makes it the server's or a client's end.
-        frame_bytes_max: how long a frame may be that comes.
+        frame_bytes_max: how long a frame may be that comes, and a message in fragments.
         rooms: those of its thread.
+        passed_bytes_max: how long such a REQUEST or REPLY may be that is passed over if it is longer; see `Joiner`.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Stream:
         "_long_bytes",
         "_met",
         "_outbox",
+        "_passed_bytes_max",
         "_pieces_came",
         "_rooms",
         "_socket",
@@ -102,6 +104,7 @@ class Stream:
         handshake: ServerHandshake | ClientHandshake,
         frame_bytes_max: int,
         rooms: Rooms,
+        passed_bytes_max: int = 0,
     ) -> None:
         self.descriptor = socket.fileno()
         self.end: End | Violation | Refusal | None = None
@@ -112,6 +115,7 @@ class Stream:
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._frame_bytes_max = frame_bytes_max
+        self._passed_bytes_max = passed_bytes_max
         self._met = False
         self._highest_mark = 0
         self._joiner: Joiner | None = None
@@ -366,7 +370,7 @@ class Stream:
         self.large_bytes += max(1, len(fragment) - 1)
         joiner = self._joiner
         if joiner is None:
-            joiner = self._joiner = Joiner(self._frame_bytes_max)
+            joiner = self._joiner = Joiner(self._frame_bytes_max, self._passed_bytes_max)
         try:
             message = joiner.add(fragment)
         except Misdeed as wrong:

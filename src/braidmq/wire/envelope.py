@@ -69,6 +69,9 @@ REJECT: Final = int(Command.REJECT)
 CANCEL: Final = int(Command.CANCEL)
 LOST: Final = int(Command.LOST)
 RENEW: Final = int(Command.RENEW)
+CUT: Final = 31
+"""Never travels: a carrier hands it in for a REQUEST or REPLY that is longer than its member takes (`forward.cut`)."""
+
 CONTROL_FIRST: Final = 32
 """The first number of a control message."""
 

@@ -12,6 +12,8 @@ from braidmq.carrier.fragments import (
     Joiner,
     highest_mark,
 )
+from braidmq.wire.control import Services, encode_control
+from braidmq.wire.envelope import CUT, REPLY, REQUEST, Envelope, decode, encode
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 from braidmq.zmtp.violation import Misdeed
 
@@ -122,3 +124,51 @@ def test_marks_travel_where_both_sides_say_so() -> None:
     assert highest_mark({b"x-braid-fragments": b"1", b"x-braid-abandon": b"2"}) == LAST
     assert highest_mark({b"x-braid-abandon": b"1"}) == 0
     assert highest_mark({}) == 0
+
+
+def exchange(command: int, size: int) -> bytes:
+    return encode(
+        Envelope(
+            command, bytes(15) + b"i", flags=1, retry_count=2, sent_ms=3, tag=4, service=b"v" * 127, sender=b"s" * 63,
+            receiver=b"r" * 63, code=1, extension=b"\x01\0\x01\x80", payload=bytes(size),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [REQUEST, REPLY])
+def test_what_is_longer_than_it_takes_is_passed_over_and_its_names_stay(command: int) -> None:
+    joiner = Joiner(2 * BUNDLE_BYTES, 10 * BUNDLE_BYTES)
+    message = exchange(command, 8 * BUNDLE_BYTES)
+    *fragments, last = pieces(message)
+    for count, fragment in enumerate(fragments, 1):
+        assert joiner.add(fragment) is None
+        assert joiner.bytes == count * FRAGMENT_BYTES
+        assert joiner._data.__sizeof__() < 3 * BUNDLE_BYTES
+    stands_for = joiner.add(last)
+    assert stands_for is not None
+    assert decode(stands_for) == Envelope(
+        CUT, bytes(15) + b"i", flags=1, retry_count=2, sent_ms=3, tag=4, service=b"v" * 127, sender=b"s" * 63,
+        receiver=b"r" * 63, code=command, time_ms=len(message),
+    )  # fmt: skip
+    assert joined(joiner, pieces(MESSAGE[: BUNDLE_BYTES + 1])) == [MESSAGE[: BUNDLE_BYTES + 1]]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        exchange(REPLY, 11 * BUNDLE_BYTES),
+        exchange(5, 5 * BUNDLE_BYTES),
+        encode_control(Services(["s" * 100] * 5_000), 0),
+        bytes(5 * BUNDLE_BYTES),
+    ],
+)
+def test_what_is_longer_and_cannot_be_passed_over_is_a_misdeed(message: bytes) -> None:
+    joiner = Joiner(2 * BUNDLE_BYTES, 10 * BUNDLE_BYTES)
+    with pytest.raises(Misdeed, match="too long"):
+        joined(joiner, pieces(message))
+
+
+def test_what_is_passed_over_may_be_abandoned() -> None:
+    joiner = Joiner(2 * BUNDLE_BYTES, 10 * BUNDLE_BYTES)
+    assert joined(joiner, [*pieces(exchange(REPLY, 8 * BUNDLE_BYTES))[:-1], piece(ABANDON, b"")]) == []
+    assert (joiner.bytes, len(joiner._data)) == (0, 0)

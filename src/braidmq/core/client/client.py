@@ -38,7 +38,7 @@ from braidmq.members import Member, check_service
 from braidmq.messages import Reply
 from braidmq.observer import AttemptEnd, NodeObserver
 from braidmq.settings import Settings
-from braidmq.wire.control import decode_failure
+from braidmq.wire.control import decode_failure, encode_failure
 from braidmq.wire.envelope import (
     REJECT,
     REPLY,
@@ -49,6 +49,7 @@ from braidmq.wire.envelope import (
     Outcome,
     command_of,
     decode,
+    encode,
     head_of,
     reply_id,
 )
@@ -303,11 +304,11 @@ class ClientCore:
             return
         call = self._calls.get(answer.id)
         if call is None:
-            self._late.on_answer(link, answer.command, now)
+            self._late.on_answer(link, answer.command, len(message), now)
             return
         current = call.path is link and call.tag == answer.tag
         if not current and (link, link.epoch, answer.tag) not in call.earlier:
-            self._late.on_answer(link, answer.command, now)
+            self._late.on_answer(link, answer.command, len(message), now)
             return
         if current:
             self._passage.on_word(link, len(call.payload), call.sent_at)
@@ -327,6 +328,17 @@ class ClientCore:
             self._book.fail_if(call, self._failover.on_rejected(call, answer, now), now)
         else:  # LOST, or a REPLY that does not count
             self._book.fail_if(call, self._failover.on_lost(call, link, answer, now), now)
+
+    def on_cut(self, link: Link, answer: Envelope, now: float) -> None:
+        """Handle what stands for a REPLY that is longer than this node takes: its call ends with an error."""
+        if answer.id not in self._calls:
+            self._late.on_answer(link, REPLY, answer.time_ms, now)
+            return
+        limit = self._settings.payload_bytes_max
+        text = f"the reply of {answer.time_ms} bytes exceeds the limit of this node, {limit}: raise payload_bytes_max"
+        answer.command, answer.code, answer.time_ms = REPLY, Outcome.ERROR, 0
+        answer.payload = encode_failure(ServiceError("RESULT_TOO_LARGE", text), limit)
+        self.on_answer(link, encode(answer), now)
 
     def on_unread(self, link: Link, size: int) -> None:
         """Handle how much a broker has sent that was not read yet: its answers wait behind that."""

@@ -28,6 +28,7 @@ from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
     CANCEL,
     COMMAND_AT,
+    CUT,
     LOST,
     MAJOR,
     REJECT,
@@ -37,6 +38,7 @@ from braidmq.wire.envelope import (
     SENT_END,
     VERSION_AT,
     WORKING,
+    decode,
 )
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
@@ -428,6 +430,8 @@ class NodeCore:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
+        elif command == CUT:
+            self._on_cut(link, message, now)
         elif command in self._handlers or self.links.handles(command):  # others are not even decoded
             received = self.links.on_control(link, message, now)
             if received is not None:
@@ -441,6 +445,18 @@ class NodeCore:
             self._papers.take_certificate(message)
         except ProtocolError as error:
             self.links.on_malformed(link, str(error))
+
+    def _on_cut(self, link: Link, message: bytes, now: float) -> None:
+        """Handle what stands for a message that is longer than this node takes; a broker may also make it up."""
+        try:
+            cut = decode(message)
+        except ProtocolError as error:
+            self.links.on_malformed(link, str(error))
+            return
+        if cut.code == REPLY:
+            self.client.on_cut(link, cut, now)
+        elif cut.code == REQUEST:
+            self.worker.on_cut(link, cut, now)
 
     def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
         self.worker.on_demand(link, demand, now)

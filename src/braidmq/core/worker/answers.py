@@ -3,12 +3,13 @@
 from typing import Final
 
 from braidmq.core.events.node import ResultTooLarge
+from braidmq.core.links.link import Link
 from braidmq.core.links.links import Links
 from braidmq.core.proofs import Prover
 from braidmq.core.worker.job import Delivery, Job
 from braidmq.errors import ServiceError
 from braidmq.wire import control
-from braidmq.wire.envelope import LOST, REPLY, WORKING, Outcome, head_of, now_ms, pack
+from braidmq.wire.envelope import LOST, REPLY, WORKING, Envelope, Outcome, head_of, now_ms, pack
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.forward import readdressed
 
@@ -78,6 +79,12 @@ class Answers:
                 pack(command, id_, 0, 0, sent_ms, sent_ms if command == WORKING else 0, delivery.tag, code=code,
                      extension=extension),
             )  # fmt: skip
+
+    def say_too_large(self, link: Link, request: Envelope, limit: int, now: float) -> None:
+        """Answer a request of more bytes (its `time_ms`) than this node takes, which has not come in full."""
+        text = f"the request of {request.time_ms} bytes exceeds the limit of its worker, {limit}"
+        payload = control.encode_failure(ServiceError("REQUEST_TOO_LARGE", text), limit)
+        self._links.send(link, pack(REPLY, request.id, 0, 0, now_ms(now), 0, request.tag, code=_ERROR, payload=payload))
 
     def say_all(self, command: int, code: int, job: Job, now: float) -> None:
         """Answer all copies of a job in the same way."""

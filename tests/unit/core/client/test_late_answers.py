@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.client.late_answers import UNASKED_MAX, UNASKED_WITHIN_S
+from braidmq.core.client.late_answers import UNASKED_BYTES_EACH, UNASKED_MAX, UNASKED_WITHIN_S
 from braidmq.core.links.link import Failure
 from braidmq.settings import Settings
+from braidmq.wire.envelope import CUT, REPLY
 from tests.support.rigs.calls import reply_of
 from tests.support.rigs.node_rig import Broker, NodeRig
 
@@ -88,6 +89,15 @@ def test_a_few_now_and_then_are_no_flood(make: Any) -> None:
         flood(rig["a"], UNASKED_MAX)
         rig.advance(UNASKED_WITHIN_S)
     assert rig["a"].link.open
+
+
+def test_large_ones_count_as_many(make: Any) -> None:
+    rig = make("a")
+    rig.call()
+    request = rig["a"].request()
+    rig["a"].reply(request)
+    rig["a"].answer(request, CUT, code=REPLY, time_ms=UNASKED_MAX * UNASKED_BYTES_EACH)
+    assert rig["a"].link.failure is Failure.UNASKED
 
 
 def test_a_new_session_begins_anew(make: Any) -> None:
