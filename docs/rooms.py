@@ -61,7 +61,8 @@ HOUSE: Final = (
     _folder("testing", 6, 1, "nets in one process, for users' tests"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
-        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "inside",
+        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "renewal", "inside",
+        "enrolment", "publication",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
@@ -83,6 +84,7 @@ CORES: Final = (
     _folder("core/client", 2, 0, "calls: paths, attempts, deadlines"),
     _folder("core/worker", 2, 1, "jobs: places, credit, duplicates"),
     _folder("core/membership", 2, 2, "brokers among brokers: SWIM"),
+    _folder("core/registry", 2, 3, "the registry in motion"),
     _folder("core/links", 1, 0, "connections to brokers"),
     Room(
         "core/*.py", 0, 0, "parts that several cores use",

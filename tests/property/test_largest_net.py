@@ -39,7 +39,6 @@ def certificate_of(number: int) -> bytes:
         name=name_of(number),
         role=Role.BROKER,
         keys=(number.to_bytes(32), (BROKERS_MAX + number).to_bytes(32)),
-        observe=True,
         endpoints=tuple(f"tcp://{host}:{65_535 - port}" for port in range(ENDPOINTS_MAX)),
     )
     return issue(claims, bytes(32)).blob
