@@ -60,7 +60,7 @@ class BrokerLoop:
         endpoints: where it listens, once it does.
 
     Args:
-        join: the broker's join file; its manifest is read again whenever the file changes.
+        join: the broker's join file; its manifest is read again whenever the file changes, if it is a path.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
         local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
@@ -74,7 +74,7 @@ class BrokerLoop:
 
     def __init__(
         self,
-        join: Path | str,
+        join: joinfile.JoinFile | Path | str,
         settings: Settings | None = None,
         *,
         bind: tuple[str, ...] = (),
@@ -83,11 +83,13 @@ class BrokerLoop:
     ) -> None:
         self.settings = settings or Settings()
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
-        self._path = Path(join)
+        self._path = None if isinstance(join, joinfile.JoinFile) or joinfile.is_text(join) else Path(join)
         self._stamp = self._read_stamp()
         self.identity = joinfile.load(join)
         if self.identity.manifest is None or self.identity.certificate.role is not Role.BROKER:
-            raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
+            raise ConfigError(
+                f"{joinfile.shown(join)} is the join file of a node; a broker needs one made by 'braidmq add broker'"
+            )
         self.name = self.identity.name
         self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
         self.endpoints: tuple[str, ...] = ()
@@ -217,6 +219,8 @@ class BrokerLoop:
     # -- the registry
 
     def _read_stamp(self) -> tuple[int, ...]:
+        if self._path is None:
+            return ()
         try:
             found = self._path.stat()
         except OSError:
@@ -227,7 +231,7 @@ class BrokerLoop:
 
     def _reread_registry(self, now: float) -> None:
         stamp = self._read_stamp()
-        if stamp == self._stamp or not stamp:
+        if self._path is None or stamp == self._stamp or not stamp:
             return
         self._stamp = stamp
         try:

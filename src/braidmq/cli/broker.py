@@ -17,6 +17,7 @@ from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.errors import ConfigError
 from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import take_all_descriptors
@@ -24,6 +25,7 @@ from braidmq.host.signals import STOP_SIGNALS, end_by_signal
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust.endpoint import check_bind
+from braidmq.trust.joinfile import STDIN, JoinFile
 from braidmq.trust.numbered import PROCESSES_MAX
 
 _LOG = own_logger("braidmq.broker")
@@ -73,7 +75,7 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 @log_level_option
 @click.option(_SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
-    join: Path,
+    join: JoinFile | Path,
     *,
     binds: Sequence[str],
     no_local: bool,
@@ -96,6 +98,10 @@ def broker(
     bind = tuple(check_bind(endpoint) for endpoint in binds)
     settings = Settings.parse([f"balance={balance}", *assignments], preset)
     if processes > 1:
+        if isinstance(join, JoinFile) or str(join) == STDIN:
+            raise ConfigError(
+                f"{processes} brokers have a join file each: put them into a directory, and name the first"
+            )
         log_to_stderr(log_level)
         options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
         options += [f"--set={assignment}" for assignment in assignments]
