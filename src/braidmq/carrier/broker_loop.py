@@ -67,7 +67,7 @@ class BrokerLoop:
         endpoints: where it listens, once it does.
 
     Args:
-        join: the broker's join file; its manifest is read again whenever the file changes.
+        join: the broker's join file; its manifest is read again whenever the file changes, if it is a path.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
         local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
@@ -82,7 +82,7 @@ class BrokerLoop:
 
     def __init__(
         self,
-        join: Path | str,
+        join: joinfile.JoinFile | Path | str,
         settings: Settings | None = None,
         *,
         bind: tuple[str, ...] = (),
@@ -92,11 +92,13 @@ class BrokerLoop:
     ) -> None:
         self.settings = settings or Settings()
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
-        self._watched = WatchedJoinFile(Path(join))
+        self._watched = WatchedJoinFile(Path(join) if joinfile.is_path(join) else None)
         self._reading = threading.Event()
         self.identity = joinfile.load(join)
         if self.identity.certificate.role is not Role.BROKER:
-            raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
+            raise ConfigError(
+                f"{joinfile.shown(join)} is the join file of a node; a broker needs one made by 'braidmq add broker'"
+            )
         self.name = self.identity.name
         self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
         self.endpoints: tuple[str, ...] = ()

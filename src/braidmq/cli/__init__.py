@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
@@ -48,17 +49,44 @@ _COMMANDS: Final = {
 }
 
 
+JOIN_DATA: Final = "BRAIDMQ_JOIN_DATA"
+"""The environment variable that may hold the text of a join file."""
+
+
 def join_option(*, required: bool = True) -> Callable[[Any], Any]:
-    """Return the decorator for --join, which says who a command is; $BRAIDMQ_JOIN stands in for it."""
+    """Return the decorator for --join, which says who a command is.
+
+    $BRAIDMQ_JOIN stands in for it, or $BRAIDMQ_JOIN_DATA, which holds the text of the file itself: the command gets a
+    path, or a `JoinFile` that was loaded from there.
+    """
     return click.option(
         "--join",
         metavar="FILE",
         type=click.Path(path_type=Path, readable=False),  # a descriptor may be readable that cannot be opened anew
         envvar="BRAIDMQ_JOIN",
         show_envvar=True,
-        required=required,
-        help="The member's join file, as `braidmq add` wrote it.",
+        callback=_or_join_data(required),
+        help="The member's join file, as `braidmq add` wrote it; - for stdin. The text of the file may be in "
+        f"${JOIN_DATA} instead.",
     )
+
+
+def _or_join_data(required: bool) -> Callable[[click.Context, click.Parameter, Path | None], Any]:
+    def choose(ctx: click.Context, param: click.Parameter, path: Path | None) -> Any:
+        if path is not None and ctx.get_parameter_source("join") is ParameterSource.COMMANDLINE:
+            return path
+        text = os.environ.get(JOIN_DATA)
+        if text is None:
+            if path is None and required:
+                raise click.MissingParameter(ctx=ctx, param=param)
+            return path
+        if path is not None:
+            raise click.UsageError(f"$BRAIDMQ_JOIN and ${JOIN_DATA} are both set: unset one of them", ctx)
+        from braidmq.trust import joinfile  # noqa: PLC0415 - what `--help` has no need of
+
+        return joinfile.load_text(text, f"${JOIN_DATA}")
+
+    return choose
 
 
 def state_option(command: Any) -> Any:

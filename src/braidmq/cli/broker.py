@@ -17,6 +17,7 @@ from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.errors import ConfigError
 from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import take_all_descriptors
@@ -25,6 +26,7 @@ from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import brokerstate
 from braidmq.trust.endpoint import check_bind
+from braidmq.trust.joinfile import STDIN, JoinFile
 from braidmq.trust.numbered import PROCESSES_MAX
 
 _LOG = own_logger("braidmq.broker")
@@ -83,7 +85,7 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 @log_level_option
 @click.option(_SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
-    join: Path,
+    join: JoinFile | Path,
     *,
     binds: Sequence[str],
     no_local: bool,
@@ -110,6 +112,10 @@ def broker(
     if state is not None and (no_state or processes > 1):
         raise click.UsageError("--state is for one broker, and not with --no-state", click.get_current_context())
     if processes > 1:
+        if isinstance(join, JoinFile) or str(join) == STDIN:
+            raise ConfigError(
+                f"{processes} brokers have a join file each: put them into a directory, and name the first"
+            )
         log_to_stderr(log_level)
         options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
         options += [f"--set={assignment}" for assignment in assignments]

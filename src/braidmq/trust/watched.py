@@ -11,10 +11,10 @@ class WatchedJoinFile:
     """Tells when a join file is another one than before.
 
     Attributes:
-        path: of the file.
+        path: of the file; None if it has come from elsewhere, and cannot change.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self._stamp = self._read_stamp()
 
@@ -28,9 +28,12 @@ class WatchedJoinFile:
 
     def load(self) -> JoinFile:
         """Return what is in it now. Raises ConfigError."""
+        assert self.path is not None, "what cannot change is not read again"
         return joinfile.load(self.path)
 
     def _read_stamp(self) -> tuple[int, ...]:
+        if self.path is None:
+            return ()
         try:
             found = self.path.stat()
         except OSError:

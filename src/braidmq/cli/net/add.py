@@ -15,6 +15,8 @@ from braidmq.cli.net.options import (
     no_publish_option,
     not_after,
     opened,
+    request_option,
+    requested_key,
     serves_option,
 )
 from braidmq.cli.net.publishing import finish_change
@@ -23,6 +25,8 @@ from braidmq.members import Role
 from braidmq.trust.authority import Authority, Change
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.numbered import PROCESSES_MAX, numbered
+
+_request_option = request_option("What `braidmq join` has printed on its machine: its key is made there, and stays.")
 
 _days_option = days_option("After how many days its certificate ends; it does not without this.")
 
@@ -43,6 +47,7 @@ def add() -> None:
     show_default=True,
     help="How many brokers to register, for `braidmq broker --processes`.",
 )
+@_request_option
 @_days_option
 @no_publish_option
 @json_option
@@ -52,6 +57,7 @@ def add_broker(
     *,
     endpoints: Sequence[str],
     processes: int,
+    request: str | None,
     days: int | None,
     no_publish: bool,
     as_json: bool,
@@ -61,7 +67,15 @@ def add_broker(
     With --processes N, register the N brokers NAME-1, NAME-2 and so on, which one host is to run together. Each has a
     join file; the ports count up from those of --endpoint.
     """
+    if request is not None and processes > 1:
+        raise click.UsageError("--request is for one broker, not for several", click.get_current_context())
     authority = opened(directory)
+    if request is not None:
+        key = requested_key(authority, name, request)
+        change = authority.admit(name, Role.BROKER, key, endpoints=endpoints, not_after=not_after(days))
+        warn_of_ports(tuple(endpoints))
+        _tell_admitted(authority, change, Role.BROKER, name, as_json=as_json, publish=not no_publish)
+        return
     before = authority.manifest()
     brokers = numbered(name, endpoints, processes)
     paths = authority.add_brokers(brokers, not_after=not_after(days))
@@ -79,6 +93,7 @@ def add_broker(
 @serves_option
 @click.option("--observe", is_flag=True, help="It may read the status of brokers.")
 @click.option("--publisher", is_flag=True, help="It may bring changes of the registry to brokers.")
+@_request_option
 @_days_option
 @no_publish_option
 @json_option
@@ -90,15 +105,38 @@ def add_node(
     serves: Sequence[str],
     observe: bool,
     publisher: bool,
+    request: str | None,
     days: int | None,
     no_publish: bool,
     as_json: bool,
 ) -> None:
     """Register the node NAME. Without --call and --serve it may do neither."""
     authority = opened(directory)
+    if request is not None:
+        change = authority.admit(
+            name,
+            Role.NODE,
+            requested_key(authority, name, request),
+            calls=calls,
+            serves=serves,
+            observe=observe,
+            publish=publisher,
+            not_after=not_after(days),
+        )
+        _tell_admitted(authority, change, Role.NODE, name, as_json=as_json, publish=not no_publish)
+        return
     before = authority.manifest()
     path = authority.add_node(name, calls, serves, observe, publish=publisher, not_after=not_after(days))
     _tell(authority, before, Role.NODE, {name: path}, as_json=as_json, publish=not no_publish)
+
+
+def _tell_admitted(
+    authority: Authority, change: Change, role: Role, name: str, *, as_json: bool, publish: bool
+) -> None:
+    """Say that somebody was registered who has a key already."""
+    said: dict[str, Any] = {"name": name, "role": role.value, "join_file": None}
+    lines = [f"Registered {role.value} {name} with the key that it has: `braidmq join` goes on at its machine."]
+    finish_change(authority, change, lines, said, as_json=as_json, publish=publish)
 
 
 def _tell(

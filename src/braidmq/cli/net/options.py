@@ -7,8 +7,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from braidmq.errors import ConfigError
 from braidmq.trust import private_directory
 from braidmq.trust.authority import Authority
+from braidmq.trust.codes import RequestCode
 from braidmq.trust.draft import DAY_S
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -68,6 +70,25 @@ def days_option(text: str, default: int | None = None) -> Callable[[_Command], _
 def not_after(days: int | None) -> int:
     """Return the Unix time in seconds that is so many days away; 0 for None."""
     return 0 if days is None else int(time.time()) + days * DAY_S
+
+
+def request_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the decorator for --request."""
+    return click.option("--request", "request", metavar="CODE", help=text)
+
+
+def requested_key(authority: Authority, name: str, code: str) -> bytes:
+    """Return the public key in a request code.
+
+    Raises:
+        ConfigError: it is none, or is for another net or another name.
+    """
+    asked = RequestCode.decode(code)
+    if asked.net != authority.net:
+        raise ConfigError(f"the code asks for membership in net {asked.net}, and this is net {authority.net}")
+    if asked.name != name:
+        raise ConfigError(f"the code asks for the name {asked.name!r}, not {name!r}")
+    return asked.key
 
 
 def opened(directory: Path) -> Authority:
