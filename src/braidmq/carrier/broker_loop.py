@@ -23,14 +23,15 @@ from braidmq.carrier.poller import Poller
 from braidmq.carrier.proof import prove_refused
 from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.broker.refusals import Refused
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
-from braidmq.host.clock import monotonic
+from braidmq.host.clock import monotonic, unix_time
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import room
-from braidmq.members import Member, Role
+from braidmq.members import Member, Role, Standing
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
@@ -109,8 +110,15 @@ class BrokerLoop:
         """Look a key up in the newest manifest (see Directory)."""
         return self._registry.member(principal)
 
+    def standing(self, principal: str) -> Standing:
+        """Look up in the newest manifest how a key stands (see Directory)."""
+        return self._registry.standing(principal)
+
     def _is_barred(self, principal: str) -> bool:
         return self._core.barred_s(principal, monotonic()) > 0.0
+
+    def _on_refused(self, kind: Refused, who: str, where: str, what: str, error: Exception | None) -> None:
+        self._core.on_refused(kind, who, monotonic(), where=where, what=what, error=error)
 
     def open(self) -> None:
         """Prove that an unregistered key is refused, and bind.
@@ -125,7 +133,7 @@ class BrokerLoop:
             self._poller = Poller()
         pair = KeyPair(self.identity.public_key, self.identity.secret_key)
         gate = Gate(self)
-        self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
+        self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller, net=self.identity.net)
         try:
             with room("a broker"):
                 prove_refused(self.settings, pair, gate, self.name)
@@ -147,10 +155,18 @@ class BrokerLoop:
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
         self._dialer = Dialer(
-            self._brokers, self.settings, pair, self._sockets, self._nearby, message_bytes_max=CONTROL_BYTES_MAX
+            self._brokers,
+            self.settings,
+            pair,
+            self._sockets,
+            self._nearby,
+            message_bytes_max=CONTROL_BYTES_MAX,
+            net=self.identity.net,
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred = self._is_barred
+        self._listener.tell = self._on_refused
+        self._core.on_surroundings(unix_time(), self._registry.version, now)
         self._learn_brokers(now)
         self._registry_at = now + REGISTRY_S
 
@@ -163,6 +179,7 @@ class BrokerLoop:
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
                     self._reread_registry(now)
+                    self._core.on_surroundings(unix_time(), self._registry.version, now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)

@@ -108,7 +108,7 @@ class NodeLoop(LoopHost):
         )
         pair = KeyPair(identity.public_key, identity.secret_key)
         nearby = Nearby(identity.net, identity.authority_key)
-        self._dialer = Dialer(self.connections.brokers, settings, pair, self, nearby)
+        self._dialer = Dialer(self.connections.brokers, settings, pair, self, nearby, net=identity.net)
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property

@@ -1,6 +1,6 @@
 """Looks up the members of one manifest. A new manifest makes a new registry."""
 
-from braidmq.members import Member
+from braidmq.members import Member, Standing
 from braidmq.trust.certificate import Certificate
 from braidmq.trust.manifest import Manifest
 
@@ -28,6 +28,10 @@ class Registry:
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""
         return self._by_principal.get(principal)
+
+    def standing(self, principal: str) -> Standing:
+        """Return whether a key is a member's. A manifest has members only, so of others nothing is known."""
+        return Standing.MEMBER if principal in self._by_principal else Standing.UNKNOWN
 
     def certificate(self, name: str) -> Certificate | None:
         """Return the certificate of the member with this name, or None."""

@@ -13,13 +13,14 @@ is no next. What a client is and may is decided when its key is proven.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from hmac import compare_digest
 from struct import Struct
 from typing import Final
 
 from braidmq.zmtp.metadata import decode_metadata, encode_metadata
 from braidmq.zmtp.sodium import KEY_BYTES, MAC_BYTES, agree, public_key, seal, unseal, wipe
-from braidmq.zmtp.violation import Refusal, Violation, WrongKey
+from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, Refusal, Violation, WrongKey, WrongServer
 
 Random = Callable[[int], bytes]
 """Returns so many random bytes that nobody can guess."""
@@ -41,6 +42,8 @@ _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
 _NOTHING: Final = b""
 _STATUSES: Final = (b"300", b"400", b"500")
+_STATUS_BYTES: Final = 3
+_NET_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +81,26 @@ class ServerHandshake:
         authorise: see Authorise. It is asked once the client has proven that it holds its key.
         random: see Random.
         properties: what the server tells in its metadata beside what ZMTP wants, by names that begin with x-.
+        net: which net it is of, for clients that expect another key; empty if they are not to be told.
     """
 
-    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_pair", "_properties", "_random", "agreed")
+    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_net", "_pair", "_properties", "_random", "agreed")
 
     def __init__(
-        self, pair: KeyPair, authorise: Authorise, random: Random, properties: dict[bytes, bytes] | None = None
+        self,
+        pair: KeyPair,
+        authorise: Authorise,
+        random: Random,
+        properties: dict[bytes, bytes] | None = None,
+        *,
+        net: bytes = b"",
     ) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
         self._authorise = authorise
         self._random = random
         self._properties = properties or {}
+        self._net = net
         self._awaited = _HELLO
         self._cookie_key = bytearray()
         self._got = 0
@@ -121,7 +132,11 @@ class ServerHandshake:
             raise Violation("a HELLO of another version of CURVE")
         client_transient, number = hello[80:112], hello[112:120]
         key = agree(client_transient, self._pair.secret)
-        if not compare_digest(unseal(hello[120:], b"CurveZMQHELLO---" + number, key), _ZEROS):
+        try:
+            opened = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
+        except WrongKey as wrong:
+            raise WrongServer(str(wrong), _told_of(self._net, client_transient)) from None
+        if not compare_digest(opened, _ZEROS):
             raise Violation("a HELLO whose box is not of zeros")
         self._got = _NUMBER.unpack(number)[0]
         secret = self._random(KEY_BYTES)
@@ -164,10 +179,11 @@ class ClientHandshake:
         random: see Random.
         identity: what the client tells as its routing id, for servers that want one; at most 255 bytes.
         properties: what the client tells in its metadata besides, by names that begin with x-.
+        net: which net it expects the server to be of; empty if that is not known.
     """
 
     __slots__ = (
-        "_awaited", "_identity", "_key", "_pair", "_properties", "_random", "_secret", "_server", "_transient",
+        "_awaited", "_identity", "_key", "_net", "_pair", "_properties", "_random", "_secret", "_server", "_transient",
         "agreed",
     )  # fmt: skip
 
@@ -178,9 +194,12 @@ class ClientHandshake:
         random: Random,
         identity: bytes = b"",
         properties: dict[bytes, bytes] | None = None,
+        *,
+        net: bytes = b"",
     ) -> None:
         self.agreed: Agreed | None = None
         self._identity = identity
+        self._net = net
         self._pair = pair
         self._properties = properties or {}
         self._server = server
@@ -207,13 +226,27 @@ class ClientHandshake:
         if awaited == _NOTHING:
             raise Violation("a command after the end of the handshake")
         if command.startswith(_ERROR):
-            raise Refusal(_status(command))
+            raise self._refused(command)
         if awaited == _READY:
             self._on_ready(command)
             return b""
         initiate = self._on_welcome(command)
         self._awaited = _READY
         return initiate
+
+    def _refused(self, error: bytes) -> Refusal:
+        """Return what an ERROR command says: its status, or "" if it has none that is known, and why."""
+        reason = error[len(_ERROR) + 1 :]
+        if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
+            raise Violation("malformed ERROR")
+        status, more = reason[:_STATUS_BYTES], reason[_STATUS_BYTES:]
+        if status not in _STATUSES or (more and not more.startswith(b" ")):
+            return Refusal("")
+        why = more[1:].decode("ascii", "replace")
+        if why.startswith(OTHER_KEY):
+            same = not self._net or why in (OTHER_KEY, _told_of(self._net, self._transient))
+            why = OTHER_KEY if same else OTHER_NET
+        return Refusal(status.decode("ascii"), why=why)
 
     def _on_welcome(self, welcome: bytes) -> bytes:
         if len(welcome) != _WELCOME_BYTES or not welcome.startswith(_WELCOME):
@@ -237,18 +270,19 @@ class ClientHandshake:
         self.agreed = Agreed(self._key, 2, _NUMBER.unpack(number)[0], common=common)
 
 
-def refusal(status: str) -> bytes:
-    """Return the ERROR command that tells a client so."""
-    reason = status.encode("ascii")
+def refusal(status: str, why: str = "") -> bytes:
+    """Return the ERROR command that tells a client so, and why if that is to be told."""
+    reason = (f"{status} {why}" if why else status).encode("ascii")
     return _ERROR + bytes((len(reason),)) + reason
 
 
-def _status(error: bytes) -> str:
-    """Return the status in an ERROR command, or "" if it has none that is known."""
-    reason = error[len(_ERROR) + 1 :]
-    if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
-        raise Violation("malformed ERROR")
-    return reason.decode("ascii") if reason in _STATUSES else ""
+def _told_of(net: bytes, client_transient: bytes) -> str:
+    """Return what a server of a net tells a client that expects another key.
+
+    Who knows the net can see by it whether they are of one; who does not learns nothing, and sees something else in
+    each handshake.
+    """
+    return f"{OTHER_KEY} {blake2b(net, digest_size=_NET_BYTES, key=client_transient).hexdigest()}" if net else OTHER_KEY
 
 
 def _common(properties: dict[bytes, bytes], kind: bytes, metadata: bytes) -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session, SessionState
 from braidmq.core.membership.peering import PeeringCore
@@ -34,7 +35,10 @@ class Controls:
     own table.
     """
 
-    __slots__ = ("_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_seeking", "_sessions")
+    __slots__ = (
+        "_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_refusals", "_seeking",
+        "_sessions",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Controls:
         *,
         peering: PeeringCore,
         outgoing: Outgoing,
+        refusals: Refusals,
     ) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
@@ -52,6 +57,7 @@ class Controls:
         self._observers = observers
         self._peering = peering
         self._outgoing = outgoing
+        self._refusals = refusals
         self._seeking: dict[KeyUsage, None] = {}
         self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
             {
@@ -68,6 +74,7 @@ class Controls:
         """Handle a control message of a session."""
         if session.member.role is not Role.BROKER:
             if command in _GOSSIPED:
+                self._refusals.note(Refused.ROLE, session.member.name, now, quiet=True)
                 raise ProtocolError("what only brokers may say")
             if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
                 raise ProtocolError(f"a control message of {len(message)} bytes")
