@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -121,7 +122,7 @@ class LyingPeer(Peer):
 
     __slots__ = ()
 
-    def send(self, messages: list[bytes]) -> None:
+    def send(self, messages: list[bytes]) -> Sequence[bytes]:
         """Send messages; those that are a PING go as the command, each by itself."""
         for _ in range(messages.count(PING)):
             if self.blocked:
@@ -131,7 +132,7 @@ class LyingPeer(Peer):
             room.view[HEAD_BYTES:end] = PING
             begin = self._engine._seal(room, len(PING), INNER_COMMAND)  # noqa: SLF001 - no honest side says PING
             self._write_frame(room.view[begin:end], [])
-        super().send([message for message in messages if message != PING])
+        return super().send([message for message in messages if message != PING])
 
 
 def _listen() -> None:

@@ -16,7 +16,7 @@ from braidmq.core.worker.worker import CONCURRENCY_MAX
 from braidmq.errors import BraidError
 from braidmq.lab.memory import MemoryDialer, MemoryHost, MemoryListener
 from braidmq.lab.simulation.registry import address_of, verify
-from braidmq.members import Member, Role
+from braidmq.members import Member, Role, Standing
 from braidmq.messages import Reply
 from braidmq.settings import Settings
 from braidmq.turn.broker import BrokerTurn
@@ -157,6 +157,10 @@ class _Broker(_Process):
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (see Directory): here keys are names."""
         return self._members.get(principal)
+
+    def standing(self, principal: str) -> Standing:
+        """Return whether a key is a member's."""
+        return Standing.MEMBER if self.member(principal) is not None else Standing.UNKNOWN
 
 
 class Pumped:

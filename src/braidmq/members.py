@@ -13,6 +13,9 @@ NAME_BYTES_MAX: Final = 63
 SERVICE_BYTES_MAX: Final = 127
 """Longest service name. It fits a length byte with room to spare."""
 
+ECHO_SERVICE: Final = "braid.echo"
+"""A service that every broker provides itself, to every node: it proves the way to the broker and back."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\Z")
 _PATTERN = re.compile(r"(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}|[A-Za-z0-9][A-Za-z0-9._/:-]{0,125}\*)\Z")
@@ -97,8 +100,25 @@ class Member:
         return matches(self.serves, service)
 
 
+class Standing(StrEnum):
+    """How a key stands in a net. The words of those that are no member's travel, so that their holders hear why."""
+
+    MEMBER = "member"
+    UNKNOWN = "unknown"
+    """It was never registered, as far as that is known."""
+    REMOVED = "removed"
+    """Its member was taken off the registry."""
+    REVOKED = "revoked"
+    """It is never accepted again."""
+    EXPIRED = "expired"
+    """Its member's certificate has ended."""
+
+
 class Directory(Protocol):
     """Looks up the member that holds a key. A principal is a CURVE public key in lower-case hex."""
 
     def member(self, principal: str) -> Member | None:
         """Return the registered member with this key, or None."""
+
+    def standing(self, principal: str) -> Standing:
+        """Return how this key stands: MEMBER exactly if `member` has one, else why it has none."""

@@ -391,7 +391,8 @@ class Node:
 
         Raises:
             NotRegistered: every broker refuses this node's key.
-            NoBroker: the join file names no broker, or the time is over; the text says why for each broker.
+            NoBroker: the join file names no broker, none of them can ever let this node in (they are another net's),
+                or the time is over; the text says why for each broker.
             ConfigError: `timeout` is no number of at least 0.
             NodeClosed: the node is not running.
             WrongLoop: the node belongs to another event loop.

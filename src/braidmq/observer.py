@@ -121,6 +121,18 @@ class BrokerObserver:
     def on_session_refused(self, who: str, why: str, now: float) -> None:
         """A member gets no session, or a key that is registered as none."""
 
+    def on_refused(self, kind: str, who: str, where: str, what: str, now: float) -> None:
+        """Somebody was refused: a connection, a session, a call, a service or a report.
+
+        Args:
+            kind: `unknown`, `removed`, `revoked`, `expired`, `barred`, `call`, `serve` and others: docs/operations.md
+                has them all. The broker counts each.
+            who: a member's name, or `the key ...` where its member is not known; empty for who has shown no key.
+            where: the address that it came from; empty where a member is refused within its session.
+            what: the service, or what else there is to say.
+            now: the time.
+        """
+
     def on_session_state(self, member: str, state: str, now: float) -> None:
         """A session is `suspect` as it is silent, `open` as it is heard again, or `leaving`."""
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 
 from braidmq.carrier.node_loop import NodeLoop
-from braidmq.errors import NoBroker, NotRegistered
+from braidmq.core.node.node import NodeCore
+from braidmq.errors import BraidError, NoBroker, NotRegistered
 from braidmq.host.loggers import own_logger
 from braidmq.wire.control import Report
 
@@ -21,7 +22,8 @@ async def until_connected(loop: NodeLoop, name: str, wait_s: float | None) -> No
 
     Raises:
         NotRegistered: every broker refuses this node's key.
-        NoBroker: the node knows of no broker, or the time is over; the text says why for each broker.
+        NoBroker: the node knows of no broker, none of them can ever let it in, or the time is over; the text says why
+            for each broker.
     """
     core = loop.core
     if not core.brokers:
@@ -30,7 +32,7 @@ async def until_connected(loop: NodeLoop, name: str, wait_s: float | None) -> No
         async with asyncio.timeout(wait_s):
             while not any(link.open for link in core.brokers.values()):
                 if core.refused:
-                    raise NotRegistered(f"every broker refuses this node's key: {core.diagnosis()}")
+                    raise _refused(core)
                 await loop.changed()
     except TimeoutError:
         raise NoBroker(f"no broker could be reached within {wait_s:g} s: {core.diagnosis()}") from None
@@ -57,3 +59,10 @@ async def reports(loop: NodeLoop, wait_s: float) -> dict[str, Report]:
     except TimeoutError:
         _LOG.info("not every broker answered within %g s", wait_s)
     return dict(core.reports)
+
+
+def _refused(core: NodeCore) -> BraidError:
+    """Return the error of a node that no broker can ever let in."""
+    if core.key_refused:
+        return NotRegistered(f"every broker refuses this node's key: {core.diagnosis()}")
+    return NoBroker(f"no broker fits: {core.diagnosis()}")

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -278,8 +280,21 @@ def test_a_broker_whose_key_is_not_the_one_in_the_certificate_is_said_to_be_so(l
     with LiveNet(tmp_path / "impostors") as impostors:
         impostors.add_broker("b1", port=int(endpoint.rpartition(":")[2]))
         impostors.broker("b1")
+        line = complaint(live.call("echo", "--timeout", "3600"), 5)
+    assert (
+        f"b1 at {endpoint}: what answers there does not hold this broker's key: it is a broker of another net" in line
+    )
+
+
+def test_a_web_server_in_the_place_of_the_broker_is_said_to_be_one(live):
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server, ThreadPoolExecutor() as pool:
+        endpoint = live.add_broker("b1", port=server.server_port)
+        live.add_node("client", calls=["*"])
+        served = pool.submit(server.serve_forever)
         line = complaint(live.call("echo", "--timeout", "2"), 5)
-    assert f"b1 at {endpoint}: what answers there does not hold this broker's key" in line
+        server.shutdown()
+        served.result()
+    assert f"b1 at {endpoint}: an HTTP server answers there" in line
 
 
 def test_a_service_that_the_node_may_not_call_is_exit_code_6(net):

@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 
 from braidmq.trust.authority import Authority
+from braidmq.trust.joinfile import load
 from tests.support.processes import BRAIDMQ, WAIT_S_MAX, complaint, environment, loaded, wait_until
 
 
@@ -224,8 +225,25 @@ def test_a_broker_with_another_key_is_shown_with_the_reason(net, tmp_path):
     net.start("broker", "--join", impostor).wait_for_line("listens at")
     result = status(net)
     assert result.returncode == 5
-    why = "what answers there ended the handshake: it does not hold this broker's key"
+    why = "what answers there does not hold this broker's key: it is a broker of another net"
     assert f"b1 at {net.endpoints['b1']}: {why}" in result.stderr.decode()
+
+
+def test_what_brokers_refuse_is_counted_by_kind_with_the_newest_one(net, tmp_path):
+    start_all(net)
+    shutil.copytree(net.directory, tmp_path / "copy")
+    stranger = Authority.open(tmp_path / "copy").add_node("stranger", calls=["*"])
+    intruder = load(stranger)
+    assert net.run("call", "echo", "--join", stranger, "--timeout", "20").returncode == 6
+    told = loaded(status(net, "--json"))
+    b1 = told["brokers"][0]["report"]
+    (row,) = (each for each in b1["refusals"] if each["kind"] == "unknown")
+    assert row["count"] == b1["counters"]["refused_unknown"] >= 1
+    assert (row["who"], row["where"]) == (f"the key {intruder.public_key.hex()[:16]}...", "127.0.0.1")
+    text = status(net).stdout.decode()
+    assert "\nREFUSED  BROKER  COUNT  NEWEST" in text
+    assert "\nunknown  b1 " in text
+    assert "refused_unknown" not in text
 
 
 def test_a_node_that_may_not_observe_is_exit_code_6_and_is_told_how(net):

@@ -7,14 +7,20 @@ from time import monotonic
 
 from nacl.bindings import crypto_scalarmult_base
 
+from braidmq.carrier.event_lines import log_event
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.rooms import Rooms
 from braidmq.carrier.stream import Stream
+from braidmq.core.broker.refusals import Refusals
+from braidmq.core.events.log import EventLog
+from braidmq.host.loggers import own_logger
 from braidmq.settings import KIB, Settings
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
 from tests.support.zmtp import COMMAND, HandClient, bodies, framed, greeting
+
+_LOG = own_logger("braidmq.broker")
 
 WAIT_S_MAX = 20.0
 FRAME_BYTES_MAX = 64 * 1024 * KIB
@@ -40,6 +46,10 @@ class Rig:
         self.pair = new_pair()
         self.poller = Poller()
         self.listener = Listener(settings or Settings.test(), self.pair, authorise, os.urandom, self.poller)
+        self.counters: dict[str, int] = {}
+        self._events = EventLog()
+        self._refusals = Refusals(self.counters, self._events)
+        self.listener.tell = self._tell
         self.endpoint = self.listener.bind(bind)
         self.port = 0 if bind.startswith("ipc:") else int(self.endpoint.rpartition(":")[2])
         self.now = None
@@ -66,7 +76,14 @@ class Rig:
         listener.flush(now)
         for route, unsent in listener.take_gone(now):
             self.gone.setdefault(route, []).extend(unsent)
+        self._refusals.on_tick(now)
+        for event in self._events.take():
+            log_event(_LOG, event)
         return came
+
+    def _tell(self, kind, who, where, what, _error):
+        now = monotonic() if self.now is None else self.now
+        self._refusals.note(kind, who, now, where=where, what=what)
 
     def until(self, condition, *peers):
         """Give turns to all until a condition holds."""

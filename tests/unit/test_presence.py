@@ -82,6 +82,13 @@ class TestConnected:
         with pytest.raises(NotRegistered, match="every broker refuses this node's key"):
             asyncio.run(presence.until_connected(loop_of(rig), "node", None))
 
+    def test_node_that_no_broker_fits_does_not_wait(self, make):
+        rig = make("a", connect=False)
+        rig["a"].refusal = Failure.OTHER_NET
+        rig.advance(0.0)
+        with pytest.raises(NoBroker, match=r"no broker fits: a at tcp://a:1: .* of another net"):
+            asyncio.run(presence.until_connected(loop_of(rig), "node", None))
+
     def test_node_that_knows_none_does_not_wait(self, make):
         with pytest.raises(NoBroker, match="the join file of node names no broker"):
             asyncio.run(presence.until_connected(loop_of(make()), "node", None))

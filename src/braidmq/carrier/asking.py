@@ -18,20 +18,26 @@ class Asking:
         pair: the keys that it is made with.
         target: the broker.
         over: a socket that is connected to it already, and not blocking; if None, one is made.
+        net: the broker's net; empty if that is not known.
 
     Attributes:
         failure: why it could not be made or has ended.
+        reached: whether something takes connections there.
         greeted: whether the broker has let it in.
+        frames: what has come; whoever reads it clears it.
     """
 
-    def __init__(self, settings: Settings, pair: KeyPair, target: Open, over: socket | None = None) -> None:
+    def __init__(
+        self, settings: Settings, pair: KeyPair, target: Open, over: socket | None = None, net: str = ""
+    ) -> None:
         self.failure: Failure | None = None
+        self.reached = False
         self.greeted = False
         self.frames: list[bytes] = []
         self._brokers: dict[str, Broker] = {}
         self._poll = select.poll()
         self._name = target.name
-        self._dialer = Dialer(self._brokers, settings, pair, self)
+        self._dialer = Dialer(self._brokers, settings, pair, self, net=net)
         self.failure = self._dialer.open(target) if over is None else self._dialer.open_over(over, target)
 
     def serve(self, timeout_s: float) -> None:
@@ -39,6 +45,7 @@ class Asking:
         if self._poll.poll(timeout_s * 1000.0):
             self._dialer.mark(self._brokers[self._name])
         for _name, what in self._dialer.news():
+            self.reached = self.reached or not isinstance(what, Failure)
             if isinstance(what, Failure):
                 self.failure = what
             elif what is Step.GREETED:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import time
 from typing import Final
 
 from braidmq import __version__
@@ -26,10 +25,11 @@ from braidmq.carrier.poller import Poller
 from braidmq.carrier.proof import prove_refused
 from braidmq.carrier.trusted import address_of, verifier
 from braidmq.core.broker.broker import BrokerCore
+from braidmq.core.broker.refusals import Refused
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ConfigError, ProtocolError
-from braidmq.host.clock import monotonic
+from braidmq.host.clock import monotonic, unix_time
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import room
@@ -136,9 +136,9 @@ class BrokerLoop:
                         manifest = remembered[0]
         if manifest is None:
             manifest = manifests.nobody(self.identity.net)
-        ledger = NetLedger(manifest, self.identity.authority_key, self._on_adopted, time())
+        ledger = NetLedger(manifest, self.identity.authority_key, self._on_adopted, unix_time())
         for at in range(0, len(rows), ROWS_MAX):
-            ledger.roll.merge(rows[at : at + ROWS_MAX], time())
+            ledger.roll.merge(rows[at : at + ROWS_MAX], unix_time())
         return ledger
 
     def _is_barred(self, principal: str) -> bool:
@@ -147,6 +147,9 @@ class BrokerLoop:
     def _is_early(self, member: Member) -> bool:
         registrar = self._core.registrar
         return registrar is not None and not registrar.core.ready and member.role is Role.NODE
+
+    def _on_refused(self, kind: Refused, who: str, where: str, what: str, error: Exception | None) -> None:
+        self._core.on_refused(kind, who, monotonic(), where=where, what=what, error=error)
 
     def open(self) -> None:
         """Prove that an unregistered key is refused, and bind.
@@ -161,7 +164,7 @@ class BrokerLoop:
             self._poller = Poller()
         pair, former = _keys(self.identity)
         gate = Gate(self._ledger)
-        self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller)
+        self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller, net=self.identity.net)
         self._listener.change_keys(pair, former)
         try:
             with room("a broker"):
@@ -188,14 +191,22 @@ class BrokerLoop:
             process=self.process,
             observer=observer,
             credentials=self._ledger,
-            unix_s=time(),
+            unix_s=unix_time(),
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
         self._dialer = Dialer(
-            self._brokers, self.settings, pair, self._sockets, self._nearby, message_bytes_max=CONTROL_BYTES_MAX
+            self._brokers,
+            self.settings,
+            pair,
+            self._sockets,
+            self._nearby,
+            message_bytes_max=CONTROL_BYTES_MAX,
+            net=self.identity.net,
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred, gate.early = self._is_barred, self._is_early
+        self._listener.tell = self._on_refused
+        self._core.on_surroundings(unix_time(), self._ledger.version, now)
         for address in self._ledger.addresses:
             self._core.learn(address, now)
         self._registry_at = now + REGISTRY_S
@@ -211,6 +222,7 @@ class BrokerLoop:
                     self._look_at_file()
                     self._look_at_clock(now)
                     self._remember()
+                    self._core.on_surroundings(unix_time(), self._ledger.version, now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
@@ -335,7 +347,7 @@ class BrokerLoop:
         registrar = self._core.registrar
         if registrar is None:
             return
-        registrar.core.on_clock(time(), now)
+        registrar.core.on_clock(unix_time(), now)
         if self._ledger.review(registrar.core.clocks.net_s(now)):
             self._core.on_registry(now)
             self._review(now)

@@ -24,11 +24,12 @@ from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
+from braidmq.members import Standing
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
 from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
-from braidmq.zmtp.violation import ForeignProtocol, Misdeed, Refusal, Violation
+from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, ForeignProtocol, Misdeed, Refusal, SpeaksHttp, Violation
 
 FRAMES_MAX: Final = 256
 """Frames read from a connection at most before others have their turn, when it is to be read until it is empty."""
@@ -153,15 +154,33 @@ class Broker(Stream):
             in_its_greeting = 0 < self.came_bytes < GREETING_BYTES
             return Failure.FOREIGN if in_its_greeting else _CUT_OFF[end]  # so libzmq does where it expects no CURVE
         if isinstance(end, Refusal):
-            return Failure.HUNG_UP if end.status in ("300", "500") else Failure.NOT_REGISTERED
+            for_a_while = end.status in ("300", "500")
+            return _REFUSED.get(end.why) or (Failure.HUNG_UP if for_a_while else Failure.NOT_REGISTERED)
         if self.open:
             return Failure.NONSENSE if isinstance(end, Misdeed) else Failure.CHANGED
+        if isinstance(end, SpeaksHttp):
+            return Failure.HTTP
         return Failure.FOREIGN if isinstance(end, ForeignProtocol) else Failure.NOT_THIS_BROKER
 
 
 _WAS_CONNECTED: Final = (errno.ECONNRESET, errno.EPIPE)
 _CUT_OFF: Final = {End.CLOSED: Failure.HUNG_UP, End.RESET: Failure.RESET, End.LOST: Failure.UNREACHABLE}
-_WITHIN_REASON: Final = (Failure.HUNG_UP, Failure.RESET, Failure.NOT_REGISTERED)
+_REFUSED: Final = {
+    Standing.REMOVED.value: Failure.REMOVED,
+    Standing.REVOKED.value: Failure.REVOKED,
+    Standing.EXPIRED.value: Failure.EXPIRED,
+    OTHER_KEY: Failure.OTHER_KEY,
+    OTHER_NET: Failure.OTHER_NET,
+    "barred": Failure.BARRED,
+    "throng": Failure.THRONG,
+    "unjudged": Failure.UNJUDGED,
+}
+"""What a broker's reason means, by its word; without a word, or with one that is not known, its status counts."""
+
+_WITHIN_REASON: Final = (
+    Failure.HUNG_UP, Failure.RESET, Failure.NOT_REGISTERED, Failure.REMOVED, Failure.REVOKED, Failure.EXPIRED,
+    Failure.BARRED, Failure.THRONG, Failure.UNJUDGED,
+)  # fmt: skip
 """What a broker itself may do to a member: it is about to stop, or does not know it yet."""
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -191,6 +210,7 @@ class Dialer:
         nearby: the sockets of the brokers of this machine; without them, all are met at their endpoints.
         message_bytes_max: how long a message may be that comes of a broker.
         passed_bytes_max: how long a REQUEST or REPLY may be that is passed over if it is longer.
+        net: which net the brokers are of; empty if that is not known.
     """
 
     def __init__(
@@ -203,6 +223,7 @@ class Dialer:
         *,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         passed_bytes_max: int = 0,
+        net: str = "",
     ) -> None:
         self._brokers = brokers
         self._settings = settings
@@ -211,6 +232,7 @@ class Dialer:
         self._nearby = nearby
         self._message_bytes_max = message_bytes_max
         self._passed_bytes_max = passed_bytes_max
+        self._net = net.encode()
         self._near: dict[Broker, Near] = {}
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
@@ -303,7 +325,7 @@ class Dialer:
         As `open`, it returns why that cannot be done.
         """
         try:
-            handshake = ClientHandshake(self._pair, action.key, os.urandom, _routing_id(), UNDERSTANDS)
+            handshake = ClientHandshake(self._pair, action.key, os.urandom, _routing_id(), UNDERSTANDS, net=self._net)
         except Violation as wrong:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)

@@ -1,9 +1,13 @@
 """Who gets in: asked in every handshake, and only registered keys do."""
 
 from collections.abc import Callable
+from typing import Final
 
-from braidmq.members import Directory, Member
+from braidmq.members import Directory, Member, Standing
 from braidmq.zmtp.violation import Refusal
+
+_PLAIN: Final = (Standing.UNKNOWN, Standing.MEMBER)
+"""What a client is told by the status alone."""
 
 
 class Unjudged(Refusal):
@@ -14,15 +18,34 @@ class Unjudged(Refusal):
     """
 
     def __init__(self, who: str, error: Exception) -> None:
-        super().__init__("500", who)
+        super().__init__("500", who, "unjudged")
         self.error = error
+
+
+class NoMember(Refusal):
+    """A key is no member's.
+
+    Attributes:
+        standing: why not, as far as the registry tells.
+    """
+
+    def __init__(self, who: str, standing: Standing) -> None:
+        super().__init__("400", who, "" if standing in _PLAIN else standing.value)
+        self.standing = standing
+
+
+class Barred(Refusal):
+    """A registered key is kept out for some seconds, because of what it has done."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__("300", who, "barred")
 
 
 class Throng(Refusal):
     """A key has so many connections already that it gets no more for now."""
 
     def __init__(self, who: str) -> None:
-        super().__init__("300", who)
+        super().__init__("300", who, "throng")
 
 
 class Early(Refusal):
@@ -62,13 +85,14 @@ class Gate:
         try:
             member = self._directory.member(principal)
             barred = member is not None and self.barred(principal)
+            standing = Standing.MEMBER if member is not None else self._directory.standing(principal)
             early = member is not None and self.early(member)
         except Exception as error:  # noqa: BLE001 - fail closed
             raise Unjudged(shown(principal), error) from None
         if member is None:
-            raise Refusal("400", shown(principal))
+            raise NoMember(shown(principal), standing)
         if barred:
-            raise Refusal("300", member.name)
+            raise Barred(member.name)
         if early:
             raise Early(member.name)
         return principal

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import cast
+from typing import Final, cast
 
 from braidmq.carrier.roll import TokenRoll
 from braidmq.carrier.trusted import address_of
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.registry.ledger import Candidate
-from braidmq.members import Member
+from braidmq.members import Member, Standing
 from braidmq.trust import manifest as manifests
 from braidmq.trust.invitation import Invitation
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.registry import Registry
 from braidmq.trust.signed import SIGNATURE_BYTES
 from braidmq.wire.registry import DIGEST_BYTES, CertificateIs
+
+REMOVED_MAX: Final = 1_000
+"""Keys of members that were removed while this broker ran: whoever still comes with one is told so."""
 
 
 def digest_of(manifest: Manifest) -> bytes:
@@ -68,14 +71,23 @@ class NetLedger:
         self._authority_key = authority_key
         self._on_adopted = on_adopted
         self._unix_s = unix_s
-        self.install(manifest)
+        self._removed: dict[str, None] = {}
+        self.registry = Registry(manifest)
+        self._use(Checked(self.registry, manifest.invited()))
 
     def install(self, manifest: Manifest) -> None:
         """Put a registry in force that has come from a file."""
         self._use(Checked(Registry(manifest), manifest.invited()))
 
     def _use(self, checked: Checked) -> None:
-        self.registry = registry = checked.registry
+        known, registry = self.registry, checked.registry
+        for each in registry.manifest.extras.removals:
+            gone = known.certificate(each.name) if each.version > known.version else None
+            for principal in () if gone is None else gone.principals:
+                self._removed[principal] = None
+        while len(self._removed) > REMOVED_MAX:
+            del self._removed[next(iter(self._removed))]
+        self.registry = registry
         self._digest = digest_of(registry.manifest)
         self._addresses = [address_of(each) for each in registry.brokers]
         self.roll.use(checked.invitations, registry, self._unix_s)
@@ -90,6 +102,15 @@ class NetLedger:
     def member(self, principal: str) -> Member | None:
         """Look a key up: that of a member, of one that a token has made, or of a token."""
         return self.registry.member(principal) or self.roll.member(principal)
+
+    def standing(self, principal: str) -> Standing:
+        """Say how a key stands."""
+        if self.roll.member(principal) is not None:
+            return Standing.MEMBER
+        found = self.registry.standing(principal)
+        if found is Standing.UNKNOWN and principal in self._removed:
+            return Standing.REMOVED
+        return found
 
     # -- see Ledger
 

@@ -21,8 +21,9 @@ from braidmq.carrier.peer import Peer
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.reassembly import Reassemblies, joining_bytes_max
 from braidmq.carrier.rooms import READ_BYTES, Rooms
-from braidmq.carrier.strangers import Strangers
+from braidmq.carrier.strangers import Tell, nobody, on_refusal, on_violation
 from braidmq.carrier.stream import Stream
+from braidmq.core.broker.refusals import Refused
 from braidmq.settings import Settings
 from braidmq.wire.limits import ROUTE_BYTES
 from braidmq.zmtp.handshake import Authorise, KeyPair, ServerHandshake
@@ -68,7 +69,7 @@ class Listener:
     """See turn/ports.py.
 
     Attributes:
-        strangers: tells the log of who is not let in.
+        tell: is told of who is not let in; the owner sets it.
 
     Args:
         settings: see Settings.
@@ -76,6 +77,7 @@ class Listener:
         authorise: says who holds a key.
         random: random bytes that nobody can guess.
         poller: that of the broker's thread.
+        net: the broker's net, for members of others; empty if they are not to be told.
     """
 
     def __init__(
@@ -85,8 +87,11 @@ class Listener:
         authorise: Authorise,
         random: Callable[[int], bytes],
         poller: Poller,
+        *,
+        net: str = "",
     ) -> None:
-        self.strangers = Strangers()
+        self.tell: Tell = nobody
+        self._net = net.encode()
         self._descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._peers_max = peers_max(self._descriptors_max)
         self._doorstep = Doorstep(settings.handshake_s_max, self._peers_max // DOOR_SHARE)
@@ -151,12 +156,12 @@ class Listener:
         descriptor = socket.fileno()
         if descriptor >= self._peers_max:
             socket.close()
-            self.strangers.on_crowd(self._descriptors_max)
+            self._tell_of_crowd()
             return
         origin = origin_of(address)
         leaving = self._doorstep.come(descriptor, origin, now)
         if leaving is not None:
-            self.strangers.on_siege(origin)
+            self.tell(Refused.SIEGE, "", origin, "", None)
             if leaving == descriptor:
                 socket.close()
                 return
@@ -168,7 +173,7 @@ class Listener:
             self._doorstep.leave(descriptor)
             socket.close()
             return
-        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS, self._former)
+        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS, self._former, net=self._net)
         route = self._next_route.to_bytes(ROUTE_BYTES)
         self._next_route += 1
         peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)
@@ -248,8 +253,6 @@ class Listener:
             self._end(self._peers[stuck.descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
-        if now >= self.strangers.due:
-            self.strangers.tell(now)
 
     def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
         """See turn/ports.py."""
@@ -262,7 +265,6 @@ class Listener:
         """See turn/ports.py."""
         due = min(
             self._entrance.resume_at,
-            self.strangers.due,
             self._doorstep.next_deadline(),
             self._unheard.next_deadline(),
             self._reassemblies.next_deadline(),
@@ -390,7 +392,11 @@ class Listener:
         for socket, address in self._entrance.accept(most, now):
             self.receive(socket, address, now)
         if self._entrance.resume_at != paused_until:
-            self.strangers.on_crowd(self._descriptors_max)
+            self._tell_of_crowd()
+
+    def _tell_of_crowd(self) -> None:
+        """There is no descriptor for another connection."""
+        self.tell(Refused.CROWD, "", "", str(self._descriptors_max), None)
 
     def _admit(self, key: bytes) -> str:
         """Return the principal of a key, within a handshake. Raises Refusal."""
@@ -412,21 +418,25 @@ class Listener:
         """A connection has ended, or does what it must not."""
         end = peer.end
         if isinstance(end, Refusal):
-            self.strangers.on_refused(peer.address, end)
+            on_refusal(self.tell, peer.address, end)
         elif isinstance(end, Violation):
             why = str(end)
             if not peer.open:
-                self.strangers.on_violation(peer.address, why)
+                on_violation(self.tell, peer.address, end)
             elif isinstance(end, Misdeed):
                 self._breaches.append((peer.route, peer.principal, why))
             else:
-                self.strangers.on_lout(peer.address, shown(peer.principal), f"does not keep to the protocol: {why}")
+                self._tell_of_end(peer, f"does not keep to the protocol: {why}")
         self._end(peer)
 
     def _part_with(self, peer: Peer, why: str) -> None:
         """End a member's connection that keeps room in vain, and tell the operator."""
-        self.strangers.on_lout(peer.address, shown(peer.principal), why)
+        self._tell_of_end(peer, why)
         self._end(peer)
+
+    def _tell_of_end(self, peer: Peer, why: str) -> None:
+        """A connection is ended for what it does, which may not be its member's doing."""
+        self.tell(Refused.ENDED, shown(peer.principal), peer.address, why, None)
 
     def _end_cut(self, now: float) -> None:
         """End the connections that were cut, once what was sent before has left and the other side has ended them."""
@@ -457,7 +467,7 @@ class Listener:
             self._keys.leave(peer.use)
             if peer.break_off_if_stuck():
                 self._entrance.shrink()
-                self.strangers.on_lout(peer.address, shown(peer.principal), LOST_HERE)
+                self._tell_of_end(peer, LOST_HERE)
         unsent = peer.close()
         self._cut.pop(peer.route, None)
         if self._routes.pop(peer.route, None) is not None:

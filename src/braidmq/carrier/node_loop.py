@@ -124,6 +124,7 @@ class NodeLoop(LoopHost):
             nearby,
             message_bytes_max=max(frame_bytes_max(settings), CONTROL_BYTES_MAX),
             passed_bytes_max=MESSAGE_BYTES_MAX,
+            net=identity.net,
         )
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 

@@ -90,7 +90,9 @@ class TwinWatch:
     def _ask(self, address: str) -> str:
         """Return what the broker at an address says of its process; empty if there is none, or an older one."""
         name, key = self._identity.name, self._identity.public_key
-        asking = Asking(self._settings, KeyPair(key, self._identity.secret_key), Open(name, address, key))
+        asking = Asking(
+            self._settings, KeyPair(key, self._identity.secret_key), Open(name, address, key), net=self._identity.net
+        )
         give_up_at = monotonic() + ANSWER_S_MAX
         said = False
         try:

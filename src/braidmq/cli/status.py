@@ -16,7 +16,7 @@ from braidmq.cli import join_option
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.status_net import View, agree, complete, disagreements
 from braidmq.cli.status_text import fit, show
-from braidmq.core.links.link import Failure
+from braidmq.core.links.link import FINAL, KEY_REFUSED
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
 from braidmq.host.signals import STOP_SIGNALS
 from braidmq.host.writer import Writer
@@ -151,7 +151,7 @@ def judge(name: str, views: Sequence[View]) -> BraidError | None:
     if not views:
         return NoBroker(f"the join file of {name} names no broker: add one with `braidmq add broker`, and copy it anew")
     reasons = "; ".join(f"{view.info.name} at {' '.join(view.info.endpoints)}: {view.problem}" for view in views)
-    if all(view.info.problem == Failure.NOT_REGISTERED for view in views):
+    if all(view.info.problem in FINAL for view in views) and any(view.info.problem in KEY_REFUSED for view in views):
         return NotRegistered(f"every broker refuses this node's key: {reasons}")
     return NoBroker(f"no broker could be reached: {reasons}")
 
@@ -188,5 +188,6 @@ def _as_dict(view: View) -> dict[str, Any]:
             "services": [msgspec.structs.asdict(each) for each in report.services],
             "services_total": report.services_total,
             "counters": report.counters,
+            "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
         }
     return shown

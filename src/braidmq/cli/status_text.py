@@ -41,6 +41,9 @@ CREDIT_NOTE: Final = (
     "CREDIT: what workers let a broker give them at once; those with requests share their concurrency, others get 1"
 )
 
+OF_REFUSALS: Final = "refused_"
+"""How the names of counters begin that have a table of their own."""
+
 _NOTHING: Final = "-"
 
 
@@ -53,6 +56,7 @@ def show(views: Sequence[View]) -> str:
             matrix(views, seen),
             service_table(services(views), max((view.services_cut for view in views), default=0)),
             node_table(nodes(views), max((view.nodes_cut for view in views), default=0)),
+            refusal_table(views),
             [line for view in views for line in broker_lines(view)],
         ]
     return "\n\n".join("\n".join(section) for section in sections if section)
@@ -166,12 +170,32 @@ def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:
     return table(("NODE", "STATE", "BROKERS", "IN FLIGHT", "SILENT", "SERVES"), rows, cut)
 
 
+def refusal_table(views: Sequence[View]) -> list[str]:
+    """Return the table of what brokers have refused: of each kind how many, and the newest one."""
+    rows = [
+        (
+            each.kind,
+            view.info.name,
+            each.count,
+            each.who or _NOTHING,
+            each.where or _NOTHING,
+            each.what or _NOTHING,
+            f"{duration(each.ago_ms / 1000)} ago",
+        )
+        for view in views
+        if view.report is not None
+        for each in view.report.refusals
+    ]
+    return table(("REFUSED", "BROKER", "COUNT", "NEWEST", "FROM", "WHAT", "WHEN"), sorted(rows))
+
+
 def broker_lines(view: View) -> list[str]:
     """Return two lines on a broker that told its state: what and where it is, and its counters."""
     info, report = view
     if report is None or not view.told:
         return []
-    counters = "  ".join(f"{name} {count}" for name, count in report.counters.items())
+    shown = ((name, count) for name, count in report.counters.items() if not name.startswith(OF_REFUSALS))
+    counters = "  ".join(f"{name} {count}" for name, count in shown)
     head = (
         f"{info.name} at {' '.join(info.endpoints)}: {report.state}, for {duration(report.uptime_s)}, {report.software}"
     )

@@ -1,4 +1,4 @@
-"""The clock that nodes and brokers go by: the system's monotonic one."""
+"""The clocks: the system's monotonic one, which nodes and brokers go by, and the one that knows the date."""
 
 import time
 from collections.abc import Callable
@@ -8,3 +8,6 @@ from typing import Final
 monotonic: Final[Callable[[], float]] = partial(time.monotonic)
 """Returns a time in seconds that never goes back. Tools that freeze time in tests put a function of their own in the
 place of `time.monotonic` in every module, and a frozen heartbeat would end every connection. This they leave alone."""
+
+unix_time: Final[Callable[[], float]] = partial(time.time)
+"""Returns the seconds since 1970 (UTC) by the system's clock, which may be wrong, and may be set."""

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Container, Generator, Mapping
 
-from braidmq.members import Member
+from braidmq.members import Member, Standing
 from braidmq.trust.certificate import Certificate
 from braidmq.trust.manifest import SLICE, Manifest
 
@@ -70,6 +70,14 @@ class Registry:
         """Return the certificate of the member with this key, or None."""
         found = self._by_principal.get(principal)
         return None if found is None else found[1]
+
+    def standing(self, principal: str) -> Standing:
+        """Return how a key stands, as far as this registry tells: of those that were removed it has names only."""
+        if principal in self._by_principal:
+            return Standing.MEMBER
+        if principal in self.revoked:
+            return Standing.REVOKED
+        return Standing.UNKNOWN if self.has_ended(principal) is None else Standing.EXPIRED
 
     def certificate(self, name: str) -> Certificate | None:
         """Return the certificate of the member with this name, or None; also if it has ended."""

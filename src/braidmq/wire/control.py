@@ -42,7 +42,17 @@ class Hello(Control, frozen=True):
 
 
 class Welcome(Control, frozen=True):
-    """The broker's answer to HELLO: the session is open."""
+    """The broker's answer to HELLO: the session is open.
+
+    Attributes:
+        broker: its name.
+        member: the name of who has said HELLO.
+        heartbeat_ms: how often to say something.
+        payload_bytes_max: the largest payload that it takes.
+        software: what runs there.
+        time_ms: what its clock says, in milliseconds since 1970 (UTC); 0 if it does not tell.
+        registry: the version of the registry that is in force there; 0 if it does not tell.
+    """
 
     NUMBER = 33
     broker: Name
@@ -50,6 +60,8 @@ class Welcome(Control, frozen=True):
     heartbeat_ms: Milliseconds
     payload_bytes_max: Count
     software: Text = ""
+    time_ms: Version = 0
+    registry: Version = 0
 
 
 class Ready(Control, frozen=True):
@@ -163,6 +175,26 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     services: int = 0
 
 
+class RefusalStatus(Struct, frozen=True, omit_defaults=True):
+    """What a broker has refused of one kind.
+
+    Attributes:
+        kind: see docs/operations.md.
+        count: how many, since its start.
+        who: the newest one: a member, or a key; what follows is about it, too.
+        where: from which address, if that is known.
+        what: it wanted or did.
+        ago_ms: how long ago that was.
+    """
+
+    kind: str
+    count: int
+    who: str = ""
+    where: str = ""
+    what: str = ""
+    ago_ms: int = 0
+
+
 class Report(Control, frozen=True):
     """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
 
@@ -178,6 +210,7 @@ class Report(Control, frozen=True):
     services: list[ServiceStatus] = []
     services_total: int = 0
     counters: dict[str, int] = {}
+    refusals: list[RefusalStatus] = []
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

@@ -8,10 +8,10 @@ Both rooms serve any number of connections, one after the other: a connection ke
 from struct import Struct
 from typing import Final
 
-from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting
+from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting, understands_reasons
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake, refusal
 from braidmq.zmtp.sodium import MAC_BYTES, Room
-from braidmq.zmtp.violation import Misdeed, Refusal, Violation
+from braidmq.zmtp.violation import Misdeed, Refusal, Violation, WrongServer
 
 HANDSHAKE_BYTES_MAX: Final = 1024
 """Length of a command of the handshake, at most: ours have 346; other clients may add some metadata."""
@@ -70,8 +70,8 @@ class Engine:
     """
 
     __slots__ = (
-        "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent", "commands", "common",
-        "open", "output", "principal",
+        "_explains", "_frame_bytes_max", "_got", "_greeted", "_handshake", "_key", "_opens", "_seals", "_sent",
+        "commands", "common", "open", "output", "principal",
     )  # fmt: skip
 
     def __init__(self, handshake: ServerHandshake | ClientHandshake, frame_bytes_max: int) -> None:
@@ -83,6 +83,7 @@ class Engine:
         self.commands = 0
         self._handshake: ServerHandshake | ClientHandshake | None = handshake
         self._greeted = False
+        self._explains = False
         self._frame_bytes_max = frame_bytes_max
         self._key = b""
         self._sent = NUMBER_MAX  # nothing can be sealed before it is open
@@ -212,11 +213,13 @@ class Engine:
     def _shake_hands(self, handshake: ServerHandshake | ClientHandshake, room: Room, at: int, end: int) -> int:
         data = room.data
         if not self._greeted:
-            check_greeting(bytes(room.view[at : min(end, at + GREETING_BYTES)]))
+            begin = bytes(room.view[at : min(end, at + GREETING_BYTES)])
+            check_greeting(begin)
             if end - at < GREETING_BYTES:
                 return at
             at += GREETING_BYTES
             self._greeted = True
+            self._explains = understands_reasons(begin)
             self._command(handshake.begin())
         while handshake.agreed is None:
             if end - at < _SHORT_HEADER_BYTES:
@@ -237,7 +240,11 @@ class Engine:
                 self._command(handshake.on_command(bytes(room.view[body:at])))
             except Refusal as refused:
                 if isinstance(handshake, ServerHandshake):
-                    self._command(refusal(refused.status))
+                    self._command(refusal(refused.status, refused.why if self._explains else ""))
+                raise
+            except WrongServer as wrong:
+                if self._explains:
+                    self._command(refusal("400", wrong.why))
                 raise
         agreed = handshake.agreed
         self._key, self._sent, self._got, self.principal = agreed.key, agreed.sent, agreed.got, agreed.principal

@@ -13,13 +13,14 @@ is no next. What a client is and may is decided when its key is proven.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from hmac import compare_digest
 from struct import Struct
 from typing import Final
 
 from braidmq.zmtp.metadata import decode_metadata, encode_metadata
 from braidmq.zmtp.sodium import KEY_BYTES, MAC_BYTES, agree, public_key, seal, unseal, wipe
-from braidmq.zmtp.violation import Refusal, Violation, WrongKey
+from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, Refusal, Violation, WrongKey, WrongServer
 
 Random = Callable[[int], bytes]
 """Returns so many random bytes that nobody can guess."""
@@ -41,6 +42,8 @@ _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
 _NOTHING: Final = b""
 _STATUSES: Final = (b"300", b"400", b"500")
+_STATUS_BYTES: Final = 3
+_NET_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,11 @@ class ServerHandshake:
         random: see Random.
         properties: what the server tells in its metadata beside what ZMTP wants, by names that begin with x-.
         former: keys that still hold beside, while clients learn the new ones.
+        net: which net it is of, for clients that expect another key; empty if they are not to be told.
     """
 
     __slots__ = (
-        "_authorise", "_awaited", "_cookie_key", "_former", "_got", "_pair", "_properties", "_random", "agreed",
+        "_authorise", "_awaited", "_cookie_key", "_former", "_got", "_net", "_pair", "_properties", "_random", "agreed",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +96,8 @@ class ServerHandshake:
         random: Random,
         properties: dict[bytes, bytes] | None = None,
         former: KeyPair | None = None,
+        *,
+        net: bytes = b"",
     ) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
@@ -99,6 +105,7 @@ class ServerHandshake:
         self._authorise = authorise
         self._random = random
         self._properties = properties or {}
+        self._net = net
         self._awaited = _HELLO
         self._cookie_key = bytearray()
         self._got = 0
@@ -129,16 +136,8 @@ class ServerHandshake:
         if hello[6:8] != _VERSION:
             raise Violation("a HELLO of another version of CURVE")
         client_transient, number = hello[80:112], hello[112:120]
-        key = agree(client_transient, self._pair.secret)
-        try:
-            zeros = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
-        except WrongKey:
-            if self._former is None:
-                raise
-            self._pair = self._former
-            key = agree(client_transient, self._pair.secret)
-            zeros = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
-        if not compare_digest(zeros, _ZEROS):
+        key, opened = self._open_hello(client_transient, hello)
+        if not compare_digest(opened, _ZEROS):
             raise Violation("a HELLO whose box is not of zeros")
         self._got = _NUMBER.unpack(number)[0]
         secret = self._random(KEY_BYTES)
@@ -146,6 +145,24 @@ class ServerHandshake:
         cookie_nonce, nonce = self._random(16), self._random(16)
         cookie = cookie_nonce + seal(client_transient + secret, b"COOKIE--" + cookie_nonce, bytes(self._cookie_key))
         return _WELCOME + nonce + seal(public_key(secret) + cookie, b"WELCOME-" + nonce, key)
+
+    def _open_hello(self, client_transient: bytes, hello: bytes) -> tuple[bytes, bytes]:
+        """Return what a HELLO is sealed with, and what is in its box: by the present keys, or by the former ones."""
+        nonce = b"CurveZMQHELLO---" + hello[112:120]
+        key = agree(client_transient, self._pair.secret)
+        try:
+            return key, unseal(hello[120:], nonce, key)
+        except WrongKey as wrong:
+            told = WrongServer(str(wrong), _told_of(self._net, client_transient))
+        if self._former is None:
+            raise told
+        key = agree(client_transient, self._former.secret)
+        try:
+            opened = unseal(hello[120:], nonce, key)
+        except WrongKey:
+            raise told from None
+        self._pair = self._former
+        return key, opened
 
     def _on_initiate(self, initiate: bytes) -> bytes:
         box_at = len(_INITIATE) + _COOKIE_BYTES + _NUMBER.size
@@ -181,10 +198,11 @@ class ClientHandshake:
         random: see Random.
         identity: what the client tells as its routing id, for servers that want one; at most 255 bytes.
         properties: what the client tells in its metadata besides, by names that begin with x-.
+        net: which net it expects the server to be of; empty if that is not known.
     """
 
     __slots__ = (
-        "_awaited", "_identity", "_key", "_pair", "_properties", "_random", "_secret", "_server", "_transient",
+        "_awaited", "_identity", "_key", "_net", "_pair", "_properties", "_random", "_secret", "_server", "_transient",
         "agreed",
     )  # fmt: skip
 
@@ -195,9 +213,12 @@ class ClientHandshake:
         random: Random,
         identity: bytes = b"",
         properties: dict[bytes, bytes] | None = None,
+        *,
+        net: bytes = b"",
     ) -> None:
         self.agreed: Agreed | None = None
         self._identity = identity
+        self._net = net
         self._pair = pair
         self._properties = properties or {}
         self._server = server
@@ -224,13 +245,27 @@ class ClientHandshake:
         if awaited == _NOTHING:
             raise Violation("a command after the end of the handshake")
         if command.startswith(_ERROR):
-            raise Refusal(_status(command))
+            raise self._refused(command)
         if awaited == _READY:
             self._on_ready(command)
             return b""
         initiate = self._on_welcome(command)
         self._awaited = _READY
         return initiate
+
+    def _refused(self, error: bytes) -> Refusal:
+        """Return what an ERROR command says: its status, or "" if it has none that is known, and why."""
+        reason = error[len(_ERROR) + 1 :]
+        if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
+            raise Violation("malformed ERROR")
+        status, more = reason[:_STATUS_BYTES], reason[_STATUS_BYTES:]
+        if status not in _STATUSES or (more and not more.startswith(b" ")):
+            return Refusal("")
+        why = more[1:].decode("ascii", "replace")
+        if why.startswith(OTHER_KEY):
+            same = not self._net or why in (OTHER_KEY, _told_of(self._net, self._transient))
+            why = OTHER_KEY if same else OTHER_NET
+        return Refusal(status.decode("ascii"), why=why)
 
     def _on_welcome(self, welcome: bytes) -> bytes:
         if len(welcome) != _WELCOME_BYTES or not welcome.startswith(_WELCOME):
@@ -254,18 +289,19 @@ class ClientHandshake:
         self.agreed = Agreed(self._key, 2, _NUMBER.unpack(number)[0], common=common)
 
 
-def refusal(status: str) -> bytes:
-    """Return the ERROR command that tells a client so."""
-    reason = status.encode("ascii")
+def refusal(status: str, why: str = "") -> bytes:
+    """Return the ERROR command that tells a client so, and why if that is to be told."""
+    reason = (f"{status} {why}" if why else status).encode("ascii")
     return _ERROR + bytes((len(reason),)) + reason
 
 
-def _status(error: bytes) -> str:
-    """Return the status in an ERROR command, or "" if it has none that is known."""
-    reason = error[len(_ERROR) + 1 :]
-    if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
-        raise Violation("malformed ERROR")
-    return reason.decode("ascii") if reason in _STATUSES else ""
+def _told_of(net: bytes, client_transient: bytes) -> str:
+    """Return what a server of a net tells a client that expects another key.
+
+    Who knows the net can see by it whether they are of one; who does not learns nothing, and sees something else in
+    each handshake.
+    """
+    return f"{OTHER_KEY} {blake2b(net, digest_size=_NET_BYTES, key=client_transient).hexdigest()}" if net else OTHER_KEY
 
 
 def _common(properties: dict[bytes, bytes], kind: bytes, metadata: bytes) -> dict[bytes, bytes]:

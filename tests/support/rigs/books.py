@@ -97,6 +97,9 @@ class BrokerBooks(BrokerObserver):
         self.sessions += 1
         self._next.on_session(member, role, now)
 
+    def on_refused(self, kind: str, who: str, where: str, what: str, now: float) -> None:
+        self._next.on_refused(kind, who, where, what, now)
+
     def on_session_refused(self, who: str, why: str, now: float) -> None:
         self._next.on_session_refused(who, why, now)
 

@@ -11,7 +11,7 @@ from braidmq.core.broker.broker import TICK_S, BrokerCore
 from braidmq.core.events.event import INFO, Event
 from braidmq.core.links.link import Close, Failure, Open, Resolve
 from braidmq.core.membership.peering import PeeringCore
-from braidmq.members import Member, Role
+from braidmq.members import Member, Role, Standing
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire.bundle import split
@@ -69,9 +69,14 @@ class Registry:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
+        self.standings: dict[str, Standing] = {}
 
     def member(self, principal: str) -> Member | None:
         return self.members.get(principal)
+
+    def standing(self, principal: str) -> Standing:
+        known = Standing.MEMBER if principal in self.members else Standing.UNKNOWN
+        return self.standings.get(principal, known)
 
 
 class Rig:

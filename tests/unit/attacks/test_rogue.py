@@ -4,7 +4,7 @@ import os
 
 from attacks.curve import PING
 from attacks.rogue import LyingPeer
-from braidmq.carrier.stream import Rooms
+from braidmq.carrier.rooms import Rooms
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import ServerHandshake

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import zmq
@@ -17,7 +19,7 @@ from braidmq.carrier.dialer import FRAMES_MAX, PINGS_PER_S_MAX
 from braidmq.carrier.rooms import READ_BYTES
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import AGGRIEVING, Failure, Step
-from braidmq.lab.processes.waiting import wait_until
+from braidmq.lab.processes.waiting import WAIT_S_MAX, wait_until
 from braidmq.settings import KIB, MIB, Settings
 from braidmq.zmtp.engine import HEAD_BYTES, OVERHEAD_BYTES
 from braidmq.zmtp.sodium import Room
@@ -202,7 +204,8 @@ def say(data):
         (hang_up, Failure.HUNG_UP),
         (reset_after_a_word, Failure.RESET),
         (reset, Failure.RESET),
-        (say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Failure.FOREIGN),
+        (say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Failure.HTTP),
+        (say(b"<!DOCTYPE HTML>\n<html>"), Failure.HTTP),
         (say(b"SSH-2.0-OpenSSH_9.2\r\n"), Failure.FOREIGN),
         (say(b"\x15\x03\x01\x00\x02\x02\x46"), Failure.FOREIGN),
         (say(b"\xff" + bytes(8) + b"\x7f\x01"), Failure.FOREIGN),
@@ -210,7 +213,19 @@ def say(data):
         (say(GREETING + b"\x04\x06\x05ERROR"), Failure.NOT_THIS_BROKER),
         (say(GREETING + b"\x04\x06\x05NONSE"), Failure.NOT_THIS_BROKER),
     ],
-    ids=["hang up", "reset", "reset at once", "http", "ssh", "tls", "zmtp 2", "cut greeting", "cut error", "nonsense"],
+    ids=[
+        "hang up",
+        "reset",
+        "reset at once",
+        "http",
+        "page",
+        "ssh",
+        "tls",
+        "zmtp 2",
+        "cut greeting",
+        "cut error",
+        "nonsense",
+    ],
 )
 def test_what_answers_is_told_from_a_broker(node, serve, failure):
     with served(serve) as endpoint:
@@ -242,12 +257,28 @@ def test_a_broker_that_holds_another_key_is_not_this_one(node):
     node.open(broker.endpoint)
     broker.greet(node)
     broker.close()
-    assert node.until_failed() == [Step.REACHED, Failure.HUNG_UP]
+    assert node.until_failed() == [Step.REACHED, Failure.OTHER_KEY]
 
 
-def refuse(status):
+class QuietHandler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_web_server_is_known_at_once_though_it_waits_for_a_request(node):
+    """It gets lines in the greeting, and answers what it cannot read."""
+    with HTTPServer(("127.0.0.1", 0), QuietHandler) as server:
+        server.timeout = WAIT_S_MAX
+        with ThreadPoolExecutor() as pool:
+            served = pool.submit(server.handle_request)
+            node.open(f"tcp://127.0.0.1:{server.server_port}")
+            assert node.until_failed() == [Step.REACHED, Failure.HTTP]
+            served.result()
+
+
+def refuse(status, why=""):
     def authorise(_key):
-        raise Refusal(status)
+        raise Refusal(status, why=why)
 
     return authorise
 
@@ -257,6 +288,27 @@ def refuse(status):
 )
 def test_a_key_that_is_not_registered_is_told_from_one_that_is_barred(node, status, failure):
     broker = Broker(authorise=refuse(status))
+    node.open(broker.endpoint)
+    broker.greet(node)
+    assert node.until_failed() == [Step.REACHED, failure]
+    broker.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "failure"),
+    [
+        ("400", "removed", Failure.REMOVED),
+        ("400", "revoked", Failure.REVOKED),
+        ("400", "expired", Failure.EXPIRED),
+        ("300", "barred", Failure.BARRED),
+        ("300", "throng", Failure.THRONG),
+        ("500", "unjudged", Failure.UNJUDGED),
+        ("400", "of a newer version", Failure.NOT_REGISTERED),
+        ("300", "of a newer version", Failure.HUNG_UP),
+    ],
+)
+def test_why_a_key_is_refused_is_told(node, status, why, failure):
+    broker = Broker(authorise=refuse(status, why))
     node.open(broker.endpoint)
     broker.greet(node)
     assert node.until_failed() == [Step.REACHED, failure]

@@ -104,8 +104,8 @@ def serve(connection, **options):
 IMPOSTORS = {
     hang_up: Failure.HUNG_UP,
     say_nothing: Failure.MUTE,
-    be_another_program: Failure.FOREIGN,
-    have_another_key: Failure.HUNG_UP,
+    be_another_program: Failure.HTTP,
+    have_another_key: Failure.OTHER_KEY,
     claim_that_nobody_is_registered: Failure.NOT_REGISTERED,
 }
 HARMLESS = (Failure.HUNG_UP, Failure.NOT_REGISTERED)

@@ -3,7 +3,7 @@
 import pytest
 
 from braidmq.carrier.gate import Gate, Throng, Unjudged
-from braidmq.members import Member, Role
+from braidmq.members import Member, Role, Standing
 from braidmq.zmtp.violation import Refusal
 
 KEY, OTHER = bytes(range(32)), bytes(32)
@@ -13,9 +13,15 @@ class Directory:
     def member(self, principal):
         return Member("n", Role.NODE) if principal == KEY.hex() else None
 
+    def standing(self, _principal):
+        return Standing.UNKNOWN
+
 
 class Broken:
     def member(self, _principal):
+        raise RuntimeError("it is broken")
+
+    def standing(self, _principal):
         raise RuntimeError("it is broken")
 
 

@@ -189,7 +189,7 @@ def test_the_log_says_which_user_has_come(path, caplog):
 def test_a_user_has_as_many_connections_at_the_door_as_an_address(path, caplog):
     with listening(bind=f"ipc://{path}") as rig:
         made = [far(path) for _ in range(ADDRESS_CONNECTIONS_MAX + 3)]
-        rig.until(lambda: rig.listener.strangers.turned_away == 3)
+        rig.until(lambda: rig.counters["refused_siege"] == 3)
         assert len(rig.listener._peers) == ADDRESS_CONNECTIONS_MAX
         for each in made:
             each.close()

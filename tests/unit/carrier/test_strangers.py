@@ -1,70 +1,61 @@
-"""Lines about those who are not let in: few, and of few words, whatever comes."""
-
-import math
+"""Those who are not let in: each is told as one of its kind, with what is known of it."""
 
 import pytest
 
-from braidmq.carrier.gate import Throng, Unjudged
-from braidmq.carrier.strangers import TOLD_S, Strangers
-from braidmq.zmtp.violation import Refusal
+from braidmq.carrier.gate import Barred, NoMember, Throng, Unjudged
+from braidmq.carrier.strangers import on_refusal, on_violation
+from braidmq.core.broker.refusals import Refused
+from braidmq.members import Standing
+from braidmq.zmtp.violation import ForeignProtocol, LacksCurve, Refusal, SpeaksHttp, Violation, WrongKey, WrongServer
 
-LINE_CHARACTERS_MAX = 300
-
-KINDS = {
-    "refused": lambda it: it.on_refused("192.0.2.1", Refusal("400", "the key abc...")),
-    "barred": lambda it: it.on_refused("192.0.2.1", Refusal("300", "mallory")),
-    "unjudged": lambda it: it.on_refused("192.0.2.1", Unjudged("the key abc...", RuntimeError("broken"))),
-    "throng": lambda it: it.on_refused("192.0.2.1", Throng("the key abc...")),
-    "lout": lambda it: it.on_lout("192.0.2.1", "the key abc...", "a frame that is too long"),
-    "odd": lambda it: it.on_violation("192.0.2.1", "does not speak ZMTP"),
-    "siege": lambda it: it.on_siege("192.0.2.1"),
-    "crowd": lambda it: it.on_crowd(1024),
-}
+ADDRESS = "192.0.2.1"
+KEY = "the key abc..."
 
 
 @pytest.fixture
-def strangers():
-    return Strangers()
+def told():
+    return []
 
 
-def test_nothing_is_told_of_nobody(strangers, caplog):
-    strangers.tell(1.0)
-    assert caplog.messages == []
-    assert strangers.due == math.inf
+@pytest.fixture
+def tell(told):
+    return lambda *what: told.append(what)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_first_one_is_told_at_once_and_the_others_together(strangers, caplog, kind):
-    KINDS[kind](strangers)
-    assert strangers.due <= 1.0
-    strangers.tell(1.0)
-    for _ in range(10_000):
-        KINDS[kind](strangers)
-        strangers.tell(2.0)
-    assert strangers.due == 1.0 + TOLD_S
-    assert [line.split()[0] for line in caplog.messages] == ["1"]
-    strangers.tell(1.0 + TOLD_S)
-    assert [line.split()[0] for line in caplog.messages] == ["1", "10000"]
-    assert strangers.due == math.inf
-    assert all(len(line) <= LINE_CHARACTERS_MAX and line.isprintable() for line in caplog.messages)
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (NoMember(KEY, Standing.UNKNOWN), Refused.UNKNOWN),
+        (NoMember(KEY, Standing.REMOVED), Refused.REMOVED),
+        (NoMember(KEY, Standing.REVOKED), Refused.REVOKED),
+        (NoMember(KEY, Standing.EXPIRED), Refused.EXPIRED),
+        (Barred(KEY), Refused.BARRED),
+        (Throng(KEY), Refused.THRONG),
+        (Refusal("400", KEY), Refused.UNKNOWN),
+    ],
+)
+def test_a_refused_key_is_of_its_kind(tell, told, refusal, kind):
+    on_refusal(tell, ADDRESS, refusal)
+    assert told == [(kind, KEY, ADDRESS, "", None)]
 
 
-def test_each_kind_is_told_by_itself(strangers, caplog):
-    for kind in KINDS.values():
-        kind(strangers)
-    strangers.tell(1.0)
-    assert len(set(caplog.messages)) == len(KINDS)
-    assert len({record.msg for record in caplog.records}) == len(KINDS)
+def test_the_error_by_which_a_key_could_not_be_judged_is_told_with_it(tell, told):
+    error = RuntimeError("broken")
+    on_refusal(tell, ADDRESS, Unjudged(KEY, error))
+    assert told == [(Refused.UNJUDGED, KEY, ADDRESS, "RuntimeError: broken", error)]
 
 
-def test_why_a_key_could_not_be_judged_is_told_with_it_and_not_kept(strangers, caplog):
-    KINDS["unjudged"](strangers)
-    strangers.tell(1.0)
-    assert "RuntimeError: broken" in caplog.text
-    assert strangers._unjudged.error is None
-
-
-def test_they_are_counted(strangers):
-    for kind in KINDS.values():
-        kind(strangers)
-    assert (strangers.refused, strangers.turned_away) == (4, 2)
+@pytest.mark.parametrize(
+    ("violation", "kind"),
+    [
+        (WrongServer("a box that does not open", "other-key"), Refused.OTHER_KEY),
+        (SpeaksHttp("speaks HTTP"), Refused.HTTP),
+        (LacksCurve("speaks ZMTP without CURVE"), Refused.NO_CURVE),
+        (ForeignProtocol("does not speak ZMTP"), Refused.FOREIGN),
+        (WrongKey("a vouch for other keys"), Refused.HANDSHAKE),
+        (Violation("not an INITIATE"), Refused.HANDSHAKE),
+    ],
+)
+def test_what_is_no_member_is_of_its_kind(tell, told, violation, kind):
+    on_violation(tell, ADDRESS, violation)
+    assert told == [(kind, "", ADDRESS, str(violation), None)]

@@ -35,6 +35,8 @@ def info(name="b1", state="up", problem=None):
 UP = View(info(), REPORT)
 DOWN = View(info("b2", "waiting", str(Failure.UNREACHABLE)), None)
 REFUSED = View(info("b3", "connecting", str(Failure.NOT_REGISTERED)), None)
+REVOKED = View(info("b5", "waiting", str(Failure.REVOKED)), None)
+STRANGE = View(info("b6", "waiting", str(Failure.OTHER_NET)), None)
 DENIED = View(info("b4"), Report(broker="b4", denied=True))
 
 
@@ -65,6 +67,9 @@ def test_one_broker_that_tells_is_enough(views):
     [
         ([DENIED], AccessDenied, "--observe"),
         ([DENIED, DOWN], AccessDenied, "--observe"),
+        ([REVOKED], NotRegistered, "it was revoked"),
+        ([STRANGE, REVOKED], NotRegistered, "it was revoked"),
+        ([STRANGE], NoBroker, "a broker of another net"),
         ([REFUSED], NotRegistered, "b3 at tcp://b3:1 tcp://b3:2: the broker refuses this key"),
         ([DOWN], NoBroker, "b2 at tcp://b2:1 tcp://b2:2: nothing answers there"),
         ([DOWN, REFUSED], NoBroker, "nothing answers there; b3 at "),
@@ -124,6 +129,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
             "services": [{"name": "a", "workers": 1, "credit": 64, "outstanding": 2, "queued": 5}],
             "services_total": 1,
             "counters": {"requests": 10, "replies": 8},
+            "refusals": [],
         },
     }
     assert (down["link"], down["problem"], down["report"]) == ("waiting", "nothing answers there", None)

@@ -9,9 +9,11 @@ from braidmq.zmtp.engine import (
     OVERHEAD_BYTES,
     PING_CONTEXT_BYTES_MAX,
     SHORT_BYTES_MAX,
+    Engine,
 )
+from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.sodium import Room
-from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation, WrongKey
+from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, ForeignProtocol, Refusal, Violation, WrongKey, WrongServer
 from tests.support import zmtp
 from tests.support.zmtp import (
     BOX_COMMAND,
@@ -88,7 +90,7 @@ def test_sides_come_to_a_session():
 
 def test_greeting_goes_out_at_once_in_full():
     assert zmtp.server().take() == greeting(role=1)
-    assert zmtp.client().take() == greeting(role=0)
+    assert zmtp.client().take() == greeting(role=0, padding=b"BRD1\r\n\r\n")
 
 
 def test_server_says_nothing_before_hello_and_client_says_it_after_the_greeting():
@@ -660,3 +662,43 @@ def test_server_is_told_by_its_authorise_who_is_there():
     assert asked == [CLIENT.public]
     assert here.engine.principal == "shop"
     assert SERVER.public not in asked
+
+
+def refused_by(authorise, *, client_net=b"", server_net=b"", to=SERVER.public):
+    """Return what a client of ours is told by a server of ours."""
+    here = zmtp.Line(Engine(ServerHandshake(SERVER, authorise, zmtp.draws("s"), net=server_net), zmtp.FRAME_BYTES_MAX))
+    there = zmtp.Line(Engine(ClientHandshake(CLIENT, to, zmtp.draws("c"), net=client_net), zmtp.FRAME_BYTES_MAX))
+    with pytest.raises((Refusal, WrongServer)):
+        zmtp.converse(here, there)
+    with pytest.raises(Refusal) as heard:
+        there.give(here.take())
+    return heard.value.status, heard.value.why
+
+
+def test_our_own_clients_are_told_why_they_are_refused():
+    def authorise(_key):
+        raise Refusal("400", why="revoked")
+
+    assert refused_by(authorise) == ("400", "revoked")
+
+
+@pytest.mark.parametrize(
+    ("client_net", "server_net", "why"),
+    [
+        (b"one", b"one", OTHER_KEY),
+        (b"one", b"other", OTHER_NET),
+        (b"", b"other", OTHER_KEY),
+        (b"one", b"", OTHER_KEY),
+    ],
+)
+def test_our_own_clients_are_told_that_the_server_is_another_one(client_net, server_net, why):
+    told = refused_by(zmtp.welcome_all, client_net=client_net, server_net=server_net, to=STRANGER.public)
+    assert told == ("400", why)
+
+
+def test_no_other_client_is_told_that_the_server_is_another_one():
+    line = zmtp.server()
+    line.take()
+    with pytest.raises(WrongServer):
+        line.give(greeting() + framed(HandClient(to=STRANGER.public).hello(), COMMAND))
+    assert line.take() == b""

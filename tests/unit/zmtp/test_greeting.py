@@ -2,15 +2,16 @@
 
 import pytest
 
-from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting
-from braidmq.zmtp.violation import ForeignProtocol
+from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting, understands_reasons
+from braidmq.zmtp.violation import ForeignProtocol, LacksCurve, SpeaksHttp
 from tests.support import zmtp
 
 
 @pytest.mark.parametrize("is_server", [False, True])
 def test_greeting_is_that_of_the_grammar(is_server):
     said = greeting(server=is_server)
-    assert said == b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE" + bytes(15) + bytes((is_server,)) + bytes(31)
+    padding = bytes(8) if is_server else b"BRD1\r\n\r\n"
+    assert said == b"\xff" + padding + b"\x7f\x03\x01" + b"CURVE" + bytes(15) + bytes((is_server,)) + bytes(31)
     assert len(said) == GREETING_BYTES
     check_greeting(said)
 
@@ -78,3 +79,23 @@ def test_other_mechanism_is_refused_by_its_first_byte_that_is_wrong():
         check_greeting(said[:32])
     with pytest.raises(ForeignProtocol, match="without CURVE"):
         check_greeting(zmtp.greeting(mechanism=b"NULL")[:13])
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 400 Bad Request", b"<!DOCTYPE HTML>", b"GET / HTTP/1.1", b"POST /", b"PRI * HTTP/2.0"]
+)
+def test_http_is_told_from_other_protocols(said):
+    with pytest.raises(SpeaksHttp):
+        check_greeting(said)
+
+
+@pytest.mark.parametrize("said", [zmtp.greeting(version=b"\x02\x00"), zmtp.greeting(mechanism=b"NULL")])
+def test_what_lacks_curve_is_told_from_other_protocols(said):
+    with pytest.raises(LacksCurve):
+        check_greeting(said)
+
+
+def test_only_our_own_clients_say_that_they_understand_reasons():
+    assert understands_reasons(greeting(server=False))
+    assert not understands_reasons(greeting(server=True))
+    assert not understands_reasons(zmtp.greeting())

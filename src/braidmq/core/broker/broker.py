@@ -14,6 +14,7 @@ from braidmq.core.broker.key_usage import OFFENCES_MAX, KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.reception import Reception
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Credentials, Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.tap import Tap
@@ -63,7 +64,8 @@ class BrokerCore:
     a connection, which is a *route*; `take_sends` and `take_cuts` what is due to it. And it connects to other brokers,
     each by its *name*: `take_actions` says what to look up, open and close; `on_resolved`, `on_reached`,
     `on_connected`, `on_failed` and `on_peer_frame` what comes of it; `take_peer_sends` what is due to it. Besides there
-    are `on_registry`, `drain`, `end`, and `on_timer`, which is due no later than `next_deadline`.
+    are `on_refused`, `on_surroundings`, `on_registry`, `drain`, `end`, and `on_timer`, which is due no later than
+    `next_deadline`.
 
     Args:
         settings: see Settings.
@@ -112,8 +114,11 @@ class BrokerCore:
         self._intake: Intake[Session] = Intake(weighs=True)
         self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
+        self._refusals = refusals = Refusals(self.counters, events, observer)
         self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
-        self.dispatcher = dispatcher = Dispatcher(settings, outgoing, self.counters, events, observer)
+        self.dispatcher = dispatcher = Dispatcher(
+            settings, outgoing, self.counters, events, refusals=refusals, observer=observer
+        )
         if settings.settle_s:
             dispatcher.catalogue.await_workers(now + settings.settle_s)
         self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
@@ -124,6 +129,7 @@ class BrokerCore:
             peering,
             outgoing,
             counters=self.counters,
+            refusals=refusals,
             software=software,
             tick_s=TICK_S,
             now=now,
@@ -157,6 +163,7 @@ class BrokerCore:
             self._observers,
             peering=peering,
             outgoing=outgoing,
+            refusals=refusals,
             registrar=registrar,
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
@@ -170,6 +177,7 @@ class BrokerCore:
             guard=self._guard,
             counters=self.counters,
             events=events,
+            refusals=refusals,
             process=process,
             now=now,
             observer=observer,
@@ -297,6 +305,22 @@ class BrokerCore:
         if not self._guard.bars.left_s(principal, now):
             self._guard.bar(principal, self._directory.member(principal), what, now)
         self._guard.cuts.append(route)
+
+    def on_refused(
+        self, kind: Refused, who: str, now: float, *, where: str, what: str, error: Exception | None = None
+    ) -> None:
+        """Note that the transport has refused somebody who has no session; for the arguments see Refusals.note.
+
+        An `error` of our own is why that was so.
+        """
+        self._refusals.note(kind, who, now, where=where, what=what)
+        if error is not None:
+            self._containment.note(error, "a key could not be judged, and is refused")
+
+    def on_surroundings(self, unix_s: float, registry: int, now: float) -> None:
+        """Note what members are told at HELLO: what the system's clock says, and which registry is in force."""
+        self._life.unix_ahead_s = unix_s - now
+        self._life.registry = registry
 
     def on_unsent(self, route: bytes, messages: list[bytes], now: float) -> None:
         """Take back messages for `route` that were certainly not sent; call it before `on_disconnect`."""
@@ -468,6 +492,7 @@ class BrokerCore:
     def _tick(self, now: float) -> None:
         self._events.on_timer(now)
         self._reception.on_tick(now)
+        self._refusals.on_tick(now)
         self.counters["faults"] = self._containment.count
         self._guard.attempt(self._watch.on_tick, now)
         self._guard.attempt(self.dispatcher.on_tick, now)
@@ -489,6 +514,7 @@ class BrokerCore:
         self._life.validate_state()
         self._intake.validate_state([usage.inlet for usage in self.usages])
         self._guard.bars.validate_state()
+        self._refusals.validate_state()
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()

@@ -7,6 +7,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session, SessionState
@@ -37,16 +38,9 @@ class Controls:
     """
 
     __slots__ = (
-        "_dispatcher",
-        "_handlers",
-        "_life",
-        "_observers",
-        "_outgoing",
-        "_peering",
-        "_registrar",
-        "_seeking",
-        "_sessions",
-    )
+        "_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_refusals", "_registrar",
+        "_seeking", "_sessions",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +51,7 @@ class Controls:
         *,
         peering: PeeringCore,
         outgoing: Outgoing,
+        refusals: Refusals,
         registrar: Registrar | None = None,
     ) -> None:
         self._sessions = sessions
@@ -65,6 +60,7 @@ class Controls:
         self._observers = observers
         self._peering = peering
         self._outgoing = outgoing
+        self._refusals = refusals
         self._registrar = registrar
         self._seeking: dict[KeyUsage, None] = {}
         self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
@@ -84,6 +80,7 @@ class Controls:
         """Handle a control message of a session."""
         if session.member.role is not Role.BROKER:
             if command in _GOSSIPED:
+                self._refusals.note(Refused.ROLE, session.member.name, now, quiet=True)
                 raise ProtocolError("what only brokers may say")
             long = command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX
             if long and not (command == RegistryPart.NUMBER and session.member.publish):

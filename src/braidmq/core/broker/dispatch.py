@@ -14,12 +14,14 @@ from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.broker.offers import Offers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.queues import Queues
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.transit import Service, Session, SessionState, Transit
 from braidmq.core.events.log import EventLog
 from braidmq.core.patience import ask_again_s, interval_s, promise_s, sure_s
 from braidmq.core.reasons import name_of
 from braidmq.core.timers import Timers
 from braidmq.errors import ProtocolError
+from braidmq.members import ECHO_SERVICE
 from braidmq.observer import BrokerObserver, GivenUp
 from braidmq.settings import Settings
 from braidmq.wire.envelope import (
@@ -56,6 +58,11 @@ WORKING_SHARE: Final = 0.5
 """The share of its interval that lies between two WORKING of a worker that reach a client: more of them say nothing
 new, and would let a worker keep the client busy with one request."""
 
+ECHO_BYTES_MAX: Final = 1_024
+"""Longest payload that a broker echoes: it proves a way, and carries nothing."""
+
+_ECHO: Final = ECHO_SERVICE.encode()
+
 _OF_BROKERS: Final = (Reason.DENIED, Reason.TOO_LARGE)
 """Reasons that end a call, and which a broker has found not to be there: from a worker they count as BUSY."""
 
@@ -83,9 +90,12 @@ class Dispatcher:
         outgoing: Outgoing,
         counters: dict[str, int],
         events: EventLog,
+        *,
+        refusals: Refusals,
         observer: BrokerObserver | None = None,
     ) -> None:
         self.settings = settings
+        self._refusals = refusals
         self._observer = observer
         self.catalogue = Catalogue(settings)
         self.services = self.catalogue.services
@@ -99,7 +109,7 @@ class Dispatcher:
         self.queues = Queues(
             settings, self.catalogue, self._assignments, outgoing, self._timers, counters=counters, observer=observer
         )
-        self.offers = Offers(self.catalogue, self.queues, counters, events, observer)
+        self.offers = Offers(self.catalogue, self.queues, counters, events, refusals=refusals, observer=observer)
 
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
@@ -197,12 +207,17 @@ class Dispatcher:
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
         remaining_s = (time_ms if time_ms < TIME_MS_MAX else TIME_MS_MAX) / 1000.0 - age_s
         service = self.services.get(name)
+        if service is None and name == _ECHO and payload_bytes <= ECHO_BYTES_MAX and remaining_s > 0.0:
+            self._outgoing.echo(session, id_, tag, message[rest_at + extension_bytes :], now)
+            return
         reason = self._why_not(session, name, service, payload_bytes, remaining_s)
         if service is None and reason is None:
             service = self.catalogue.expect(name, session.usage)
         if reason is not None or service is None:
             if self._observer is not None:
                 self._observe_request(session, id_, name, retry_count, now)
+            if reason is Reason.DENIED:
+                self._refusals.note(Refused.CALL, session.member.name, now, what=name.decode("ascii", "replace"))
             self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
             return
         again, joins = None, False

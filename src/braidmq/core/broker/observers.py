@@ -5,6 +5,7 @@ from typing import Final
 from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.report import report
 from braidmq.core.broker.transit import Session
 from braidmq.core.membership.peering import PeeringCore
@@ -25,8 +26,8 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_report_at", "_sessions",
-        "_software", "_started_at", "_tick_s",
+        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals", "_report_at",
+        "_sessions", "_software", "_started_at", "_tick_s",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +39,7 @@ class Observers:
         outgoing: Outgoing,
         *,
         counters: dict[str, int],
+        refusals: Refusals,
         software: str,
         tick_s: float,
         now: float,
@@ -48,6 +50,7 @@ class Observers:
         self._peering = peering
         self._outgoing = outgoing
         self._counters = counters
+        self._refusals = refusals
         self._software = software
         self._tick_s = tick_s
         self._started_at = now
@@ -80,6 +83,7 @@ class Observers:
                 self._outgoing.send(session, report_)
             else:
                 self._counters["denied"] += 1
+                self._refusals.note(Refused.OBSERVE, session.member.name, now)
                 self._outgoing.send(session, denial)
 
     def report(self, now: float) -> control.Report:
@@ -90,6 +94,7 @@ class Observers:
             self._dispatcher,
             [self._own_row(now), *self._peering.rows(now)],
             self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
+            refusals=self._refusals.rows(now),
             software=self._software,
             uptime_s=now - self._started_at,
             now=now,

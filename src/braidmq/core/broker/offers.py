@@ -11,10 +11,11 @@ from braidmq.core.broker.conduct import HALVE_S
 from braidmq.core.broker.cooling import Cooling, forget_old
 from braidmq.core.broker.key_usage import KEY_CREDIT_MAX
 from braidmq.core.broker.queues import Queues
+from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.transit import Offer, Service, Session, SessionState
 from braidmq.core.events.broker import ServiceDenied, ServiceOffered, ServicePostponed
 from braidmq.core.events.log import EventLog
-from braidmq.members import is_service
+from braidmq.members import ECHO_SERVICE, is_service
 from braidmq.observer import BrokerObserver
 from braidmq.wire import control
 from braidmq.wire.envelope import Reason
@@ -35,7 +36,7 @@ class Offers:
     ends. What waits for a worker is given to it, or refused, before these return.
     """
 
-    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues")
+    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues", "_refusals")
 
     def __init__(
         self,
@@ -43,9 +44,12 @@ class Offers:
         queues: Queues,
         counters: dict[str, int],
         events: EventLog,
+        *,
+        refusals: Refusals,
         observer: BrokerObserver | None = None,
     ) -> None:
         self._catalogue = catalogue
+        self._refusals = refusals
         self._queues = queues
         self._counters = counters
         self._events = events
@@ -78,8 +82,10 @@ class Offers:
             return
         name = ready.service.encode()
         if name not in session.offers:
-            if not is_service(ready.service) or not session.member.may_serve(ready.service):
+            reserved = ready.service == ECHO_SERVICE
+            if reserved or not is_service(ready.service) or not session.member.may_serve(ready.service):
                 self._counters["denied"] += 1
+                self._refusals.note(Refused.SERVE, session.member.name, now, what=ready.service, quiet=True)
                 if not session.warned:
                     session.warned = True
                     self._events.add(ServiceDenied(session.member.name, ready.service))

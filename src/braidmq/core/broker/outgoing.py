@@ -12,6 +12,7 @@ from braidmq.wire.envelope import (
     CANCEL,
     LOST,
     REJECT,
+    REPLY,
     WORKING,
     Progress,
     Reason,
@@ -71,6 +72,10 @@ class Outgoing:
         if self._observer is not None:
             self._observer.on_request_rejected(id_, client.member.name, name_of(reason), now)
         self.send(client, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))
+
+    def echo(self, client: Session, id_: bytes, tag: int, payload: bytes, now: float) -> None:
+        """Answer a request for the broker's own echo."""
+        self.send(client, pack(REPLY, id_, 0, 0, now_ms(now), 0, tag, sender=self.name, payload=payload))
 
     def tell_of_loss(self, client: Session, transit: Transit, had_ms: int, now: float) -> None:
         """Tell that the worker of a request is gone, and for how long it has had it."""

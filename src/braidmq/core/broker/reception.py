@@ -5,12 +5,13 @@ from typing import Final, Literal
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
 from braidmq.core.broker.key_usage import KeyUsage
-from braidmq.core.broker.session_life import SessionLife
+from braidmq.core.broker.refusals import Refusals, Refused
+from braidmq.core.broker.session_life import WHY_NONE, SessionLife
 from braidmq.core.broker.transit import Session
 from braidmq.core.events.broker import SessionRefused, TwinFound
 from braidmq.core.events.log import EventLog
 from braidmq.errors import ProtocolError
-from braidmq.members import Directory, Member
+from braidmq.members import Directory, Member, Standing
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -22,6 +23,14 @@ TWIN_S_MAX: Final = 90.0
 """How long another process of the same key counts as running after it was met: some of the looks that brokers take."""
 
 _HELLO: Final = control.Hello.NUMBER
+
+_NO_MEMBER: Final = {
+    Standing.MEMBER: Refused.UNJUDGED,
+    Standing.UNKNOWN: Refused.UNKNOWN,
+    Standing.REMOVED: Refused.REMOVED,
+    Standing.REVOKED: Refused.REVOKED,
+    Standing.EXPIRED: Refused.EXPIRED,
+}
 
 
 class Reception:
@@ -36,7 +45,7 @@ class Reception:
 
     __slots__ = (
         "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_observer", "_process",
-        "_sessions", "_settings", "_twin", "_twin_at",
+        "_refusals", "_sessions", "_settings", "_twin", "_twin_at",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +60,7 @@ class Reception:
         guard: Guard,
         counters: dict[str, int],
         events: EventLog,
+        refusals: Refusals,
         process: str,
         now: float,
         observer: BrokerObserver | None = None,
@@ -65,6 +75,7 @@ class Reception:
         self._guard = guard
         self._counters = counters
         self._events = events
+        self._refusals = refusals
         self._process = process
         self._twin = ""
         self._twin_at = now
@@ -72,10 +83,16 @@ class Reception:
     def meet(self, route: bytes, principal: str, frame: bytes, now: float) -> Session | None:
         """Begin a session, if that is what the first message of a frame asks for."""
         messages, _, _ = split_some(frame, 0, 1)
-        if not messages or command_of(messages[0]) != _HELLO or major_of(messages[0]) != MAJOR:
+        if not messages or command_of(messages[0]) != _HELLO:
             self._turn_away(route, "no-session", "say HELLO first", now)
             return None
         member = self._directory.member(principal)
+        major = major_of(messages[0])
+        if major != MAJOR:
+            who = _who(principal, member)
+            if self._turn_away(route, "no-session", f"this broker speaks BRAID/{MAJOR}, and not BRAID/{major}", now):
+                self._refusals.note(Refused.VERSION, who, now, what=f"BRAID/{major}")
+            return None
         hello = _hello_in(messages[0])
         if hello is not None and hello.asks and member is not None:
             self._life.hand_over(route, principal, now)
@@ -95,10 +112,12 @@ class Reception:
             self._guard.bar(principal, member, "begins sessions too often", now)
             self._guard.cuts.append(route)
             return None
-        why = self._why_refused(route, usage, member, now)
-        if why or member is None:
+        kind, why = self._why_refused(route, usage, member, now)
+        if kind is not None or member is None:
             self._counters["sessions_refused"] += 1
-            who = f"key {principal[:16]}..." if member is None else member.name
+            who = _who(principal, member)
+            if kind is not None:
+                self._refusals.note(kind, who, now, what=why, quiet=True)
             if self._turn_away(route, "refused", why, now):
                 self._events.add(SessionRefused(who, why))
                 if self._observer is not None:
@@ -133,22 +152,30 @@ class Reception:
             self._guard.cuts.append(route)
         return False
 
-    def _why_refused(self, route: bytes, usage: KeyUsage, member: Member | None, now: float) -> str:
+    def _why_refused(
+        self, route: bytes, usage: KeyUsage, member: Member | None, now: float
+    ) -> tuple[Refused | None, str]:
         settings = self._settings
         if member is None:
-            return "the key is not registered"
+            standing = self._directory.standing(usage.principal)
+            return _NO_MEMBER[standing], WHY_NONE[standing]
         if barred_s := self._guard.bars.left_s(usage.principal, now):
-            return f"this key is barred for another {barred_s:.0f} s"
+            return Refused.BARRED, f"this key is barred for another {barred_s:.0f} s"
         if len(route) != ROUTE_BYTES or not route[0]:
-            return f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
+            return Refused.ROOM, f"a routing id must be {ROUTE_BYTES} bytes, the first not 0"
         if len(self._sessions) >= settings.nodes_max:
-            return f"nodes_max={settings.nodes_max} is reached: add brokers, or raise it here"
+            return Refused.ROOM, f"nodes_max={settings.nodes_max} is reached: add brokers, or raise it here"
         if usage.sessions >= settings.connections_per_key_max:
             most = settings.connections_per_key_max
-            return (
+            why = (
                 f"connections_per_key_max={most} is reached: give each process a join file of its own, or raise it here"
             )
-        return ""
+            return Refused.THRONG, why
+        return None, ""
+
+
+def _who(principal: str, member: Member | None) -> str:
+    return f"key {principal[:16]}..." if member is None else member.name
 
 
 def _hello_in(message: bytes) -> control.Hello | None:

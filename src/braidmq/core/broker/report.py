@@ -5,7 +5,15 @@ from collections.abc import Iterable
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.transit import Session
 from braidmq.members import Role
-from braidmq.wire.control import REPORT_ROWS_MAX, REPORT_SERVES_MAX, NodeStatus, PeerStatus, Report, ServiceStatus
+from braidmq.wire.control import (
+    REPORT_ROWS_MAX,
+    REPORT_SERVES_MAX,
+    NodeStatus,
+    PeerStatus,
+    RefusalStatus,
+    Report,
+    ServiceStatus,
+)
 
 
 def report(
@@ -15,6 +23,7 @@ def report(
     peers: list[PeerStatus],
     counters: dict[str, int],
     *,
+    refusals: list[RefusalStatus],
     software: str,
     uptime_s: float,
     now: float,
@@ -51,4 +60,5 @@ def report(
         ],
         services_total=len(services),
         counters=counters,
+        refusals=refusals,
     )

@@ -15,7 +15,7 @@ from braidmq.core.intake import Intake
 from braidmq.core.liveness import silence_of
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.send_queue import SendQueue
-from braidmq.members import Directory, Member, Role
+from braidmq.members import Directory, Member, Role, Standing
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -31,6 +31,18 @@ STRANGERS_MAX: Final = 1_024
 STRANGER_FRAMES_MAX: Final = 1_000
 """Frames of such a route until it is cut: more than can be under way when an honest member is told."""
 
+WHY_NONE: Final = {
+    Standing.MEMBER: "the registry does not say who holds the key",
+    Standing.UNKNOWN: "the key is not registered",
+    Standing.REMOVED: "the key was removed from the registry",
+    Standing.REVOKED: "the key was revoked",
+    Standing.EXPIRED: "the certificate has expired",
+}
+"""What is told to whoever has a key that is no member's."""
+
+WHY_NO_LONGER: Final = WHY_NONE | {Standing.UNKNOWN: "the key is no longer registered"}
+"""The same, where it was a member's until now."""
+
 
 class SessionLife:
     """Begins and ends sessions, and tells whoever has to know, in order.
@@ -42,6 +54,9 @@ class SessionLife:
     Attributes:
         usages: what each connected key holds here.
         strangers: routes without a session that were told so, and how many frames have come of each since.
+        unix_ahead_s: what to add to the time for that of the system's clock, in seconds since 1970; None if it is not
+            known.
+        registry: the version of the registry that is in force; 0 if it is not known.
     """
 
     __slots__ = (
@@ -60,7 +75,9 @@ class SessionLife:
         "_sessions",
         "_settings",
         "_software",
+        "registry",
         "strangers",
+        "unix_ahead_s",
         "usages",
     )  # fmt: skip
 
@@ -100,6 +117,8 @@ class SessionLife:
         self._software = software
         self.usages: dict[str, KeyUsage] = {}
         self.strangers: dict[bytes, int] = {}
+        self.unix_ahead_s: float | None = None
+        self.registry = 0
 
     def begin(self, route: bytes, usage: KeyUsage, member: Member, now: float) -> Session:
         """Begin a session, and tell its member what there is."""
@@ -121,6 +140,8 @@ class SessionLife:
             int(heartbeat_s * 1000),
             self._settings.payload_bytes_max,
             self._software,
+            0 if self.unix_ahead_s is None else max(0, int((now + self.unix_ahead_s) * 1000)),
+            self.registry,
         )
         self._outgoing.send_control(session, welcome, now)
         self._announcements.on_welcome(session, now)
@@ -133,7 +154,8 @@ class SessionLife:
         member = self._directory.member(session.usage.principal)
         if member is None:
             self.end(session, now)
-            self.turn_away(session.route, "refused", "the key is no longer registered", now)
+            why = WHY_NO_LONGER[self._directory.standing(session.usage.principal)]
+            self.turn_away(session.route, "refused", why, now)
             return
         before = session.member
         if Role.BROKER in (before.role, member.role) and (before.role, before.name) != (member.role, member.name):

@@ -380,9 +380,10 @@ class ClientCore:
         if link.state is LinkState.UP:
             for call in list(self._parked):
                 self._book.send(call, now)
-        elif self._links.refused:
+        elif self._parked and self._links.refused:
+            why, key_refused = self._links.diagnosis(), self._links.key_refused
             for call in list(self._parked):
-                self._book.fail(call, endings.refused(call, self._links.diagnosis()), now)
+                self._book.fail(call, endings.refused(call, why, key_refused=key_refused), now)
 
     def on_stall(self, stalled_s: float, now: float) -> None:
         """Note that this process has stood still for a time: what it has not heard meanwhile is nobody's silence."""

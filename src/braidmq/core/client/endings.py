@@ -74,12 +74,15 @@ def exhausted(call: Call, why: str) -> RequestError:
     return AttemptsExhausted(f"{service} {_LOST}; {'no worker is left' if call.rejection == Reason.NO_WORKER else why}")
 
 
-def refused(call: Call, diagnosis: str) -> BraidError:
-    """Return the error of a call whose node no broker takes. NotRegistered promises that the request was not run."""
-    why = f"every broker refuses this node's key: {diagnosis}"
+def refused(call: Call, diagnosis: str, *, key_refused: bool) -> BraidError:
+    """Return the error of a call whose node no broker can ever let in.
+
+    NotRegistered, which promises that the request was not run, is that of a key that is none of the net's.
+    """
+    why = f"every broker refuses this node's key: {diagnosis}" if key_refused else f"no broker fits: {diagnosis}"
     if call.flagged:
         return AttemptsExhausted(f"{call.service.decode()}: an earlier attempt was lost, and {why}")
-    return NotRegistered(why)
+    return NotRegistered(why) if key_refused else NoBroker(why)
 
 
 def out_of_time(call: Call, *, awaits_worker: bool, diagnosis: str, in_flight_max: int) -> RequestError:

@@ -121,7 +121,7 @@ class Sending:
         if len(call.payload) > links.payload_bytes_max:
             return endings.too_large(call, "any broker")
         if links.refused:
-            return endings.refused(call, links.diagnosis())
+            return endings.refused(call, links.diagnosis(), key_refused=links.key_refused)
         if call.via is not None and call.via not in links.links and links.are_listed:
             return endings.no_such_broker(call, sorted(links.links))
         self._waits.park(call)

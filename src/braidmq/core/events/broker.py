@@ -103,6 +103,30 @@ class SessionRefused(Event, frozen=True):
         return f"refused a session to {self.about}: {self.why}"
 
 
+class RefusalsSeen(Event, frozen=True):
+    """Some were refused since this was told last. `about` is the kind: see core/broker/refusals.py.
+
+    Attributes:
+        count: how many.
+        who: the newest one: a member, or a key.
+        where: from which address, if that is known.
+        what: it wanted or did, if there is more to say than the kind does.
+        sentence: what the line says behind the number.
+    """
+
+    level = WARNING
+
+    count: int
+    who: str
+    where: str
+    what: str
+    sentence: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.count} {self.sentence}"
+
+
 class TwinFound(Event, frozen=True):
     """Another process runs with the join file of this broker, which `about` names.
 

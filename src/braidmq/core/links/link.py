@@ -42,7 +42,20 @@ class Failure(StrEnum):
     HUNG_UP = "what answers there ended the handshake: it does not hold this broker's key, or is about to stop"
     RESET = "it resets every connection: a proxy or firewall without a broker behind it, or another program"
     FOREIGN = "what answers there is no broker: it speaks another protocol"
+    HTTP = "an HTTP server answers there, and no broker: check address and port"
     NOT_REGISTERED = "the broker refuses this key: it is not registered"
+    REMOVED = "the broker refuses this key: its member was removed from the net; it must be added again"
+    REVOKED = "the broker refuses this key: it was revoked, for good; the member needs a new join file"
+    EXPIRED = "the broker refuses this key: its certificate has expired; it must be renewed"
+    BARRED = "the broker keeps this key out for some seconds, for what it has done: the broker's log says what"
+    THRONG = "this key has as many connections to the broker as one may have: give each process a join file of its own"
+    UNJUDGED = "the broker could not judge this key, by an error of its own, which its log tells"
+    OTHER_NET = "what answers there does not hold this broker's key: it is a broker of another net; take its join file"
+    OTHER_KEY = (
+        "what answers there does not hold this broker's key: it is another broker, or newer than this join file, which "
+        "must be got anew"
+    )
+    VERSION = "the broker speaks another version of BRAID: install the same major version of braidmq at both"
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
@@ -75,6 +88,12 @@ last."""
 ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED, Failure.LARGE_LOST)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
+
+KEY_REFUSED: Final = frozenset((Failure.NOT_REGISTERED, Failure.REMOVED, Failure.REVOKED, Failure.EXPIRED))
+"""Failures by which a broker has said that it lets this key in no more."""
+
+FINAL: Final = KEY_REFUSED | {Failure.OTHER_NET, Failure.OTHER_KEY, Failure.VERSION}
+"""Failures that do not pass by themselves: somebody has to change something first."""
 
 HARMLESS: Final = frozenset((Failure.DRAINING, Failure.HUNG_UP))
 """Failures of brokers that are about to stop, as they do now and then."""

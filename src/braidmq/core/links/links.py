@@ -13,7 +13,18 @@ from braidmq.core.events.links import BrokerMalformed, BrokerTakenOff, Connected
 from braidmq.core.events.log import EventLog
 from braidmq.core.links.address_book import AddressBook
 from braidmq.core.links.dialing import Dialing
-from braidmq.core.links.link import HARMLESS, Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
+from braidmq.core.links.link import (
+    FINAL,
+    HARMLESS,
+    KEY_REFUSED,
+    Action,
+    BrokerAddress,
+    Change,
+    Failure,
+    Link,
+    LinkState,
+    Verify,
+)
 from braidmq.core.links.papers import Papers
 from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.send_queue import SendQueue
@@ -136,10 +147,15 @@ class Links:
 
     @property
     def refused(self) -> bool:
-        """Whether every broker that this member tries to connect to refuses its key."""
+        """Whether no broker that this member tries to connect to can ever let it in, as all of them have said."""
         return bool(self.links) and all(
-            link.failure is Failure.NOT_REGISTERED and not link.open for link in self.links.values() if link.wanted
+            link.failure in FINAL and not link.open for link in self.links.values() if link.wanted
         )
+
+    @property
+    def key_refused(self) -> bool:
+        """Whether some broker has said that this member's key is none of the net's."""
+        return any(link.failure in KEY_REFUSED for link in self.links.values() if link.wanted)
 
     @property
     def are_listed(self) -> bool:
@@ -277,8 +293,11 @@ class Links:
             link.warned = True
             self.events.add(BrokerMalformed(link.name, what))
 
-    def on_foreign(self, link: Link, message: bytes) -> None:
-        """Note that a broker sent a message of another major version."""
+    def on_foreign(self, link: Link, message: bytes, now: float) -> None:
+        """Note that a broker sent a message of another major version. One that begins so is left."""
+        if link.state is LinkState.CONNECTING:
+            self._give_up(link, Failure.VERSION, now)
+            return
         self.on_malformed(link, f"a message of major version {major_of(message)}")
 
     def suspect(self, link: Link, now: float) -> None:
@@ -395,7 +414,8 @@ class Links:
         elif goodbye.reason == "noted":
             link.noted = True
         else:
-            link.refusal = goodbye.text[:REFUSAL_CHARS_MAX] if goodbye.reason == "refused" else ""
+            told_why = goodbye.reason == "refused" or not link.open
+            link.refusal = goodbye.text[:REFUSAL_CHARS_MAX] if told_why else ""
             ended = goodbye.reason == "ended"
             self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
 

@@ -322,7 +322,7 @@ class PeeringCore:
         try:
             for message in messages:
                 if major_of(message) != MAJOR:
-                    self._links.on_foreign(link, message)
+                    self._links.on_foreign(link, message, now)
                 elif command_of(message) >= CONTROL_FIRST:
                     self._on_control(link, message, now)
             if not intact:

@@ -244,8 +244,13 @@ class NodeCore:
 
     @property
     def refused(self) -> bool:
-        """Whether every broker that this node tries to connect to refuses its key."""
+        """Whether no broker that this node tries to connect to can ever let it in, as all of them have said."""
         return self.links.refused
+
+    @property
+    def key_refused(self) -> bool:
+        """Whether some broker has said that this node's key is none of the net's."""
+        return self.links.key_refused
 
     def diagnosis(self) -> str:
         """Return why no broker can be reached, in one line."""
@@ -423,7 +428,7 @@ class NodeCore:
     def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
         command = message[COMMAND_AT]
         if message[VERSION_AT] >> 4 != MAJOR:
-            self.links.on_foreign(link, message)
+            self.links.on_foreign(link, message, now)
         elif command in (REPLY, WORKING, REJECT, LOST):
             self.client.on_answer(link, message, now)
         elif command == REQUEST:

@@ -18,7 +18,7 @@ from braidmq.lab.simulation.registry import address_of, principal_of, verify
 from braidmq.lab.simulation.routes import Routes
 from braidmq.lab.simulation.sizes import sizes_of_broker
 from braidmq.lab.simulation.tap import passages
-from braidmq.members import Member
+from braidmq.members import Member, Standing
 from braidmq.turn.broker import BrokerTurn
 from braidmq.wire.bundle import split
 from braidmq.wire.envelope import REQUEST
@@ -115,6 +115,10 @@ class BrokerProcess(Process):
     def member(self, principal: str) -> Member | None:
         """Look a key up in the registry that this broker knows (see Directory)."""
         return self.registry.member(principal)
+
+    def standing(self, principal: str) -> Standing:
+        """Look up how a key stands there (see Directory)."""
+        return self.registry.standing(principal)
 
     def _verify(self, certificate: bytes) -> BrokerAddress:
         address = verify(certificate)

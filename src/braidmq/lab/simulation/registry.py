@@ -8,7 +8,7 @@ from hashlib import sha256
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.proofs import Certified, Keyring
 from braidmq.errors import ProtocolError
-from braidmq.members import Member, Role
+from braidmq.members import Member, Role, Standing
 
 
 def principal_of(name: str) -> str:
@@ -54,6 +54,10 @@ class Registry:
     def member(self, principal: str) -> Member | None:
         """Return the registered member with this key, or None."""
         return self._members.get(principal)
+
+    def standing(self, principal: str) -> Standing:
+        """Return whether a key is a member's."""
+        return Standing.MEMBER if principal in self._members else Standing.UNKNOWN
 
     def add(self, member: Member) -> None:
         """Register a member."""

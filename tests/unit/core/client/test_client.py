@@ -426,6 +426,26 @@ class TestNotRegistered:
         rig.advance(3.0)
         assert isinstance(rig.results[id_], NotRegistered)
 
+    @pytest.mark.parametrize("why", [Failure.REMOVED, Failure.REVOKED, Failure.EXPIRED])
+    def test_whatever_is_against_the_key_ends_calls_at_once(self, make: Any, why: Failure) -> None:
+        rig = make("a", "b", connect=False)
+        rig["a"].refusal = why
+        rig["b"].refusal = Failure.OTHER_NET
+        id_ = rig.call()
+        rig.advance(0.2)
+        assert isinstance(rig.results[id_], NotRegistered)
+        assert why.value in str(rig.results[id_])
+
+    @pytest.mark.parametrize("why", [Failure.OTHER_NET, Failure.OTHER_KEY, Failure.VERSION])
+    def test_where_no_broker_fits_calls_end_at_once_and_the_key_is_not_blamed(self, make: Any, why: Failure) -> None:
+        rig = make("a", connect=False)
+        rig["a"].refusal = why
+        id_ = rig.call()
+        rig.advance(0.2)
+        error = error_of(rig, id_, NoBroker, attempts=0, maybe_executed=False)
+        assert "refuses" not in str(error)
+        assert why.value in str(error)
+
     def test_ends_new_calls_at_once(self, make: Any) -> None:
         rig = make("a", connect=False)
         rig["a"].refusal = Failure.NOT_REGISTERED

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.core.links.link import LinkState
+from braidmq.core.links.link import Failure, LinkState
 from braidmq.wire import control
 from braidmq.wire.envelope import PREFIX_BYTES, REPLY, WORKING
 from tests.support.rigs.node_rig import NODE
@@ -13,6 +13,15 @@ class TestFrames:
         rig = make("a", serves={"echo": 4})
         rig["a"].say(control.Heartbeat(), control.Services([]), control.Demand("echo", 1))
         assert rig["a"].link.services == frozenset()
+
+    def test_broker_that_begins_with_another_major_version_is_left_at_once(self, make: Any) -> None:
+        rig = make("a", connect=False)
+        rig["a"].accepts = False
+        rig.advance(0.1)
+        rig["a"].handshake()
+        rig["a"].say_bytes(b"\0\0\0\x0d\x20\x23\0\0\0\0\0\0\x80")
+        assert rig["a"].link.failure is Failure.VERSION
+        assert rig.core.refused
 
     def test_other_major_version_is_told_and_skipped(self, make: Any) -> None:
         rig = make("a")
