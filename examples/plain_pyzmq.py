@@ -30,7 +30,8 @@ def say(socket: zmq.Socket[bytes], command: int, rest: bytes) -> None:
 def call(join_file: str | Path, service: str, payload: bytes, timeout_s: float = 2.0) -> bytes:
     file, id_ = json.loads(Path(join_file).read_bytes()), os.urandom(16)
     id_ = bytes((id_[0] & 0x7F,)) + id_[1:]  # its first bit is clear
-    own, broker = (msgspec.msgpack.decode(b64decode(each)[64:]) for each in (file["certificate"], file["brokers"][0]))
+    own, roster = (msgspec.msgpack.decode(b64decode(file[each])[64:]) for each in ("certificate", "roster"))
+    broker = msgspec.msgpack.decode(roster["certificates"][0][64:])
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.linger, socket.reconnect_ivl, socket.rcvtimeo = 0, -1, int(timeout_s * 1000)
         socket.curve_secretkey, socket.curve_publickey = b64decode(file["secret_key"]), own["keys"][-1]

@@ -285,6 +285,7 @@ def test_brokers_of_one_host_are_registered_together(net):
     added = json.loads(
         done("add", "broker", "b2", "--net", net, "--endpoint", "tcp://i:1", "--processes", "2", "--json")
     )
+    assert set(added.pop("published")["lack"]) == {"b1-1", "b1-2", "b1-3", "b2-1", "b2-2"}
     assert added == {
         "name": "b2-1",
         "role": "broker",

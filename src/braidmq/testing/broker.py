@@ -122,6 +122,7 @@ class TestBroker:
         self.launch()
         self.wait_started()
         self.resume()
+        self.wait_open()
 
     def pause(self) -> None:
         """Stop its thread in the middle of its work, as SIGSTOP does; its transport still takes frames in.
@@ -151,6 +152,11 @@ class TestBroker:
     def wait_started(self) -> None:
         """Wait until it listens. Raises what kept it from that. It serves once `resume` is called."""
         self._opened.result(ANSWER_S_MAX)
+
+    def wait_open(self) -> None:
+        """Wait until it lets nodes in: it hears the other brokers first, as far as they can be reached."""
+        while not self._ask(lambda loop, _now: loop.is_open).result(ANSWER_S_MAX):
+            threading.Event().wait(POLL_S)  # not `sleep`: time may be frozen
 
     def begin_pause(self) -> Future[None]:
         """Let it pause; the future ends when it has, or with a BraidError if it ends before."""

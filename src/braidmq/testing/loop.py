@@ -50,6 +50,12 @@ class TestLoop(BrokerLoop):
             return "paused"
         return "up" if self._stopping is None else "draining"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets nodes in."""
+        registrar = self._core.registrar
+        return registrar is None or registrar.core.ready
+
     # -- from any thread
 
     def ask(self, errand: Callable[[float], T]) -> Future[T]:

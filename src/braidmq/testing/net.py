@@ -96,6 +96,8 @@ class TestNet:
                 broker.wait_started()
             for broker in self.brokers.values():
                 broker.resume()  # now that all of them listen, they find each other at once
+            for broker in self.brokers.values():
+                broker.wait_open()
         except BaseException:
             self._end()
             raise

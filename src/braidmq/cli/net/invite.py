@@ -91,7 +91,7 @@ def invite(
     }
     if not as_json:
         stderr.say(f"braidmq: token {token.serial}, a secret; paste it on the new machine: braidmq join -")
-    finish_change(authority, change, [code], said, as_json=as_json, publish=not no_publish, quiet=not as_json)
+    finish_change(authority, change, [code], said, as_json=as_json, publish=not no_publish, aside=True)
 
 
 @click.command("withdraw")

@@ -25,7 +25,7 @@ def publish(directory: Path, as_json: bool) -> int:
     if not manifest.brokers:
         raise ConfigError("the net has no broker yet: add one first")
     outcome = hand_in(authority, manifest)
-    said = tell(outcome, quiet=as_json)
+    said = tell(outcome, directory, as_json=as_json)
     if as_json:
         print_json(said)
     if not outcome.have:

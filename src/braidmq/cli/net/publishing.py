@@ -1,6 +1,10 @@
 """How a change of the registry gets from the authority's directory to the running net, and what is said of it."""
 
+import logging
+from pathlib import Path
 from typing import Any
+
+import click
 
 from braidmq import stderr
 from braidmq.cli.net.telling import consequences, print_json, say, warn
@@ -20,7 +24,7 @@ def finish_change(
     *,
     as_json: bool,
     publish: bool,
-    quiet: bool = False,
+    aside: bool = False,
 ) -> None:
     """Tell what a command has done, warn of what follows, and bring it to the running net.
 
@@ -31,7 +35,7 @@ def finish_change(
         said: what to say of it in JSON; the rest is added here.
         as_json: which of the two.
         publish: whether it is to be brought to the running net.
-        quiet: whether nothing but `lines` is to be on stdout, for whoever reads it there.
+        aside: whether nothing but `lines` is to be on stdout, for whoever reads it there.
     """
     for line in authority.stale:
         warn(line)
@@ -42,12 +46,12 @@ def finish_change(
             say(line)
     said |= {"manifest_version": change.after.version, "changed": change.after is not change.before}
     if publish:
-        said |= _publish(authority, change, quiet=as_json or quiet)
+        said |= _publish(authority, change, as_json=as_json, aside=aside)
     if as_json:
         print_json(said)
 
 
-def _publish(authority: Authority, change: Change, *, quiet: bool) -> dict[str, Any]:
+def _publish(authority: Authority, change: Change, *, as_json: bool, aside: bool) -> dict[str, Any]:
     """Bring a change to the running net, if there may be one; return what to say of it in JSON."""
     if change.after is change.before or not change.before.brokers:
         return {}
@@ -56,7 +60,7 @@ def _publish(authority: Authority, change: Change, *, quiet: bool) -> dict[str, 
     except ConfigError as error:
         warn(f"the change is not in the running net: {error}")
         return {}
-    return tell(outcome, quiet=quiet)
+    return tell(outcome, authority.directory, as_json=as_json, aside=aside)
 
 
 def publisher(authority: Authority, manifest: Manifest) -> JoinFile:
@@ -85,23 +89,107 @@ def hand_in(authority: Authority, manifest: Manifest) -> Publication:
     Raises:
         ConfigError: nobody may publish, see `publisher`.
     """
+    logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is told with the outcome
     return publish(publisher(authority, manifest), manifest)
 
 
-def tell(outcome: Publication, *, quiet: bool) -> dict[str, Any]:
-    """Say which brokers have a registry; return that for JSON."""
+def tell(outcome: Publication, directory: Path, *, as_json: bool, aside: bool = False) -> dict[str, Any]:
+    """Say which brokers have a registry; return that for JSON.
+
+    Args:
+        outcome: what has become of it.
+        directory: the authority's.
+        as_json: whether to say nothing to people.
+        aside: whether what is said goes to stderr, as stdout is for something else.
+    """
     version, have = outcome.version, outcome.have
-    if have and not quiet:
-        say(f"Registry {version} is in force at {', '.join(have)}.")
-    if not have:
-        why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
-        stderr.say(
-            printable(
-                f"braidmq: no broker has registry {version} yet ({why}); those that start take it from their join "
-                "files, and `braidmq publish` hands it to those that run"
-            )
-        )
-    else:
-        for name, reason in outcome.lack.items():
-            warn(f"{name} does not have registry {version} yet: {reason}; it gets it from the others")
+    if not as_json:
+        shown = click.format_filename(directory)
+        if have:
+            lines = [f"Registry {version} is in force at {', '.join(have)}."]
+            lines += [
+                f"{name} does not have it yet: {reason}. It gets it from the others."
+                for name, reason in outcome.lack.items()
+            ]
+        else:
+            why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
+            lines = [f"No broker has registry {version} yet ({why})."]
+            lines.append(f"Those that run get it by: braidmq publish --net {shown}")
+        for line in lines:
+            say(line)
+    said |= {"manifest_version": change.after.version, "changed": change.after is not change.before}
+    if publish:
+        said |= _publish(authority, change, as_json=as_json, aside=aside)
+    if as_json:
+        print_json(said)
+
+
+def _publish(authority: Authority, change: Change, *, as_json: bool, aside: bool) -> dict[str, Any]:
+    """Bring a change to the running net, if there may be one; return what to say of it in JSON."""
+    if change.after is change.before or not change.before.brokers:
+        return {}
+    try:
+        outcome = hand_in(authority, change.after)
+    except ConfigError as error:
+        warn(f"the change is not in the running net: {error}")
+        return {}
+    return tell(outcome, authority.directory, as_json=as_json, aside=aside)
+
+
+def publisher(authority: Authority, manifest: Manifest) -> JoinFile:
+    """Return the join file in the authority's directory of a member that may publish.
+
+    Raises:
+        ConfigError: there is none. One line says how to make one.
+    """
+    names = [each.name for each in manifest.certificates if each.publish]
+    for name in names:
+        found = authority.join_file(name)
+        if found is not None and found.certificate.publish:
+            return found
+    directory = authority.directory
+    if names:
+        raise ConfigError(f"no member that may publish has its join file in {directory}: bring {names[0]}.braid back")
+    raise ConfigError(
+        f"no member of the net may publish: make one with `braidmq add node operator --net {directory} --publisher "
+        "--observe`, and copy the brokers' files once more"
+    )
+
+
+def hand_in(authority: Authority, manifest: Manifest) -> Publication:
+    """Hand the registry to the running net.
+
+    Raises:
+        ConfigError: nobody may publish, see `publisher`.
+    """
+    logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is told with the outcome
+    return publish(publisher(authority, manifest), manifest)
+
+
+def tell(outcome: Publication, directory: Path, *, as_json: bool, aside: bool = False) -> dict[str, Any]:
+    """Say which brokers have a registry; return that for JSON.
+
+    Args:
+        outcome: what has become of it.
+        directory: the authority's.
+        as_json: whether to say nothing to people.
+        aside: whether what is said goes to stderr, as stdout is for something else.
+    """
+    version, have = outcome.version, outcome.have
+    if not as_json:
+        shown = click.format_filename(directory)
+        if have:
+            lines = [f"Registry {version} is in force at {', '.join(have)}."]
+            lines += [
+                f"{name} does not have it yet: {reason}. It gets it from the others."
+                for name, reason in outcome.lack.items()
+            ]
+        else:
+            why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
+            lines = [
+                f"No broker has registry {version} yet ({why}). Those that start with a file of this directory have it; "
+                f"to those that run it goes with: braidmq publish --net {shown}"
+            ]
+        for line in lines:
+            (stderr.say if aside else say)(printable(f"braidmq: {line}" if aside else line))
     return {"published": {"version": version, "have": have, "lack": outcome.lack}}

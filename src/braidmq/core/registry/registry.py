@@ -32,6 +32,9 @@ that are there take, and far shorter than anybody's patience."""
 PART_S_MAX: Final = 2.0
 """How long a source may take for what was asked of it, before another one is asked."""
 
+TRANSFER_S_MAX: Final = 60.0
+"""How long all of a registry may take: 32 MiB over a slow line, and no liar keeps others waiting for longer."""
+
 TELL_S: Final = 30.0
 """How often the others are told which registry this broker has, and what time it is, if there is nothing new."""
 
@@ -161,20 +164,14 @@ class RegistryCore:
     def on_part(self, key: Key, part: RegistryPart, now: float) -> None:
         """Handle a part of a registry; one that nobody has asked for is passed over."""
         source, transfer = self._source, self._transfer
-        if source is None or transfer is None or source.key != key:
+        if source is None or transfer is None or source.key != key or self._checking is not None:
             return
-        since = 0 if source.whole else self._ledger.version
-        try:
-            more = transfer.add(part, since)
-        except ProtocolError as error:
-            self._fail(source, str(error), now)
-            self._go_on(now)
-            return
-        transfer.due = now + PART_S_MAX
-        if transfer.complete:
-            self._checking = self._ledger.check(transfer.data, transfer.since)
-        elif more:
-            self._sends.append((key, transfer.wanted(since)))
+        if transfer.add(part):
+            transfer.due = now + PART_S_MAX
+            if transfer.complete:
+                self._checking = self._ledger.check(transfer.data, transfer.since)
+            elif transfer.asks:
+                self._sends.append((key, transfer.wanted()))
         self._set_due(now)
 
     def on_clock(self, unix_s: float, now: float) -> None:
@@ -190,6 +187,7 @@ class RegistryCore:
 
     def on_changed(self, now: float) -> None:
         """Note that the ledger has got another registry from elsewhere."""
+        self._end_transfer()  # what comes may be the difference from the one before
         self._tell_all(now)
         self._go_on(now)
 
@@ -199,7 +197,8 @@ class RegistryCore:
         if self._checking is not None:
             self._check_on(now)
         transfer = self._transfer
-        if transfer is not None and self._checking is None and now >= transfer.due and self._source is not None:
+        late = transfer is not None and self._checking is None and now >= min(transfer.due, transfer.ends_at)
+        if late and self._source is not None:
             self._fail(self._source, "it does not come", now)
         if now >= self._tell_at:
             self._tell_all(now)
@@ -249,10 +248,10 @@ class RegistryCore:
             ]
             if newer:
                 source = max(newer, key=lambda each: each.version)
-                transfer = Transfer(now + PART_S_MAX)
+                asked = 0 if source.whole else self._ledger.version
+                transfer = Transfer(asked, now + PART_S_MAX, now + TRANSFER_S_MAX)
                 self._source, self._transfer = source, transfer
-                since = 0 if source.whole else self._ledger.version
-                self._sends.append((source.key, transfer.wanted(since)))
+                self._sends.append((source.key, transfer.wanted()))
         self._set_due(now)
 
     def _check_on(self, now: float) -> None:
@@ -333,7 +332,7 @@ class RegistryCore:
         if self._checking is not None or self._news_for:
             due = now
         elif self._transfer is not None:
-            due = min(due, self._transfer.due)
+            due = min(due, self._transfer.due, self._transfer.ends_at)
         else:
             version = self._ledger.version
             due = min([due, *(each.free_at for each in self._sources.values() if each.version > version)])

@@ -3,7 +3,6 @@
 from typing import Final
 
 from braidmq.core.registry.ledger import Edition
-from braidmq.errors import ProtocolError
 from braidmq.wire.registry import PART_BYTES, PARTS_AHEAD, RegistryPart, RegistryWanted
 
 EDITIONS_MAX: Final = 4
@@ -48,40 +47,51 @@ class Transfer:
 
     Attributes:
         due: until when something more of it has to come.
+        ends_at: until when all of it has to be here.
+        asked: the version that the source was told this broker has; 0 if all of a registry was asked for.
         version: of the registry that comes, once a part has come.
         since: what it is the difference from.
     """
 
-    __slots__ = ("_data", "_total", "_until", "due", "since", "version")
+    __slots__ = ("_data", "_total", "_until", "asked", "due", "ends_at", "since", "version")
 
-    def __init__(self, due: float) -> None:
+    def __init__(self, asked: int, due: float, ends_at: float) -> None:
+        self.asked = asked
         self.due = due
+        self.ends_at = ends_at
         self.version = 0
         self.since = 0
         self._data = bytearray()
         self._total = 0
         self._until = 0
 
-    def wanted(self, since: int) -> RegistryWanted:
-        """Return what to ask for next; `since` is the version that is in force here."""
+    def wanted(self) -> RegistryWanted:
+        """Return what to ask for next."""
         self._until = len(self._data) + PARTS_AHEAD * PART_BYTES
-        return RegistryWanted(since, len(self._data), PARTS_AHEAD)
+        return RegistryWanted(self.asked, len(self._data), PARTS_AHEAD)
 
-    def add(self, part: RegistryPart, since: int) -> bool:
-        """Take a part; return whether more has to be asked for. `data` has all of it once `complete`.
+    def add(self, part: RegistryPart) -> bool:
+        """Take a part; return whether it goes on where the last one has ended.
 
-        Raises:
-            ProtocolError: it does not fit to the others.
+        Others are passed over: the source may have got a newer registry meanwhile, and answer what was asked before.
+        The first part of another registry begins anew.
         """
-        if not self.version:
+        if part.since not in (0, self.asked) or part.offset + len(part.data) > part.total or not part.data:
+            return False
+        if part.offset == 0:
             self.version, self.since, self._total = part.version, part.since, part.total
-        if (part.version, part.since, part.total) != (self.version, self.since, self._total):
-            raise ProtocolError("its parts are of different registries")
-        if part.since not in (0, since):
-            raise ProtocolError(f"it is the difference from registry {part.since}, which was not asked for")
-        if part.offset != len(self._data) or not part.data or part.offset + len(part.data) > part.total:
-            raise ProtocolError("its parts do not follow one another")
+            self._data = bytearray(part.data)
+            return True
+        if (part.version, part.since, part.total, part.offset) != (
+            self.version, self.since, self._total, len(self._data),
+        ):  # fmt: skip
+            return False
         self._data += part.data
+        return True
+
+    @property
+    def asks(self) -> bool:
+        """Whether more has to be asked for."""
         return not self.complete and len(self._data) >= self._until
 
     @property

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from braidmq.core.events.registry import ClockDiffers, RegistryForked, RegistryLate, RegistryRefused
-from braidmq.core.registry.registry import CATCH_UP_S_MAX, PART_S_MAX, PUBLISHERS_MAX, TELL_S, RegistryCore
+from braidmq.core.registry.registry import (
+    CATCH_UP_S_MAX,
+    PART_S_MAX,
+    PUBLISHERS_MAX,
+    TELL_S,
+    TRANSFER_S_MAX,
+    RegistryCore,
+)
 from braidmq.errors import ProtocolError
 from braidmq.wire.registry import (
     PART_BYTES,
@@ -273,14 +280,56 @@ def test_a_liar_is_asked_ever_less():
         RegistryPart(9, 0, 4, 0, b""),
     ],
 )
-def test_parts_that_do_not_fit_end_the_transfer(part):
+def test_parts_that_do_not_fit_are_passed_over_and_the_source_is_left_when_time_is_up(part):
     world = World(a=5)
     core = world.cores["a"]
     core.on_version("c", "c", RegistryVersion(9), world.now)
     core.on_part("c", part, world.now)
-    world.run()
+    world.run(PART_S_MAX + 0.1)
     assert world.events("a", RegistryRefused)
     assert world.books["a"].version == 5
+
+
+def test_who_begins_again_and_again_is_left_at_last():
+    world = World(a=5)
+    core = world.cores["a"]
+    core.on_version("c", "c", RegistryVersion(9), world.now)
+    world.run()
+    for _ in range(int(TRANSFER_S_MAX)):
+        core.on_part("c", RegistryPart(9, 0, 100, 0, b"9/"), world.now)
+        assert not world.events("a", RegistryRefused)
+        world.run(1.0)
+    world.run(0.1)
+    assert world.events("a", RegistryRefused)
+
+
+def test_a_source_that_gets_a_newer_one_meanwhile_is_not_to_blame():
+    world = World(a=5)
+    core = world.cores["a"]
+    core.on_version("c", "c", RegistryVersion(8), world.now)
+    core.on_part("c", RegistryPart(8, 0, 4, 0, b"8/"), world.now)
+    core.on_part("c", RegistryPart(9, 0, 4, 2, b"xy"), world.now)
+    core.on_part("c", RegistryPart(9, 0, 4, 0, b"9/"), world.now)
+    core.on_part("c", RegistryPart(9, 0, 4, 2, b"xy"), world.now)
+    world.run(0.1)
+    assert world.books["a"].edition == Edition(9, b"xy")
+    assert not world.events("a", RegistryRefused)
+
+
+def test_what_comes_from_elsewhere_meanwhile_makes_a_difference_of_no_use():
+    world = World(a=5)
+    core = world.cores["a"]
+    core.on_version("c", "c", RegistryVersion(8), world.now)
+    world.run()
+    world.books["a"].edition = Edition(6)
+    core.on_changed(world.now)
+    core.on_part("c", RegistryPart(8, 5, 5, 0, b"5>8/x"), world.now)
+    world.run(0.1)
+    assert world.books["a"].version == 6
+    assert not world.events("a", RegistryRefused)
+    core.on_part("c", RegistryPart(8, 6, 5, 0, b"6>8/x"), world.now)
+    world.run(0.1)
+    assert world.books["a"].version == 8
 
 
 def test_parts_that_nobody_has_asked_for_are_passed_over():
