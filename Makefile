@@ -18,12 +18,14 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEEDS ?= 20000
 FUZZ ?= 60
 
-# Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
+# Tests of nets own sockets and processes, and wait more than they compute: so there are three side by side on two
+# processors. Those that take long come first. Some have the machine to themselves, as they measure it or look for its ports.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
-HEAVY := tests/security tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py bench.py demo.py fault_matrix.py \
-    faults.py memory.py promises.py)
+ALONE := tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py fault_matrix.py memory.py)
+LONG := $(addprefix tests/integration/test_,faults.py demo.py promises.py bench.py membership.py cli_streams.py)
 CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
-NETS := tests/integration $(UNITS_OF_NETS) $(HEAVY:%=--ignore=%)
+NETS := $(LONG) tests/security $(filter-out $(LONG) $(ALONE),$(wildcard tests/integration/test_*.py)) $(UNITS_OF_NETS) \
+    $(ALONE:%=--ignore=%)
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
 PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
@@ -37,6 +39,7 @@ PYTEST := -m pytest -m "$(SELECT)"
 # One that hangs ends its process: hypothesis would take an error for a finding, and run it again to make it smaller.
 EACH := -n auto --dist worksteal --timeout-method thread
 FILES := -n 2 --dist loadfile
+MANY_FILES := -n 3 --dist loadfile --no-loadscope-reorder
 
 # With a C compiler, benchmarks are run on compiled code.
 COMPILER ?= $(shell command -v cc)
@@ -53,8 +56,8 @@ demo: $(STAMP) ## three brokers, workers and clients; brokers are killed with ki
 
 test: $(STAMP) ## the tests that every commit passes; PYTHON=python3.12 for another Python, in a .venv-3.12
 	$(BIN)/python $(PYTEST) $(EACH) $(CALM)
-	$(BIN)/python $(PYTEST) $(FILES) $(NETS)
-	$(BIN)/python $(PYTEST) $(HEAVY)
+	$(BIN)/python $(PYTEST) $(MANY_FILES) $(NETS)
+	$(BIN)/python $(PYTEST) $(ALONE)
 
 coverage: $(STAMP) ## the unit tests, and what they do not reach; fails below the floor
 	$(BIN)/python $(PYTEST) $(FILES) --cov tests/unit
@@ -70,7 +73,7 @@ check: lint types layers test ## what every commit passes
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
 
 smoke-compiled: compiled ## those tests of the cores and of sockets that are quick, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(FILES) tests/unit/carrier tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py $(HEAVY:%=--ignore=%)
+	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(FILES) tests/unit/carrier tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py $(ALONE:%=--ignore=%)
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
 	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)

@@ -12,19 +12,34 @@ import pytest
 
 DEMO = [sys.executable, "-m", "braidmq", "demo"]
 SMALL = ["--brokers", "2", "--workers", "2", "--clients", "1", "--duration", "6", "--kill-every", "2", "--rate", "200"]
+LASTING = [*SMALL, "--duration", "60"]
+"""For one that is ended half way, however slow the machine is."""
+
 WAIT_S = 60.0
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
-def start(temporary, *arguments):
-    return subprocess.Popen(
-        [*DEMO, *arguments],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Starts demos, and ends what a test that fails has left of them."""
+    started = []
+
+    def begin(*arguments):
+        demo = subprocess.Popen(
+            [*DEMO, *arguments],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(demo)
+        return demo
+
+    yield begin
+    for demo in started:
+        with demo:
+            demo.kill()
 
 
 def processes_of(temporary):
@@ -60,8 +75,8 @@ def wait_for_kill(demo):
 
 
 @linux
-def test_brokers_are_killed_and_nothing_is_lost(tmp_path):
-    demo = start(tmp_path, *SMALL, "--json")
+def test_brokers_are_killed_and_nothing_is_lost(start, tmp_path):
+    demo = start(*SMALL, "--json")
     out, err = demo.communicate(timeout=100)
     assert demo.returncode == 0, f"{out}\n{err}"
     assert out.count("\n") == 1
@@ -77,9 +92,9 @@ def test_brokers_are_killed_and_nothing_is_lost(tmp_path):
 
 
 @linux
-def test_requests_wait_for_a_single_broker(tmp_path):
+def test_requests_wait_for_a_single_broker(start):
     demo = start(
-        tmp_path, "--brokers", "1", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
+        "--brokers", "1", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
         "--rate", "50", "--json",
     )  # fmt: skip
     out, err = demo.communicate(timeout=100)
@@ -91,8 +106,8 @@ def test_requests_wait_for_a_single_broker(tmp_path):
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_half_way_leaves_nothing_behind(tmp_path, number):
-    demo = start(tmp_path, *SMALL, "--json")
+def test_a_signal_half_way_leaves_nothing_behind(start, tmp_path, number):
+    demo = start(*LASTING, "--json")
     wait_for_kill(demo)
     assert processes_of(tmp_path)
     demo.send_signal(number)
@@ -104,8 +119,8 @@ def test_a_signal_half_way_leaves_nothing_behind(tmp_path, number):
 
 
 @linux
-def test_a_signal_while_it_starts_leaves_nothing_behind(tmp_path):
-    demo = start(tmp_path, *SMALL, "--json")
+def test_a_signal_while_it_starts_leaves_nothing_behind(start, tmp_path):
+    demo = start(*LASTING, "--json")
     until(lambda: processes_of(tmp_path), "a first process")
     demo.send_signal(signal.SIGINT)
     demo.communicate(timeout=WAIT_S)
@@ -114,8 +129,8 @@ def test_a_signal_while_it_starts_leaves_nothing_behind(tmp_path):
 
 
 @linux
-def test_no_process_outlives_a_demo_that_is_killed(tmp_path):
-    demo = start(tmp_path, *SMALL, "--json")
+def test_no_process_outlives_a_demo_that_is_killed(start, tmp_path):
+    demo = start(*LASTING, "--json")
     wait_for_kill(demo)
     demo.kill()
     demo.communicate(timeout=WAIT_S)
@@ -123,8 +138,8 @@ def test_no_process_outlives_a_demo_that_is_killed(tmp_path):
 
 
 @linux
-def test_a_process_that_ends_by_itself_is_told_in_one_line(tmp_path):
-    demo = start(tmp_path, *SMALL, "--json")
+def test_a_process_that_ends_by_itself_is_told_in_one_line(start, tmp_path):
+    demo = start(*LASTING, "--json")
     wait_for_kill(demo)
     worker = next(pid for pid, command in processes_of(tmp_path).items() if b"braidmq.lab.demo.worker" in command)
     os.kill(worker, signal.SIGKILL)
@@ -137,9 +152,9 @@ def test_a_process_that_ends_by_itself_is_told_in_one_line(tmp_path):
     assert left_behind(tmp_path) == ([], {})
 
 
-def test_without_a_terminal_there_are_plain_lines_and_a_summary(tmp_path):
+def test_without_a_terminal_there_are_plain_lines_and_a_summary(start):
     demo = start(
-        tmp_path, "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
+        "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
         "--rate", "50",
     )  # fmt: skip
     out, err = demo.communicate(timeout=100)
@@ -152,8 +167,8 @@ def test_without_a_terminal_there_are_plain_lines_and_a_summary(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [["--brokers", "0"], ["--kill-every", "40"], ["--rate", "inf"], ["--workers", "x"]])
-def test_wrong_arguments_are_told_in_one_line(tmp_path, wrong):
-    demo = start(tmp_path, *wrong)
+def test_wrong_arguments_are_told_in_one_line(start, tmp_path, wrong):
+    demo = start(*wrong)
     out, err = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 2
     assert out == ""
