@@ -97,6 +97,15 @@ def test_an_invitation_that_the_registry_lacks_admits_nobody():
     assert Enrolments().admit(enrol(1), NOW).outcome is Outcome.NO_INVITATION
 
 
+def test_the_holder_of_a_token_is_known_by_its_key_and_is_no_member():
+    enrolments = known(INVITATION, other_invite())
+    assert enrolments.token(TOKEN.curve_key.hex()) == INVITATION
+    assert enrolments.token(OTHER_TOKEN.curve_key.hex()) == other_invite()
+    assert enrolments.token(principal(1)) is enrolments.member(TOKEN.curve_key.hex()) is None
+    enrolments.use((other_invite(),), (), (), NOW)
+    assert enrolments.token(TOKEN.curve_key.hex()) is None
+
+
 def test_what_the_token_has_not_signed_is_refused():
     enrolments = known()
     for blob in (b"", bytes(100), enrol(1)[:-1], enrol(1, keys=OTHER_TOKEN)):
