@@ -318,6 +318,16 @@ def test_a_registry_that_ends_both_who_has_the_name_and_who_has_the_key_lets_the
         assert enrolments.named("replica-a") is enrolments.enrolment(principal(2)) is not None
 
 
+def test_the_other_name_of_a_key_takes_over_when_a_certificate_has_the_first_one():
+    enrolments = known(ROOMY)
+    enrolments.merge([Row(enrol(1, made_at=NOW - 1), NOW), Row(enrol(1, name="replica-b"), NOW)], NOW)
+    assert names_of(enrolments) == ["replica-1"]
+    assert enrolments.use((ROOMY,), {"replica-1"}, (), NOW) == {principal(1)}
+    assert names_of(enrolments) == ["replica-b"]
+    assert enrolments.use((ROOMY,), (), (), NOW) == {principal(1)}
+    assert names_of(enrolments) == ["replica-1"]
+
+
 def test_the_key_of_a_new_token_is_no_members():
     enrolments = known()
     enrolments.merge([Row(enrol(1, key=OTHER_TOKEN.curve_key), NOW)], NOW)
