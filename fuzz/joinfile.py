@@ -16,12 +16,12 @@ from braidmq.errors import ConfigError
 from braidmq.trust import certificate, joinfile, manifest
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.signed import SIGNATURE_BYTES, sign
+from fuzz.private import PrivateFile
 from tests.support.tokens import AUTHORITY, BROKER, BROKER_SECRET, MEMBER, MEMBER_SECRET, NET, SEED
 
 BYTES_MAX = 4_000
 
-_folder = tempfile.TemporaryDirectory(prefix="braidmq-fuzz-")
-_path = Path(_folder.name) / "fuzz.braid"
+_file = PrivateFile()
 
 
 def one(data: bytes) -> int:
@@ -38,10 +38,9 @@ def one(data: bytes) -> int:
 
 
 def _load(data: bytes) -> bool:
-    _path.touch(mode=0o600)
-    _path.write_bytes(data)
+    _file.put(data)
     try:
-        found = joinfile.load(_path)
+        found = joinfile.load(_file.path)
     except ConfigError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 800, "repeats what somebody has said at length"
@@ -74,11 +73,13 @@ def _signed(text: str, domain: bytes) -> str:
 def _seeds() -> tuple[bytes, ...]:
     found = []
     known = manifest.issue(NET, 9, (MEMBER, BROKER), SEED)
-    for secret, whose, registry in ((MEMBER_SECRET, MEMBER, None), (BROKER_SECRET, BROKER, known)):
-        JoinFile(
-            secret_key=secret, certificate=whose, authority_key=AUTHORITY, brokers=(BROKER,), manifest=registry
-        ).write(_path)
-        found.append(_path.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.braid"
+        for secret, whose, registry in ((MEMBER_SECRET, MEMBER, None), (BROKER_SECRET, BROKER, known)):
+            JoinFile(
+                secret_key=secret, certificate=whose, authority_key=AUTHORITY, brokers=(BROKER,), manifest=registry
+            ).write(path)
+            found.append(path.read_bytes())
     return (*found, b"", b"{}", b'{"braidmq_join_file":2}')
 
 

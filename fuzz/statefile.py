@@ -6,12 +6,12 @@ from pathlib import Path
 from braidmq.errors import ConfigError
 from braidmq.trust import statefile
 from braidmq.wire.limits import BROKERS_MAX
+from fuzz.private import PrivateFile
 from tests.support.tokens import BROKER
 
 BYTES_MAX = 2_000
 
-_folder = tempfile.TemporaryDirectory(prefix="braidmq-fuzz-")
-_path = Path(_folder.name) / "state"
+_file = PrivateFile()
 
 
 def one(data: bytes) -> bool:
@@ -24,10 +24,9 @@ def one(data: bytes) -> bool:
         AssertionError: what must not be has come to be.
         Exception: something was raised that must not.
     """
-    _path.touch(mode=0o600)
-    _path.write_bytes(data)
+    _file.put(data)
     try:
-        found = statefile.load(_path)
+        found = statefile.load(_file.path)
     except ConfigError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 500, "repeats what somebody has said at length"
@@ -37,8 +36,11 @@ def one(data: bytes) -> bool:
 
 
 def _seeds() -> tuple[bytes, ...]:
-    statefile.save(_path, statefile.State((BROKER.blob, b"x"), b"a roster", BROKER.blob))
-    return (_path.read_bytes(), b"", b'{"braidmq_state_file":1,"brokers":[]}', b'{"braidmq_state_file":2,"brokers":[]}')
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state"
+        statefile.save(path, statefile.State((BROKER.blob, b"x"), b"a roster", BROKER.blob))
+        saved = path.read_bytes()
+    return (saved, b"", b'{"braidmq_state_file":1,"brokers":[]}', b'{"braidmq_state_file":2,"brokers":[]}')
 
 
 SEEDS = _seeds()

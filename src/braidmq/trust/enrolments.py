@@ -144,7 +144,7 @@ class Enrolments:
         self._newest_last: dict[Record, None] = {}
         self._names: Container[str] = ()
         self._keys: Container[bytes] = ()
-        self._token_keys: frozenset[bytes] = frozenset()
+        self._tokens: dict[str, Invitation] = {}
 
     def __len__(self) -> int:
         """How many enrolments are kept, of members and of those who were."""
@@ -170,7 +170,7 @@ class Enrolments:
         """
         wanted = {each.serial: each for each in check_invitations(invitations)}
         self._names, self._keys = names, keys
-        self._token_keys = frozenset(each.curve_key for each in wanted.values())
+        self._tokens = {each.curve_key.hex(): each for each in wanted.values()}
         for serial, pool in list(self._pools.items()):
             invitation = wanted.get(serial)
             if invitation != pool.invitation:
@@ -198,7 +198,7 @@ class Enrolments:
         name, key = statement.name, statement.key
         if not pool.invitation.covers(name):
             return Admission(Outcome.WRONG_NAME, None)
-        if key in self._keys or key in self._token_keys:
+        if key in self._keys or key.hex() in self._tokens:
             return Admission(Outcome.KEY_TAKEN, None)
         if name in self._names:
             return Admission(Outcome.NAME_TAKEN, None)
@@ -299,6 +299,13 @@ class Enrolments:
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
         return [(record.enrolment, record.seen_at) for _, record in sorted(self._claimants.by_name.items())]
+
+    def token(self, principal: str) -> Invitation | None:
+        """Return the invitation whose token's CURVE key this is (lower-case hex), or None.
+
+        Who comes with it is no member, and may do nothing but hand in enrolments.
+        """
+        return self._tokens.get(principal)
 
     def invitation(self, serial: int) -> Invitation | None:
         """Return the invitation of the registry with this serial, or None."""
@@ -407,7 +414,7 @@ class Enrolments:
         """See whether a record counts; return whether that has changed."""
         each, counted = record.enrolment, record.counts
         record.idle = 0 < each.invitation.idle_s < now - record.seen_at
-        record.shadowed = each.name in self._names or each.key in self._keys or each.key in self._token_keys
+        record.shadowed = each.name in self._names or each.key in self._keys or each.principal in self._tokens
         return record.counts != counted
 
     def _judge_all(self, now: float) -> None:
