@@ -7,6 +7,7 @@ from typing import Final
 
 from braidmq.carrier.ledger import digest_of, since
 from braidmq.carrier.node_loop import NodeLoop
+from braidmq.carrier.papers import NodePapers
 from braidmq.core.node.publishing import Publishing
 from braidmq.core.worker.job import Job
 from braidmq.errors import ConfigError
@@ -63,7 +64,10 @@ def publish(identity: JoinFile, manifest: Manifest, *, wait_s: float = PUBLISH_S
 
 
 async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Publication:
-    loop = NodeLoop(identity, Settings(), on_stall=lambda _s: None)
+    papers = NodePapers(identity)
+    if manifest.roster is not None:
+        papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
+    loop = NodeLoop(identity, Settings(), on_stall=lambda _s: None, papers=papers)
     try:
         loop.start(_NoJobs())
         publishing = loop.core.publish(_Edition(manifest), loop.clock())

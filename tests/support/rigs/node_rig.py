@@ -12,6 +12,7 @@ from typing import Any
 from braidmq.core.events.event import WARNING
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.links.link import Action, BrokerAddress, Close, Failure, Link, Open, Resolve
+from braidmq.core.links.papers import Papers
 from braidmq.core.node.node import NodeCore
 from braidmq.core.proofs import Keyring
 from braidmq.core.worker.job import Job
@@ -315,6 +316,7 @@ class NodeRig:
         calls: tuple[str, ...] = ("*",),
         keyring: Keyring | None = None,
         observer: NodeObserver | None = None,
+        papers: Papers | None = None,
     ) -> None:
         member = Member(NODE, Role.NODE, calls=calls, serves=("*",))
         self.now = START
@@ -331,6 +333,7 @@ class NodeRig:
             now=self.now,
             keyring=keyring,
             observer=self.books,
+            papers=papers,
         )
         self.client = self.core.client
         self.worker = self.core.worker

@@ -442,14 +442,16 @@ class NodeCore:
             if received is not None:
                 self._handlers[command](link, received, now)
 
-    def _on_certificate(self, link: Link, message: CertificateIs, _now: float) -> None:
-        """Take this node's own newest certificate; what it may do is its brokers' business."""
+    def _on_certificate(self, link: Link, message: CertificateIs, now: float) -> None:
+        """Take this node's own newest certificate; what it may do is its brokers' business, which may be more now."""
         if self._papers is None:
             return
         try:
             self._papers.take_certificate(message)
         except ProtocolError as error:
             self.links.on_malformed(link, str(error))
+        else:
+            self.worker.on_rights(link, now)
 
     def _on_cut(self, link: Link, message: bytes, now: float) -> None:
         """Handle what stands for a message that is longer than this node takes; a broker may also make it up."""

@@ -22,8 +22,8 @@ class Credit:
     """Tells each broker how many requests it may have at this worker.
 
     `on_demand` and `turn_away` note who could use more, and `on_gone` that a broker is known no longer. `grant` is for
-    when links have changed, `invite` for when a service has free places and has turned brokers away, `review` for when
-    `review_at` has come. After `end` no broker is told anything.
+    when links have changed, `tell_again` for when rights have, `invite` for when a service has free places and has
+    turned brokers away, `review` for when `review_at` has come. After `end` no broker is told anything.
 
     Args:
         services: those of this node by name; their owner adds to it.
@@ -54,10 +54,17 @@ class Credit:
         self.review_at = min(self.review_at, now + DEMAND_S)
 
     def on_gone(self, link: Link) -> None:
-        """Note that a broker was forgotten; nothing that came over `link` is held any more."""
+        """Note that a broker was forgotten; what came over `link` may still be held."""
         for service in self._services.values():
-            for table in (service.held, service.backlog, service.granted, service.turned_away):
+            for table in (service.backlog, service.granted, service.turned_away):
                 table.pop(link.name, None)
+
+    def tell_again(self, link: Link, now: float) -> None:
+        """Tell a broker all grants anew: it may have ignored some that this node has a right to by now."""
+        for service in self._services.values():
+            if link.name in service.granted:
+                service.granted[link.name].epoch = 0
+        self.grant(now)
 
     def end(self) -> None:
         """Tell no broker anything from now on: the worker takes no new requests."""
@@ -97,7 +104,7 @@ class Credit:
         """Assert what must hold between two inputs. For tests and the simulator."""
         up = self._up()
         for service in self._services.values():
-            named = (service.held, service.backlog, service.granted, service.turned_away)
+            named = (service.backlog, service.granted, service.turned_away)
             assert {name for table in named for name in table} <= self._links.links.keys()
             assert all(grant.share <= grant.most for grant in service.granted.values())
             told = [service.granted.get(link.name) or Grant() for link in up]

@@ -83,7 +83,10 @@ class Jobs:
                 del asked[tag]
         self.timers.cancel(job, job.timer)
         service = job.service
-        service.held[job.link.name] -= 1
+        held, name = service.held, job.link.name
+        held[name] -= 1
+        if not held[name]:
+            del held[name]
         if job.running:
             job.running = False
             service.running -= 1

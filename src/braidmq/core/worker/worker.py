@@ -53,9 +53,9 @@ LOOK_S: Final = 0.01
 class WorkerCore:
     """Runs the requests of one node.
 
-    Inputs: `offer`, `on_request`, `on_cancel`, `on_change`, `on_gone`, `on_demand`, `drain`, `on_timer`. Outputs:
-    `take_jobs` (to run) and `take_cancels` (to stop). Of each job that was taken, `begin` is asked before its handler,
-    and its end is told once: by `on_done`, or by `on_late` or `on_unable` if the handler has not begun.
+    Inputs: `offer`, `on_request`, `on_cancel`, `on_change`, `on_gone`, `on_rights`, `on_demand`, `drain`, `on_timer`.
+    Outputs: `take_jobs` (to run) and `take_cancels` (to stop). Of each job that was taken, `begin` is asked before its
+    handler, and its end is told once: by `on_done`, or by `on_late` or `on_unable` if the handler has not begun.
 
     Args:
         secret: random bytes that nobody else knows.
@@ -303,8 +303,12 @@ class WorkerCore:
         self._credit.grant(now)
 
     def on_gone(self, link: Link) -> None:
-        """Note that a broker was forgotten; nothing that came over `link` is held any more."""
+        """Note that a broker was forgotten; what came over `link` may still run."""
         self._credit.on_gone(link)
+
+    def on_rights(self, link: Link, now: float) -> None:
+        """Note that a broker knows of other rights of this node than before."""
+        self._credit.tell_again(link, now)
 
     def on_demand(self, link: Link, demand: control.Demand, now: float) -> None:
         """Note that a broker could use more credit."""
@@ -356,8 +360,7 @@ class WorkerCore:
             assert set(service.queue) == {job for job in here if not job.running}
             assert len(service.queue) <= service.concurrency + len(links)
             assert not service.queue or service.running == service.concurrency
-            held = {name: count for name, count in service.held.items() if count}
-            assert held == Counter(job.link.name for job in here)
+            assert service.held == Counter(job.link.name for job in here)
 
     # -- inner
 

@@ -5,6 +5,7 @@ import pytest
 from braidmq.core.links.link import Failure, LinkState
 from braidmq.wire import control
 from braidmq.wire.envelope import PREFIX_BYTES, REPLY, WORKING
+from tests.support.rigs.jobs import answer_of
 from tests.support.rigs.node_rig import NODE
 
 
@@ -49,6 +50,18 @@ class TestFrames:
         rig = make("a")
         rig["a"].say_bytes(control.encode_control(control.Goodbye("draining"), 0) + b"\xff\xff\xff\xff")
         assert rig["a"].link.state is LinkState.DRAINING
+
+
+class TestForgottenBrokers:
+    def test_a_job_of_a_broker_that_is_forgotten_ends_and_gives_its_place_back(self, make: Any) -> None:
+        rig = make("a", "b", serves={"echo": 1})
+        rig["a"].ask(1)
+        rig.core.links.forget(rig["a"].link, rig.now)
+        rig.advance(1.0)
+        rig.finish(rig.jobs[0])
+        request = rig["b"].ask(2)
+        rig.finish(rig.jobs[1])
+        assert answer_of(rig["b"], request).payload == b"pong"
 
 
 class TestDrain:

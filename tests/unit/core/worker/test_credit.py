@@ -113,6 +113,14 @@ class TestCredit:
         credit.review(rig.now)
         assert not service.turned_away
 
+    def test_a_broker_that_knows_of_other_rights_is_told_all_anew_and_no_other(
+        self, credit: Credit, rig: NodeRig, service: LocalService
+    ) -> None:
+        credit.grant(rig.now)
+        told(rig)
+        credit.tell_again(rig["a"].link, rig.now)
+        assert told(rig) == (service.granted["a"].share, None)
+
     def test_nobody_is_told_anything_after_the_end(self, credit: Credit, rig: NodeRig, service: LocalService) -> None:
         credit.turn_away(service, rig["a"].link, rig.now)
         credit.end()

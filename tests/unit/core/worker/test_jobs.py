@@ -64,7 +64,7 @@ def test_nothing_is_left_of_a_job_that_has_ended(kept: Kept, running: bool) -> N
     assert not kept.jobs.by_key
     assert not kept.jobs.holds(kept.rig["a"].link)
     assert not kept.rig["a"].link.asked
-    assert (kept.service.running, kept.service.held) == (0, {"a": 0})
+    assert (kept.service.running, kept.service.held) == (0, {})
     assert kept.jobs.timers.next_deadline() is None
     assert kept.observer.ends == [(job.request.id, JobEnd.GIVEN_BACK, 0.0)]
     kept.check()
