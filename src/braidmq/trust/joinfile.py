@@ -172,7 +172,25 @@ def load(path: Path | str) -> JoinFile:
         ConfigError: it is missing, unreadable, readable by others than its owner and this process's group, damaged, or
             of a newer format. One line says what is wrong and what to do.
     """
-    data = private_file.read(Path(path), JOIN_FILE_BYTES_MAX, handed_over=True)
+    return parse(read(path), path)
+
+
+def read(path: Path | str) -> bytes:
+    """Return what a join file holds, of which nothing is verified yet; for `parse`. A pipe is read once.
+
+    Raises:
+        NotPrivateError: others than its owner and this process's group may read or change it.
+        ConfigError: it is missing or unreadable.
+    """
+    return private_file.read(Path(path), JOIN_FILE_BYTES_MAX, handed_over=True)
+
+
+def parse(data: bytes, path: Path | str) -> JoinFile:
+    """Return the join file in `data`, which has come from `path`.
+
+    Raises:
+        ConfigError: it is damaged, or of a newer format.
+    """
     try:
         return JoinFile._decode(data)  # noqa: SLF001 - the same module
     except ConfigError as error:
