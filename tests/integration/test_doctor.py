@@ -158,7 +158,7 @@ def test_reason_5_an_http_server_answers_there(live):
         line, mend = stops(examined(live, code=5), "zmtp")
         server.shutdown()
         served.result()
-    assert "an HTTP server answers there" in line
+    assert "it is an HTTP server" in line
     assert "ss -ltnp" in mend
 
 
