@@ -18,6 +18,9 @@ COMMAND, LONG = 0x04, 0x02
 INNER_MORE, INNER_COMMAND = 0x01, 0x02
 """Flags inside a box of a MESSAGE."""
 
+PING: Final = b"\x04PING\x00\x64context"
+"""A PING that wants an answer, as the command in a box."""
+
 CONNECT_S_MAX: Final = 5.0
 
 RESET: Final = struct.pack("ii", 1, 0)
@@ -73,7 +76,7 @@ class CurveClient:
 
     def ping(self) -> bytes:
         """Return the bytes of a PING that wants an answer."""
-        return self.message(b"\x04PING\x00\x64context", INNER_COMMAND)
+        return self.message(PING, INNER_COMMAND)
 
     def reset(self) -> None:
         """Reset the connection, with all that is under way on it."""

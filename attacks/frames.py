@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from attacks.arms import now_ms, said
-from braidmq.wire import control, gossip
+from braidmq.wire import control, gossip, registry
 from braidmq.wire.envelope import COMMON, UINT16, UINT32, VERSION, Command, Envelope, encode
 from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
@@ -180,6 +180,10 @@ class Fuzz:
             for _ in range(rng.randrange(4))
         ]
 
+    def _version(self) -> int:
+        """Return what a registry's version may be said to be."""
+        return self._rng.choice((0, 1, self._number(UINT32), 2**62, 2**63 - 1))
+
     def _well_formed(self, command: int) -> Control:
         rng, number = self._rng, self._number(UINT32)
         service = rng.choice((SERVICE, "own", "x", f"own/{rng.randrange(1000)}", "\u202e\x1b"))
@@ -213,5 +217,23 @@ class Fuzz:
             ),
             gossip.Seek.NUMBER: lambda: gossip.Seek(service),
             gossip.Paths.NUMBER: lambda: gossip.Paths(service, ["b1"]),
+            registry.RegistryVersion.NUMBER: lambda: registry.RegistryVersion(
+                self._version(), rng.randbytes(registry.DIGEST_BYTES), number
+            ),
+            registry.RegistryWanted.NUMBER: lambda: registry.RegistryWanted(
+                self._version(), self._number(registry.REGISTRY_BYTES_MAX), rng.randint(1, registry.PARTS_AHEAD)
+            ),
+            registry.RegistryPart.NUMBER: lambda: registry.RegistryPart(
+                self._version(),
+                self._version(),
+                self._number(registry.REGISTRY_BYTES_MAX),
+                rng.choice((0, self._number(registry.REGISTRY_BYTES_MAX))),
+                rng.randbytes(rng.choice((0, 1, 300, registry.PART_BYTES))),
+            ),
+            registry.RosterIs.NUMBER: lambda: registry.RosterIs(rng.randbytes(300)),
+            registry.CertificateIs.NUMBER: lambda: registry.CertificateIs(rng.randbytes(300)),
+            registry.Published.NUMBER: lambda: registry.Published(self._version(), "\x1b[2J" * 10),
+            registry.Enrol.NUMBER: lambda: registry.Enrol(rng.randbytes(300)),
+            registry.Enrolled.NUMBER: lambda: registry.Enrolled([registry.EnrolmentRow(rng.randbytes(300), number)]),
         }
         return makers.get(command, control.Heartbeat)()

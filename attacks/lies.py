@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from attacks.arms import said, written
+from attacks.curve import PING
 from attacks.frames import Fuzz, full
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.broker.transit import Session
@@ -41,6 +42,9 @@ UINT64: Final = (1 << 64) - 1
 
 TINY_PER_TICK: Final = 20
 """Bundles of tiny messages to each node in each tick of 40 ms: some 100,000 messages in a tick."""
+
+PINGS_PER_TICK: Final = 1_000
+"""PINGs to each node in each tick: 25,000 in a second, as far as it takes them."""
 
 GREEDY_REQUESTS: Final = 4
 """Further requests to each worker in each tick by a broker that keeps to no credit, beside one for each answer."""
@@ -209,6 +213,16 @@ class Gone(Tiny):
         threading.Timer(GONE_S, os._exit, (0,)).start()
 
 
+class Pings(Lie):
+    """Sends nodes PING of the transport without end."""
+
+    def on_tick(self, now: float) -> None:
+        """See Lie."""
+        for node in self.nodes():
+            for _ in range(PINGS_PER_TICK):
+                self.say(node, PING)
+
+
 class Rumours(Lie):
     """Tells the other brokers again and again that each of them is dead, and of brokers that never were."""
 
@@ -297,6 +311,7 @@ LIES: Final[dict[str, type[Lie]]] = {
     "greedy": Greedy,
     "tiny": Tiny,
     "gone": Gone,
+    "pings": Pings,
     "rumours": Rumours,
     "poisoner": Poisoner,
     "replayer": Replayer,

@@ -7,13 +7,16 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
 from attacks.attacker import NICENESS
+from attacks.curve import INNER_COMMAND, PING
 from attacks.lies import LIES
 from braidmq import cli
-from braidmq.carrier import broker_loop
+from braidmq.carrier import broker_loop, listener
+from braidmq.carrier.peer import Peer
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.broker.transit import Session
 from braidmq.core.membership.peering import PeeringCore
@@ -21,6 +24,7 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire.bundle import join, split
 from braidmq.wire.envelope import PREFIX_BYTES, REQUEST, command_of, decode
+from braidmq.zmtp.engine import HEAD_BYTES
 
 GOSSIP_S: Final = 0.02
 """How often it lies to the other brokers, at most."""
@@ -113,6 +117,24 @@ class LyingPeering(PeeringCore):
         return sends
 
 
+class LyingPeer(Peer):
+    """A connection of a member over which a lie can say PING of the transport. One that takes no more gets none."""
+
+    __slots__ = ()
+
+    def send(self, messages: list[bytes]) -> Sequence[bytes]:
+        """Send messages; those that are a PING go as the command, each by itself."""
+        for _ in range(messages.count(PING)):
+            if self.blocked:
+                break
+            room = self._rooms.outbox_for(len(PING))
+            end = HEAD_BYTES + len(PING)
+            room.view[HEAD_BYTES:end] = PING
+            begin = self._engine._seal(room, len(PING), INNER_COMMAND)  # noqa: SLF001 - no honest side says PING
+            self._write_frame(room.view[begin:end], [])
+        return super().send([message for message in messages if message != PING])
+
+
 def _listen() -> None:
     for line in sys.stdin:
         (lying.set if line.strip() == "begin" else lying.clear)()
@@ -123,5 +145,6 @@ if __name__ == "__main__":
     os.nice(NICENESS)
     threading.Thread(target=_listen, daemon=True).start()
     broker_loop.BrokerCore = LyingCore  # type: ignore[attr-defined]  # where the loop finds it
+    listener.Peer = LyingPeer  # type: ignore[attr-defined]  # where it makes them
     broker_loop.PeeringCore = LyingPeering  # type: ignore[attr-defined]  # where the loop finds it
     sys.exit(cli.run(sys.argv[3:]))

@@ -61,7 +61,8 @@ HOUSE: Final = (
     _folder("testing", 6, 1, "nets in one process, for users' tests"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
-        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "inside",
+        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "renewal", "inside",
+        "enrolment", "publication",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
@@ -83,6 +84,7 @@ CORES: Final = (
     _folder("core/client", 2, 0, "calls: paths, attempts, deadlines"),
     _folder("core/worker", 2, 1, "jobs: places, credit, duplicates"),
     _folder("core/membership", 2, 2, "brokers among brokers: SWIM"),
+    _folder("core/registry", 2, 3, "the registry in motion"),
     _folder("core/links", 1, 0, "connections to brokers"),
     Room(
         "core/*.py", 0, 0, "parts that several cores use",
@@ -176,6 +178,9 @@ def written(document: str) -> str:
 _BOX: Final = (300, 46)
 _GAP: Final = (40, 34)
 _MARGIN: Final = 16
+_TIP_LENGTH: Final = 10
+_LANDING: Final = 0.18
+"""How far from the middle of a box an arrow ends for each column that it comes from aside, as a share of the width."""
 _TIP: Final = (
     '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
     '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>'
@@ -193,7 +198,7 @@ def picture(rooms: tuple[Room, ...], under: str = _PACKAGE) -> str:
         for room in rooms
     }
     arrows = [
-        _arrow(by_name[name], by_name[target], corners[name], corners[target])
+        _arrow(by_name[name], by_name[target], corners[name], corners[target], rooms)
         for name, targets in reduced(edges(rooms, under)).items()
         for target in sorted(targets)
     ]
@@ -219,15 +224,25 @@ def _box(room: Room, x: int, y: int) -> str:
     ))  # fmt: skip
 
 
-def _arrow(room: Room, target: Room, start: tuple[int, int], end: tuple[int, int]) -> str:
-    (width, height), fall = _BOX, room.floor - target.floor
+def _arrow(room: Room, target: Room, start: tuple[int, int], end: tuple[int, int], rooms: tuple[Room, ...]) -> str:
+    """Draw an arrow that touches no third box and ends upright, apart from those of other columns."""
+    width, height = _BOX
+    aside = target.column - room.column
     x, y = start[0] + width // 2, start[1] + height
-    if fall > 1 and target.column != room.column:  # past what stands between, at its side
-        x, y = start[0] + (width if target.column > room.column else 0), start[1] + height // 2
-    return (
-        f'<line x1="{x}" y1="{y}" x2="{end[0] + width // 2}" y2="{end[1]}" stroke="#555" stroke-width="1.3" '
-        'marker-end="url(#tip)"/>'
-    )
+    end_x, end_y = end[0] + width // 2 - round(aside * width * _LANDING), end[1]
+    if not aside:
+        way = f"M{x} {y}V{end_y}"
+    elif room.floor - target.floor == 1:
+        middle = (y + end_y - _TIP_LENGTH) // 2
+        way = f"M{x} {y}C{x} {middle} {end_x} {middle} {end_x} {end_y - _TIP_LENGTH}V{end_y}"
+    else:  # out at its side, as there are boxes below it
+        x, y = start[0] + (width if aside > 0 else 0), start[1] + height // 2
+        if any(each.column == target.column and target.floor < each.floor < room.floor for each in rooms):
+            end_x = end[0] + (0 if aside > 0 else width)  # down between the columns, and in at the other side
+            way = f"M{x} {y + height // 4}H{(x + end_x) // 2}V{end_y + height // 2}H{end_x}"
+        else:
+            way = f"M{x} {y}Q{end_x} {y} {end_x} {end_y}"
+    return f'<path d="{way}" fill="none" stroke="#555" stroke-width="1.3" marker-end="url(#tip)"/>'
 
 
 def pictures() -> dict[str, str]:

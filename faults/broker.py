@@ -17,6 +17,9 @@ from braidmq.observer import BrokerObserver
 from braidmq.wire.bundle import split
 from faults.journal import Journal
 
+UNRECORDED: Final = frozenset(("talker", "listener"))
+"""Members whose calls no journal has: rows that are about them ask themselves what has become of them."""
+
 _VARIABLE: Final = "FAULTS_BROKER"
 
 
@@ -62,6 +65,8 @@ class Recorder(BrokerObserver):
             self._flush(self._verdicts)
 
     def _note(self, way: Literal["in", "out"], peer: str, messages: Iterable[bytes]) -> None:
+        if peer in UNRECORDED:
+            return
         for passage in passages(messages, monotonic(), self._broker, way, peer):
             self._passages.add(passage)
         self._flush(self._passages)

@@ -11,11 +11,16 @@ from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.record import Execution, Record
+from braidmq.trust.authority import OPERATOR
 from faults import broker, worker
 from faults.journal import path_of
 from faults.live_net import LiveNet
 from faults.loaded import MODULE, Loaded, Shape
+from faults.talker import SERVICE
 from faults.wire import Wire
+
+TALKER, LISTENER = sorted(broker.UNRECORDED, reverse=True)
+"""A member that may call the other one, in rows that are about one member."""
 
 SOUND_S_MAX: Final = 60.0
 
@@ -48,6 +53,9 @@ class FaultNet(Loaded):
         crowd = [self.live.add_node(f"n{number}") for number in range(shape.crowd // SHARERS)]
         self._crowd = [join for join in crowd for _ in range(SHARERS)]
         self.live.add_node("observer", observe=True)
+        self.live.add_node(TALKER, calls=[SERVICE])
+        self.live.add_node(LISTENER, serves=[SERVICE])
+        self.live.authority.add_node(OPERATOR, observe=True, publish=True)
 
     def __enter__(self) -> Self:
         return self

@@ -50,6 +50,7 @@ class Rule(msgspec.Struct):
         loss: the share that is lost, from 0 to 1.
         delay_s: how long each travels, on average.
         jitter_s: by how much more or less: each packet by itself, so that they overtake each other.
+        packet_bytes_max: longer packets are lost without a word, as on a path whose MTU nobody tells; 0 for none.
     """
 
     source: str = ""
@@ -57,6 +58,7 @@ class Rule(msgspec.Struct):
     loss: float = 0.0
     delay_s: float = 0.0
     jitter_s: float = 0.0
+    packet_bytes_max: int = 0
 
 
 class Wire:
@@ -210,7 +212,7 @@ class Carrier:
                 rule = self._fates[device, target]
                 if rule is None:
                     _put(target, packet)
-                elif self._rng.random() >= rule.loss:
+                elif self._rng.random() >= rule.loss and not 0 < rule.packet_bytes_max < len(packet):
                     self._hold(rule, target, packet)
 
     def _hold(self, rule: Rule, target: int, packet: bytes) -> None:

@@ -4,11 +4,13 @@ What an honest writer sends comes out whole and once, in an order that is allowe
 of that very content, or a Misdeed, and never takes more memory than has come.
 """
 
-from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, WHOLE_BYTES_MAX, Joiner
+from braidmq.carrier.fragments import ABANDON, FRAGMENT_BYTES, LAST, MORE, WHOLE_BYTES_MAX, Joiner
 from braidmq.carrier.outbox import Outbox
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.violation import Misdeed
 from fuzz.zmtp import Doings
+
+BYTES_MAX = 600
 
 MESSAGE_BYTES_MAX = 5 * BUNDLE_BYTES
 
@@ -26,6 +28,9 @@ class Hostile:
     def do(self, doings: Doings) -> None:
         """Send a fragment, and see what comes of it."""
         what = doings.number()
+        if what == ABANDON:
+            self.abandon()
+            return
         content = bytes((doings.number(),)) * SIZES[what % len(SIZES)]
         last = bool(what & 128)
         self.said += content
@@ -43,6 +48,18 @@ class Hostile:
             self.said.clear()
         assert self.joiner.bytes == len(self.said), "does not know what it has"
 
+    def abandon(self) -> None:
+        """Abandon what was begun, or nothing."""
+        try:
+            assert self.joiner.add(memoryview(bytes((ABANDON,)))) is None, "makes something of it"
+        except Misdeed:
+            assert not self.said, "refuses what may be said"
+            self.cut = True
+            return
+        assert self.said, "takes what nobody may say"
+        self.said.clear()
+        assert not self.joiner.bytes, "keeps what was abandoned"
+
 
 class Honest:
     """A writer, and the reader of its frames."""
@@ -58,7 +75,9 @@ class Honest:
         what = doings.number()
         if what & 1:
             size = 12 + (what >> 1) * 2_000
-            self.sent.append((bytes(5) + bytes((doings.number(), len(self.sent) % 256))).ljust(size, b"."))
+            number = len(self.sent)
+            head = bytes(5) + bytes((doings.number(), number % 256)) + bytes(9) + number.to_bytes(20)
+            self.sent.append(head.ljust(size, b".")[:size])
             self.outbox.add(self.sent[-1:])
         elif self.outbox:
             self.leave()

@@ -8,6 +8,7 @@ from attacks.scenarios import (
     arithmetic,
     bundles,
     forged,
+    fragments,
     fuzz,
     handshakes,
     logs,
@@ -24,8 +25,8 @@ from attacks.scenarios import (
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for module in (
-        abort, bundles, handshakes, multipart, paths, poisoned, queues, services, refusals, retries, readers, logs,
-        arithmetic, forged, fuzz,
+        abort, bundles, handshakes, multipart, fragments, paths, poisoned, queues, services, refusals, retries, readers,
+        logs, arithmetic, forged, fuzz,
     )
     for scenario in module.SCENARIOS
 }  # fmt: skip

@@ -33,6 +33,7 @@ SCENARIOS = tuple(
         "greedy": "sends workers more than they have granted",
         "tiny": "floods nodes with tiny messages",
         "gone": "floods nodes with tiny messages for a second, and ends",
+        "pings": "sends nodes PING of the transport without end",
         "rumours": "spreads false rumours and certificates",
     }.items()
 )

@@ -79,6 +79,8 @@ class Member:
         calls: patterns of the services it may call.
         serves: patterns of the services it may provide.
         observe: whether it may read the status of brokers.
+        publish: whether it may hand a newer registry to brokers.
+        invitation: whose token it holds, if it is no member yet, and may ask to be one; 0 for members.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Member:
     calls: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     observe: bool = False
+    publish: bool = False
+    invitation: int = 0
 
     def may_call(self, service: str) -> bool:
         """Whether this member may call `service`."""

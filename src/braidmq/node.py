@@ -13,6 +13,7 @@ from typing import Final, Self
 from braidmq import presence
 from braidmq.carrier.connections import Connections
 from braidmq.carrier.node_loop import NodeLoop
+from braidmq.carrier.papers import NodePapers
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.errors import ConfigError, NodeClosed
 from braidmq.handler import H
@@ -28,6 +29,7 @@ from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.remembered import Remembered
+from braidmq.renewal import Renewal
 from braidmq.runner import Running
 from braidmq.services import Offer, Service, Services
 from braidmq.settings import Settings
@@ -62,7 +64,8 @@ class Node:
     """A member of the net; a client and a worker at once.
 
     Args:
-        join: the node's join file, or its path.
+        join: the node's join file, or its path. At a path it is read again whenever it changes: a new key is taken over
+            while the node runs.
         settings: see Settings.
         services: what the node provides, besides what is declared with its own `service`.
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
@@ -100,6 +103,7 @@ class Node:
         self.name = self._identity.name
         self.settings = settings or Settings()
         self._remembered = None if state is None else Remembered(Path(state))
+        self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
         self._observer = observer
         self._offer = Offer(self._identity.certificate.member, Services() if services is None else services)
         self._services: dict[bytes, Service] = self._offer.services()
@@ -185,15 +189,21 @@ class Node:
             raise
 
     def _begin(self) -> None:
-        loop = self._loop = NodeLoop(self._identity, self.settings, on_stall=self._on_stall, observer=self._observer)
+        papers = NodePapers(self._identity)
+        known = () if self._remembered is None else self._remembered.recall(papers)
+        loop = self._loop = NodeLoop(
+            self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
+        )
         limit = self.settings.payload_bytes_max
         jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
-        loop.start(jobs, self._remembered.recall() if self._remembered is not None else ())
+        loop.start(jobs, known)
         if self._remembered is not None:
-            self._remembered.keep(loop.core)
+            self._remembered.keep(loop)
+        if self._renewal is not None:
+            self._renewal.begin(loop)
         assert self._home is not None
         give_back = partial(_give_back, self._home, loop.connections, (loop.lookup_threads, jobs.threads))
         self._guard = Guard(self, f"the node {self.name}", give_back)
@@ -267,7 +277,7 @@ class Node:
                 await self._stop_handlers()
             finally:
                 if self._remembered is not None:
-                    self._remembered.save(loop.core)
+                    self._remembered.save(loop)
                 self._release(partial(loop.close, FLUSH_S_MAX))
 
     async def _stop_handlers(self) -> None:
@@ -296,6 +306,8 @@ class Node:
                 parts.callback(self._tasks.threads.close)
             if self._remembered is not None:
                 parts.callback(self._remembered.stop)
+            if self._renewal is not None:
+                parts.callback(self._renewal.stop)
             if self._guard is not None:
                 parts.callback(self._guard.dismiss)
 

@@ -90,7 +90,8 @@ class Settings:
 
     payload_bytes_max: int = _knob(1 * MIB, KIB, PAYLOAD_BYTES_MAX)
     """Largest payload. A broker tells its limit to its nodes; the smaller of both applies, for what goes over that
-    broker."""
+    broker. Of requests and replies that are longer than a node takes (4 MiB at least) it keeps nothing: their callers
+    get an error."""
 
     queue_messages_max: int = _knob(1_000, 0, 100_000)
     """Requests that a broker keeps per service while every worker is at its credit; more are rejected as busy."""

@@ -63,21 +63,28 @@ def test_a_net_is_made_filled_and_listed(net):
     done("add", "node", "n1", "--net", net, "--call", "a", "--call", "b.*", "--serve", "c", "--observe")
     listed = json.loads(done("list", "--net", net, "--json"))
     assert listed["net"] == load(net / "n1.braid").net
-    assert listed["manifest_version"] == 2
-    broker, node = listed["members"]
+    assert listed["manifest_version"] == 3
+    assert listed["revoked"] == []
+    broker, node, operator = listed["members"]
     assert broker == {
         "name": "b1",
         "role": "broker",
-        "serial": 1,
+        "state": "valid",
+        "rotating": False,
+        "serial": 2,
         "calls": [],
         "serves": [],
         "observe": False,
+        "publish": False,
         "endpoints": ["tcp://h:1", "tcp://h:2"],
+        "not_after": None,
+        "old_key_until": None,
         "keys": [load(net / "b1.braid").public_key.hex()],
     }
     assert (node["calls"], node["serves"], node["observe"], node["endpoints"]) == (["a", "b.*"], ["c"], True, [])
+    assert (operator["name"], operator["observe"], operator["publish"]) == ("operator", True, True)
     table = done("list", "--net", net).splitlines()
-    assert [line.split()[0] for line in table] == ["NAME", "b1", "n1"]
+    assert [line.split()[0] for line in table] == ["NAME", "b1", "n1", "operator"]
     assert node["keys"][0][:12] in table[2]
     assert node["keys"][0] not in table[2]
 
@@ -87,7 +94,8 @@ def test_json_says_what_was_made(tmp_path):
     added = json.loads(done("add", "node", "n1", "--net", tmp_path / "net", "--json"))
     join = load(added["join_file"])
     assert (made["net"], made["authority_key"]) == (join.net, join.authority_key.hex())
-    assert (added["name"], added["role"], added["manifest_version"]) == ("n1", "node", 1)
+    assert (added["name"], added["role"], added["manifest_version"]) == ("n1", "node", 2)
+    assert load(made["operator"]).certificate.publish
 
 
 def test_no_output_holds_a_secret(net):
@@ -281,7 +289,8 @@ def test_brokers_of_one_host_are_registered_together(net):
         "name": "b2-1",
         "role": "broker",
         "join_file": str(net / "b2-1.braid"),
-        "manifest_version": 2,
+        "manifest_version": 3,
+        "changed": True,
         "names": ["b2-1", "b2-2"],
         "join_files": [str(net / "b2-1.braid"), str(net / "b2-2.braid")],
     }

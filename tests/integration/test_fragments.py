@@ -6,6 +6,7 @@ import os
 import pytest
 import zmq
 
+from braidmq import DeadlineExceeded, ServiceError
 from braidmq.carrier import dialer
 from braidmq.core.links.link import Open
 from braidmq.lab.processes.waiting import wait_until
@@ -13,6 +14,7 @@ from braidmq.settings import MIB, Settings
 from braidmq.testing import TestNet
 from braidmq.wire.control import Ready
 from braidmq.wire.envelope import REPLY, REQUEST, Envelope, decode, encode
+from tests.support.async_tests import until
 from tests.support.dialers import Node
 from tests.support.peers import now_ms, peers
 from tests.support.slow_link import SlowLink
@@ -84,6 +86,86 @@ async def test_small_calls_go_on_beside_a_large_one_over_a_slow_link(far_away, w
             reply = await call
             assert reply.payload == (b"%d" % PAYLOAD_BYTES if what == "request" else bytes(PAYLOAD_BYTES))
             assert answered >= SMALL_CALLS_MIN
+
+
+@pytest.mark.parametrize("how", ["cancelled", "late"])
+async def test_a_large_call_that_nobody_waits_for_leaves_its_slow_link_free(far_away, how):
+    """What takes two seconds goes no further when its caller has had enough, and the next call does not wait for it."""
+    async with TestNet(1, settings=SETTINGS) as net:
+        broker = net.brokers["b1"]
+        far_away(broker)
+        worker = net.node("worker")
+        asked = []
+
+        @worker.service("large")
+        async def large(request):
+            asked.append(len(request.payload))
+            return b"done"
+
+        def came_bytes():
+            return sum(peer.came_bytes for peer in list(broker._loop._listener._peers.values()))
+
+        def joining_bytes():
+            return sum(peer.joining_bytes for peer in list(broker._loop._listener._peers.values()))
+
+        async with worker, net.node("client", settings=FAR) as client:
+            await net.served("large")
+            await client.request("large", b"first")
+            before = came_bytes()
+            call = asyncio.ensure_future(client.request("large", bytes(PAYLOAD_BYTES), timeout=0.5))
+            await until(lambda: joining_bytes() > 0)
+            if how == "cancelled":
+                call.cancel()
+            with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
+                await call
+            await until(lambda: joining_bytes() == 0)
+            assert (await client.request("large", bytes(MIB), timeout=50.0)).payload == b"done"
+            assert came_bytes() - before < PAYLOAD_BYTES
+            assert asked == [len(b"first"), MIB]
+
+
+async def test_a_large_reply_that_nobody_waits_for_leaves_its_slow_link_free(far_away):
+    async with TestNet(1, settings=SETTINGS) as net:
+        far_away(net.brokers["b1"])
+        worker = net.node("worker")
+
+        @worker.service("large")
+        async def large(request):
+            return bytes(int(request.payload))
+
+        async with worker, net.node("client", settings=FAR) as client:
+            await net.served("large")
+            await client.request("large", b"1")
+            [link] = client._loop.connections.brokers.values()
+            before = link.came_bytes
+            call = asyncio.ensure_future(client.request("large", b"%d" % PAYLOAD_BYTES))
+            await until(lambda: link.joining_bytes > 0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await until(lambda: link.joining_bytes == 0)
+            assert len((await client.request("large", b"%d" % MIB, timeout=50.0)).payload) == MIB
+            assert link.came_bytes - before < PAYLOAD_BYTES
+
+
+@pytest.mark.parametrize("what", ["request", "reply"])
+async def test_a_message_that_is_longer_than_a_node_takes_is_told_and_its_connection_goes_on(what):
+    large, small = SETTINGS, Settings.test(payload_bytes_max=MIB)
+    async with TestNet(1, settings=large) as net:
+        worker = net.node("worker", settings=small if what == "request" else large)
+
+        @worker.service("large")
+        async def answer(request):
+            return bytes(PAYLOAD_BYTES) if request.payload == b"large" else request.payload[:10]
+
+        async with worker, net.node("client", settings=large if what == "request" else small) as client:
+            await net.served("large")
+            connections = [*client._loop.connections.brokers.values(), *worker._loop.connections.brokers.values()]
+            with pytest.raises(ServiceError) as error:
+                await client.request("large", bytes(PAYLOAD_BYTES) if what == "request" else b"large", timeout=50.0)
+            assert error.value.code == ("REQUEST_TOO_LARGE" if what == "request" else "RESULT_TOO_LARGE")
+            assert (await client.request("large", b"small")).payload == b"small"
+            assert [each.end for each in connections] == [None, None]
 
 
 async def test_a_plain_dealer_calls_and_serves_with_large_messages():

@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, WHOLE_BYTES_MAX, Joiner
+from braidmq.carrier.fragments import ABANDON, FRAGMENT_BYTES, LAST, MORE, WHOLE_BYTES_MAX, Joiner
 from braidmq.carrier.outbox import OVERTAKING, Outbox
+from braidmq.wire.envelope import ATTEMPT_AT, ATTEMPT_END, CANCEL, LOST, REPLY, REQUEST, Envelope, decode, encode
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
 
 COMMANDS = (1, 2, 3, 4, 5, 6, 7, 8, 34, 35, 37)
@@ -29,7 +30,7 @@ class Wire:
     """An outbox, and a reader of its frames."""
 
     def __init__(self, *, fragments: bool) -> None:
-        self.outbox = Outbox(fragments=fragments)
+        self.outbox = Outbox(fragments=fragments, abandons=True)
         self.joiner = Joiner(MESSAGE_BYTES_MAX)
         self.sent: list[bytes] = []
         self.got: list[bytes] = []
@@ -39,8 +40,9 @@ class Wire:
     def send(self, some: list[tuple[int, int]]) -> None:
         messages = []
         for command, size in some:
-            head = b"\0\0\0\0\x10" + bytes((command,)) + len(self.sent + messages).to_bytes(6)
-            messages.append(head.ljust(size, b"."))
+            number = len(self.sent + messages)
+            head = b"\0\0\0\0\x10" + bytes((command,)) + number.to_bytes(6) + bytes(4) + number.to_bytes(20)
+            messages.append(head.ljust(size, b".")[:size])
         self.sent += messages
         self.outbox.add(messages)
 
@@ -48,8 +50,8 @@ class Wire:
         """Let one frame leave."""
         if self.outbox.cuts:
             message, begin, end = self.outbox.piece()
-            assert 0 < end - begin <= FRAGMENT_BYTES
-            mark = LAST if end == len(message) else MORE
+            assert 0 < end - begin <= FRAGMENT_BYTES or not message
+            mark = ABANDON if not message else LAST if end == len(message) else MORE
             self.outbox.piece_left()
             whole = self.joiner.add(memoryview(bytes((mark,)) + message[begin:end]))
             assert (whole is not None) == (mark == LAST)
@@ -126,3 +128,49 @@ def test_small_and_large_ones_take_turns(some: list[tuple[int, int]]) -> None:
         wire.leave()
     both = min(wire.frames.count("piece"), wire.frames.count("small"))
     assert wire.frames[: 2 * both] == ["piece", "small"] * both
+
+
+sizes = st.sampled_from((10, BUNDLE_BYTES, 2 * FRAGMENT_BYTES, 200_000))
+cancelling = st.lists(
+    st.one_of(st.tuples(st.sampled_from((REQUEST, REPLY)), sizes), st.integers(1, 4), st.booleans()), max_size=20
+)
+"""Messages that are sent, how many frames leave, and whether the newest request is cancelled or the newest reply is
+called back."""
+
+
+@given(cancelling)
+def test_what_is_cancelled_or_called_back_arrives_whole_or_not_at_all_and_all_else_does(plan: list[Any]) -> None:
+    wire = Wire(fragments=True)
+    gone: list[bytes] = []
+    instead: list[bytes] = []
+    newest: dict[int, bytes] = {}
+    for number, what in enumerate(plan):
+        if isinstance(what, tuple):
+            command, size = what
+            newest[command] = encode(Envelope(command, bytes(16), tag=number, payload=bytes(size)))
+            wire.sent.append(newest[command])
+            assert wire.outbox.add([newest[command]]) == []
+        elif what is True and REQUEST in newest:
+            request = newest.pop(REQUEST)
+            cancel = encode(Envelope(CANCEL, bytes(16), tag=decode(request).tag))
+            dropped = wire.outbox.add([cancel])
+            assert dropped in ([], [request])
+            gone += dropped
+            instead += [] if dropped else [cancel]
+        elif what is False and REPLY in newest:
+            reply = newest.pop(REPLY)
+            waited = wire.outbox.bytes
+            wire.outbox.call_back(reply[ATTEMPT_AT:ATTEMPT_END])
+            if wire.outbox.bytes != waited:
+                gone.append(reply)
+                instead.append(encode(Envelope(LOST, bytes(16), tag=decode(reply).tag)))
+        else:
+            for _ in range(int(what)):
+                if wire.outbox:
+                    wire.leave()
+    left = sum(map(len, wire.sent)) - sum(map(len, gone)) + sum(map(len, instead))
+    assert wire.outbox.bytes <= left - sum(map(len, wire.got))
+    while wire.outbox:
+        wire.leave()
+    assert sorted(wire.got) == sorted([each for each in wire.sent if each not in gone] + instead)
+    assert (wire.outbox.bytes, wire.joiner.bytes) == (0, 0)

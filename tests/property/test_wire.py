@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from braidmq.errors import ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
-from braidmq.wire import control, gossip
+from braidmq.wire import control, gossip, registry
 from braidmq.wire.bundle import bundle_bytes_max, join, split
 from braidmq.wire.control import decode_control, decode_failure, encode_control, encode_failure
 from braidmq.wire.envelope import (
@@ -69,9 +69,12 @@ service_statuses = st.builds(control.ServiceStatus, services, totals, totals, to
 member_states = st.sampled_from(["alive", "suspect", "leaving", "dead"])
 rumors = st.builds(gossip.Rumor, names, uint32, member_states, st.text(max_size=NAME_BYTES_MAX), st.binary(max_size=50))
 some_rumors = st.lists(rumors, max_size=3)
+versions = st.integers(0, 2**63 - 1)
+offsets = st.integers(0, registry.REGISTRY_BYTES_MAX)
+blobs = st.binary(max_size=100)
 service_abouts = st.builds(gossip.ServiceAbout, services, uint32, uint32)
 controls: dict[int, st.SearchStrategy[Control]] = {
-    control.Hello.NUMBER: st.builds(control.Hello, software=texts),
+    control.Hello.NUMBER: st.builds(control.Hello, software=texts, serial=versions, roster=versions),
     control.Welcome.NUMBER: st.builds(
         control.Welcome,
         broker=names,
@@ -125,6 +128,22 @@ controls: dict[int, st.SearchStrategy[Control]] = {
     ),
     gossip.Seek.NUMBER: st.builds(gossip.Seek, services),
     gossip.Paths.NUMBER: st.builds(gossip.Paths, services, st.lists(names, max_size=3)),
+    registry.RegistryVersion.NUMBER: st.builds(
+        registry.RegistryVersion, versions, st.binary(max_size=registry.DIGEST_BYTES), st.integers(0, 2**53)
+    ),
+    registry.RegistryWanted.NUMBER: st.builds(
+        registry.RegistryWanted, versions, offsets, st.integers(1, registry.PARTS_AHEAD)
+    ),
+    registry.RegistryPart.NUMBER: st.builds(registry.RegistryPart, versions, versions, offsets, offsets, blobs),
+    registry.RosterIs.NUMBER: st.builds(registry.RosterIs, blobs),
+    registry.CertificateIs.NUMBER: st.builds(registry.CertificateIs, blobs, blobs),
+    registry.Published.NUMBER: st.builds(
+        registry.Published, versions, texts, st.lists(st.builds(registry.BrokerVersion, names, versions), max_size=3)
+    ),
+    registry.Enrol.NUMBER: st.builds(registry.Enrol, blobs),
+    registry.Enrolled.NUMBER: st.builds(
+        registry.Enrolled, st.lists(st.builds(registry.EnrolmentRow, blobs, uint32), max_size=3), texts
+    ),
 }
 any_control = st.one_of(*controls.values())
 

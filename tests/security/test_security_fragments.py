@@ -92,7 +92,7 @@ async def test_half_finished_messages_over_all_connections_of_a_key_take_no_more
             seen.append(evil.joining_bytes)
         await until(lambda: len(evil.listener._peers) < 12 and not evil.listener.has_more)
         assert max(seen) > most // 2
-        assert max(seen) <= most
+        assert max(seen) <= most + frame_bytes_max(SETTINGS), "one of them may go on"
         assert net.counters["barred"] == 0
         await lives(net)
         close(evil)

@@ -73,4 +73,5 @@ FAILED = [
     ),
     ("swarm", 941120749, "a withdrawn request was still on its way when the net was called settled"),
     ("swarm", 670250240, "a deaf enemy was told without end that its connection ends behind what it never reads"),
+    ("swarm", 284837244, "a delay that no message which had been read showed, though one that had come did"),
 ]

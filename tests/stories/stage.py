@@ -44,7 +44,7 @@ class ToldDialer(MemoryDialer):
     def send(self, name, messages):
         if name in self._connections:
             self._process.stage.tell_messages(self._process.name, name, messages)
-        super().send(name, messages)
+        return super().send(name, messages)
 
 
 class ToldListener(MemoryListener):
@@ -59,7 +59,7 @@ class ToldListener(MemoryListener):
             to = self._process.stage.name_of(self.principal(route))
             if to:
                 self._process.stage.tell_messages(self._process.name, to, messages)
-        super().send(sends)
+        return super().send(sends)
 
 
 class Process(MemoryHost):

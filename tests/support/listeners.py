@@ -11,7 +11,8 @@ from braidmq.carrier.event_lines import log_event
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
-from braidmq.carrier.stream import Rooms, Stream
+from braidmq.carrier.rooms import Rooms
+from braidmq.carrier.stream import Stream
 from braidmq.core.broker.refusals import Refusals
 from braidmq.core.events.log import EventLog
 from braidmq.host.loggers import own_logger

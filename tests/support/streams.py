@@ -6,7 +6,8 @@ import struct
 from contextlib import suppress
 
 from braidmq.carrier.fragments import UNDERSTANDS
-from braidmq.carrier.stream import Rooms, Stream
+from braidmq.carrier.rooms import Rooms
+from braidmq.carrier.stream import Stream
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair, ServerHandshake

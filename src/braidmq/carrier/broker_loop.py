@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import socket as sockets
-import stat
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +15,8 @@ from braidmq import __version__
 from braidmq.carrier.broker_sockets import BrokerSockets
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.gate import Gate
+from braidmq.carrier.keeper import Keeper
+from braidmq.carrier.ledger import NetLedger
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.listening import listen, listen_nearby
 from braidmq.carrier.loop_host import LoopHost
@@ -31,11 +33,15 @@ from braidmq.host.clock import monotonic, unix_time
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import room
-from braidmq.members import Member, Role, Standing
+from braidmq.members import Member, Role
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
-from braidmq.trust import joinfile
-from braidmq.trust.registry import Registry
+from braidmq.trust import brokerstate, joinfile
+from braidmq.trust import manifest as manifests
+from braidmq.trust.brokerstate import State
+from braidmq.trust.enrolments import ROWS_MAX
+from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.watched import WatchedJoinFile
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.ports import Listener as ListenerPort
 from braidmq.wire.limits import CONTROL_BYTES_MAX
@@ -61,34 +67,38 @@ class BrokerLoop:
         endpoints: where it listens, once it does.
 
     Args:
-        join: the broker's join file; its manifest is read again whenever the file changes.
+        join: the broker's join file; its manifest is read again whenever the file changes, if it is a path.
         settings: see Settings.
         bind: where to listen, if not at the endpoints of the broker's certificate.
         local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
             brokers so.
         observer: is told what happens to sessions, requests and other brokers.
+        state: the file in which it remembers the newest registry that it has seen; None for none.
 
     Raises:
-        ConfigError: the join file is wrong, or not a broker's.
+        ConfigError: the join file is wrong, or not a broker's; or something else is where its state is to be.
         NoRoom: this process may not have the descriptors.
     """
 
     def __init__(
         self,
-        join: Path | str,
+        join: joinfile.JoinFile | Path | str,
         settings: Settings | None = None,
         *,
         bind: tuple[str, ...] = (),
         local: bool = False,
         observer: BrokerObserver | None = None,
+        state: Path | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
-        self._path = Path(join)
-        self._stamp = self._read_stamp()
+        self._watched = WatchedJoinFile(Path(join) if joinfile.is_path(join) else None)
+        self._reading = threading.Event()
         self.identity = joinfile.load(join)
-        if self.identity.manifest is None or self.identity.certificate.role is not Role.BROKER:
-            raise ConfigError(f"{join} is the join file of a node; a broker needs one made by 'braidmq add broker'")
+        if self.identity.certificate.role is not Role.BROKER:
+            raise ConfigError(
+                f"{joinfile.shown(join)} is the join file of a node; a broker needs one made by 'braidmq add broker'"
+            )
         self.name = self.identity.name
         self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
         self.endpoints: tuple[str, ...] = ()
@@ -97,7 +107,9 @@ class BrokerLoop:
         if not self._bind:
             raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._nearby = Nearby(self.identity.net, self.identity.authority_key) if local else None
-        self._registry = Registry(self.identity.manifest)
+        self._keeper: Keeper | None = None
+        self._ledger = self._begin_with(state)
+        self._kept = (-1, -1)
         with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
@@ -106,16 +118,35 @@ class BrokerLoop:
         self._host = LoopHost(self._wake, _LOG)
         self._brokers: dict[str, Broker] = {}
 
-    def member(self, principal: str) -> Member | None:
-        """Look a key up in the newest manifest (see Directory)."""
-        return self._registry.member(principal)
-
-    def standing(self, principal: str) -> Standing:
-        """Look up in the newest manifest how a key stands (see Directory)."""
-        return self._registry.standing(principal)
+    def _begin_with(self, state: Path | None) -> NetLedger:
+        """Return a ledger with the registry of the join file, or that of the state file if it is newer."""
+        manifest = self.identity.manifest
+        rows: tuple[tuple[bytes, int], ...] = ()
+        if state is not None:
+            brokerstate.check_place(state)
+            self._keeper = Keeper(state)
+            try:
+                remembered = brokerstate.load(state, self.identity)
+            except (ConfigError, OSError) as error:
+                _LOG.warning("state file ignored: %s", error)
+            else:
+                if remembered is not None:
+                    rows = remembered[1]
+                    if manifest is None or remembered[0].version > manifest.version:
+                        manifest = remembered[0]
+        if manifest is None:
+            manifest = manifests.nobody(self.identity.net)
+        ledger = NetLedger(manifest, self.identity.authority_key, self._on_adopted, unix_time())
+        for at in range(0, len(rows), ROWS_MAX):
+            ledger.roll.merge(rows[at : at + ROWS_MAX], unix_time())
+        return ledger
 
     def _is_barred(self, principal: str) -> bool:
         return self._core.barred_s(principal, monotonic()) > 0.0
+
+    def _is_early(self, member: Member) -> bool:
+        registrar = self._core.registrar
+        return registrar is not None and not registrar.core.ready and member.role is Role.NODE
 
     def _on_refused(self, kind: Refused, who: str, where: str, what: str, error: Exception | None) -> None:
         self._core.on_refused(kind, who, monotonic(), where=where, what=what, error=error)
@@ -131,9 +162,10 @@ class BrokerLoop:
         rng = random.SystemRandom()
         with room("a broker"):
             self._poller = Poller()
-        pair = KeyPair(self.identity.public_key, self.identity.secret_key)
-        gate = Gate(self)
+        pair, former = _keys(self.identity)
+        gate = Gate(self._ledger)
         self._listener = Listener(self.settings, pair, gate, os.urandom, self._poller, net=self.identity.net)
+        self._listener.change_keys(pair, former)
         try:
             with room("a broker"):
                 prove_refused(self.settings, pair, gate, self.name)
@@ -151,7 +183,15 @@ class BrokerLoop:
             own, self.settings, rng, self._verify_registered, software=software, now=now, observer=observer
         )
         self._core = BrokerCore(
-            self.settings, self, peering, software=software, now=now, process=self.process, observer=observer
+            self.settings,
+            self._ledger,
+            peering,
+            software=software,
+            now=now,
+            process=self.process,
+            observer=observer,
+            credentials=self._ledger,
+            unix_s=unix_time(),
         )
         self._sockets = BrokerSockets(self._poller, self._listener, self._wake_read, self._run_errands)
         self._dialer = Dialer(
@@ -164,10 +204,11 @@ class BrokerLoop:
             net=self.identity.net,
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
-        gate.barred = self._is_barred
+        gate.barred, gate.early = self._is_barred, self._is_early
         self._listener.tell = self._on_refused
-        self._core.on_surroundings(unix_time(), self._registry.version, now)
-        self._learn_brokers(now)
+        self._core.on_surroundings(unix_time(), self._ledger.version, now)
+        for address in self._ledger.addresses:
+            self._core.learn(address, now)
         self._registry_at = now + REGISTRY_S
 
     def run(self) -> None:
@@ -178,8 +219,10 @@ class BrokerLoop:
                 now = self._sockets.serve(self._broker_turn, self._dialer, self._registry_at, once=drains)
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
-                    self._reread_registry(now)
-                    self._core.on_surroundings(unix_time(), self._registry.version, now)
+                    self._look_at_file()
+                    self._look_at_clock(now)
+                    self._remember()
+                    self._core.on_surroundings(unix_time(), self._ledger.version, now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
@@ -206,6 +249,9 @@ class BrokerLoop:
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
+        self._remember()
+        if self._keeper is not None:
+            self._keeper.close()
         self._host.end_lookups()
         self._wake_read.close()
         self._wake_write.close()
@@ -233,56 +279,95 @@ class BrokerLoop:
 
     # -- the registry
 
-    def _read_stamp(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        if not stat.S_ISREG(found.st_mode):
-            return ()  # a pipe: it says all that it has to say once
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _look_at_file(self) -> None:
+        """Read the join file again if it has changed: in a thread, as a large registry takes a while."""
+        if not self._reading.is_set() and self._watched.has_changed():
+            self._reading.set()
+            threading.Thread(target=self._read_file, name="braidmq-join", daemon=True).start()
 
-    def _reread_registry(self, now: float) -> None:
-        stamp = self._read_stamp()
-        if stamp == self._stamp or not stamp:
-            return
-        self._stamp = stamp
+    def _read_file(self) -> None:
         try:
-            found = joinfile.load(self._path)
+            found = self._watched.load()
         except ConfigError as error:
-            _LOG.warning("the old registry stays in force: %s", error)
+            _LOG.warning("what was is still in force: %s", error)
+        else:
+            self.call(lambda now: self._take_file(found, now))
+        finally:
+            self._reading.clear()
+
+    def _take_file(self, found: JoinFile, now: float) -> None:
+        """Take over what is new in the join file: keys, and the registry."""
+        known = self.identity
+        if (found.net, found.authority_key) != (known.net, known.authority_key):
+            _LOG.warning("what was is still in force: %s is the file of another net", self._watched.path)
             return
+        if found.certificate.role is not Role.BROKER or found.name != self.name:
+            _LOG.warning(
+                "what was is still in force: %s is the file of %s; restart this process if it is to be that",
+                self._watched.path,
+                found.name,
+            )
+            return
+        self.identity = found
+        if (found.secret_key, found.old_secret_key) != (known.secret_key, known.old_secret_key):
+            self._listener.change_keys(*_keys(found))
+            self._dialer.change_keys(_keys(found)[0])
+            _LOG.info("%s has new keys", self.name)
         manifest = found.manifest
-        if manifest is None or (found.net, found.authority_key) != (self.identity.net, self.identity.authority_key):
-            _LOG.warning("the old registry stays in force: %s is no longer a broker's file of this net", self._path)
-            return
-        if manifest.version <= self._registry.version:
-            if manifest.version < self._registry.version:
+        if manifest is None or manifest.version <= self._ledger.version:
+            if manifest is not None and manifest.version < self._ledger.version:
                 _LOG.warning(
-                    "registry %d stays in force: %s holds the older registry %d; copy the newest join file of %s again",
-                    self._registry.version,
-                    self._path,
+                    "registry %d stays in force: %s holds the older registry %d",
+                    self._ledger.version,
+                    self._watched.path,
                     manifest.version,
-                    self.name,
                 )
             return
-        for name in {each.name for each in self._registry.brokers} - {each.name for each in manifest.brokers}:
-            self._core.forget(name, now)
-        self._registry = Registry(manifest)
+        self._ledger.install(manifest)
         _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
         self._core.on_registry(now)
-        self._learn_brokers(now)
+        if self._core.registrar is not None:
+            self._core.registrar.core.on_changed(now)
+        self._on_adopted()
+
+    def _on_adopted(self) -> None:
+        """Look anew who may be connected, by the registry that is in force now."""
+        self.call(self._review)
+
+    def _remember(self) -> None:
+        """Write down what is new of the registry and of those whom tokens have made members."""
+        ledger = self._ledger
+        newest = (ledger.version, ledger.roll.revision)
+        if self._keeper is not None and newest != self._kept:
+            self._kept = newest
+            self._keeper.keep(State(ledger.registry.manifest.blob, tuple(ledger.roll.rows)))
+
+    def _look_at_clock(self, now: float) -> None:
+        """See what has expired by the time of the net."""
+        registrar = self._core.registrar
+        if registrar is None:
+            return
+        registrar.core.on_clock(unix_time(), now)
+        if self._ledger.review(registrar.core.clocks.net_s(now)):
+            self._core.on_registry(now)
+            self._review(now)
+
+    def _review(self, now: float) -> None:
         self._listener.review()
         self._sockets.due = now
 
     def _verify_registered(self, blob: bytes) -> BrokerAddress:
         """Return the address in a certificate, unless the registry that is in force has dropped or replaced it."""
         address = self._verify(blob)
-        registered = self._registry.certificate(address.name)
-        if address.serial <= self._registry.version and (registered is None or registered.blob != blob):
+        registered = self._ledger.registry.certificate(address.name)
+        if address.serial <= self._ledger.version and (registered is None or registered.blob != blob):
             raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
         return address
 
-    def _learn_brokers(self, now: float) -> None:
-        for broker in self._registry.brokers:
-            self._core.learn(address_of(broker), now)
+
+def _keys(identity: JoinFile) -> tuple[KeyPair, KeyPair | None]:
+    """Return a broker's keys, and the former ones as long as they hold beside."""
+    pair, former = KeyPair(identity.public_key, identity.secret_key), None
+    if identity.old_secret_key is not None and identity.old_public_key is not None:
+        former = KeyPair(identity.old_public_key, identity.old_secret_key)
+    return pair, former

@@ -10,14 +10,16 @@ import os
 import secrets
 import socket as sockets
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from braidmq.carrier.fragments import UNDERSTANDS
+from braidmq.carrier.large_packets import SmallPackets, shrink
 from braidmq.carrier.nearby import ANSWER_S_MAX, DISTRUST_S, Call, Nearby
 from braidmq.carrier.options import address_of, prepare
 from braidmq.carrier.reassembly import Reassemblies
-from braidmq.carrier.stream import End, Rooms, Stream
+from braidmq.carrier.rooms import Rooms
+from braidmq.carrier.stream import End, Stream
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.clock import monotonic
@@ -76,6 +78,7 @@ class Broker(Stream):
         waits_to_write: whether the event loop was asked to tell when it can be written.
         told: the newest step or failure that was told.
         unread_before: how many bytes waited to be read when that was told last.
+        followed_bytes: how much of large messages had come when it was looked last whether they go on.
         pings_at: since when commands are counted, and pings_before: how many had come by then.
     """
 
@@ -83,6 +86,7 @@ class Broker(Stream):
         "_connecting",
         "_unmet",
         "endpoint",
+        "followed_bytes",
         "name",
         "near",
         "pings_at",
@@ -94,9 +98,16 @@ class Broker(Stream):
     )
 
     def __init__(
-        self, socket: sockets.socket, handshake: ClientHandshake, message_bytes_max: int, rooms: Rooms, target: Open
+        self,
+        socket: sockets.socket,
+        handshake: ClientHandshake,
+        message_bytes_max: int,
+        rooms: Rooms,
+        target: Open,
+        *,
+        passed_bytes_max: int,
     ) -> None:
-        super().__init__(socket, handshake, message_bytes_max, rooms)
+        super().__init__(socket, handshake, message_bytes_max, rooms, passed_bytes_max)
         self.name = target.name
         self.endpoint = target.endpoint
         self.near: Near | None = None
@@ -106,6 +117,7 @@ class Broker(Stream):
         self.pings_at = -math.inf
         self.pings_before = 0
         self.unread_before = 0
+        self.followed_bytes = 0
         self._connecting = socket
         self._unmet: Failure | None = None
 
@@ -197,6 +209,7 @@ class Dialer:
         watcher: the event loop.
         nearby: the sockets of the brokers of this machine; without them, all are met at their endpoints.
         message_bytes_max: how long a message may be that comes of a broker.
+        passed_bytes_max: how long a REQUEST or REPLY may be that is passed over if it is longer.
         net: which net the brokers are of; empty if that is not known.
     """
 
@@ -209,6 +222,7 @@ class Dialer:
         nearby: Nearby | None = None,
         *,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
+        passed_bytes_max: int = 0,
         net: str = "",
     ) -> None:
         self._brokers = brokers
@@ -217,10 +231,12 @@ class Dialer:
         self._watcher = watcher
         self._nearby = nearby
         self._message_bytes_max = message_bytes_max
+        self._passed_bytes_max = passed_bytes_max
         self._net = net.encode()
         self._near: dict[Broker, Near] = {}
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
+        self._small_packets = SmallPackets()
         self._outbox_bytes_max = settings.outbox_bytes_max
         self._readable: dict[Broker, None] = {}
         self._stirred: dict[Broker, None] = {}
@@ -228,6 +244,10 @@ class Dialer:
         self._unread: dict[str, int] = {}
         self._reassemblies = Reassemblies(settings.transport_timeout_s)
         self._early: list[tuple[str, bytes]] = []
+
+    def change_keys(self, pair: KeyPair) -> None:
+        """Take other keys for the connections that are made from now on."""
+        self._pair = pair
 
     # -- for the event loop
 
@@ -266,6 +286,8 @@ class Dialer:
             return Failure.NO_ROOM if error.errno in _NO_ROOM else Failure.UNREACHABLE
         try:
             prepare(socket, self._settings)
+            if self._small_packets.wanted(action.endpoint, monotonic()):
+                shrink(socket)
             socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)  # its port is in no server's way
             failed = socket.connect_ex(address)
         except OSError as error:
@@ -308,7 +330,9 @@ class Dialer:
             socket.close()
             _LOG.debug("%s at %s: %s", action.name, action.endpoint, wrong)
             return Failure.NOT_THIS_BROKER
-        broker = Broker(socket, handshake, self._message_bytes_max, self._rooms, action)
+        broker = Broker(
+            socket, handshake, self._message_bytes_max, self._rooms, action, passed_bytes_max=self._passed_bytes_max
+        )
         try:
             self._watcher.watch(broker)
             self._watcher.watch_writing(broker, wanted=True)
@@ -332,15 +356,19 @@ class Dialer:
         self._near.pop(broker, None)
         self._unread.pop(name, None)
         self._reassemblies.leave(broker.descriptor)
+        if broker.break_off_if_stuck():
+            self._small_packets.learn(name, broker.endpoint, monotonic())
         return broker.close()
 
-    def send(self, name: str, messages: list[bytes]) -> None:
+    def send(self, name: str, messages: list[bytes]) -> Sequence[bytes]:
         """See turn/ports.py."""
         broker = self._brokers.get(name)
-        if broker is not None:
-            broker.send(messages)
-            if broker.blocked or broker.waits_to_write:
-                self._used[broker] = None
+        if broker is None:
+            return ()
+        dropped = broker.send(messages)
+        if broker.blocked or broker.waits_to_write:
+            self._used[broker] = None
+        return dropped
 
     def flush(self) -> None:
         """See turn/ports.py."""
@@ -395,6 +423,9 @@ class Dialer:
                 failure = self._go_far(broker, near, Failure.MUTE) if now >= near.give_up_at else None
                 if failure is not None:
                     given_up.append((broker.name, failure))
+        if self._rooms.doubts:
+            stuck = set(self._rooms.doubts.stuck(monotonic()))
+            given_up += [(each.name, Failure.LARGE_LOST) for each in self._brokers.values() if each in stuck]
         if not self._used:
             return given_up
         used, self._used = self._used, {}
@@ -469,9 +500,9 @@ class Dialer:
             self._used[broker] = None
         if broker.pings != broker.pings_before:
             self._count_pings(broker)
-        joining = broker.joining_bytes
-        if joining or self._reassemblies:
-            self._reassemblies.note(broker.descriptor, joining, monotonic())
+        if broker.large_bytes != broker.followed_bytes:
+            broker.followed_bytes = broker.large_bytes
+            self._reassemblies.note(broker.descriptor, broker.joining_bytes, broker.large_bytes, monotonic())
 
     def _count_pings(self, broker: Broker) -> None:
         """See to it that `look_after` looks at a connection over which too many commands come in a short time."""

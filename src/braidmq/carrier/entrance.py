@@ -5,6 +5,7 @@ import math
 import socket as sockets
 from typing import Final
 
+from braidmq.carrier.large_packets import shrink
 from braidmq.carrier.options import address_of
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.socket_file import SocketFile, caller_of
@@ -111,6 +112,11 @@ class Entrance:
                 self.resume_at = now + PAUSE_S
             else:
                 self.resume_at = math.inf
+
+    def shrink(self) -> None:
+        """Let all who come from now on have small packets, in both directions (large_packets.py)."""
+        for socket in self._sockets.values():
+            shrink(socket)
 
     def close(self) -> None:
         """Stop to listen."""

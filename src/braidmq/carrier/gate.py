@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from braidmq.members import Directory, Standing
+from braidmq.members import Directory, Member, Standing
 from braidmq.zmtp.violation import Refusal
 
 _PLAIN: Final = (Standing.UNKNOWN, Standing.MEMBER)
@@ -48,7 +48,18 @@ class Throng(Refusal):
         super().__init__("300", who, "throng")
 
 
+class Early(Refusal):
+    """A node comes while its broker still asks the others for the newest registry."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__("300", who)
+
+
 def _never(_principal: str) -> bool:
+    return False
+
+
+def _ready(_member: Member) -> bool:
     return False
 
 
@@ -65,6 +76,7 @@ class Gate:
 
     def __init__(self, directory: Directory) -> None:
         self.barred: Callable[[str], bool] = _never
+        self.early: Callable[[Member], bool] = _ready
         self._directory = directory
 
     def __call__(self, key: bytes) -> str:
@@ -74,12 +86,15 @@ class Gate:
             member = self._directory.member(principal)
             barred = member is not None and self.barred(principal)
             standing = Standing.MEMBER if member is not None else self._directory.standing(principal)
+            early = member is not None and self.early(member)
         except Exception as error:  # noqa: BLE001 - fail closed
             raise Unjudged(shown(principal), error) from None
         if member is None:
             raise NoMember(shown(principal), standing)
         if barred:
             raise Barred(member.name)
+        if early:
+            raise Early(member.name)
         return principal
 
 

@@ -14,16 +14,18 @@ class KeyUse:
         principal: the key; its connections share these bytes.
         connections: how many are through their handshakes.
         held_bytes: what waits to be sent over them.
-        joining_bytes: what has come over them of large messages that are not complete.
+        joining: what has come of a large message that is not complete, by the descriptor of its connection.
+        joining_bytes: the sum of it.
         read_in: the turn in which it was read last, and read_bytes: how much was read in that turn.
     """
 
-    __slots__ = ("connections", "held_bytes", "joining_bytes", "principal", "read_bytes", "read_in")
+    __slots__ = ("connections", "held_bytes", "joining", "joining_bytes", "principal", "read_bytes", "read_in")
 
     def __init__(self, principal: str) -> None:
         self.principal = principal
         self.connections = 0
         self.held_bytes = 0
+        self.joining: dict[int, int] = {}
         self.joining_bytes = 0
         self.read_in = 0
         self.read_bytes = 0

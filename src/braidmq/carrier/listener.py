@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from braidmq.carrier.connections import part
+from braidmq.carrier.crowding import Crowding, wait_s_max
 from braidmq.carrier.deadlines import Deadlines
+from braidmq.carrier.descriptors import peers_max
 from braidmq.carrier.doorstep import Doorstep, origin_of
 from braidmq.carrier.entrance import Entrance
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.gate import Throng, shown
 from braidmq.carrier.keys import Keys
+from braidmq.carrier.large_packets import LOST_HERE
 from braidmq.carrier.options import frame_bytes_max, prepare
 from braidmq.carrier.peer import Peer
 from braidmq.carrier.poller import Poller
 from braidmq.carrier.reassembly import Reassemblies, joining_bytes_max
+from braidmq.carrier.rooms import READ_BYTES, Rooms
 from braidmq.carrier.strangers import Tell, nobody, on_refusal, on_violation
-from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
+from braidmq.carrier.stream import Stream
 from braidmq.core.broker.refusals import Refused
 from braidmq.settings import Settings
 from braidmq.wire.limits import ROUTE_BYTES
@@ -53,12 +57,6 @@ FRAME_BYTES: Final = 1024
 
 LINGER_S: Final = 1.0
 """How long a connection that was cut may take to let go what was sent over it before, and to end."""
-
-RESERVE_DESCRIPTORS: Final = 32
-"""Descriptors that no member gets: for links to other brokers, the join file and lookups."""
-
-RESERVE_SHARE_MAX: Final = 4
-"""The reserve is at most a fourth of all descriptors, so that a low limit leaves room for members."""
 
 DOOR_SHARE: Final = 2
 """Strangers get at most half of the descriptors that are left."""
@@ -95,15 +93,16 @@ class Listener:
         self.tell: Tell = nobody
         self._net = net.encode()
         self._descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._peers_max = _peers_max(self._descriptors_max)
+        self._peers_max = peers_max(self._descriptors_max)
         self._doorstep = Doorstep(settings.handshake_s_max, self._peers_max // DOOR_SHARE)
         self._entrance = Entrance(poller)
         self._keys = Keys(settings.connections_per_key_max)
         self._reassemblies = Reassemblies(settings.transport_timeout_s)
         self._unheard = Deadlines(settings.handshake_s_max)
-        self._joining_bytes_max = joining_bytes_max(settings)
+        self._crowding = Crowding(joining_bytes_max(settings), wait_s_max(settings))
         self._settings = settings
         self._pair = pair
+        self._former: KeyPair | None = None
         self._authorise = authorise
         self._random = random
         self._poller = poller
@@ -126,6 +125,10 @@ class Listener:
         """Listen at ``tcp://ADDRESS:PORT`` or ``ipc://PATH``, and return that with its real port. Raises OSError."""
         return self._entrance.bind(endpoint)
 
+    def change_keys(self, pair: KeyPair, former: KeyPair | None) -> None:
+        """Take other keys for the connections that come from now on; `former` ones still hold beside, if given."""
+        self._pair, self._former = pair, former
+
     # -- for the loop
 
     def mark(self, descriptor: int, *, only_writable: bool) -> bool:
@@ -133,6 +136,9 @@ class Listener:
         peer = self._peers.get(descriptor)
         if peer is None:
             return self._entrance.mark(descriptor)
+        if peer.waits and not (only_writable or peer.waits_to_write):
+            self._end(peer)  # nothing is asked of it, so this is its end
+            return True
         if not only_writable:
             (self._readable if peer.open else self._arriving)[descriptor] = None
         if peer.waits_to_write:
@@ -167,7 +173,7 @@ class Listener:
             self._doorstep.leave(descriptor)
             socket.close()
             return
-        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS, net=self._net)
+        handshake = ServerHandshake(self._pair, self._admit, self._random, UNDERSTANDS, self._former, net=self._net)
         route = self._next_route.to_bytes(ROUTE_BYTES)
         self._next_route += 1
         peer = Peer(socket, handshake, self._frame_bytes_max, self._rooms, route=route, address=address)
@@ -194,16 +200,20 @@ class Listener:
         breaches, self._breaches = self._breaches, []
         return breaches
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
         """See turn/ports.py. What is for a connection that has ended comes back by `take_gone`."""
+        dropped: list[tuple[bytes, bytes]] = []
         for route, messages in sends.items():
             peer = self._routes.get(route)
             if peer is None:
                 self._gone.setdefault(route, []).extend(messages)
                 continue
-            peer.send(messages)
+            requests = peer.send(messages)
+            if requests:
+                dropped += [(route, request) for request in requests]
             if peer.blocked or peer.held:
                 self._look_after(peer)
+        return dropped
 
     def cut(self, route: bytes) -> None:
         """See turn/ports.py."""
@@ -237,6 +247,10 @@ class Listener:
             self._part_with(self._peers[descriptor], "has said nothing since its handshake")
         for descriptor in self._reassemblies.overdue(now):
             self._part_with(self._peers[descriptor], "does not go on with a large message")
+        if self._crowding:
+            self._make_room(now)
+        for stuck in self._rooms.doubts.stuck(now):
+            self._end(self._peers[stuck.descriptor])
         if now >= self._entrance.resume_at:
             self._entrance.resume(now)
 
@@ -254,6 +268,8 @@ class Listener:
             self._doorstep.next_deadline(),
             self._unheard.next_deadline(),
             self._reassemblies.next_deadline(),
+            self._crowding.next_deadline(),
+            self._rooms.doubts.next_deadline(),
         )
         for peer in self._cut.values():
             due = min(due, peer.cut_at)
@@ -333,18 +349,40 @@ class Listener:
             return
         if peer.blocked:
             self._look_after(peer)
-        if peer.joining_bytes != peer.joining and peer.end is None:  # else too much waits for its key, and it is gone
+        if peer.large_bytes != peer.followed_bytes and peer.end is None:  # else too much waits for its key: it is gone
             self._follow(peer, now)
 
     def _follow(self, peer: Peer, now: float) -> None:
-        """Count what has come of a large message. A key that has begun too much loses the connection."""
+        """Count what has come of a large message."""
         use, size = peer.use, peer.joining_bytes
         assert use is not None, "it is open"
         use.joining_bytes += size - peer.joining
         peer.joining = size
-        self._reassemblies.note(peer.descriptor, size, now)
-        if use.joining_bytes > self._joining_bytes_max:
-            self._part_with(peer, "has begun more large messages than one key may have")
+        peer.followed_bytes = peer.large_bytes
+        if size:
+            use.joining[peer.descriptor] = size
+        else:
+            use.joining.pop(peer.descriptor, None)
+        self._reassemblies.note(peer.descriptor, size, peer.large_bytes, now)
+        self._crowding.note(use)
+
+    def _make_room(self, now: float) -> None:
+        """Let one connection of a key with too many large messages go on, and the others wait, until there is room."""
+        for use, ahead in self._crowding.review(now):
+            for descriptor in list(use.joining):
+                peer = self._peers.get(descriptor)
+                waits = ahead not in (-1, descriptor)
+                if peer is None or waits is peer.waits:
+                    continue
+                peer.waits = waits
+                if waits:
+                    self._reassemblies.leave(descriptor)  # it is not the one that does not go on
+                else:
+                    self._reassemblies.note(descriptor, peer.joining, peer.large_bytes, now)
+                    self._readable[descriptor] = None
+                self._look_after(peer)
+        for descriptor in self._crowding.overdue(now):
+            self._part_with(self._peers[descriptor], "has begun more than one key may have, and does not go on with it")
 
     # -- who comes
 
@@ -424,8 +462,12 @@ class Listener:
         self._reassemblies.leave(descriptor)
         if peer.use is not None:
             peer.use.joining_bytes -= peer.joining
+            peer.use.joining.pop(descriptor, None)
             peer.joining = 0
             self._keys.leave(peer.use)
+            if peer.break_off_if_stuck():
+                self._entrance.shrink()
+                self._tell_of_end(peer, LOST_HERE)
         unsent = peer.close()
         self._cut.pop(peer.route, None)
         if self._routes.pop(peer.route, None) is not None:
@@ -436,9 +478,10 @@ class Listener:
     def _look_after(self, peer: Peer) -> None:
         """Look how much waits for a connection, and be told when it can be written if there is anything.
 
-        Who takes no answers to PING is not read meanwhile. A key for which too much waits loses the connection.
+        Who takes no answers to PING, or waits for room, is not read meanwhile. A key for which too much waits loses the
+        connection.
         """
-        blocked, reads = peer.blocked, not peer.owes
+        blocked, reads = peer.blocked, not (peer.owes or peer.waits)
         if blocked is not peer.waits_to_write or reads is not peer.reads:
             peer.waits_to_write, peer.reads = blocked, reads
             self._poller.watch(peer.descriptor, reading=reads, writing=blocked)
@@ -453,10 +496,3 @@ class Listener:
         if peer.use is not None:
             peer.use.held_bytes += size - peer.held
             peer.held = size
-
-
-def _peers_max(descriptors_max: int) -> int:
-    """Return how high the descriptor of a connection may be."""
-    if descriptors_max == resource.RLIM_INFINITY:
-        return 1 << 30
-    return descriptors_max - min(RESERVE_DESCRIPTORS, descriptors_max // RESERVE_SHARE_MAX)

@@ -17,7 +17,9 @@ from braidmq.carrier.connections import Connections, part
 from braidmq.carrier.dialer import Broker, Dialer
 from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.nearby import Nearby
-from braidmq.carrier.trusted import address_of, keyring_of, verifier
+from braidmq.carrier.options import frame_bytes_max
+from braidmq.carrier.papers import NodePapers
+from braidmq.carrier.trusted import keyring_of
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
@@ -31,6 +33,7 @@ from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
+from braidmq.wire.limits import CONTROL_BYTES_MAX, MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import KeyPair
 
 STALL_S: Final = 0.5
@@ -61,6 +64,7 @@ class NodeLoop(LoopHost):
         clock: returns the time, in seconds.
         closed: whether it has ended.
         core: the node itself.
+        papers: its own certificate and its list of brokers.
         connections: its sockets, for whoever gives them back when this is not closed.
 
     Args:
@@ -68,6 +72,7 @@ class NodeLoop(LoopHost):
         settings: see Settings.
         observer: is told what happens to calls and jobs.
         on_stall: is told for how many seconds the event loop stood still, if it did so for a noticeable time.
+        papers: what the node has of its net by signature, if that is more than what is in the join file.
     """
 
     def __init__(
@@ -77,12 +82,14 @@ class NodeLoop(LoopHost):
         *,
         on_stall: Callable[[float], None],
         observer: NodeObserver | None = None,
+        papers: NodePapers | None = None,
     ) -> None:
         super().__init__(self._on_lookup, _LOG)
+        papers = papers or NodePapers(identity)
         self.clock = monotonic
         self._loop = asyncio.get_running_loop()
         self._home = contextvars.copy_context()  # of all turns: what they do and log is not that of who called last
-        self._identity = identity
+        self.papers = papers
         self._settings = settings
         self._jobs: Jobs | None = None
         self._on_stall = on_stall
@@ -96,19 +103,29 @@ class NodeLoop(LoopHost):
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
         self.core = NodeCore(
-            identity.certificate.member,
+            papers.member,
             settings,
             random.Random(random.SystemRandom().getrandbits(128)),  # noqa: S311 - seeded from the system's
-            verifier(identity.authority_key, identity.net),
+            papers.verify,
             secret=secrets.token_bytes(SECRET_BYTES),
             software=f"braidmq {__version__}",
             now=now,
-            keyring=keyring_of(identity),
+            keyring=keyring_of(identity, papers.certificate),
             observer=None if observer is None else contained(observer, NodeObserver, _LOG),
+            papers=papers,
         )
         pair = KeyPair(identity.public_key, identity.secret_key)
         nearby = Nearby(identity.net, identity.authority_key)
-        self._dialer = Dialer(self.connections.brokers, settings, pair, self, nearby, net=identity.net)
+        self._dialer = Dialer(
+            self.connections.brokers,
+            settings,
+            pair,
+            self,
+            nearby,
+            message_bytes_max=max(frame_bytes_max(settings), CONTROL_BYTES_MAX),
+            passed_bytes_max=MESSAGE_BYTES_MAX,
+            net=identity.net,
+        )
         self._node_turn = NodeTurn(self.core, self._dialer, self)
 
     @property
@@ -133,11 +150,24 @@ class NodeLoop(LoopHost):
         """
         self._jobs = jobs
         now = self.clock()
-        for broker in self._identity.brokers:
-            self.core.learn(address_of(broker), now)
-        for certificate in remembered:
-            self.core.remember(certificate, now)
+        for address in self.papers.brokers(remembered):
+            self.core.learn(address, now)
         self._turn()
+
+    def change_identity(self, identity: JoinFile) -> None:
+        """Go on with another join file of this node: with another key it connects anew, to one broker after the other.
+
+        Raises:
+            ConfigError: it is the file of another net, or of another member.
+        """
+        papers = self.papers
+        changed = papers.change(identity)
+        if changed:
+            self._dialer.change_keys(KeyPair(identity.public_key, identity.secret_key))
+            self.core.change_keyring(keyring_of(identity, papers.certificate))
+            self.core.renew()
+            _LOG.info("%s has a new key, and connects anew with it", identity.name)
+            self.schedule()
 
     def request(
         self,

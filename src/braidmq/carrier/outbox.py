@@ -3,15 +3,30 @@
 Messages leave in the order in which they came, but for those that may overtake (`may_overtake`): they pass a large one
 that was begun or waits, and what has to stay behind that. A frame of them and a fragment take turns, so neither waits
 for more than one of the other.
+
+A large request that waits, or has left in part, is dropped when it is cancelled, and a large reply when it is called
+back: nobody needs the rest of it.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from braidmq.carrier.fragments import FRAGMENT_BYTES, WHOLE_BYTES_MAX
 from braidmq.wire.control import Heartbeat
-from braidmq.wire.envelope import COMMAND_AT, LOST, REJECT, RENEW, REPLY, REQUEST, WORKING
+from braidmq.wire.envelope import (
+    ATTEMPT_AT,
+    ATTEMPT_END,
+    CANCEL,
+    COMMAND_AT,
+    LOST,
+    REJECT,
+    RENEW,
+    REPLY,
+    REQUEST,
+    WORKING,
+)
+from braidmq.wire.forward import lost
 from braidmq.wire.limits import BUNDLE_BYTES
 
 OVERTAKING: Final = frozenset((REQUEST, REPLY, WORKING, REJECT, LOST, RENEW, Heartbeat.NUMBER))
@@ -29,20 +44,29 @@ class Outbox:
     """Messages that wait; whoever keeps one bounds it.
 
     What is to leave next is either a bundle (`take_bundle`) or a piece of a large message: `cuts` says which. A piece
-    is looked at (`piece`) before it has left (`piece_left`).
+    is looked at (`piece`) before it has left (`piece_left`). One of no message tells that the message of which pieces
+    have left last is abandoned.
 
     Attributes:
         bytes: how much waits, less what has left of a large message.
 
     Args:
         fragments: whether large messages leave in pieces. If not, everything leaves in the order in which it came.
+        abandons: whether one may be abandoned of which pieces have left.
     """
 
-    __slots__ = ("_at", "_fragments", "_passed", "_small", "_small_came", "_small_first", "_stays", "bytes")
+    __slots__ = (
+        "_abandoned", "_abandons", "_at", "_fragments", "_passed", "_replies", "_requests", "_small", "_small_came",
+        "_small_first", "_stays", "bytes",
+    )  # fmt: skip
 
-    def __init__(self, *, fragments: bool) -> None:
+    def __init__(self, *, fragments: bool, abandons: bool = False) -> None:
         self.bytes = 0
         self._fragments = fragments
+        self._abandons = abandons
+        self._abandoned = False
+        self._requests: dict[bytes, tuple[bytes, int]] = {}  # the large ones in _stays, by their tag and id
+        self._replies: dict[bytes, tuple[bytes, int]] = {}
         self._small: deque[bytes] = deque()
         self._small_came = 0  # how many ever came into _small, and how many of them have left
         self._passed = 0
@@ -51,40 +75,71 @@ class Outbox:
         self._small_first = False  # whether small ones are next if there are any
 
     def __bool__(self) -> bool:
-        return bool(self._small or self._stays)
+        return bool(self._small or self._stays or self._abandoned)
 
     def __len__(self) -> int:
         return len(self._small) + len(self._stays)
 
-    def add(self, messages: Iterable[bytes]) -> None:
-        """Keep more messages."""
-        small, stays = self._small, self._stays
-        for message in messages:
-            self.bytes += len(message)
-            if self._fragments and (len(message) > WHOLE_BYTES_MAX or (stays and not may_overtake(message))):
-                stays.append((message, self._small_came))
-            else:
-                small.append(message)
-                self._small_came += 1
+    def add(self, messages: Iterable[bytes]) -> Sequence[bytes]:
+        """Keep more messages.
 
-    def split(self) -> None:
-        """From now on, let large messages leave in pieces: the other side takes those."""
+        Return the large requests that are dropped as one of these cancels them: none of them arrives, and neither does
+        what has cancelled it.
+        """
+        dropped: list[bytes] = []
+        for message in messages:
+            if self._stays or (self._fragments and len(message) > WHOLE_BYTES_MAX):
+                if self._requests and message[COMMAND_AT] == CANCEL:
+                    request = self._drop(self._requests, message[ATTEMPT_AT:ATTEMPT_END])
+                    if request:
+                        dropped.append(request)
+                        continue
+                self._keep(message)
+            else:
+                self._small.append(message)
+                self._small_came += 1
+                self.bytes += len(message)
+        return dropped
+
+    @property
+    def has_replies(self) -> bool:
+        """Whether large replies wait, which `call_back` may be asked for."""
+        return bool(self._replies)
+
+    def call_back(self, attempt: bytes) -> None:
+        """Let LOST take the place of a large reply, if it waits: nobody waits for the answer with its tag and id."""
+        reply = self._drop(self._replies, attempt)
+        if reply:
+            self.add([lost(reply)])
+
+    def split(self, *, abandons: bool) -> None:
+        """From now on, let large messages leave in pieces: the other side takes those, and one that `abandons` them."""
         waiting = self.take([])
         self._fragments = True
-        self.add(waiting)
+        self._abandons = abandons
+        for message in waiting:
+            self._keep(message)
 
     @property
     def cuts(self) -> bool:
         """Whether a piece of a large message is to leave next."""
-        return self._stays_next() and len(self._stays[0][0]) > WHOLE_BYTES_MAX
+        return self._abandoned or (self._stays_next() and len(self._stays[0][0]) > WHOLE_BYTES_MAX)
 
     def piece(self) -> tuple[bytes, int, int]:
-        """Return the large message, and where in it the piece begins and ends that is to leave next."""
+        """Return the large message, and where in it the piece begins and ends that is to leave next.
+
+        It is empty to tell that the one before is abandoned.
+        """
+        if self._abandoned:
+            return b"", 0, 0
         message = self._stays[0][0]
         return message, self._at, min(self._at + FRAGMENT_BYTES, len(message))
 
     def piece_left(self) -> None:
         """Note that the piece was taken; with the last one the message does not wait here any more."""
+        if self._abandoned:
+            self._abandoned = False
+            return
         message, at, end = self.piece()
         self.bytes -= end - at
         self._small_first = True
@@ -92,6 +147,9 @@ class Outbox:
         if end == len(message):
             self._at = 0
             self._stays.popleft()
+            of_kind = self._of_kind(message)
+            if of_kind is not None:
+                of_kind.pop(message[ATTEMPT_AT:ATTEMPT_END], None)
 
     def take_bundle(self) -> list[bytes]:
         """Return the messages that are to leave next, at most BUNDLE_BYTES but at least one, and forget them.
@@ -141,9 +199,47 @@ class Outbox:
         messages += small
         small.clear()
         self._stays.clear()
+        self._requests.clear()
+        self._replies.clear()
+        self._abandoned = False
         self._small_came = self._passed = self._at = self.bytes = 0
         self._small_first = False
         return messages
+
+    def _keep(self, message: bytes) -> None:
+        """Keep a message where it belongs."""
+        is_large = len(message) > WHOLE_BYTES_MAX
+        if self._fragments and (is_large or (self._stays and not may_overtake(message))):
+            kept = (message, self._small_came)
+            self._stays.append(kept)
+            of_kind = self._of_kind(message) if is_large else None
+            if of_kind is not None:
+                of_kind[message[ATTEMPT_AT:ATTEMPT_END]] = kept
+        else:
+            self._small.append(message)
+            self._small_came += 1
+        self.bytes += len(message)
+
+    def _of_kind(self, message: bytes) -> dict[bytes, tuple[bytes, int]] | None:
+        """Return where a large message is to be found that may be dropped."""
+        command = message[COMMAND_AT]
+        return self._requests if command == REQUEST else self._replies if command == REPLY else None
+
+    def _drop(self, of_kind: dict[bytes, tuple[bytes, int]], attempt: bytes) -> bytes:
+        """Drop a large message about an attempt, if it waits and that can be done; return it, or nothing."""
+        kept = of_kind.get(attempt)
+        if kept is None:
+            return b""
+        message, left = kept[0], 0
+        if self._at and self._stays[0] is kept:
+            if not self._abandons:
+                return b""
+            self._abandoned = True
+            left, self._at = self._at, 0
+        self._stays.remove(kept)
+        del of_kind[attempt]
+        self.bytes -= len(message) - left
+        return message
 
     def _stays_next(self) -> bool:
         """Whether the next to leave is what does not overtake: all that came before it has left, and it is its turn."""

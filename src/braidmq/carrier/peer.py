@@ -4,7 +4,8 @@ import math
 import socket as sockets
 
 from braidmq.carrier.keys import KeyUse
-from braidmq.carrier.stream import READ_BYTES, Rooms, Stream
+from braidmq.carrier.rooms import READ_BYTES, Rooms
+from braidmq.carrier.stream import Stream
 from braidmq.zmtp.handshake import ServerHandshake
 
 
@@ -20,10 +21,15 @@ class Peer(Stream):
         reads: whether it was asked to tell when it can be read.
         held: how many bytes that wait for it are counted for its key.
         joining: how many bytes of a large message that is not complete are.
+        followed_bytes: how much of large messages had come when that was counted.
+        waits: whether it is not read, as its key has begun too many large messages (crowding.py).
         portion_bytes: how much is read of it at one go.
     """
 
-    __slots__ = ("address", "cut_at", "held", "joining", "portion_bytes", "reads", "route", "use", "waits_to_write")
+    __slots__ = (
+        "address", "cut_at", "followed_bytes", "held", "joining", "portion_bytes", "reads", "route", "use",
+        "waits", "waits_to_write",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -40,8 +46,10 @@ class Peer(Stream):
         self.address = address
         self.use: KeyUse | None = None
         self.cut_at = math.inf
+        self.waits = False
         self.waits_to_write = False
         self.reads = True
         self.held = 0
         self.joining = 0
+        self.followed_bytes = 0
         self.portion_bytes = READ_BYTES

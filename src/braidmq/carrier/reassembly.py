@@ -33,30 +33,33 @@ class Reassemblies:
 
     def __init__(self, step_s_max: float) -> None:
         self._steps = Deadlines(step_s_max)
-        self._sizes: dict[int, int] = {}  # when it was waited for the next step of each
+        self._came: dict[int, int] = {}  # what had come when it was waited for the next step of each
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._came)
 
-    def note(self, key: int, size: int, now: float) -> None:
+    def note(self, key: int, size: int, came: int, now: float) -> None:
         """Note how much has come of a message over a connection; 0 if none is under way.
+
+        How much has come in all tells one that stands still from one that has taken the place of another of its size.
 
         Args:
             key: what the connection is known by.
             size: what has come of the message, without what has come of others before.
+            came: what has come of large messages over the connection in all.
             now: the time, in seconds.
         """
-        before = self._sizes.get(key)
+        before = self._came.get(key)
         if size == 0:
             if before is not None:
                 self.leave(key)
-        elif before is None or not 0 <= size - before < STEP_BYTES:
-            self._sizes[key] = size
+        elif before is None or came - before >= min(size, STEP_BYTES):  # a step more, or one that has begun since
+            self._came[key] = came
             self._steps.begin(key, now)
 
     def leave(self, key: int) -> None:
         """Note that a connection has ended."""
-        self._sizes.pop(key, None)
+        self._came.pop(key, None)
         self._steps.leave(key)
 
     def overdue(self, now: float) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from braidmq.carrier.gate import Barred, NoMember, Throng, Unjudged
+from braidmq.carrier.gate import Barred, Early, NoMember, Throng, Unjudged
 from braidmq.core.broker.refusals import Refused
 from braidmq.members import Standing
 from braidmq.zmtp.violation import ForeignProtocol, LacksCurve, Refusal, SpeaksHttp, Violation, WrongServer
@@ -30,6 +30,8 @@ def nobody(_kind: Refused, _who: str, _where: str, _what: str, _error: Exception
 
 def on_refusal(tell: Tell, address: str, refusal: Refusal) -> None:
     """Tell of a key that was refused within its handshake."""
+    if isinstance(refusal, Early):
+        return  # it comes again
     if isinstance(refusal, Unjudged):
         error = refusal.error
         tell(Refused.UNJUDGED, refusal.who, address, f"{type(error).__name__}: {error}", error)

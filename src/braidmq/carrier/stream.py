@@ -7,26 +7,23 @@ bundle leave and come in fragments where both sides have said in their handshake
 
 import socket as sockets
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 from typing import Final
 
-from braidmq.carrier.fragments import LAST, MORE, WHOLE_BYTES_MAX, Joiner, understood
+from braidmq.carrier.fragments import ABANDON, LAST, MORE, WHOLE_BYTES_MAX, Joiner, highest_mark
+from braidmq.carrier.large_packets import SEGMENT_BYTES, Transit, transit_of
 from braidmq.carrier.outbox import Outbox
+from braidmq.carrier.rooms import KEPT_BYTES_MAX, READ_BYTES, Rooms
+from braidmq.wire.bundle import called_back
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, Engine
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.sodium import Room
 from braidmq.zmtp.violation import Misdeed, Refusal, Violation
-
-READ_BYTES: Final = 128 * 1024
-"""Bytes read at one go: two bundles. More would keep other connections waiting, less would cost more calls."""
-
-KEPT_BYTES_MAX: Final = BUNDLE_BYTES + 1024
-"""Bytes of the beginning of a frame that are kept to be completed. Of a longer one, which holds a single large message,
-the rest is read into room of its own."""
 
 FRAMES_PER_FLUSH: Final = 16
 """Frames sent before others have their turn, a few milliseconds of work even if their messages are tiny: nothing can be
@@ -35,10 +32,9 @@ put before the next one while the thread is busy with this one."""
 KEEPING_BYTES: Final = 64
 """What a message that waits costs beside its bytes, roughly: tiny ones must not add up."""
 
-ROOM_BYTES_MAX: Final = 1024 * 1024
-"""Room for one frame that is kept for the next one. What a larger one needs is given back after it."""
-
 _COUNT: Final = struct.Struct("i")
+_NONE: Final[tuple[bytes, ...]] = ()
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _NO_SIGNAL: Final = int(getattr(sockets, "MSG_NOSIGNAL", 0))
 """Whoever lets SIGPIPE end the program, as tools in pipelines do, does not mean connections by that."""
 
@@ -52,23 +48,6 @@ class End(Enum):
     STALLED = "a message that has begun to come does not go on"
 
 
-class Rooms:
-    """Where a thread opens and seals the frames of all its connections, one after the other."""
-
-    def __init__(self) -> None:
-        self.inbox: Final = Room(KEPT_BYTES_MAX + READ_BYTES)
-        self.outbox = Room(HEAD_BYTES + BUNDLE_BYTES)
-
-    def outbox_for(self, size: int) -> Room:
-        """Return room for a frame of so many bytes."""
-        if HEAD_BYTES + size <= self.outbox.size:
-            return self.outbox
-        if HEAD_BYTES + size > ROOM_BYTES_MAX:
-            return Room(HEAD_BYTES + size)
-        self.outbox = Room(min(ROOM_BYTES_MAX, 2 * (HEAD_BYTES + size)))
-        return self.outbox
-
-
 def _count(descriptor: int, of_what: int) -> int:
     return int(_COUNT.unpack(ioctl(descriptor, of_what, bytes(_COUNT.size)))[0])
 
@@ -80,18 +59,22 @@ class Stream:
         end: how it has ended, or what is wrong with what has come; None while it goes on.
         has_more: whether the last `read` has left bytes that had come.
         came_bytes: how much has come in all.
+        large_bytes: how much of that was of large messages, in fragments or whole. It grows with all that changes
+            `joining_bytes`.
+        proven: see large_packets.py.
 
     Args:
         socket: connected or about to be, and not blocking.
         handshake: makes it the server's or a client's end.
-        frame_bytes_max: how long a frame may be that comes.
+        frame_bytes_max: how long a frame may be that comes, and a message in fragments.
         rooms: those of its thread.
+        passed_bytes_max: how long such a REQUEST or REPLY may be that is passed over if it is longer; see `Joiner`.
     """
 
     __slots__ = (
         "_engine",
-        "_fragments",
         "_frame_bytes_max",
+        "_highest_mark",
         "_joiner",
         "_kept",
         "_leaving",
@@ -102,6 +85,7 @@ class Stream:
         "_long_bytes",
         "_met",
         "_outbox",
+        "_passed_bytes_max",
         "_pieces_came",
         "_rooms",
         "_socket",
@@ -110,6 +94,8 @@ class Stream:
         "descriptor",
         "end",
         "has_more",
+        "large_bytes",
+        "proven",
     )  # fmt: skip
 
     def __init__(
@@ -118,16 +104,20 @@ class Stream:
         handshake: ServerHandshake | ClientHandshake,
         frame_bytes_max: int,
         rooms: Rooms,
+        passed_bytes_max: int = 0,
     ) -> None:
         self.descriptor = socket.fileno()
         self.end: End | Violation | Refusal | None = None
         self.has_more = False
         self.came_bytes = 0
+        self.large_bytes = 0
+        self.proven = False
         self._socket = socket
         self._engine = Engine(handshake, frame_bytes_max)
         self._frame_bytes_max = frame_bytes_max
+        self._passed_bytes_max = passed_bytes_max
         self._met = False
-        self._fragments = False
+        self._highest_mark = 0
         self._joiner: Joiner | None = None
         self._pieces_came = 0
         self._rooms = rooms
@@ -208,25 +198,27 @@ class Stream:
         if count:
             self._handle(room, kept + count, found)
 
-    def send(self, messages: list[bytes]) -> None:
-        """Send messages, as bundles of about BUNDLE_BYTES; what the system does not take now is kept for `flush`."""
+    def send(self, messages: list[bytes]) -> Sequence[bytes]:
+        """Send messages, as bundles of about BUNDLE_BYTES; what the system does not take now is kept for `flush`.
+
+        Return the large requests that one of them has cancelled before they had left in full; see `Outbox.add`.
+        """
         if self._left or self._outbox or self._torn is not None or self._engine.output or not self._engine.open:
-            self._keep(messages)
-            return
+            return self._keep(messages)
         first, size = 0, 0
         for index, message in enumerate(messages):
             if size + len(message) > BUNDLE_BYTES:
                 if size and not self._send(messages[first:index], size):
-                    self._keep(messages[index:])
-                    return
+                    return self._keep(messages[index:])
                 first, size = index, 0
-                if self._fragments and len(message) > WHOLE_BYTES_MAX:
-                    self._keep(messages[index:])
+                if self._highest_mark and len(message) > WHOLE_BYTES_MAX:
+                    dropped = self._keep(messages[index:])
                     self.flush()
-                    return
+                    return dropped
             size += len(message)
         if size:
             self._send(messages[first:] if first else messages, size)
+        return _NONE
 
     def flush(self) -> None:
         """Send what waits, as far as the system takes it now, but no more than leaves others their turn."""
@@ -255,12 +247,31 @@ class Stream:
         except OSError:
             return 0  # it has ended
 
+    def held_bytes(self) -> int:
+        """Return how much of what was sent the other side's system has not acknowledged; 1 if this one cannot tell."""
+        try:
+            return _count(self.descriptor, TIOCOUTQ)
+        except OSError:
+            return 1
+
     def has_arrived(self) -> bool:
         """Whether the other side's system has all that this one was given, as far as this one can tell."""
-        try:
-            return not _count(self.descriptor, TIOCOUTQ)
-        except OSError:
+        return not self.held_bytes()
+
+    def transit(self) -> Transit | None:
+        """Return what the system tells of its packets."""
+        return transit_of(self._socket)
+
+    def break_off_if_stuck(self) -> bool:
+        """Return whether its large packets are lost (large_packets.py). Then let `close` end it for both sides at once.
+
+        What the system has of it is not sent any more: the end would be behind that.
+        """
+        transit = self.transit()
+        if transit is None or not transit.is_stuck:
             return False
+        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+        return True
 
     def shut(self) -> None:
         """Say nothing more, and let the other side see the end of what was sent."""
@@ -274,6 +285,7 @@ class Stream:
 
         What has begun to leave is among them: nobody can open the beginning of a frame, or use that of a message.
         """
+        self._rooms.doubts.leave(self)
         self._socket.close()
         self.end = self.end or End.CLOSED
         unsent = self._leaving if self._outbox is None else self._outbox.take(self._leaving)
@@ -323,36 +335,42 @@ class Stream:
             at = left = needed = 0
         if not self._met and engine.open:
             self._meet()
-        view, data, fragments = room.view, room.data, self._fragments
+        view, data, highest = room.view, room.data, self._highest_mark
         for index in range(0, len(places), 2):
             begin, stop = places[index], places[index + 1]
-            if fragments and begin < stop and MORE <= data[begin] <= LAST:
+            if highest and begin < stop and MORE <= data[begin] <= highest:
                 if not self._join(view[begin:stop], found):
                     at = left = needed = 0
                     break
             else:
                 found.append(bytes(view[begin:stop]))
+        if self._outbox is not None and self._outbox.has_replies:
+            for frame in found:
+                for attempt in called_back(frame):
+                    self._outbox.call_back(attempt)
         if engine.output or self._outbox:
             self.flush()
         if needed > KEPT_BYTES_MAX and left > KEPT_BYTES_MAX // 2:
             self._long_bytes, self._long_at, self._kept = needed, 0, b""
             self._long = self._widened(view[at:end])
+            self.large_bytes += left
         else:
             self._kept = bytes(view[at:end]) if left else b""
 
     def _meet(self) -> None:
         """The handshake is complete."""
         self._met = True
-        self._fragments = understood(self._engine.common)
-        if self._fragments and self._outbox is not None:
-            self._outbox.split()
+        self._highest_mark = highest_mark(self._engine.common)
+        if self._highest_mark and self._outbox is not None:
+            self._outbox.split(abandons=self._highest_mark == ABANDON)
 
     def _join(self, fragment: memoryview, found: list[bytes]) -> bool:
         """Handle a fragment; return whether it may be what it is."""
         self._pieces_came += 1
+        self.large_bytes += max(1, len(fragment) - 1)
         joiner = self._joiner
         if joiner is None:
-            joiner = self._joiner = Joiner(self._frame_bytes_max)
+            joiner = self._joiner = Joiner(self._frame_bytes_max, self._passed_bytes_max)
         try:
             message = joiner.add(fragment)
         except Misdeed as wrong:
@@ -361,12 +379,15 @@ class Stream:
             return False
         if message is not None:
             found.append(message)
+        if not joiner.bytes:
             self._joiner = None
         return True
 
     def _read_long(self, room: Room, most: int, found: list[bytes]) -> None:
         """Read on in a long frame. Its header may be anybody's: there is never more room than twice what has come."""
-        self._long_at += self._receive(room.view[self._long_at : self._long_at + most])
+        count = self._receive(room.view[self._long_at : self._long_at + most])
+        self._long_at += count
+        self.large_bytes += count
         if self._long_at == self._long_bytes:
             self._long = None
             self._handle(room, self._long_bytes, found)
@@ -382,10 +403,10 @@ class Stream:
 
     # -- what goes
 
-    def _keep(self, messages: list[bytes]) -> None:
+    def _keep(self, messages: list[bytes]) -> Sequence[bytes]:
         if self._outbox is None:
-            self._outbox = Outbox(fragments=self._fragments)
-        self._outbox.add(messages)
+            self._outbox = Outbox(fragments=self._highest_mark > 0, abandons=self._highest_mark == ABANDON)
+        return self._outbox.add(messages)
 
     def _send(self, messages: list[bytes], size: int) -> bool:
         """Send messages as one frame; return whether the system has taken all of it. If not, the rest is kept."""
@@ -406,9 +427,10 @@ class Stream:
     def _send_piece(self, outbox: Outbox) -> bool:
         """Send the next fragment; return whether the system has taken all of it."""
         message, begin, end = outbox.piece()
+        is_last = end == len(message)
         size = 1 + end - begin
         room = self._rooms.outbox_for(size)
-        room.data[HEAD_BYTES] = LAST if end == len(message) else MORE
+        room.data[HEAD_BYTES] = ABANDON if not message else LAST if is_last else MORE
         room.view[HEAD_BYTES + 1 : HEAD_BYTES + size] = memoryview(message)[begin:end]
         try:
             at = self._engine.seal(room, size)
@@ -416,12 +438,15 @@ class Stream:
             self.end = wrong
             return False
         outbox.piece_left()
-        return self._write_frame(room.view[at : HEAD_BYTES + size], [message] if end == len(message) else [])
+        return self._write_frame(room.view[at : HEAD_BYTES + size], [message] if is_last and message else [])
 
     def _write_frame(self, frame: memoryview, messages: list[bytes]) -> bool:
         """Let the system take a frame, with which messages are complete; return whether it has taken all of it."""
+        size = len(frame)
+        if size > SEGMENT_BYTES and not self.proven:
+            self._rooms.doubts.note(self, size)
         count = self._write(frame)
-        if count == len(frame):
+        if count == size:
             return True
         self._left, self._left_at, self._leaving = bytes(frame[count:]), 0, messages
         return False

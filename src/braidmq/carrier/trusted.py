@@ -14,7 +14,8 @@ from braidmq.trust.joinfile import JoinFile
 
 def address_of(broker: Certificate) -> BrokerAddress:
     """Return where and under which key to find a broker. While it rotates, its newest key is the last."""
-    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob, broker.serial)
+    former = broker.keys[0] if len(broker.keys) > 1 else b""
+    return BrokerAddress(broker.name, broker.endpoints, broker.keys[-1], broker.blob, broker.serial, former)
 
 
 def verifier(authority_key: bytes, net: str) -> Verify:
@@ -29,8 +30,8 @@ def verifier(authority_key: bytes, net: str) -> Verify:
     return verify
 
 
-def keyring_of(identity: JoinFile) -> Keyring:
-    """Return what a node proves and checks replies with."""
+def keyring_of(identity: JoinFile, own: Certificate | None = None) -> Keyring:
+    """Return what a node proves and checks replies with; `own` is its newest certificate, if not that of the file."""
 
     def agree(public_key: bytes) -> bytes:
         try:
@@ -42,4 +43,4 @@ def keyring_of(identity: JoinFile) -> Keyring:
         found = certificate.verify(blob, identity.authority_key, identity.net)
         return Certified(found.member, found.serial, found.keys)
 
-    return Keyring(identity.certificate.blob, identity.public_key, agree, verify)
+    return Keyring((own or identity.certificate).blob, identity.public_key, agree, verify)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
@@ -24,9 +25,20 @@ class _Command(NamedTuple):
 
 
 _COMMANDS: Final = {
-    "init": _Command("braidmq.cli.net:init", "Make a new net."),
-    "add": _Command("braidmq.cli.net:add", "Register a broker or a node."),
-    "list": _Command("braidmq.cli.net:list_members", "List the members of a net."),
+    "init": _Command("braidmq.cli.net.init:init", "Make a new net."),
+    "add": _Command("braidmq.cli.net.add:add", "Register a broker or a node."),
+    "set": _Command("braidmq.cli.net.change:set_member", "Change what a member may do, or where it is."),
+    "rename": _Command("braidmq.cli.net.change:rename", "Give a member another name."),
+    "remove": _Command("braidmq.cli.net.leave:remove", "Take members out of a net."),
+    "revoke": _Command("braidmq.cli.net.leave:revoke", "The same, and never accept their keys again."),
+    "rotate": _Command("braidmq.cli.net.keys:rotate", "Give a member a new key."),
+    "renew": _Command("braidmq.cli.net.renew:renew", "Let certificates end later."),
+    "publish": _Command("braidmq.cli.net.publish:publish", "Hand the newest registry to the running net."),
+    "code": _Command("braidmq.cli.net.publish:code", "Print what a machine needs to ask for membership."),
+    "invite": _Command("braidmq.cli.net.invite:invite", "Print a token that makes members."),
+    "withdraw": _Command("braidmq.cli.net.invite:withdraw", "Take a token back."),
+    "join": _Command("braidmq.cli.join:join", "Make this machine a member of a net."),
+    "list": _Command("braidmq.cli.net.listing:list_members", "List the members of a net."),
     "broker": _Command("braidmq.cli.broker:broker", "Run a broker."),
     "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
     "call": _Command("braidmq.cli.call:call", "Call a service."),
@@ -38,17 +50,44 @@ _COMMANDS: Final = {
 }
 
 
+JOIN_DATA: Final = "BRAIDMQ_JOIN_DATA"
+"""The environment variable that may hold the text of a join file."""
+
+
 def join_option(*, required: bool = True) -> Callable[[Any], Any]:
-    """Return the decorator for --join, which says who a command is; $BRAIDMQ_JOIN stands in for it."""
+    """Return the decorator for --join, which says who a command is.
+
+    $BRAIDMQ_JOIN stands in for it, or $BRAIDMQ_JOIN_DATA, which holds the text of the file itself: the command gets a
+    path, or a `JoinFile` that was loaded from there.
+    """
     return click.option(
         "--join",
         metavar="FILE",
         type=click.Path(path_type=Path, readable=False),  # a descriptor may be readable that cannot be opened anew
         envvar="BRAIDMQ_JOIN",
         show_envvar=True,
-        required=required,
-        help="The member's join file, as `braidmq add` wrote it.",
+        callback=_or_join_data(required),
+        help="The member's join file, as `braidmq add` wrote it; - for stdin. The text of the file may be in "
+        f"${JOIN_DATA} instead.",
     )
+
+
+def _or_join_data(required: bool) -> Callable[[click.Context, click.Parameter, Path | None], Any]:
+    def choose(ctx: click.Context, param: click.Parameter, path: Path | None) -> Any:
+        if path is not None and ctx.get_parameter_source("join") is ParameterSource.COMMANDLINE:
+            return path
+        text = os.environ.get(JOIN_DATA)
+        if text is None:
+            if path is None and required:
+                raise click.MissingParameter(ctx=ctx, param=param)
+            return path
+        if path is not None:
+            raise click.UsageError(f"$BRAIDMQ_JOIN and ${JOIN_DATA} are both set: unset one of them", ctx)
+        from braidmq.trust import joinfile  # noqa: PLC0415 - what `--help` has no need of
+
+        return joinfile.load_text(text, f"${JOIN_DATA}")
+
+    return choose
 
 
 def state_option(command: Any) -> Any:

@@ -17,13 +17,16 @@ from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.errors import ConfigError
 from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import take_all_descriptors
 from braidmq.host.signals import STOP_SIGNALS, end_by_signal
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
+from braidmq.trust import brokerstate
 from braidmq.trust.endpoint import check_bind
+from braidmq.trust.joinfile import STDIN, JoinFile
 from braidmq.trust.numbered import PROCESSES_MAX
 
 _LOG = own_logger("braidmq.broker")
@@ -51,6 +54,15 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
     help="No Unix socket for members of this machine that run as the same user; they come over TCP.",
 )
 @click.option(
+    "--state",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where it remembers the newest registry that it has seen, if not beside its join file, in NAME.state.",
+)
+@click.option(
+    "--no-state", is_flag=True, help="Remember nothing: a restart of all brokers may bring an old registry back."
+)
+@click.option(
     "--processes",
     type=click.IntRange(1, PROCESSES_MAX),
     default=1,
@@ -73,10 +85,12 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 @log_level_option
 @click.option(_SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
-    join: Path,
+    join: JoinFile | Path,
     *,
     binds: Sequence[str],
     no_local: bool,
+    state: Path | None,
+    no_state: bool,
     processes: int,
     balance: Literal["least-outstanding", "round-robin"],
     observer: str | None,
@@ -95,16 +109,25 @@ def broker(
     """
     bind = tuple(check_bind(endpoint) for endpoint in binds)
     settings = Settings.parse([f"balance={balance}", *assignments], preset)
+    if state is not None and (no_state or processes > 1):
+        raise click.UsageError("--state is for one broker, and not with --no-state", click.get_current_context())
     if processes > 1:
+        if isinstance(join, JoinFile) or str(join) == STDIN:
+            raise ConfigError(
+                f"{processes} brokers have a join file each: put them into a directory, and name the first"
+            )
         log_to_stderr(log_level)
         options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
         options += [f"--set={assignment}" for assignment in assignments]
         options += ["--no-local"] if no_local else []
+        options += ["--no-state"] if no_state else []
         options += [] if observer is None else [f"--observer={observer}"]
         return _run_several(join, processes, bind, options, settings.drain_s)
     lifeline = Lifeline() if supervised else None
     told = None if observer is None else _load_observer(observer)
-    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told)
+    if state is None and not no_state:
+        state = brokerstate.beside(join)
+    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told, state=state)
     log_to_stderr(log_level, loop.name if supervised else "")
     take_all_descriptors()
     _end_at_signals()

@@ -21,6 +21,7 @@ from braidmq.messages import Reply
 from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
+from braidmq.trust.joinfile import STDIN, JoinFile, shown
 
 _NUMBER: Final = re.compile(r"-\.?[0-9]")
 
@@ -67,7 +68,7 @@ class _Call(click.Command):
 def call(
     service: str,
     payload: str,
-    join: Path,
+    join: JoinFile | Path,
     *,
     timeout: float | None,
     attempts: int | None,
@@ -85,6 +86,8 @@ def call(
     named. A reply that is no text is not written to a terminal: redirect it, or use --json.
     """
     log_nothing()
+    if payload == "-" and str(join) == STDIN:
+        raise click.UsageError("stdin cannot be the join file and the payload", click.get_current_context())
     settings = Settings.parse(assignments, preset)
     node = Node(join, settings=settings, state=state)
     sent = read_payload(payload, settings.payload_bytes_max)
@@ -93,7 +96,9 @@ def call(
     async def request() -> Reply:
         async with node:
             if not node.brokers:
-                raise NoBroker(f"{join} names no broker: add one with `braidmq add broker`, and copy the file again")
+                raise NoBroker(
+                    f"{shown(join)} names no broker: add one with `braidmq add broker`, and copy the file again"
+                )
             return await node.request(
                 service, sent, timeout=timeout, attempts=attempts, via=via, headers=named, wait=wait
             )

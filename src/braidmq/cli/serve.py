@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from braidmq.blocking import Node as BlockingNode
-from braidmq.cli import join_option, state_option
+from braidmq.cli import JOIN_DATA, join_option, state_option
 from braidmq.cli.exec_handler import ExecHandler
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import log_level_option, log_to_stderr
@@ -20,6 +20,7 @@ from braidmq.node import Node
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.trust import joinfile
+from braidmq.trust.joinfile import JoinFile
 
 _KINDS: Final = (Node, Services)
 
@@ -42,7 +43,7 @@ _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 @log_level_option
 def serve(
     target: str | None,
-    join: Path | None,
+    join: JoinFile | Path | None,
     *,
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
@@ -58,8 +59,8 @@ def serve(
     the --join file then provides.
 
     It may be a braidmq.Node as well. --join sets $BRAIDMQ_JOIN before the module is imported, so that it can say
-    Node(os.environ["BRAIDMQ_JOIN"]); a module that knows its join file needs no --join, and refuses that of another
-    member.
+    Node(os.environ["BRAIDMQ_JOIN"]), or the same with "BRAIDMQ_JOIN_DATA" where that is set; a module that knows its
+    join file needs no --join, and refuses that of another member.
 
     With --service and --exec, a command runs for each request: it gets the payload on stdin, and what it writes to
     stdout is the reply. An exit status other than 0 is an error for the caller, with the last lines of stderr. Its
@@ -80,6 +81,7 @@ def serve(
     if join is None:
         raise click.UsageError(_NO_JOIN)
     node = Node(join, settings=settings, state=state)
+    os.environ.pop(JOIN_DATA, None)  # a secret, which is nothing to the commands
     handler = ExecHandler(command, node.settings.payload_bytes_max)
     places = os.cpu_count() or 1 if concurrency is None else concurrency
     node.service(service, concurrency=places)(handler.run)
@@ -90,9 +92,9 @@ def serve(
         handler.close()
 
 
-def _node_of(target: str, join: Path | None, settings: Settings, state: Path | None) -> Node:
+def _node_of(target: str, join: JoinFile | Path | None, settings: Settings, state: Path | None) -> Node:
     """Return the node that MODULE:NAME names, or one that provides the services that it names."""
-    if join is not None:
+    if isinstance(join, Path):
         os.environ["BRAIDMQ_JOIN"] = str(join)
     named = load(target)
     if isinstance(named, Node):
@@ -108,13 +110,13 @@ def _node_of(target: str, join: Path | None, settings: Settings, state: Path | N
     return Node(join, settings=settings, services=named, state=state)
 
 
-def _check_join(target: str, node: Node, join: Path | None) -> None:
+def _check_join(target: str, node: Node, join: JoinFile | Path | None) -> None:
     """Make sure that --join, if it is given, names the join file of a node that knows its own, or one of that name.
 
-    The node may have read a pipe, which cannot be read again.
+    The node may have read a pipe or stdin, which cannot be read again.
     """
     given = click.get_current_context().get_parameter_source("join") is ParameterSource.COMMANDLINE
-    if join is None or not given or join.is_fifo():
+    if not isinstance(join, Path) or not given or str(join) == joinfile.STDIN or join.is_fifo():
         return
     name = joinfile.load(join).name
     if name != node.name:

@@ -23,6 +23,7 @@ from braidmq.host.writer import Writer
 from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
+from braidmq.trust.joinfile import JoinFile
 
 SETTLE_S_MAX: Final = 2.0
 """How long a broker may take to be connected or to fail."""
@@ -47,7 +48,7 @@ _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 @join_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in one line.")
 @click.option("--watch", is_flag=True, help="Show it anew every second, until SIGINT or SIGTERM.")
-def status(join: Path, *, as_json: bool, watch: bool) -> None:
+def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> None:
     """Show all brokers, how each sees the others and whether they agree, and the services and nodes of the net.
 
     A column TO b1 tells how b1 sees the brokers: alive, suspect (silent), leaving (about to end), dead, or unknown; in

@@ -77,7 +77,7 @@ class MemoryListener:
         """Return nothing: there is nobody here who could send what is no frame."""
         return ()
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> tuple[()]:
         """Send messages to routes as bundles. Those to whom nothing can be sent come out of `take_gone`."""
         for route, messages in sends.items():
             connection = self._connections.get(route)
@@ -87,6 +87,7 @@ class MemoryListener:
             for frame, _ in join(messages):
                 connection.inward.append(frame)
             connection.dialer.on_arrival(connection)
+        return ()
 
     def cut(self, route: bytes) -> None:
         """End a connection; its owner reads what was sent over it."""
@@ -181,13 +182,14 @@ class MemoryDialer:
         for name in list(self._connections):
             self.close(name)
 
-    def send(self, name: str, messages: list[bytes]) -> None:
+    def send(self, name: str, messages: list[bytes]) -> tuple[()]:
         """Send messages as bundles, if there is a connection."""
         connection = self._connections.get(name)
         if connection is not None and connection.listener is not None:
             for frame, _ in join(messages):
                 connection.outward.append(frame)
             connection.listener.on_arrival(connection)
+        return ()
 
     def flush(self) -> None:
         """Do nothing: no message waits on this side."""

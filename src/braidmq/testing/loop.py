@@ -93,7 +93,8 @@ class TestLoop(BrokerLoop):
 
     def reread_registry(self, now: float) -> None:
         """Look at the join file now."""
-        self._reread_registry(now)
+        if self._watched.has_changed():
+            self._take_file(self._watched.load(), now)
 
     def readmit(self, now: float) -> None:
         """Handle what new connections have said during a partition."""
@@ -135,5 +136,5 @@ class TestLoop(BrokerLoop):
             self._asked.popitem()[0].set_exception(BraidError(f"{self.name} is down"))
 
     def _heard_by(self, listener: Listener) -> ListenerPort:
-        self._lossy = LossyListener(self.name, self._cuts, self.member, listener)
+        self._lossy = LossyListener(self.name, self._cuts, self._ledger.member, listener)
         return self._lossy

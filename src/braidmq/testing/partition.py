@@ -1,6 +1,6 @@
 """Partitions between members: frames that vanish while the connection stays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from braidmq.members import Member
 from braidmq.turn.ports import Listener
@@ -58,10 +58,11 @@ class LossyListener:
         held, self._held = self._held, []
         return held
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> Iterable[tuple[bytes, bytes]]:
         """Send what may be heard."""
         hide, names = self._cuts.hide, self._names
-        self._inner.send({route: each for route, each in sends.items() if not hide(self._name, names.get(route, ""))})
+        heard = {route: each for route, each in sends.items() if not hide(self._name, names.get(route, ""))}
+        return self._inner.send(heard)
 
     def take_gone(self, now: float) -> list[tuple[bytes, list[bytes]]]:
         """Return the routes that have ended."""

@@ -1,109 +1,84 @@
 """The net's authority: a directory that says who belongs to the net.
 
-It holds ``authority.key`` (the secret that signs), ``manifest.json`` (the newest signed manifest) and the join files
-``NAME.braid``. It is needed only to change the net, never to run it, and is best kept offline.
+It is needed only to change the net, never to run it, and is best kept offline. What lies in the directory is told in
+`authority_files`, and how a registry follows from the one before in `draft`.
 """
 
-import fcntl
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
-import msgspec
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from braidmq.errors import ConfigError, ProtocolError
-from braidmq.members import Role, check_name
-from braidmq.trust import certificate as certificates
-from braidmq.trust import joinfile, private_directory, private_file
+from braidmq.errors import ConfigError
+from braidmq.members import Role
+from braidmq.trust import authority_files, private_directory
 from braidmq.trust import manifest as manifests
-from braidmq.trust.certificate import Certificate, Claims, check_net
-from braidmq.trust.joinfile import JOIN_FILE_BYTES_MAX, JoinFile
+from braidmq.trust.authority_files import AuthorityFiles
+from braidmq.trust.certificate import Certificate
+from braidmq.trust.codes import Netcode, Token
+from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Draft
+from braidmq.trust.invitation import Terms
+from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.signed import KEY_BYTES
+from braidmq.trust.token_keys import TokenKeys, new_seed
 
-KEY_FILE: Final = "authority.key"
-MANIFEST_FILE: Final = "manifest.json"
-JOIN_SUFFIX: Final = ".braid"
+TOKEN_S: Final = 15 * 60
+"""For how long a token makes members, unless something else is asked for."""
 
-FORMAT_VERSION: Final = 1
-
-KEY_FILE_BYTES_MAX: Final = 64 * 1024
-"""Largest ``authority.key``: far more than its few fields take."""
-
-_LOCK_FILE: Final = ".lock"
-
-
-class _KeyText(msgspec.Struct, frozen=True, kw_only=True):
-    braidmq_authority: int
-    net: str
-    seed: Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
-
-
-class _ManifestText(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest in base64; `net` and `version` are there for people and are not trusted."""
-
-    braidmq_manifest: int
-    net: str
-    version: int
-    manifest: bytes
+OPERATOR: Final = "operator"
+"""The name of the member that a new net has from the start, to observe and to publish."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """Who is to be registered, with what rights."""
+class Change:
+    """What a command has changed.
 
-    name: str
-    role: Role
-    calls: tuple[str, ...] = ()
-    serves: tuple[str, ...] = ()
-    observe: bool = False
-    endpoints: tuple[str, ...] = ()
+    Attributes:
+        before: the registry as it was.
+        after: the registry as it is; the same if nothing has changed.
+        files: the join files that it has written for the members that it is about; none for keys that lie elsewhere.
+    """
 
-    def claims(self, net: str, serial: int, key: PrivateKey) -> Claims:
-        """Return what the authority is to sign."""
-        return Claims(
-            net=net,
-            serial=serial,
-            name=self.name,
-            role=self.role,
-            keys=(bytes(key.public_key),),
-            calls=self.calls,
-            serves=self.serves,
-            observe=self.observe,
-            endpoints=self.endpoints,
-        )
+    before: Manifest
+    after: Manifest
+    files: tuple[Path, ...] = ()
 
 
 class Authority:
     """Registers the members of a net. Several processes may use one directory at the same time.
 
-    A change is made in this order: the new members' join files, the manifest, the join files of the others. A crash in
-    between loses nothing: before the manifest the name can be added again; after it the member is registered, and
-    the next `add` brings the other files up to date.
+    A change is made in this order: the join files of the members that it is about, the manifest, the join files of the
+    others that lie in the directory. A crash in between loses nothing: before the manifest the change can be repeated;
+    after it the change is made, and the next one brings the files up to date. No other member's file is needed.
 
     Attributes:
         directory: where the authority lies.
         net: the net's id, 16 lower-case hex digits.
         public_key: the Ed25519 public key that certificates are verified with, 32 bytes.
-        stale: one line for each join file in `directory` that the last `add` could not read or bring up to date.
     """
 
-    def __init__(self, directory: Path, net: str, seed: bytes) -> None:
+    def __init__(self, directory: Path, net: str, seed: bytes, clock: Callable[[], float] = time.time) -> None:
         self.directory = directory
         self.net = net
         self.public_key = bytes(SigningKey(seed).verify_key)
-        self.stale: tuple[str, ...] = ()
+        self._files = AuthorityFiles(directory, net, self.public_key)
         self._seed = seed
+        self._clock = clock
 
     @classmethod
-    def create(cls, directory: Path | str) -> Self:
+    def create(cls, directory: Path | str, *, operator: bool = False) -> Self:
         """Make a new net in `directory`, which is made if need be.
+
+        Args:
+            directory: where it is to lie.
+            operator: whether the net has a member from the start, OPERATOR, that may observe and publish; its join file
+                lies in the directory.
 
         Raises:
             ConfigError: an authority is there already, it cannot be a directory, or others may change what is in it.
@@ -115,18 +90,20 @@ class Authority:
         except (FileExistsError, NotADirectoryError):
             raise ConfigError(f"{directory} is not a directory: name another one") from None
         private_directory.check(directory)
-        with _locked(directory):
-            if os.path.lexists(directory / KEY_FILE):
-                raise ConfigError(f"{directory} holds the authority of a net already: name another directory")
-            if os.path.lexists(directory / MANIFEST_FILE) and not _is_unused(directory / MANIFEST_FILE):
-                raise ConfigError(
-                    f"{directory} holds the manifest of a net without its {KEY_FILE}: "
-                    f"bring {KEY_FILE} back, or name another directory"
-                )
+        with authority_files.locked(directory):
+            authority_files.check_unused(directory, OPERATOR)
             authority = cls(directory, secrets.token_hex(8), secrets.token_bytes(KEY_BYTES))
-            authority._write_manifest(manifests.issue(authority.net, 0, (), authority._seed))
-            key = _KeyText(braidmq_authority=FORMAT_VERSION, net=authority.net, seed=authority._seed)
-            private_file.write(directory / KEY_FILE, msgspec.json.encode(key))  # last: it makes the net complete
+            files, first = authority._files, manifests.issue(authority.net, 0, (), authority._seed)
+            if operator:
+                key = PrivateKey.generate()
+                draft = Draft(first, authority._seed, authority._clock())
+                member = draft.add(OPERATOR, Role.NODE, bytes(key.public_key), observe=True, publish=True)
+                first = draft.issue()
+                files.write_manifest(first)
+                _told(authority._young(bytes(key), member, first), first).write(files.path(OPERATOR))
+            else:
+                files.write_manifest(first)
+            files.write_key(authority._seed)  # last: it makes the net complete
         return authority
 
     @classmethod
@@ -137,20 +114,14 @@ class Authority:
             ConfigError: there is none, others than its owner can read its secret or replace it, or it is damaged.
         """
         directory = Path(directory)
-        path = directory / KEY_FILE
-        if not os.path.lexists(path):
-            raise ConfigError(f"{directory} holds no authority: make one with `braidmq init {directory}`")
-        private_directory.check(directory)
-        data = private_file.read(path, KEY_FILE_BYTES_MAX)
-        try:
-            key = msgspec.json.decode(data, type=_KeyText)
-            check_net(key.net)
-        except (msgspec.MsgspecError, ValueError, RecursionError):  # without the error's text: it could quote a secret
-            raise ConfigError(f"{path} is not an authority's key or is damaged: restore it from a backup") from None
-        _check_format(path, key.braidmq_authority)
-        authority = cls(directory, key.net, key.seed)
+        authority = cls(directory, *authority_files.read_key(directory))
         authority.manifest()
         return authority
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """One line for each join file in `directory` that the last change could not read or bring up to date."""
+        return self._files.stale
 
     def manifest(self) -> Manifest:
         """Return the newest manifest.
@@ -158,16 +129,7 @@ class Authority:
         Raises:
             ConfigError: ``manifest.json`` is missing or damaged.
         """
-        path = self.directory / MANIFEST_FILE
-        data = private_file.read(path, JOIN_FILE_BYTES_MAX)
-        try:
-            text = msgspec.json.decode(data, type=_ManifestText)
-            _check_format(path, text.braidmq_manifest)
-            return manifests.verify(text.manifest, self.public_key, self.net)
-        except ConfigError:
-            raise
-        except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is damaged: {error}; restore it from a backup") from None
+        return self._files.manifest()
 
     def members(self) -> tuple[Certificate, ...]:
         """Return the certificates of all members, sorted by name.
@@ -177,37 +139,67 @@ class Authority:
         """
         return self.manifest().certificates
 
-    def add_broker(self, name: str, endpoints: Iterable[str]) -> Path:
+    def join_file(self, name: str) -> JoinFile | None:
+        """Return the join file of a member that lies in the directory; None if none does, or it is damaged."""
+        return self._files.join_file(name)
+
+    # -- who is there
+
+    def add_broker(self, name: str, endpoints: Iterable[str], *, not_after: int = 0) -> Path:
         """Register a broker and return the path of its join file.
 
         Args:
             name: of the broker, unique in the net.
             endpoints: where nodes and other brokers reach it, 1 to 8.
+            not_after: the Unix time in seconds at which its certificate ends; 0 if it does not.
 
         Raises:
             ConfigError: the name or an endpoint is taken or not valid.
             OSError: a file could not be written; repeat the call.
         """
-        return self.add_brokers({name: endpoints})[0]
+        return self.add_brokers({name: endpoints}, not_after=not_after)[0]
 
-    def add_brokers(self, brokers: Mapping[str, Iterable[str]]) -> tuple[Path, ...]:
+    def add_brokers(self, brokers: Mapping[str, Iterable[str]], *, not_after: int = 0) -> tuple[Path, ...]:
         """Register all of several brokers, or none, and return the paths of their join files.
 
         Args:
             brokers: the endpoints of each, 1 to 8, by its name.
+            not_after: the Unix time in seconds at which their certificates end; 0 if they do not.
 
         Raises:
             ConfigError: a name or an endpoint is taken or not valid.
             OSError: a file could not be written; repeat the call.
         """
-        return self._add(
-            *(
-                _Wish(check_name(name), Role.BROKER, endpoints=tuple(dict.fromkeys(endpoints)))
-                for name, endpoints in brokers.items()
-            )
-        )
+        keys = {name: PrivateKey.generate() for name in brokers}
 
-    def add_node(self, name: str, calls: Iterable[str] = (), serves: Iterable[str] = (), observe: bool = False) -> Path:
+        def add(draft: Draft) -> list[JoinFile]:
+            return [
+                self._young(
+                    bytes(key),
+                    draft.add(
+                        name,
+                        Role.BROKER,
+                        bytes(key.public_key),
+                        endpoints=brokers[name],
+                        not_after=not_after,
+                    ),
+                    draft.old,
+                )
+                for name, key in keys.items()
+            ]
+
+        return self._make(add).files
+
+    def add_node(
+        self,
+        name: str,
+        calls: Iterable[str] = (),
+        serves: Iterable[str] = (),
+        observe: bool = False,
+        *,
+        publish: bool = False,
+        not_after: int = 0,
+    ) -> Path:
         """Register a node and return the path of its join file.
 
         Args:
@@ -215,122 +207,339 @@ class Authority:
             calls: patterns of the services it may call, up to 64.
             serves: patterns of the services it may provide, up to 64.
             observe: whether it may read the status of brokers.
+            publish: whether it may hand a newer registry to brokers.
+            not_after: the Unix time in seconds at which its certificate ends; 0 if it does not.
 
         Raises:
             ConfigError: the name is taken, or the name or a pattern is not valid.
             OSError: a file could not be written; repeat the call.
         """
-        calls, serves = tuple(dict.fromkeys(calls)), tuple(dict.fromkeys(serves))
-        return self._add(_Wish(check_name(name), Role.NODE, calls=calls, serves=serves, observe=observe))[0]
+        key = PrivateKey.generate()
 
-    def _add(self, *wishes: _Wish) -> tuple[Path, ...]:
-        paths = tuple(self.directory / f"{wish.name}{JOIN_SUFFIX}" for wish in wishes)
-        with _locked(self.directory):
-            private_file.remove_unfinished(self.directory)
+        def add(draft: Draft) -> list[JoinFile]:
+            member = draft.add(
+                name,
+                Role.NODE,
+                bytes(key.public_key),
+                calls=calls,
+                serves=serves,
+                observe=observe,
+                publish=publish,
+                not_after=not_after,
+            )
+            return [self._young(bytes(key), member, draft.old)]
+
+        return self._make(add).files[0]
+
+    def admit(
+        self,
+        name: str,
+        role: Role,
+        public_key: bytes,
+        *,
+        calls: Iterable[str] = (),
+        serves: Iterable[str] = (),
+        observe: bool = False,
+        endpoints: Iterable[str] = (),
+        publish: bool = False,
+        not_after: int = 0,
+    ) -> Change:
+        """Register a broker or a node whose key was made elsewhere; no join file is written.
+
+        Args:
+            name: of the member, unique in the net.
+            role: what it is to be.
+            public_key: its CURVE public key, 32 bytes.
+            calls: of a node, see `add_node`.
+            serves: of a node, see `add_node`.
+            observe: of a node, see `add_node`.
+            endpoints: of a broker, see `add_broker`.
+            publish: of a node, see `add_node`.
+            not_after: the Unix time in seconds at which its certificate ends; 0 if it does not.
+
+        Raises:
+            ConfigError: the name, the key or an endpoint is taken or not valid, the key was revoked, or a pattern is
+                not valid.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._make(
+            lambda draft: _done(
+                draft.add(
+                    name,
+                    role,
+                    public_key,
+                    calls=calls,
+                    serves=serves,
+                    observe=observe,
+                    endpoints=endpoints,
+                    publish=publish,
+                    not_after=not_after,
+                )
+            )
+        )
+
+    def remove(self, names: Iterable[str]) -> Change:
+        """Remove members; their names may be used again, and their keys, too, if they are registered anew.
+
+        Raises:
+            ConfigError: there is no such member; nobody is removed then.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._make(lambda draft: _done(*map(draft.remove, _once(names))))
+
+    def revoke(self, names: Iterable[str]) -> Change:
+        """Remove members, and never accept their keys again; their names may be used again.
+
+        Raises:
+            ConfigError: there is no such member, or too many keys are revoked; nobody is removed then.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._make(lambda draft: _done(*map(draft.revoke, _once(names))))
+
+    def netcode(self) -> Netcode:
+        """Return what a machine needs to find the net.
+
+        Raises:
+            ConfigError: it has no broker yet.
+        """
+        return Netcode.of(self.net, self.public_key, self.manifest().brokers)
+
+    def invite(
+        self,
+        *,
+        name: str = "",
+        prefix: str = "",
+        uses: int = 1,
+        ttl_s: int = TOKEN_S,
+        calls: Iterable[str] = (),
+        serves: Iterable[str] = (),
+        observe: bool = False,
+        idle_s: int = 0,
+    ) -> tuple[Token, Change]:
+        """Make a token, whose holder can make members while the authority is offline.
+
+        Args:
+            name: the one name that its member has; or
+            prefix: what the names of its members begin with.
+            uses: how many members it may make, 1 to `invitation.USES_MAX`.
+            ttl_s: for how many seconds it makes members.
+            calls: of its members, see `add_node`.
+            serves: of its members, see `add_node`.
+            observe: of its members, see `add_node`.
+            idle_s: after how many seconds without a connection a member is dropped; 0 if never.
+
+        Raises:
+            ConfigError: the net has no broker yet, the name is taken, or something breaks a rule.
+            OSError: a file could not be written; repeat the call.
+        """
+        seed = new_seed()
+        keys = TokenKeys.of(seed)
+        until = int(self._clock()) + ttl_s
+        netcode = self.netcode()
+        made: list[Token] = []
+
+        def invite(draft: Draft) -> list[JoinFile]:
+            invited = draft.invite(
+                Terms(
+                    net=self.net,
+                    serial=draft.version,
+                    key=keys.key,
+                    curve_key=keys.curve_key,
+                    uses=uses,
+                    not_after=until,
+                    name=name,
+                    prefix=prefix,
+                    calls=_once(calls),
+                    serves=_once(serves),
+                    observe=observe,
+                    idle_s=idle_s,
+                )
+            )
+            made.append(
+                Token(netcode, seed, serial=invited.serial, not_after=until, name=invited.name, prefix=invited.prefix)
+            )
+            return []
+
+        change = self._make(invite)
+        return made[-1], change
+
+    def withdraw(self, serial: int) -> Change:
+        """Take a token back: those that it has made members are none any more.
+
+        Raises:
+            ConfigError: there is no such token.
+            OSError: a file could not be written; repeat the call.
+        """
+
+        def withdraw(draft: Draft) -> list[JoinFile]:
+            draft.withdraw(serial)
+            return []
+
+        return self._make(withdraw)
+
+    # -- what they are
+
+    def change(
+        self,
+        name: str,
+        *,
+        calls: Iterable[str] | None = None,
+        serves: Iterable[str] | None = None,
+        observe: bool | None = None,
+        endpoints: Iterable[str] | None = None,
+        publish: bool | None = None,
+        not_after: int | None = None,
+    ) -> Change:
+        """Give a member other rights, endpoints or another end; None leaves what it has. See `add_node`.
+
+        Raises:
+            ConfigError: there is no such member, an endpoint is taken, or something breaks a rule.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._make(
+            lambda draft: _done(
+                draft.change(
+                    name,
+                    calls=calls,
+                    serves=serves,
+                    observe=observe,
+                    endpoints=endpoints,
+                    publish=publish,
+                    not_after=not_after,
+                )
+            )
+        )
+
+    def rename(self, old: str, new: str) -> Change:
+        """Give a member another name. If its join file lies in the directory, it is moved.
+
+        Raises:
+            ConfigError: there is no such member, or the new name is taken or not valid.
+            OSError: a file could not be written; repeat the call.
+        """
+
+        def rename(draft: Draft) -> list[JoinFile]:
+            file = self._files.join_file(old)
+            member = draft.rename(old, new)
+            if file is None or file.public_key not in member.keys:
+                return []
+            return [file.renewed(member)]
+
+        change = self._make(rename)
+        if change.files:
+            self._files.path(old).unlink(missing_ok=True)
+        return change
+
+    def rotate(self, name: str, public_key: bytes | None = None, *, overlap_s: int = OVERLAP_S) -> Change:
+        """Give a member a new key; the present one holds for some time beside it.
+
+        Args:
+            name: of the member.
+            public_key: the new CURVE public key, 32 bytes; None if it is to be made here, and put into the join file,
+                which must lie in the directory then.
+            overlap_s: how long the present key holds yet, 1 to `OVERLAP_S_MAX` seconds.
+
+        Raises:
+            ConfigError: there is no such member, it has two keys already, the new key is taken or was revoked, or its
+                join file does not lie in the directory.
+            OSError: a file could not be written; repeat the call.
+        """
+        if not 1 <= overlap_s <= OVERLAP_S_MAX:
+            raise ConfigError(f"two keys may hold from 1 s to {OVERLAP_S_MAX // DAY_S} days, not {overlap_s} s")
+        until = int(self._clock()) + overlap_s
+
+        def rotate(draft: Draft) -> list[JoinFile]:
+            if public_key is not None:
+                return _done(draft.rotate(name, public_key, until))
+            file, keys = self._files.join_file(name), draft.member(name).keys
+            if file is None or file.public_key not in keys:
+                raise ConfigError(
+                    f"the key of {name!r} does not lie in {self.directory}: make the new one where it does, with "
+                    f"`braidmq join --rotate`, and then `braidmq rotate {name} --request CODE` here"
+                )
+            key = PrivateKey.generate()
+            asking = replace(file, old_secret_key=None, next_secret_key=bytes(key))
+            return [asking.renewed(draft.rotate(name, bytes(key.public_key), until))]
+
+        return self._make(rotate)
+
+    def finish(self, name: str) -> Change:
+        """End the older one of a member's two keys at once.
+
+        Raises:
+            ConfigError: there is no such member, or it has one key.
+            OSError: a file could not be written; repeat the call.
+        """
+        return self._make(lambda draft: _done(draft.finish(name)))
+
+    def renew(self, names: Iterable[str] | None, not_after: int) -> Change:
+        """Let certificates end later.
+
+        Args:
+            names: of the members; None for all whose certificates end before that.
+            not_after: the Unix time in seconds at which they are to end.
+
+        Raises:
+            ConfigError: there is no such member, its certificate never ends, or it ends later as it is.
+            OSError: a file could not be written; repeat the call.
+        """
+
+        def renew(draft: Draft) -> list[JoinFile]:
+            chosen = [each.name for each in draft.old.certificates if 0 < each.not_after < not_after]
+            for name in chosen if names is None else _once(names):
+                draft.renew(name, not_after)
+            return []
+
+        return self._make(renew)
+
+    # -- inner
+
+    def _make(self, change: Callable[[Draft], list[JoinFile]]) -> Change:
+        """Make a change of which `change` says what it is, and which join files come with it."""
+        with self._files.locked():
             old = self.manifest()
-            files = self._join_files()
-            known = {each.name for each in old.certificates}
-            for wish, path in zip(wishes, paths, strict=True):
-                if wish.name in known:
-                    self._refresh(files, old)
-                    raise ConfigError(f"{wish.name!r} is registered already: choose another name")
-                self._check_free(path, files)
-            _check_endpoints_free(wishes, old)
-            # A crash may have left a manifest in a join file that this directory's manifest does not know of.
-            version = 1 + max([old.version, *(each.manifest.version for each in files.values() if each.manifest)])
-            keys = [PrivateKey.generate() for _ in wishes]
-            issued = [
-                certificates.issue(wish.claims(self.net, version, key), self._seed)
-                for wish, key in zip(wishes, keys, strict=True)
-            ]
-            new = manifests.issue(self.net, version, (*old.certificates, *issued), self._seed)
-            for path, key, certificate in zip(paths, keys, issued, strict=True):
-                self._join_file(bytes(key), certificate, new).write(path)
-                files.pop(path, None)
-            self._write_manifest(new)
-            self._refresh(files, new)
-        return paths
-
-    def _join_file(self, secret_key: bytes, certificate: Certificate, manifest: Manifest) -> JoinFile:
-        return JoinFile(
-            secret_key=secret_key,
-            certificate=certificate,
-            authority_key=self.public_key,
-            brokers=manifest.brokers,
-            manifest=manifest if certificate.role is Role.BROKER else None,
-        )
-
-    def _join_files(self) -> dict[Path, JoinFile]:
-        """Read this net's join files in the directory; say in `stale` which ones cannot be read."""
-        files: dict[Path, JoinFile] = {}
-        unreadable: list[str] = []
-        for path in sorted(self.directory.glob(f"[!.]*{JOIN_SUFFIX}")):
+            draft = Draft(old, self._seed, self._clock())
             try:
-                file = joinfile.load(path)
-            except ConfigError as error:
-                unreadable.append(str(error))
-                continue
-            if file.authority_key == self.public_key:
-                files[path] = file
-        self.stale = tuple(unreadable)
-        return files
+                files = change(draft)
+                new = draft.issue()
+                self._check_free(files, old)
+            except ConfigError:
+                self._files.refresh(old)  # a change before may not have come so far
+                raise
+            paths = tuple(self._files.path(each.name) for each in files)
+            for path, each in zip(paths, files, strict=True):
+                _told(each, new).write(path)
+            if new is not old:
+                self._files.write_manifest(new)
+            self._files.refresh(new)
+        return Change(old, new, paths)
 
-    def _refresh(self, files: dict[Path, JoinFile], manifest: Manifest) -> None:
-        """Bring the join files up to date that lie in the directory: a running member reads its file again."""
-        valid = {each.name: each for each in manifest.certificates}
-        for path, file in files.items():
-            certificate = valid.get(file.name)
-            if certificate is None or file.public_key not in certificate.keys:
-                continue
-            fresh = self._join_file(file.secret_key, certificate, manifest)
-            if fresh == file:
-                continue
-            try:
-                fresh.write(path)
-            except OSError as error:
-                self.stale = (*self.stale, f"{path} could not be brought up to date: {error.strerror}")
+    def _check_free(self, files: list[JoinFile], old: Manifest) -> None:
+        """Make sure that the files of members that are new, or have a new name, overwrite nothing of value."""
+        known = {each.name for each in old.certificates} if files else set()
+        for each in files:
+            if each.name not in known:
+                self._files.check_free(each.name)
 
-    def _check_free(self, path: Path, files: dict[Path, JoinFile]) -> None:
-        """Refuse to overwrite a file unless it is what an unfinished `add` or a revoked member left behind."""
-        if os.path.lexists(path) and (path not in files or files[path].name != path.name.removesuffix(JOIN_SUFFIX)):
-            raise ConfigError(f"{path} is there already and is no join file of this net: move it away")
-
-    def _write_manifest(self, manifest: Manifest) -> None:
-        text = _ManifestText(
-            braidmq_manifest=FORMAT_VERSION, net=self.net, version=manifest.version, manifest=manifest.blob
-        )
-        private_file.write(self.directory / MANIFEST_FILE, msgspec.json.encode(text))
+    def _young(self, secret_key: bytes, member: Certificate, old: Manifest) -> JoinFile:
+        """Return the join file of a new member, which is brought up to date once the manifest is written."""
+        return JoinFile(secret_key=secret_key, certificate=member, authority_key=self.public_key, brokers=old.brokers)
 
 
-def _check_format(path: Path, version: int) -> None:
-    if version > FORMAT_VERSION:
-        raise ConfigError(f"{path} has format {version}, and this braidmq reads {FORMAT_VERSION}: install a newer one")
+def _told(file: JoinFile, new: Manifest) -> JoinFile:
+    """Return a file as it is to be written before the manifest is.
+
+    A node's is complete. A broker's has no newer manifest yet: one that never comes into force must not be anywhere.
+    """
+    if file.certificate.role is Role.BROKER or new.roster is None:
+        return file
+    return replace(file, roster=new.roster, brokers=new.roster.brokers)
 
 
-def _check_endpoints_free(wishes: Iterable[_Wish], manifest: Manifest) -> None:
-    taken = {endpoint: broker.name for broker in manifest.brokers for endpoint in broker.endpoints}
-    for wish in wishes:
-        for endpoint in wish.endpoints:
-            if endpoint in taken:
-                raise ConfigError(f"{endpoint} is the endpoint of broker {taken[endpoint]!r} already: choose another")
-        taken |= dict.fromkeys(wish.endpoints, wish.name)
+def _done(*_changed: Certificate) -> list[JoinFile]:
+    """Return that no join file comes with a change."""
+    return []
 
 
-def _is_unused(path: Path) -> bool:
-    """Whether this manifest is what an interrupted `create` left: it lists nobody."""
-    try:
-        return msgspec.json.decode(private_file.read(path, JOIN_FILE_BYTES_MAX), type=_ManifestText).version == 0
-    except (ConfigError, msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other processes from changing the directory; the lock ends with the process that holds it."""
-    path = directory / _LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_file.MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

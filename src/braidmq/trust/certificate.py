@@ -29,13 +29,16 @@ ENDPOINTS_MAX: Final = 8
 SERIAL_MAX: Final = 2**63 - 1
 """Largest serial and manifest version: an int64 in every language."""
 
+TIME_MAX_S: Final = 253_402_300_799
+"""The last second of the year 9999, as a Unix time: what lies beyond cannot be told as a date."""
+
 CERTIFICATE_BYTES_MAX: Final = 32 * 1024
 """Largest certificate with its signature: every limit above together with the longest texts stays below it."""
 
 _NET = re.compile(r"[0-9a-f]{16}\Z")
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
+class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the authority says about one member.
 
     Attributes:
@@ -43,11 +46,15 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         serial: grows with each change of the registry that issues certificates, 1 to `SERIAL_MAX`.
         name: unique in the net.
         role: broker or node.
-        keys: the member's CURVE public keys, 32 bytes each; two while they are being rotated.
+        keys: the member's CURVE public keys, 32 bytes each; two while they are being rotated, the newer one last.
         calls: patterns of the services it may call; none for a broker.
         serves: patterns of the services it may provide; none for a broker.
         observe: whether it may read the status of brokers.
         endpoints: where a broker can be reached, 1 to `ENDPOINTS_MAX`; none for a node.
+        publish: whether it may hand a newer registry to brokers.
+        not_after: the Unix time in seconds at which the certificate ends; 0 if it does not.
+        old_key_until: the Unix time in seconds until which the older of two keys holds; 0 if that is until it is taken
+            away.
     """
 
     net: str
@@ -59,10 +66,13 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     serves: tuple[str, ...] = ()
     observe: bool = False
     endpoints: tuple[str, ...] = ()
+    publish: bool = False
+    not_after: int = 0
+    old_key_until: int = 0
 
 
 class Certificate(Claims, frozen=True, kw_only=True):
-    """Claims whose signature was verified; only `issue` and `verify` make one.
+    """Claims that the authority has signed; only `issue`, `verify` and `covered` make one.
 
     Attributes:
         blob: the certificate as it travels: signature and payload, byte for byte as they were signed.
@@ -78,7 +88,24 @@ class Certificate(Claims, frozen=True, kw_only=True):
     @property
     def member(self) -> Member:
         """The member as the cores see it, free of keys."""
-        return Member(name=self.name, role=self.role, calls=self.calls, serves=self.serves, observe=self.observe)
+        return Member(
+            name=self.name,
+            role=self.role,
+            calls=self.calls,
+            serves=self.serves,
+            observe=self.observe,
+            publish=self.publish,
+        )
+
+    def ended(self, unix_s: float) -> bool:
+        """Whether it is no longer valid at a Unix time."""
+        return 0 < self.not_after <= unix_s
+
+    def valid_keys(self, unix_s: float) -> tuple[bytes, ...]:
+        """Return those of its keys that hold at a Unix time."""
+        if len(self.keys) > 1 and 0 < self.old_key_until <= unix_s:
+            return self.keys[1:]
+        return self.keys
 
 
 _decoder = msgspec.msgpack.Decoder(Claims)
@@ -105,12 +132,34 @@ def verify(blob: bytes, authority_key: bytes, net: str) -> Certificate:
     Raises:
         ProtocolError: `blob` is not a certificate that the authority signed for this net, or breaks a rule.
     """
+    _check_length(blob)
+    try:
+        payload = open_signed(DOMAIN, blob, authority_key)
+    except ProtocolError as error:
+        raise ProtocolError(f"not a certificate: {error}") from None
+    return _read(payload, blob, net)
+
+
+def covered(blob: bytes, net: str) -> Certificate:
+    """Return the certificate in `blob`, whose own signature is not looked at: another one of the authority covers it.
+
+    Raises:
+        ProtocolError: it is no certificate, is for another net, or breaks a rule.
+    """
+    _check_length(blob)
+    return _read(blob[SIGNATURE_BYTES:], blob, net)
+
+
+def _check_length(blob: bytes) -> None:
     if not SIGNATURE_BYTES < len(blob) <= CERTIFICATE_BYTES_MAX:
         raise ProtocolError(f"a certificate cannot be {len(blob)} bytes long")
+
+
+def _read(payload: bytes, blob: bytes, net: str) -> Certificate:
     try:
-        claims = _decoder.decode(open_signed(DOMAIN, blob, authority_key))
+        claims = _decoder.decode(payload)
         check_claims(claims)
-    except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
         raise ProtocolError(f"not a certificate: {error}") from None
     if claims.net != net:
         raise ProtocolError(f"the certificate of {claims.name!r} is for net {claims.net}, not {net}")
@@ -134,6 +183,7 @@ def check_claims(claims: Claims) -> None:
         raise ConfigError(f"{claims.name!r} must have 1 to {KEYS_MAX} different keys")
     if any(len(key) != KEY_BYTES for key in claims.keys):
         raise ConfigError(f"{claims.name!r} has a key that is not {KEY_BYTES} bytes long")
+    _check_ends(claims)
     for patterns in (claims.calls, claims.serves):
         if len(patterns) > PATTERNS_MAX:
             raise ConfigError(f"{claims.name!r} has {len(patterns)} patterns of a kind: {PATTERNS_MAX} are allowed")
@@ -144,10 +194,20 @@ def check_claims(claims: Claims) -> None:
             raise ConfigError(f"broker {claims.name!r} must have 1 to {ENDPOINTS_MAX} endpoints")
         if claims.calls or claims.serves:
             raise ConfigError(f"broker {claims.name!r} must not call or serve: it only carries requests")
+        if claims.observe or claims.publish:
+            raise ConfigError(f"broker {claims.name!r} must neither observe nor publish: nodes do")
         for endpoint in claims.endpoints:
             check_endpoint(endpoint)
     elif claims.endpoints:
         raise ConfigError(f"node {claims.name!r} must not have endpoints: it connects to brokers")
+
+
+def _check_ends(claims: Claims) -> None:
+    for until in (claims.not_after, claims.old_key_until):
+        if not 0 <= until <= TIME_MAX_S:
+            raise ConfigError(f"{claims.name!r}: nothing can end at {until}: that is no Unix time")
+    if claims.old_key_until and len(claims.keys) == 1:
+        raise ConfigError(f"{claims.name!r} has no second key that could end")
 
 
 def _certify(claims: Claims, blob: bytes) -> Certificate:

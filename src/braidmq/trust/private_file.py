@@ -25,6 +25,11 @@ _READ_BYTES: Final = 1024 * 1024
 
 _OWN_DESCRIPTOR: Final = re.compile(r"/(?:dev/fd|proc/self/fd)/([0-9]+)\Z")
 
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+"""Where Linux tells what is mounted, a line for each: see proc_pid_mountinfo(5)."""
+
+_IN_MEMORY: Final = ("tmpfs", "ramfs")
+
 _ACL: Final = "system.posix_acl_access"
 """Where Linux keeps the access control list of a file. With one, the mode's group stands for everybody in it."""
 
@@ -40,14 +45,27 @@ def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
         path: of the file; also ``/dev/stdin`` and ``/dev/fd/N``.
         bytes_max: longest content.
         handed_over: whether somebody else may have put it there for this process: in a file of root or this user that
-            this process's group can read, as orchestrators mount secrets, or in a pipe.
+            this process's group can read, in any file of root on a read-only file system in memory, as orchestrators
+            mount secrets, or in a pipe.
 
     Raises:
         ConfigError: it is missing, unreadable, not a regular file, longer than `bytes_max` bytes, or readable by
             others. One line says what to do.
     """
+    data = read_head(path, bytes_max, handed_over=handed_over)
+    if len(data) > bytes_max:
+        raise ConfigError(f"{_shown(path)} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
+    return data
+
+
+def read_head(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
+    """Return the first `bytes_max` bytes of a private file, and one more if it has more; see `read`.
+
+    Raises:
+        ConfigError: it is missing, unreadable, not a regular file, or readable by others.
+    """
     try:
-        data = _read(path, bytes_max, handed_over=handed_over)
+        return _read(path, bytes_max, handed_over=handed_over)
     except FileNotFoundError:
         raise ConfigError(f"{_shown(path)} does not exist: check the path") from None
     except ConfigError:
@@ -56,15 +74,18 @@ def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
         raise ConfigError(f"{_shown(path)} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a path with a zero byte, or one that the file system cannot spell
         raise ConfigError(f"{str(path)!r} is not a path: {error}") from None
-    if len(data) > bytes_max:
-        raise ConfigError(f"{_shown(path)} is longer than {bytes_max} bytes: it is not a file of BraidMQ")
-    return data
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Put `data` into the file `path` with mode 0600, whole or not at all, and durably.
 
     Whatever happens, `path` holds either all of `data` or what it held before. An existing file keeps its owner.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        sync: whether a power loss after this call must not bring the old content back. Without it, what may come back
+            is all of the old content still: whoever writes many files calls `sync_directory` once.
 
     Raises:
         OSError: it could not be written; the error names `path`.
@@ -86,7 +107,8 @@ def write(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        if sync:
+            sync_directory(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -148,16 +170,44 @@ def _is_private(descriptor: int, found: os.stat_result, *, handed_over: bool) ->
     """Whether nobody but this user and root can read a file or change it.
 
     One that was handed over may be read by the group of this process as well, if root owns it, or if it is this user's
-    and nobody may write it: that is what orchestrators make. Whoever may write a file of his own can run chmod.
+    and nobody may write it: that is what orchestrators make. Whoever may write a file of his own can run chmod. Of one
+    that root has mounted as a secret the mode does not matter, as long as nobody else may write it: who can read it is
+    then decided by who is in the container.
     """
     if not found.st_mode & 0o077:
         return True
-    if not handed_over or found.st_mode & 0o037:
+    if not handed_over or found.st_mode & 0o022:
         return False
     user = os.geteuid()
     by_root = found.st_uid == 0 != user
+    if found.st_uid == 0 and _is_mounted_secret(descriptor, found.st_dev):
+        return True
     own = found.st_uid == user and not found.st_mode & 0o200
-    return (by_root or own) and found.st_gid in (os.getegid(), *os.getgroups()) and not _has_acl(descriptor)
+    return (
+        not found.st_mode & 0o037
+        and (by_root or own)
+        and found.st_gid in (os.getegid(), *os.getgroups())
+        and not _has_acl(descriptor)
+    )
+
+
+def _is_mounted_secret(descriptor: int, device: int) -> bool:
+    """Whether a file is on a file system in memory that is mounted read-only.
+
+    Orchestrators mount secrets so, each for one container or one service. Nobody does by mistake: to put files there,
+    the mount has to be made read-only after that.
+    """
+    if not os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
+        return False
+    try:
+        mounts = _MOUNTS.read_text(errors="replace")
+    except OSError:  # not Linux
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return any(
+        fields[2] == number and fields[fields.index("-") + 1] in _IN_MEMORY
+        for fields in map(str.split, mounts.splitlines())
+    )
 
 
 def _has_acl(descriptor: int) -> bool:
@@ -188,7 +238,8 @@ def _keep_owner(path: Path, descriptor: int) -> None:
         os.fchown(descriptor, old.st_uid, old.st_gid)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make durable which files a directory has."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

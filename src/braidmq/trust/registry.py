@@ -1,38 +1,103 @@
 """Looks up the members of one manifest. A new manifest makes a new registry."""
 
+from bisect import bisect_right
+from collections.abc import Container, Generator, Mapping
+
 from braidmq.members import Member, Standing
 from braidmq.trust.certificate import Certificate
-from braidmq.trust.manifest import Manifest
+from braidmq.trust.manifest import SLICE, Manifest
 
 
 class Registry:
     """The members of a net by key and by name; a `members.Directory`.
 
     Attributes:
-        version: the manifest's version.
+        manifest: what it was made from.
+        version: the manifest's.
         brokers: the certificates of the net's brokers.
+        keys: of its members, and those that were revoked.
+        revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "brokers", "version")
+    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "keys", "manifest", "revoked", "version")
 
     def __init__(self, manifest: Manifest) -> None:
+        for _ in self._fill(manifest):
+            pass
+
+    @classmethod
+    def filled(cls, manifest: Manifest) -> Generator[None, None, "Registry"]:
+        """Make a registry; yields whenever others should have a turn."""
+        registry = cls.__new__(cls)
+        yield from registry._fill(manifest)  # noqa: SLF001 - the same class
+        return registry
+
+    def _fill(self, manifest: Manifest) -> Generator[None, None, None]:
+        self.manifest = manifest
         self.version = manifest.version
         self.brokers = manifest.brokers
-        self._by_name = {each.name: each for each in manifest.certificates}
-        self._by_principal: dict[str, Member] = {}
-        for each in manifest.certificates:
-            member = each.member
+        self.revoked: Mapping[str, str] = {each.key.hex(): each.name for each in manifest.extras.revoked}
+        self._by_name: dict[str, Certificate] = {}
+        self._by_principal: dict[str, tuple[Member, Certificate]] = {}
+        self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
+        self._ended = 0
+        self.keys: set[bytes] = {each.key for each in manifest.extras.revoked}
+        for number, each in enumerate(manifest.certificates, 1):
+            self.keys.update(each.keys)
+            self._by_name[each.name] = each
+            found = (each.member, each)
             for principal in each.principals:
-                self._by_principal[principal] = member
+                self._by_principal[principal] = found
+                if each.not_after:
+                    self._ends.append((each.not_after, principal, found))
+            if each.old_key_until:
+                self._ends.append((each.old_key_until, each.principals[0], found))
+            if number % SLICE == 0:
+                yield
+        self._ends.sort(key=lambda end: end[:2])
+
+    @property
+    def names(self) -> Container[str]:
+        """The names of its members."""
+        return self._by_name.keys()
 
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""
-        return self._by_principal.get(principal)
+        found = self._by_principal.get(principal)
+        return None if found is None else found[0]
+
+    def holder(self, principal: str) -> Certificate | None:
+        """Return the certificate of the member with this key, or None."""
+        found = self._by_principal.get(principal)
+        return None if found is None else found[1]
 
     def standing(self, principal: str) -> Standing:
-        """Return whether a key is a member's. A manifest has members only, so of others nothing is known."""
-        return Standing.MEMBER if principal in self._by_principal else Standing.UNKNOWN
+        """Return how a key stands, as far as this registry tells: of those that were removed it has names only."""
+        if principal in self._by_principal:
+            return Standing.MEMBER
+        if principal in self.revoked:
+            return Standing.REVOKED
+        return Standing.UNKNOWN if self.has_ended(principal) is None else Standing.EXPIRED
 
     def certificate(self, name: str) -> Certificate | None:
-        """Return the certificate of the member with this name, or None."""
+        """Return the certificate of the member with this name, or None; also if it has ended."""
         return self._by_name.get(name)
+
+    def has_ended(self, principal: str) -> Certificate | None:
+        """Return the certificate of the member with this key, if it or the key has ended, or None."""
+        for _, ended, (_member, certificate) in self._ends[: self._ended]:
+            if ended == principal:
+                return certificate
+        return None
+
+    def review(self, unix_s: float) -> bool:
+        """Look which certificates and keys have ended by a Unix time; return whether they are others than before."""
+        ended = bisect_right(self._ends, unix_s, key=lambda end: end[0])
+        before, self._ended = self._ended, ended
+        if ended == before:
+            return False
+        for _, principal, found in self._ends[ended:before]:  # the clock was set back
+            self._by_principal[principal] = found
+        for _, principal, _found in self._ends[:ended]:
+            self._by_principal.pop(principal, None)
+        return True

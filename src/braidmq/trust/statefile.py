@@ -1,10 +1,11 @@
-"""What a node remembers of its net between two runs: the certificates of the brokers that it knew.
+"""What a node remembers of its net between two runs: the brokers that it knew, their signed list, its own certificate.
 
 The file is a cache. Nothing in it is trusted before it is verified, and a node starts without it. As it is replaced
 again and again, its place must not be that of another file.
 """
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,11 @@ from braidmq.errors import ConfigError
 from braidmq.printable import printable
 from braidmq.trust import private_file
 from braidmq.trust.certificate import CERTIFICATE_BYTES_MAX
+from braidmq.trust.roster import ROSTER_BYTES_MAX
 from braidmq.wire.limits import BROKERS_MAX
 
-STATE_FILE_BYTES_MAX: Final = BROKERS_MAX * CERTIFICATE_BYTES_MAX * 4 // 3 + 1024
-"""Largest state file: as many of the largest certificates as a net has brokers, in base64."""
+STATE_FILE_BYTES_MAX: Final = (BROKERS_MAX * CERTIFICATE_BYTES_MAX + ROSTER_BYTES_MAX) * 4 // 3 + 1024
+"""Largest state file: as many of the largest certificates as a net has brokers, and their list, in base64."""
 
 FORMAT_VERSION: Final = 1
 
@@ -30,6 +32,23 @@ class _Text(msgspec.Struct, frozen=True, kw_only=True):
 
     braidmq_state_file: int
     brokers: tuple[bytes, ...]
+    roster: bytes = b""
+    certificate: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a node remembers; nothing of it is verified.
+
+    Attributes:
+        brokers: certificates.
+        roster: the signed list of the brokers; empty if there is none.
+        certificate: the node's own; empty if that of its join file was the newest.
+    """
+
+    brokers: tuple[bytes, ...] = ()
+    roster: bytes = b""
+    certificate: bytes = b""
 
 
 def check_place(path: Path) -> None:
@@ -51,8 +70,8 @@ def check_place(path: Path) -> None:
         raise ConfigError(f"{shown} {problem}")
 
 
-def load(path: Path) -> tuple[bytes, ...]:
-    """Return the certificates in the file, unverified; none if there is no file, or an empty one.
+def load(path: Path) -> State:
+    """Return what is in the file, unverified; nothing if there is no file, or an empty one.
 
     Raises:
         ConfigError: it cannot be read, or is no state file.
@@ -60,9 +79,9 @@ def load(path: Path) -> tuple[bytes, ...]:
     """
     try:
         if not path.stat().st_size:
-            return ()
+            return State()
     except FileNotFoundError:
-        return ()
+        return State()
     try:
         text = msgspec.json.decode(private_file.read(path, STATE_FILE_BYTES_MAX), type=_Text)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -73,10 +92,10 @@ def load(path: Path) -> tuple[bytes, ...]:
         raise ConfigError(
             f"{printable(str(path))} has format {text.braidmq_state_file}, not {FORMAT_VERSION}: delete it"
         )
-    return text.brokers[:BROKERS_MAX]
+    return State(text.brokers[:BROKERS_MAX], text.roster, text.certificate)
 
 
-def save(path: Path, brokers: tuple[bytes, ...]) -> None:
+def save(path: Path, state: State) -> None:
     """Write the file with mode 0600, whole or not at all.
 
     Raises:
@@ -84,7 +103,10 @@ def save(path: Path, brokers: tuple[bytes, ...]) -> None:
         OSError: it could not be written.
     """
     check_place(path)
-    private_file.write(path, msgspec.json.encode(_Text(braidmq_state_file=FORMAT_VERSION, brokers=brokers)))
+    text = _Text(
+        braidmq_state_file=FORMAT_VERSION, brokers=state.brokers, roster=state.roster, certificate=state.certificate
+    )
+    private_file.write(path, msgspec.json.encode(text))
 
 
 def _problem(path: Path) -> str:

@@ -33,7 +33,13 @@ class BrokerTurn:
     def run(self, now: float) -> float:
         """Read what has come, do what is due, send and tell what follows; return when the next turn is due."""
         core, listener = self.core, self._listener
-        for route, principal, frame in listener.frames(now):
+        frames = list(listener.frames(now))
+        if len(frames) > 1:
+            latest = {route: frame for route, _, frame in frames}
+            if len(latest) < len(frames):
+                for route, frame in latest.items():
+                    core.on_latest(route, frame, now)
+        for route, principal, frame in frames:
             core.on_frame(route, principal, frame, now)
         for route, principal, what in listener.breaches():
             core.on_breach(route, principal, what, now)
@@ -74,7 +80,8 @@ class BrokerTurn:
     def _send(self, now: float) -> None:
         core, listener = self.core, self._listener
         while sends := core.take_sends():
-            listener.send(sends)
+            for route, request in listener.send(sends):
+                core.on_dropped(route, request, now)
             self._drop_gone(now)
         for route in core.take_cuts():
             listener.cut(route)

@@ -47,7 +47,7 @@ class NodeTurn:
     def run(self, now: float) -> float:
         """Do what is due, send and tell what follows from it; return when the next turn is due."""
         core, dialer, host = self.core, self._dialer, self._host
-        self._send()
+        self._send(now)
         if now >= self.due:
             if now - self.due >= LATE_S:
                 dialer.look_closer()
@@ -88,16 +88,20 @@ class NodeTurn:
         while True:
             act(core, dialer, self._host, now)
             self.hand_out()
-            self._send()
+            self._send(now)
             given_up = dialer.look_after()
             if not given_up:
                 return
             for name, failure in given_up:
                 fail(core, dialer, name, failure, now)
 
-    def _send(self) -> None:
+    def _send(self, now: float) -> None:
         for name, messages in self.core.take_sends().items():
-            self._dialer.send(name, messages)
+            dropped = self._dialer.send(name, messages)
+            if dropped:
+                for request in dropped:
+                    self.core.on_dropped(name, request, now)
+                self.hand_out()
 
     def _read(self, now: float, *, until_empty: bool) -> None:
         core, dialer = self.core, self._dialer
@@ -106,7 +110,13 @@ class NodeTurn:
                 fail(core, dialer, name, what, now)
             else:
                 note_step(core, name, what, now)
-        for name, frame in dialer.frames(until_empty=until_empty):
+        frames = list(dialer.frames(until_empty=until_empty))
+        if len(frames) > 1:
+            latest = dict(frames)
+            if len(latest) < len(frames):
+                for name, frame in latest.items():
+                    core.on_latest(name, frame, now)
+        for name, frame in frames:
             core.on_frame(name, frame, now)
         for name, size in dialer.unread():
             core.on_unread(name, size)

@@ -27,8 +27,11 @@ class Dialer(Protocol):
     def close(self, name: str) -> list[bytes]:
         """End a connection, if there is one; return the messages that certainly never left, in order."""
 
-    def send(self, name: str, messages: list[bytes]) -> None:
-        """Send messages, if there is a connection, or keep them for `flush` while it takes no more."""
+    def send(self, name: str, messages: list[bytes]) -> Sequence[bytes]:
+        """Send messages, if there is a connection, or keep them for `flush` while it takes no more.
+
+        Return the requests that waited here and are dropped, as one of the messages cancels them: neither arrives.
+        """
 
     def flush(self) -> None:
         """Send what waits, as far as the connections take it now."""
@@ -64,8 +67,12 @@ class Listener(Protocol):
     def breaches(self) -> Iterable[tuple[bytes, str, str]]:
         """Return who does what no member may: the route, the principal of its key, and what it is."""
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
-        """Send messages to routes, or keep them for `flush` while a route takes no more."""
+    def send(self, sends: dict[bytes, list[bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        """Send messages to routes, or keep them for `flush` while a route takes no more.
+
+        Return the requests that waited here and are dropped, as one of the messages cancels them, each with its route:
+        neither arrives.
+        """
 
     def cut(self, route: bytes) -> None:
         """End a connection, behind what was sent over it."""

@@ -1,11 +1,24 @@
 """Bundles: a frame of ZMTP holds one or more messages, one after the other, each with its length in front."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final
 
-from braidmq.wire.envelope import COMMON
+from braidmq.wire.envelope import (
+    ATTEMPT_AT,
+    ATTEMPT_END,
+    CANCEL,
+    CODE_AT,
+    COMMAND_AT,
+    COMMON,
+    PREFIX_BYTES,
+    Withdrawal,
+)
 from braidmq.wire.limits import BUNDLE_BYTES, MESSAGE_BYTES_MAX
+
+LOOKED_AT_MAX: Final = 128
+"""Messages of a frame that are looked at for those that call answers back: as many as honest members send at once. A
+reader must not go through thousands of tiny ones before it counts them as work."""
 
 COMMON_BYTES: Final = COMMON.size
 """Length of what every message begins with."""
@@ -49,6 +62,23 @@ def split_some(frame: bytes, at: int, most: int) -> tuple[list[bytes], int, bool
         if len(messages) == most and at < size:
             return messages, at, True
     return messages, size, at == size
+
+
+def called_back(frame: bytes) -> Iterator[bytes]:
+    """Yield tag and id of each attempt in a frame whose answer is called back: those of CANCEL, but for SUPERSEDED.
+
+    What is malformed is passed over: whoever reads the messages counts it. Behind LOOKED_AT_MAX messages none is found.
+    """
+    at, last = 0, len(frame) - COMMON_BYTES
+    for _ in range(LOOKED_AT_MAX):
+        if at > last:
+            return
+        length: int = length_of(frame, at)[0]
+        if length < COMMON_BYTES or at + length > len(frame):
+            return
+        if frame[at + COMMAND_AT] == CANCEL and length >= PREFIX_BYTES and frame[at + CODE_AT] != Withdrawal.SUPERSEDED:
+            yield frame[at + ATTEMPT_AT : at + ATTEMPT_END]
+        at += length
 
 
 def join(messages: list[bytes]) -> list[tuple[bytes, int]]:

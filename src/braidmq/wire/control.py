@@ -16,9 +16,9 @@ from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, Sta
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
+from braidmq.wire.registry import Version
 
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
-Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
@@ -28,11 +28,17 @@ class Hello(Control, frozen=True):
     Attributes:
         software: what runs there.
         instance: a random number of the process, by which it is told apart from others with the same key.
+        serial: of the sender's own certificate; 0 if it has none yet.
+        roster: the version of the list of brokers that the sender has; 0 if it has none.
+        asks: whether it wants nothing but its certificate and that list, and no session.
     """
 
     NUMBER = 32
     software: Text = ""
     instance: Annotated[bytes, Meta(max_length=INSTANCE_BYTES)] = b""
+    serial: Version = 0
+    roster: Version = 0
+    asks: bool = False
 
 
 class Welcome(Control, frozen=True):

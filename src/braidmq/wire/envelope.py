@@ -42,6 +42,13 @@ SENT_AT: Final = 8
 SENT_END: Final = 12
 """Where the time begins and ends at which it was written."""
 
+CODE_AT: Final = 39
+"""Where the code of an exchange message stands."""
+
+ATTEMPT_AT: Final = 16
+ATTEMPT_END: Final = 36
+"""Where tag and id of an exchange message begin and end, which name the attempt that it is about on its hop."""
+
 
 class Command(IntEnum):
     """What an exchange message is. Numbers from CONTROL_FIRST on are those of control messages: see kinds.py."""
@@ -62,6 +69,9 @@ REJECT: Final = int(Command.REJECT)
 CANCEL: Final = int(Command.CANCEL)
 LOST: Final = int(Command.LOST)
 RENEW: Final = int(Command.RENEW)
+CUT: Final = 31
+"""Never travels: a carrier hands it in for a REQUEST or REPLY that is longer than its member takes (`forward.cut`)."""
+
 CONTROL_FIRST: Final = 32
 """The first number of a control message."""
 

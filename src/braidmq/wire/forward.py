@@ -3,7 +3,7 @@
 A hop has its own tag, its own time of writing and its own names: who sends and who receives is stamped by the broker.
 """
 
-from braidmq.wire.envelope import PREFIX, PREFIX_BYTES, head_of
+from braidmq.wire.envelope import CUT, LOST, PREFIX, PREFIX_BYTES, head_of
 
 
 def forwarded(
@@ -40,3 +40,25 @@ def readdressed(message: bytes, *, tag: int, retry_count: int, sent_ms: int) -> 
     """Return an exchange message for another attempt of its request."""
     head = head_of(message)._replace(tag=tag, retry_count=retry_count, sent_ms=sent_ms)
     return PREFIX.pack(*head) + message[PREFIX_BYTES:]
+
+
+def lost(reply: bytes) -> bytes:
+    """Return the LOST that takes the place of a REPLY which nobody waits for any more."""
+    head = head_of(reply)
+    return PREFIX.pack(PREFIX_BYTES, head.version, LOST, 0, 0, head.sent_ms, 0, head.tag, head.id, 0, 0, 0, 0, 0, 0)
+
+
+def cut(beginning: bytes, size: int) -> bytes:
+    """Return the CUT that stands for an exchange message of which only the beginning was kept, of at least its names.
+
+    Its code is the command of that message, and its time the length.
+    """
+    head = head_of(beginning)
+    names = beginning[PREFIX_BYTES : head.rest_at]
+    return (
+        PREFIX.pack(
+            PREFIX_BYTES + len(names), head.version, CUT, head.flags, head.retry_count, head.sent_ms, size, head.tag,
+            head.id, head.service_bytes, head.sender_bytes, head.receiver_bytes, head.command, 0, 0,
+        )
+        + names
+    )  # fmt: skip

@@ -81,10 +81,13 @@ class ServerHandshake:
         authorise: see Authorise. It is asked once the client has proven that it holds its key.
         random: see Random.
         properties: what the server tells in its metadata beside what ZMTP wants, by names that begin with x-.
+        former: keys that still hold beside, while clients learn the new ones.
         net: which net it is of, for clients that expect another key; empty if they are not to be told.
     """
 
-    __slots__ = ("_authorise", "_awaited", "_cookie_key", "_got", "_net", "_pair", "_properties", "_random", "agreed")
+    __slots__ = (
+        "_authorise", "_awaited", "_cookie_key", "_former", "_got", "_net", "_pair", "_properties", "_random", "agreed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,11 +95,13 @@ class ServerHandshake:
         authorise: Authorise,
         random: Random,
         properties: dict[bytes, bytes] | None = None,
+        former: KeyPair | None = None,
         *,
         net: bytes = b"",
     ) -> None:
         self.agreed: Agreed | None = None
         self._pair = pair
+        self._former = former
         self._authorise = authorise
         self._random = random
         self._properties = properties or {}
@@ -131,11 +136,7 @@ class ServerHandshake:
         if hello[6:8] != _VERSION:
             raise Violation("a HELLO of another version of CURVE")
         client_transient, number = hello[80:112], hello[112:120]
-        key = agree(client_transient, self._pair.secret)
-        try:
-            opened = unseal(hello[120:], b"CurveZMQHELLO---" + number, key)
-        except WrongKey as wrong:
-            raise WrongServer(str(wrong), _told_of(self._net, client_transient)) from None
+        key, opened = self._open_hello(client_transient, hello)
         if not compare_digest(opened, _ZEROS):
             raise Violation("a HELLO whose box is not of zeros")
         self._got = _NUMBER.unpack(number)[0]
@@ -144,6 +145,24 @@ class ServerHandshake:
         cookie_nonce, nonce = self._random(16), self._random(16)
         cookie = cookie_nonce + seal(client_transient + secret, b"COOKIE--" + cookie_nonce, bytes(self._cookie_key))
         return _WELCOME + nonce + seal(public_key(secret) + cookie, b"WELCOME-" + nonce, key)
+
+    def _open_hello(self, client_transient: bytes, hello: bytes) -> tuple[bytes, bytes]:
+        """Return what a HELLO is sealed with, and what is in its box: by the present keys, or by the former ones."""
+        nonce = b"CurveZMQHELLO---" + hello[112:120]
+        key = agree(client_transient, self._pair.secret)
+        try:
+            return key, unseal(hello[120:], nonce, key)
+        except WrongKey as wrong:
+            told = WrongServer(str(wrong), _told_of(self._net, client_transient))
+        if self._former is None:
+            raise told
+        key = agree(client_transient, self._former.secret)
+        try:
+            opened = unseal(hello[120:], nonce, key)
+        except WrongKey:
+            raise told from None
+        self._pair = self._former
+        return key, opened
 
     def _on_initiate(self, initiate: bytes) -> bytes:
         box_at = len(_INITIATE) + _COOKIE_BYTES + _NUMBER.size

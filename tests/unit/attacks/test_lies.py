@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from attacks.curve import PING
 from attacks.lies import FORGED, IDS_AHEAD, LIES
 from braidmq.members import Role
 from braidmq.wire.control import Welcome, decode_control, encode_control
@@ -90,3 +91,10 @@ def test_who_says_working_says_it_again_at_each_tick():
     for _ in range(3):
         lying.lie.on_tick(0.0)
     assert len(lying.said) == 3
+
+
+def test_pings_are_for_nodes_alone():
+    lying = Lying("pings")
+    lying.lie.on_tick(0.0)
+    assert {whom.member.name for whom, _ in lying.said} == {"c1", "w1"}
+    assert {message for _, message in lying.said} == {PING}

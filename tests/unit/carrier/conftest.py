@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.carrier.stream import ROOM_BYTES_MAX
+from braidmq.carrier.rooms import ROOM_BYTES_MAX
 from braidmq.settings import KIB, Settings
 from tests.support.listeners import listening
 from tests.support.streams import streams

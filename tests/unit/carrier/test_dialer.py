@@ -16,7 +16,7 @@ import zmq
 
 from braidmq.carrier import dialer as module
 from braidmq.carrier.dialer import FRAMES_MAX, PINGS_PER_S_MAX
-from braidmq.carrier.stream import READ_BYTES
+from braidmq.carrier.rooms import READ_BYTES
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import AGGRIEVING, Failure, Step
 from braidmq.lab.processes.waiting import WAIT_S_MAX, wait_until

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from braidmq.carrier.fragments import LAST, MORE, Joiner
+from braidmq.carrier.fragments import ABANDON, LAST, MORE, Joiner
 from braidmq.carrier.outbox import Outbox
 from braidmq.wire.bundle import split
+from braidmq.wire.envelope import CANCEL, Envelope, decode, encode
 from braidmq.wire.limits import MESSAGE_BYTES_MAX
 from braidmq.zmtp.violation import Misdeed
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "fragments.json").read_text(encoding="utf-8"))
-GOOD = [vector for vector in VECTORS if not vector.get("refused")]
+GOOD = [vector for vector in VECTORS if not (vector.get("refused") or vector.get("abandoned"))]
+ABANDONED = [vector for vector in VECTORS if vector.get("abandoned")]
 REFUSED = [vector for vector in VECTORS if vector.get("refused")]
 
 
@@ -66,6 +68,25 @@ def test_these_frames_are_refused_at_the_last_one(vector: dict[str, Any]) -> Non
         assert joiner.add(memoryview(frame)) is None
     with pytest.raises(Misdeed):
         joiner.add(memoryview(last))
+
+
+@pytest.mark.parametrize("vector", ABANDONED, ids=[vector["name"] for vector in ABANDONED])
+def test_a_request_that_is_cancelled_is_abandoned_as_these_frames(vector: dict[str, Any]) -> None:
+    message, outbox, joiner, written = message_of(vector), Outbox(fragments=True, abandons=True), Joiner(10**6), []
+    outbox.add([message])
+    for _ in vector["frames"][1:]:
+        _, begin, end = outbox.piece()
+        written.append(bytes((MORE,)) + message[begin:end])
+        outbox.piece_left()
+    request = decode(message)
+    assert outbox.add([encode(Envelope(CANCEL, request.id, tag=request.tag))]) == [message]
+    assert outbox.piece() == (b"", 0, 0)
+    outbox.piece_left()
+    written.append(bytes((ABANDON,)))
+    assert not outbox
+    assert [hashlib.sha256(frame).hexdigest() for frame in written] == [frame["sha256"] for frame in vector["frames"]]
+    assert [joiner.add(memoryview(frame)) for frame in written] == [None] * len(written)
+    assert joiner.bytes == 0
 
 
 def test_names_are_unique() -> None:

@@ -12,7 +12,7 @@ from braidmq.carrier.listener import (
     PORTION_BYTES_MIN,
     PORTION_FRAMES,
 )
-from braidmq.carrier.stream import READ_BYTES
+from braidmq.carrier.rooms import READ_BYTES
 from braidmq.settings import KIB
 from tests.support.listeners import is_open, listening, new_pair
 from tests.support.zmtp import BOX_COMMAND, BOX_MORE, COMMAND, HandClient, framed, greeting

@@ -5,15 +5,17 @@ from contextlib import suppress
 
 import pytest
 
+from braidmq.carrier.crowding import wait_s_max
 from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE
 from braidmq.carrier.options import NOTSENT_BYTES
 from braidmq.carrier.reassembly import joining_bytes_max
-from braidmq.carrier.stream import READ_BYTES
+from braidmq.carrier.rooms import READ_BYTES
 from braidmq.settings import KIB, Settings
 from braidmq.wire.envelope import REQUEST, Envelope, encode
 from braidmq.zmtp.engine import HEAD_BYTES
 from braidmq.zmtp.sodium import Room
-from tests.support.listeners import is_open, listening, new_pair
+from tests.support.listeners import listening, new_pair
+from tests.support.streams import reset
 from tests.support.zmtp import framed
 
 PIECE = bytes((MORE,)) + b"f" * FRAGMENT_BYTES
@@ -58,37 +60,99 @@ def test_a_member_that_knows_nothing_of_fragments_gets_and_sends_whole_messages(
     assert peer.commands == 0
 
 
-def test_what_a_key_has_begun_is_bounded_over_all_its_connections(rig):
-    keys, most = new_pair(), joining_bytes_max(rig.listener._settings)
-    peers = [rig.member(keys) for _ in range(6)]
-    other = rig.member()
-    use = use_of(rig, keys)
-    for peer in peers:
+def begun(rig, keys, count):
+    """Return members with one key, each of which has begun a message, which together are more than the key may have."""
+    peers = [rig.member(keys) for _ in range(count)]
+    for peer in peers[:-1]:
         begin(rig, peer, 6)
-        assert use.joining_bytes == sum(each.joining_bytes for each in rig.listener._peers.values()) <= most
-    rig.until(lambda: any(peer.ended for peer in peers), *peers)
-    assert rig.breaches == []
+    for _ in range(6):
+        peers[-1].send([PIECE])
+    rig.until(lambda: any(rig.listener._routes[peer.near_route].waits for peer in peers), *peers)
+    return peers
+
+
+def waiting(rig, peers):
+    return [peer for peer in peers if peer.near_route is not None and rig.listener._routes[peer.near_route].waits]
+
+
+def test_who_has_begun_too_much_is_read_one_at_a_time_until_there_is_room_and_loses_nothing(rig):
+    keys, most = new_pair(), joining_bytes_max(rig.listener._settings)
+    peers = begun(rig, keys, 4)
+    use = use_of(rig, keys)
+    assert len(waiting(rig, peers)) == len(use.joining) - 1
+    assert most < use.joining_bytes < most + 6 * FRAGMENT_BYTES
+    other = rig.member()
     other.send([LARGE])
     rig.until(lambda: rig.frames, other)
-    assert rig.frames[0][2] == LARGE
+    assert rig.frames.pop()[2] == LARGE, "other keys feel nothing of it"
+    for peer in peers:
+        peer.send([bytes((LAST,)) + b"end"])
+    rig.until(lambda: len(rig.frames) == len(peers), *peers)
+    assert waiting(rig, peers) == []
+    assert use.joining_bytes == 0
+    assert not any(peer.ended for peer in peers)
+    for peer in peers:
+        peer.send([SMALL])
+    rig.until(lambda: len(rig.frames) == 2 * len(peers), *peers)
+
+
+def test_the_one_that_goes_on_may_take_longer_than_one_that_does_not(rig):
+    rig.now = 100.0
+    peers = begun(rig, new_pair(), 4)
+    held = waiting(rig, peers)
+    (ahead,) = (peer for peer in peers if peer not in held)
+    step_s = wait_s_max(rig.listener._settings)
+    for _ in range(4):
+        rig.now += 0.9 * step_s
+        begin(rig, ahead, 1)
+        rig.turn()
+    assert not any(peer.ended for peer in peers)
+    rig.now += step_s
+    rig.until(lambda: ahead.ended, *peers)
+    rig.until(lambda: waiting(rig, peers) == [])  # there is room without it
+    assert not any(peer.ended for peer in held)
+
+
+def test_where_none_goes_on_one_after_the_other_is_ended_until_there_is_room_and_that_is_told(rig, caplog):
+    rig.now = 100.0
+    keys, most = new_pair(), joining_bytes_max(rig.listener._settings)
+    peers = begun(rig, keys, 4)
+    use = use_of(rig, keys)
+    assert rig.listener.next_deadline() == 100.0 + wait_s_max(rig.listener._settings)
+    rig.now += wait_s_max(rig.listener._settings)
+    rig.until(lambda: use.joining_bytes <= most and not waiting(rig, peers), *peers)
+    assert sum(peer.ended for peer in peers) < len(peers)
+    rig.until(lambda: "has begun more than one key may have, and does not go on with it" in caplog.text)
+    assert rig.breaches == []
+
+
+def test_one_that_waits_and_ends_is_noticed(rig):
+    peers = begun(rig, new_pair(), 4)
+    gone, *_ = waiting(rig, peers)
+    route = gone.near_route
+    reset(gone._socket)
+    rig.until(lambda: route in rig.gone)
+    rig.until(lambda: not waiting(rig, [peer for peer in peers if peer is not gone]))
 
 
 def test_what_a_key_has_begun_whole_counts_as_well(rig):
     keys, part = new_pair(), 600 * KIB
-    ends = []
+    use = None
     for count in (1, 2):  # the second one is more than it may have
         far, hand = rig.by_hand(keys)
-        ends.append(far)
-        use = use_of(rig, keys)
+        use = use or use_of(rig, keys)
         left = memoryview(framed(hand.message(LARGE, 3)))[:part]
-        while left and use.connections == count:
+
+        def all_is_sent(far=far):
+            nonlocal left
             with suppress(BlockingIOError):
                 left = left[far.send(left) :]
-            rig.turn()
-            assert use.joining_bytes == sum(each.joining_bytes for each in rig.listener._peers.values())
-        rig.until(lambda use=use: use.joining_bytes == part)
-    assert (use.connections, is_open(ends[0]), is_open(ends[1])) == (1, True, False)
-    assert rig.breaches == []
+            return not left
+
+        rig.until(all_is_sent)
+        rig.until(lambda use=use, count=count: use.joining_bytes == count * part)
+    rig.until(lambda: [peer.waits for peer in rig.listener._peers.values()].count(True) == 1)
+    assert use.connections == 2
 
 
 def test_what_it_has_begun_is_given_back_when_it_is_complete_or_the_connection_ends(rig):

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from braidmq.carrier import listener as module
+from braidmq.carrier import descriptors as module
 from braidmq.carrier.doorstep import ADDRESS_CONNECTIONS_MAX, STALE_S, Doorstep
 from braidmq.carrier.entrance import PAUSE_S
 from braidmq.carrier.gate import Throng
@@ -238,7 +238,7 @@ def test_the_last_descriptors_are_not_for_members(rig, monkeypatch, caplog):
 
 @pytest.mark.parametrize(("descriptors_max", "peers_max"), [(1024, 992), (16, 12), (1_000_000, 999_968)])
 def test_the_reserve_is_small(descriptors_max, peers_max):
-    assert module._peers_max(descriptors_max) == peers_max
+    assert module.peers_max(descriptors_max) == peers_max
 
 
 def test_a_member_that_says_nothing_after_its_handshake_is_ended_in_time(rig):

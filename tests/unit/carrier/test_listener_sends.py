@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from braidmq.carrier.listener import (
     LINGER_S,
 )
-from braidmq.carrier.stream import READ_BYTES, End
+from braidmq.carrier.rooms import READ_BYTES
+from braidmq.carrier.stream import End
 from braidmq.settings import KIB
 from braidmq.zmtp.violation import Refusal
 from tests.support.listeners import WAIT_S_MAX, is_open, listening, new_pair

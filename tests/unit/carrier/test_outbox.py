@@ -5,7 +5,7 @@ import pytest
 from braidmq.carrier.fragments import FRAGMENT_BYTES, WHOLE_BYTES_MAX
 from braidmq.carrier.outbox import OVERTAKING, Outbox, may_overtake
 from braidmq.wire import control
-from braidmq.wire.envelope import CANCEL, LOST, REJECT, RENEW, REPLY, REQUEST, WORKING, Envelope, encode
+from braidmq.wire.envelope import CANCEL, LOST, REJECT, RENEW, REPLY, REQUEST, WORKING, Envelope, decode, encode
 from braidmq.wire.limits import BUNDLE_BYTES
 
 CUT = "a piece"
@@ -33,7 +33,7 @@ def leave(outbox: Outbox, frames: int = 1_000) -> list[list[bytes] | str]:
 
 
 def filled(*messages: bytes) -> Outbox:
-    outbox = Outbox(fragments=True)
+    outbox = Outbox(fragments=True, abandons=True)
     outbox.add(messages)
     return outbox
 
@@ -81,7 +81,7 @@ def test_without_fragments_everything_leaves_in_its_order() -> None:
 def test_what_waited_before_the_handshake_is_cut_once_that_is_known_to_be_right() -> None:
     outbox = Outbox(fragments=False)
     outbox.add([SMALL[0], LARGE, STAYS[0], SMALL[1]])
-    outbox.split()
+    outbox.split(abandons=True)
     assert outbox.bytes == len(LARGE) + len(SMALL[0]) + len(SMALL[1]) + len(STAYS[0])
     assert leave(outbox) == [SMALL[:2], CUT, CUT, CUT, STAYS[:1]]
 
@@ -162,3 +162,94 @@ def test_of_all_else_a_heartbeat_may_and_nothing_besides() -> None:
     assert set(OVERTAKING) == {REQUEST, REPLY, WORKING, REJECT, LOST, RENEW, 35}
     assert not may_overtake(b"")
     assert not may_overtake(b"\0\0\0\x0c\x10")
+
+
+def attempt(large: bytes) -> bytes:
+    return large[16:36]
+
+
+def test_a_large_request_that_is_cancelled_while_it_waits_is_dropped_with_what_cancels_it() -> None:
+    outbox = filled(OTHER_LARGE, LARGE, STAYS[0])
+    assert outbox.add([message(CANCEL, 1), SMALL[0]]) == [LARGE]
+    assert outbox.bytes == len(OTHER_LARGE) + len(STAYS[0]) + len(SMALL[0])
+    assert leave(outbox) == [CUT, [SMALL[0]], CUT, [STAYS[0]]]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_one_of_which_pieces_have_left_is_abandoned(pieces: int) -> None:
+    outbox = filled(LARGE, OTHER_LARGE)
+    leave(outbox, pieces)
+    assert outbox.add([message(CANCEL, 1)]) == [LARGE]
+    assert outbox.bytes == len(OTHER_LARGE)
+    outbox.add([SMALL[0]])
+    assert outbox.cuts
+    assert outbox.piece() == (b"", 0, 0)
+    outbox.piece_left()
+    assert outbox.bytes == len(OTHER_LARGE) + len(SMALL[0])
+    assert leave(outbox) == [[SMALL[0]], CUT, CUT]
+
+
+def test_an_abandonment_is_told_though_nothing_else_waits() -> None:
+    outbox = filled(LARGE)
+    leave(outbox, 1)
+    outbox.add([message(CANCEL, 1)])
+    assert outbox
+    assert outbox.cuts
+    assert leave(outbox) == [CUT]
+    assert (outbox.bytes, bool(outbox)) == (0, False)
+
+
+def test_what_was_abandoned_is_not_among_what_never_left() -> None:
+    outbox = filled(LARGE, STAYS[0])
+    leave(outbox, 1)
+    outbox.add([message(CANCEL, 1)])
+    assert outbox.take([]) == [STAYS[0]]
+    assert not outbox
+
+
+def test_who_does_not_know_of_it_gets_the_message_to_its_end_and_what_has_cancelled_it() -> None:
+    outbox = Outbox(fragments=True)
+    outbox.add([LARGE])
+    leave(outbox, 1)
+    assert outbox.add([message(CANCEL, 1)]) == []
+    outbox.call_back(attempt(LARGE))
+    assert leave(outbox) == [CUT, CUT, [message(CANCEL, 1)]]
+    outbox.add([OTHER_LARGE, LARGE])
+    assert outbox.add([message(CANCEL, 1)]) == [LARGE], "what has not begun to leave can be dropped all the same"
+
+
+def test_what_cancels_something_else_stays_in_its_place() -> None:
+    outbox = filled(LARGE, OTHER_LARGE)
+    others = [message(CANCEL, 2), encode(Envelope(CANCEL, bytes(15) + b"!", tag=1)), message(CANCEL, 3)]
+    assert outbox.add(others) == []
+    assert leave(outbox)[-1] == others
+
+
+def test_a_request_that_has_left_is_cancelled_as_ever() -> None:
+    outbox = filled(LARGE, OTHER_LARGE)
+    leave(outbox, 3)
+    assert outbox.add([message(CANCEL, 1)]) == []
+    assert leave(outbox) == [CUT, CUT, [message(CANCEL, 1)]]
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_lost_takes_the_place_of_a_large_reply_that_is_called_back(pieces: int) -> None:
+    outbox = filled(OTHER_LARGE)
+    assert outbox.has_replies
+    leave(outbox, pieces)
+    outbox.call_back(attempt(OTHER_LARGE))
+    assert not outbox.has_replies
+    *abandoned, [lost] = leave(outbox)
+    assert abandoned == [CUT] * pieces
+    assert decode(lost) == Envelope(LOST, bytes(16), tag=2)
+    outbox.call_back(attempt(OTHER_LARGE))
+    assert not outbox
+
+
+def test_a_reply_that_has_left_is_not_there_to_be_called_back() -> None:
+    outbox = filled(OTHER_LARGE)
+    leave(outbox)
+    assert not outbox.has_replies
+    outbox.add([OTHER_LARGE])
+    outbox.take([])
+    assert not outbox.has_replies

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from braidmq.carrier.fragments import UNDERSTANDS
-from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, READ_BYTES, ROOM_BYTES_MAX, End, Rooms
+from braidmq.carrier.rooms import READ_BYTES, ROOM_BYTES_MAX, Rooms
+from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, End
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.engine import HEAD_BYTES, OVERHEAD_BYTES

@@ -2,11 +2,12 @@
 
 import pytest
 
-from braidmq.carrier.fragments import FRAGMENT_BYTES, LAST, MORE, UNDERSTANDS, WHOLE_BYTES_MAX
-from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES, READ_BYTES
+from braidmq.carrier.fragments import ABANDON, FRAGMENT_BYTES, LAST, MORE, UNDERSTANDS, WHOLE_BYTES_MAX
+from braidmq.carrier.rooms import READ_BYTES
+from braidmq.carrier.stream import FRAMES_PER_FLUSH, KEEPING_BYTES
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import KIB
-from braidmq.wire.envelope import CANCEL, REQUEST, Envelope, encode
+from braidmq.wire.envelope import CANCEL, LOST, REPLY, REQUEST, Envelope, Withdrawal, decode, encode
 from braidmq.zmtp.engine import NUMBER_MAX
 from braidmq.zmtp.violation import Misdeed, Violation
 from tests.support.streams import NOTHING, TIGHT, as_client, as_server, read_to_the_end, shake_hands, sockets, streams
@@ -16,7 +17,7 @@ def message(command, size=0, tag=0):
     return encode(Envelope(command, bytes(16), tag=tag, service=b"s", payload=b"p" * size))
 
 
-LARGE, SMALL, CANCELS = message(REQUEST, 1000 * KIB), message(REQUEST, 10, tag=2), message(CANCEL)
+LARGE, SMALL, CANCELS = message(REQUEST, 1000 * KIB), message(REQUEST, 10, tag=2), message(CANCEL, tag=3)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_who_knows_nothing_of_fragments_gets_their_marks_as_any_other_frame():
 
 def test_other_marks_are_frames(wide):
     server, client = wide
-    others = [bytes((mark,)) + b"?" for mark in (LAST + 1, MORE - 1, 255)]
+    others = [bytes((mark,)) + b"?" for mark in (ABANDON + 1, MORE - 1, 255)]
     for frame in others:
         client.send([frame])
     assert carried(client, server, 3) == others
@@ -209,3 +210,108 @@ def test_a_large_message_whose_last_fragment_left_in_part_is_returned(tight):
     client.send([SMALL])
     assert client.close() == [LARGE, SMALL]
     assert found + read_to_the_end(server) == []
+
+
+OLDER = {b"x-braid-fragments": b"1"}
+"""What a peer tells that knows of fragments, but of none that are abandoned."""
+
+
+def some_has_come(sender, receiver):
+    """Let one send until the other has some of a large message."""
+    found = []
+    wait_until(lambda: sender.flush() or receiver.read(found) or receiver.joining_bytes, "some has come", poll_s=0.0)
+    assert found == []
+
+
+def test_a_request_that_is_cancelled_in_its_middle_goes_no_further(tight):
+    server, client = tight
+    assert not client.send([LARGE])
+    some_has_come(client, server)
+    assert client.send([message(CANCEL), SMALL]) == [LARGE]
+    assert client.waiting_bytes < 2 * FRAGMENT_BYTES
+    assert carried(client, server, 1) == [SMALL]
+    wait_until(lambda: client.flush() or server.read([]) or not server.joining_bytes, "what had come is dropped")
+    assert server.came_bytes < len(LARGE) // 2
+    client.send([LARGE, CANCELS])
+    assert carried(client, server, 2) == [LARGE, CANCELS]
+
+
+def test_a_request_that_is_cancelled_before_it_has_begun_to_leave_is_not_heard_of(tight):
+    server, client = tight
+    assert client.send([LARGE, message(CANCEL)]) == [LARGE]
+    client.send([SMALL])
+    assert carried(client, server, 1) == [SMALL]
+    assert server.commands == 0
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_a_reply_that_is_called_back_in_its_middle_is_lost(tight, pieces):
+    server, client = tight
+    reply = message(REPLY, 1000 * KIB, tag=7)
+    if pieces:
+        server.send([reply])
+        some_has_come(server, client)
+    else:
+        server.send([message(REPLY, 100 * KIB, tag=8), reply])
+    client.send([SMALL, message(CANCEL, tag=7)])
+    carried(client, server, 1)
+    lost, *others = carried(server, client, 2 - pieces)  # it may overtake
+    assert decode(lost) == Envelope(LOST, bytes(16), tag=7)
+    assert [decode(each).tag for each in others] == [8] * (1 - pieces)
+    assert client.came_bytes < len(reply) // 2
+    assert client.joining_bytes == 0
+
+
+def test_a_reply_whose_attempt_is_superseded_counts_and_is_sent(tight):
+    server, client = tight
+    reply = message(REPLY, 1000 * KIB)
+    server.send([reply])
+    client.send([encode(Envelope(CANCEL, bytes(16), code=Withdrawal.SUPERSEDED))])
+    carried(client, server, 1)
+    assert carried(server, client, 1) == [reply]
+
+
+@pytest.mark.parametrize("tells", [(OLDER, UNDERSTANDS), (UNDERSTANDS, OLDER)])
+def test_who_knows_nothing_of_it_is_sent_all_of_what_has_begun(tells):
+    here, there = sockets(buffer_bytes=TIGHT)
+    server, client = as_server(here, tells=tells[0]), as_client(there, tells=tells[1])
+    shake_hands(server, client)
+    client.send([LARGE])
+    assert client.send([message(CANCEL)]) == []
+    assert carried(client, server, 2) == [LARGE, message(CANCEL)]
+    server.send([bytes((ABANDON,))])
+    assert carried(server, client, 1) == [bytes((ABANDON,))], "and its mark is any other frame"
+    server.close(), client.close()
+
+
+@pytest.mark.parametrize("frames", [[bytes((ABANDON,))], [bytes((MORE,)) + b"begun", bytes((ABANDON,)) + b"!"]])
+def test_an_abandonment_that_nobody_may_say_ends_the_connection(wide, frames):
+    server, client = wide
+    for each in frames:
+        client.send([each])
+    wait_until(lambda: server.read([]) or server.end is not None, "it is noticed")
+    assert isinstance(server.end, Misdeed)
+
+
+def test_what_comes_of_large_messages_is_counted_whatever_becomes_of_them(tight):
+    server, client = tight
+    whole = bytes((LAST,)) + bytes(FRAGMENT_BYTES)
+    for frames, more in (([bytes((MORE,)) + bytes(100)], 100), ([whole], FRAGMENT_BYTES)):
+        before = server.large_bytes
+        for each in frames:
+            client.send([each])
+        wait_until(
+            lambda at=before + more: client.flush() or server.read([]) or server.large_bytes == at, "it has come"
+        )
+    client.send([bytes((MORE,)) + bytes(100)])
+    client.send([bytes((ABANDON,))])
+    wait_until(lambda: server.read([]) or server.large_bytes == 100 + FRAGMENT_BYTES + 101, "it was abandoned")
+    assert server.joining_bytes == 0
+
+
+def test_a_long_frame_is_counted_as_a_large_message():
+    server, client = streams(tells=NOTHING, buffer_bytes=TIGHT)
+    client.send([LARGE])
+    assert carried(client, server, 1) == [LARGE]
+    assert len(LARGE) <= server.large_bytes < len(LARGE) + 100
+    server.close(), client.close()

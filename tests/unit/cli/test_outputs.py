@@ -8,7 +8,7 @@ import braidmq.cli
 
 def test_every_json_that_a_command_writes_is_made_printable():
     checked = 0
-    for path in Path(braidmq.cli.__file__).parent.glob("*.py"):
+    for path in Path(braidmq.cli.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("click.echo", "self._writer.write"):
                 written = ast.unparse(node.args[0])

@@ -17,7 +17,7 @@ from braidmq.core.membership.membership import MembershipCore
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.wire.control import Goodbye, Ready, encode_control
-from braidmq.wire.envelope import REPLY, REQUEST, Envelope
+from braidmq.wire.envelope import REPLY, REQUEST, Envelope, encode
 from tests.support.rigs.broker_rig import Rig
 from tests.support.rigs.node_rig import NodeRig
 
@@ -83,13 +83,20 @@ class TestBroker:
 
     @pytest.mark.parametrize(
         ("owner", "name"),
-        [(Announcements, "on_tick"), (Dispatcher, "on_tick"), (Dispatcher, "on_end"), (Dispatcher, "on_unsent")],
+        [
+            (Announcements, "on_tick"),
+            (Dispatcher, "on_tick"),
+            (Dispatcher, "on_end"),
+            (Dispatcher, "on_unsent"),
+            (Dispatcher, "on_dropped"),
+        ],
     )
     def test_whatever_else_fails_the_broker_goes_on(self, breakable, patch_cores, owner: type, name: str) -> None:
         rig = Rig()
         unchecked(patch_cores, rig.core)
         client, other = rig.client(), rig.client("other")
         breakable(owner, name)
+        rig.core.on_dropped(client.route, encode(Envelope(REQUEST, bytes(16))), rig.now)
         rig.core.on_unsent(client.route, [], rig.now)
         rig.core.on_disconnect(client.route, rig.now)
         rig.advance(TICK_S)

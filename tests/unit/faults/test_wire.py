@@ -1,3 +1,5 @@
+import socket
+
 from faults.wire import Carrier, Rule
 
 DEVICES = {"nodes": 3, "b1": 4, "b2": 5}
@@ -28,3 +30,18 @@ def test_the_first_rule_that_fits_counts():
     found = fates(cut, slow)
     assert found["nodes", "b1"] == cut
     assert found["b1", "nodes"] == slow
+
+
+def test_packets_that_are_too_long_are_lost():
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    device, target = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far, device, target:
+        carrier = Carrier({"nodes": far.fileno(), "b1": device.fileno()})
+        carrier.rule([Rule(packet_bytes_max=1_400)])
+        far.setblocking(False)
+        for size in (1_401, 1_400, 1_500, 100):
+            packet = bytearray(size)
+            packet[0], packet[19] = 0x45, 2  # IPv4, to b1
+            near.send(packet)
+        carrier._take(far.fileno())
+        assert [len(target.recv(2_000)) for _ in range(2)] == [1_400, 100]

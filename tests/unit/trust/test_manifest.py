@@ -51,10 +51,10 @@ def test_names_and_keys_must_be_unique():
             verify(signed(NET, 1, [each.blob for each in pair]), AUTHORITY, NET)
 
 
-def test_a_certificate_of_another_authority_or_net_is_refused_although_the_manifest_is_signed():
-    for stranger in (node("x", b"x", seed=b"t" * 32), node("x", b"x", net="f" * 16)):
-        with pytest.raises(ProtocolError, match="certificate"):
-            verify(signed(NET, 1, [A.blob, stranger.blob]), AUTHORITY, NET)
+def test_a_certificate_of_another_net_is_refused_although_the_manifest_is_signed():
+    stranger = node("x", b"x", net="f" * 16)
+    with pytest.raises(ProtocolError, match="certificate"):
+        verify(signed(NET, 1, [A.blob, stranger.blob]), AUTHORITY, NET)
 
 
 @pytest.mark.parametrize("version", [-1, 2**63, 2**64 - 1, "1", None, 1.5])

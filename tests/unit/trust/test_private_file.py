@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -12,6 +13,12 @@ from braidmq.errors import ConfigError
 from braidmq.trust import joinfile, private_file
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+
+mounts = pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode != 0,
+    reason="mount namespaces need root, unshare and a directory /mnt",
+)
 
 
 def test_a_file_is_written_with_mode_0600_whatever_the_umask(tmp_path):
@@ -272,3 +279,63 @@ def test_whatever_a_path_holds_its_error_can_be_printed(tmp_path, name):
     with pytest.raises(ConfigError, match="is not a join file") as other:
         joinfile.load(path)
     assert all(str(error.value).isprintable() for error in (missing, public, longer, other))
+
+
+READ_APART = """
+import os, sys
+from pathlib import Path
+from braidmq.trust import joinfile, private_file  # imported as root
+os.setgid(54321), os.setuid(54321)
+try:
+    print(private_file.read(Path(sys.argv[1]), 100, handed_over=sys.argv[2] == "yes").decode())
+except ValueError as error:
+    print(error)
+"""
+
+
+@root
+@mounts
+@pytest.mark.parametrize(
+    ("mode", "owner", "options", "handed_over", "accepted"),
+    [
+        (0o444, 0, "ro", "yes", True),
+        (0o644, 0, "ro", "yes", True),
+        (0o444, 0, "rw", "yes", False),
+        (0o666, 0, "ro", "yes", False),
+        (0o664, 0, "ro", "yes", False),
+        (0o444, 12345, "ro", "yes", False),
+        (0o444, 0, "ro", "no", False),
+    ],
+)
+def test_a_secret_that_root_has_mounted_may_have_any_mode_that_keeps_others_from_writing(
+    mode, owner, options, handed_over, accepted
+):
+    setup = f"""
+        mount -t tmpfs -o mode=755 none /mnt
+        printf data > /mnt/secret
+        chown {owner} /mnt/secret
+        chmod {mode:o} /mnt/secret
+        mount -o remount,{options} /mnt
+    """
+    said = read_apart(setup, handed_over)
+    assert (said == "data\n") is accepted, said
+    assert accepted or "chmod 600" in said
+
+
+@root
+@mounts
+def test_a_disk_that_is_read_only_makes_no_secret_of_a_file(tmp_path):
+    owned(tmp_path / "secret", 0o444, 0, 0)
+    tmp_path.chmod(0o755)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
+    if kind.strip() in ("tmpfs", "ramfs"):
+        pytest.skip("temporary files are in memory here")
+    assert "chmod 600" in read_apart(f"mount --bind {tmp_path} /mnt; mount -o remount,bind,ro /mnt", "yes")
+
+
+def read_apart(setup, handed_over):
+    """Return what another user reads of /mnt/secret, after lines of shell that mount something there."""
+    command = ["unshare", "-m", "sh", "-ec", f'{setup}\nexec "$@"', "sh", sys.executable, "-c", READ_APART]
+    return subprocess.run(
+        [*command, "/mnt/secret", handed_over], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout

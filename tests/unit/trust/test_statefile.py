@@ -7,12 +7,12 @@ import pytest
 from braidmq.errors import ConfigError
 from braidmq.trust import statefile
 
-KNOWN = (b"one", b"two")
+KNOWN = statefile.State((b"one", b"two"))
 
 
 def test_what_was_saved_is_loaded(tmp_path):
     path = tmp_path / "state"
-    assert statefile.load(path) == ()
+    assert statefile.load(path) == statefile.State()
     statefile.save(path, KNOWN)
     assert statefile.load(path) == KNOWN
     assert path.stat().st_mode & 0o777 == 0o600
@@ -21,7 +21,7 @@ def test_what_was_saved_is_loaded(tmp_path):
 def test_an_empty_file_and_a_damaged_state_file_are_replaced(tmp_path):
     path = tmp_path / "state"
     path.touch()
-    assert statefile.load(path) == ()
+    assert statefile.load(path) == statefile.State()
     statefile.save(path, KNOWN)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ConfigError, match="is damaged"):

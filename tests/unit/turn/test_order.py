@@ -16,13 +16,16 @@ class Recorded:
 
     def __init__(self, who: str, calls: list[str], **gives: list[Any]) -> None:
         self._who, self._calls, self._gives = who, calls, gives
+        self.told: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name == "stalled_s":
             return 0.0
 
-        def call(*_arguments: Any, **_options: Any) -> Any:
+        def call(*arguments: Any, **_options: Any) -> Any:
             self._calls.append(f"{self._who}.{name}")
+            if name in ("on_latest", "on_frame"):
+                self.told.append((name, arguments[:-1]))
             left = self._gives.get(name)
             return left.pop(0) if left else NOTHING.get(name, ())
 
@@ -82,6 +85,25 @@ def test_node_lets_calls_go_on_in_the_turn_in_which_their_connection_is_given_up
     assert calls.count("dialer.look_after") == 2
 
 
+def test_node_hears_at_once_what_was_dropped_and_tells_what_follows() -> None:
+    calls: list[str] = []
+    core = {"take_sends": [{"b1": [b"request", b"cancel"]}], "take_results": [[(b"id", "end")]]}
+    node(calls, core=core, dialer={"send": [[b"request"]]}).run(4.0)
+    order = rank(calls, "dialer.send", "core.on_dropped", "host.complete", "core.take_actions")
+    assert order == sorted(order)
+    assert calls.count("core.on_dropped") == 1
+
+
+def test_broker_hears_at_once_what_was_dropped_and_sends_what_follows() -> None:
+    calls: list[str] = []
+    core = Recorded("core", calls, take_sends=[{b"r": [b"request", b"cancel"]}, {b"s": [b"reject"]}])
+    listener = Recorded("listener", calls, send=[[(b"r", b"request")]])
+    turn = BrokerTurn(*cast("tuple[Any, Any, Any, Any]", (core, listener, *(Recorded("x", calls) for _ in range(2)))))
+    turn.run(1.0)
+    first, second = (at for at, each in enumerate(calls) if each == "listener.send")
+    assert first < calls.index("core.on_dropped") < second
+
+
 def test_broker_reads_sends_and_then_lets_time_pass() -> None:
     calls: list[str] = []
     core = Recorded("core", calls, take_sends=[{b"r": [b"m"]}], take_cuts=[[b"s"]], take_events=[["event"]])
@@ -96,6 +118,35 @@ def test_broker_reads_sends_and_then_lets_time_pass() -> None:
         "core.on_timer", "listener.flush", "core.take_actions", "core.on_unsent", "core.on_disconnect", "host.tell",
     )  # fmt: skip
     assert order == sorted(order)
+
+
+def test_broker_is_told_what_came_last_of_each_connection_before_it_handles_what_came_first() -> None:
+    calls: list[str] = []
+    frames = [(b"r", "key", b"1"), (b"r", "key", b"2"), (b"s", "other", b"3")]
+    core, listener = Recorded("core", calls), Recorded("listener", calls, frames=[frames, frames[1:]])
+    turn = BrokerTurn(
+        *cast("tuple[Any, Any, Any, Any]", (core, listener, Recorded("dialer", calls), Recorded("host", calls)))
+    )
+    turn.run(1.0)
+    assert core.told[:2] == [("on_latest", (b"r", b"2")), ("on_latest", (b"s", b"3"))]
+    assert core.told[2:] == [("on_frame", each) for each in frames]
+    core.told.clear()
+    turn.run(2.0)
+    assert core.told == [("on_frame", each) for each in frames[1:]], "one of each connection is the last one"
+
+
+def test_node_is_told_what_came_last_of_each_broker_before_it_handles_what_came_first() -> None:
+    calls: list[str] = []
+    frames = [("b1", b"1"), ("b1", b"2"), ("b2", b"3")]
+    core = Recorded("core", calls)
+    dialer = Recorded("dialer", calls, frames=[frames, frames[1:]])
+    turn = NodeTurn(*cast("tuple[Any, Any, Any]", (core, dialer, Recorded("host", calls))))
+    turn.read(1.0)
+    assert core.told[:2] == [("on_latest", ("b1", b"2")), ("on_latest", ("b2", b"3"))]
+    assert core.told[2:] == [("on_frame", each) for each in frames]
+    core.told.clear()
+    turn.read(2.0)
+    assert core.told == [("on_frame", each) for each in frames[1:]], "one of each broker is the last one"
 
 
 def test_wishes_are_granted_until_none_follows_from_another() -> None:

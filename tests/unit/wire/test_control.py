@@ -53,10 +53,27 @@ from braidmq.wire.gossip import (
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 from braidmq.wire.nesting import NESTING_MAX
+from braidmq.wire.registry import (
+    DIGEST_BYTES,
+    ENROLMENTS_TOLD_MAX,
+    PART_BYTES,
+    PARTS_AHEAD,
+    REGISTRY_BYTES_MAX,
+    BrokerVersion,
+    CertificateIs,
+    Enrol,
+    Enrolled,
+    EnrolmentRow,
+    Published,
+    RegistryPart,
+    RegistryVersion,
+    RegistryWanted,
+    RosterIs,
+)
 
 RUMOR = Rumor("b", 3, "suspect", "c", b"\x00\xff")
 EVERY: dict[int, Control] = {
-    Hello.NUMBER: Hello(software="braidmq"),
+    Hello.NUMBER: Hello(software="braidmq", serial=3, roster=4),
     Welcome.NUMBER: Welcome(broker="a", member="b", heartbeat_ms=1, payload_bytes_max=2, software="braidmq"),
     Ready.NUMBER: Ready(service="echo", credit=3),
     Demand.NUMBER: Demand(service="echo", backlog=4),
@@ -84,6 +101,14 @@ EVERY: dict[int, Control] = {
     About.NUMBER: About("a", 1, ["tcp://a:1"], 2, 3, 4, settled=True, services=[ServiceAbout("echo", 5, 6)]),
     Seek.NUMBER: Seek(service="echo"),
     Paths.NUMBER: Paths(service="echo", brokers=["a", "b"]),
+    RegistryVersion.NUMBER: RegistryVersion(version=7, digest=b"\x00\xff", unix_ms=2**53),
+    RegistryWanted.NUMBER: RegistryWanted(since=5, offset=PART_BYTES, parts=PARTS_AHEAD),
+    RegistryPart.NUMBER: RegistryPart(version=7, since=5, total=3, offset=1, data=b"\x00\xff"),
+    RosterIs.NUMBER: RosterIs(roster=b"\x00\xff"),
+    CertificateIs.NUMBER: CertificateIs(certificate=b"\x00\xff", invitation=b"\x01"),
+    Published.NUMBER: Published(version=7, refused="older", brokers=[BrokerVersion("b", 6)]),
+    Enrol.NUMBER: Enrol(enrolment=b"\x00\xff"),
+    Enrolled.NUMBER: Enrolled(rows=[EnrolmentRow(b"\x00\xff", 1)], refused="used"),
 }
 
 
@@ -118,7 +143,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [51, 99, 255])
+    @pytest.mark.parametrize("command", [59, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 
@@ -223,6 +248,36 @@ class TestFields:
     def test_rumor_is_bounded(self, rumor: object) -> None:
         refused(Gossip.NUMBER, {"rumors": [rumor]})
         refused(Sync.NUMBER, {"members": [rumor]})
+
+    def test_a_registry_and_its_parts_are_bounded(self) -> None:
+        version, wanted, part = RegistryVersion.NUMBER, RegistryWanted.NUMBER, RegistryPart.NUMBER
+        whole: dict[str, Any] = {
+            "version": 1,
+            "since": 0,
+            "total": REGISTRY_BYTES_MAX,
+            "offset": 0,
+            "data": bytes(PART_BYTES),
+        }
+        assert decode_control(message(part, msgspec.msgpack.encode(whole))) == RegistryPart(**whole)
+        for field, value in (
+            ("version", -1),
+            ("version", 2**63),
+            ("since", 2**63),
+            ("total", REGISTRY_BYTES_MAX + 1),
+            ("offset", REGISTRY_BYTES_MAX + 1),
+            ("data", bytes(PART_BYTES + 1)),
+        ):
+            refused(part, whole | {field: value})
+        refused(version, {"version": 2**63})
+        refused(version, {"version": 1, "digest": bytes(DIGEST_BYTES + 1)})
+        refused(version, {"version": 1, "unix_ms": 2**53 + 1})
+        for more in ({"offset": REGISTRY_BYTES_MAX + 1}, {"parts": 0}, {"parts": PARTS_AHEAD + 1}):
+            refused(wanted, {"since": 1} | more)
+        refused(Hello.NUMBER, {"serial": 2**63})
+        refused(Hello.NUMBER, {"roster": -1})
+        refused(Published.NUMBER, {"version": 1, "refused": "x" * 256})
+        refused(Published.NUMBER, {"version": 1, "brokers": [["b", 1]] * 1_025})
+        refused(Enrolled.NUMBER, {"rows": [[b"", 0]] * (ENROLMENTS_TOLD_MAX + 1)})
 
     def test_state_of_a_broker_is_one_of_four(self) -> None:
         refused(Peers.NUMBER, {"brokers": [{"certificate": b"", "state": "well"}]})

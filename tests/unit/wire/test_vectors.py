@@ -10,13 +10,21 @@ import msgspec
 import pytest
 
 from braidmq.errors import ProtocolError, ServiceError
-from braidmq.wire import bundle, control, envelope, extension, gossip
+from braidmq.wire import bundle, control, envelope, extension, gossip, registry
 from braidmq.wire.envelope import Command, Envelope
 from braidmq.wire.kinds import Control
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 BYTES_FIELDS = {"id", "extension", "payload"}
 TEXT_FIELDS = {"service", "sender", "receiver"}
+BLOB_FIELDS = {
+    "HELLO": ("instance",),
+    "REGISTRYVERSION": ("digest",),
+    "REGISTRYPART": ("data",),
+    "ROSTERIS": ("roster",),
+    "CERTIFICATEIS": ("certificate", "invitation"),
+    "ENROL": ("enrolment",),
+}
 
 
 def load(name: str) -> list[dict[str, Any]]:
@@ -53,14 +61,20 @@ def with_certificate(fields: dict[str, Any]) -> dict[str, Any]:
 
 def control_of(vector: dict[str, Any]) -> Control:
     fields = dict(vector["fields"])
-    if vector["command"] == "HELLO":
-        fields["instance"] = bytes.fromhex(fields["instance"])
+    for name in BLOB_FIELDS.get(vector["command"], ()):
+        fields[name] = bytes.fromhex(fields[name])
     if vector["command"] == "PEERS":
         fields["brokers"] = [control.Peer(**with_certificate(broker)) for broker in fields["brokers"]]
     for rumors in fields.keys() & {"rumors", "members"}:
         fields[rumors] = [gossip.Rumor(**with_certificate(rumor)) for rumor in fields[rumors]]
     if vector["command"] == "ABOUT":
         fields["services"] = [gossip.ServiceAbout(**service) for service in fields["services"]]
+    if vector["command"] == "PUBLISHED":
+        fields["brokers"] = [registry.BrokerVersion(**broker) for broker in fields["brokers"]]
+    if vector["command"] == "ENROLLED":
+        fields["rows"] = [
+            registry.EnrolmentRow(bytes.fromhex(row["enrolment"]), row["seen_s"]) for row in fields["rows"]
+        ]
     return msgspec.convert(fields, CONTROL_TYPES[vector["command"]])
 
 

@@ -17,6 +17,7 @@ from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ProtocolError
 from braidmq.members import Role, check_name, check_service
 from braidmq.printable import printable_json
+from braidmq.trust import joinfile
 from braidmq.trust.joinfile import JoinFile
 
 TIMEOUT_S: Final = 5.0
@@ -46,7 +47,7 @@ AT_ONCE_MAX: Final = 16
     help="Seconds that each broker may take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in one line.")
-def doctor(join: Path, *, service: str, via: str, timeout_s: float, as_json: bool) -> int:
+def doctor(join: JoinFile | Path, *, service: str, via: str, timeout_s: float, as_json: bool) -> int:
     """Walk the way from the join file to each broker, step by step, and say where it ends, why, and what mends it.
 
     The exit code is 0 if all is well, 1 if the member works but something is to be mended, else that of what is wrong:
@@ -57,13 +58,13 @@ def doctor(join: Path, *, service: str, via: str, timeout_s: float, as_json: boo
         check_service(service)
     if via:
         check_name(via)
-    findings = examine(join, Asked(click.format_filename(join), service, via, timeout_s))
+    findings = examine(join, Asked(joinfile.shown(join), service, via, timeout_s))
     code = exit_code(findings)
     click.echo(printable_json(report.encode(findings, code)) if as_json else report.text(findings))
     return code
 
 
-def examine(join: Path, asked: Asked) -> list[Finding]:
+def examine(join: JoinFile | Path, asked: Asked) -> list[Finding]:
     """Return what was found, in order."""
     identity, findings = own.load(join, asked)
     if identity is None:

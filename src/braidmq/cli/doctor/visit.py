@@ -108,8 +108,12 @@ def visit(identity: JoinFile, broker: BrokerAddress, asked: Asked) -> Visit:
     give_up_at = monotonic() + asked.timeout_s
     for index, address in enumerate(found.addresses):
         share_s = (give_up_at - monotonic()) / (len(found.addresses) - index)
-        tried = Visit(broker.name, broker.endpoints, found.addresses, found.unresolved, address)
-        _Walk(identity, broker, asked, tried).take(monotonic() + max(share_s, SLICE_S))
+        until = monotonic() + max(share_s, SLICE_S)
+        for key in filter(None, (broker.key, broker.former_key)):  # it may not have taken its new key yet
+            tried = Visit(broker.name, broker.endpoints, found.addresses, found.unresolved, address)
+            _Walk(identity, key, asked, tried).take(until)
+            if tried.failure is not Failure.OTHER_KEY:
+                break
         if index == 0 or tried.progress > found.progress:
             found = tried
         if found.greeted:
@@ -120,11 +124,11 @@ def visit(identity: JoinFile, broker: BrokerAddress, asked: Asked) -> Visit:
 class _Walk:
     """The way to one address, and what is said there."""
 
-    def __init__(self, identity: JoinFile, broker: BrokerAddress, asked: Asked, found: Visit) -> None:
+    def __init__(self, identity: JoinFile, key: bytes, asked: Asked, found: Visit) -> None:
         self._identity = identity
         self._asked = asked
         self._found = found
-        self._broker = broker
+        self._key = key
         self._payload = secrets.token_bytes(_ECHO_BYTES)
         self._id = secrets.token_bytes(16)
         self._told_rights = False
@@ -133,7 +137,7 @@ class _Walk:
         """Go as far as it leads, or until a time."""
         found, identity = self._found, self._identity
         pair = KeyPair(identity.public_key, identity.secret_key)
-        target = Open(found.name, found.address, self._broker.key)
+        target = Open(found.name, found.address, self._key)
         asking = Asking(Settings(), pair, target, net=identity.net)
         is_node = identity.certificate.role is Role.NODE
         try:

@@ -15,6 +15,7 @@ from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.reception import Reception
 from braidmq.core.broker.refusals import Refusals, Refused
+from braidmq.core.broker.registrar import Credentials, Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.tap import Tap
 from braidmq.core.broker.transit import Session, SessionState
@@ -33,6 +34,7 @@ from braidmq.members import Directory
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Goodbye
 from braidmq.wire.envelope import (
     CANCEL,
@@ -73,6 +75,12 @@ class BrokerCore:
         now: the time.
         process: tells this process from another one that runs with the same key.
         observer: is told what happens to sessions and requests; the peering core has it as well.
+        credentials: has the registry that is in force, and what members are to be told of it; None if the directory is
+            all that there is, and never moves.
+        unix_s: what time it is on this machine.
+
+    Attributes:
+        registrar: the registry at this broker; None without credentials.
     """
 
     def __init__(
@@ -85,6 +93,8 @@ class BrokerCore:
         now: float,
         process: str = "",
         observer: BrokerObserver | None = None,
+        credentials: Credentials | None = None,
+        unix_s: float = 0.0,
     ) -> None:
         self.name = name = peering.own.name
         self.settings = settings
@@ -124,6 +134,11 @@ class BrokerCore:
             tick_s=TICK_S,
             now=now,
         )
+        self.registrar = registrar = (
+            None
+            if credentials is None
+            else Registrar(credentials, peering, outgoing, self.sessions, self.on_registry, unix_s=unix_s, now=now)
+        )
         self._life = SessionLife(
             settings,
             directory,
@@ -139,6 +154,7 @@ class BrokerCore:
             events=events,
             software=software,
             observer=observer,
+            registrar=registrar,
         )
         self._controls = Controls(
             self.sessions,
@@ -148,6 +164,7 @@ class BrokerCore:
             peering=peering,
             outgoing=outgoing,
             refusals=refusals,
+            registrar=registrar,
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reception = Reception(
@@ -191,6 +208,8 @@ class BrokerCore:
         """Return what is worth a line in the log, and forget it."""
         events = self._events.take()
         more = self.peering.take_events()
+        if self.registrar is not None:
+            more += self.registrar.take_events()
         return [*events, *more] if more else events
 
     def take_actions(self) -> list[Action]:
@@ -204,7 +223,10 @@ class BrokerCore:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         due, other = self._next_deadline(), self.peering.next_deadline()
-        return due if due < other else other
+        if other < due:
+            due = other
+        registrar = self.registrar
+        return due if registrar is None or registrar.due_at > due else registrar.due_at
 
     def take_cuts(self) -> list[bytes]:
         """Return the connections to end now, whatever their members do; and forget them."""
@@ -268,6 +290,15 @@ class BrokerCore:
         if not messages and inlet.overflowed:
             self._guard.bar(session.usage.principal, session.member, "sends more than can be read", now)
 
+    def on_latest(self, route: bytes, frame: bytes, now: float) -> None:
+        """Note the last one of several frames that have come at one moment over one connection; none is handled yet.
+
+        It was sent last, so it shows best for how long the others have waited.
+        """
+        session = self.sessions.get(route)
+        if session is not None and len(frame) >= COMMON_BYTES:
+            session.staleness.age_s(int.from_bytes(frame[SENT_AT:SENT_END]), now)
+
     def on_breach(self, route: bytes, principal: str, what: str, now: float) -> None:
         """Note that the transport has read from the connection `route` `what` no member may send."""
         self.counters["malformed"] += 1
@@ -300,6 +331,15 @@ class BrokerCore:
             except Exception as error:  # noqa: BLE001 - see containment.py
                 self._guard.contain(session, error, "what was not sent to", now)
 
+    def on_dropped(self, route: bytes, request: bytes, now: float) -> None:
+        """Note that a REQUEST for `route` was dropped before it had left, as this broker has cancelled it."""
+        session = self.sessions.get(route)
+        if session is not None:
+            try:
+                self.dispatcher.on_dropped(session, request, now)
+            except Exception as error:  # noqa: BLE001 - see containment.py
+                self._guard.contain(session, error, "what was dropped for", now)
+
     def on_disconnect(self, route: bytes, now: float) -> None:
         """Note that the connection `route` is gone."""
         if self._tap is not None:
@@ -315,6 +355,8 @@ class BrokerCore:
                 self._life.on_rights(session, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
                 self._guard.contain(session, error, "the new rights of", now)
+        if self.registrar is not None:
+            self.registrar.on_registry(now)
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
@@ -336,6 +378,8 @@ class BrokerCore:
             self._on_time(now)
         if now >= self.peering.next_deadline():
             self.peering.on_timer(now)
+        if self.registrar is not None and now >= self.registrar.due_at:
+            self._guard.attempt(self.registrar.on_timer, now)
 
     # -- the other brokers
 
@@ -366,6 +410,8 @@ class BrokerCore:
     def on_peer_frame(self, name: str, frame: bytes, now: float) -> None:
         """Handle a frame that came over this broker's connection to another one."""
         self.peering.on_frame(name, frame, now)
+        if self.registrar is not None:
+            self.registrar.pass_on(now)
 
     # -- time
 
@@ -396,6 +442,8 @@ class BrokerCore:
         message = b""
         try:
             sent, age_s = b"", 0.0
+            if len(messages) > 1:  # the last one was written last
+                session.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
             for message in messages:
                 if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
                     sent = message[SENT_AT:SENT_END]
@@ -453,6 +501,9 @@ class BrokerCore:
             self._guard.attempt(self._observers.answer, now)
         self._guard.attempt(self._controls.pass_answers, now)
         self._guard.attempt(self._announcements.on_tick, now)
+        if self.registrar is not None:
+            self._guard.attempt(self.registrar.on_tick, now)
+            self._guard.attempt(self.registrar.pass_on, now)
         if self.dispatcher.draining:
             self._guard.attempt(self._watch.end_sessions, now)
 
@@ -467,5 +518,7 @@ class BrokerCore:
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()
+        if self.registrar is not None:
+            self.registrar.validate_state()
         self._events.validate_state()
         self.peering.validate_state()

@@ -8,6 +8,7 @@ from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
+from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session, SessionState
 from braidmq.core.membership.peering import PeeringCore
@@ -17,6 +18,7 @@ from braidmq.wire import control
 from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
 from braidmq.wire.gossip import Gossiped, Paths, Seek
 from braidmq.wire.kinds import by_number, kinds_of
+from braidmq.wire.registry import RegistryPart
 
 SEEKS_PER_TICK: Final = 64
 """SEEKs of one key that are answered between two ticks: a node that starts may seek many services, and asks again."""
@@ -36,8 +38,8 @@ class Controls:
     """
 
     __slots__ = (
-        "_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_refusals", "_seeking",
-        "_sessions",
+        "_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_refusals", "_registrar",
+        "_seeking", "_sessions",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +52,7 @@ class Controls:
         peering: PeeringCore,
         outgoing: Outgoing,
         refusals: Refusals,
+        registrar: Registrar | None = None,
     ) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
@@ -58,6 +61,7 @@ class Controls:
         self._peering = peering
         self._outgoing = outgoing
         self._refusals = refusals
+        self._registrar = registrar
         self._seeking: dict[KeyUsage, None] = {}
         self._handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
             {
@@ -69,6 +73,8 @@ class Controls:
                 **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
             }
         )
+        if registrar is not None:
+            self._handlers.update(registrar.handlers)
 
     def on_control(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Handle a control message of a session."""
@@ -76,7 +82,8 @@ class Controls:
             if command in _GOSSIPED:
                 self._refusals.note(Refused.ROLE, session.member.name, now, quiet=True)
                 raise ProtocolError("what only brokers may say")
-            if command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX:
+            long = command != Heartbeat.NUMBER and len(message) > NODE_CONTROL_BYTES_MAX
+            if long and not (command == RegistryPart.NUMBER and session.member.publish):
                 raise ProtocolError(f"a control message of {len(message)} bytes")
         handler = self._handlers.get(command)
         if handler is not None:  # others are not even decoded: lists of services cost much memory
@@ -98,8 +105,10 @@ class Controls:
 
     # -- inner
 
-    def _on_hello(self, session: Session, hello: Hello, _now: float) -> None:
+    def _on_hello(self, session: Session, hello: Hello, now: float) -> None:
         session.instance = hello.instance
+        if self._registrar is not None:
+            self._registrar.on_hello(session, hello, now)
 
     def _on_ready(self, session: Session, ready: Ready, now: float) -> None:
         self._life.tell_of(session)

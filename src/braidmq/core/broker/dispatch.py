@@ -147,6 +147,17 @@ class Dispatcher:
                     elif transit.client is not None:
                         self._route_again(transit, message[head.rest_at :], now)
 
+    def on_dropped(self, session: Session, request: bytes, now: float) -> None:
+        """Handle a REQUEST that was called back from a worker before it had left: no answer to it will come."""
+        head = head_of(request)
+        transit = session.assigned.get(head.tag)
+        if transit is None or transit.id != head.id:
+            return
+        client = transit.client
+        self._finish(transit, now)
+        if client is not None:  # it has sent the request again, and this attempt was certainly not run
+            self._outgoing.reject(client, Reason.EXPIRED, transit.id, transit.client_tag, now)
+
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over: forget what it asked, and report LOST what it had to do."""
         self._forget_requests(session, now)

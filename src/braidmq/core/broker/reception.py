@@ -93,8 +93,12 @@ class Reception:
             if self._turn_away(route, "no-session", f"this broker speaks BRAID/{MAJOR}, and not BRAID/{major}", now):
                 self._refusals.note(Refused.VERSION, who, now, what=f"BRAID/{major}")
             return None
+        hello = _hello_in(messages[0])
+        if hello is not None and hello.asks and member is not None:
+            self._life.hand_over(route, principal, now)
+            return None
         if member is not None and member.name == self._name:
-            self._meet_itself(route, messages[0], now)
+            self._meet_itself(route, hello, now)
             return None
         return self._welcome(route, principal, now)
 
@@ -127,13 +131,9 @@ class Reception:
             self._twin = ""
             self._counters["twins"] = 0
 
-    def _meet_itself(self, route: bytes, hello: bytes, now: float) -> None:
+    def _meet_itself(self, route: bytes, hello: control.Hello | None, now: float) -> None:
         """Refuse this broker's own key, and say who is here: perhaps another process runs with its join file."""
-        try:
-            received = control.decode_control(hello)
-        except ProtocolError:
-            received = None
-        other = received.software if isinstance(received, control.Hello) else "an unknown one"
+        other = "an unknown one" if hello is None else hello.software
         if other != self._process:
             self._counters["twins"] = 1
             self._twin_at = now
@@ -176,3 +176,12 @@ class Reception:
 
 def _who(principal: str, member: Member | None) -> str:
     return f"key {principal[:16]}..." if member is None else member.name
+
+
+def _hello_in(message: bytes) -> control.Hello | None:
+    """Return the HELLO in a message, or None if it is malformed."""
+    try:
+        received = control.decode_control(message)
+    except ProtocolError:
+        return None
+    return received if isinstance(received, control.Hello) else None

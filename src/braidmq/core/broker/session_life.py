@@ -7,6 +7,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.transit import Session, SessionState
 from braidmq.core.events.broker import HelloCame, SessionBegun, SessionStateChanged
 from braidmq.core.events.log import EventLog
@@ -69,6 +70,7 @@ class SessionLife:
         "_observers",
         "_outgoing",
         "_peering",
+        "_registrar",
         "_send_queue",
         "_sessions",
         "_settings",
@@ -96,8 +98,10 @@ class SessionLife:
         events: EventLog,
         software: str,
         observer: BrokerObserver | None = None,
+        registrar: Registrar | None = None,
     ) -> None:
         self._observer = observer
+        self._registrar = registrar
         self._settings = settings
         self._directory = directory
         self._peering = peering
@@ -193,6 +197,8 @@ class SessionLife:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
+        if self._registrar is not None:
+            self._registrar.on_end(session, now)
         if session.member.role is Role.BROKER:
             self._peering.on_session(session.member.name, up=False, now=now)
         session.usage.sessions -= 1
@@ -206,9 +212,20 @@ class SessionLife:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
         self._announcements.on_end(session)
+        if self._registrar is not None:
+            self._registrar.on_end(session, now)
         session.state = SessionState.LEAVING
 
     # -- strangers
+
+    def hand_over(self, route: bytes, principal: str, now: float) -> None:
+        """Hand a member its certificate and the list of brokers, once, without a session."""
+        if route in self.strangers or self._registrar is None:
+            self.turn_away(route, "refused", "this broker hands over no certificates", now)
+            return
+        for message in self._registrar.papers_of(principal):
+            self._send_queue.put_control(route, message, now)
+        self.turn_away(route, "ended", "that is all", now)
 
     def turn_away(self, route: bytes, reason: Literal["ended", "no-session", "refused"], text: str, now: float) -> bool:
         """Tell a route why it has no session, once; return whether that was now."""

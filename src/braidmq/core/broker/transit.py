@@ -50,6 +50,7 @@ class Session:
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
+        serial: of the certificate that it has; and `roster`: the version of its list of brokers.
     """
 
     __slots__ = (
@@ -66,7 +67,9 @@ class Session:
         "peers_at",
         "postponed",
         "requests",
+        "roster",
         "route",
+        "serial",
         "services_sent",
         "silence",
         "spoke",
@@ -100,6 +103,8 @@ class Session:
         self.warned = False
         self.noted = False
         self.peers_at = now
+        self.serial = 0
+        self.roster = 0
 
     def may_call(self, service: bytes) -> bool:
         """Whether it may call a service; the answer is remembered in `callable`."""

@@ -135,6 +135,12 @@ class Attempts:
             if attempt != but:
                 self._cancel(call, attempt, Withdrawal.GIVEN_UP, now)
 
+    def let_go(self, call: Call) -> None:
+        """Note that nobody waits for the earlier attempts of a call any more, which may be answered yet."""
+        for link, epoch, _tag in call.earlier:
+            if link.epoch == epoch:
+                link.withdrawn += 1
+
     # -- what is heard of an attempt
 
     def on_reply(self, call: Call, link: Link, now: float) -> None:

@@ -81,7 +81,11 @@ class CallBook:
         if self._awaiting:
             self._awaiting.pop(call, None)
         if call.path is not None:
+            if how is _WITHDRAWN:
+                call.path.withdrawn += 1
             self._attempts.end(call, how, now)
+        if call.earlier:
+            self._attempts.let_go(call)
         if self._observer is not None:
             self._observer.on_call_end(call.id, outcome, now - call.began_at, now)
         places = self._own if not call.nested else self.places.of_run(call.nested)

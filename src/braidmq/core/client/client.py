@@ -13,6 +13,7 @@ from braidmq.core.client.call import Call, Stage
 from braidmq.core.client.call_book import CallBook
 from braidmq.core.client.call_waits import CallWaits
 from braidmq.core.client.failover import Failover
+from braidmq.core.client.late_answers import LateAnswers
 from braidmq.core.client.path_choice import PathChoice
 from braidmq.core.client.path_health import MUTE_S
 from braidmq.core.client.places import RunPlaces
@@ -37,7 +38,7 @@ from braidmq.members import Member, check_service
 from braidmq.messages import Reply
 from braidmq.observer import AttemptEnd, NodeObserver
 from braidmq.settings import Settings
-from braidmq.wire.control import decode_failure
+from braidmq.wire.control import decode_failure, encode_failure
 from braidmq.wire.envelope import (
     REJECT,
     REPLY,
@@ -48,6 +49,8 @@ from braidmq.wire.envelope import (
     Outcome,
     command_of,
     decode,
+    encode,
+    head_of,
     reply_id,
 )
 from braidmq.wire.extension import encode_metadata
@@ -71,9 +74,6 @@ class ClientCore:
 
     Inputs: `request`, `cancel`, `on_answer`, `on_unsent`, `on_change`, `on_timer`. Output: `take_results`, which has
     each call that was not cancelled exactly once, at its deadline at the latest.
-
-    Attributes:
-        late: answers that nobody waited for.
 
     Args:
         checker: checks the proofs of replies; None if it asks for none.
@@ -137,7 +137,7 @@ class ClientCore:
             verdicts=Verdicts(settings, rng, self._choice, self._wait, budget=self._budget, reroutes=self._reroutes),
             waits=self._waits,
         )
-        self.late = 0
+        self._late = LateAnswers(links)
         self._proof_field = b"" if checker is None else checker.field
         self._unproven = None if checker is None else Unproven(settings, links, checker)
         self._exchange_s = settings.exchange_timeout_s
@@ -150,6 +150,11 @@ class ClientCore:
     def retries(self) -> int:
         """How many attempts were further ones."""
         return self._attempts.retries
+
+    @property
+    def late(self) -> int:
+        """Answers that nobody waited for."""
+        return self._late.count
 
     @property
     def waiting(self) -> int:
@@ -282,6 +287,12 @@ class ClientCore:
         """Whether an answer may come over `link`, of this attempt or an earlier one."""
         return bool(link.calls) or any(each[0] is link for call in self._calls.values() for each in call.earlier)
 
+    def change_checker(self, checker: Checker) -> None:
+        """Ask for proofs with another key from now on, if it asks for any."""
+        if self._unproven is not None:
+            self._proof_field = checker.field
+            self._unproven.change(checker)
+
     # -- inputs
 
     def on_answer(self, link: Link, message: bytes, now: float) -> None:
@@ -293,11 +304,11 @@ class ClientCore:
             return
         call = self._calls.get(answer.id)
         if call is None:
-            self.late += 1
+            self._late.on_answer(link, answer.command, len(message), now)
             return
         current = call.path is link and call.tag == answer.tag
         if not current and (link, link.epoch, answer.tag) not in call.earlier:
-            self.late += 1
+            self._late.on_answer(link, answer.command, len(message), now)
             return
         if current:
             self._passage.on_word(link, len(call.payload), call.sent_at)
@@ -318,6 +329,17 @@ class ClientCore:
         else:  # LOST, or a REPLY that does not count
             self._book.fail_if(call, self._failover.on_lost(call, link, answer, now), now)
 
+    def on_cut(self, link: Link, answer: Envelope, now: float) -> None:
+        """Handle what stands for a REPLY that is longer than this node takes: its call ends with an error."""
+        if answer.id not in self._calls:
+            self._late.on_answer(link, REPLY, answer.time_ms, now)
+            return
+        limit = self._settings.payload_bytes_max
+        text = f"the reply of {answer.time_ms} bytes exceeds the limit of this node, {limit}: raise payload_bytes_max"
+        answer.command, answer.code, answer.time_ms = REPLY, Outcome.ERROR, 0
+        answer.payload = encode_failure(ServiceError("RESULT_TOO_LARGE", text), limit)
+        self.on_answer(link, encode(answer), now)
+
     def on_unread(self, link: Link, size: int) -> None:
         """Handle how much a broker has sent that was not read yet: its answers wait behind that."""
         self._health.on_unread(link, size)
@@ -330,6 +352,16 @@ class ClientCore:
                 call = self._calls.get(sent.id)
                 if call is not None and call.path is link and call.tag == sent.tag:
                     call.unsent = True
+
+    def on_dropped(self, link: Link, request: bytes, now: float) -> None:
+        """Handle a REQUEST that was called back before it had left: no answer to that attempt will come."""
+        sent = head_of(request)
+        call = self._calls.get(sent.id)
+        attempt = (link, link.epoch, sent.tag)
+        if call is not None and attempt in call.earlier:
+            call.earlier.remove(attempt)
+            if call.stage is Stage.LISTENING:
+                self._book.fail_if(call, self._failover.listen(call), now)
 
     def on_change(self, link: Link, change: Change, now: float) -> None:
         """Note that a link changed."""

@@ -18,11 +18,12 @@ class Unproven:
         count: how many there were.
     """
 
-    __slots__ = ("_accused", "_checker", "_exchange_s", "_links", "count")
+    __slots__ = ("_accused", "_checker", "_exchange_s", "_former", "_links", "count")
 
     def __init__(self, settings: Settings, links: Links, checker: Checker) -> None:
         self.count = 0
         self._checker = checker
+        self._former: Checker | None = None
         self._links = links
         self._exchange_s = settings.exchange_timeout_s
         self._accused: set[str] = set()
@@ -31,9 +32,15 @@ class Unproven:
         """Note that a broker is known no longer."""
         self._accused.discard(link.name)
 
+    def change(self, checker: Checker) -> None:
+        """Check with another key from now on, and with the former one what that has been asked for."""
+        self._former, self._checker = self._checker, checker
+
     def is_proved(self, call: Call, link: Link, answer: Envelope, now: float) -> bool:
         """Whether a reply is its worker's; if not, the attempt is lost, and its path is worth less."""
         flaw = self._checker.flaw_of(call, answer)
+        if flaw and self._former is not None and not self._former.flaw_of(call, answer):
+            return True  # the call is from before the change
         if not flaw:
             return True
         self.count += 1

@@ -96,3 +96,17 @@ class BrokerMalformed(Event, frozen=True):
     def text(self) -> str:
         """See `Event`."""
         return f"{self.about} sent what is not BRAID/1: {self.what}"
+
+
+class BrokerTakenOff(Event, frozen=True):
+    """The net's authority has taken a broker off the list.
+
+    Attributes:
+        version: of the list.
+    """
+
+    version: int
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.about} is no longer a broker of this net, says its list of brokers {self.version}"

@@ -142,4 +142,6 @@ class Dialing:
     def _open_next(self, link: Link) -> None:
         link.target = link.targets.pop(0)
         link.met = False
-        self.actions.append(Open(link.name, link.target, link.address.key))
+        address = link.address
+        former = address.former_key and link.failures % 2  # the broker may not have taken its new key yet
+        self.actions.append(Open(link.name, link.target, address.former_key if former else address.key))

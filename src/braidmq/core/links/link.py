@@ -59,11 +59,15 @@ class Failure(StrEnum):
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
+    LARGE_LOST = (
+        "large packets to the broker are lost on the way, and nothing says so: its path takes only smaller ones"
+    )
     SESSION_REFUSED = "the broker ended the session"
     DRAINING = "the broker is about to stop"
     NONSENSE = "the broker sends what is not BRAID/1, again and again"
     CHANGED = "what the broker sends does not arrive as it was sent: something on the way changes it"
     FLOODED = "the broker sends more than can be read, and is left alone for some seconds"
+    UNASKED = "the broker sends answers that nobody asked for, and is left alone for some seconds"
     FAULT = "a message of the broker has met an error of this program's own, which its log tells"
     NO_ROOM = "this process has no file descriptors left for a connection: raise its limit (`ulimit -n`, LimitNOFILE=)"
 
@@ -77,11 +81,11 @@ class Step(Enum):
     """The handshake is complete: it is the broker."""
 
 
-AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.FAULT))
+AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.UNASKED, Failure.FAULT))
 """Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
 last."""
 
-ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED)) | AGGRIEVING
+ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED, Failure.LARGE_LOST)) | AGGRIEVING
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
 
@@ -123,6 +127,7 @@ class BrokerAddress:
         key: its CURVE public key, 32 bytes.
         certificate: the signed certificate that says so.
         serial: the certificate's number; a higher one replaces a lower one.
+        former_key: the key that still holds beside, while the broker gets a new one; empty if there is none.
     """
 
     name: str
@@ -130,6 +135,7 @@ class BrokerAddress:
     key: bytes
     certificate: bytes
     serial: int
+    former_key: bytes = b""
 
 
 Verify = Callable[[bytes], BrokerAddress]
@@ -205,6 +211,8 @@ class Link:
             next time.
         asked_report: whether a REPORT is awaited.
         malformed: what the broker has sent in this session that is not BRAID/1, counted.
+        withdrawn: attempts over this path in this session that nobody waits for any more: each may be answered yet.
+        unasked: answers that have come besides since `unasked_since` (late_answers.py).
         lists: those that it has sent and that were not read yet, as they come too fast.
         noted: whether the broker has said that it sends no more requests to this draining node.
         unsent: what was due to the broker when the connection ended and never reached the transport.
@@ -257,6 +265,8 @@ class Link:
         "target",
         "targets",
         "told",
+        "unasked",
+        "unasked_since",
         "unlisted_at",
         "unread_bytes",
         "unsent",
@@ -264,6 +274,7 @@ class Link:
         "wanted",
         "warned",
         "welcomed_at",
+        "withdrawn",
     )
 
     def __init__(self, address: BrokerAddress, now: float) -> None:
@@ -315,6 +326,9 @@ class Link:
         self.asked: dict[int, Any] = {}
         self.asked_report = False
         self.malformed = 0
+        self.withdrawn = 0
+        self.unasked = 0
+        self.unasked_since = now
         self.lists = Lists()
         self.spoke = False
         self.warned = False
@@ -377,4 +391,6 @@ class Link:
         self.asked.clear()
         self.lists.clear()
         self.malformed = 0
+        self.withdrawn = 0
+        self.unasked = 0
         self.asked_report = False

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
 from braidmq.core.containment import Containment, shape_of
-from braidmq.core.events.links import BrokerMalformed, Connected, LinkStateChanged, NotConnected
+from braidmq.core.events.links import BrokerMalformed, BrokerTakenOff, Connected, LinkStateChanged, NotConnected
 from braidmq.core.events.log import EventLog
 from braidmq.core.links.address_book import AddressBook
 from braidmq.core.links.dialing import Dialing
@@ -25,6 +25,7 @@ from braidmq.core.links.link import (
     LinkState,
     Verify,
 )
+from braidmq.core.links.papers import Papers
 from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.send_queue import SendQueue
 from braidmq.errors import ProtocolError
@@ -32,6 +33,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import command_of, major_of
 from braidmq.wire.kinds import Control, by_number
+from braidmq.wire.registry import CertificateIs, RosterIs
 
 MALFORMED_MAX: Final = 100
 """Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
@@ -46,7 +48,7 @@ HASTE_S_MAX: Final = 1.0
 REFUSAL_CHARS_MAX: Final = 200
 """How much of a broker's reason is kept: with some words in front it fits the text that observers get."""
 
-_LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER))
+_LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER, RosterIs.NUMBER, CertificateIs.NUMBER))
 
 
 class Links:
@@ -74,6 +76,7 @@ class Links:
         software: str,
         now: float,
         instance: bytes = b"",
+        papers: Papers | None = None,
     ) -> None:
         self.version = 0
         self.stalled_s = 0.0
@@ -84,7 +87,10 @@ class Links:
         self._dialing = Dialing(settings, rng)
         self._book = AddressBook(verify, own_name, settings.tombstone_s, self.events)
         self.links = self._book.links
-        self._hello = control.Hello(software, instance)
+        self._software = software
+        self._instance = instance
+        self._papers = papers
+        self._roster = 0 if papers is None else papers.roster
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {
                 control.Welcome: self._on_welcome,
@@ -94,6 +100,8 @@ class Links:
                 control.Heartbeat: self._on_heartbeat,
             }
         )
+        if papers is not None:
+            self._handlers[RosterIs.NUMBER] = self._on_roster
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
         self._looks = Looks(TICK_S, now, now)
@@ -237,7 +245,9 @@ class Links:
         link = self.links[name]
         link.met = True
         link.hello_at = now
-        self.send_control(link, self._hello, now)
+        papers = self._papers
+        serial, roster = (0, 0) if papers is None else (papers.serial, papers.roster)
+        self.send_control(link, control.Hello(self._software, self._instance, serial, roster), now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
         """Note that a connection failed or ended; the shell has closed its socket."""
@@ -313,6 +323,8 @@ class Links:
         self._looks.begin(now)
         self.stalled_s = self._looks.stalled_s
         self.events.on_timer(now)
+        if self._papers is not None and self._papers.roster != self._roster:
+            self._leave_lacking(self._papers, now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:
@@ -415,6 +427,30 @@ class Links:
 
     def _on_heartbeat(self, link: Link, heartbeat: control.Heartbeat, now: float) -> None:
         """Handle nothing but a sign of life: `on_heard` has noted it."""
+
+    def _on_roster(self, link: Link, message: RosterIs, now: float) -> None:
+        """Take the signed list of the brokers; those that are not in it any more are left with the next look."""
+        papers = self._papers
+        if papers is None:
+            return
+        try:
+            addresses = papers.take_roster(message.roster)
+        except ProtocolError as error:
+            self.on_malformed(link, str(error))
+            return
+        if not addresses:
+            return
+        for address in addresses:
+            self.learn(address, now, configured=True)
+        self._looks.due_at = now
+
+    def _leave_lacking(self, papers: Papers, now: float) -> None:
+        """Forget the brokers that the list of brokers has no more; not while a message of one of them is handled."""
+        self._roster = papers.roster
+        for link in list(self.links.values()):
+            if papers.lacks(link.address):
+                self.events.add(BrokerTakenOff(link.name, papers.roster))
+                self.forget(link, now)
 
     def _on_peers(self, link: Link, peers: control.Peers, now: float) -> None:
         known = len(self.links)

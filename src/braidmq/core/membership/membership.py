@@ -141,6 +141,11 @@ class MembershipCore:
         for name in self.others():
             self.send(name, Gossip([self._telling.own]))
 
+    def change_certificate(self, certificate: bytes) -> None:
+        """Note that this broker has another certificate, which goes along with what it says of itself from now on."""
+        self._certificate = certificate
+        self._telling.own = self._own_rumor()
+
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
         member = self.members.pop(name, None)

@@ -1,7 +1,7 @@
 """A broker among the other brokers: its links to them, who is in the net, and what each of them says of itself."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -67,6 +67,8 @@ class PeeringCore:
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {About: self._on_about, **dict.fromkeys(kinds_of(Gossiped), self._on_gossip)}
         )
+        self._others: dict[int, Callable[[str, Any, float], None]] = {}
+        self._contacts: list[tuple[str, bool]] = []
         self._paused_until = 0.0
         self.membership = MembershipCore(own.name, own.certificate, settings, rng, self, now=now, observer=observer)
         self._sessions: dict[str, int] = {}
@@ -90,6 +92,11 @@ class PeeringCore:
         """Return the messages for peers that are connected to this broker, but not the other way round."""
         answers, self._answers = self._answers, {}
         return answers
+
+    def take_contacts(self) -> list[tuple[str, bool]]:
+        """Return whom a session has begun with, on either side, and with whom the last one has ended, in order."""
+        contacts, self._contacts = self._contacts, []
+        return contacts
 
     def take_events(self) -> list[Event]:
         """Return what is worth a line in the log."""
@@ -132,6 +139,16 @@ class PeeringCore:
         return frozenset(service.encode() for service in self._offering)
 
     @property
+    def known(self) -> list[str]:
+        """The other brokers that this one connects to."""
+        return list(self._links.links)
+
+    def is_unreachable(self, name: str) -> bool:
+        """Whether a broker was tried and could not be reached."""
+        link = self._links.links.get(name)
+        return link is None or (link.failures > 0 and not link.open and name not in self._sessions)
+
+    @property
     def handled(self) -> int:
         """How many messages have been handled that came over this broker's own connections."""
         return self._intake.handled
@@ -153,9 +170,28 @@ class PeeringCore:
 
     # -- inputs
 
+    def hear(self, handlers: Mapping[int, Callable[[str, Any, float], None]]) -> None:
+        """Let others handle some control messages that peers send over this broker's connections, by their numbers."""
+        self._others.update(handlers)
+
+    def send(self, name: str, message: Control, now: float) -> None:
+        """Send a message to a peer: over this broker's connection, or else over the peer's. Without one it is lost."""
+        link = self._links.links.get(name)
+        if link is not None and link.open and not self._is_doubtful(link):
+            self._links.send_control(link, message, now)
+        elif name in self._sessions:
+            self._answers.setdefault(name, []).append(message)
+
     def learn(self, address: BrokerAddress, now: float) -> None:
         """Handle a broker that is registered."""
         self._links.learn(address, now, configured=True)
+
+    def change_own(self, own: BrokerAddress) -> None:
+        """Note that this broker's own certificate is another one."""
+        if own.certificate != self.own.certificate:
+            self.own = own
+            self._version += 1
+            self.membership.change_certificate(own.certificate)
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""
@@ -180,6 +216,7 @@ class PeeringCore:
             del self._sessions[name]
             self._heard.pop(name, None)
         if up:
+            self._contacts.append((name, True))
             self.membership.on_up(name, now)
             self._links.retry_soon(name, now)
             self._version += 1
@@ -301,9 +338,14 @@ class PeeringCore:
 
     def _on_control(self, link: Link, message: bytes, now: float) -> None:
         received = self._links.on_control(link, message, now)
-        handler = self._handlers.get(command_of(message))
-        if received is not None and handler is not None:
+        if received is None:
+            return
+        command = command_of(message)
+        handler = self._handlers.get(command)
+        if handler is not None:
             handler(link, received, now)
+        elif command in self._others:
+            self._others[command](link.name, received, now)
 
     def _on_gossip(self, link: Link, gossip: Gossiped, now: float) -> None:
         self.membership.on_message(link.name, gossip, now)
@@ -342,6 +384,7 @@ class PeeringCore:
     def _pass_changes(self, now: float) -> None:
         for link, change in self._links.take_changes():
             if change is Change.UP:
+                self._contacts.append((link.name, True))
                 self.membership.on_up(link.name, now)
             elif not link.open:
                 self._forget_about(link.name)
@@ -353,17 +396,15 @@ class PeeringCore:
     def _on_down(self, name: str, now: float) -> None:
         link = self._links.links.get(name)
         reached = name in self._sessions or (link is not None and link.open)
+        if not reached:
+            self._contacts.append((name, False))
         self.membership.on_down(name, now, last_connection=not reached)
 
     def _route(self, now: float) -> None:
         """Let what membership has to say travel over this broker's connection, or else over the peer's."""
         for name, messages in self.membership.take_sends().items():
-            link = self._links.links.get(name)
-            if link is not None and link.open and not self._is_doubtful(link):
-                for message in messages:
-                    self._links.send_control(link, message, now)
-            elif name in self._sessions:
-                self._answers.setdefault(name, []).extend(messages)
+            for message in messages:
+                self.send(name, message, now)
 
     def _is_doubtful(self, link: Link) -> bool:
         """Whether the peer speaks over its own connection while this one has missed a heartbeat.

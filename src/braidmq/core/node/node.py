@@ -10,20 +10,25 @@ from braidmq.core.ids import derived
 from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
+from braidmq.core.links.papers import Papers
+from braidmq.core.node.publishing import Publishing
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
+from braidmq.core.registry.ledger import Edition
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import WorkerCore
-from braidmq.errors import BraidError, ConfigError, ServiceError
+from braidmq.errors import BraidError, ConfigError, ProtocolError, ServiceError
 from braidmq.members import Member
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
+from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
     CANCEL,
     COMMAND_AT,
+    CUT,
     LOST,
     MAJOR,
     REJECT,
@@ -33,10 +38,12 @@ from braidmq.wire.envelope import (
     SENT_END,
     VERSION_AT,
     WORKING,
+    decode,
 )
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import by_number
+from braidmq.wire.registry import CertificateIs
 
 
 class NodeCore:
@@ -57,10 +64,12 @@ class NodeCore:
         worker: runs requests.
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
+        publishing: hands a registry to the brokers, if that was asked for.
 
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
         observer: is told what happens to calls and jobs.
+        papers: its own certificate and its list of brokers; None if those never change.
 
     Raises:
         ConfigError: proofs are asked for, and there is no keyring.
@@ -78,15 +87,18 @@ class NodeCore:
         now: float,
         keyring: Keyring | None = None,
         observer: NodeObserver | None = None,
+        papers: Papers | None = None,
     ) -> None:
-        name = member.name
+        self._name = name = member.name
         checks = settings.authenticate_replies == "always"
         if checks and keyring is None:
             raise ConfigError("authenticate_replies='always' needs the keys of the node")
         checker = Checker(keyring, name) if checks and keyring is not None else None
         prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
-        self.links = Links(settings, rng, verify, own_name=name, software=software, now=now, instance=instance)
+        self.links = Links(
+            settings, rng, verify, own_name=name, software=software, now=now, instance=instance, papers=papers
+        )
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
             settings,
@@ -108,6 +120,10 @@ class NodeCore:
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
+        self._papers = papers
+        if papers is not None:
+            self._handlers[CertificateIs.NUMBER] = self._on_certificate
+        self.publishing: Publishing | None = None
         self._draining = False
 
     # -- outputs
@@ -256,10 +272,6 @@ class NodeCore:
         """Handle a broker that is configured."""
         self.links.learn(address, now, configured=True)
 
-    def remember(self, certificate: bytes, now: float) -> None:
-        """Handle a broker that was known to an earlier run of this node."""
-        self.links.learn_certificate(certificate, now)
-
     @property
     def known(self) -> tuple[bytes, ...]:
         """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
@@ -273,6 +285,24 @@ class NodeCore:
             link.asked_report = True
             self.links.send_control(link, control.Status(), now)
         return asked
+
+    def publish(self, edition: Edition, now: float) -> Publishing:
+        """Hand a registry to every broker that is up now, or comes up later; whoever returns it has the answers."""
+        publishing = self.publishing = Publishing(edition, self.links)
+        self._handlers.update(publishing.handlers)
+        for link in self.links.links.values():
+            if link.open:
+                publishing.tell(link, now)
+        return publishing
+
+    def change_keyring(self, keyring: Keyring) -> None:
+        """Prove replies, and check those of others, with other keys from now on."""
+        self.worker.change_prover(Prover(keyring, self._name))
+        self.client.change_checker(Checker(keyring, self._name))
+
+    def renew(self) -> None:
+        """Connect anew to every broker, one after the other: this node has another key."""
+        self.selection.renew()
 
     def drain(self, now: float) -> None:
         """Take no new requests, and tell every broker."""
@@ -306,6 +336,10 @@ class NodeCore:
         self.links.on_failed(name, failure, now)
         self._pass_changes(now)
 
+    def on_dropped(self, name: str, request: bytes, now: float) -> None:
+        """Note that a REQUEST was dropped before it had left, as this node has cancelled it."""
+        self.client.on_dropped(self.links.links[name], request, now)
+
     def on_frame(self, name: str, frame: bytes, now: float) -> None:
         """Handle a frame from a broker."""
         link = self.links.links[name]
@@ -316,6 +350,14 @@ class NodeCore:
         if not messages and inlet.overflowed:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
+
+    def on_latest(self, name: str, frame: bytes, now: float) -> None:
+        """Note the last one of several frames that have come from a broker at one moment; none is handled yet.
+
+        It was sent last, so it shows best for how long the others have waited.
+        """
+        if len(frame) >= COMMON_BYTES:
+            self.links.links[name].staleness.age_s(int.from_bytes(frame[SENT_AT:SENT_END]), now)
 
     def on_unread(self, name: str, size: int) -> None:
         """Handle how many bytes have come from a broker that the shell has not handed in yet."""
@@ -364,6 +406,8 @@ class NodeCore:
         message = b""
         try:
             sent, age_s = b"", 0.0
+            if len(messages) > 1:  # the last one was written last
+                link.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
             for message in messages:
                 if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
                     sent = message[SENT_AT:SENT_END]
@@ -391,10 +435,33 @@ class NodeCore:
             self.worker.on_request(link, message, age_s, now)
         elif command == CANCEL:
             self.worker.on_cancel(link, message, now)
+        elif command == CUT:
+            self._on_cut(link, message, now)
         elif command in self._handlers or self.links.handles(command):  # others are not even decoded
             received = self.links.on_control(link, message, now)
             if received is not None:
                 self._handlers[command](link, received, now)
+
+    def _on_certificate(self, link: Link, message: CertificateIs, _now: float) -> None:
+        """Take this node's own newest certificate; what it may do is its brokers' business."""
+        if self._papers is None:
+            return
+        try:
+            self._papers.take_certificate(message)
+        except ProtocolError as error:
+            self.links.on_malformed(link, str(error))
+
+    def _on_cut(self, link: Link, message: bytes, now: float) -> None:
+        """Handle what stands for a message that is longer than this node takes; a broker may also make it up."""
+        try:
+            cut = decode(message)
+        except ProtocolError as error:
+            self.links.on_malformed(link, str(error))
+            return
+        if cut.code == REPLY:
+            self.client.on_cut(link, cut, now)
+        elif cut.code == REQUEST:
+            self.worker.on_cut(link, cut, now)
 
     def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
         self.worker.on_demand(link, demand, now)
@@ -417,5 +484,7 @@ class NodeCore:
                     self.reports.pop(link.name, None)
                 elif change.about_credit:
                     self.worker.on_change(now)
+                if self.publishing is not None and change is Change.UP and link.open:
+                    self.publishing.tell(link, now)
                 if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)

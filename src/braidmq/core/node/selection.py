@@ -71,6 +71,7 @@ class Selection:
         self._links = links
         self._sought: dict[bytes, _Sought] = {}
         self._required: dict[str, float] = {}
+        self._former: dict[str, int] = {}
         self._done: set[str] = set()
         self._version = -1
         self._known_version = -1
@@ -100,6 +101,10 @@ class Selection:
             if self._ask(service, now):
                 sought.answer_by = now + SEEK_RETRY_S
         return now - sought.began_at < SEEK_S_MAX or now < sought.answer_by
+
+    def renew(self) -> None:
+        """Connect anew to every broker, one after the other, so that calls have another path meanwhile."""
+        self._former = {link.name: link.epoch for link in self._links.links.values() if link.open}
 
     def require(self, broker: str, now: float) -> None:
         """Note that a call names the broker that it must take."""
@@ -145,6 +150,8 @@ class Selection:
         for name in sorted(done & self._done):
             links.close(links.links[name], now)
         self._done = done
+        if self._former:
+            self._renew_next(now)
         for broker, needed_at in list(self._required.items()):
             if now - needed_at > SOUGHT_S:
                 del self._required[broker]
@@ -166,6 +173,20 @@ class Selection:
         assert len(self._required) <= BROKERS_MAX
         if not self.partial and self._version == self._links.version:
             assert all(link.wanted for link in self._links.links.values())
+
+    def _renew_next(self, now: float) -> None:
+        """Leave the next broker whose connection is to be made anew, once the last one is back."""
+        links = self._links.links
+        for name, epoch in list(self._former.items()):
+            link = links.get(name)
+            if link is None or link.epoch != epoch or not link.open:
+                del self._former[name]
+            elif link.retiring:
+                return
+        if any(link.wanted and link.state is LinkState.CONNECTING for link in links.values()):
+            return
+        if self._former:
+            self._links.leave(links[next(iter(self._former))], now)
 
     @property
     def _lacks_sound_ones(self) -> bool:

@@ -3,12 +3,13 @@
 from typing import Final
 
 from braidmq.core.events.node import ResultTooLarge
+from braidmq.core.links.link import Link
 from braidmq.core.links.links import Links
 from braidmq.core.proofs import Prover
 from braidmq.core.worker.job import Delivery, Job
 from braidmq.errors import ServiceError
 from braidmq.wire import control
-from braidmq.wire.envelope import LOST, REPLY, WORKING, Outcome, head_of, now_ms, pack
+from braidmq.wire.envelope import LOST, REPLY, WORKING, Envelope, Outcome, head_of, now_ms, pack
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.forward import readdressed
 
@@ -27,12 +28,12 @@ class Answers:
         prover: proves replies to callers that ask for it.
     """
 
-    __slots__ = ("_instance", "_links", "_prover")
+    __slots__ = ("_instance", "_links", "prover")
 
     def __init__(self, links: Links, instance: bytes, prover: Prover | None) -> None:
         self._links = links
         self._instance = pack_field(Field.INSTANCE, instance)
-        self._prover = prover
+        self.prover = prover
 
     def fits(self, outcome: bytes | ServiceError) -> bool:
         """Whether an outcome is a result that may be replied with, and no error."""
@@ -53,8 +54,8 @@ class Answers:
             code, payload = _ERROR, control.encode_failure(outcome, limit)
         request, sent_ms = job.request, now_ms(now)
         extension = b""
-        if request.extension and self._prover is not None:
-            extension = self._prover.prove(request, code, payload)
+        if request.extension and self.prover is not None:
+            extension = self.prover.prove(request, code, payload)
         return pack(
             REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code,
             extension=extension, payload=payload,
@@ -79,6 +80,12 @@ class Answers:
                      extension=extension),
             )  # fmt: skip
 
+    def say_too_large(self, link: Link, request: Envelope, limit: int, now: float) -> None:
+        """Answer a request of more bytes (its `time_ms`) than this node takes, which has not come in full."""
+        text = f"the request of {request.time_ms} bytes exceeds the limit of its worker, {limit}"
+        payload = control.encode_failure(ServiceError("REQUEST_TOO_LARGE", text), limit)
+        self._links.send(link, pack(REPLY, request.id, 0, 0, now_ms(now), 0, request.tag, code=_ERROR, payload=payload))
+
     def say_all(self, command: int, code: int, job: Job, now: float) -> None:
         """Answer all copies of a job in the same way."""
         for delivery in job.deliveries:
@@ -86,5 +93,5 @@ class Answers:
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
-        if self._prover is not None:
-            self._prover.validate_state()
+        if self.prover is not None:
+            self.prover.validate_state()

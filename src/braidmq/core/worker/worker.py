@@ -113,6 +113,10 @@ class WorkerCore:
         """What it remembers of the requests it has run."""
         return self._cache
 
+    def change_prover(self, prover: Prover) -> None:
+        """Prove replies with another key from now on."""
+        self._answers.prover = prover
+
     # -- outputs
 
     def take_jobs(self) -> list[Job]:
@@ -215,6 +219,10 @@ class WorkerCore:
             else:
                 job.timer = self._timers.add(job, min(deadline, now + WAIT_S_MAX))
                 service.queue[job] = None
+
+    def on_cut(self, link: Link, request: Envelope, now: float) -> None:
+        """Handle what stands for a REQUEST that is longer than this node takes: its caller is told so."""
+        self._answers.say_too_large(link, request, self._settings.payload_bytes_max, now)
 
     def on_cancel(self, link: Link, message: bytes, now: float) -> None:
         """Handle a CANCEL: less is expected of an attempt."""

@@ -21,6 +21,7 @@ from braidmq.lab.simulation.tap import passages
 from braidmq.members import Member, Standing
 from braidmq.turn.broker import BrokerTurn
 from braidmq.wire.bundle import split
+from braidmq.wire.envelope import REQUEST
 
 if TYPE_CHECKING:
     from braidmq.lab.simulation.net import Net
@@ -39,11 +40,11 @@ class _Routes(Routes):
             given = self._broker.hear(route, principal, frame)
             if given is not None:
                 yield route, principal, given
-                self._broker.on_heard(frame)
+                self._broker.note_read(len(split(frame)[0]))
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
+    def send(self, sends: dict[bytes, list[bytes]]) -> tuple[()]:
         """See Routes.send."""
-        super().send(self._broker.say(sends))
+        return super().send(self._broker.say(sends))
 
     def send_unheard(self, sends: dict[bytes, list[bytes]]) -> None:
         """Send what the core has not said."""
@@ -152,7 +153,10 @@ class BrokerProcess(Process):
         """Note a frame from a member, and return what the core is to get; None for nothing."""
         del route
         peer = self._net.name_of(principal)
-        self.world.record.passages.extend(passages(split(frame)[0], self.world.now, self.name, "in", peer))
+        for each in passages(split(frame)[0], self.world.now, self.name, "in", peer):
+            if each.command == REQUEST:
+                each.unseen_s = self._net.network.journey_s(peer, self.name, outward=True)
+            self.world.record.passages.append(each)
         return frame
 
     def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
@@ -162,14 +166,6 @@ class BrokerProcess(Process):
             peer = "" if session is None else session.member.name
             self.world.record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
         return sends
-
-    def on_heard(self, frame: bytes) -> None:
-        """Note that the core has handled a frame from a member."""
-        self._check(len(split(frame)[0]))
-
-    def on_handled(self) -> None:
-        """Let the core check itself, if that is due: it had a frame from another broker."""
-        self._check(1)
 
     # -- for the turn (see Host)
 
@@ -190,10 +186,10 @@ class BrokerProcess(Process):
 
     # -- inner
 
-    def _check(self, messages: int) -> None:
-        """Let the core check itself after some messages, and note how much it holds, if that is due."""
+    def _check(self) -> None:
+        """Let the core check itself after a turn, and note how much it holds, if that is due."""
         core = self.core
-        if self.is_check_due(messages, len(core.dispatcher.services) + sum(each.in_flight for each in core.usages)):
+        if self.is_check_due(1, len(core.dispatcher.services) + sum(each.in_flight for each in core.usages)):
             core.validate_state()
             for what, value, bound in sizes_of_broker(core):
                 self.world.record.size(self.name, what, value, bound)
@@ -201,7 +197,7 @@ class BrokerProcess(Process):
     def _note(self) -> None:
         """Let the core check itself, and note whom it takes for dead."""
         core, world = self.core, self.world
-        self._check(1)
+        self._check()
         world.record.faults[self.name] = max(core.counters.get("faults", 0), world.record.faults.get(self.name, 0))
         membership = core.peering.membership
         if membership.version != self._version:

@@ -78,21 +78,22 @@ class Dealers:
         connection = self._connections.get(name)
         return None if connection is None else connection.route
 
-    def send(self, name: str, messages: list[bytes]) -> None:
-        """Send messages as bundles; what the pipe does not take is kept for `flush`."""
+    def send(self, name: str, messages: list[bytes]) -> tuple[()]:
+        """Send messages as bundles; what the pipe does not take is kept for `flush`, and none is dropped."""
         connection = self._connections.get(name)
         if connection is None:
-            return
+            return ()
         backlog = self._backlogs[name]
         if backlog:
             backlog.add(messages)
-            return
+            return ()
         sent = 0
         for bundle, count in join(messages):
             if not self._network.send(connection, connection.outward, bundle):
                 backlog.add(messages[sent:])
-                return
+                break
             sent += count
+        return ()
 
     def flush(self) -> None:
         """Send what waits."""
@@ -143,7 +144,7 @@ class Dealers:
             if self._connections.get(name) is not connection:
                 return
             yield name, frame
-            self.process.on_handled()
+            self.process.note_read(1)
 
     # -- for the network
 

@@ -98,11 +98,8 @@ class HostileBroker(BrokerProcess):
         self.world.trace.note(self.world.now, str(self))
         self.later(0.5, self._misbehave)
 
-    def _check(self, messages: int) -> None:
-        """Check nothing: its core is lied to."""
-
     def _note(self) -> None:
-        """Let nobody judge what it holds."""
+        """Let nobody judge what it holds, nor its core check itself, which is lied to."""
 
     def _misbehave(self) -> None:
         for route in list(self.core.sessions):

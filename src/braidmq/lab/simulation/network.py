@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from braidmq.core.links.link import Failure
@@ -61,10 +62,10 @@ class Pipe:
         held: how many of them, the last ones, get no further: a cut or a handshake keeps them.
         count: frames that were accepted and not taken.
         broken: what is sent from now on gets nowhere.
-        journeys: each time that a frame took less until it was read than any one before: when, and how long it took.
+        journey_s: the least that any frame took until it was read; infinite before one was.
     """
 
-    __slots__ = ("arrived", "broken", "count", "held", "journeys", "last_at", "source", "target", "under_way")
+    __slots__ = ("arrived", "broken", "count", "held", "journey_s", "last_at", "source", "target", "under_way")
 
     def __init__(self, source: str, target: str) -> None:
         self.source = source
@@ -75,7 +76,7 @@ class Pipe:
         self.count = 0
         self.last_at = 0.0
         self.broken = False
-        self.journeys: list[tuple[float, float]] = []
+        self.journey_s = inf
 
 
 class Stage(Enum):
@@ -226,8 +227,7 @@ class Network:
         for _ in range(count):
             frame, sent_at = pipe.arrived.popleft()
             took_s = self.world.now - sent_at
-            if not pipe.journeys or took_s < pipe.journeys[-1][1]:
-                pipe.journeys.append((self.world.now, took_s))
+            pipe.journey_s = min(pipe.journey_s, took_s)
             frames.append(frame)
         was_full = pipe.count >= self._frames_max
         pipe.count -= len(frames)
@@ -236,8 +236,8 @@ class Network:
             self.world.later(0.0, sender.process.wake)
         return frames
 
-    def journey_s(self, node: str, broker: str, until: float, *, outward: bool) -> float:
-        """Return the shortest journey, up to a time, of a frame over a node's connection; of several the slowest one's.
+    def journey_s(self, node: str, broker: str, *, outward: bool) -> float:
+        """Return the shortest journey so far of a frame over a node's connection; of several the slowest one's.
 
         It is 0.0 if nothing was read. Nobody can see a delay that all frames of a session have in common.
         """
@@ -246,8 +246,7 @@ class Network:
             for each in self.connections
             if (each.dealers.process.name, each.router.process.name) == (node, broker)
         ]
-        found = [[took_s for at, took_s in pipe.journeys if at <= until] for pipe in pipes]
-        return max((journeys[-1] for journeys in found if journeys), default=0.0)
+        return max((pipe.journey_s for pipe in pipes if pipe.journey_s < inf), default=0.0)
 
     # -- how connections end
 

@@ -191,15 +191,11 @@ class NodeProcess(Process):
         self.turn.read(now)
         due = self.turn.run(now)
         self.spend((core.handled - handled) * self._net.plan.message_s / NODES_FASTER)
-        self._check(1)
+        self._check()
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             self.dealers.close_all(lossless=True)
             self._end()
         return due
-
-    def on_handled(self) -> None:
-        """Let the core check itself, if that is due."""
-        self._check(1)
 
     def note_parting(self, broker: str) -> None:
         """Note that the connection to a broker is closed, and whether for its silence."""
@@ -207,9 +203,9 @@ class NodeProcess(Process):
         silent = link is not None and link.state is LinkState.WAITING and link.failure is Failure.SILENT
         self.world.record.partings.append(record.Parting(self.world.now, self.name, broker, silent))
 
-    def _check(self, messages: int) -> None:
-        """Let the core check itself after some messages, if that is due."""
-        if self.is_check_due(messages, len(self.core.worker.cache) // CHECKED_FAST):
+    def _check(self) -> None:
+        """Let the core check itself after a turn, if that is due."""
+        if self.is_check_due(1, len(self.core.worker.cache) // CHECKED_FAST):
             self.core.validate_state()
             for what, value, bound in sizes_of_node(self.core, self._net.plan.settings):
                 self.world.record.size(self.name, what, value, bound)
@@ -280,10 +276,10 @@ class NodeProcess(Process):
             del self._tasks[job]
             return
         request, rng, world = job.request, self._work_rng, self.world
-        client, broker, network = request.sender.decode("ascii", "replace"), job.link.name, self._net.network
-        came_at = world.now
+        client, broker = request.sender.decode("ascii", "replace"), job.link.name
+        unseen_s = self._net.network.journey_s(self.name, broker, outward=False)
         if broker in self._net.brokers and client not in world.record.hostile:  # else nobody judges when it began
-            came_at = world.record.came_at(request.id, broker, request.retry_count)
+            unseen_s += world.record.came(request.id, broker, request.retry_count).unseen_s
         task.execution = record.Execution(
             key_of(request.payload),
             self.name,
@@ -293,8 +289,7 @@ class NodeProcess(Process):
             request.retry_count,
             self.life,
             client,
-            network.journey_s(client, broker, came_at, outward=True)
-            + network.journey_s(self.name, broker, world.now, outward=False),
+            unseen_s,
         )
         world.record.executions.append(task.execution)
         text = f"{self.name} begins {request.id.hex()[-6:]}"

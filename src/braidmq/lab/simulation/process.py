@@ -14,8 +14,9 @@ CHECK_FREELY: Final = 256
 """The square of how many things a core may hold that checks itself as often as any does."""
 
 CHECK_EVERY: Final = 8
-"""Inputs between two checks of a core: what is wrong stays wrong, and is found a few inputs later. A check costs much
-more than an input, so that with fewer of them more seeds are tried. A run with a trace checks after every input."""
+"""Inputs between two checks of a core: what is wrong stays wrong, and is found at the end of a turn soon after. A check
+costs much more than an input, so that with fewer of them more seeds are tried. A run with a trace checks after every
+turn."""
 
 
 class Process(ABC):
@@ -125,8 +126,9 @@ class Process(ABC):
         self._unchecked = 0
         return True
 
-    def on_handled(self) -> None:  # noqa: B027 - those that are no brokers and nodes of ours have nothing to check
-        """Note that a frame from a broker was handled."""
+    def note_read(self, messages: int) -> None:
+        """Note that its core gets so many messages in this turn, at the end of which it may check itself."""
+        self._unchecked += messages
 
     # -- its own time
 

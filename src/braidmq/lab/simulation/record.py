@@ -92,7 +92,13 @@ class Execution(msgspec.Struct, gc=False):
 
 
 class Passage(msgspec.Struct, gc=False):
-    """One exchange message as it came into a broker or left it. `peer` is the member at the other end."""
+    """One exchange message as it came into a broker or left it.
+
+    Attributes:
+        peer: the member at the other end.
+        unseen_s: for a REQUEST that came in, the least that any frame of its session had taken when it was read, which
+            nobody could see as a delay.
+    """
 
     at: float
     broker: str
@@ -107,6 +113,7 @@ class Passage(msgspec.Struct, gc=False):
     service: str = ""
     tag: int = 0
     receiver: str = ""
+    unseen_s: float = 0.0
 
 
 class Rights(msgspec.Struct, gc=False, frozen=True):
@@ -244,12 +251,12 @@ class Record(msgspec.Struct):
                 found[execution.key].append(execution)
         return found
 
-    def came_at(self, id_: bytes, broker: str, retry_count: int) -> float:
-        """Return when an attempt of a request came to a broker; if there were several with that count, the last one."""
+    def came(self, id_: bytes, broker: str, retry_count: int) -> Passage:
+        """Return how an attempt of a request came to a broker; if there were several with that count, the last one."""
         for each in reversed(self.passages):
             came = each.broker == broker and each.way == "in" and each.command == REQUEST
             if came and each.id == id_ and each.retry_count == retry_count:
-                return each.at
+                return each
         raise LookupError(f"{id_.hex()} has never come to {broker}")
 
     def size(self, owner: str, what: str, value: int, bound: int) -> None:

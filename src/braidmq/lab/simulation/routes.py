@@ -58,8 +58,8 @@ class Routes:
             if connection.outward.arrived:
                 self.on_arrival(connection)
 
-    def send(self, sends: dict[bytes, list[bytes]]) -> None:
-        """Send messages to routes as bundles. Who turns out to be gone comes out of `take_gone`."""
+    def send(self, sends: dict[bytes, list[bytes]]) -> tuple[()]:
+        """Send messages to routes as bundles, and drop none. Who turns out to be gone comes out of `take_gone`."""
         for route, messages in sends.items():
             waiting = self._backlogs.get(route)
             if waiting is None:
@@ -68,6 +68,7 @@ class Routes:
                 waiting.add(messages)
                 if waiting.bytes > self._outbox_bytes_max:
                     self._disconnect(route)
+        return ()
 
     def breaches(self) -> tuple[()]:
         """Return nothing: the network carries frames, each of which is a message."""

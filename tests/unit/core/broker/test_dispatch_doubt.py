@@ -3,7 +3,10 @@
 import pytest
 
 from braidmq.core.patience import HOLD_S_MIN, promise_s
-from braidmq.wire.envelope import CANCEL, REJECT, REPLY, UINT32, WORKING, Flag, Reason, Withdrawal
+from braidmq.core.staleness import Staleness
+from braidmq.wire.bundle import COMMON_BYTES
+from braidmq.wire.control import Heartbeat, encode_control
+from braidmq.wire.envelope import CANCEL, REJECT, REPLY, UINT32, WORKING, Flag, Reason, Withdrawal, encode
 from tests.support.rigs.broker_rig import FakeMember, Rig
 
 INTERVAL_S = 0.3
@@ -23,6 +26,52 @@ def flagged(worker: FakeMember) -> bool:
     worker.ready(credit=1)
     (request,) = worker.requests()
     return bool(request.flags & Flag.POSSIBLE_DUPLICATE)
+
+
+class TestFlagOfADelay:
+    """The first messages of a session, HELLO among them, take half a second, as its network stands still."""
+
+    DELAY_S = 0.5
+
+    def slow_client(self, rig: Rig) -> FakeMember:
+        client = rig.client()
+        client.clock_s = -self.DELAY_S
+        rig.core.sessions[client.route].staleness = Staleness()
+        client.heartbeat()
+        return client
+
+    def test_delay_that_all_that_has_come_so_far_had_is_not_seen(self) -> None:
+        rig = Rig()
+        client, worker = self.slow_client(rig), rig.worker()
+        client.request(working_ms=300)
+        assert not worker.request_in().flags
+
+    def test_delay_shows_in_what_was_sent_later_and_has_come_at_the_same_moment(self) -> None:
+        rig = Rig()
+        client, worker = self.slow_client(rig), rig.worker()
+        request = encode(client.envelope(working_ms=300, time_ms=2_000))
+        client.clock_s = 0.0
+        rig.core.on_latest(client.route, encode_control(Heartbeat(), client.sent_ms), rig.now)
+        client.frame(request)
+        found = worker.request_in()
+        assert found.flags & Flag.POSSIBLE_DUPLICATE
+        assert found.time_ms == pytest.approx(2_000 - self.DELAY_S * 1000, abs=3)
+
+    def test_delay_shows_in_what_stands_behind_it_in_its_frame(self) -> None:
+        rig = Rig()
+        client, worker = self.slow_client(rig), rig.worker()
+        request = encode(client.envelope(working_ms=300))
+        client.clock_s = 0.0
+        client.frame(request + encode_control(Heartbeat(), client.sent_ms))
+        assert worker.request_in().flags & Flag.POSSIBLE_DUPLICATE
+
+    def test_a_frame_too_short_to_say_when_it_was_sent_and_one_of_nobody_tell_nothing(self) -> None:
+        rig = Rig()
+        client, worker = self.slow_client(rig), rig.worker()
+        rig.core.on_latest(client.route, b"\0" * (COMMON_BYTES - 1), rig.now)
+        rig.core.on_latest(b"nobody", encode_control(Heartbeat(), client.sent_ms), rig.now)
+        client.request(working_ms=300)
+        assert not worker.request_in().flags
 
 
 class TestFlag:

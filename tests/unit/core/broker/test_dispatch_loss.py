@@ -1,8 +1,21 @@
 """What becomes of requests when a worker or a client is gone."""
 
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR
-from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Progress, Reason, Withdrawal, encode
-from tests.support.rigs.broker_rig import Rig
+from braidmq.wire.envelope import (
+    CANCEL,
+    LOST,
+    REJECT,
+    REPLY,
+    REQUEST,
+    WORKING,
+    Envelope,
+    Progress,
+    Reason,
+    Withdrawal,
+    command_of,
+    encode,
+)
+from tests.support.rigs.broker_rig import FakeMember, Rig
 
 
 class TestWorkerLoss:
@@ -211,3 +224,53 @@ class TestClientLoss:
         for _ in range(2 * KEY_IN_FLIGHT_FACTOR):
             second.request()
         assert second.transits() == []
+
+
+def dropped(worker: FakeMember) -> None:
+    """Let a request be dropped that was called back while it waited for a worker, as a carrier does it."""
+    assert worker.stuck is not None
+    request = next(each for each in worker.stuck if command_of(each) == REQUEST)
+    assert any(command_of(each) == CANCEL for each in worker.stuck)
+    worker.stuck = None
+    worker.rig.core.on_dropped(worker.route, request, worker.rig.now)
+    worker.rig.settle()
+
+
+class TestDropped:
+    def test_request_that_was_given_up_leaves_its_worker_free(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        worker.stuck = []
+        client.cancel(client.request())
+        waits = client.request()
+        dropped(worker)
+        assert [each.id for each in worker.requests()] == [waits.id]
+        assert client.transits() == []
+
+    def test_request_whose_client_is_gone_leaves_its_worker_free(self) -> None:
+        rig = Rig()
+        client, other, worker = rig.client(), rig.client("other"), rig.worker(credit=1)
+        worker.stuck = []
+        client.request()
+        client.disconnect()
+        waits = other.request()
+        dropped(worker)
+        assert [each.id for each in worker.requests()] == [waits.id]
+
+    def test_attempt_that_was_superseded_was_certainly_not_run(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        worker.stuck = []
+        client.cancel(client.request(), Withdrawal.SUPERSEDED)
+        dropped(worker)
+        assert client.answer() == (REJECT, Reason.EXPIRED)
+
+    def test_what_nobody_has_is_passed_over(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        asked = client.request()
+        for strange in (Envelope(REQUEST, asked.id, tag=9_999), Envelope(REQUEST, bytes(16), tag=asked.tag)):
+            rig.core.on_dropped(worker.route, encode(strange), rig.now)
+        rig.core.on_dropped(b"nobody", encode(asked), rig.now)
+        worker.reply(worker.requests()[0])
+        assert client.answer()[0] == REPLY

@@ -416,3 +416,35 @@ def test_everything_heals_after_a_storm(make: Any) -> None:
             broker.reply(request)
         rig.advance(0.1)
     assert all(isinstance(rig.results[id_], Reply) for id_ in ids)
+
+
+class TestDropped:
+    def test_attempt_that_was_called_back_before_it_left_is_not_listened_for(self, make: Any) -> None:
+        rig = make("a", "b", settings=Settings(**UNPAID))
+        rig["a"].reads = rig["b"].reads = False
+        id_ = rig.call(attempts=2, timeout_s=60.0)
+        first = rig["a"] if rig["a"].unread else rig["b"]
+        second = rig.other(first)
+        second.reads = True
+        (request,) = first.unread
+        rig.advance(1.5)
+        second.lose(second.request())
+        assert rig.client._calls[id_].stage is Stage.LISTENING
+        rig.core.on_dropped(first.name, request, rig.now)
+        rig.pump()
+        error_of(rig, id_, AttemptsExhausted, attempts=2, maybe_executed=True)
+
+    def test_call_that_goes_on_is_not_disturbed(self, make: Any) -> None:
+        rig = make("a", "b", settings=Settings(**UNPAID))
+        rig["a"].reads = rig["b"].reads = False
+        id_ = rig.call(attempts=2, timeout_s=60.0)
+        first = rig["a"] if rig["a"].unread else rig["b"]
+        second = rig.other(first)
+        second.reads = True
+        (request,) = first.unread
+        rig.advance(1.5)
+        rig.core.on_dropped(first.name, request, rig.now)
+        rig.core.on_dropped(first.name, request, rig.now)
+        second.reply(second.request(), payload=b"done")
+        assert reply_of(rig, id_).payload == b"done"
+        rig.core.on_dropped(first.name, request, rig.now)

@@ -188,7 +188,7 @@ class TestForgotten:
 
     def test_one_that_nobody_lists_after_a_while(self, make: Any) -> None:
         rig = make("a", settings=Settings(tombstone_s=20.0))
-        rig.core.remember(b"b", rig.now)
+        rig.core.links.learn_certificate(b"b", rig.now)
         rig.advance(0.0)
         rig["b"].crash()
         rig["a"].say(peers(b"a"))

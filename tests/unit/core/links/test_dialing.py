@@ -76,6 +76,7 @@ class TestDialing:
             (Failure.CLOSED, LASTED_S, 6),
             (Failure.CLOSED, 60.0, 1),
             (Failure.FLOODED, 600.0, 6),
+            (Failure.UNASKED, 600.0, 6),
         ],
     )
     def test_session_that_has_lasted_ends_the_growth_of_pauses(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.patience import HOLD_S_MIN, HOLD_UNITS
+from braidmq.core.staleness import Staleness
 from braidmq.core.worker.worker import LOOK_S
 from braidmq.wire import control
 from braidmq.wire.envelope import (
@@ -132,6 +133,23 @@ class TestExpiry:
         request.sent_ms = int(rig.now * 1000) & UINT32
         rig["a"].say_bytes(old + encode(request))
         assert rig.jobs[0].deadline == pytest.approx(rig.now + 1.0, abs=0.01)
+
+    @pytest.mark.parametrize("together", [True, False], ids=["in one frame", "in two"])
+    def test_delay_of_a_whole_session_shows_in_what_was_sent_later_and_has_come_at_the_same_moment(
+        self, make: Any, together: bool
+    ) -> None:
+        rig = make("a", serves={"echo": 4})
+        rig["a"].link.staleness = Staleness()
+        request = Envelope(REQUEST, bytes(16), service=b"echo", sender=b"c", time_ms=1000, working_ms=300)
+        request.sent_ms = int((rig.now - 0.5) * 1000) & UINT32
+        later = control.encode_control(control.Heartbeat(), int(rig.now * 1000) & UINT32)
+        if not together:
+            rig.core.on_latest("a", later, rig.now)
+            rig.core.on_latest("a", b"short", rig.now)
+        rig["a"].say_bytes(encode(request) + later * together)
+        (job,) = rig.jobs
+        assert job.deadline == pytest.approx(rig.now + 0.5, abs=0.01)
+        assert job.request.flags & Flag.POSSIBLE_DUPLICATE
 
     def test_request_that_expires_while_it_waits_is_not_started(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 1})

@@ -5,7 +5,7 @@ import pytest
 
 from braidmq.lab.simulation import trace as module
 from braidmq.lab.simulation.trace import Trace, describe
-from braidmq.wire import control, gossip
+from braidmq.wire import control, gossip, registry
 from braidmq.wire.bundle import join
 from braidmq.wire.envelope import COMMON, VERSION, Command, Envelope, Flag, Outcome, Progress, Reason, encode
 
@@ -31,6 +31,14 @@ CONTROLS = (
     gossip.About("b1", 1),
     gossip.Seek("echo"),
     gossip.Paths("echo", []),
+    registry.RegistryVersion(3),
+    registry.RegistryWanted(2),
+    registry.RegistryPart(3, 2, 1, 0, b"x"),
+    registry.RosterIs(b"x"),
+    registry.CertificateIs(b"x"),
+    registry.Published(3),
+    registry.Enrol(b"x"),
+    registry.Enrolled([registry.EnrolmentRow(b"x", 1)]),
 )
 
 

@@ -1,0 +1,107 @@
+"""How a change of the registry gets from the authority's directory to the running net, and what is said of it."""
+
+from typing import Any
+
+from braidmq import stderr
+from braidmq.cli.net.telling import consequences, print_json, say, warn
+from braidmq.errors import ConfigError
+from braidmq.printable import printable
+from braidmq.publication import Publication, publish
+from braidmq.trust.authority import Authority, Change
+from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.manifest import Manifest
+
+
+def finish_change(
+    authority: Authority,
+    change: Change,
+    lines: list[str],
+    said: dict[str, Any],
+    *,
+    as_json: bool,
+    publish: bool,
+    quiet: bool = False,
+) -> None:
+    """Tell what a command has done, warn of what follows, and bring it to the running net.
+
+    Args:
+        authority: of the net.
+        change: what was changed.
+        lines: what to say of it to people.
+        said: what to say of it in JSON; the rest is added here.
+        as_json: which of the two.
+        publish: whether it is to be brought to the running net.
+        quiet: whether nothing but `lines` is to be on stdout, for whoever reads it there.
+    """
+    for line in authority.stale:
+        warn(line)
+    for line in consequences(change.before, change.after):
+        warn(line)
+    if not as_json:
+        for line in lines:
+            say(line)
+    said |= {"manifest_version": change.after.version, "changed": change.after is not change.before}
+    if publish:
+        said |= _publish(authority, change, quiet=as_json or quiet)
+    if as_json:
+        print_json(said)
+
+
+def _publish(authority: Authority, change: Change, *, quiet: bool) -> dict[str, Any]:
+    """Bring a change to the running net, if there may be one; return what to say of it in JSON."""
+    if change.after is change.before or not change.before.brokers:
+        return {}
+    try:
+        outcome = hand_in(authority, change.after)
+    except ConfigError as error:
+        warn(f"the change is not in the running net: {error}")
+        return {}
+    return tell(outcome, quiet=quiet)
+
+
+def publisher(authority: Authority, manifest: Manifest) -> JoinFile:
+    """Return the join file in the authority's directory of a member that may publish.
+
+    Raises:
+        ConfigError: there is none. One line says how to make one.
+    """
+    names = [each.name for each in manifest.certificates if each.publish]
+    for name in names:
+        found = authority.join_file(name)
+        if found is not None and found.certificate.publish:
+            return found
+    directory = authority.directory
+    if names:
+        raise ConfigError(f"no member that may publish has its join file in {directory}: bring {names[0]}.braid back")
+    raise ConfigError(
+        f"no member of the net may publish: make one with `braidmq add node operator --net {directory} --publisher "
+        "--observe`, and copy the brokers' files once more"
+    )
+
+
+def hand_in(authority: Authority, manifest: Manifest) -> Publication:
+    """Hand the registry to the running net.
+
+    Raises:
+        ConfigError: nobody may publish, see `publisher`.
+    """
+    return publish(publisher(authority, manifest), manifest)
+
+
+def tell(outcome: Publication, *, quiet: bool) -> dict[str, Any]:
+    """Say which brokers have a registry; return that for JSON."""
+    version, have = outcome.version, outcome.have
+    if have and not quiet:
+        say(f"Registry {version} is in force at {', '.join(have)}.")
+    if not have:
+        why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
+        stderr.say(
+            printable(
+                f"braidmq: no broker has registry {version} yet ({why}); those that start take it from their join "
+                "files, and `braidmq publish` hands it to those that run"
+            )
+        )
+    else:
+        for name, reason in outcome.lack.items():
+            warn(f"{name} does not have registry {version} yet: {reason}; it gets it from the others")
+    return {"published": {"version": version, "have": have, "lack": outcome.lack}}

@@ -1,0 +1,35 @@
+"""What a member knows of its net by the authority's signature; whoever keeps it knows of cryptography."""
+
+from typing import Protocol
+
+from braidmq.core.links.link import BrokerAddress
+from braidmq.wire.registry import CertificateIs
+
+
+class Papers(Protocol):
+    """A node's own certificate, and the signed list of the brokers, as far as it has them."""
+
+    @property
+    def serial(self) -> int:
+        """Of its own certificate; 0 if it has none yet."""
+
+    @property
+    def roster(self) -> int:
+        """The version of the list of brokers; 0 if it has none."""
+
+    def lacks(self, address: BrokerAddress) -> bool:
+        """Whether the list of brokers is newer than what an address is from, and has it no more."""
+
+    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
+        """Take a list of brokers, and return those in it; none if it is not newer than the last one.
+
+        Raises:
+            ProtocolError: this net's authority has not signed it.
+        """
+
+    def take_certificate(self, message: CertificateIs) -> bool:
+        """Take this member's own certificate; return whether it is newer than the last one.
+
+        Raises:
+            ProtocolError: this net's authority has not signed it, or it is another member's.
+        """

@@ -1,0 +1,342 @@
+"""The registry in motion: who has a newer one, how it gets here, and who has to hear of it.
+
+It does not matter who hands a registry on, as the authority has signed it: a liar can keep it from travelling for a
+while, no more. A broker that starts hears the others before nodes are let in, for a bounded time.
+"""
+
+import math
+from collections.abc import Callable, Generator
+from typing import Final
+
+from braidmq.core.events.log import EventLog
+from braidmq.core.events.registry import (
+    ClockDiffers,
+    RegistryForked,
+    RegistryInForce,
+    RegistryLate,
+    RegistryRefused,
+)
+from braidmq.core.registry.clocks import OFF_S_MAX, Clocks
+from braidmq.core.registry.ledger import Candidate, Ledger
+from braidmq.core.registry.source import Key, Source
+from braidmq.core.registry.transfer import Shelf, Transfer
+from braidmq.errors import ProtocolError
+from braidmq.wire.kinds import Control
+from braidmq.wire.limits import TEXT_CHARS_MAX
+from braidmq.wire.registry import BrokerVersion, Published, RegistryPart, RegistryVersion, RegistryWanted
+
+CATCH_UP_S_MAX: Final = 2.0
+"""How long a broker that has started waits for the others before it lets nodes in: longer than connections to those
+that are there take, and far shorter than anybody's patience."""
+
+PART_S_MAX: Final = 2.0
+"""How long a source may take for what was asked of it, before another one is asked."""
+
+TELL_S: Final = 30.0
+"""How often the others are told which registry this broker has, and what time it is, if there is nothing new."""
+
+PUBLISHERS_MAX: Final = 8
+"""Members that may publish at one time: they are people, and their scripts."""
+
+LOOK_S: Final = 0.02
+"""How often it is looked whether the others were heard, while nodes wait to be let in."""
+
+FAR_NAMES_MAX: Final = 8
+"""Brokers that a log names, of those that were not heard."""
+
+
+class RegistryCore:
+    """The registry of one broker.
+
+    Inputs: `on_met`, `on_gone`, `on_published`, `on_version`, `on_wanted`, `on_part`, `on_clock`, `on_changed`,
+    `on_timer`. Outputs: `take_sends`, `due_at`, `ready`, `events`, and what `ledger` is given to adopt.
+
+    Attributes:
+        due_at: when `on_timer` is due.
+        ready: whether nodes may be let in.
+        events: what is worth a line in the log.
+        clocks: what time it is for the net.
+
+    Args:
+        name: of this broker.
+        ledger: has the registry that is in force.
+        unreachable: says whether another broker was tried and is not there.
+        unix_s: what time it is on this machine.
+        now: the time.
+    """
+
+    __slots__ = (
+        "_adopting", "_checking", "_clock_told", "_ledger", "_name", "_news_for", "_publishers", "_ready_by", "_sends",
+        "_shelf", "_source", "_sources", "_tell_at", "_transfer", "_unreachable", "clocks", "due_at", "events", "ready",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, ledger: Ledger, unreachable: Callable[[str], bool], *, unix_s: float, now: float
+    ) -> None:
+        self.events = EventLog()
+        self.clocks = Clocks(unix_s, now)
+        self.ready = False
+        self.due_at = now
+        self._name = name
+        self._ledger = ledger
+        self._unreachable = unreachable
+        self._ready_by = now + CATCH_UP_S_MAX
+        self._shelf = Shelf(ledger)
+        self._sources: dict[Key, Source] = {}
+        self._publishers: dict[bytes, Source] = {}
+        self._news_for: dict[bytes, None] = {}
+        self._source: Source | None = None
+        self._transfer: Transfer | None = None
+        self._checking: Generator[None, None, Candidate] | None = None
+        self._sends: list[tuple[Key, Control]] = []
+        self._tell_at = now + TELL_S
+        self._clock_told = 0.0
+
+    # -- outputs
+
+    def take_sends(self) -> list[tuple[Key, Control]]:
+        """Return the messages that are due: to brokers by their names, to sessions by their routes."""
+        sends, self._sends = self._sends, []
+        return sends
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Which registry the other brokers have that are connected, by name."""
+        return {key: source.version for key, source in self._sources.items() if isinstance(key, str)}
+
+    # -- inputs
+
+    def on_met(self, name: str, now: float) -> None:
+        """Note that there is a session with another broker: tell it what this one has."""
+        self._sends.append((name, self._own(now)))
+
+    def on_gone(self, key: Key, now: float) -> None:
+        """Note that there is no session any more with a broker, or with whoever publishes."""
+        source = self._sources.pop(key, None)
+        if source is None:
+            return
+        if isinstance(key, bytes):
+            self._publishers.pop(key, None)
+            self._news_for.pop(key, None)
+        else:
+            self.clocks.forget(key)
+            self._tell_publishers()
+        if source is self._source and self._checking is None:
+            self._end_transfer()
+        self._go_on(now)
+
+    def on_version(self, key: Key, name: str, told: RegistryVersion, now: float) -> None:
+        """Handle which registry somebody has.
+
+        Args:
+            key: a broker's name; of a member that may publish, the route of its session.
+            name: what a log calls it.
+            told: what it has said.
+            now: the time.
+
+        Raises:
+            ProtocolError: too many members publish already.
+        """
+        source = self._sources.get(key)
+        if source is None:
+            if isinstance(key, bytes):
+                if len(self._publishers) >= PUBLISHERS_MAX:
+                    raise ProtocolError(f"{PUBLISHERS_MAX} members publish already")
+                source = self._publishers[key] = Source(key, name, now)
+            else:
+                source = Source(key, name, now)
+            self._sources[key] = source
+        source.version, source.digest = told.version, told.digest
+        if isinstance(key, str):
+            if told.unix_ms:
+                self.clocks.hear(key, told.unix_ms / 1000, now)
+            self._tell_publishers()
+        self._compare(source)
+        self._go_on(now)
+
+    def on_wanted(self, key: Key, wanted: RegistryWanted) -> None:
+        """Handle that somebody asks for parts of the registry that is in force."""
+        self._sends += [(key, part) for part in self._shelf.parts(wanted)]
+
+    def on_part(self, key: Key, part: RegistryPart, now: float) -> None:
+        """Handle a part of a registry; one that nobody has asked for is passed over."""
+        source, transfer = self._source, self._transfer
+        if source is None or transfer is None or source.key != key:
+            return
+        since = 0 if source.whole else self._ledger.version
+        try:
+            more = transfer.add(part, since)
+        except ProtocolError as error:
+            self._fail(source, str(error), now)
+            self._go_on(now)
+            return
+        transfer.due = now + PART_S_MAX
+        if transfer.complete:
+            self._checking = self._ledger.check(transfer.data, transfer.since)
+        elif more:
+            self._sends.append((key, transfer.wanted(since)))
+        self._set_due(now)
+
+    def on_clock(self, unix_s: float, now: float) -> None:
+        """Note what time it is on this machine."""
+        self.clocks.set(unix_s, now)
+        off_s = self.clocks.off_s
+        if abs(off_s) > OFF_S_MAX:
+            if abs(off_s - self._clock_told) > OFF_S_MAX:
+                self._clock_told = off_s
+                self.events.add(ClockDiffers(self._name, round(off_s)))
+        else:
+            self._clock_told = 0.0
+
+    def on_changed(self, now: float) -> None:
+        """Note that the ledger has got another registry from elsewhere."""
+        self._tell_all(now)
+        self._go_on(now)
+
+    def on_timer(self, now: float) -> None:
+        """Do what is due."""
+        self.events.on_timer(now)
+        if self._checking is not None:
+            self._check_on(now)
+        transfer = self._transfer
+        if transfer is not None and self._checking is None and now >= transfer.due and self._source is not None:
+            self._fail(self._source, "it does not come", now)
+        if now >= self._tell_at:
+            self._tell_all(now)
+        for route in self._news_for:
+            self._sends.append((route, self._published("")))
+        self._news_for.clear()
+        self._go_on(now)
+        if not self.ready:
+            self._look_whether_ready(now)
+            self._set_due(now)
+
+    def validate_state(self) -> None:
+        """Assert what must hold between two inputs. For tests and the simulator."""
+        assert (self._transfer is None) == (self._source is None)
+        assert self._checking is None or self._transfer is not None
+        assert len(self._publishers) <= PUBLISHERS_MAX
+        assert self._publishers.keys() <= self._sources.keys()
+        assert self._news_for.keys() <= self._publishers.keys()
+        self.events.validate_state()
+
+    # -- inner
+
+    def _own(self, now: float) -> RegistryVersion:
+        unix_ms = max(0, int(self.clocks.own_s(now) * 1000))
+        return RegistryVersion(self._ledger.version, self._ledger.digest, unix_ms)
+
+    def _compare(self, source: Source) -> None:
+        """Tell of a registry with the same number that is another one; answer whoever publishes what is no news."""
+        same = source.version == self._ledger.version
+        forked = same and source.digest != self._ledger.digest
+        if forked and source.told != source.version:
+            source.told = source.version
+            self.events.add(RegistryForked(source.name, source.version))
+        if isinstance(source.key, bytes) and source.version <= self._ledger.version:
+            why = ""
+            if forked:
+                why = f"another registry {source.version} is in force: make one more change, and publish it"
+            elif not same:
+                why = f"registry {self._ledger.version} is in force, which is newer than {source.version}"
+            self._sends.append((source.key, self._published(why)))
+
+    def _go_on(self, now: float) -> None:
+        """Ask whoever has the newest registry for it, if it is newer than what is in force."""
+        if self._transfer is None:
+            newer = [
+                each for each in self._sources.values() if each.version > self._ledger.version and now >= each.free_at
+            ]
+            if newer:
+                source = max(newer, key=lambda each: each.version)
+                transfer = Transfer(now + PART_S_MAX)
+                self._source, self._transfer = source, transfer
+                since = 0 if source.whole else self._ledger.version
+                self._sends.append((source.key, transfer.wanted(since)))
+        self._set_due(now)
+
+    def _check_on(self, now: float) -> None:
+        """Check a slice of what has come, and put it in force if that was the last one."""
+        source, transfer, checking = self._source, self._transfer, self._checking
+        if source is None or transfer is None or checking is None:
+            return
+        try:
+            next(checking)
+        except StopIteration as end:
+            candidate: Candidate = end.value
+            if candidate.version <= self._ledger.version:
+                self._fail(source, f"it is registry {candidate.version}, which is not newer", now)
+                return
+            source.on_success()
+            self._end_transfer()
+            self._ledger.adopt(candidate, source.name, now)
+            self.events.add(RegistryInForce(source.name, candidate.version))
+            self._tell_all(now)
+            if isinstance(source.key, bytes) and source.key in self._publishers:
+                self._news_for[source.key] = None
+        except ProtocolError as error:
+            if transfer.since:  # perhaps this broker's own one is another one than the difference is from
+                source.whole = True
+                self._end_transfer()
+            else:
+                self._fail(source, str(error), now)
+
+    def _fail(self, source: Source, why: str, now: float) -> None:
+        """Leave a source alone whose registry does not come, or is none."""
+        self._end_transfer()
+        source.on_failure(now)
+        if source.told != source.version:
+            source.told = source.version
+            self.events.add(RegistryRefused(source.name, self._ledger.version, why))
+        if isinstance(source.key, bytes) and source.key in self._publishers:
+            self._sends.append((source.key, self._published(why)))
+            source.version = 0  # it has had its answer, and may try again
+
+    def _end_transfer(self) -> None:
+        self._source = self._transfer = self._checking = None
+
+    def _tell_all(self, now: float) -> None:
+        own = self._own(now)
+        self._tell_at = now + TELL_S
+        self._sends += [(key, own) for key in self._sources if isinstance(key, str)]
+
+    def _tell_publishers(self) -> None:
+        """Let those who have published hear who has it by now; with the next tick, as many may tell at one time."""
+        self._news_for |= dict.fromkeys(
+            key for key, each in self._publishers.items() if each.version == self._ledger.version
+        )
+
+    def _published(self, why: str) -> Published:
+        brokers = [BrokerVersion(name, version) for name, version in self.versions.items()]
+        return Published(self._ledger.version, why[:TEXT_CHARS_MAX], brokers)
+
+    def _look_whether_ready(self, now: float) -> None:
+        """Let nodes in once every other broker was heard and has nothing newer, or is not there, or time is up."""
+        version = self._ledger.version
+        if not version:
+            return
+        missing = [
+            name
+            for name in self._ledger.brokers
+            if name != self._name
+            and (self._sources[name].version > version if name in self._sources else not self._unreachable(name))
+        ]
+        if not missing:
+            self.ready = True
+        elif now >= self._ready_by:
+            self.ready = True
+            more = f" and {len(missing) - FAR_NAMES_MAX} more" if len(missing) > FAR_NAMES_MAX else ""
+            self.events.add(RegistryLate(self._name, version, ", ".join(missing[:FAR_NAMES_MAX]) + more))
+
+    def _set_due(self, now: float) -> None:
+        due = self._tell_at
+        if self._checking is not None or self._news_for:
+            due = now
+        elif self._transfer is not None:
+            due = min(due, self._transfer.due)
+        else:
+            version = self._ledger.version
+            due = min([due, *(each.free_at for each in self._sources.values() if each.version > version)])
+        if not self.ready:
+            due = min(due, now + LOOK_S)
+        self.due_at = max(due, -math.inf)

@@ -1,0 +1,146 @@
+"""Machines that become members by themselves: by a token, or by a request that the operator grants."""
+
+import threading
+
+import pytest
+from nacl.public import PrivateKey
+
+from braidmq import Node
+from braidmq.enrolment import await_certificate, use_token
+from braidmq.errors import NoBroker, NotRegistered
+from braidmq.members import Role
+from braidmq.testing import TestNet
+from braidmq.trust.codes import BrokerPlace, Netcode
+from braidmq.trust.joinfile import admitted
+from braidmq.trust.pending import Pending
+from braidmq.zmtp.handshake import KeyPair
+
+WAIT_S = 20.0
+"""How long a member may take to be one on a busy machine."""
+
+
+def made():
+    key = PrivateKey.generate()
+    return KeyPair(bytes(key.public_key), bytes(key))
+
+
+def silent(_why):
+    """Wait without a word."""
+
+
+def joined(netcode, pair, name, timeout_s=WAIT_S):
+    admission = await_certificate(netcode, pair, timeout_s, silent)
+    waiting = Pending(secret_key=pair.secret, name=name, netcode=netcode)
+    return admitted(waiting, admission.certificate, roster=admission.roster)
+
+
+def serve(join):
+    node = Node(join)
+
+    @node.service("echo")
+    async def echo(request):
+        return request.payload
+
+    return node
+
+
+def reread(net):
+    for done in [broker.reread_registry() for broker in net.brokers.values()]:
+        done.result(WAIT_S)
+
+
+@pytest.fixture
+def net():
+    with TestNet(brokers=3) as net:
+        yield net
+
+
+async def test_a_token_makes_a_member_at_every_broker(net):
+    token, _ = net.authority.invite(prefix="replica-", uses=2, serves=["echo"])
+    reread(net)
+    pair = made()
+    name = token.name_for(pair.public)
+    use_token(token, pair.public, name, WAIT_S)
+    join = joined(token.netcode, pair, name)
+    assert join.name == name
+    assert {each.name for each in join.brokers} == set(net.brokers)
+    async with serve(join) as node, net.node("caller") as caller:
+        await net.served("echo", workers=1)
+        for broker in net.brokers:
+            reply = await caller.request("echo", b"x", timeout=WAIT_S, via=broker)
+            assert (reply.payload, reply.sender) == (b"x", name)
+        assert {each.name for each in node.brokers} == set(net.brokers)
+
+
+def test_a_token_makes_no_more_members_than_it_may(net):
+    token, _ = net.authority.invite(prefix="replica-", uses=2)
+    reread(net)
+    for _ in range(2):
+        pair = made()
+        use_token(token, pair.public, token.name_for(pair.public), WAIT_S)
+        use_token(token, pair.public, token.name_for(pair.public), WAIT_S)  # once more is no further use
+    other = made()
+    with pytest.raises(NotRegistered, match="as many members as it may"):
+        use_token(token, other.public, token.name_for(other.public), WAIT_S)
+    with pytest.raises(NotRegistered, match="not registered yet"):
+        await_certificate(token.netcode, other, 0.1, silent)
+
+
+def test_a_token_that_was_withdrawn_makes_nobody_a_member_and_its_members_are_none(net):
+    token, _ = net.authority.invite(name="machine")
+    reread(net)
+    pair = made()
+    use_token(token, pair.public, "machine", WAIT_S)
+    joined(token.netcode, pair, "machine")
+    net.authority.withdraw(token.serial)
+    reread(net)
+    with pytest.raises(NotRegistered, match="do not know this token"):
+        use_token(token, made().public, "machine", WAIT_S)
+    with pytest.raises(NotRegistered):
+        await_certificate(token.netcode, pair, 0.1, silent)
+
+
+def test_a_token_is_for_its_name_only(net):
+    token, _ = net.authority.invite(name="machine")
+    reread(net)
+    with pytest.raises(NotRegistered, match="not for this name"):
+        use_token(token, made().public, "other", WAIT_S)
+
+
+def test_the_holder_of_a_token_can_do_nothing_else(net):
+    token, _ = net.authority.invite(name="machine", calls=["*"], observe=True)
+    reread(net)
+    pair = KeyPair(token.keys.curve_key, token.keys.curve_secret_key)
+    with pytest.raises(NoBroker):
+        await_certificate(token.netcode, pair, 0.1, silent)
+
+
+def test_who_asks_is_a_member_once_the_operator_says_so(net):
+    netcode, pair = net.authority.netcode(), made()
+    said: list[str] = []
+    heard = threading.Event()
+
+    def on_wait(why):
+        said.append(why)
+        heard.set()
+
+    found: list[object] = []
+    asking = threading.Thread(target=lambda: found.append(await_certificate(netcode, pair, WAIT_S, on_wait)))
+    asking.start()
+    assert heard.wait(WAIT_S)
+    assert "operator" in said[0]
+    net.authority.admit("late", Role.NODE, pair.public, serves=["echo"])
+    asking.join(WAIT_S)
+    assert found
+    assert joined(netcode, pair, "late").certificate.serves == ("echo",)
+
+
+def test_who_asks_where_no_broker_is_hears_why():
+    place = BrokerPlace("b", made().public, ("tcp://127.0.0.1:1",))
+    netcode = Netcode("0123456789abcdef", bytes(32), (place,))
+    with pytest.raises(NoBroker, match="b: nothing answers there"):
+        await_certificate(netcode, made(), 0.1, silent)
+    said: list[str] = []
+    with pytest.raises(NoBroker):
+        await_certificate(netcode, made(), 1.2, said.append)
+    assert said

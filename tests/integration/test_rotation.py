@@ -1,0 +1,103 @@
+"""Keys that change under load: no call fails, and none is flagged."""
+
+import asyncio
+
+import pytest
+
+from braidmq import Node
+from braidmq.errors import BraidError
+from braidmq.testing import TestNet
+
+WAIT_S = 30.0
+
+
+async def until(holds, what):
+    """Wait until something holds, by looking again and again."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + WAIT_S
+    while not holds():
+        assert loop.time() < give_up_at, what
+        await asyncio.sleep(0.02)
+
+
+def reread(net):
+    for done in [broker.reread_registry() for broker in net.brokers.values()]:
+        done.result(WAIT_S)
+
+
+class Load:
+    """Calls without a pause, until it is ended."""
+
+    def __init__(self, node):
+        self.replies = 0
+        self.flagged = 0
+        self.errors: list[BraidError] = []
+        self._node = node
+        self._ends = False
+
+    async def run(self):
+        while not self._ends:
+            try:
+                reply = await self._node.request("echo", b"x", timeout=WAIT_S)
+                self.replies += 1
+                self.flagged += reply.possible_duplicate
+            except BraidError as error:
+                self.errors.append(error)
+            await asyncio.sleep(0)
+
+    def end(self):
+        self._ends = True
+
+
+@pytest.fixture
+def net():
+    with TestNet(brokers=3) as net:
+        yield net
+
+
+async def test_all_keys_change_under_load(net):
+    authority = net.authority
+    for name in ("worker-1", "worker-2"):
+        authority.add_node(name, serves=["echo"])
+    authority.add_node("caller", calls=["echo"])
+    reread(net)
+    workers = [Node(authority.directory / f"worker-{number}.braid") for number in (1, 2)]
+    for worker in workers:
+
+        @worker.service("echo")
+        async def echo(request):
+            return request.payload
+
+    caller = Node(authority.directory / "caller.braid")
+    async with workers[0], workers[1], caller:
+        await net.served("echo", workers=2)
+        load = Load(caller)
+        calling = asyncio.create_task(load.run())
+        names = [each.name for each in authority.members()]
+        before = {each.name: each.keys[-1] for each in authority.members()}
+        for name in names:
+            authority.rotate(name, overlap_s=3_600)
+        reread(net)
+        keys = {each.name: each.keys[-1] for each in authority.members()}
+        assert not set(before.values()) & set(keys.values())
+        for node in (*workers, caller):
+            await until(lambda node=node: uses(net, node.name, keys[node.name]), f"{node.name} has not changed over")
+        for name in names:
+            authority.finish(name)
+        reread(net)
+        replies = load.replies
+        await until(lambda: load.replies > replies + 100, "calls go on")
+        load.end()
+        await calling
+    assert not load.errors
+    assert not load.flagged
+
+
+def uses(net, name, key):
+    """Whether all connections of a node to the brokers are with a key."""
+    used = [set(broker._ask(lambda loop, _now: keys_of(loop, name)).result(WAIT_S)) for broker in net.brokers.values()]
+    return all(each == {key.hex()} for each in used)
+
+
+def keys_of(loop, name):
+    return [each.usage.principal for each in loop._core.sessions.values() if each.member.name == name]
