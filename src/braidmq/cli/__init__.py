@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
     "call": _Command("braidmq.cli.call:call", "Call a service."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
+    "doctor": _Command("braidmq.cli.doctor.command:doctor", "Say why a member does not reach its brokers."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
     "demo": _Command("braidmq.cli.demo:demo", "Kill brokers under load and lose nothing."),

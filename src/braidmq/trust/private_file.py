@@ -34,6 +34,10 @@ _ACL: Final = "system.posix_acl_access"
 """Where Linux keeps the access control list of a file. With one, the mode's group stands for everybody in it."""
 
 
+class NotPrivateError(ConfigError):
+    """Others than its owner may read or change a file that holds a secret."""
+
+
 def read(path: Path, bytes_max: int, *, handed_over: bool = False) -> bytes:
     """Return the content of a private file.
 
@@ -134,7 +138,7 @@ def _read(path: Path, bytes_max: int, *, handed_over: bool) -> bytes:
             elsewhere = (
                 f"; where modes cannot be changed, hand it over: --join <(cat {_shown(path)})" if handed_over else ""
             )
-            raise ConfigError(
+            raise NotPrivateError(
                 f"{_shown(path)} holds a secret that others may read or change: run `chmod 600 {_shown(path)}` "
                 f"(and replace it if they might have read it){elsewhere}"
             )

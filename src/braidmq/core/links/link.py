@@ -42,7 +42,7 @@ class Failure(StrEnum):
     HUNG_UP = "what answers there ended the handshake: it does not hold this broker's key, or is about to stop"
     RESET = "it resets every connection: a proxy or firewall without a broker behind it, or another program"
     FOREIGN = "what answers there is no broker: it speaks another protocol"
-    HTTP = "an HTTP server answers there, and no broker: check address and port"
+    HTTP = "what answers there is no broker, it is an HTTP server: check address and port"
     NOT_REGISTERED = "the broker refuses this key: it is not registered"
     REMOVED = "the broker refuses this key: its member was removed from the net; it must be added again"
     REVOKED = "the broker refuses this key: it was revoked, for good; the member needs a new join file"
