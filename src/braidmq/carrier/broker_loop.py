@@ -207,7 +207,8 @@ class BrokerLoop:
         gate.barred, gate.early = self._is_barred, self._is_early
         self._listener.tell = self._on_refused
         self._core.on_surroundings(unix_time(), self._ledger.version, now)
-        for address in self._ledger.addresses:
+        known = self._ledger.addresses or [address_of(each) for each in self.identity.brokers]
+        for address in known:
             self._core.learn(address, now)
         self._registry_at = now + REGISTRY_S
 
@@ -309,13 +310,14 @@ class BrokerLoop:
             )
             return
         self.identity = found
-        if (found.secret_key, found.old_secret_key) != (known.secret_key, known.old_secret_key):
+        has_new_keys = (found.secret_key, found.old_secret_key) != (known.secret_key, known.old_secret_key)
+        if has_new_keys:
             self._listener.change_keys(*_keys(found))
             self._dialer.change_keys(_keys(found)[0])
             _LOG.info("%s has new keys", self.name)
         manifest = found.manifest
         if manifest is None or manifest.version <= self._ledger.version:
-            if manifest is not None and manifest.version < self._ledger.version:
+            if manifest is not None and manifest.version < self._ledger.version and not has_new_keys:
                 _LOG.warning(
                     "registry %d stays in force: %s holds the older registry %d",
                     self._ledger.version,
