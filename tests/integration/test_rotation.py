@@ -1,12 +1,15 @@
 """Keys that change under load: no call fails, and none is flagged."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from braidmq import Node
 from braidmq.errors import BraidError
+from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.testing import TestNet
+from tests.support.processes import LiveNet
 
 WAIT_S = 30.0
 
@@ -47,6 +50,56 @@ class Load:
 
     def end(self):
         self._ends = True
+
+
+@pytest.mark.nightly
+async def test_a_net_of_three_brokers_and_twenty_nodes_changes_all_its_keys_by_the_command_line(tmp_path):
+    """Real brokers, a command for each key, 20 nodes under load: nothing fails, and nothing may have run twice."""
+    with LiveNet(tmp_path / "net") as live:
+        live.authority.add_node("operator", observe=True, publish=True)
+        brokers = ("b1", "b2", "b3")
+        for name in brokers:
+            live.add_broker(name)
+        workers = [Node(live.add_node(f"worker-{number}", serves=["echo"])) for number in range(5)]
+        callers = [Node(live.add_node(f"caller-{number}", calls=["echo"])) for number in range(15)]
+        live.add_node("observer", observe=True)
+        for name in brokers:
+            live.broker(name)
+        for worker in workers:
+
+            @worker.service("echo")
+            async def echo(request):
+                return request.payload
+
+        async with contextlib.AsyncExitStack() as stack:
+            for node in (*workers, *callers):
+                await stack.enter_async_context(node)
+            await asyncio.to_thread(live.wait_for_workers, "echo", workers=len(workers))
+            loads = [Load(caller) for caller in callers]
+            calling = [asyncio.create_task(load.run()) for load in loads]
+            for step in ((), ("--finish",)):
+                for name in [each.name for each in live.authority.members()]:
+                    await command("rotate", name, "--net", live.directory, *step)
+                if not step:
+                    keys = {each.name: each.keys[-1] for each in live.authority.members()}
+                    for node in (*workers, *callers):
+                        await until(lambda node=node: renewed(node, keys[node.name]), f"{node.name} goes on")
+            replies = sum(load.replies for load in loads)
+            await until(lambda before=replies: sum(load.replies for load in loads) > before + 1_000, "calls go on")
+            for load in loads:
+                load.end()
+            await asyncio.gather(*calling)
+    assert not [error for load in loads for error in load.errors]
+    assert not sum(load.flagged for load in loads)
+
+
+async def command(*arguments):
+    """Run a command of the operator, which must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *BRAIDMQ, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
 
 
 @pytest.fixture
@@ -91,6 +144,12 @@ async def test_all_keys_change_under_load(net):
         await calling
     assert not load.errors
     assert not load.flagged
+
+
+def renewed(node, key):
+    """Whether a node has connected anew to every broker since it got a key."""
+    assert node._loop is not None
+    return node._loop.papers._identity.public_key == key and not node._loop.core.selection._former
 
 
 def uses(net, name, key):
