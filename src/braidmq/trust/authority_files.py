@@ -38,8 +38,8 @@ MANIFEST_FORMAT_VERSION: Final = 2
 KEY_FILE_BYTES_MAX: Final = 64 * 1024
 """Largest ``authority.key``: far more than its few fields take."""
 
-LOCK_S_MAX: Final = 30.0
-"""How long another command may hold the directory: it takes some seconds to write 10,000 join files."""
+LOCK_S_MAX: Final = 60.0
+"""How long another command may hold the directory: 10,000 join files take some 20 s to write."""
 
 _LOCK_FILE: Final = ".lock"
 
@@ -151,9 +151,13 @@ class AuthorityFiles:
         self.stale = ()
         if manifest.roster is None:
             return
-        fresh = _Fresh(manifest)
         problems: list[str] = []
-        written = False
+        errors = private_file.write_many(self.directory, self._outdated(_Fresh(manifest), problems))
+        problems += (f"{error.filename} could not be brought up to date: {error.strerror}" for error in errors)
+        self.stale = tuple(problems)
+
+    def _outdated(self, fresh: "_Fresh", problems: list[str]) -> Iterator[tuple[Path, bytes]]:
+        """Give the join files that are to be written, with their content; add to `problems` what cannot be read."""
         for path in sorted(self.directory.glob(f"[!.]*{JOIN_SUFFIX}")):
             try:
                 head = jointext.head(private_file.read_head(path, jointext.HEAD_BYTES_MAX, handed_over=True))
@@ -163,16 +167,8 @@ class AuthorityFiles:
             except ConfigError as error:
                 problems.append(str(error))
                 continue
-            if newer is None:
-                continue
-            try:
-                private_file.write(path, newer.encode(), sync=False)
-                written = True
-            except OSError as error:
-                problems.append(f"{path} could not be brought up to date: {error.strerror}")
-        if written:
-            private_file.sync_directory(self.directory)
-        self.stale = tuple(problems)
+            if newer is not None:
+                yield path, newer.encode()
 
     def _newer(self, file: JoinFile, fresh: "_Fresh") -> JoinFile | None:
         """Return what a file is to be; None if it is that already, or is not for us to change."""
