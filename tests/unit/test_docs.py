@@ -61,7 +61,7 @@ def test_tables_are_those_of_the_source() -> None:
 def text_of(node: ast.expr) -> str | None:
     """Return a text of the source with holes for its details; None if it is no text."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return re.sub(r"\{\}|%(?:\.\d+)?[sdrfg]", HOLE, node.value)
+        return re.sub(r"\{\w*\}|%(?:\.\d+)?[sdrfg]", HOLE, node.value)
     if isinstance(node, ast.JoinedStr):
         parts = (text_of(each) if isinstance(each, ast.Constant) else HOLE for each in node.values)
         return "".join(part or "" for part in parts)
