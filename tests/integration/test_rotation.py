@@ -83,7 +83,8 @@ async def test_a_net_of_three_brokers_and_twenty_nodes_changes_all_its_keys_by_t
                 if not step:
                     keys = {each.name: each.keys[-1] for each in live.authority.members()}
                     for node in (*workers, *callers):
-                        await until(lambda node=node: renewed(node, keys[node.name]), f"{node.name} goes on")
+                        key = keys[node.name]
+                        await until(lambda node=node, key=key: renewed(node, key), f"{node.name} goes on")
             replies = sum(load.replies for load in loads)
             await until(lambda before=replies: sum(load.replies for load in loads) > before + 1_000, "calls go on")
             for load in loads:
