@@ -4,7 +4,8 @@ import select
 from contextlib import suppress
 from socket import socket
 
-from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.dialed import Broker
+from braidmq.carrier.dialer import Dialer
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.settings import Settings
 from braidmq.zmtp.handshake import KeyPair

@@ -13,7 +13,8 @@ from typing import Final
 
 from braidmq import __version__
 from braidmq.carrier.broker_sockets import BrokerSockets
-from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.dialed import Broker
+from braidmq.carrier.dialer import Dialer
 from braidmq.carrier.gate import Gate
 from braidmq.carrier.keeper import Keeper
 from braidmq.carrier.ledger import NetLedger

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from socket import socket
 
-from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.dialed import Broker
+from braidmq.carrier.dialer import Dialer
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.poller import Poller
 from braidmq.host.clock import monotonic

@@ -4,7 +4,7 @@ import select
 from collections.abc import Iterable
 from typing import Final
 
-from braidmq.carrier.dialer import Broker
+from braidmq.carrier.dialed import Broker
 from braidmq.carrier.stream import Stream
 from braidmq.host.clock import monotonic
 

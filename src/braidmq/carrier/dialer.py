@@ -5,31 +5,28 @@ wrong is no failure of the broker: the connection to the endpoint that was asked
 """
 
 import errno
-import math
 import os
 import secrets
 import socket as sockets
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from braidmq.carrier.dialed import Broker, Near
 from braidmq.carrier.fragments import UNDERSTANDS
 from braidmq.carrier.large_packets import SmallPackets, shrink
 from braidmq.carrier.nearby import ANSWER_S_MAX, DISTRUST_S, Call, Nearby
 from braidmq.carrier.options import address_of, prepare
 from braidmq.carrier.reassembly import Reassemblies
 from braidmq.carrier.rooms import Rooms
-from braidmq.carrier.stream import End, Stream
+from braidmq.carrier.stream import End
 from braidmq.core.intake import WAITING_BYTES_MAX
 from braidmq.core.links.link import Failure, Open, Step
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
-from braidmq.members import Standing
 from braidmq.settings import Settings
 from braidmq.wire.limits import MESSAGE_BYTES_MAX, ROUTE_BYTES
-from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.handshake import ClientHandshake, KeyPair
-from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, ForeignProtocol, Misdeed, Refusal, SpeaksHttp, Violation
+from braidmq.zmtp.violation import Violation
 
 FRAMES_MAX: Final = 256
 """Frames read from a connection at most before others have their turn, when it is to be read until it is empty."""
@@ -50,140 +47,11 @@ _LOG = own_logger("braidmq.connections")
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Near:
-    """An attempt at a broker's own socket.
-
-    Attributes:
-        target: what was asked for, which is left to try.
-        path: where the socket is.
-        give_up_at: when the handshake must be complete.
-    """
-
-    __slots__ = ("give_up_at", "path", "target")
-
-    def __init__(self, target: Open, path: str, give_up_at: float) -> None:
-        self.target = target
-        self.path = path
-        self.give_up_at = give_up_at
-
-
-class Broker(Stream):
-    """A node's or broker's end of a connection to a broker.
-
-    Attributes:
-        name: the broker's.
-        endpoint: where it was looked for.
-        near: the attempt at its own socket, while the handshake there is not complete.
-        reached: whether the system has connected it.
-        waits_to_write: whether the event loop was asked to tell when it can be written.
-        told: the newest step or failure that was told.
-        unread_before: how many bytes waited to be read when that was told last.
-        followed_bytes: how much of large messages had come when it was looked last whether they go on.
-        pings_at: since when commands are counted, and pings_before: how many had come by then.
-    """
-
-    __slots__ = (
-        "_connecting",
-        "_unmet",
-        "endpoint",
-        "followed_bytes",
-        "name",
-        "near",
-        "pings_at",
-        "pings_before",
-        "reached",
-        "told",
-        "unread_before",
-        "waits_to_write",
-    )
-
-    def __init__(
-        self,
-        socket: sockets.socket,
-        handshake: ClientHandshake,
-        message_bytes_max: int,
-        rooms: Rooms,
-        target: Open,
-        *,
-        passed_bytes_max: int,
-    ) -> None:
-        super().__init__(socket, handshake, message_bytes_max, rooms, passed_bytes_max)
-        self.name = target.name
-        self.endpoint = target.endpoint
-        self.near: Near | None = None
-        self.reached = False
-        self.waits_to_write = False
-        self.told: Step | Failure | None = None
-        self.pings_at = -math.inf
-        self.pings_before = 0
-        self.unread_before = 0
-        self.followed_bytes = 0
-        self._connecting = socket
-        self._unmet: Failure | None = None
-
-    def look(self) -> None:
-        """See whether it is connected by now; the system has told of something."""
-        if self.reached or self._unmet is not None:
-            return
-        error = self._connecting.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
-        if error in _WAS_CONNECTED:  # and something has reset it before anybody looked
-            self.reached = True
-            self.end = End.RESET
-            return
-        if error:
-            self._unmet = Failure.NO_ANSWER if error == errno.ETIMEDOUT else Failure.UNREACHABLE
-            return
-        try:
-            near, far = self._connecting.getsockname(), self._connecting.getpeername()
-        except OSError:
-            return  # not yet
-        if near == far and near:  # a port of this machine that nothing listens at was given to the connection itself
-            self._connecting.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
-            self._unmet = Failure.UNREACHABLE
-        else:
-            self.reached = True
-
-    def failure(self) -> Failure | None:
-        """Return why it could not be made, or has ended; None while it goes on."""
-        end = self.end
-        if end is None or self._unmet is not None:
-            return self._unmet
-        if isinstance(end, End):
-            if self.open:
-                return Failure.CLOSED
-            in_its_greeting = 0 < self.came_bytes < GREETING_BYTES
-            return Failure.FOREIGN if in_its_greeting else _CUT_OFF[end]  # so libzmq does where it expects no CURVE
-        if isinstance(end, Refusal):
-            for_a_while = end.status in ("300", "500")
-            return _REFUSED.get(end.why) or (Failure.HUNG_UP if for_a_while else Failure.NOT_REGISTERED)
-        if self.open:
-            return Failure.NONSENSE if isinstance(end, Misdeed) else Failure.CHANGED
-        if isinstance(end, SpeaksHttp):
-            return Failure.HTTP
-        return Failure.FOREIGN if isinstance(end, ForeignProtocol) else Failure.NOT_THIS_BROKER
-
-
-_WAS_CONNECTED: Final = (errno.ECONNRESET, errno.EPIPE)
-_CUT_OFF: Final = {End.CLOSED: Failure.HUNG_UP, End.RESET: Failure.RESET, End.LOST: Failure.UNREACHABLE}
-_REFUSED: Final = {
-    Standing.REMOVED.value: Failure.REMOVED,
-    Standing.REVOKED.value: Failure.REVOKED,
-    Standing.EXPIRED.value: Failure.EXPIRED,
-    OTHER_KEY: Failure.OTHER_KEY,
-    OTHER_NET: Failure.OTHER_NET,
-    "barred": Failure.BARRED,
-    "throng": Failure.THRONG,
-    "unjudged": Failure.UNJUDGED,
-}
-"""What a broker's reason means, by its word; without a word, or with one that is not known, its status counts."""
-
 _WITHIN_REASON: Final = (
     Failure.HUNG_UP, Failure.RESET, Failure.NOT_REGISTERED, Failure.REMOVED, Failure.REVOKED, Failure.EXPIRED,
     Failure.BARRED, Failure.THRONG, Failure.UNJUDGED,
 )  # fmt: skip
 """What a broker itself may do to a member: it is about to stop, or does not know it yet."""
-
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Watcher(Protocol):

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 from braidmq import __version__
 from braidmq.carrier.connections import Connections, part
-from braidmq.carrier.dialer import Broker, Dialer
+from braidmq.carrier.dialed import Broker
+from braidmq.carrier.dialer import Dialer
 from braidmq.carrier.loop_host import LoopHost
 from braidmq.carrier.nearby import Nearby
 from braidmq.carrier.options import frame_bytes_max

@@ -8,14 +8,14 @@ from collections.abc import Collection
 from typing import Final
 
 from braidmq.bounds import DAY_S
+from braidmq.core.broker.admission import OF_BROKERS, Admission, is_over
 from braidmq.core.broker.assignments import Assignments, may_join
 from braidmq.core.broker.catalogue import Catalogue
-from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR
 from braidmq.core.broker.offers import Offers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.queues import Queues
 from braidmq.core.broker.refusals import Refusals, Refused
-from braidmq.core.broker.transit import Service, Session, SessionState, Transit
+from braidmq.core.broker.transit import Session, SessionState, Transit
 from braidmq.core.events.log import EventLog
 from braidmq.core.patience import ask_again_s, interval_s, promise_s, sure_s
 from braidmq.core.reasons import name_of
@@ -47,9 +47,6 @@ _RESULT: Final = int(Outcome.RESULT)
 TIME_MS_MAX: Final = 1_000 * DAY_S
 """Longest deadline of a request, as at the client."""
 
-EARLY_S: Final = 0.05
-"""A worker that refuses a request as expired with more time left than this refuses what others would run."""
-
 RETURNS_MAX: Final = 16
 """How often workers may give one request back before its client is told: as many as may be full at one moment, and no
 endless game between a broker and a worker that invites and refuses."""
@@ -62,9 +59,6 @@ ECHO_BYTES_MAX: Final = 1_024
 """Longest payload that a broker echoes: it proves a way, and carries nothing."""
 
 _ECHO: Final = ECHO_SERVICE.encode()
-
-_OF_BROKERS: Final = (Reason.DENIED, Reason.TOO_LARGE)
-"""Reasons that end a call, and which a broker has found not to be there: from a worker they count as BUSY."""
 
 
 class Dispatcher:
@@ -98,6 +92,7 @@ class Dispatcher:
         self._refusals = refusals
         self._observer = observer
         self.catalogue = Catalogue(settings)
+        self._admission = Admission(settings, self.catalogue, counters)
         self.services = self.catalogue.services
         self.draining = False
         self.silent: list[Session] = []
@@ -210,7 +205,9 @@ class Dispatcher:
         if service is None and name == _ECHO and payload_bytes <= ECHO_BYTES_MAX and remaining_s > 0.0:
             self._outgoing.echo(session, id_, tag, message[rest_at + extension_bytes :], now)
             return
-        reason = self._why_not(session, name, service, payload_bytes, remaining_s)
+        reason = self._admission.why_not(
+            session, name, payload_bytes, remaining_s, known=service is not None, draining=self.draining
+        )
         if service is None and reason is None:
             service = self.catalogue.expect(name, session.usage)
         if reason is not None or service is None:
@@ -247,26 +244,6 @@ class Dispatcher:
     def _observe_request(self, session: Session, id_: bytes, name: bytes, retry_count: int, now: float) -> None:
         assert self._observer is not None
         self._observer.on_request(id_, session.member.name, name.decode("ascii", "replace"), retry_count, now)
-
-    def _why_not(
-        self, session: Session, name: bytes, service: Service | None, payload_bytes: int, remaining_s: float
-    ) -> Reason | None:
-        allowed = session.call_rights.get(name)
-        if not (session.may_call(name) if allowed is None else allowed):
-            self.counters["denied"] += 1
-            return Reason.DENIED
-        if self.draining:
-            return Reason.DRAINING
-        if remaining_s <= 0.0:
-            self.counters["expired"] += 1
-            return Reason.EXPIRED
-        if service is None and not self.catalogue.may_come(name):
-            return Reason.NO_WORKER
-        if session.usage.in_flight >= self.settings.in_flight_max * KEY_IN_FLIGHT_FACTOR:
-            return Reason.BUSY
-        if payload_bytes > self.settings.payload_bytes_max:
-            return Reason.TOO_LARGE
-        return None
 
     def _route(self, transit: Transit, rest: bytes, now: float) -> None:
         """Send a request to a worker with credit, or let it wait, or reject it."""
@@ -332,7 +309,7 @@ class Dispatcher:
             self._finish(transit, now)
         elif self._ends_here(transit, command, code, now):
             return
-        elif command == REJECT and code in _OF_BROKERS:
+        elif command == REJECT and code in OF_BROKERS:
             code = int(Reason.BUSY)
         if client is None:
             return
@@ -387,18 +364,12 @@ class Dispatcher:
             if offer.service.queue.count:
                 self.queues.feed(offer, now)
 
-    @staticmethod
-    def _is_over(transit: Transit, reason: int, now: float) -> bool:
-        """Whether a worker is right to refuse a request as expired: its client gave it the time, or called it back."""
-        withdrawn = transit.client is None or transit.superseded
-        return reason == Reason.EXPIRED and (withdrawn or transit.deadline - now <= EARLY_S)
-
     def _take_back(self, transit: Transit, reason: int, now: float) -> bool:
         """A worker refuses a request: find another one, or let it wait; return whether that can be done."""
         offer = transit.offer
         assert offer is not None
         busy = reason == Reason.BUSY
-        if (transit.joins and busy) or self._is_over(transit, reason, now):
+        if (transit.joins and busy) or is_over(transit, reason, now):
             cools = offer.cools  # it is the client's doing, and says nothing of the worker
         else:
             cools = self.offers.on_refusal(offer, busy=busy, chosen=transit.retry_count > 0, now=now)

@@ -26,6 +26,7 @@ from braidmq.core.links.link import (
     Verify,
 )
 from braidmq.core.links.papers import Papers
+from braidmq.core.links.payload_limits import PayloadLimits
 from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.send_queue import SendQueue
 from braidmq.errors import ProtocolError
@@ -105,8 +106,7 @@ class Links:
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
         self._looks = Looks(TICK_S, now, now)
-        self._limit_max = self._limit_sure = settings.payload_bytes_max
-        self._limit_version = 0
+        self._limits = PayloadLimits(settings.payload_bytes_max, self.links)
 
     # -- outputs
 
@@ -134,16 +134,12 @@ class Links:
 
         What a broker has said in an earlier session counts, and one that may just be about to say it takes anything.
         """
-        if self._limit_version != self.version:
-            self._find_limits()
-        return self._limit_max
+        return self._limits.at(self.version).most
 
     @property
     def payload_bytes_sure(self) -> int:
         """The largest payload that every broker takes to which there is a session, within this member's own limit."""
-        if self._limit_version != self.version:
-            self._find_limits()
-        return self._limit_sure
+        return self._limits.at(self.version).sure
 
     @property
     def refused(self) -> bool:
@@ -361,17 +357,6 @@ class Links:
         )
 
     # -- inner
-
-    def _find_limits(self) -> None:
-        self._limit_version = self.version
-        own, told, unknown = self._settings.payload_bytes_max, [], False
-        for link in self.links.values():
-            if link.epoch:
-                told.append(link.payload_bytes_max)
-            else:
-                unknown = unknown or (link.wanted and link.failure is None)
-        self._limit_max = own if unknown or not told else min(own, max(told))
-        self._limit_sure = min([own, *(link.payload_bytes_max for link in self.links.values() if link.open)])
 
     def _welcome_newcomers(self, known: int, now: float) -> None:
         """See that brokers are connected to that have come to the `known` ones."""
