@@ -11,7 +11,7 @@ from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.record import Execution, Record
-from braidmq.trust.authority import OPERATOR
+from braidmq.trust.change import OPERATOR
 from faults import broker, worker
 from faults.journal import path_of
 from faults.live_net import LiveNet

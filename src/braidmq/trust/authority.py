@@ -7,9 +7,9 @@ It is needed only to change the net, never to run it, and is best kept offline. 
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
@@ -20,6 +20,7 @@ from braidmq.trust import authority_files, private_directory
 from braidmq.trust import manifest as manifests
 from braidmq.trust.authority_files import AuthorityFiles
 from braidmq.trust.certificate import Certificate
+from braidmq.trust.change import OPERATOR, TOKEN_S, Change, done, once, told, young
 from braidmq.trust.codes import Netcode, Token
 from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Draft
 from braidmq.trust.invitation import Terms
@@ -27,27 +28,6 @@ from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.signed import KEY_BYTES
 from braidmq.trust.token_keys import TokenKeys, new_seed
-
-TOKEN_S: Final = 15 * 60
-"""For how long a token makes members, unless something else is asked for."""
-
-OPERATOR: Final = "operator"
-"""The name of the member that a new net has from the start, to observe and to publish."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a command has changed.
-
-    Attributes:
-        before: the registry as it was.
-        after: the registry as it is; the same if nothing has changed.
-        files: the join files that it has written for the members that it is about; none for keys that lie elsewhere.
-    """
-
-    before: Manifest
-    after: Manifest
-    files: tuple[Path, ...] = ()
 
 
 class Authority:
@@ -100,7 +80,7 @@ class Authority:
                 member = draft.add(OPERATOR, Role.NODE, bytes(key.public_key), observe=True, publish=True)
                 first = draft.issue()
                 files.write_manifest(first)
-                _told(authority._young(bytes(key), member, first), first).write(files.path(OPERATOR))
+                told(young(bytes(key), member, authority.public_key, first), first).write(files.path(OPERATOR))
             else:
                 files.write_manifest(first)
             files.write_key(authority._seed)  # last: it makes the net complete
@@ -173,20 +153,12 @@ class Authority:
         keys = {name: PrivateKey.generate() for name in brokers}
 
         def add(draft: Draft) -> list[JoinFile]:
-            return [
-                self._young(
-                    bytes(key),
-                    draft.add(
-                        name,
-                        Role.BROKER,
-                        bytes(key.public_key),
-                        endpoints=brokers[name],
-                        not_after=not_after,
-                    ),
-                    draft.old,
-                )
-                for name, key in keys.items()
-            ]
+            found = []
+            for name, key in keys.items():
+                public, ends = bytes(key.public_key), brokers[name]
+                member = draft.add(name, Role.BROKER, public, endpoints=ends, not_after=not_after)
+                found.append(young(bytes(key), member, self.public_key, draft.old))
+            return found
 
         return self._make(add).files
 
@@ -227,7 +199,7 @@ class Authority:
                 publish=publish,
                 not_after=not_after,
             )
-            return [self._young(bytes(key), member, draft.old)]
+            return [young(bytes(key), member, self.public_key, draft.old)]
 
         return self._make(add).files[0]
 
@@ -263,7 +235,7 @@ class Authority:
             OSError: a file could not be written; repeat the call.
         """
         return self._make(
-            lambda draft: _done(
+            lambda draft: done(
                 draft.add(
                     name,
                     role,
@@ -285,7 +257,7 @@ class Authority:
             ConfigError: there is no such member; nobody is removed then.
             OSError: a file could not be written; repeat the call.
         """
-        return self._make(lambda draft: _done(*map(draft.remove, _once(names))))
+        return self._make(lambda draft: done(*map(draft.remove, once(names))))
 
     def revoke(self, names: Iterable[str]) -> Change:
         """Remove members, and never accept their keys again; their names may be used again.
@@ -294,7 +266,7 @@ class Authority:
             ConfigError: there is no such member, or too many keys are revoked; nobody is removed then.
             OSError: a file could not be written; repeat the call.
         """
-        return self._make(lambda draft: _done(*map(draft.revoke, _once(names))))
+        return self._make(lambda draft: done(*map(draft.revoke, once(names))))
 
     def netcode(self) -> Netcode:
         """Return what a machine needs to find the net.
@@ -349,8 +321,8 @@ class Authority:
                     not_after=until,
                     name=name,
                     prefix=prefix,
-                    calls=_once(calls),
-                    serves=_once(serves),
+                    calls=once(calls),
+                    serves=once(serves),
                     observe=observe,
                     idle_s=idle_s,
                 )
@@ -397,7 +369,7 @@ class Authority:
             OSError: a file could not be written; repeat the call.
         """
         return self._make(
-            lambda draft: _done(
+            lambda draft: done(
                 draft.change(
                     name,
                     calls=calls,
@@ -450,7 +422,7 @@ class Authority:
 
         def rotate(draft: Draft) -> list[JoinFile]:
             if public_key is not None:
-                return _done(draft.rotate(name, public_key, until))
+                return done(draft.rotate(name, public_key, until))
             file, keys = self._files.join_file(name), draft.member(name).keys
             if file is None or file.public_key not in keys:
                 raise ConfigError(
@@ -470,7 +442,7 @@ class Authority:
             ConfigError: there is no such member, or it has one key.
             OSError: a file could not be written; repeat the call.
         """
-        return self._make(lambda draft: _done(draft.finish(name)))
+        return self._make(lambda draft: done(draft.finish(name)))
 
     def renew(self, names: Iterable[str] | None, not_after: int) -> Change:
         """Let certificates end later.
@@ -486,7 +458,7 @@ class Authority:
 
         def renew(draft: Draft) -> list[JoinFile]:
             chosen = [each.name for each in draft.old.certificates if 0 < each.not_after < not_after]
-            for name in chosen if names is None else _once(names):
+            for name in chosen if names is None else once(names):
                 draft.renew(name, not_after)
             return []
 
@@ -508,7 +480,7 @@ class Authority:
                 raise
             paths = tuple(self._files.path(each.name) for each in files)
             for path, each in zip(paths, files, strict=True):
-                _told(each, new).write(path)
+                told(each, new).write(path)
             if new is not old:
                 self._files.write_manifest(new)
             self._files.refresh(new)
@@ -520,26 +492,3 @@ class Authority:
         for each in files:
             if each.name not in known:
                 self._files.check_free(each.name)
-
-    def _young(self, secret_key: bytes, member: Certificate, old: Manifest) -> JoinFile:
-        """Return the join file of a new member, which is brought up to date once the manifest is written."""
-        return JoinFile(secret_key=secret_key, certificate=member, authority_key=self.public_key, brokers=old.brokers)
-
-
-def _told(file: JoinFile, new: Manifest) -> JoinFile:
-    """Return a file as it is to be written before the manifest is.
-
-    A node's is complete. A broker's has no newer manifest yet: one that never comes into force must not be anywhere.
-    """
-    if file.certificate.role is Role.BROKER or new.roster is None:
-        return file
-    return replace(file, roster=new.roster, brokers=new.roster.brokers)
-
-
-def _done(*_changed: Certificate) -> list[JoinFile]:
-    """Return that no join file comes with a change."""
-    return []
-
-
-def _once(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))

@@ -12,7 +12,8 @@ from nacl.public import PrivateKey
 from braidmq.errors import ConfigError
 from braidmq.members import Role
 from braidmq.trust import authority_files, joinfile, jointext, manifest, private_file
-from braidmq.trust.authority import OPERATOR, Authority
+from braidmq.trust.authority import Authority
+from braidmq.trust.change import OPERATOR
 from braidmq.trust.draft import CLOCK_S_MIN, OVERLAP_S_MAX
 from braidmq.trust.joinfile import load
 

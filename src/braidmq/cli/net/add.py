@@ -22,7 +22,8 @@ from braidmq.cli.net.options import (
 from braidmq.cli.net.publishing import finish_change
 from braidmq.cli.net.telling import warn_of_ports
 from braidmq.members import Role
-from braidmq.trust.authority import Authority, Change
+from braidmq.trust.authority import Authority
+from braidmq.trust.change import Change
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.numbered import PROCESSES_MAX, numbered
 

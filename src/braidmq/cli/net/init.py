@@ -7,8 +7,9 @@ import click
 from braidmq.cli.net.options import DIRECTORY, json_option
 from braidmq.cli.net.telling import print_json, say
 from braidmq.trust import private_directory
-from braidmq.trust.authority import OPERATOR, Authority
+from braidmq.trust.authority import Authority
 from braidmq.trust.authority_files import JOIN_SUFFIX
+from braidmq.trust.change import OPERATOR
 
 
 @click.command("init")

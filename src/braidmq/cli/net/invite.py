@@ -11,7 +11,7 @@ from braidmq.cli.durations import duration
 from braidmq.cli.net.options import calls_option, json_option, net_option, no_publish_option, opened, serves_option
 from braidmq.cli.net.publishing import finish_change
 from braidmq.errors import ConfigError
-from braidmq.trust.authority import TOKEN_S
+from braidmq.trust.change import TOKEN_S
 from braidmq.trust.draft import DAY_S
 from braidmq.trust.invitation import IDLE_S_MAX, USES_MAX
 

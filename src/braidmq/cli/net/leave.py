@@ -7,7 +7,8 @@ import click
 
 from braidmq.cli.net.options import json_option, net_option, no_publish_option, opened
 from braidmq.cli.net.publishing import finish_change
-from braidmq.trust.authority import Authority, Change
+from braidmq.trust.authority import Authority
+from braidmq.trust.change import Change
 
 _names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 

@@ -11,7 +11,8 @@ from braidmq.cli.net.telling import consequences, print_json, say, warn
 from braidmq.errors import ConfigError
 from braidmq.printable import printable
 from braidmq.publication import Publication, publish
-from braidmq.trust.authority import Authority, Change
+from braidmq.trust.authority import Authority
+from braidmq.trust.change import Change
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 

@@ -10,17 +10,17 @@ from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.controls import Controls
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
-from braidmq.core.broker.key_usage import OFFENCES_MAX, KeyUsage
+from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.reading import Reading
 from braidmq.core.broker.reception import Reception
 from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Credentials, Registrar
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.tap import Tap
-from braidmq.core.broker.transit import Session, SessionState
+from braidmq.core.broker.transit import Session
 from braidmq.core.broker.watch import Watch
-from braidmq.core.containment import shape_of
 from braidmq.core.events.broker import SessionTaken
 from braidmq.core.events.event import Event
 from braidmq.core.events.log import EventLog
@@ -29,7 +29,6 @@ from braidmq.core.links.link import Action, BrokerAddress, Failure
 from braidmq.core.liveness import Looks
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.send_queue import SendQueue
-from braidmq.errors import ProtocolError
 from braidmq.members import Directory
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
@@ -37,20 +36,8 @@ from braidmq.wire import control
 from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Goodbye
 from braidmq.wire.envelope import (
-    CANCEL,
-    COMMAND_AT,
-    CONTROL_FIRST,
-    LOST,
-    MAJOR,
-    REJECT,
-    RENEW,
-    REPLY,
-    REQUEST,
     SENT_AT,
     SENT_END,
-    VERSION_AT,
-    WORKING,
-    major_of,
 )
 
 TICK_S: Final = 0.04
@@ -167,6 +154,7 @@ class BrokerCore:
             registrar=registrar,
         )
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
+        self._reading = Reading(self.sessions, dispatcher, self._controls, self._life, self._guard, intake=self._intake)
         self._reception = Reception(
             name,
             settings,
@@ -286,7 +274,7 @@ class BrokerCore:
         session.heard_at = now
         inlet = session.usage.inlet
         messages, intact = self._intake.offer(inlet, session, frame, now)
-        self._read(session, messages, intact, now)
+        self._reading.read(session, messages, intact, now)
         if not messages and inlet.overflowed:
             self._guard.bar(session.usage.principal, session.member, "sends more than can be read", now)
 
@@ -427,65 +415,13 @@ class BrokerCore:
         if tick:
             self._watch.notice_stall(now)
         if self._intake.since is not None:
-            self._read_on(now)
+            self._reading.read_on(now)
         self._guard.attempt(self.dispatcher.on_timer, now)
         if self.dispatcher.failed:
             for session, error in self.dispatcher.take_failed():
                 self._guard.contain(session, error, "a request that was due of", now)
         if tick:
             self._tick(now)
-
-    # -- messages
-
-    def _read(self, session: Session, messages: list[bytes], intact: bool, now: float) -> None:
-        """Handle messages that stood in one frame, one behind the other."""
-        message = b""
-        try:
-            sent, age_s = b"", 0.0
-            if len(messages) > 1:  # the last one was written last
-                session.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
-            for message in messages:
-                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
-                    sent = message[SENT_AT:SENT_END]
-                    age_s = session.staleness.age_s(int.from_bytes(sent), now)
-                self._on_message(session, message, age_s, now)
-            if not intact:
-                self._guard.on_malformed(session, "a frame that is no bundle", now)
-            if session.state is SessionState.SUSPECT:  # after its messages: it may take back its credit, or leave
-                self._life.set_state(session, SessionState.OPEN, now)
-            if session.usage.offences > OFFENCES_MAX:
-                self._guard.bar(session.usage.principal, session.member, "keeps sending what is not BRAID/1", now)
-        except Exception as error:  # noqa: BLE001 - see containment.py
-            self._guard.contain(session, error, f"a message ({shape_of(message)}) of", now)
-
-    def _read_on(self, now: float) -> None:
-        """Handle what waits of the frames that have come, as much as may be done in one turn."""
-        for session, messages, intact in self._intake.portions():
-            if self.sessions.get(session.route) is not session:
-                continue  # it has ended meanwhile
-            if messages or not intact:
-                self._read(session, messages, intact, now)
-            else:
-                self._guard.on_gone(session, now)
-
-    def _on_message(self, session: Session, message: bytes, age_s: float, now: float) -> None:
-        command = message[COMMAND_AT]
-        if message[VERSION_AT] >> 4 != MAJOR:
-            self._guard.on_malformed(session, f"a message of major version {major_of(message)}", now)
-            return
-        try:
-            if command == REQUEST:
-                self.dispatcher.on_request(session, message, age_s, now)
-            elif command in (REPLY, WORKING, REJECT, LOST):
-                self.dispatcher.on_answer(session, command, message, now)
-            elif command == CANCEL:
-                self.dispatcher.on_cancel(session, message, now)
-            elif command == RENEW:
-                self.dispatcher.on_renew(session, message, now)
-            elif command >= CONTROL_FIRST:
-                self._controls.on_control(session, command, message, now)
-        except ProtocolError as error:
-            self._guard.on_malformed(session, str(error), now)
 
     # -- ticks
 
