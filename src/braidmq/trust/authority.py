@@ -397,10 +397,7 @@ class Authority:
                 return []
             return [file.renewed(member)]
 
-        change = self._make(rename)
-        if change.files:
-            self._files.path(old).unlink(missing_ok=True)
-        return change
+        return self._make(rename, moved=self._files.path(old))
 
     def rotate(self, name: str, public_key: bytes | None = None, *, overlap_s: int = OVERLAP_S) -> Change:
         """Give a member a new key; the present one holds for some time beside it.
@@ -466,8 +463,11 @@ class Authority:
 
     # -- inner
 
-    def _make(self, change: Callable[[Draft], list[JoinFile]]) -> Change:
-        """Make a change of which `change` says what it is, and which join files come with it."""
+    def _make(self, change: Callable[[Draft], list[JoinFile]], *, moved: Path | None = None) -> Change:
+        """Make a change of which `change` says what it is, and which join files come with it.
+
+        If there are any, they take the place of the one at `moved`, too.
+        """
         with self._files.locked():
             old = self.manifest()
             draft = Draft(old, self._seed, self._clock())
@@ -483,6 +483,8 @@ class Authority:
                 told(each, new).write(path)
             if new is not old:
                 self._files.write_manifest(new)
+            if moved is not None and paths:
+                moved.unlink(missing_ok=True)
             self._files.refresh(new)
         return Change(old, new, paths)
 

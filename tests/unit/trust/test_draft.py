@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
@@ -24,6 +24,10 @@ KEPT = 3
 
 NAMES = st.sampled_from(("a", "b", "c", "d", "e"))
 PORTS = st.integers(1, 4)
+SOMEBODY = st.integers(0, 7)
+
+OLD_KEYS = st.just(999) | st.integers(0, 9)
+"""Which key: a new one unless so many were made already."""
 
 
 def key(number: int) -> bytes:
@@ -47,15 +51,13 @@ def with_members() -> Manifest:
 
 
 class Registries(RuleBasedStateMachine):
-    """A net's authority at work. `keys` holds what nobody has used yet, `used` what somebody has had."""
-
-    used = Bundle("used")
+    """A net's authority at work."""
 
     @initialize()
     def begin(self) -> None:
-        self.history = [empty()]
+        self.history = [empty(), with_members()]
         self.now_s = NOW_S
-        self.keys = 0
+        self.keys = [key(1), key(2)]
         self.revoked: dict[bytes, str] = {}
         vars(drafts)["REMOVALS_MAX"] = KEPT
 
@@ -65,6 +67,18 @@ class Registries(RuleBasedStateMachine):
     @property
     def now(self) -> Manifest:
         return self.history[-1]
+
+    def somebody(self, number: int) -> str:
+        """Return the name of a member."""
+        members = self.now.certificates
+        return members[number % len(members)].name
+
+    def some_key(self, number: int) -> bytes:
+        """Return a new key, or one that somebody has or had."""
+        if number < len(self.keys):
+            return self.keys[number]
+        self.keys.append(key(len(self.keys) + 1))
+        return self.keys[-1]
 
     def make(self, change) -> bool:
         """Make a change; return whether it was allowed."""
@@ -78,14 +92,10 @@ class Registries(RuleBasedStateMachine):
             self.history.append(new)
         return True
 
-    @rule(target=used)
-    def make_a_key(self):
-        self.keys += 1
-        return key(self.keys)
-
-    @rule(name=NAMES, public_key=used, broker=st.booleans(), port=PORTS, days=st.integers(0, 2))
-    def add(self, name, public_key, broker, port, days):
+    @rule(name=NAMES, old_key=OLD_KEYS, broker=st.booleans(), port=PORTS, days=st.integers(0, 2))
+    def add(self, name, old_key, broker, port, days):
         known = {each.name for each in self.now.certificates}
+        public_key = self.some_key(old_key)
         ends = int(self.now_s) + days * DAY_S if days else 0
         made = self.make(
             lambda draft: (
@@ -96,40 +106,50 @@ class Registries(RuleBasedStateMachine):
         )
         assert not (made and (name in known or public_key in self.revoked))
 
-    @rule(name=NAMES, other=NAMES)
-    def rename(self, name, other):
-        self.make(lambda draft: draft.rename(name, other))
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY, other=NAMES)
+    def rename(self, who, other):
+        self.make(lambda draft: draft.rename(self.somebody(who), other))
 
-    @rule(names=st.sets(NAMES, min_size=1, max_size=2))
-    def remove(self, names):
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=st.sets(SOMEBODY, min_size=1, max_size=2))
+    def remove(self, who):
+        names = {self.somebody(each) for each in who}
         if self.make(lambda draft: [draft.remove(name) for name in sorted(names)]):
             assert names.isdisjoint(each.name for each in self.now.certificates)
 
-    @rule(name=NAMES)
-    def revoke(self, name):
-        before = {each.name: each for each in self.now.certificates}
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY)
+    def revoke(self, who):
+        name, before = self.somebody(who), {each.name: each for each in self.now.certificates}
         if self.make(lambda draft: draft.revoke(name)):
             self.revoked |= dict.fromkeys(before[name].keys, name)
 
-    @rule(name=NAMES, public_key=used, overlap_s=st.integers(1, 2 * DAY_S))
-    def rotate(self, name, public_key, overlap_s):
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY, old_key=OLD_KEYS, overlap_s=st.integers(1, 2 * DAY_S))
+    def rotate(self, who, old_key, overlap_s):
+        public_key, name = self.some_key(old_key), self.somebody(who)
         self.make(lambda draft: draft.rotate(name, public_key, int(self.now_s) + overlap_s))
 
-    @rule(name=NAMES)
-    def finish(self, name):
-        self.make(lambda draft: draft.finish(name))
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY)
+    def finish(self, who):
+        self.make(lambda draft: draft.finish(self.somebody(who)))
 
-    @rule(name=NAMES, calls=st.sampled_from(((), ("x",), ("y", "y"))))
-    def change_calls(self, name, calls):
-        self.make(lambda draft: draft.change(name, calls=calls))
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY, calls=st.sampled_from(((), ("x",), ("y", "y"))))
+    def change_calls(self, who, calls):
+        self.make(lambda draft: draft.change(self.somebody(who), calls=calls))
 
-    @rule(name=NAMES, port=PORTS)
-    def change_endpoint(self, name, port):
-        self.make(lambda draft: draft.change(name, endpoints=(f"tcp://h:{port}",)))
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY, port=PORTS)
+    def change_endpoint(self, who, port):
+        self.make(lambda draft: draft.change(self.somebody(who), endpoints=(f"tcp://h:{port}",)))
 
-    @rule(name=NAMES, days=st.integers(1, 9))
-    def renew(self, name, days):
-        self.make(lambda draft: draft.renew(name, int(self.now_s) + days * DAY_S))
+    @precondition(lambda self: self.now.certificates)
+    @rule(who=SOMEBODY, days=st.integers(1, 9))
+    def renew(self, who, days):
+        self.make(lambda draft: draft.renew(self.somebody(who), int(self.now_s) + days * DAY_S))
 
     @rule(hours=st.integers(1, 60))
     def wait(self, hours):
@@ -180,7 +200,7 @@ class Registries(RuleBasedStateMachine):
                 assert (each.serial == self.now.version) == (each not in before)
 
 
-Registries.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Registries.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestRegistries = Registries.TestCase
 
 
