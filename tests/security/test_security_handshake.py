@@ -11,8 +11,9 @@ from nacl.public import PrivateKey
 from braidmq import BraidError, ConfigError, Node, NotRegistered
 from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.carrier.gate import Gate
+from braidmq.carrier.ledger import NetLedger
 from braidmq.carrier.listener import Listener
-from braidmq.members import Role
+from braidmq.members import Member, Role
 from braidmq.testing import TestNet
 from braidmq.trust import certificate as certificates
 from braidmq.trust.certificate import Claims
@@ -134,7 +135,7 @@ async def test_a_registry_that_fails_lets_nobody_in_and_is_told(monkeypatch, cap
                 raise RuntimeError("the directory is broken")
 
             with monkeypatch.context() as broken:
-                broken.setattr(net.brokers["b1"]._loop, "member", fail)
+                broken.setattr(NetLedger, "member", lambda _self, principal: fail(principal))
                 member = peer(net.brokers["b1"], join=net.join("n"))
                 assert await member.event() == zmq.EVENT_HANDSHAKE_FAILED_AUTH
                 with pytest.raises(TimeoutError):
@@ -173,13 +174,13 @@ def test_a_broker_whose_gate_lets_everyone_in_does_not_start(join, monkeypatch):
 
 
 def test_a_broker_whose_registry_knows_every_key_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(BrokerLoop, "member", lambda self, _principal: self.identity.certificate.member)
+    monkeypatch.setattr(NetLedger, "member", lambda _self, _principal: Member("anybody", Role.NODE))
     with pytest.raises(BraidError, match="does not start: an unregistered key was let in"):
         open_broker(join)
 
 
 def test_a_broker_that_bars_strangers_instead_of_refusing_them_does_not_start(join, monkeypatch):
-    monkeypatch.setattr(BrokerLoop, "member", lambda self, _principal: self.identity.certificate.member)
+    monkeypatch.setattr(NetLedger, "member", lambda _self, _principal: Member("anybody", Role.NODE))
     monkeypatch.setattr("braidmq.carrier.gate._never", lambda _principal: True)
     with pytest.raises(BraidError, match="not refused, but met"):
         open_broker(join)

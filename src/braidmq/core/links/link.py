@@ -190,7 +190,7 @@ class Link:
         unlisted_at: since when this broker cannot be reached, and no other one lists it.
         told: the failures that were told since a session began; each is told once.
         failures: rounds that failed since a connection has lasted for reconnect_s_max.
-        refusal: why the broker has refused a session, in its own words; empty if it has not.
+        refusal: why the broker has refused or ended a session, with its own words; empty if it has not said why.
         welcomed_at: when the session began.
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
@@ -344,7 +344,7 @@ class Link:
     def problem(self) -> str | None:
         """Why there is no session, as far as that can be told; None if there is one, or nothing is known yet."""
         if self.failure is Failure.SESSION_REFUSED and self.refusal:
-            return f"the broker refuses the session: {self.refusal}"
+            return self.refusal
         if self.failure is not None:
             return self.failure.value
         if self.state is not LinkState.CONNECTING or not self.slow:

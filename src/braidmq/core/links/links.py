@@ -399,9 +399,8 @@ class Links:
         elif goodbye.reason == "noted":
             link.noted = True
         else:
-            told_why = goodbye.reason == "refused" or not link.open
-            link.refusal = goodbye.text[:REFUSAL_CHARS_MAX] if told_why else ""
             ended = goodbye.reason == "ended"
+            link.refusal = "" if ended else _said_of(goodbye, was_open=link.open)
             self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
 
     def _on_services(self, link: Link, told: control.Services, _now: float) -> None:
@@ -484,3 +483,11 @@ def _why_cut_off(failure: Failure, *, again: bool) -> Failure:
     if not again:
         return Failure.HUNG_UP
     return Failure.NOT_THIS_BROKER if failure is Failure.HUNG_UP else failure
+
+
+def _said_of(goodbye: control.Goodbye, *, was_open: bool) -> str:
+    """Return what a member is told of the end of a session, or that there is none; empty if there is no more to say."""
+    if not goodbye.text:
+        return ""
+    what = "ended" if was_open and goodbye.reason == "no-session" else "refuses"
+    return f"the broker {what} the session: {goodbye.text[:REFUSAL_CHARS_MAX]}"

@@ -411,6 +411,11 @@ class TestTold:
         assert [change for _, change in links.take_changes()] == [Change.UP, Change.SERVICES, Change.DOWN]
         assert links.version == 1 + 3, "it was learned, and three things happened"
 
+    def test_why_a_broker_has_ended_a_session_is_told_in_its_words(self, make: Any) -> None:
+        rig: NodeRig = make("a")
+        rig["a"].say(control.Goodbye("no-session", "you were silent for too long"))
+        assert rig["a"].link.problem == "the broker ended the session: you were silent for too long"
+
     def test_refused_means_that_every_broker_refuses_this_key(self, make: Any) -> None:
         rig: NodeRig = make("a", "b", connect=False)
         assert not rig.core.links.refused
