@@ -50,7 +50,7 @@ def test_every_failure_before_the_session_stops_the_way_once_with_something_to_d
     assert last.code is not ExitCode.OK
 
 
-@pytest.mark.parametrize("failure", FINAL - {Failure.VERSION})
+@pytest.mark.parametrize("failure", sorted(FINAL - {Failure.VERSION}))
 def test_what_does_not_pass_by_itself_has_a_place_of_its_own(failure):
     assert judged(whole(greeted=False, welcome=None, failure=failure))[-1].step in ("curve", "key")
 
