@@ -67,7 +67,7 @@ HOUSE: Final = (
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
     _folder("core", 2, 0, "all decisions, without I/O or clock"),
-    _folder("trust", 2, 1, "keys, certificates, join files"),
+    _folder("trust", 2, 1, "keys, certificates, registry, join files"),
     _folder("wire", 1, 0, "BRAID/1 as bytes"),
     _folder("host", 1, 1, "the process: threads, DNS, clock, log", "stderr"),
     _files(

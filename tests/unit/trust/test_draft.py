@@ -1,5 +1,7 @@
 """Any sequence of changes keeps the registry sound, and each version differs from every older one as it should."""
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from braidmq.trust import draft as drafts
 from braidmq.trust import manifest as manifests
 from braidmq.trust.certificate import KEYS_MAX
 from braidmq.trust.draft import CLOCK_S_MIN, DAY_S, Draft
+from braidmq.trust.invitation import Terms
 from braidmq.trust.manifest import Manifest
+from braidmq.trust.token_keys import TokenKeys
 
 NET = "0123456789abcdef"
 SEED = b"s" * 32
@@ -344,8 +348,38 @@ def test_a_registry_of_before_gets_its_list_of_brokers_with_the_next_change():
     assert manifests.verify(difference, AUTHORITY, NET, before) == after
 
 
-def test_invitations_stay():
-    old = manifests.issue(NET, 1, (), SEED, extras=manifests.Extras(invitations=(b"i" * 80,)))
+def token(**changes: Any) -> Terms:
+    """Return the terms of a token."""
+    keys = TokenKeys.of(b"t" * 32)
+    right: dict[str, Any] = {"net": NET, "serial": 1, "key": keys.key, "curve_key": keys.curve_key, "uses": 1}
+    return Terms(**{**right, "not_after": int(NOW_S) + 60, "prefix": "replica-", **changes})
+
+
+def test_invitations_stay_until_they_are_withdrawn():
+    draft = drafted(manifests.issue(NET, 1, (), SEED))
+    invited = draft.invite(token())
+    assert invited.serial == draft.version == 2
+    second = drafted(draft.issue())
+    second.add("n", Role.NODE, key(1))
+    kept = second.issue()
+    assert kept.invited() == (invited,)
+    third = drafted(kept)
+    assert third.withdraw(2) == invited
+    assert third.issue().invited() == ()
+
+
+def test_an_invitation_that_cannot_be_is_refused():
+    old = manifests.issue(NET, 1, (), SEED)
     draft = drafted(old)
     draft.add("n", Role.NODE, key(1))
-    assert draft.issue().extras.invitations == (b"i" * 80,)
+    for wrong, why in (({"prefix": "", "name": "n"}, "registered already"), ({"not_after": 1}, "in the future")):
+        with pytest.raises(ConfigError, match=why):
+            draft.invite(token(**wrong))
+    with pytest.raises(ConfigError, match="no token 7"):
+        draft.withdraw(7)
+
+
+def test_an_invitation_alone_is_a_change():
+    draft = drafted(manifests.issue(NET, 1, (), SEED))
+    draft.invite(token())
+    assert draft.issue().version == 2
