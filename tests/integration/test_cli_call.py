@@ -294,7 +294,7 @@ def test_a_web_server_in_the_place_of_the_broker_is_said_to_be_one(live):
         line = complaint(live.call("echo", "--timeout", "2"), 5)
         server.shutdown()
         served.result()
-    assert f"b1 at {endpoint}: it is an HTTP server" in line
+    assert f"b1 at {endpoint}: what answers there is no broker, it is an HTTP server" in line
 
 
 def test_a_service_that_the_node_may_not_call_is_exit_code_6(net):
