@@ -31,6 +31,7 @@ class Hello(Control, frozen=True):
         serial: of the sender's own certificate; 0 if it has none yet.
         roster: the version of the list of brokers that the sender has; 0 if it has none.
         asks: whether it wants nothing but its certificate and that list, and no session.
+        paced: whether it takes another WELCOME in its session, for another heartbeat interval.
     """
 
     NUMBER = 32
@@ -39,10 +40,11 @@ class Hello(Control, frozen=True):
     serial: Version = 0
     roster: Version = 0
     asks: bool = False
+    paced: bool = False
 
 
 class Welcome(Control, frozen=True):
-    """The broker's answer to HELLO: the session is open.
+    """The broker's answer to HELLO: the session is open. Later in the session: the heartbeat interval is another one.
 
     Attributes:
         broker: its name.

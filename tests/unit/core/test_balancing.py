@@ -20,7 +20,7 @@ from braidmq.settings import Settings
 
 
 def a_worker(name: str, credit: int = 10, outstanding: int = 0) -> Offer:
-    session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 0.0)
+    session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 1.0, 0.0)
     offer = Offer(Service(b"echo", Settings()), session)
     offer.credit, offer.outstanding = credit, outstanding
     return offer

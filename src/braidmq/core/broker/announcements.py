@@ -20,6 +20,12 @@ PEER_ROWS_PER_TICK: Final = 20_000
 """Rows of lists of brokers that are sent in one tick: some MB/s. In a large net the news reaches the nodes over a few
 ticks, instead of keeping the broker from its work for one long moment."""
 
+REVIEW_S: Final = 1.0
+"""How often it is looked whom the list of brokers was not sent for sync_s, at least."""
+
+SYNC_LOOKS: Final = 20
+"""And so often within sync_s."""
+
 SERVICE_ROWS_PER_TICK: Final = 20_000
 """The same for lists of services, whether they are made or sent."""
 
@@ -79,6 +85,7 @@ class Announcements:
         self._peers_message = b""
         self._peers_sent_ms = 0
         self._behind: dict[Session, None] = {}
+        self._look_at = now
         self._available: list[str] = []
         self._lists: dict[tuple[str, ...], _ServiceList] = {}
         self._last_lists: dict[tuple[str, ...], _ServiceList] = {}
@@ -159,6 +166,9 @@ class Announcements:
         budget = max(1, PEER_ROWS_PER_TICK // len(self._peers.brokers))
         for session in list(self._behind)[:budget]:
             self._send_peers(session, now)
+        if now < self._look_at:
+            return
+        self._look_at = now + min(REVIEW_S, self._settings.sync_s / SYNC_LOOKS)
         due = now - self._settings.sync_s
         for session in self._sessions.values():
             if session.peers_at <= due:

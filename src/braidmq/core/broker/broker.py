@@ -172,7 +172,6 @@ class BrokerCore:
         )
         self._looks = Looks(TICK_S, now + TICK_S, now)
         self._watch = Watch(
-            settings,
             self.sessions,
             dispatcher,
             self._life,
@@ -180,7 +179,6 @@ class BrokerCore:
             counters=self.counters,
             events=events,
             looks=self._looks,
-            now=now,
         )
 
     # -- outputs

@@ -107,6 +107,7 @@ class Controls:
 
     def _on_hello(self, session: Session, hello: Hello, now: float) -> None:
         session.instance = hello.instance
+        session.paced = hello.paced
         if self._registrar is not None:
             self._registrar.on_hello(session, hello, now)
 

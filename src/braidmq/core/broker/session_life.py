@@ -122,8 +122,9 @@ class SessionLife:
 
     def begin(self, route: bytes, usage: KeyUsage, member: Member, now: float) -> Session:
         """Begin a session, and tell its member what there is."""
-        heartbeat_s = self._settings.heartbeat_s * max(1.0, len(self._sessions) / NODES_PER_HEARTBEAT_S)
-        session = self._sessions[route] = Session(route, usage, member, silence_of(self._settings, heartbeat_s), now)
+        heartbeat_s = self.heartbeat_s()
+        silence = silence_of(self._settings, heartbeat_s)
+        session = self._sessions[route] = Session(route, usage, member, silence, heartbeat_s, now)
         self.usages[usage.principal] = usage
         usage.sessions += 1
         self.strangers.pop(route, None)
@@ -134,20 +135,32 @@ class SessionLife:
             self.tell_of(session)
         else:
             self._events.add(HelloCame(member.name))
-        welcome = control.Welcome(
+        self._outgoing.send_control(session, self._welcome(session, now), now)
+        self._announcements.on_welcome(session, now)
+        if member.role is Role.BROKER:
+            self._peering.on_session(member.name, up=True, now=now)
+        return session
+
+    def heartbeat_s(self) -> float:
+        """Return the heartbeat interval for as many members as there are."""
+        return self._settings.heartbeat_s * max(1.0, len(self._sessions) / NODES_PER_HEARTBEAT_S)
+
+    def slow_down(self, session: Session, heartbeat_s: float, now: float) -> None:
+        """Welcome a member again, with a longer heartbeat interval: there are more of them than when it came."""
+        session.heartbeat_s = heartbeat_s
+        session.silence = silence_of(self._settings, heartbeat_s)
+        self._outgoing.send_control(session, self._welcome(session, now), now)
+
+    def _welcome(self, session: Session, now: float) -> control.Welcome:
+        return control.Welcome(
             self._peering.own.name,
-            member.name,
-            int(heartbeat_s * 1000),
+            session.member.name,
+            int(session.heartbeat_s * 1000),
             self._settings.payload_bytes_max,
             self._software,
             0 if self.unix_ahead_s is None else max(0, int((now + self.unix_ahead_s) * 1000)),
             self.registry,
         )
-        self._outgoing.send_control(session, welcome, now)
-        self._announcements.on_welcome(session, now)
-        if member.role is Role.BROKER:
-            self._peering.on_session(member.name, up=True, now=now)
-        return session
 
     def on_rights(self, session: Session, now: float) -> None:
         """Look up anew what a member is and may do; cut it off if it is none any more."""

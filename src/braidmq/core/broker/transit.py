@@ -47,6 +47,8 @@ class Session:
         began_at: when it began.
         told: whether the log has it.
         silence: what its silence means.
+        heartbeat_s: how often a word is due, in seconds; `beat_at`: when it is looked next whether one is.
+        paced: whether it may be welcomed again, with another interval.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -55,15 +57,18 @@ class Session:
 
     __slots__ = (
         "assigned",
+        "beat_at",
         "began_at",
         "call_rights",
         "heard_at",
+        "heartbeat_s",
         "instance",
         "joining_bytes",
         "member",
         "name",
         "noted",
         "offers",
+        "paced",
         "peers_at",
         "postponed",
         "requests",
@@ -80,13 +85,18 @@ class Session:
         "warned",
     )
 
-    def __init__(self, route: bytes, usage: KeyUsage, member: Member, silence: Silence, now: float) -> None:
+    def __init__(
+        self, route: bytes, usage: KeyUsage, member: Member, silence: Silence, heartbeat_s: float, now: float
+    ) -> None:
         self.route = route
         self.usage = usage
         self.member = member
         self.name = member.name.encode()
         self.instance = b""
         self.silence = silence
+        self.heartbeat_s = heartbeat_s
+        self.beat_at = now + heartbeat_s / 2
+        self.paced = False
         self.heard_at = now
         self.began_at = now
         self.told = False

@@ -10,13 +10,18 @@ from braidmq.core.events.broker import SessionSilent
 from braidmq.core.events.log import EventLog
 from braidmq.core.liveness import Looks
 from braidmq.members import Role
-from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import now_ms
 
 GUEST_S_MAX: Final = 3.0
 """The log has nodes that provide no service only once they have stayed for so long: a call from the command line is
 nothing that anybody wants to read of."""
+
+LOOKS_PER_TICK: Final = 2_000
+"""Sessions that are looked at in one tick, some percent of a core: with more of them each is looked at less often."""
+
+SLOWER: Final = 1.5
+"""By how much the heartbeat interval for so many nodes has to exceed that of a session before the node is told."""
 
 ENDED_PER_TICK: Final = 50
 """Sessions that a draining broker ends in one tick: one per millisecond, so that not all nodes turn to the others at
@@ -34,13 +39,11 @@ class Watch:
     """
 
     __slots__ = (
-        "_counters", "_dispatcher", "_events", "_heartbeat_at", "_life", "_looks", "_outgoing",
-        "_sessions", "_settings",
+        "_counters", "_dispatcher", "_events", "_life", "_looks", "_outgoing", "_round", "_sessions",
     )  # fmt: skip
 
     def __init__(
         self,
-        settings: Settings,
         sessions: dict[bytes, Session],
         dispatcher: Dispatcher,
         life: SessionLife,
@@ -49,9 +52,7 @@ class Watch:
         counters: dict[str, int],
         events: EventLog,
         looks: Looks,
-        now: float,
     ) -> None:
-        self._settings = settings
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._life = life
@@ -59,7 +60,7 @@ class Watch:
         self._counters = counters
         self._events = events
         self._looks = looks
-        self._heartbeat_at = now + settings.heartbeat_s / 2
+        self._round: list[Session] = []
 
     def notice_stall(self, now: float) -> None:
         """Take the time in which this process has stood still off the silence of others."""
@@ -74,12 +75,10 @@ class Watch:
         for session in silent:
             if self._sessions.get(session.route) is session:
                 self._life.set_state(session, SessionState.SUSPECT, now)
-        beat = now >= self._heartbeat_at
-        if beat:
-            self._heartbeat_at = now + self._settings.heartbeat_s / 2
         heartbeat = control.encode_control(control.Heartbeat(), now_ms(now))
+        interval_s = self._life.heartbeat_s()
         dead = []
-        for session in self._sessions.values():
+        for session in self._next_ones():
             if not session.told and now - session.began_at >= GUEST_S_MAX:
                 self._life.tell_of(session)
             silent_s, limits = now - session.heard_at, session.silence
@@ -88,9 +87,12 @@ class Watch:
                     dead.append(session)
                     continue
                 self._life.set_state(session, SessionState.SUSPECT, now)
-            if beat:
-                # Twice per heartbeat_s: what was said just after one beat covers the next, and no more.
-                if session.spoke:
+            if now >= session.beat_at:
+                # Twice per interval: what was said just after one beat covers the next, and no more.
+                session.beat_at = now + session.heartbeat_s / 2
+                if session.paced and interval_s > SLOWER * session.heartbeat_s:
+                    self._life.slow_down(session, interval_s, now)
+                elif session.spoke:
                     session.spoke = False
                 else:
                     self._outgoing.send(session, heartbeat)
@@ -99,6 +101,17 @@ class Watch:
             self._events.add(SessionSilent(session.member.name, now - session.heard_at))
             self._life.end(session, now)
             self._life.turn_away(session.route, "no-session", "you were silent for too long", now)
+
+    def _next_ones(self) -> list[Session]:
+        """Return the sessions to look at in this tick: all, or in a large net the next ones of a round."""
+        if len(self._sessions) <= LOOKS_PER_TICK:
+            self._round.clear()
+            return list(self._sessions.values())
+        if not self._round:
+            self._round = list(self._sessions.values())
+        found = self._round[-LOOKS_PER_TICK:]
+        del self._round[-LOOKS_PER_TICK:]
+        return [session for session in found if self._sessions.get(session.route) is session]
 
     def end_sessions(self, now: float) -> None:
         """End the sessions that are done with this draining broker.

@@ -243,7 +243,7 @@ class Links:
         link.hello_at = now
         papers = self._papers
         serial, roster = (0, 0) if papers is None else (papers.serial, papers.roster)
-        self.send_control(link, control.Hello(self._software, self._instance, serial, roster), now)
+        self.send_control(link, control.Hello(self._software, self._instance, serial, roster, paced=True), now)
 
     def on_failed(self, name: str, failure: Failure, now: float) -> None:
         """Note that a connection failed or ended; the shell has closed its socket."""
@@ -382,10 +382,12 @@ class Links:
             link.heartbeat_at = now + link.heartbeat_s
 
     def _on_welcome(self, link: Link, welcome: control.Welcome, now: float) -> None:
-        if link.state is not LinkState.CONNECTING:
-            return
         heartbeat_s = max(HEARTBEAT_S_MIN, min(float(HEARTBEAT_S_MAX), welcome.heartbeat_ms / 1000.0))
         silence = silence_of(self._settings, heartbeat_s)
+        if link.open:  # there are more members than before, or fewer
+            link.heartbeat_s, link.silence = heartbeat_s, silence
+        if link.state is not LinkState.CONNECTING:
+            return
         link.begin_session(heartbeat_s, silence, welcome.payload_bytes_max, now)
         self._dialing.on_success(link)
         self.events.add(Connected(link.name))

@@ -9,7 +9,7 @@ from braidmq.settings import Settings
 
 
 def session(usage: KeyUsage) -> Session:
-    return Session(usage.principal.encode(), usage, Member(usage.principal, Role.NODE), Silence(1.5, 3.0), 0.0)
+    return Session(usage.principal.encode(), usage, Member(usage.principal, Role.NODE), Silence(1.5, 3.0), 1.0, 0.0)
 
 
 def test_key_provides_so_many_services_and_half_of_what_there_is_room_for_at_most() -> None:

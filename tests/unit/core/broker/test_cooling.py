@@ -16,7 +16,7 @@ NOW = 1_000.0
 def service_of(*names: str) -> tuple[Service, list[Offer]]:
     service, offers = Service(b"echo", Settings()), []
     for name in names:
-        session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), NOW)
+        session = Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 1.0, NOW)
         offer = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
         offer.credit = 1
         offer.conduct.good = 100.0 if name == "good" else 0.0
@@ -67,7 +67,7 @@ def test_all_sessions_of_a_key_cool_down_together_and_new_ones_too() -> None:
     for offer in offers[:3]:
         cooling.refuse(offer, busy=False, now=NOW)
     assert {offer.cool_until for offer in offers[:3]} == {NOW + OUTLIER_S}
-    session = Session(b"bad", KeyUsage("bad"), Member("bad", Role.NODE), Silence(1.5, 3.0), NOW)
+    session = Session(b"bad", KeyUsage("bad"), Member("bad", Role.NODE), Silence(1.5, 3.0), 1.0, NOW)
     new = session.offers[b"echo"] = service.offers[session] = Offer(service, session)
     new.credit = 1
     service.granting += 1

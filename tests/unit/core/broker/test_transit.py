@@ -9,7 +9,7 @@ from braidmq.wire.envelope import VERSION
 
 
 def session(name: str = "w") -> Session:
-    return Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 0.0)
+    return Session(name.encode(), KeyUsage(name), Member(name, Role.NODE), Silence(1.5, 3.0), 1.0, 0.0)
 
 
 def offer(service: Service, worker: Session, credit: int = 1) -> Offer:
