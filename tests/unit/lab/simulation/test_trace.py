@@ -5,7 +5,7 @@ import pytest
 
 from braidmq.lab.simulation import trace as module
 from braidmq.lab.simulation.trace import Trace, describe
-from braidmq.wire import control, gossip
+from braidmq.wire import control, gossip, registry
 from braidmq.wire.bundle import join
 from braidmq.wire.envelope import COMMON, VERSION, Command, Envelope, Flag, Outcome, Progress, Reason, encode
 
@@ -31,6 +31,14 @@ CONTROLS = (
     gossip.About("b1", 1),
     gossip.Seek("echo"),
     gossip.Paths("echo", []),
+    registry.RegistryVersion(7),
+    registry.RegistryWanted(5),
+    registry.RegistryPart(7, 5, 1, 0, b"x"),
+    registry.RosterIs(b"x"),
+    registry.CertificateIs(b"x"),
+    registry.Published(7),
+    registry.Enrol(b"x"),
+    registry.Enrolled(),
 )
 
 
