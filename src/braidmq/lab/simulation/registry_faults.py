@@ -111,9 +111,8 @@ def lost_state(net: Net, rng: random.Random) -> Heal | None:
 def settle(net: Net, rng: random.Random) -> None:
     """The authority makes a last change, which reaches one broker at least."""
     net.authority.change()
-    up = net.brokers_up
-    known = [each for each in up if all(other.ledger.member(principal_of(each.name)) for other in up)]
-    if rng.random() < 0.5 or not known:  # who is not known to the others cannot hand anything on to them
+    known = _known(net)
+    if rng.random() < 0.5 or not known:
         net.operator.publish()
     else:
         rng.choice(known).replace_file(net.authority.newest)
@@ -162,18 +161,24 @@ def _kill(net: Net, broker: BrokerProcess, what: str) -> Heal:
 
 
 def _spread(net: Net, rng: random.Random) -> None:
-    brokers: Sequence[BrokerProcess] = list(net.brokers.values())
+    known = _known(net)
     way = rng.choice(("operator", "operator", "file", "files"))
-    if way == "operator":
+    if way == "operator" or not known:
         net.operator.publish()
     elif way == "file":
-        rng.choice(brokers).replace_file(net.authority.newest)
+        rng.choice(known).replace_file(net.authority.newest)
     else:
-        for broker in brokers:
+        for broker in net.brokers.values():
             net.world.later(
                 rng.uniform(0.0, SPREAD_S),
                 lambda broker=broker: broker.replace_file(net.authority.newest),  # type: ignore[misc]
             )
+
+
+def _known(net: Net) -> Sequence[BrokerProcess]:
+    """Return the brokers that all others let in: others cannot hand anything on to them."""
+    up = net.brokers_up
+    return [each for each in up if all(other.ledger.member(principal_of(each.name)) for other in up)]
 
 
 def _begin(net: Net, kind: str, process: Process) -> Heal:
