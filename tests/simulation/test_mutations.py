@@ -1,5 +1,6 @@
 """The checkers are worth something: without what a guarantee hangs on, they find a violation."""
 
+import msgspec
 import pytest
 
 from braidmq.core import intake
@@ -23,11 +24,17 @@ from braidmq.core.links.links import Links
 from braidmq.core.membership.membership import MembershipCore
 from braidmq.core.membership.suspicion import Suspicion
 from braidmq.core.node.node import NodeCore
+from braidmq.core.registry.registry import RegistryCore
 from braidmq.core.staleness import Staleness
 from braidmq.core.worker.answers import Answers
 from braidmq.core.worker.dedup import Keys, ReplyCache
 from braidmq.core.worker.job import LocalService
 from braidmq.core.worker.worker import WorkerCore
+from braidmq.errors import ProtocolError
+from braidmq.lab.simulation import edition
+from braidmq.lab.simulation.broker import BrokerProcess
+from braidmq.lab.simulation.edition import Edition
+from braidmq.lab.simulation.routes import Routes
 from braidmq.lab.simulation.run import run
 from braidmq.members import Member
 from braidmq.wire.envelope import PREFIX, WORKING
@@ -391,3 +398,105 @@ def test_checkers_find_what_an_enemy_could_do_otherwise(patch_cores, mutate, sce
     mutate(patch_cores)
     seeds = range(first, first + SEEDS)
     assert any(violation.rule == rule for seed in seeds for violation in run(seed, scenario).violations)
+
+
+# -- what keeps the registry true while it moves
+
+
+def with_whatever_comes_put_in_force(patch):
+    """A broker does not look whether a registry is newer than its own, as it was said to be."""
+
+    def check_on(self, now):
+        source = self._source
+        try:
+            next(self._checking)
+        except StopIteration as end:
+            self._end_transfer()
+            source.on_success()
+            self._ledger.adopt(end.value, source.name, now)
+        except ProtocolError as error:
+            self._fail(source, str(error), now)
+
+    patch.setattr(RegistryCore, "_check_on", check_on)
+
+
+def without_catching_up(patch):
+    """A broker does not care that another one has a newer registry."""
+    on_version = RegistryCore.on_version
+
+    def on_no_newer_version(self, key, name, told, now):
+        if isinstance(key, str):
+            told = msgspec.structs.replace(told, version=min(told.version, self._ledger.version))
+        on_version(self, key, name, told, now)
+
+    patch.setattr(RegistryCore, "on_version", on_no_newer_version)
+
+
+def without_cutting_off(patch):
+    """A broker looks nobody up anew whose session goes on."""
+    patch.setattr(SessionLife, "on_rights", lambda self, session, now: None)
+    patch.setattr(Routes, "review", lambda self: None)
+    patch.setattr(SessionLife, "validate_state", lambda self: None)
+
+
+def without_narrowed_rights(patch):
+    """A broker cuts off whom it does not know any more, and leaves the others all that they could."""
+    on_rights = SessionLife.on_rights
+
+    def on_other_rights(self, session, now):
+        if self._directory.member(session.usage.principal) is None:
+            on_rights(self, session, now)
+
+    patch.setattr(SessionLife, "on_rights", on_other_rights)
+
+
+def without_a_check_of_signatures(patch):
+    """A registry is believed whoever has made it."""
+    patch.setattr(edition, "check_signature", lambda signature, payload: None)
+
+
+def with_differences_from_any_base(patch):
+    """A difference is handed out from where it does not reach back, and nobody checks what comes of it."""
+
+    def since(self, version):
+        if not version:
+            return 0, self.blob
+        newer = tuple(each for each in self.payload.entries if each.serial > self.version - 1)
+        return version, self.digest + msgspec.msgpack.encode(msgspec.structs.replace(self.payload, entries=newer))
+
+    patch.setattr(Edition, "since", since)
+    patch.setattr(edition, "check_signature", lambda signature, payload: None)
+
+
+def without_state(patch):
+    """A broker remembers nothing of what it has seen, but for what is in its join file."""
+    begin = BrokerProcess._begin
+
+    def begin_anew(self):
+        self.state = None
+        begin(self)
+
+    patch.setattr(BrokerProcess, "_begin", begin_anew)
+
+
+def without_waiting_for_the_others(patch):
+    """A broker that starts lets in whoever comes."""
+    patch.setattr(RegistryCore, "ready", property(lambda self: True, lambda self, value: None))
+
+
+@pytest.mark.parametrize(
+    ("mutate", "rule"),
+    [
+        (with_whatever_comes_put_in_force, "registry"),
+        (without_catching_up, "registry"),
+        (without_cutting_off, "removed"),
+        (without_narrowed_rights, "removed"),
+        (without_a_check_of_signatures, "registry"),
+        (with_differences_from_any_base, "registry"),
+        (without_state, "registry"),
+        (without_waiting_for_the_others, "caught up"),
+    ],
+)
+def test_checkers_find_a_registry_that_is_not_the_one_in_force(patch_cores, mutate, rule):
+    mutate(patch_cores)
+    assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, "registry").violations)

@@ -15,7 +15,7 @@ from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.node.node import NodeCore
 from braidmq.errors import BraidError, ServiceError
 from braidmq.lab.memory import MemoryDialer, MemoryHost, MemoryListener
-from braidmq.lab.simulation.registry import Registry, address_of, principal_of, verify
+from braidmq.lab.simulation.registry import address_of, principal_of, verify
 from braidmq.members import Member, Role
 from braidmq.settings import Settings
 from braidmq.turn.broker import BrokerTurn
@@ -206,6 +206,19 @@ class Node(Process):
         self.stage.say(self.name, f"{self.stage.words.number(id_)} ends: {self.stage.words.end(outcome)}")
 
 
+class Registered:
+    """Who is registered, by key (see Directory)."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+
+    def member(self, principal: str) -> Member | None:
+        return self._members.get(principal)
+
+    def add(self, member: Member) -> None:
+        self._members[principal_of(member.name)] = member
+
+
 class Stage:
     """See the module.
 
@@ -220,7 +233,7 @@ class Stage:
         self.now = START_S
         self.settings = Settings()
         self.words = Words()
-        self.registry = Registry()
+        self.registry = Registered()
         self.listeners: dict[str, MemoryListener] = {}
         self.processes: dict[str, Process] = {}
         self.ready: dict[Process, None] = {}

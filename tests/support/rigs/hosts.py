@@ -62,7 +62,10 @@ class RouterHost(Plain):
     def __init__(self, net: "Hosts", name: str) -> None:
         super().__init__(net.world, name)
         self.routes = Routes(
-            self, net.network, lambda key: key not in net.unregistered, outbox_bytes_max=OUTBOX_BYTES_MAX
+            self,
+            net.network,
+            lambda key: Failure.NOT_REGISTERED if key in net.unregistered else None,
+            outbox_bytes_max=OUTBOX_BYTES_MAX,
         )
         self.reading = True
         self.got: list[tuple[bytes, str, bytes]] = []

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from braidmq.core.broker.broker import BrokerCore
 from braidmq.core.events.broker import SessionSilent
 from braidmq.core.events.event import Event
-from braidmq.core.links.link import BrokerAddress
+from braidmq.core.links.link import BrokerAddress, Failure
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.lab.simulation.dealers import Dealers
+from braidmq.lab.simulation.edition import Edition
+from braidmq.lab.simulation.ledger import Ledger
+from braidmq.lab.simulation.network import Connection
 from braidmq.lab.simulation.process import Process
-from braidmq.lab.simulation.record import Parting, Verdict
+from braidmq.lab.simulation.record import Admission, Adoption, Parting, Verdict
 from braidmq.lab.simulation.registry import address_of, principal_of, verify
 from braidmq.lab.simulation.routes import Routes
 from braidmq.lab.simulation.sizes import sizes_of_broker
 from braidmq.lab.simulation.tap import passages
-from braidmq.members import Member, Standing
+from braidmq.members import Role
 from braidmq.turn.broker import BrokerTurn
 from braidmq.wire.bundle import split
-from braidmq.wire.envelope import REQUEST
+from braidmq.wire.control import decode_control
+from braidmq.wire.envelope import REQUEST, command_of
+from braidmq.wire.registry import RegistryVersion
 
 if TYPE_CHECKING:
     from braidmq.lab.simulation.net import Net
+
+REREAD_S_MAX: Final = 0.25
+"""How long it takes at most until a broker sees that its join file is another one."""
+
+UNIX_S: Final = 1_700_000_000.0
+"""What time it is where a run begins."""
 
 
 class _Routes(Routes):
@@ -51,12 +63,34 @@ class _Routes(Routes):
         super().send(sends)
 
 
+class _Dealers(Dealers):
+    """A dialer that lets its broker hear what other brokers say."""
+
+    def __init__(self, broker: BrokerProcess, *arguments: Any, **more: Any) -> None:
+        super().__init__(broker, *arguments, **more)
+        self._broker = broker
+
+    def frames(self, *, until_empty: bool = False) -> Iterator[tuple[str, bytes]]:
+        """See Dealers.frames."""
+        for name, frame in super().frames(until_empty=until_empty):
+            self._broker.hear_of_registry(name, frame)
+            yield name, frame
+
+    def on_end(self, connection: Connection, failure: Failure) -> None:
+        """See Dealers.on_end."""
+        super().on_end(connection, failure)
+        if failure is Failure.NOT_REGISTERED:
+            self._broker.note_refusal(connection.router.process.name)
+
+
 class BrokerProcess(Process):
     """One broker.
 
     Attributes:
         core: of its present or last life.
-        registry: the members that it knows of; each broker hears of changes at its own time.
+        ledger: has the registry on which it acts.
+        file: the registry in its join file.
+        state: the newest registry that it has seen, in a file that outlives it; None if that was lost.
     """
 
     core: BrokerCore
@@ -66,19 +100,25 @@ class BrokerProcess(Process):
         super().__init__(net.world, name, clock_rate=clock_rate)
         self._net = net
         self._rng = net.world.chance(f"core of {name}")
-        self.registry = net.registry.copy()
+        self.file: Edition = net.authority.newest
+        self.state: Edition | None = None
+        self.ledger = Ledger(self.file, self._on_adopted)
         settings = net.plan.settings
         self.routes = _Routes(
-            self, net.network, self._admits,
+            self, net.network, self._refusal,
             outbox_bytes_max=settings.outbox_bytes_max,
         )  # fmt: skip
-        self.dealers = Dealers(
+        self.dealers = _Dealers(
             self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
         )  # fmt: skip
         self._looked_up: list[tuple[str, list[str]]] = []
         self._states: dict[str, str] = {}
         self._version = -1
+        self._forgot = False
+        self._began_at = 0.0
+        self._heard: dict[str, int] | None = {}
+        self._refused_by: set[str] = set()
 
     # -- what happens to it
 
@@ -89,45 +129,92 @@ class BrokerProcess(Process):
             self.routes.close_all(lossless=False)
             self.end()
 
-    def reread_registry(self) -> None:
-        """Let it take over the registry of the net."""
+    def replace_file(self, edition: Edition) -> None:
+        """Let its join file hold another registry, which it sees a moment later."""
+        self.file = edition
+        self.later(self._rng.uniform(0.0, REREAD_S_MAX), self._reread)
 
-        def take_over() -> None:
-            self.registry = self._net.registry.copy()
-            self.core.on_registry(self.clock)
-
-        self.later(0.0, take_over)
+    def lose_state(self) -> None:
+        """Let the file be lost in which it remembers the newest registry."""
+        self.state = None
+        self._forgot = True
 
     # -- what it does
 
     def _begin(self) -> None:
-        net, now, settings = self._net, self.clock, self._net.plan.settings
+        now, settings = self.clock, self._net.plan.settings
         self._states = {}
         self._version = -1
-        self.registry = net.registry.copy()
         self._looked_up = []
+        self._began_at, self._heard, self._refused_by = self.world.now, {}, set()
+        if self.state is None or self.state.version <= self.file.version:
+            self.state = self.file
+        self.ledger = Ledger(self.state, self._on_adopted)
+        self._note_adoption(began=True)
         peering = PeeringCore(address_of(self.name), settings, self._rng, self._verify, software="simulation", now=now)
-        self.core = BrokerCore(settings, self, peering, software="simulation", now=now)
+        self.core = BrokerCore(
+            settings, self.ledger, peering, software="simulation", now=now,
+            credentials=self.ledger, unix_s=UNIX_S + self.world.now,
+        )  # fmt: skip
         self.turn = BrokerTurn(self.core, self.routes, self.dealers, self)
-        for other in net.all_brokers:
-            self.core.learn(address_of(other), now)
-
-    def member(self, principal: str) -> Member | None:
-        """Look a key up in the registry that this broker knows (see Directory)."""
-        return self.registry.member(principal)
-
-    def standing(self, principal: str) -> Standing:
-        """Look up how a key stands there (see Directory)."""
-        return self.registry.standing(principal)
+        for address in self.ledger.addresses:
+            self.core.learn(address, now)
 
     def _verify(self, certificate: bytes) -> BrokerAddress:
+        """Return the address in a certificate, unless the registry that is in force has dropped or replaced it."""
         address = verify(certificate)
-        if address.name not in self._net.all_brokers:
-            raise ProtocolError(f"{address.name} is not registered")
+        if address.serial <= self.ledger.version and address not in self.ledger.addresses:
+            raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
         return address
 
-    def _admits(self, principal: str) -> bool:
-        return self.registry.member(principal) is not None and not self.core.barred_s(principal, self.clock)
+    def _refusal(self, principal: str) -> Failure | None:
+        """Return why a key is not let in (see Gate of the carrier)."""
+        member, registrar = self.ledger.member(principal), self.core.registrar
+        assert registrar is not None, "there is a ledger"
+        if member is None:
+            return Failure.NOT_REGISTERED
+        is_node = member.role is Role.NODE
+        if self.core.barred_s(principal, self.clock) or (is_node and not registrar.core.ready):
+            return Failure.HUNG_UP
+        if is_node and self._heard is not None:
+            self._note_admission(member.name, self._heard)
+            self._heard = None
+        return None
+
+    # -- its registry
+
+    def _reread(self) -> None:
+        """Take the registry of the join file over if it is newer."""
+        if self.file.version > self.ledger.version:
+            self.ledger.edition = self.file
+            self.core.on_registry(self.clock)
+            assert self.core.registrar is not None, "there is a ledger"
+            self.core.registrar.core.on_changed(self.clock)
+            self._on_adopted("its join file")
+
+    def _on_adopted(self, source: str) -> None:
+        """Remember the registry that is in force now, and look anew who may be connected."""
+        self.state = self.ledger.edition
+        self._note_adoption(began=False)
+        self.world.trace.note(self.world.now, f"{self.name} takes registry {self.ledger.version} from {source}")
+        self.later(0.0, self.routes.review)
+
+    def _note_adoption(self, *, began: bool) -> None:
+        version, digest = self.ledger.version, self.ledger.digest
+        adoption = Adoption(self.world.now, self.name, version, digest, began=began, forgot=self._forgot)
+        self.world.record.adoptions.append(adoption)
+        self._forgot = False
+
+    def _note_admission(self, node: str, heard: dict[str, int]) -> None:
+        """Note whom it lets in first, and which brokers it had not heard by then."""
+        version = self.ledger.version
+        missing = [
+            name
+            for name in self.ledger.brokers
+            if name != self.name and (name not in heard or heard[name] > version) and name not in self._refused_by
+        ]
+        admission = Admission(self.world.now, self.name, node, self._began_at, tuple(missing))
+        self.world.record.admissions.append(admission)
 
     def _drain(self, now: float) -> None:
         self.core.drain(now)
@@ -153,11 +240,26 @@ class BrokerProcess(Process):
         """Note a frame from a member, and return what the core is to get; None for nothing."""
         del route
         peer = self._net.name_of(principal)
+        self.hear_of_registry(peer, frame)
         for each in passages(split(frame)[0], self.world.now, self.name, "in", peer):
             if each.command == REQUEST:
                 each.unseen_s = self._net.network.journey_s(peer, self.name, outward=True)
             self.world.record.passages.append(each)
         return frame
+
+    def hear_of_registry(self, name: str, frame: bytes) -> None:
+        """Note which registry another broker has, as long as this one has let nobody in."""
+        if self._heard is not None and name in self._net.all_brokers:
+            for message in split(frame)[0]:
+                if command_of(message) == RegistryVersion.NUMBER:
+                    with suppress(ProtocolError):
+                        told = decode_control(message)
+                        assert isinstance(told, RegistryVersion)
+                        self._heard.setdefault(name, told.version)
+
+    def note_refusal(self, name: str) -> None:
+        """Note that another broker does not know this one: it need not be heard."""
+        self._refused_by.add(name)
 
     def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
         """Note what the core sends, and return what goes out."""

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from braidmq.lab.simulation import registry_faults
 from braidmq.lab.simulation.network import RETRANSMIT_S, RETRANSMITS_MAX
 
 if TYPE_CHECKING:
@@ -218,23 +219,6 @@ def reset(kind: Literal["reset", "silence", "half-open"]) -> Fault:
     return begin
 
 
-def revoke_node(net: Net, rng: random.Random) -> Heal | None:
-    """A node is taken off the registry; the brokers hear of it one after the other. Later it is put back."""
-    node = rng.choice(list(net.nodes.values()))
-    if not net.is_registered(node.name):
-        return None
-    recover = _say(net, node, "revoke")
-    member = net.registry.remove(node.name)
-    _spread_registry(net, rng)
-
-    def heal() -> None:
-        net.registry.add(member)
-        _spread_registry(net, rng)
-        recover()
-
-    return heal
-
-
 def _all_brokers(net: Net) -> Sequence[Process]:
     return list(net.brokers.values())
 
@@ -315,11 +299,6 @@ def _spoil(net: Net, kind: Literal["loss", "delay"], value: float, pairs: Pairs,
     return heal
 
 
-def _spread_registry(net: Net, rng: random.Random) -> None:
-    for broker in net.brokers.values():
-        net.world.later(rng.uniform(0.0, 0.5), broker.reread_registry)
-
-
 KINDS: Final[dict[str, Fault]] = {
     "kill-broker": kill(_brokers),
     "vanish-broker": vanish(_brokers),
@@ -340,7 +319,8 @@ KINDS: Final[dict[str, Fault]] = {
     "reset": reset("reset"),
     "silence": reset("silence"),
     "half-open": reset("half-open"),
-    "revoke-node": revoke_node,
+    "revoke-node": registry_faults.revoke_node,
     "roll-node": roll(_all_nodes),
+    **registry_faults.KINDS,
 }
 """All kinds, by name."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from braidmq.errors import ProtocolError
 from braidmq.lab.simulation import hostile_words as words
 from braidmq.lab.simulation.broker import BrokerProcess
+from braidmq.lab.simulation.hostile_registry import Forger
 from braidmq.lab.simulation.payload import answer_to
+from braidmq.lab.simulation.registry import address_of
 from braidmq.members import Role
 from braidmq.wire import control, gossip
 from braidmq.wire.bundle import split
@@ -32,6 +35,7 @@ from braidmq.wire.envelope import (
     decode,
     encode,
 )
+from braidmq.wire.registry import RegistryWanted
 
 if TYPE_CHECKING:
     from braidmq.lab.simulation.net import Net
@@ -82,9 +86,12 @@ class HostileBroker(BrokerProcess):
         )  # fmt: skip
         all_habits: tuple[Callable[[bytes], None], ...] = (
             self.foresee, self.foresee, self.overload, self.revoke, self.demand, self.babble, self.blurt, self.mislead,
-            self.misdirect, self.boast, self.slander, self.flap,
+            self.misdirect, self.boast, self.slander, self.flap, self.publish,
         )  # fmt: skip
+        self._forger = Forger(net.authority, net.world.chance(f"registries of {self.name}"))
         self._habits = self.rng.sample(all_habits, self.rng.randint(1, HABITS_MAX))
+        if "publish" in net.plan.kinds and self.publish not in self._habits:
+            self._habits.append(self.publish)
         self._asking = words.Asking(self.name, self.rng, lambda: self.clock)
         self._seen: deque[tuple[bytes, bytes, bytes]] = deque(maxlen=SEEN)
         self._count = 0
@@ -112,10 +119,22 @@ class HostileBroker(BrokerProcess):
         """Return what its core is to get of a frame; None if it has answered itself."""
         rest = []
         for message in split(frame)[0]:
-            if command_of(message) == REQUEST and self._is_nodes(route) and not self._serves(route, message):
+            command = command_of(message)
+            if command == REQUEST and self._is_nodes(route) and not self._serves(route, message):
+                continue
+            if command == RegistryWanted.NUMBER and self.publish in self._habits:
+                self._lend(route, message)
                 continue
             rest.append(message)
         return b"".join(rest) or None
+
+    def _lend(self, route: bytes, message: bytes) -> None:
+        """Hand on what it says to be a registry."""
+        with suppress(ProtocolError):
+            wanted = control.decode_control(message)
+            assert isinstance(wanted, RegistryWanted)
+            for part in self._forger.parts(wanted):
+                self._say(route, words.said(part))
 
     def say(self, sends: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
         """Return what goes out in the place of what its core says."""
@@ -231,7 +250,9 @@ class HostileBroker(BrokerProcess):
 
     def misdirect(self, route: bytes) -> None:
         """Tell of brokers that do not exist, or that none of the others does."""
-        honest = [control.Peer(each.encode(), connected=False, state="dead") for each in self._net.brokers]
+        honest = [
+            control.Peer(address_of(each).certificate, connected=False, state="dead") for each in self._net.brokers
+        ]
         rows = [control.Peer(f"not a certificate {n}".encode(), connected=True) for n in range(words.ROWS)]
         self._say(route, words.said(control.Peers(self.rng.choice((honest, rows)))))
 
@@ -259,6 +280,11 @@ class HostileBroker(BrokerProcess):
         self._count += 1
         states: tuple[gossip.State, ...] = ("alive", "leaving", "suspect")
         self._say(route, words.said(gossip.Gossip([gossip.Rumor(self.name, self._count, states[self._count % 3])])))
+
+    def publish(self, route: bytes) -> None:
+        """Tell other brokers of a registry that it has not."""
+        if not self._is_nodes(route):
+            self._say(route, words.said(self._forger.boast()))
 
     # -- inner
 

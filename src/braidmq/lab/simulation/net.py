@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Final
 
 from braidmq.core.broker.transit import SessionState
 from braidmq.core.links.link import LinkState
 from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
+from braidmq.core.registry.registry import CATCH_UP_S_MAX
 from braidmq.lab.simulation.broker import BrokerProcess
+from braidmq.lab.simulation.edition import Authority, Edition
 from braidmq.lab.simulation.hostile_broker import HostileBroker
 from braidmq.lab.simulation.hostile_client import OWN, HostileClient
 from braidmq.lab.simulation.hostile_worker import HostileWorker
 from braidmq.lab.simulation.intruder import Intruder
 from braidmq.lab.simulation.network import Network
 from braidmq.lab.simulation.node import NodeProcess
+from braidmq.lab.simulation.operator_node import Operator
 from braidmq.lab.simulation.plan import SCENARIOS, Plan, Work
 from braidmq.lab.simulation.process import Process
-from braidmq.lab.simulation.record import Budget, Rights
-from braidmq.lab.simulation.registry import Registry, principal_of
+from braidmq.lab.simulation.record import Budget, Issue, Rights
+from braidmq.lab.simulation.registry import principal_of
 from braidmq.lab.simulation.routes import Routes
 from braidmq.lab.simulation.world import World
 from braidmq.members import Member, Role
@@ -47,6 +50,9 @@ ERRORS_SHARE = {"broker": 0.01, "client": 0.05, "worker": 0.05}
 """Calls that may fail for an enemy's sake after that: few with one broker of three, as others are there; more where all
 share what it takes."""
 
+CROWD_BYTES = 100
+"""How long each of the eight services is that one of the crowd may call: forty of them are a part of a registry."""
+
 QUIET_WORK = Work((0.001,), 0.0)
 """What handlers do when nothing is wrong any more."""
 
@@ -59,7 +65,8 @@ class Net:
 
     Attributes:
         work: what handlers do now.
-        registry: who is registered; brokers hear of changes one after the other.
+        authority: makes the registries; brokers hear of each at their own times.
+        operator: publishes them.
         brokers: the honest ones.
         nodes: likewise.
         hostile: the member that is in an attacker's hands, if there is one.
@@ -79,15 +86,11 @@ class Net:
             handshake_s_max=settings.handshake_s_max,
             transport_timeout_s=settings.transport_timeout_s,
         )
-        self.registry = Registry()
-        self._names: dict[str, str] = {}
-        for name in plan.brokers:
-            self._register(Member(name, Role.BROKER))
-        for name, serves in plan.nodes.items():
-            self._register(Member(name, Role.NODE, calls=plan.services, serves=tuple(serves)))
-        self._register(Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls))
-        if plan.hostile:
-            self._register(_hostile_member(plan))
+        self._members = {each.name: each for each in _members(plan)}
+        self._names = {principal_of(name): name for name in self._members}
+        for name, member in self._members.items():
+            world.record.rights[name] = Rights(member.calls, member.serves)
+        self.authority = Authority([*self._members.values(), *_crowd(plan)], self._note_issue)
         self.brokers: dict[str, BrokerProcess] = {}
         for name in plan.brokers:
             self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate(name))
@@ -95,10 +98,12 @@ class Net:
         for name, serves in plan.nodes.items():
             self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
         self.buried: set[str] = set()
+        self.operator = Operator(self)
         self.intruder = Intruder(self)
         self.hostile = _HOSTILE[plan.hostile](self) if plan.hostile else None
         record = world.record
         record.brokers = list(plan.brokers)
+        record.catch_up_s = CATCH_UP_S_MAX * (1.0 - 2 * plan.clock_drift)
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
         disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down
@@ -191,7 +196,11 @@ class Net:
 
     def is_registered(self, name: str) -> bool:
         """Whether a member is on the registry."""
-        return self.registry.member(principal_of(name)) is not None
+        return self.authority.member(name) is not None
+
+    def member_of(self, name: str) -> Member:
+        """Return what a process is registered as at first."""
+        return self._members[name]
 
     def first_brokers(self, name: str) -> list[str]:
         """Return the brokers that a node is configured with."""
@@ -252,6 +261,7 @@ class Net:
         record = self.world.record
         record.alive = [broker.name for broker in self.brokers_up]
         for broker in self.brokers_up:
+            record.in_force[broker.name] = broker.ledger.version
             for name, member in broker.core.peering.membership.members.items():
                 record.views[broker.name, name] = member.state
 
@@ -273,16 +283,18 @@ class Net:
         """The brokers that should be there in the end."""
         return [broker for broker in self.brokers.values() if broker.name not in self.buried]
 
-    def _register(self, member: Member) -> None:
-        self.registry.add(member)
-        self._names[principal_of(member.name)] = member.name
-        self.world.record.rights[member.name] = Rights(member.calls, member.serves)
+    def _note_issue(self, edition: Edition) -> None:
+        """Write down what the authority has issued, for the checkers."""
+        rights = {
+            each.name: Rights(each.calls, each.serves) for each in edition.payload.entries if each.name in self._members
+        }
+        self.world.record.issues[edition.version] = Issue(edition.digest, rights)
 
     def _clock_rate(self, name: str) -> float:
         return 1.0 + self.world.chance(f"rate of {name}").uniform(-1.0, 1.0) * self.plan.clock_drift
 
     def _is_whole_broker(self, broker: BrokerProcess) -> bool:
-        if not broker.is_at_work or broker.core.behind:
+        if not broker.is_at_work or broker.core.behind or broker.ledger.version != self.authority.newest.version:
             return False
         members = broker.core.peering.membership.members
         return all(members[name].state == "dead" for name in self.buried & members.keys()) and all(
@@ -294,6 +306,8 @@ class Net:
         if not node.is_at_work:
             return False
         links = node.core.links.links
+        if any(link.open and not self.is_registered(link.name) for link in links.values()):
+            return False
         connected = [
             link
             for link in links.values()
@@ -330,6 +344,24 @@ _HOSTILE: Final[dict[str, Callable[[Net], HostileClient | HostileWorker | Hostil
     "broker": HostileBroker,
 }
 """The kinds of members that can be in an attacker's hands."""
+
+
+def _members(plan: Plan) -> Iterator[Member]:
+    """Yield all that take part in a plan, as they are registered."""
+    for name in plan.brokers:
+        yield Member(name, Role.BROKER)
+    for name, serves in plan.nodes.items():
+        yield Member(name, Role.NODE, calls=plan.services, serves=tuple(serves))
+    yield Member(Intruder.NAME, Role.NODE, calls=plan.intruder_calls)
+    yield Member(Operator.NAME, Role.NODE, publish=True)
+    if plan.hostile:
+        yield _hostile_member(plan)
+
+
+def _crowd(plan: Plan) -> Iterator[Member]:
+    """Yield members that are only registered, so that the registry is as large as the plan says."""
+    for number in range(plan.crowd):
+        yield Member(f"crowd{number}", Role.NODE, calls=tuple(f"{letter * CROWD_BYTES}" for letter in "abcdefgh"))
 
 
 def _hostile_member(plan: Plan) -> Member:

@@ -375,8 +375,8 @@ class Network:
                 self._fail(connection, Failure.UNREACHABLE)
         elif not router.process.up:
             self._fail(connection, Failure.UNREACHABLE)
-        elif not router.admits(connection.principal):
-            self._fail(connection, Failure.NOT_REGISTERED)
+        elif (refusal := router.refusal(connection.principal)) is not None:
+            self._fail(connection, refusal)
         else:
             connection.stage = Stage.OPEN
             connection.ignored = not router.attach(connection)

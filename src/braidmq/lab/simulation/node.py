@@ -13,9 +13,10 @@ from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError, RequestError, ServiceError
 from braidmq.lab.simulation import record
 from braidmq.lab.simulation.dealers import Dealers
+from braidmq.lab.simulation.ledger import Papers
 from braidmq.lab.simulation.payload import answer_to, key_of, key_of_answer, payload_of
 from braidmq.lab.simulation.process import Process
-from braidmq.lab.simulation.registry import address_of, keyring_of, principal_of, verify
+from braidmq.lab.simulation.registry import address_of, keyring_of, principal_of
 from braidmq.lab.simulation.sizes import sizes_of_node
 from braidmq.members import Member, Role
 from braidmq.messages import Reply
@@ -68,6 +69,7 @@ class NodeProcess(Process):
         core: of its present or last life.
         serves: the services that it provides, each with its concurrency.
         calls: whether it calls any.
+        papers: its own certificate and its list of brokers, in a file that outlives it.
     """
 
     core: NodeCore
@@ -77,6 +79,7 @@ class NodeProcess(Process):
         super().__init__(net.world, name, clock_rate=clock_rate)
         self.serves = serves
         self.calls = name in net.plan.clients
+        self.papers = Papers(name, self._on_roster)
         self._net = net
         self._rng = net.world.chance(f"core of {name}")
         self._work_rng = net.world.chance(f"work of {name}")
@@ -169,18 +172,20 @@ class NodeProcess(Process):
         self._ended = {}
         self._tasks = {}
         self._callers = {}
-        member = net.registry.member(principal_of(self.name)) or Member(self.name, Role.NODE, calls=("*",))
+        member = net.authority.member(self.name) or Member(self.name, Role.NODE, calls=("*",))
         settings, secret = net.plan.settings, self._rng.randbytes(SECRET_BYTES)
         keyring = keyring_of(self.name, net.plan.nodes)
         self._looked_up = []
         self.core = NodeCore(
-            member, settings, self._rng, verify, secret=secret, software="simulation", now=now, keyring=keyring
-        )
+            member, settings, self._rng, self.papers.verify, secret=secret, software="simulation", now=now,
+            keyring=keyring, papers=self.papers,
+        )  # fmt: skip
         self.turn = NodeTurn(self.core, self.dealers, self)
         for service, concurrency in self.serves.items():
             self.core.offer(service, concurrency)
-        for broker in net.first_brokers(self.name):
-            self.core.learn(address_of(broker), now)
+        for address in (*map(address_of, net.first_brokers(self.name)), *self.papers.brokers):
+            if not self.papers.lacks(address):
+                self.core.learn(address, now)
 
     def _drain(self, now: float) -> None:
         self.core.drain(now)
@@ -196,6 +201,10 @@ class NodeProcess(Process):
             self.dealers.close_all(lossless=True)
             self._end()
         return due
+
+    def _on_roster(self, version: int) -> None:
+        """Note that it acts on a newer list of brokers."""
+        self.world.record.adoptions.append(record.Adoption(self.world.now, self.name, version))
 
     def note_parting(self, broker: str) -> None:
         """Note that the connection to a broker is closed, and whether for its silence."""

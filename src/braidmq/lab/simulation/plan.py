@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
+from braidmq.lab.simulation import registry_faults
 from braidmq.lab.simulation.faults import KINDS
 from braidmq.settings import KIB, Settings
 
@@ -21,7 +22,7 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "hang": ("pause-broker", "pause-node", "pause-on-delivery", "stall-caller"),
     "nodes-die": ("kill-node", "stop-node", "vanish-node", "pause-node", "pause-on-delivery"),
     "network": ("cut", "cut-one-way", "loss", "delay", "reset", "silence", "half-open"),
-    "registry": ("revoke-node", "kill-broker"),
+    "registry": ("revoke-node", "kill-broker", "vanish-broker", "cut", "pause-broker", "reset", *registry_faults.KINDS),
     "intruder": ("reset", "kill-node"),
     "roll": ("roll-broker",),
     "roll-nodes": ("roll-node",),
@@ -52,6 +53,10 @@ _HOSTILE_SHARE: Final = 0.25
 _MESSAGE_S: Final = 0.0001
 """What each message costs a broker that is besieged: some three times what it costs a real one, so that some thousands
 are a flood."""
+
+_CROWDS: Final = (0, 0, 0, 30, 200, 700)
+"""How many others are registered: none; or enough for two parts of a registry, several, and more than are asked for at
+once."""
 
 _ROLLING: Final = ("roll", "roll-nodes")
 """Scenarios that no caller may notice."""
@@ -101,6 +106,7 @@ class Plan:
         besieged: whether that is all that is wrong, so that honest calls must end well.
         message_s: what each message costs a broker that takes it in; a node takes less.
         late: nodes that are started late.
+        crowd: members that are registered, and never there.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
         wait: what callers say of waiting for a worker.
@@ -141,6 +147,7 @@ class Plan:
     besieged: bool = False
     message_s: float = 0.0
     late: tuple[str, ...] = ()
+    crowd: int = 0
 
     @property
     def has_enemies(self) -> bool:
@@ -199,6 +206,8 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         stubborn=rng.random() < 0.3,
         known=rng.choice((1, 2, len(brokers))),
     )
+    if "revoke-broker" in plan.kinds:  # or a node might know only the one that dies, and not that others are back
+        plan = replace(plan, one_stays_down=False)
     if plan.one_stays_down:
         plan = replace(plan, known=len(brokers))  # or a node might know of nobody else
     if scenario in (*_ROLLING, "workers-die"):
@@ -207,13 +216,25 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         return _patient(plan, scenario)
     if scenario in HOSTILE:
         return _besieged(plan, HOSTILE[scenario])
-    return _infiltrated(_laden(plan, scenario), scenario)
+    return _infiltrated(_crowded(_laden(plan, scenario), scenario), scenario)
+
+
+def _crowded(plan: Plan, scenario: str) -> Plan:
+    """Return a plan whose registry may be large; and in which somebody may lie about it, if it is about that.
+
+    Its draws are its own.
+    """
+    rng = random.Random(f"crowd of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
+    if scenario == "registry":
+        hostile: Hostile = "broker" if rng.random() < 0.3 else ""
+        plan = replace(plan, intruder=rng.random() < 0.5, hostile=hostile, one_stays_down=False)
+    return replace(plan, crowd=rng.choice(_CROWDS))
 
 
 def _infiltrated(plan: Plan, scenario: str) -> Plan:
     """Return a plan that may have a hostile member besides its intruder. Its draws are its own."""
     rng = random.Random(f"enemy of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
-    if not plan.intruder or rng.random() >= _HOSTILE_SHARE:
+    if scenario == "registry" or not plan.intruder or rng.random() >= _HOSTILE_SHARE:
         return plan
     return replace(plan, hostile=rng.choice(("client", "worker", "broker")), hostile_connections=rng.choice((1, 3, 20)))
 

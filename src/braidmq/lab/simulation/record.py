@@ -123,6 +123,50 @@ class Rights(msgspec.Struct, gc=False, frozen=True):
     serves: tuple[str, ...] = ()
 
 
+class Issue(msgspec.Struct, gc=False):
+    """A registry that the authority has made.
+
+    Attributes:
+        digest: of all of it.
+        rights: of each member that takes part in the run.
+    """
+
+    digest: bytes
+    rights: dict[str, Rights]
+
+
+class Adoption(msgspec.Struct, gc=False):
+    """Somebody acts on a registry from now on: a broker on one, a node on the list of brokers in it.
+
+    Attributes:
+        digest: of the registry; empty for the list of brokers.
+        began: whether it has just started.
+        forgot: whether it has lost before that what it had kept.
+    """
+
+    at: float
+    process: str
+    version: int
+    digest: bytes = b""
+    began: bool = False
+    forgot: bool = False
+
+
+class Admission(msgspec.Struct, gc=False):
+    """The first node that a broker let in after its start.
+
+    Attributes:
+        since: when the broker has started.
+        missing: the brokers of its registry that it had not heard by then, or that had a newer one.
+    """
+
+    at: float
+    broker: str
+    node: str
+    since: float
+    missing: tuple[str, ...]
+
+
 class Outage(msgspec.Struct):
     """Something was wrong with a process or its connections from `start` to `end`.
 
@@ -205,6 +249,11 @@ class Record(msgspec.Struct):
         fair_until_s: until when that is asked; 0 where something else may keep calls from ending well.
         errors_share: how many of them may fail all the same.
         foreseen: ids under which somebody hostile has made up requests, with the time of the first.
+        issues: the registries that the authority has made, by their versions.
+        adoptions: who has acted on which of them.
+        admissions: whom brokers let in first.
+        catch_up_s: how long a broker may wait for the others before that.
+        in_force: at the end: on which registry each broker acts that runs.
         faults: how often each process had to contain an error of its own while it took something in.
         leftovers: at the end: what a process still held after everything had ended.
     """
@@ -228,6 +277,11 @@ class Record(msgspec.Struct):
     fair_until_s: float = 0.0
     errors_share: float = 0.0
     foreseen: dict[bytes, float] = {}
+    issues: dict[int, Issue] = {}
+    adoptions: list[Adoption] = []
+    admissions: list[Admission] = []
+    catch_up_s: float = 0.0
+    in_force: dict[str, int] = {}
     faults: dict[str, int] = {}
     partings: list[Parting] = []
     breaches: list[End] = []

@@ -1,4 +1,4 @@
-"""Who is registered. Keys are names, and certificates are names: cryptography is not what is simulated."""
+"""Who is who. Keys are names, and certificates are names with a serial: cryptography is not what is simulated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import sha256
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.proofs import Certified, Keyring
 from braidmq.errors import ProtocolError
-from braidmq.members import Member, Role, Standing
+from braidmq.members import Member, Role
 
 
 def principal_of(name: str) -> str:
@@ -16,16 +16,18 @@ def principal_of(name: str) -> str:
     return name.encode().hex().ljust(64, "0")
 
 
-def address_of(name: str) -> BrokerAddress:
-    """Return a broker's address as its certificate tells it."""
-    return BrokerAddress(name, (f"tcp://{name}:1",), name.encode().ljust(32), name.encode(), 1)
+def address_of(name: str, serial: int = 1) -> BrokerAddress:
+    """Return a broker's address as its certificate tells it; that of its first certificate by default."""
+    certificate = name if serial == 1 else f"{name}.{serial}"
+    return BrokerAddress(name, (f"tcp://{name}:1",), name.encode().ljust(32), certificate.encode(), serial)
 
 
 def verify(certificate: bytes) -> BrokerAddress:
     """Return the address in a certificate. Raises ProtocolError if it is forged."""
-    if not certificate.isalnum():
+    name, dot, serial = certificate.partition(b".")
+    if not name.isalnum() or (dot and not serial.isdigit()):
         raise ProtocolError("the authority of this net has not signed it")
-    return address_of(certificate.decode())
+    return address_of(name.decode(), int(serial) if dot else 1)
 
 
 def keyring_of(name: str, nodes: Mapping[str, Iterable[str]]) -> Keyring:
@@ -43,30 +45,3 @@ def keyring_of(name: str, nodes: Mapping[str, Iterable[str]]) -> Keyring:
         return Certified(Member(found, Role.NODE, serves=tuple(known)), 1, (address_of(found).key,))
 
     return Keyring(name.encode(), own, agree, verify_node)
-
-
-class Registry:
-    """The members of the net, by key."""
-
-    def __init__(self, members: dict[str, Member] | None = None) -> None:
-        self._members = dict(members or {})
-
-    def member(self, principal: str) -> Member | None:
-        """Return the registered member with this key, or None."""
-        return self._members.get(principal)
-
-    def standing(self, principal: str) -> Standing:
-        """Return whether a key is a member's."""
-        return Standing.MEMBER if principal in self._members else Standing.UNKNOWN
-
-    def add(self, member: Member) -> None:
-        """Register a member."""
-        self._members[principal_of(member.name)] = member
-
-    def remove(self, name: str) -> Member:
-        """Take a member off, and return it."""
-        return self._members.pop(principal_of(name))
-
-    def copy(self) -> Registry:
-        """Return what is registered now."""
-        return Registry(self._members)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from braidmq.core.links.link import Failure
 from braidmq.lab.simulation.network import Connection, Network
 from braidmq.turn.unsent import Unsent
 from braidmq.wire.bundle import join
@@ -23,15 +24,15 @@ class Routes:
     """The connections that others have made to a broker.
 
     Args:
-        admits: whether a key is registered.
+        refusal: says why a key is not let in, as its holder sees it; None if it is let in.
         outbox_bytes_max: what may wait for a peer that reads too slowly.
     """
 
     def __init__(
-        self, process: Process, network: Network, admits: Callable[[str], bool], *, outbox_bytes_max: int
+        self, process: Process, network: Network, refusal: Callable[[str], Failure | None], *, outbox_bytes_max: int
     ) -> None:
         self.process = process
-        self.admits = admits
+        self.refusal = refusal
         self._network = network
         self._outbox_bytes_max = outbox_bytes_max
         self._rng = network.world.chance(f"monitor of {process.name}")
@@ -103,6 +104,12 @@ class Routes:
         self._readable.clear()
         self._ended.clear()
         self._gone.clear()
+
+    def review(self) -> None:
+        """Cut those who would not be let in any more."""
+        for route, connection in list(self._connections.items()):
+            if self.refusal(connection.principal) is not None:
+                self.cut(route)
 
     def cut(self, route: bytes) -> None:
         """End a connection, behind all that was sent over it."""

@@ -5,6 +5,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Final
 
+from braidmq.lab.simulation import registry_faults
 from braidmq.lab.simulation.checkers import Violation, violations
 from braidmq.lab.simulation.checkers.ends_once import GRACE_S
 from braidmq.lab.simulation.faults import KINDS, Heal
@@ -81,6 +82,7 @@ def _live(net: Net) -> list[Violation]:
     net.work = QUIET_WORK
     if net.plan.one_stays_down:
         net.retire(world.chance("burial").choice(net.plan.brokers))
+    registry_faults.settle(net, world.chance("last registry"))
     world.run(world.now + RESUME_S)
     latest = max((call.deadline for call in world.record.calls), default=world.now)
     world.run(latest + WHOLE_S_MAX, net.is_quiet)

@@ -6,10 +6,13 @@ import pytest
 
 from braidmq.lab.simulation.checkers import CHECKERS, fair_share, right_answer, violations
 from braidmq.lab.simulation.record import (
+    Admission,
+    Adoption,
     Call,
     End,
     Error,
     Execution,
+    Issue,
     Outage,
     Parting,
     Passage,
@@ -42,7 +45,43 @@ def good() -> Record:
         views={("b1", "b2"): "alive", ("b2", "b1"): "alive"},
         alive=["b1", "b2"],
         rights={"c1": Rights(calls=("s",)), "w1": Rights(serves=("s",)), "w2": Rights(serves=("s",))},
+        issues={
+            1: Issue(b"one", {"c1": Rights(calls=("s",)), "w1": Rights(serves=("s",))}),
+            2: Issue(b"two", {"c1": Rights(calls=("s",)), "w1": Rights(serves=("s",)), "w2": Rights(serves=("s",))}),
+        },
+        adoptions=[
+            Adoption(0.0, "b1", 1, b"one", began=True),
+            Adoption(0.0, "b2", 1, b"one", began=True),
+            Adoption(0.5, "b2", 2, b"two"),
+            Adoption(0.6, "c1", 2),
+            Adoption(5.0, "b1", 1, b"one", began=True),
+            Adoption(5.1, "b1", 2, b"two"),
+        ],
+        admissions=[Admission(2.0, "b2", "c1", 0.0, ("b1",)), Admission(5.2, "b1", "c1", 5.0, ())],
+        catch_up_s=2.0,
+        in_force={"b1": 2, "b2": 2},
     )
+
+
+def acts(at: float, process: str, version: int, digest: bytes = b"two") -> Callable[[Record], None]:
+    """Return what lets somebody act on a registry."""
+
+    def change(record: Record) -> None:
+        record.adoptions.append(Adoption(at, process, version, digest))
+        record.adoptions.sort(key=lambda each: each.at)
+
+    return change
+
+
+def without(name: str, **rights: tuple[str, ...]) -> Callable[[Record], None]:
+    """Return what takes a member out of the registry on which b2 acts as it passes a call on, or gives it others."""
+
+    def change(record: Record) -> None:
+        del record.issues[2].rights[name]
+        if rights:
+            record.issues[2].rights[name] = Rights(**rights)
+
+    return change
 
 
 def doubted(record):
@@ -231,6 +270,23 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "calls that fail as a hostile worker refuses them": ("fair share", lambda record: given(record, REJECT)),
     "a reply that a lying broker has spoilt for others": ("I2", poisoned),
     "an id that was foreseen": ("foreseen", lambda record: record.foreseen.update({b"1": 0.9})),
+    "a registry that nobody has made": ("registry", acts(6.0, "b2", 3, b"three")),
+    "another registry than the one that was made": ("registry", acts(6.0, "b2", 2, b"forged")),
+    "an older registry": ("registry", acts(6.0, "b2", 1, b"one")),
+    "an older registry after a restart": (
+        "registry",
+        lambda record: record.adoptions.append(Adoption(6.0, "b2", 1, b"one", began=True)),
+    ),
+    "an older list of brokers": ("registry", acts(6.0, "c1", 1, b"")),
+    "an old registry in the end": ("registry", lambda record: record.in_force.update(b1=1)),
+    "a reply of a removed worker": ("removed", without("w1")),
+    "a call of a removed client": ("removed", without("c1")),
+    "a call that a client may not make any more": ("removed", without("c1", calls=("t",))),
+    "a call for a worker that may not serve it any more": ("removed", without("w1", serves=("t",))),
+    "a node that is let in before the others were heard": (
+        "caught up",
+        lambda record: record.admissions.append(Admission(7.9, "b2", "c1", 6.0, ("b1",))),
+    ),
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 
@@ -451,3 +507,34 @@ def test_a_worker_and_what_somebody_hostile_asks_for_may_be_refused_as_busy() ->
     for each in record.passages:
         each.peer = "x"
     assert CHECKERS["fair share"](record) == []
+
+
+def test_who_has_lost_what_it_had_kept_may_act_on_an_older_registry() -> None:
+    record = good()
+    record.adoptions.append(Adoption(6.0, "b2", 1, b"one", began=True, forgot=True))
+    assert CHECKERS["registry"](record) == []
+
+
+def test_what_comes_in_the_moment_of_a_change_may_be_judged_either_way() -> None:
+    record = good()
+    record.adoptions = [Adoption(0.0, "b2", 1, b"one", began=True), Adoption(1.51, "b2", 2, b"two")]
+    del record.issues[1].rights["w1"]
+    assert CHECKERS["removed"](record) == []
+    record.adoptions[1].at = 1.6
+    assert [each.at for each in CHECKERS["removed"](record)] == [1.51]
+
+
+def test_what_was_asked_while_it_was_allowed_is_passed_on_later() -> None:
+    record = good()
+    without("c1", calls=())(record)
+    record.adoptions = [Adoption(0.0, "b2", 1, b"one", began=True), Adoption(1.505, "b2", 2, b"two")]
+    assert CHECKERS["removed"](record) == []
+
+
+@pytest.mark.parametrize("outage", [Outage("b1", "cut", 5.0, 6.5), Outage("b2", "pause", 6.5)])
+def test_who_cannot_be_heard_is_not_waited_for(outage: Outage) -> None:
+    record = good()
+    record.admissions.append(Admission(6.7, "b2", "c1", 6.0, ("b1",)))
+    assert CHECKERS["caught up"](record)
+    record.outages.append(outage)
+    assert CHECKERS["caught up"](record) == []

@@ -26,10 +26,11 @@ def test_every_kind_of_fault_is_known_and_belongs_to_a_scenario_of_its_own():
     assert of_some == set(KINDS) == set(SCENARIOS["swarm"])
 
 
-def test_only_swarm_and_its_own_scenario_have_an_intruder():
+def test_only_swarm_registry_and_its_own_scenario_have_an_intruder():
     shares = {scenario: sum(plan_of(seed, scenario).intruder for seed in range(100)) / 100 for scenario in SCENARIOS}
     assert shares.pop("intruder") == 1.0
     assert 0.1 < shares.pop("swarm") < 0.5
+    assert 0.3 < shares.pop("registry") < 0.7
     assert set(shares.values()) == {0.0}
 
 
@@ -43,6 +44,8 @@ def test_a_hostile_member_is_in_its_own_scenarios_and_besides_some_intruders():
             assert set(drawn) == {"", "client", "worker", "broker"}
             assert all(plan.intruder for plan in plans if plan.hostile)
             assert 0.1 < sum(map(bool, drawn)) / sum(plan.intruder for plan in plans) < 0.4
+        elif scenario == "registry":
+            assert set(drawn) == {"", "broker"}
         else:
             assert set(drawn) == {""}
 

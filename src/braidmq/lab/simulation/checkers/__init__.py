@@ -8,6 +8,7 @@ from braidmq.lab.simulation.checkers import (
     answers_arrive,
     attempts_bounded,
     brokers_agree,
+    caught_up_first,
     deadlines_kept,
     duplicates_flagged,
     ends_once,
@@ -22,6 +23,8 @@ from braidmq.lab.simulation.checkers import (
     nothing_needless,
     own_stalls,
     processes_live,
+    registry_kept,
+    removed_unheard,
     right_answer,
     rights_kept,
     service_restored,
@@ -55,6 +58,9 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "own stalls": own_stalls.check,
     "fair share": fair_share.check,
     "foreseen": ids_unforeseen.check,
+    "registry": registry_kept.check,
+    "removed": removed_unheard.check,
+    "caught up": caught_up_first.check,
 }
 """All checkers, by the rule that their violations name."""
 
