@@ -16,7 +16,7 @@ LOCKED := $(QUIET) --require-hashes --requirement
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
     --no-emit-index-url --custom-compile-command 'make lock'
 SEEDS ?= 20000
-FUZZ ?= 300
+FUZZ ?= 60
 
 # Tests of nets own sockets and processes, and some of them all of the machine. The others run side by side.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
@@ -94,7 +94,7 @@ bench: $(BENCHED)/.installed$(if $(COMPILER),,-bench) ## an echo over BraidMQ an
 bench-guard: $(STAMP) ## instructions that cores and turns take for each exchange, against the recorded ones; needs valgrind
 	$(BIN)/python -m bench.guard $(GUARD)
 
-fuzz: $(VENV)/.installed-fuzz ## atheris against the engine of ZMTP, in both roles, and fragments; FUZZ=SECONDS. What it finds is in build/fuzz/
+fuzz: $(VENV)/.installed-fuzz ## atheris against all that reads the bytes of others, each for FUZZ=SECONDS. What it finds is in build/fuzz/
 	$(BIN)/python -m fuzz $(FUZZ)
 
 faults: $(STAMP) ## every fault of the matrix on real processes; hours. FAULTS="--quick kill-broker" for less

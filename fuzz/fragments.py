@@ -10,6 +10,8 @@ from braidmq.wire.limits import BUNDLE_BYTES
 from braidmq.zmtp.violation import Misdeed
 from fuzz.zmtp import Doings
 
+BYTES_MAX = 600
+
 MESSAGE_BYTES_MAX = 5 * BUNDLE_BYTES
 
 SIZES = (0, 1, 255, BUNDLE_BYTES // 2, FRAGMENT_BYTES - 1, FRAGMENT_BYTES, FRAGMENT_BYTES + 1)

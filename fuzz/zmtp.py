@@ -13,6 +13,8 @@ from tests.support.zmtp import BOX_COMMAND, COMMAND, HandClient, HandServer, Lin
 
 FRAME_BYTES_MAX = 700
 
+BYTES_MAX = 600
+
 HANDSHAKE_SAYS_MAX = 64 + 9 + 400
 """What a side says without having been asked in a PING, at most."""
 

@@ -1,14 +1,43 @@
 """The targets of `make fuzz` hold for bytes that hypothesis draws, and find what is broken."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import fuzz.__main__ as runner
 from braidmq.carrier.fragments import Joiner
 from braidmq.carrier.outbox import Outbox
+from braidmq.members import Role
+from braidmq.trust import certificate as certificates
+from braidmq.trust import code_text as code_texts
+from braidmq.trust import enrolment as enrolments_of_one
+from braidmq.trust import joinfile as joinfiles
+from braidmq.trust import manifest as manifests
+from braidmq.trust import private_file as private_files
+from braidmq.trust.enrolments import Enrolments
+from braidmq.trust.invitation import Invitation
+from braidmq.wire import nesting
+from braidmq.wire.bundle import split
 from braidmq.zmtp.engine import Engine
 from braidmq.zmtp.violation import Violation
-from fuzz import fragments, zmtp
+from fuzz import (
+    bundle,
+    certificate,
+    codes,
+    control,
+    enrolment,
+    enrolments,
+    envelope,
+    fragments,
+    invitation,
+    joinfile,
+    manifest,
+    statefile,
+    zmtp,
+)
 
 
 @given(st.binary(max_size=300))
@@ -99,3 +128,182 @@ def test_outbox_that_loses_something_is_found(patch_cores):
     patch_cores.setattr(Outbox, "take_bundle", lambda self: take_bundle(self)[:0])
     with pytest.raises(AssertionError, match="lost"):
         fragments.one(fragments.SEEDS[1])
+
+
+# -- what reads bytes and documents of others
+
+READERS = (
+    bundle, certificate, codes, control, enrolment, enrolments, envelope, invitation, joinfile, manifest, statefile,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("target", READERS, ids=lambda target: target.__name__)
+@given(data=st.data())
+def test_any_bytes_and_what_was_right_once_are_borne(target, data):
+    right = data.draw(st.sampled_from(target.SEEDS))
+    begin = data.draw(st.integers(0, len(right)))
+    target.one(right[:begin] + data.draw(st.binary(max_size=20)) + right[begin + data.draw(st.integers(0, 20)) :])
+
+
+@pytest.mark.parametrize(
+    ("target", "right"),
+    [
+        *((bundle, each) for each in bundle.SEEDS[-3:]),
+        *((certificate, each) for each in certificate.SEEDS[:2]),
+        *((codes, each) for each in codes.SEEDS[:6]),
+        *((control, each) for each in control.SEEDS[:20]),
+        (enrolment, enrolment.SEEDS[0]),
+        *((envelope, each) for each in envelope.SEEDS[:20]),
+        *((invitation, each) for each in invitation.SEEDS[:2]),
+        *((joinfile, each) for each in joinfile.SEEDS[:2]),
+        *((manifest, each) for each in manifest.SEEDS[:3]),
+        *((statefile, each) for each in statefile.SEEDS[:3]),
+    ],
+    ids=lambda each: "" if isinstance(each, bytes) else each.__name__,
+)
+def test_what_they_begin_with_is_read_as_what_it_is(target, right):
+    assert target.one(right)
+
+
+def test_the_doings_of_brokers_to_begin_with_come_as_far_as_members():
+    counts = [len(broker.enrolments.members()) for seed in enrolments.SEEDS for broker in enrolments.one(seed)]
+    assert max(counts) > 0
+
+
+def stumble(*_args, **_keywords):
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("target", "where", "name"),
+    [
+        (certificate, certificates, "check_claims"),
+        (manifest, manifests, "check_net"),
+        (enrolment, enrolments_of_one, "check_name"),
+        (codes, code_texts, "_content"),
+        (joinfile, joinfiles, "check_net"),
+        (statefile, private_files, "read"),
+    ],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+def test_readers_that_raise_something_else_are_found(monkeypatch, target, where, name):
+    monkeypatch.setattr(where, name, stumble)
+    with pytest.raises(LookupError):
+        target.one(target.SEEDS[0])
+
+
+def test_whoever_takes_what_nobody_has_signed_is_found(monkeypatch):
+    def credulous(_domain, blob, _key):
+        return blob
+
+    monkeypatch.setattr(certificates, "open_signed", credulous)
+    with pytest.raises(AssertionError, match="nobody has signed"):
+        certificate.one(certificate.SEEDS[0])
+
+
+def test_whoever_takes_a_name_that_is_not_invited_is_found(monkeypatch):
+    enrol = enrolments_of_one.Enrolment
+
+    def generous(statement, blob, invited):
+        rights = {each: getattr(invited, each) for each in ("net", "serial", "calls", "serves", "observe")}
+        return enrol(
+            **rights, name=statement.name, role=Role.NODE, keys=(statement.key,), blob=blob, invitation=invited,
+            made_at=statement.made_at,
+        )  # fmt: skip
+
+    monkeypatch.setattr(enrolments_of_one, "enrol", generous)
+    enrolment.one(enrolment.SEEDS[0])
+    with pytest.raises(AssertionError, match="not invited"):
+        enrolment.one(enrolment.SEEDS[1])
+
+
+def test_codes_whose_damage_nobody_sees_are_found(monkeypatch):
+    monkeypatch.setattr(code_texts, "_digest", lambda *_: bytes(32))
+    with pytest.raises(AssertionError, match="takes what is damaged"):
+        codes.one(bytes((0, 50)) + codes.SEEDS[3][2:])
+
+
+def test_brokers_that_do_not_agree_are_found(monkeypatch):
+    monkeypatch.setattr(Enrolments, "_limit", lambda *_: None)
+    with pytest.raises(AssertionError, match="keeps too much"):
+        enrolments.one(bytes(each for number in range(20) for each in (0, 4 * number, 1)))
+
+
+def test_names_of_invitations_that_they_do_not_cover_are_found(monkeypatch):
+    monkeypatch.setattr(Invitation, "covers", lambda *_: False)
+    with pytest.raises(AssertionError, match="not for"):
+        invitation.one(invitation.SEEDS[0])
+
+
+def test_bundles_that_come_out_otherwise_in_parts_are_found(monkeypatch):
+    monkeypatch.setattr(bundle, "split", lambda frame: (split(frame)[0], True))
+    with pytest.raises(AssertionError):
+        bundle.one(b"\0\0\0\x05hello")
+
+
+def test_envelopes_that_are_encoded_otherwise_are_found(monkeypatch):
+    monkeypatch.setattr(envelope, "encode", lambda _: b"")
+    with pytest.raises(AssertionError, match="something else"):
+        envelope.one(envelope.SEEDS[0])
+
+
+def test_control_messages_that_are_encoded_otherwise_are_found(monkeypatch):
+    def look(*_):
+        raise LookupError
+
+    monkeypatch.setattr(nesting, "_look", look)
+    with pytest.raises(LookupError):
+        control.one(b"\0" + b"\x91" * 100)
+
+
+# -- the runner
+
+
+def test_every_target_is_there_and_is_one():
+    for name in runner.TARGETS:
+        target = sys.modules[f"fuzz.{name}"]
+        assert target.SEEDS
+        assert all(len(seed) <= target.BYTES_MAX for seed in target.SEEDS)
+
+
+class Ran:
+    def __init__(self, status, said):
+        self.returncode = status
+        self._said = said
+
+    def __call__(self, command, *, stdout, **_):
+        self.command = command
+        stdout.write(self._said)
+        return self
+
+
+STATS = b"stat::number_of_executed_units: 1234\nstat::average_exec_per_sec:     56\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "well"), [(0, STATS, True), (77, STATS, False), (1, b"No module", False), (0, b"", False)]
+)
+def test_what_came_of_a_target_is_told(monkeypatch, tmp_path, capsys, *, status, said, well):
+    monkeypatch.chdir(tmp_path)
+    ran = Ran(status, said)
+    monkeypatch.setattr(subprocess, "run", ran)
+    assert runner.run("codes", 60, -1) is well
+    assert ran.command[-4:] == ["codes", "60", "-1", "build/fuzz/codes"]
+    told = capsys.readouterr().out
+    assert ("1234 executions, 56 a second" in told) == well
+    assert ("FOUND SOMETHING" in told) != well
+
+
+def test_targets_run_in_turn_and_the_exit_code_tells_of_any_that_found_something(monkeypatch):
+    ran = []
+    monkeypatch.setattr(runner, "run", lambda target, *_: ran.append(target) or target != "codes")
+    for asked, status, targets in (
+        (["60"], 1, list(runner.TARGETS)),
+        (["60", "bundle", "control"], 0, ["bundle", "control"]),
+        (["60", "bundel"], 2, []),
+    ):
+        ran.clear()
+        monkeypatch.setattr(sys, "argv", ["fuzz", *asked])
+        with pytest.raises(SystemExit) as ended:
+            runner.main()
+        assert (ended.value.code, ran) == (status, targets)

@@ -1,10 +1,12 @@
-"""An authority, a token of its, and what its holder says."""
+"""An authority, members of its net, a token, and what its holder says."""
 
 import msgspec
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from braidmq.trust import enrolment
+from braidmq.members import Role
+from braidmq.trust import certificate, enrolment
+from braidmq.trust.certificate import Claims
 from braidmq.trust.enrolment import Statement
 from braidmq.trust.invitation import Invitation, Terms, issue
 from braidmq.trust.token_keys import TokenKeys
@@ -59,3 +61,34 @@ def statement(number: int = 1, **changes) -> Statement:
 def enrol(number: int = 1, keys: TokenKeys = TOKEN, **changes) -> bytes:
     """Return an enrolment of a member to be."""
     return enrolment.issue(statement(number, **changes), keys.signing_seed)
+
+
+MEMBER_SECRET = b"m" * 32
+MEMBER = certificate.issue(
+    Claims(
+        net=NET,
+        serial=7,
+        name="orders",
+        role=Role.NODE,
+        keys=(bytes(PrivateKey(MEMBER_SECRET).public_key),),
+        calls=("pricing",),
+        serves=("o.*",),
+        observe=True,
+    ),
+    SEED,
+)
+"""The certificate of a node."""
+
+BROKER_SECRET = b"b" * 32
+BROKER = certificate.issue(
+    Claims(
+        net=NET,
+        serial=8,
+        name="b1",
+        role=Role.BROKER,
+        keys=(bytes(PrivateKey(BROKER_SECRET).public_key),),
+        endpoints=("tcp://h:5550",),
+    ),
+    SEED,
+)
+"""The certificate of a broker."""

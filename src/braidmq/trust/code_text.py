@@ -67,7 +67,11 @@ def encode(kind: Kind, content: bytes) -> str:
 
 
 def kind_of(text: str) -> Kind | None:
-    """Return what a text claims to be; None if it is no code at all. Whether it is whole, `decode` finds out."""
+    """Return what a text claims to be; None if it is no code at all. Whether it is whole, `decode` finds out.
+
+    Raises:
+        ConfigError: it is too long for a code.
+    """
     found = _CODE.match(_tidy(text))
     return None if found is None else Kind(found[1])
 

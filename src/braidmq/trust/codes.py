@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 import msgspec
 
-from braidmq.errors import ConfigError
+from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import check_name
 from braidmq.trust import code_text
 from braidmq.trust.certificate import ENDPOINTS_MAX, SERIAL_MAX, Certificate, check_net
@@ -19,6 +19,7 @@ from braidmq.trust.endpoint import check_endpoint
 from braidmq.trust.invitation import TIME_S_MAX, check_names, name_for
 from braidmq.trust.signed import KEY_BYTES
 from braidmq.trust.token_keys import TokenKeys
+from braidmq.wire.nesting import check_nesting
 
 BROKERS_IN_CODE_MAX: Final = 16
 """Brokers that a code names: enough that one of them is up. The others are learned from it."""
@@ -278,8 +279,9 @@ S = TypeVar("S", _Net, _Request, _Token)
 def _decoded(text: str, kind: Kind, packed: type[S]) -> S:
     content = code_text.decode(text, kind)
     try:
+        check_nesting(content, len(content))
         return msgspec.msgpack.decode(content, type=packed)
-    except (msgspec.MsgspecError, ValueError, RecursionError):  # without the error's text: it could quote a secret
+    except (ProtocolError, msgspec.MsgspecError, ValueError, RecursionError):  # its text could quote a secret
         raise _unusable() from None
 
 

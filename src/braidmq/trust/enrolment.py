@@ -16,6 +16,7 @@ from braidmq.trust.certificate import SERIAL_MAX, Certificate, check_net
 from braidmq.trust.curve_key import check_curve_key
 from braidmq.trust.invitation import TIME_S_MAX, Invitation
 from braidmq.trust.signed import SIGNATURE_BYTES, open_signed, sign
+from braidmq.wire.nesting import check_nesting
 
 DOMAIN: Final = b"BRAID/1 enrolment\0"
 
@@ -145,6 +146,7 @@ def enrol(statement: Statement, blob: bytes, invitation: Invitation) -> Enrolmen
 def _statement(payload: bytes, size: int) -> Statement:
     if not SIGNATURE_BYTES < size <= ENROLMENT_BYTES_MAX:
         raise ProtocolError(f"an enrolment cannot be {size} bytes long")
+    check_nesting(payload, size)
     try:
         statement = _decoder.decode(payload)
         _check(statement)

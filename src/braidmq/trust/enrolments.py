@@ -14,11 +14,12 @@ from bisect import bisect_left, insort
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
 from braidmq.trust import enrolment as enrolments
+from braidmq.trust.claimants import Claimants, Record, rank
 from braidmq.trust.enrolment import Enrolment, Statement
 from braidmq.trust.invitation import TIME_S_MAX, Invitation, check_invitations
 
@@ -39,9 +40,6 @@ told of it."""
 
 SEEN_S: Final = 3_600
 """How often a member is noted as seen that may be gone for ever."""
-
-
-C = TypeVar("C", str, bytes)
 
 
 class Outcome(StrEnum):
@@ -100,27 +98,6 @@ class Merged:
     strange: int = 0
 
 
-class _Record:
-    __slots__ = ("enrolment", "idle", "revision", "seen_at", "shadowed")
-
-    def __init__(self, enrolment: Enrolment, seen_at: int) -> None:
-        self.enrolment = enrolment
-        self.seen_at = seen_at
-        self.idle = False
-        self.shadowed = False
-        self.revision = 0
-
-    @property
-    def stands(self) -> bool:
-        return not (self.idle or self.shadowed)
-
-
-def _rank(record: _Record) -> tuple[int, int, bytes, str, bytes]:
-    """Return the order of enrolments: the lesser of two is the better one."""
-    each = record.enrolment
-    return each.made_at, each.serial, each.key, each.name, each.blob
-
-
 class _Pool:
     """The enrolments of one invitation.
 
@@ -132,18 +109,18 @@ class _Pool:
 
     def __init__(self, invitation: Invitation) -> None:
         self.invitation = invitation
-        self.records: dict[tuple[bytes, str], _Record] = {}
+        self.records: dict[tuple[bytes, str], Record] = {}
         self.order: list[tuple[bytes, str]] = []
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def add(self, record: _Record) -> None:
+    def add(self, record: Record) -> None:
         place = record.enrolment.key, record.enrolment.name
         self.records[place] = record
         insort(self.order, place)
 
-    def remove(self, record: _Record) -> None:
+    def remove(self, record: Record) -> None:
         place = record.enrolment.key, record.enrolment.name
         del self.records[place], self.order[bisect_left(self.order, place)]
 
@@ -162,16 +139,12 @@ class Enrolments:
     def __init__(self) -> None:
         self.revision = 0
         self._pools: dict[int, _Pool] = {}
-        self._blobs: dict[bytes, _Record] = {}
-        self._with_name: dict[str, list[_Record]] = {}  # in order
-        self._with_key: dict[bytes, list[_Record]] = {}
-        self._newest_last: dict[_Record, None] = {}
+        self._blobs: dict[bytes, Record] = {}
+        self._claimants = Claimants()
+        self._newest_last: dict[Record, None] = {}
         self._names: Container[str] = ()
         self._keys: Container[bytes] = ()
-        self._token_keys: frozenset[bytes] = frozenset()
-        self._by_principal: dict[str, tuple[Member, _Record]] = {}
-        self._by_name: dict[str, _Record] = {}
-        self._changed: set[str] = set()
+        self._tokens: dict[str, Invitation] = {}
 
     def __len__(self) -> int:
         """How many enrolments are kept, of members and of those who were."""
@@ -197,20 +170,20 @@ class Enrolments:
         """
         wanted = {each.serial: each for each in check_invitations(invitations)}
         self._names, self._keys = names, keys
-        self._token_keys = frozenset(each.curve_key for each in wanted.values())
+        self._tokens = {each.curve_key.hex(): each for each in wanted.values()}
         for serial, pool in list(self._pools.items()):
             invitation = wanted.get(serial)
             if invitation != pool.invitation:
                 del self._pools[serial]
                 records = [pool.records[place] for place in reversed(pool.order)]
                 for record in records:
-                    self._remove(pool, record)
+                    self._forget(record)
                 if invitation is not None and invitation.key == pool.invitation.key:
                     self._pools[serial] = self._on_other_terms(records, invitation)
         for serial, invitation in wanted.items():
             self._pools.setdefault(serial, _Pool(invitation))
         self._judge_all(now)
-        return self._take_changed()
+        return self._claimants.take_changed()
 
     def admit(self, blob: bytes, now: float) -> Admission:
         """Handle an enrolment that the holder of a token has handed in.
@@ -225,29 +198,29 @@ class Enrolments:
         name, key = statement.name, statement.key
         if not pool.invitation.covers(name):
             return Admission(Outcome.WRONG_NAME, None)
-        if key in self._keys or key in self._token_keys:
+        if key in self._keys or key.hex() in self._tokens:
             return Admission(Outcome.KEY_TAKEN, None)
         if name in self._names:
             return Admission(Outcome.NAME_TAKEN, None)
         known = pool.records.get((key, name))
-        if known is not None and self._is_member(known):
+        if known is not None and self._claimants.is_member(known):
             self._see(known, int(now))
             return Admission(Outcome.KNOWN, known.enrolment)
         refusal = self._refusal(pool, known, statement.made_at, int(now))
-        if refusal is None and _first(self._with_name.get(name)) not in (None, known):
+        if refusal is None and self._claimants.first_named(name) not in (None, known):
             refusal = Outcome.NAME_TAKEN
-        if refusal is None and _first(self._with_key.get(key)) not in (None, known):
+        if refusal is None and self._claimants.first_with(key) not in (None, known):
             refusal = Outcome.KEY_TAKEN
         if refusal is not None:
             return Admission(refusal, None)
         if known is None:
-            known = _Record(enrolments.enrol(statement, blob, pool.invitation), int(now))
+            known = Record(enrolments.enrol(statement, blob, pool.invitation), int(now))
             self._add(pool, known)
             outcome = Outcome.NEW
         else:
             self._see(known, int(now))
             outcome = Outcome.KNOWN
-        self._take_changed()
+        self._claimants.take_changed()
         return Admission(outcome, known.enrolment)
 
     def merge(self, rows: Iterable[tuple[bytes, int]], now: float) -> Merged:
@@ -279,18 +252,18 @@ class Enrolments:
                 refused += 1
                 continue
             record = self._merge_one(pool, enrolment, seen_at, now)
-            if record is not None and self._is_contested(record):
+            if record is not None and self._claimants.is_contested(record):
                 clashes[enrolment.name] = None
         overused = tuple(
             pool.invitation
             for serial, pool in self._pools.items()
             if len(pool) > max(pool.invitation.uses, used[serial])
         )
-        return Merged(self._take_changed(), overused, tuple(clashes), refused, strange)
+        return Merged(self._claimants.take_changed(), overused, tuple(clashes), refused, strange)
 
     def seen(self, principal: str, now: float) -> bool:
         """Note that a member is there; return whether others are to be told, which is so now and then."""
-        found = self._by_principal.get(principal)
+        found = self._claimants.by_principal.get(principal)
         if found is None:
             return False
         record = found[1]
@@ -306,26 +279,33 @@ class Enrolments:
         It looks at all of them, some milliseconds for the most that there can be: once a minute is enough.
         """
         self._judge_all(now)
-        return self._take_changed()
+        return self._claimants.take_changed()
 
     def member(self, principal: str) -> Member | None:
         """Return the member with this key (lower-case hex), or None. One dict lookup."""
-        found = self._by_principal.get(principal)
+        found = self._claimants.by_principal.get(principal)
         return None if found is None else found[0]
 
     def enrolment(self, principal: str) -> Enrolment | None:
         """Return the enrolment of the member with this key (lower-case hex), or None."""
-        found = self._by_principal.get(principal)
+        found = self._claimants.by_principal.get(principal)
         return None if found is None else found[1].enrolment
 
     def named(self, name: str) -> Enrolment | None:
         """Return the enrolment of the member with this name, or None."""
-        found = self._by_name.get(name)
+        found = self._claimants.by_name.get(name)
         return None if found is None else found.enrolment
 
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
-        return [(record.enrolment, record.seen_at) for _, record in sorted(self._by_name.items())]
+        return [(record.enrolment, record.seen_at) for _, record in sorted(self._claimants.by_name.items())]
+
+    def token(self, principal: str) -> Invitation | None:
+        """Return the invitation whose token's CURVE key this is (lower-case hex), or None.
+
+        Who comes with it is no member, and may do nothing but hand in enrolments.
+        """
+        return self._tokens.get(principal)
 
     def invitation(self, serial: int) -> Invitation | None:
         """Return the invitation of the registry with this serial, or None."""
@@ -342,7 +322,7 @@ class Enrolments:
 
         From 0 on it is all that there is. There is no more when the revision that is returned is `revision` itself.
         """
-        newer: list[_Record] = []
+        newer: list[Record] = []
         for record in reversed(self._newest_last):
             if record.revision <= revision:
                 break
@@ -353,7 +333,7 @@ class Enrolments:
 
     # -- one record
 
-    def _refusal(self, pool: _Pool, known: _Record | None, made_at: int, now: int) -> Outcome | None:
+    def _refusal(self, pool: _Pool, known: Record | None, made_at: int, now: int) -> Outcome | None:
         """Return why a token's holder gets nobody in with it any more, if so."""
         if now >= pool.invitation.not_after or made_at > pool.invitation.not_after:
             return Outcome.EXPIRED
@@ -363,7 +343,7 @@ class Enrolments:
             return Outcome.STALE
         return Outcome.USED_UP if len(pool) >= pool.invitation.uses else None
 
-    def _on_other_terms(self, records: Iterable[_Record], invitation: Invitation) -> _Pool:
+    def _on_other_terms(self, records: Iterable[Record], invitation: Invitation) -> _Pool:
         pool = _Pool(invitation)
         for record in records:
             old = record.enrolment
@@ -372,7 +352,7 @@ class Enrolments:
                 enrolment = enrolments.enrol(statement, old.blob, invitation)
             except ProtocolError:
                 continue
-            self._add(pool, _Record(enrolment, record.seen_at))
+            self._add(pool, Record(enrolment, record.seen_at))
             self._limit(pool)
         return pool
 
@@ -380,17 +360,17 @@ class Enrolments:
         if len(pool) > OVERUSE * pool.invitation.uses:
             self._remove(pool, pool.records[pool.order[-1]])
 
-    def _merge_one(self, pool: _Pool, enrolment: Enrolment, seen_at: int, now: float) -> _Record | None:
+    def _merge_one(self, pool: _Pool, enrolment: Enrolment, seen_at: int, now: float) -> Record | None:
         """Merge an enrolment whose blob is not known; return its record if it is new and kept."""
         record = pool.records.get((enrolment.key, enrolment.name))
         if record is None:
-            record = _Record(enrolment, seen_at)
+            record = Record(enrolment, seen_at)
             self._judge(record, now)
             self._add(pool, record)
             self._limit(pool)
             return record if record.enrolment.blob in self._blobs else None
-        better = _Record(enrolment, max(seen_at, record.seen_at))
-        if _rank(better) < _rank(record):
+        better = Record(enrolment, max(seen_at, record.seen_at))
+        if rank(better) < rank(record):
             self._judge(better, now)
             self._remove(pool, record)
             self._add(pool, better)
@@ -398,104 +378,45 @@ class Enrolments:
             self._see(record, seen_at, now)
         return None
 
-    def _add(self, pool: _Pool, record: _Record) -> None:
-        each = record.enrolment
+    def _add(self, pool: _Pool, record: Record) -> None:
         pool.add(record)
-        self._blobs[each.blob] = record
-        insort(self._with_name.setdefault(each.name, []), record, key=_rank)
-        insort(self._with_key.setdefault(each.key, []), record, key=_rank)
+        self._blobs[record.enrolment.blob] = record
         self._touch(record)
-        self._settle(record)
+        self._claimants.add(record)
 
-    def _remove(self, pool: _Pool, record: _Record) -> None:
-        each = record.enrolment
+    def _remove(self, pool: _Pool, record: Record) -> None:
         pool.remove(record)
-        del self._blobs[each.blob]
-        del self._newest_last[record]
-        _leave(self._with_name, each.name, record)
-        _leave(self._with_key, each.key, record)
-        self._settle(record)
+        self._forget(record)
 
-    def _see(self, record: _Record, seen_at: int, now: float | None = None) -> None:
+    def _forget(self, record: Record) -> None:
+        del self._blobs[record.enrolment.blob]
+        del self._newest_last[record]
+        self._claimants.remove(record)
+
+    def _see(self, record: Record, seen_at: int, now: float | None = None) -> None:
         """Note when a member was seen, by others if `now` is another time."""
         if seen_at > record.seen_at:
             record.seen_at = seen_at
             self._touch(record)
         if record.idle:
             self._judge(record, seen_at if now is None else now)
-            self._settle(record)
+            self._claimants.settle(record)
 
-    def _touch(self, record: _Record) -> None:
+    def _touch(self, record: Record) -> None:
         self.revision += 1
         record.revision = self.revision
         self._newest_last.pop(record, None)
         self._newest_last[record] = None
 
-    # -- who is a member
+    # -- who counts
 
-    def _judge(self, record: _Record, now: float) -> bool:
+    def _judge(self, record: Record, now: float) -> bool:
         """See whether a record counts; return whether that has changed."""
-        each, stood = record.enrolment, record.stands
+        each, counted = record.enrolment, record.counts
         record.idle = 0 < each.invitation.idle_s < now - record.seen_at
-        record.shadowed = each.name in self._names or each.key in self._keys or each.key in self._token_keys
-        return record.stands != stood
+        record.shadowed = each.name in self._names or each.key in self._keys or each.principal in self._tokens
+        return record.counts != counted
 
     def _judge_all(self, now: float) -> None:
         for record in [each for each in self._newest_last if self._judge(each, now)]:
-            self._settle(record)
-
-    def _is_member(self, record: _Record) -> bool:
-        return self._by_name.get(record.enrolment.name) is record
-
-    def _is_contested(self, record: _Record) -> bool:
-        """Whether a record counts, and another one with the same name and another key does, too."""
-        each = record.enrolment
-        return record.stands and any(
-            other.stands and other.enrolment.key != each.key for other in self._with_name.get(each.name, ())
-        )
-
-    def _settle(self, changed: _Record) -> None:
-        """Find out who is a member where a record has come, gone or changed: it touches those of its name and key."""
-        name, key = changed.enrolment.name, changed.enrolment.key
-        for record in self._holders(name, key):
-            if not self._wins(record):
-                self._let(record, member=False)
-        for best in (_first(self._with_name.get(name)), _first(self._with_key.get(key))):
-            if best is not None and self._wins(best) and not self._is_member(best):
-                for loser in self._holders(best.enrolment.name, best.enrolment.key):
-                    self._let(loser, member=False)
-                self._let(best, member=True)
-
-    def _holders(self, name: str, key: bytes) -> set[_Record]:
-        """Return who is a member with this name or this key."""
-        found = {self._by_name.get(name), self._by_principal.get(key.hex(), (None, None))[1]}
-        return {record for record in found if record is not None}
-
-    def _wins(self, record: _Record) -> bool:
-        each = record.enrolment
-        return record is _first(self._with_name.get(each.name)) is _first(self._with_key.get(each.key))
-
-    def _let(self, record: _Record, *, member: bool) -> None:
-        each = record.enrolment
-        if member:
-            self._by_principal[each.principal] = each.member, record
-            self._by_name[each.name] = record
-        else:
-            del self._by_principal[each.principal], self._by_name[each.name]
-        self._changed.add(each.principal)
-
-    def _take_changed(self) -> frozenset[str]:
-        changed, self._changed = frozenset(self._changed), set()
-        return changed
-
-
-def _first(claimants: list[_Record] | None) -> _Record | None:
-    """Return the best record of some that counts."""
-    return next((each for each in claimants or () if each.stands), None)
-
-
-def _leave(claimed: dict[C, list[_Record]], by: C, record: _Record) -> None:
-    claimants = claimed[by]
-    del claimants[bisect_left(claimants, _rank(record), key=_rank)]
-    if not claimants:
-        del claimed[by]
+            self._claimants.settle(record)

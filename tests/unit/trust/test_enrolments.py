@@ -97,6 +97,15 @@ def test_an_invitation_that_the_registry_lacks_admits_nobody():
     assert Enrolments().admit(enrol(1), NOW).outcome is Outcome.NO_INVITATION
 
 
+def test_the_holder_of_a_token_is_known_by_its_key_and_is_no_member():
+    enrolments = known(INVITATION, other_invite())
+    assert enrolments.token(TOKEN.curve_key.hex()) == INVITATION
+    assert enrolments.token(OTHER_TOKEN.curve_key.hex()) == other_invite()
+    assert enrolments.token(principal(1)) is enrolments.member(TOKEN.curve_key.hex()) is None
+    enrolments.use((other_invite(),), (), (), NOW)
+    assert enrolments.token(TOKEN.curve_key.hex()) is None
+
+
 def test_what_the_token_has_not_signed_is_refused():
     enrolments = known()
     for blob in (b"", bytes(100), enrol(1)[:-1], enrol(1, keys=OTHER_TOKEN)):
@@ -153,6 +162,20 @@ def test_a_key_that_was_given_two_names_has_the_older_one():
     assert merged.clashes == ()
     assert names_of(enrolments) == ["replica-1"]
     assert enrolments.used(7) == 2
+
+
+def test_the_older_one_has_the_name_whatever_token_it_came_with():
+    enrolments = known(ROOMY, other_invite())
+    older = enrol(2, keys=OTHER_TOKEN, invitation=8, name="replica-1", made_at=NOW - 1)
+    enrolments.merge([Row(enrol(1), NOW), Row(older, NOW)], NOW)
+    assert enrolments.named("replica-1").key == member_key(2)
+
+
+def test_a_name_that_somebody_had_who_was_gone_for_too_long_is_no_clash():
+    enrolments = known(ROOMY)
+    enrolments.admit(enrol(1, name="replica-x"), NOW + 801)
+    merged = enrolments.merge([Row(enrol(2, name="replica-x"), NOW)], NOW + 801)
+    assert (merged.clashes, merged.changed) == ((), frozenset())
 
 
 def test_of_two_enrolments_that_say_the_same_the_lesser_one_stays_with_the_later_sight():
@@ -309,6 +332,16 @@ def test_a_registry_that_ends_both_who_has_the_name_and_who_has_the_key_lets_the
         assert enrolments.named("replica-a") is enrolments.enrolment(principal(2)) is not None
 
 
+def test_the_other_name_of_a_key_takes_over_when_a_certificate_has_the_first_one():
+    enrolments = known(ROOMY)
+    enrolments.merge([Row(enrol(1, made_at=NOW - 1), NOW), Row(enrol(1, name="replica-b"), NOW)], NOW)
+    assert names_of(enrolments) == ["replica-1"]
+    assert enrolments.use((ROOMY,), {"replica-1"}, (), NOW) == {principal(1)}
+    assert names_of(enrolments) == ["replica-b"]
+    assert enrolments.use((ROOMY,), (), (), NOW) == {principal(1)}
+    assert names_of(enrolments) == ["replica-1"]
+
+
 def test_the_key_of_a_new_token_is_no_members():
     enrolments = known()
     enrolments.merge([Row(enrol(1, key=OTHER_TOKEN.curve_key), NOW)], NOW)
@@ -324,6 +357,15 @@ def test_members_go_with_their_invitation():
     assert enrolments.merge([Row(enrol(1), NOW)], NOW).strange == 1
 
 
+def test_the_other_name_of_a_key_takes_over_when_the_invitation_of_the_first_one_goes():
+    enrolments = known(INVITATION, other_invite())
+    other = enrol(1, keys=OTHER_TOKEN, invitation=8, name="replica-b")
+    enrolments.merge([Row(enrol(1, made_at=NOW - 1), NOW), Row(other, NOW)], NOW)
+    assert names_of(enrolments) == ["replica-1"]
+    assert enrolments.use((other_invite(),), (), (), NOW) == {principal(1)}
+    assert names_of(enrolments) == ["replica-b"]
+
+
 def test_a_token_that_is_ended_early_keeps_its_members_and_new_rights_are_theirs():
     enrolments = known(ROOMY)
     enrolments.admit(enrol(1), NOW)
@@ -334,6 +376,14 @@ def test_a_token_that_is_ended_early_keeps_its_members_and_new_rights_are_theirs
     assert not enrolments.member(principal(1)).may_call("pricing")
     assert enrolments.enrolment(principal(1)).invitation == ended
     assert enrolments.admit(enrol(3), NOW + 5).outcome is Outcome.EXPIRED
+
+
+def test_other_terms_with_fewer_uses_bound_what_is_kept():
+    enrolments = known(ROOMY)
+    for number in range(1, OVERUSE + 4):
+        enrolments.admit(enrol(number), NOW)
+    enrolments.use((invite(uses=1),), (), (), NOW)
+    assert len(enrolments) == enrolments.used(7) == len(names_of(enrolments)) == OVERUSE
 
 
 def test_another_token_with_the_serial_of_an_old_one_takes_over_nobody():

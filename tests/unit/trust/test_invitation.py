@@ -109,8 +109,8 @@ def test_each_flipped_byte_truncation_and_extension_is_refused():
         for wrong in (bytes(damaged), blob[:position]):
             with pytest.raises(ProtocolError):
                 verify(wrong, AUTHORITY, NET)
-    for more in (b"\0", bytes(INVITATION_BYTES_MAX)):
-        with pytest.raises(ProtocolError):
+    for more, said in ((b"\0", "signature"), (bytes(INVITATION_BYTES_MAX), "bytes long")):
+        with pytest.raises(ProtocolError, match=said):
             verify(blob + more, AUTHORITY, NET)
 
 
