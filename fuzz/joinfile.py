@@ -13,7 +13,7 @@ import msgspec
 from nacl.public import PrivateKey
 
 from braidmq.errors import ConfigError
-from braidmq.trust import certificate, joinfile, manifest
+from braidmq.trust import certificate, invitation, joinfile, jointext, manifest, roster
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.signed import SIGNATURE_BYTES, sign
 from fuzz.private import PrivateFile
@@ -54,16 +54,34 @@ def _sealed(data: bytes) -> bytes:
     """Return a file with new signatures and a new checksum; as it is if that cannot be."""
     try:
         fields: dict[str, Any] = msgspec.json.decode(data)
-        for name, domain in (("certificate", certificate.DOMAIN), ("manifest", manifest.DOMAIN)):
+        domains = {"certificate": certificate, "roster": roster, "manifest": manifest, "invitation": invitation}
+        for name, domain in ((name, each.DOMAIN) for name, each in domains.items()):
             if isinstance(fields.get(name), str):
                 fields[name] = _signed(fields[name], domain)
         if isinstance(fields.get("brokers"), list):
             fields["brokers"] = [_signed(each, certificate.DOMAIN) for each in fields["brokers"]]
+        if "contents" in fields:
+            fields["contents"] = _fingerprint(fields)
         fields["checksum"] = ""
         fields["checksum"] = base64.b64encode(hashlib.sha256(msgspec.json.encode(fields)).digest()).decode()
         return msgspec.json.encode(fields)
     except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
         return data
+
+
+def _fingerprint(fields: dict[str, Any]) -> str:
+    blobs = {
+        name: base64.b64decode(fields[name])
+        for name in ("certificate", "invitation", "roster", "manifest")
+        if isinstance(fields.get(name), str)
+    }
+    return jointext.fingerprint(
+        blobs.get("certificate"),
+        blobs.get("invitation"),
+        blobs.get("roster"),
+        [base64.b64decode(each) for each in fields.get("brokers") or ()],
+        blobs.get("manifest"),
+    )
 
 
 def _signed(text: str, domain: bytes) -> str:
@@ -80,7 +98,7 @@ def _seeds() -> tuple[bytes, ...]:
                 secret_key=secret, certificate=whose, authority_key=AUTHORITY, brokers=(BROKER,), manifest=registry
             ).write(path)
             found.append(path.read_bytes())
-    return (*found, b"", b"{}", b'{"braidmq_join_file":2}')
+    return (*found, b"", b"{}", b'{"braidmq_join_file":3}')
 
 
 SEEDS = _seeds()
