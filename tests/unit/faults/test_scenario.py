@@ -15,6 +15,8 @@ MEASURED_BY_ROWS = {
     "memory_growth_mib",
     "goodput",
     "back_after_s",
+    "accepted_after_s",
+    "cut_after_s",
 }
 
 

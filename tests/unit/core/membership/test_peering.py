@@ -149,7 +149,7 @@ class TestConnections:
         ]
         peering.core.on_connected("b2", peering.now)
         peering.pump()
-        assert peering.sent == {"b2": [Hello("test")]}
+        assert peering.sent == {"b2": [Hello("test", paced=True)]}
 
     def test_new_peer_is_told_all_that_is_known_and_asked_for_the_same(self) -> None:
         peering = Peering("b2", "b3")
