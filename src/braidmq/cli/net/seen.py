@@ -46,7 +46,7 @@ class Seen:
 
 
 def ask(authority: Authority, manifest: Manifest) -> Seen:
-    """Ask the brokers of the net, as a member that may observe and whose join file lies in the authority's directory."""
+    """Ask the brokers, as a member that may observe and whose join file lies in the authority's directory."""
     observer = _observer(authority, manifest)
     if observer is None or not manifest.brokers:
         return Seen()
