@@ -44,7 +44,7 @@ def cells(text, name):
     """The row of a member in the first table, by the heads of its columns."""
     lines = text.splitlines()
     row = next(line for line in lines if line.startswith(f"{name} "))
-    heads = [match for match in re.finditer(r"\S+( \S+)*", lines[0])]
+    heads = list(re.finditer(r"\S+( \S+)*", lines[0]))
     ends = [*(each.start() for each in heads[1:]), None]
     return {each[0]: row[each.start() : end].strip() for each, end in zip(heads, ends, strict=True)}
 
