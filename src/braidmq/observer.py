@@ -106,6 +106,14 @@ class NodeObserver:
     def on_job_end(self, id_: bytes, how: JobEnd, took_s: float, now: float) -> None:
         """A request that was taken has ended, `took_s` after its handler began; 0.0 if that has never begun."""
 
+    # -- itself
+
+    def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
+        """This node's own certificate ends in `left_s`; 0.0 or less: it has ended.
+
+        It is told at most 30, 7 and 1 days before, and at the end, once each; at first some seconds after the start.
+        """
+
 
 class BrokerObserver:
     """Watches a broker: its sessions, the requests that pass through it, and the other brokers.
@@ -167,6 +175,15 @@ class BrokerObserver:
 
     def on_request_given_up(self, id_: bytes, why: GivenUp, now: float) -> None:
         """Nobody waits any more for a request that has not been answered."""
+
+    # -- the registry
+
+    def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
+        """The certificate of a member, or this broker's own, ends in `left_s`; 0.0 or less: it has ended.
+
+        Of each it is told 30, 7 and 1 days before, and at the end, once each; at first, soon after the start, of all
+        that end within 30 days. Of more than 1,000 at one moment it is told of the earliest.
+        """
 
     # -- the other brokers
 

@@ -80,7 +80,9 @@ def test_a_net_is_made_filled_and_listed(net):
         "not_after": None,
         "old_key_until": None,
         "keys": [load(net / "b1.braid").public_key.hex()],
+        "seen_ago_s": None,
     }
+    assert (listed["tokens"], listed["enrolled"], listed["brokers_heard"]) == ([], [], [])
     assert (node["calls"], node["serves"], node["observe"], node["endpoints"]) == (["a", "b.*"], ["c"], True, [])
     assert (operator["name"], operator["observe"], operator["publish"]) == ("operator", True, True)
     table = done("list", "--net", net).splitlines()

@@ -16,6 +16,7 @@ from braidmq.trust.manifest import Manifest
 from braidmq.trust.registry import Registry
 from braidmq.trust.signed import SIGNATURE_BYTES
 from braidmq.wire.registry import DIGEST_BYTES, CertificateIs
+from braidmq.wire.registry_status import SeenStatus, TokenStatus
 
 REMOVED_MAX: Final = 1_000
 """Keys of members that were removed while this broker ran: whoever still comes with one is told so."""
@@ -146,7 +147,30 @@ class NetLedger:
         self._use(cast("Checked", candidate))
         self._on_adopted()
 
+    # -- see Listed
+
+    @property
+    def members(self) -> int:
+        """See Listed."""
+        return len(self.registry.manifest.certificates)
+
+    def ending(self, after_s: float, until_s: float) -> list[tuple[int, str]]:
+        """See Endings."""
+        return self.registry.ending(after_s, until_s)
+
+    def tokens(self, unix_s: float) -> list[TokenStatus]:
+        """See Listed."""
+        return self.roll.tokens(unix_s)
+
+    def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
+        """See Listed."""
+        return self.roll.enrolled(unix_s, most)
+
     # -- see Credentials
+
+    def has(self, name: str) -> bool:
+        """See Credentials."""
+        return name in self.registry.names or self.roll.has(name)
 
     @property
     def addresses(self) -> list[BrokerAddress]:

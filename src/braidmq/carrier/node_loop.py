@@ -23,9 +23,10 @@ from braidmq.carrier.papers import NodePapers
 from braidmq.carrier.trusted import keyring_of
 from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.node.node import NodeCore
+from braidmq.core.registry.ends import LOOK_S
 from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
-from braidmq.host.clock import monotonic
+from braidmq.host.clock import monotonic, unix_time
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.threads import DaemonThreads
@@ -44,6 +45,9 @@ a node no new work, and more than a busy machine causes all the time."""
 TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
 when nothing is due yet."""
+
+FIRST_LOOK_S: Final = 1.0
+"""When it is told for the first time that the node's certificate ends soon: once brokers have said what time it is."""
 
 _LOG = own_logger("braidmq.node")
 
@@ -100,6 +104,7 @@ class NodeLoop(LoopHost):
         self._reads_on = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._clock_timer: asyncio.TimerHandle | None = None
         self.closed = False
         self._wakers: set[asyncio.Future[None]] = set()
         now = self.clock()
@@ -154,6 +159,7 @@ class NodeLoop(LoopHost):
         for address in self.papers.brokers(remembered):
             self.core.learn(address, now)
         self._turn()
+        self._look_at_clock_after(FIRST_LOOK_S)
 
     def change_identity(self, identity: JoinFile) -> None:
         """Go on with another join file of this node: with another key it connects anew, to one broker after the other.
@@ -272,6 +278,8 @@ class NodeLoop(LoopHost):
             return
         self.closed = True
         self._cancel_timer()
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
         brokers = self.connections.brokers
         if linger_s:
             part([brokers[name] for name in brokers if self.core.brokers[name].open], linger_s)
@@ -359,6 +367,15 @@ class NodeLoop(LoopHost):
         self._timer = None
         if not self._turn_scheduled:
             self._turn()
+
+    def _look_at_clock_after(self, delay_s: float) -> None:
+        self._clock_timer = self._loop.call_later(delay_s, self._look_at_clock, context=self._home)
+
+    def _look_at_clock(self) -> None:
+        """Let the core tell what ends."""
+        self.core.on_clock(unix_time(), self.clock())
+        self.schedule()
+        self._look_at_clock_after(LOOK_S)
 
     # -- for the dialer (see Watcher)
 

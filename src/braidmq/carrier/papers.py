@@ -43,6 +43,11 @@ class NodePapers:
         return 0 if self.listed is None else self.listed.version
 
     @property
+    def not_after(self) -> int:
+        """See Papers."""
+        return self.certificate.not_after
+
+    @property
     def member(self) -> Member:
         """What the node is and may do."""
         return self.certificate.member

@@ -9,6 +9,7 @@ from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.enrolments import Enrolments, Merged, Outcome
 from braidmq.trust.invitation import Invitation
 from braidmq.trust.registry import Registry
+from braidmq.wire.registry_status import SeenStatus, TokenStatus
 
 _REFUSALS: Final = {
     Outcome.USED_UP: "the token has made as many members as it may; if that was not you, somebody else has it: "
@@ -45,6 +46,7 @@ class TokenRoll:
     def __init__(self) -> None:
         self._set = Enrolments()
         self._tokens: dict[str, Member] = {}
+        self._invitations: list[Invitation] = []
 
     def use(self, invitations: Iterable[Invitation], registry: Registry, unix_s: float) -> None:
         """Judge by another registry."""
@@ -53,6 +55,7 @@ class TokenRoll:
             each.curve_key.hex(): Member(f"token.{each.serial}", Role.NODE, invitation=each.serial)
             for each in invitations
         }
+        self._invitations = sorted(invitations, key=lambda each: each.serial)
         self._set.use(invitations, registry.names, registry.keys, unix_s)
 
     def member(self, principal: str) -> Member | None:
@@ -62,6 +65,22 @@ class TokenRoll:
     def enrolment(self, principal: str) -> Enrolment | None:
         """Return the enrolment of a member that a token has made, or None."""
         return self._set.enrolment(principal)
+
+    def has(self, name: str) -> bool:
+        """Whether a member that a token has made has this name."""
+        return self._set.named(name) is not None
+
+    def tokens(self, unix_s: float) -> list[TokenStatus]:
+        """Return the tokens at a Unix time, by serial."""
+        return [
+            TokenStatus(each.serial, each.names, each.uses, self._set.used(each.serial), int(each.not_after - unix_s))
+            for each in self._invitations
+        ]
+
+    def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
+        """Return members that tokens have made, at most `most` of them, at a Unix time; and how many there are."""
+        found, total = self._set.some_members(most)
+        return [SeenStatus(each.name, max(0, int(unix_s - seen_at)), each.serial) for each, seen_at in found], total
 
     @property
     def rows(self) -> list[tuple[bytes, int]]:

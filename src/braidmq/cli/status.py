@@ -12,9 +12,11 @@ from typing import Any, Final
 import click
 import msgspec
 
-from braidmq.cli import join_option
+from braidmq.cli import join_option, status_registry
+from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.logs import log_nothing
-from braidmq.cli.status_net import View, agree, complete, disagreements
+from braidmq.cli.status_net import View, agree, complete, disagreements, seen_by
+from braidmq.cli.status_problems import is_well, problems
 from braidmq.cli.status_text import fit, show
 from braidmq.core.links.link import FINAL, KEY_REFUSED
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
@@ -24,6 +26,7 @@ from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
+from braidmq.wire.registry_status import RegistryStatus
 
 SETTLE_S_MAX: Final = 2.0
 """How long a broker may take to be connected or to fail."""
@@ -48,13 +51,17 @@ _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 @join_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in one line.")
 @click.option("--watch", is_flag=True, help="Show it anew every second, until SIGINT or SIGTERM.")
-def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> None:
+def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> int:
     """Show all brokers, how each sees the others and whether they agree, and the services and nodes of the net.
 
     A column TO b1 tells how b1 sees the brokers: alive, suspect (silent), leaving (about to end), dead, or unknown; in
     brackets its connection to them where that is not up.
 
     It needs a join file with the right to observe: `braidmq add node NAME --net DIR --observe`.
+
+    Exit code: 0 if all is well; 1 if something is wrong, which the first lines tell: a broker that does not answer,
+    brokers that do not agree or are not connected or have an older registry, a clock that is off, a certificate that
+    has ended or ends within a day; 5 if no broker answers.
     """
     log_nothing()
     node = Node(join, settings=Settings(brokers_connected_max=ASKED_MAX))
@@ -62,7 +69,7 @@ def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> None:
         screen = _Screen(as_json=as_json)
         asyncio.run(_watch(node, screen.show))
         screen.flush()
-        return
+        return ExitCode.OK
     views = asyncio.run(_ask_once(node))
     if as_json:
         click.echo(printable_json(encode(node.name, views)))
@@ -71,6 +78,7 @@ def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> None:
     problem = judge(node.name, views)
     if problem is not None:
         raise problem
+    return ExitCode.OK if is_well(views) else ExitCode.FAILURE
 
 
 async def _ask_once(node: Node) -> list[View]:
@@ -163,6 +171,9 @@ def encode(name: str, views: Sequence[View]) -> bytes:
             "node": name,
             "agree": agree(views),
             "disagreements": disagreements(views),
+            "well": is_well(views),
+            "problems": problems(views, seen_by(views)),
+            "ends": [msgspec.structs.asdict(each) for each in status_registry.ends(views)],
             "brokers": [_as_dict(view) for view in views],
         }
     )
@@ -189,5 +200,13 @@ def _as_dict(view: View) -> dict[str, Any]:
             "services_total": report.services_total,
             "counters": report.counters,
             "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
+            "registry": None if report.registry is None else _registry_as_dict(report.registry),
         }
+    return shown
+
+
+def _registry_as_dict(registry: RegistryStatus) -> dict[str, Any]:
+    shown = msgspec.structs.asdict(registry)
+    for rows in ("ends", "tokens", "enrolled", "seen"):
+        shown[rows] = [msgspec.structs.asdict(each) for each in shown[rows]]
     return shown

@@ -8,8 +8,10 @@ from itertools import accumulate
 from typing import Final
 
 from braidmq.bounds import DAY_S
+from braidmq.cli import status_registry
 from braidmq.cli.status_net import (
     ABSENT,
+    NAMES_MAX,
     STATES,
     NodeSum,
     Seen,
@@ -24,9 +26,11 @@ from braidmq.cli.status_net import (
     told_apart,
     unlinked,
 )
+from braidmq.cli.status_problems import problems
 from braidmq.core.links.link import OPEN
 from braidmq.printable import printable
 from braidmq.wire.control import PeerStatus
+from braidmq.wire.registry_status import EndStatus, SeenStatus, TokenStatus
 
 COLUMNS_MAX: Final = 8
 """Brokers that have a column of their own in the matrix: more do not fit beside each other on a screen."""
@@ -50,12 +54,14 @@ _NOTHING: Final = "-"
 def show(views: Sequence[View]) -> str:
     """Return the state of the net as text, in sections with an empty line between them."""
     seen = seen_by(views)
-    sections = [[headline(views), *troubles(views, seen)]]
+    sections = [[headline(views), *end_line(views), *_few(problems(views, seen))]]
     if seen:
         sections += [
             matrix(views, seen),
             service_table(services(views), max((view.services_cut for view in views), default=0)),
             node_table(nodes(views), max((view.nodes_cut for view in views), default=0)),
+            token_table(status_registry.tokens(views)),
+            enrolled_table(status_registry.enrolled(views), status_registry.enrolled_total(views)),
             refusal_table(views),
             [line for view in views for line in broker_lines(view)],
         ]
@@ -88,21 +94,24 @@ def _who(told: int, known: int) -> str:
     return f"{count} agree" if told == known else f"{count} answer and agree"
 
 
-def troubles(views: Sequence[View], seen: Seen) -> list[str]:
-    """Return a line for each broker that told nothing or has a twin, and for each connection that is not up."""
-    found = [
-        f"{' at '.join(filter(None, (view.info.name, ' '.join(view.info.endpoints))))}: {view.problem}"
-        for view in views
-        if not view.told
-    ]
-    found += [
-        f"{view.info.name}: another process runs with its join file; stop one of the two"
-        for view in views
-        if view.report is not None and view.report.counters.get("twins")
-    ]
-    found += unlinked(seen)
-    lines = [f"  {printable(line)}" for line in found[:TROUBLES_MAX]]
-    return lines if len(found) == len(lines) else [*lines, f"  ... and {len(found) - len(lines):,} more"]
+def end_line(views: Sequence[View]) -> list[str]:
+    """Return a line on who ends when, if anybody does."""
+    ends, total = status_registry.ends(views), status_registry.ends_total(views)
+    if not ends:
+        return []
+    more = f" and {total - NAMES_MAX:,} more" if total > NAMES_MAX else ""
+    return [printable(f"  {', '.join(_end(each) for each in ends[:NAMES_MAX])}{more}: `braidmq renew`")]
+
+
+def _end(end: EndStatus) -> str:
+    if end.in_s <= 0:
+        return f"{end.name} has ended, {duration(-end.in_s)} ago"
+    return f"{end.name} ends in {duration(end.in_s)}"
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    shown = [f"  {printable(line)}" for line in lines[:TROUBLES_MAX]]
+    return shown if len(lines) == len(shown) else [*shown, f"  ... and {len(lines) - len(shown):,} more"]
 
 
 def matrix(views: Sequence[View], seen: Seen) -> list[str]:
@@ -119,7 +128,7 @@ def matrix(views: Sequence[View], seen: Seen) -> list[str]:
             cells = [f"{next(iter(found))} to all" if len(found) == 1 else told_apart(found)]
         up_for = duration(view.report.uptime_s) if view.report is not None and view.told else _NOTHING
         rows.append((name, *cells, *_load(seen, name), up_for))
-    return table((*head, "NODES", "IN FLIGHT", "QUEUED", "SERVICES", "UP FOR"), rows)
+    return table((*head, "NODES", "IN FLIGHT", "QUEUED", "SERVICES", "REGISTRY", "UP FOR"), rows)
 
 
 def _cell(row: PeerStatus | None) -> str:
@@ -134,8 +143,8 @@ def _load(seen: Seen, name: str) -> tuple[object, ...]:
     rows = [seen[name].get(name)] if name in seen else [held.get(name) for held in seen.values()]
     for row in rows:
         if row is not None and (name in seen or row.link in OPEN):
-            return row.nodes, row.in_flight, row.queued, row.services
-    return (_NOTHING,) * 4
+            return row.nodes, row.in_flight, row.queued, row.services, row.registry or _NOTHING
+    return (_NOTHING,) * 5
 
 
 def service_table(found: Sequence[ServiceSum], cut: int) -> list[str]:
@@ -168,6 +177,18 @@ def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:
         for node in found
     ]
     return table(("NODE", "STATE", "BROKERS", "IN FLIGHT", "SILENT", "SERVES"), rows, cut)
+
+
+def token_table(found: Sequence[TokenStatus]) -> list[str]:
+    """Return the table of the tokens that make members."""
+    rows = [(each.serial, each.names, each.uses, max(0, each.uses - each.used), until(each.in_s)) for each in found]
+    return table(("TOKEN", "FOR", "USES", "LEFT", "ENDS"), rows)
+
+
+def enrolled_table(found: Sequence[SeenStatus], total: int) -> list[str]:
+    """Return the table of the members that tokens have made."""
+    rows = [(each.name, each.token, seen(each.ago_s)) for each in found]
+    return table(("ENROLLED", "TOKEN", "LAST SEEN"), rows, total - len(found))
 
 
 def refusal_table(views: Sequence[View]) -> list[str]:
@@ -220,6 +241,16 @@ def fit(text: str, columns: int, lines: int) -> str:
         return text
     fitting = sum(height <= lines - 1 for height in accumulate(heights))
     return "\n".join([*all_lines[:fitting], f"... and {len(all_lines) - fitting:,} more lines"])
+
+
+def until(in_s: int) -> str:
+    """Return when something ends, for people."""
+    return f"in {duration(in_s)}" if in_s > 0 else "ended"
+
+
+def seen(ago_s: int) -> str:
+    """Return when somebody was seen last, for people."""
+    return f"{duration(ago_s)} ago" if ago_s > 0 else "now"
 
 
 def duration(seconds: float) -> str:

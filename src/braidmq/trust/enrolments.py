@@ -14,6 +14,7 @@ from bisect import bisect_left, insort
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Final, NamedTuple
 
 from braidmq.errors import ProtocolError
@@ -299,6 +300,11 @@ class Enrolments:
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
         return [(record.enrolment, record.seen_at) for _, record in sorted(self._claimants.by_name.items())]
+
+    def some_members(self, most: int) -> tuple[list[tuple[Enrolment, int]], int]:
+        """Return `most` of those who are members, and when each was seen last; and how many there are."""
+        records = islice(self._claimants.by_name.values(), most)
+        return [(record.enrolment, record.seen_at) for record in records], len(self._claimants.by_name)
 
     def token(self, principal: str) -> Invitation | None:
         """Return the invitation whose token's CURVE key this is (lower-case hex), or None.

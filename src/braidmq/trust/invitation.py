@@ -83,6 +83,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return name == self.name
         return name.startswith(self.prefix) and len(name) > len(self.prefix)
 
+    @property
+    def names(self) -> str:
+        """The one name that it is for; or the prefix, with a `*` for what follows."""
+        return self.name or f"{self.prefix}*"
+
     def name_for(self, key: bytes) -> str:
         """Return the name for whoever has this CURVE public key and asks for no other: the same one each time."""
         return name_for(self.name, self.prefix, key)

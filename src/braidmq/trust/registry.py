@@ -19,7 +19,18 @@ class Registry:
         revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "keys", "manifest", "revoked", "version")
+    __slots__ = (
+        "_by_name",
+        "_by_principal",
+        "_closing",
+        "_ended",
+        "_ends",
+        "brokers",
+        "keys",
+        "manifest",
+        "revoked",
+        "version",
+    )
 
     def __init__(self, manifest: Manifest) -> None:
         for _ in self._fill(manifest):
@@ -40,12 +51,15 @@ class Registry:
         self._by_name: dict[str, Certificate] = {}
         self._by_principal: dict[str, tuple[Member, Certificate]] = {}
         self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
+        self._closing: list[tuple[int, str]] = []
         self._ended = 0
         self.keys: set[bytes] = {each.key for each in manifest.extras.revoked}
         for number, each in enumerate(manifest.certificates, 1):
             self.keys.update(each.keys)
             self._by_name[each.name] = each
             found = (each.member, each)
+            if each.not_after:
+                self._closing.append((each.not_after, each.name))
             for principal in each.principals:
                 self._by_principal[principal] = found
                 if each.not_after:
@@ -55,6 +69,7 @@ class Registry:
             if number % SLICE == 0:
                 yield
         self._ends.sort(key=lambda end: end[:2])
+        self._closing.sort()
 
     @property
     def names(self) -> Container[str]:
@@ -89,6 +104,15 @@ class Registry:
             if ended == principal:
                 return certificate
         return None
+
+    def ending(self, after_s: float, until_s: float) -> list[tuple[int, str]]:
+        """Return the certificates that end later than a Unix time, and no later than another one.
+
+        Returns:
+            The end of each in Unix seconds, and the name of its member; the earliest first.
+        """
+        first, last = (bisect_right(self._closing, at, key=lambda end: end[0]) for at in (after_s, until_s))
+        return self._closing[first:last]
 
     def review(self, unix_s: float) -> bool:
         """Look which certificates and keys have ended by a Unix time; return whether they are others than before."""

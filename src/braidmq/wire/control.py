@@ -17,6 +17,7 @@ from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
 from braidmq.wire.registry import Version
+from braidmq.wire.registry_status import RegistryStatus
 
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
@@ -163,6 +164,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         in_flight: requests that are with its workers.
         queued: requests that wait for a worker.
         services: how many have a worker.
+        registry: the version of the registry that is in force there, as far as that is known; else 0.
     """
 
     name: str
@@ -175,6 +177,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     in_flight: int = 0
     queued: int = 0
     services: int = 0
+    registry: int = 0
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):
@@ -213,6 +216,7 @@ class Report(Control, frozen=True):
     services_total: int = 0
     counters: dict[str, int] = {}
     refusals: list[RefusalStatus] = []
+    registry: RegistryStatus | None = None
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

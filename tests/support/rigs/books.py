@@ -56,6 +56,9 @@ class NodeBooks(NodeObserver):
         self.jobs[id_] += 1
         self._next.on_job(id_, service, client, broker, now)
 
+    def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
+        self._next.on_certificate_end(member, left_s, now)
+
     def on_job_refused(self, id_: bytes, service: str, broker: str, reason: str, now: float) -> None:
         self._next.on_job_refused(id_, service, broker, reason, now)
 
@@ -99,6 +102,9 @@ class BrokerBooks(BrokerObserver):
 
     def on_refused(self, kind: str, who: str, where: str, what: str, now: float) -> None:
         self._next.on_refused(kind, who, where, what, now)
+
+    def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
+        self._next.on_certificate_end(member, left_s, now)
 
     def on_session_refused(self, who: str, why: str, now: float) -> None:
         self._next.on_session_refused(who, why, now)

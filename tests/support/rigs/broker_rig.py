@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 from braidmq.core.broker.broker import TICK_S, BrokerCore
+from braidmq.core.broker.registrar import Credentials
 from braidmq.core.events.event import INFO, Event
 from braidmq.core.links.link import Close, Failure, Open, Resolve
 from braidmq.core.membership.peering import PeeringCore
@@ -82,7 +83,15 @@ class Registry:
 class Rig:
     """One broker, its registry and its members."""
 
-    def __init__(self, now: float = 1_000.0, *, observer: BrokerObserver | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        now: float = 1_000.0,
+        *,
+        observer: BrokerObserver | None = None,
+        credentials: Credentials | None = None,
+        unix_s: float = 0.0,
+        **settings: Any,
+    ) -> None:
         self.now = now
         self.settings = Settings(**{"settle_s": 0, **settings})
         self.registry = Registry()
@@ -91,7 +100,15 @@ class Rig:
             address(BROKER), self.settings, random.Random(1), verify, software="test", now=now, observer=books
         )
         self.core = BrokerCore(
-            self.settings, self.registry, self.peering, software="test", now=now, process="this one", observer=books
+            self.settings,
+            self.registry,
+            self.peering,
+            software="test",
+            now=now,
+            process="this one",
+            observer=books,
+            credentials=credentials,
+            unix_s=unix_s,
         )
         self.members: dict[bytes, FakeMember] = {}
         self.peers: dict[str, FakePeer] = {}

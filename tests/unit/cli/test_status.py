@@ -107,6 +107,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "in_flight": 2,
                     "queued": 5,
                     "services": 1,
+                    "registry": 0,
                 },
                 {
                     "name": "b2",
@@ -119,6 +120,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "in_flight": 0,
                     "queued": 0,
                     "services": 0,
+                    "registry": 0,
                 },
             ],
             "nodes": [
@@ -130,6 +132,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
             "services_total": 1,
             "counters": {"requests": 10, "replies": 8},
             "refusals": [],
+            "registry": None,
         },
     }
     assert (down["link"], down["problem"], down["report"]) == ("waiting", "nothing answers there", None)
@@ -141,9 +144,9 @@ def test_a_net_is_shown_on_one_screen():
         "1 of 2 brokers answers: b1 alive; b2 dead",
         "  b2 at tcp://b2:1 tcp://b2:2: nothing answers there",
         "",
-        "BROKER  TO b1  NODES  IN FLIGHT  QUEUED  SERVICES  UP FOR",
-        "b1      alive  2      2          5       1         1 min 30 s",
-        "b2      dead   -      -          -       -         -",
+        "BROKER  TO b1  NODES  IN FLIGHT  QUEUED  SERVICES  REGISTRY  UP FOR",
+        "b1      alive  2      2          5       1         -         1 min 30 s",
+        "b2      dead   -      -          -       -         -         -",
         "",
         "SERVICE  BROKER  WORKERS  CREDIT  OUTSTANDING  QUEUED",
         "a        b1      1        64      2            5",
@@ -284,7 +287,7 @@ def test_the_load_of_a_broker_that_told_nothing_comes_from_one_that_is_connected
     cut_off = View(info("b1"), Report(brokers=[PeerStatus("b1", "alive"), PeerStatus("b3", "alive", "waiting")]))
     linked = View(info("b2"), Report(brokers=[PeerStatus("b3", "alive", "up", nodes=5, queued=7)]))
     row = next(line for line in show([cut_off, linked, SILENT]).split("\n") if line.startswith("b3 "))
-    assert row.split()[-5:] == ["5", "0", "7", "0", "-"]
+    assert row.split()[-6:] == ["5", "0", "7", "0", "-", "-"]
 
 
 def test_many_brokers_share_one_column():

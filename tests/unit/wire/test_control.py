@@ -10,6 +10,7 @@ from braidmq.core.links.link import Failure as LinkFailure
 from braidmq.errors import BraidError, ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
 from braidmq.settings import Settings
+from braidmq.trust.invitation import INVITATIONS_MAX
 from braidmq.wire import control
 from braidmq.wire.control import (
     KINDS,
@@ -70,6 +71,7 @@ from braidmq.wire.registry import (
     RegistryWanted,
     RosterIs,
 )
+from braidmq.wire.registry_status import EndStatus, RegistryStatus, SeenStatus, TokenStatus
 
 RUMOR = Rumor("b", 3, "suspect", "c", b"\x00\xff")
 EVERY: dict[int, Control] = {
@@ -87,10 +89,22 @@ EVERY: dict[int, Control] = {
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
-        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6)],
+        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7)],
         nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
         services=[ServiceStatus("echo", 1, 2, 3, 4)],
         counters={"requests": 2**63},
+        registry=RegistryStatus(
+            7,
+            "ab",
+            3,
+            [EndStatus("n", -5)],
+            1,
+            [TokenStatus(4, "r-*", 9, 2, 60)],
+            [SeenStatus("r-1", 8, 4)],
+            1,
+            [SeenStatus("n", 6)],
+            -90,
+        ),
     ),
     Ping.NUMBER: Ping(number=1, rumors=[RUMOR, Rumor("c", 0, "dead")]),
     Ack.NUMBER: Ack(number=1, rumors=[RUMOR]),
@@ -446,7 +460,15 @@ def test_report_rows_are_cut_well_below_the_largest_message() -> None:
     row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
     node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
     problem = max(LinkFailure, key=len)
-    peer = PeerStatus(node.name, "suspect", "connecting", problem, *[UINT32] * 6)
+    peer = PeerStatus(node.name, "suspect", "connecting", problem, *[UINT32] * 7)
     rows = control.REPORT_ROWS_MAX
-    report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[peer] * rows)
-    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 4
+    seen = SeenStatus(node.name, UINT32, UINT32)
+    registry = RegistryStatus(
+        UINT32,
+        ends=[EndStatus(node.name, -UINT32)] * rows,
+        tokens=[TokenStatus(UINT32, node.name, UINT32, UINT32, -UINT32)] * INVITATIONS_MAX,
+        enrolled=[seen] * rows,
+        seen=[seen] * rows,
+    )
+    report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[peer] * rows, registry=registry)
+    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 3

@@ -109,6 +109,20 @@ class BrokerCore:
         if settings.settle_s:
             dispatcher.catalogue.await_workers(now + settings.settle_s)
         self._announcements = Announcements(settings, self.sessions, dispatcher, peering, self._send_queue, now=now)
+        self.registrar = registrar = (
+            None
+            if credentials is None
+            else Registrar(
+                credentials,
+                peering,
+                outgoing,
+                self.sessions,
+                self.on_registry,
+                unix_s=unix_s,
+                now=now,
+                observer=observer,
+            )
+        )
         self._observers = Observers(
             self.sessions,
             dispatcher,
@@ -117,14 +131,10 @@ class BrokerCore:
             outgoing,
             counters=self.counters,
             refusals=refusals,
+            registrar=registrar,
             software=software,
             tick_s=TICK_S,
             now=now,
-        )
-        self.registrar = registrar = (
-            None
-            if credentials is None
-            else Registrar(credentials, peering, outgoing, self.sessions, self.on_registry, unix_s=unix_s, now=now)
         )
         self._life = SessionLife(
             settings,

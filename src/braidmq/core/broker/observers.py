@@ -2,10 +2,13 @@
 
 from typing import Final
 
+from msgspec import structs
+
 from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
+from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.report import report
 from braidmq.core.broker.transit import Session
 from braidmq.core.membership.peering import PeeringCore
@@ -26,8 +29,8 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals", "_report_at",
-        "_sessions", "_software", "_started_at", "_tick_s",
+        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals", "_registrar",
+        "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +43,7 @@ class Observers:
         *,
         counters: dict[str, int],
         refusals: Refusals,
+        registrar: Registrar | None,
         software: str,
         tick_s: float,
         now: float,
@@ -51,6 +55,7 @@ class Observers:
         self._outgoing = outgoing
         self._counters = counters
         self._refusals = refusals
+        self._registrar = registrar
         self._software = software
         self._tick_s = tick_s
         self._started_at = now
@@ -92,13 +97,21 @@ class Observers:
             self._peering.own.name,
             self._sessions.values(),
             self._dispatcher,
-            [self._own_row(now), *self._peering.rows(now)],
+            self._brokers(now),
             self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
             refusals=self._refusals.rows(now),
+            registry=None if self._registrar is None else self._registrar.status(now),
             software=self._software,
             uptime_s=now - self._started_at,
             now=now,
         )
+
+    def _brokers(self, now: float) -> list[control.PeerStatus]:
+        rows = [self._own_row(now), *self._peering.rows(now)]
+        if self._registrar is None:
+            return rows
+        versions = self._registrar.versions
+        return [structs.replace(row, registry=versions.get(row.name, 0)) for row in rows]
 
     def _own_row(self, now: float) -> control.PeerStatus:
         own, about = self._peering.membership, self._announcements.about()

@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from braidmq.core.broker.ends import EndWatch
+from braidmq.core.broker.last_seen import LastSeen
 from braidmq.core.broker.outgoing import Outgoing
+from braidmq.core.broker.registry_report import Listed, registry_status
 from braidmq.core.broker.transit import Session
 from braidmq.core.events.event import Event
 from braidmq.core.links.link import BrokerAddress
 from braidmq.core.membership.peering import PeeringCore
+from braidmq.core.registry.ends import LOOK_S
 from braidmq.core.registry.enrolling import EnrolmentCore, Roll
 from braidmq.core.registry.ledger import Ledger
 from braidmq.core.registry.registry import RegistryCore
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
+from braidmq.observer import BrokerObserver
 from braidmq.wire.control import Hello
 from braidmq.wire.kinds import Control, by_number
 from braidmq.wire.registry import (
@@ -24,13 +29,14 @@ from braidmq.wire.registry import (
     RegistryWanted,
     RosterIs,
 )
+from braidmq.wire.registry_status import RegistryStatus
 
 ROSTER_BYTES_PER_TICK: Final = 1024 * 1024
 """Lists of brokers that are sent in one tick: a change of the brokers reaches the nodes of a large net over some ticks,
 instead of keeping the broker from its work for one long moment."""
 
 
-class Credentials(Ledger, Protocol):
+class Credentials(Ledger, Listed, Protocol):
     """A ledger that knows, too, what each member is to be told."""
 
     @property
@@ -43,6 +49,9 @@ class Credentials(Ledger, Protocol):
 
     def certificate(self, principal: str) -> tuple[int, CertificateIs] | None:
         """Return the serial of the certificate of the member with a key, and the certificate; None if there is none."""
+
+    def has(self, name: str) -> bool:
+        """Whether a member has this name, be it one that a token has made."""
 
     @property
     def roll(self) -> Roll | None:
@@ -63,6 +72,9 @@ class Registrar:
     __slots__ = (
         "_behind",
         "_credentials",
+        "_end_watch",
+        "_last_seen",
+        "_look_at",
         "_on_changed",
         "_outgoing",
         "_peering",
@@ -82,6 +94,7 @@ class Registrar:
         *,
         unix_s: float,
         now: float,
+        observer: BrokerObserver | None = None,
     ) -> None:
         self._credentials = credentials
         self._peering = peering
@@ -91,6 +104,9 @@ class Registrar:
         self._behind: dict[Session, None] = {}
         self.enrolments = None if credentials.roll is None else EnrolmentCore(credentials.roll, now)
         self.core = RegistryCore(peering.own.name, credentials, peering.is_unreachable, unix_s=unix_s, now=now)
+        self._last_seen = LastSeen()
+        self._end_watch = EndWatch(peering.own.name, credentials, self.core.events, observer)
+        self._look_at = now
         self.handlers: dict[int, Callable[[Session, Any, float], None]] = by_number(
             {
                 RegistryVersion: self._on_version,
@@ -111,6 +127,16 @@ class Registrar:
             )
         )
 
+    @property
+    def versions(self) -> dict[str, int]:
+        """Which registry each broker has that is connected, and this one, by name."""
+        return self.core.versions | {self._peering.own.name: self._credentials.version}
+
+    def status(self, now: float) -> RegistryStatus:
+        """Return how the registry stands, for an observer."""
+        present = {session.member.name for session in self._sessions.values()}
+        return registry_status(self._credentials, self.core.clocks, self._last_seen, present, now)
+
     def papers_of(self, principal: str) -> list[Control]:
         """Return the certificate of the member with a key, and the list of brokers."""
         found, (version, roster) = self._credentials.certificate(principal), self._credentials.roster
@@ -128,10 +154,12 @@ class Registrar:
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over."""
         self._behind.pop(session, None)
+        self._last_seen.note(session.member.name, session.heard_at)
         self.core.on_gone(session.route, now)
 
     def on_registry(self, now: float) -> None:
         """Note that another registry is in force: brokers that are gone are left, members hear what concerns them."""
+        self._last_seen.keep(self._credentials.has)
         addresses = self._credentials.addresses
         known = {each.name for each in addresses}
         for name in [each for each in self._peering.known if each not in known]:
@@ -148,7 +176,10 @@ class Registrar:
         self.pass_on(now)
 
     def on_tick(self, now: float) -> None:
-        """Send the list of brokers to those who have an older one, as far as there is time for it."""
+        """Tell of what ends, and send the list of brokers to those who have an older one, as far as there is time."""
+        if now >= self._look_at and self.core.ready:  # before, the others' clocks were not heard
+            self._look_at = now + LOOK_S
+            self._end_watch.look(self.core.clocks.net_s(now), now)
         version, blob = self._credentials.roster
         left = ROSTER_BYTES_PER_TICK
         for session in list(self._behind):
@@ -211,6 +242,7 @@ class Registrar:
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         self.core.validate_state()
+        self._last_seen.validate_state()
         if self.enrolments is not None:
             self.enrolments.validate_state()
         assert self._behind.keys() <= set(self._sessions.values())

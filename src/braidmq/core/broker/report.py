@@ -14,6 +14,7 @@ from braidmq.wire.control import (
     Report,
     ServiceStatus,
 )
+from braidmq.wire.registry_status import RegistryStatus
 
 
 def report(
@@ -24,6 +25,7 @@ def report(
     counters: dict[str, int],
     *,
     refusals: list[RefusalStatus],
+    registry: RegistryStatus | None,
     software: str,
     uptime_s: float,
     now: float,
@@ -61,4 +63,5 @@ def report(
         services_total=len(services),
         counters=counters,
         refusals=refusals,
+        registry=registry,
     )

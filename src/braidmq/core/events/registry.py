@@ -73,7 +73,7 @@ class RegistryLate(Event, frozen=True):
 
 
 class ClockDiffers(Event, frozen=True):
-    """The clock of this broker's machine is not that of the other brokers.
+    """The clock of this member's machine is not that of the brokers.
 
     Attributes:
         off_s: by how many seconds it is ahead, if positive.
@@ -87,9 +87,63 @@ class ClockDiffers(Event, frozen=True):
         """See `Event`."""
         way = "ahead of" if self.off_s > 0 else "behind"
         return (
-            f"the clock of {self.about} is {abs(self.off_s)} s {way} that of the other brokers, which is used to tell "
-            "what has expired: set it right"
+            f"the clock of {self.about} is {abs(self.off_s)} s {way} that of the net, by which certificates end: "
+            "set it right (`date -u` tells it)"
         )
+
+
+class CertificatesEnd(Event, frozen=True):
+    """Certificates of members end soon, or have ended.
+
+    Attributes:
+        days: within how many days they end; 0: they have ended.
+        count: how many they are.
+        names: their members, the first of them.
+    """
+
+    level = WARNING
+
+    days: int
+    count: int
+    names: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        if self.days:
+            return f"{_ending(self.count)} within {_days(self.days)}: {self.names}; renew them with `braidmq renew`"
+        return (
+            f"{_ended(self.count)}: {self.names}; brokers refuse them from now on: renew them with `braidmq renew`, or "
+            "take them off with `braidmq remove`"
+        )
+
+
+class OwnCertificateEnds(Event, frozen=True):
+    """The certificate of this node or broker ends soon, or has ended.
+
+    Attributes:
+        days: within how many days it ends; 0: it has ended.
+    """
+
+    level = WARNING
+
+    days: int
+
+    def text(self) -> str:
+        """See `Event`."""
+        how = f"ends within {_days(self.days)}" if self.days else "has ended: brokers refuse it"
+        return f"the certificate of {self.about}, this process, {how}; renew it with `braidmq renew {self.about}`"
+
+
+def _days(count: int) -> str:
+    return "a day" if count == 1 else f"{count} days"
+
+
+def _ending(count: int) -> str:
+    return "1 certificate ends" if count == 1 else f"{count:,} certificates end"
+
+
+def _ended(count: int) -> str:
+    return "1 certificate has ended" if count == 1 else f"{count:,} certificates have ended"
 
 
 class Enrolled(Event, frozen=True):

@@ -192,6 +192,7 @@ class Link:
         failures: rounds that failed since a connection has lasted for reconnect_s_max.
         refusal: why the broker has refused or ended a session, with its own words; empty if it has not said why.
         welcomed_at: when the session began.
+        unix_ahead_s: what to add to the time for that of the broker's clock, in Unix seconds; 0.0 if it has not told.
         hello_at: when this side asked for it.
         journey: how long requests take over this path to their workers and back, without the time that they run there,
             as far as that is known.
@@ -267,6 +268,7 @@ class Link:
         "told",
         "unasked",
         "unasked_since",
+        "unix_ahead_s",
         "unlisted_at",
         "unread_bytes",
         "unsent",
@@ -302,6 +304,7 @@ class Link:
         self.failures = 0
         self.refusal = ""
         self.welcomed_at = now
+        self.unix_ahead_s = 0.0
         self.hello_at = now
         self.failure: Failure | None = None
         self.epoch = 0

@@ -389,6 +389,7 @@ class Links:
         if link.state is not LinkState.CONNECTING:
             return
         link.begin_session(heartbeat_s, silence, welcome.payload_bytes_max, now)
+        link.unix_ahead_s = welcome.time_ms / 1000.0 - now if welcome.time_ms else 0.0
         self._dialing.on_success(link)
         self.events.add(Connected(link.name))
         self._add_change(link, Change.UP)

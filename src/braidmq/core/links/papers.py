@@ -17,6 +17,10 @@ class Papers(Protocol):
     def roster(self) -> int:
         """The version of the list of brokers; 0 if it has none."""
 
+    @property
+    def not_after(self) -> int:
+        """When its own certificate ends, in Unix seconds; 0 if it does not."""
+
     def lacks(self, address: BrokerAddress) -> bool:
         """Whether the list of brokers is newer than what an address is from, and has it no more."""
 

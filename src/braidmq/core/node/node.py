@@ -11,6 +11,7 @@ from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.links.papers import Papers
+from braidmq.core.node.own_end import OwnEnd
 from braidmq.core.node.publishing import Publishing
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
@@ -123,6 +124,7 @@ class NodeCore:
         self._papers = papers
         if papers is not None:
             self._handlers[CertificateIs.NUMBER] = self._on_certificate
+        self._own_end = None if papers is None else OwnEnd(name, papers, self.links.events, observer)
         self.publishing: Publishing | None = None
         self._draining = False
 
@@ -362,6 +364,11 @@ class NodeCore:
     def on_unread(self, name: str, size: int) -> None:
         """Handle how many bytes have come from a broker that the shell has not handed in yet."""
         self.client.on_unread(self.links.links[name], size)
+
+    def on_clock(self, unix_s: float, now: float) -> None:
+        """Note what time it is on this machine, now and then: what ends is told."""
+        if self._own_end is not None:
+            self._own_end.look(self.links.links.values(), unix_s, now)
 
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""

@@ -1,9 +1,16 @@
 """What time it is for a net whose machines do not agree: by that, certificates end."""
 
+from collections.abc import Iterable
 from typing import Final
 
 OFF_S_MAX: Final = 60.0
 """How far a clock may be from those of others before that is told: far more than time takes to travel."""
+
+
+def middle(times_s: Iterable[float]) -> float:
+    """Return the median of times, of which there is one at least; of an even number, the earlier one in the middle."""
+    ordered = sorted(times_s)
+    return ordered[(len(ordered) - 1) // 2]
 
 
 class Clocks:
@@ -46,5 +53,4 @@ class Clocks:
 
     @property
     def _median(self) -> float:
-        ordered = sorted((self._own, *self._others.values()))
-        return ordered[(len(ordered) - 1) // 2]
+        return middle((self._own, *self._others.values()))

@@ -15,6 +15,7 @@ class Papers:
     def __init__(self) -> None:
         self.serial = 0
         self.roster = 0
+        self.not_after = 0
 
     def lacks(self, address: BrokerAddress) -> bool:
         return False
