@@ -222,7 +222,7 @@ class Registrar:
         self.pass_on(now)
 
     def _on_wanted(self, session: Session, wanted: RegistryWanted, now: float) -> None:
-        self.core.on_wanted(self._key(session), wanted)
+        self.core.on_wanted(self._key(session), wanted, now)
         self.pass_on(now)
 
     def _on_part(self, session: Session, part: RegistryPart, now: float) -> None:
@@ -256,8 +256,8 @@ class Registrar:
     def _on_peer_version(self, name: str, told: RegistryVersion, now: float) -> None:
         self.core.on_version(name, name, told, now)
 
-    def _on_peer_wanted(self, name: str, wanted: RegistryWanted, _now: float) -> None:
-        self.core.on_wanted(name, wanted)
+    def _on_peer_wanted(self, name: str, wanted: RegistryWanted, now: float) -> None:
+        self.core.on_wanted(name, wanted, now)
 
     def _on_peer_part(self, name: str, part: RegistryPart, now: float) -> None:
         self.core.on_part(name, part, now)
