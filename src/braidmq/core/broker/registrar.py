@@ -122,7 +122,8 @@ class Registrar:
     def on_hello(self, session: Session, hello: Hello, now: float) -> None:
         """Tell a member what is newer than what it has."""
         if session.member.role is Role.NODE:
-            session.serial, session.roster = hello.serial, hello.roster
+            session.serial = max(session.serial, hello.serial)  # what it was told already it is not told again
+            session.roster = max(session.roster, hello.roster)
             self._tell(session, now)
 
     def on_end(self, session: Session, now: float) -> None:
@@ -233,7 +234,8 @@ class Registrar:
         if self.enrolments is None or not session.member.invitation:
             raise ProtocolError("what only holders of a token may say")
         unix_s = self.core.clocks.net_s(now)
-        self.enrolments.on_enrol(session.route, session.member.name, message, unix_s, now)
+        if not self.enrolments.on_enrol(session.route, session.member.name, message, unix_s, now):
+            session.usage.offend(now)  # each costs a check of a signature, and nobody needs many in vain
         self.pass_on(now)
 
     def _on_enrolled(self, session: Session, message: Enrolled, now: float) -> None:

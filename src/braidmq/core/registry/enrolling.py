@@ -109,8 +109,12 @@ class EnrolmentCore:
         """Note that there is none any more."""
         self._told.pop(name, None)
 
-    def on_enrol(self, route: bytes, holder: str, message: Enrol, unix_s: float, now: float) -> None:
-        """Handle that the holder of a token asks for admission. Raises ProtocolError."""
+    def on_enrol(self, route: bytes, holder: str, message: Enrol, unix_s: float, now: float) -> bool:
+        """Handle that the holder of a token asks for admission; return whether there is one member more.
+
+        Raises:
+            ProtocolError: it is no enrolment.
+        """
         verdict = self._roll.admit(message.enrolment, unix_s)
         if verdict.new:
             self.events.add(Enrolled(verdict.name, holder))
@@ -118,6 +122,7 @@ class EnrolmentCore:
             self.events.add(EnrolmentRefused(holder, verdict.refusal))
         self._sends.append((route, EnrolledMessage([], verdict.refusal[:TEXT_CHARS_MAX])))
         self._tell(now)
+        return verdict.new
 
     def on_enrolled(self, name: str, message: EnrolledMessage, unix_s: float, now: float) -> None:
         """Handle what another broker knows. Raises ProtocolError."""
