@@ -1,6 +1,5 @@
-"""The registry in motion: holders of tokens, members without a say in it, a stolen right to publish, hostile brokers."""
+"""The registry in motion: holders of tokens, members without a say in it, a stolen file of an operator, brokers."""
 
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,6 +7,8 @@ from functools import partial
 from itertools import cycle
 from time import sleep, time
 from typing import Final
+
+from nacl.public import PrivateKey
 
 from attacks.arms import IDLE_S, Arms, Peer, said
 from attacks.frames import cycled, full
@@ -50,7 +51,7 @@ class _Holder:
 def _enrolments(token: Token, name: str) -> Iterator[bytes]:
     """Yield enrolments, each for another key; where `name` is empty each has a name that the token is for."""
     for _ in range(ENROLMENTS):
-        key = secrets.token_bytes(32)
+        key = bytes(PrivateKey.generate().public_key)
         statement = Statement(
             net=token.netcode.net,
             invitation=token.serial,
@@ -66,7 +67,7 @@ def enrol(arms: Arms) -> None:
     token = Token.decode(arms.plan.token)
     arms.identity = _Holder(token.keys.curve_key, token.keys.curve_secret_key)
     blobs = list(_enrolments(token, arms.plan.variant))
-    arms.flood(cycled(join([said(Enrol(each)) for each in blobs])[0]))
+    arms.flood(cycled([bundle for bundle, _ in join([said(Enrol(each)) for each in blobs])]))
 
 
 def _wanted() -> list[bytes]:

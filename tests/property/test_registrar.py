@@ -30,7 +30,7 @@ from braidmq.wire.registry import (
     RosterIs,
 )
 from tests.property.test_broker import BROKERS, CLIENTS, EVERYONE, Machine, picks
-from tests.support.rigs.broker_rig import FakeMember, FakePeer, Received, Rig
+from tests.support.rigs.broker_rig import FakeMember, Received, Rig
 from tests.support.rigs.credentials import MovingRegistry, encoded
 from tests.support.tokens import END, NOW, TOKEN, enrol, invite, member_key
 
@@ -128,19 +128,15 @@ class RegistryMachine(Machine):
     def hand_in(self, pick: int, registry: bytes, *, whole: bool, over_link: bool) -> None:
         """Somebody with the right to has a registry, or says so, and it is checked to its end."""
         sources = [each for each in self.connections if each.name.decode() in (*OPERATORS, *BROKERS)]
-        source: FakeMember | FakePeer
-        if over_link and self.peer.connected:
-            source, say = self.peer, self.peer.say
-        elif sources:
-            source = sources[pick % len(sources)]
-            say = source.control
-        else:
-            return
         version = int(registry.partition(b"/")[0])
-        say(RegistryVersion(version, b"x"))
-        if source is self.peer and not self.peer.connected:
-            return
-        say(RegistryPart(version, 0, len(registry), 0, registry if whole else registry[:-1]))
+        for word in (
+            RegistryVersion(version, b"x"),
+            RegistryPart(version, 0, len(registry), 0, registry if whole else registry[:-1]),
+        ):
+            if over_link and self.peer.connected:
+                self.peer.say(word)
+            elif sources:
+                sources[pick % len(sources)].control(word)
         for _ in range(3):
             self.rig.tick()
 

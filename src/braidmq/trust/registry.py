@@ -19,7 +19,18 @@ class Registry:
         revoked: whose keys are never to be accepted again, by key in lower-case hex.
     """
 
-    __slots__ = ("_by_name", "_by_principal", "_ended", "_ends", "brokers", "keys", "manifest", "revoked", "version")
+    __slots__ = (
+        "_by_name",
+        "_by_principal",
+        "_ended",
+        "_ends",
+        "_over",
+        "brokers",
+        "keys",
+        "manifest",
+        "revoked",
+        "version",
+    )
 
     def __init__(self, manifest: Manifest) -> None:
         for _ in self._fill(manifest):
@@ -41,6 +52,7 @@ class Registry:
         self._by_principal: dict[str, tuple[Member, Certificate]] = {}
         self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
         self._ended = 0
+        self._over: dict[str, Certificate] = {}
         self.keys: set[bytes] = {each.key for each in manifest.extras.revoked}
         for number, each in enumerate(manifest.certificates, 1):
             self.keys.update(each.keys)
@@ -85,10 +97,7 @@ class Registry:
 
     def has_ended(self, principal: str) -> Certificate | None:
         """Return the certificate of the member with this key, if it or the key has ended, or None."""
-        for _, ended, (_member, certificate) in self._ends[: self._ended]:
-            if ended == principal:
-                return certificate
-        return None
+        return self._over.get(principal)
 
     def review(self, unix_s: float) -> bool:
         """Look which certificates and keys have ended by a Unix time; return whether they are others than before."""
@@ -98,6 +107,7 @@ class Registry:
             return False
         for _, principal, found in self._ends[ended:before]:  # the clock was set back
             self._by_principal[principal] = found
-        for _, principal, _found in self._ends[:ended]:
+        self._over = {principal: found[1] for _, principal, found in self._ends[:ended]}
+        for principal in self._over:
             self._by_principal.pop(principal, None)
         return True

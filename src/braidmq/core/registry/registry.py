@@ -335,6 +335,9 @@ class RegistryCore:
                 self._end_transfer(source)
             else:
                 self._fail(source, str(error), now)
+        except Exception:
+            self._fail(source, "it could not be checked", now)  # else it would be tried again at once, for ever
+            raise
 
     def _fail(self, source: Source, why: str, now: float) -> None:
         """Leave a source alone whose registry does not come, or is none."""
