@@ -140,6 +140,17 @@ class RegistryMachine(Machine):
         for _ in range(3):
             self.rig.tick()
 
+    @rule(pick=picks, since=versions, over_link=st.booleans())
+    def ask_without_end(self, pick: int, since: int, *, over_link: bool) -> None:
+        """Somebody with the right to asks for all of the registry, again and again."""
+        sources = [each for each in self.connections if each.name.decode() in (*OPERATORS, *BROKERS)]
+        for _ in range(20):
+            wanted = RegistryWanted(since, 0, PARTS_AHEAD)
+            if over_link and self.peer.connected:
+                self.peer.say(wanted)
+            elif sources:
+                sources[pick % len(sources)].control(wanted)
+
     # -- the account
 
     def read(self, member: FakeMember) -> None:
@@ -169,6 +180,7 @@ class RegistryMachine(Machine):
     @invariant()
     def everything_is_bounded(self) -> None:
         elapsed_s = self.rig.now - self.began
+        self.handed += sum(len(part.data) for part in self.peer.of(RegistryPart))
         assert self.handed <= HANDED_BYTES_MAX + HANDED_BYTES_PER_S * elapsed_s + PARTS_AHEAD * PART_BYTES
         assert len(self.book.roll.rows) <= OVERUSE * USES
         self.registrar.validate_state()

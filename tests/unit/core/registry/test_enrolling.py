@@ -2,24 +2,25 @@
 
 import pytest
 
+from braidmq.carrier.roll import TokenRoll
 from braidmq.core.registry.enrolling import LOOK_S, MESSAGES_PER_LOOK, TELL_PAUSE_S, EnrolmentCore
-from braidmq.trust.enrolments import Enrolments
 from braidmq.wire.registry import ENROLMENTS_TOLD_MAX
 
 
-class Roll(Enrolments):
+class Roll(TokenRoll):
     """So many rows, of which each has its number as its revision."""
 
     def __init__(self, count):
         super().__init__()
-        self.revision = count
+        self.count = count
+
+    @property
+    def revision(self):
+        return self.count
 
     def rows_since(self, revision, most=1):
-        last = min(self.revision, revision + most)
+        last = min(self.count, revision + most)
         return [(b"%d" % number, number) for number in range(revision + 1, last + 1)], last
-
-    def expire(self, now):
-        return frozenset()
 
 
 def rows(core):
@@ -49,7 +50,7 @@ def test_what_is_new_is_told_at_once():
     core = EnrolmentCore(roll, 5.0)
     core.on_met("b", 5.0)
     assert rows(core) == [1, 2, 3]
-    roll.revision = 4
+    roll.count = 4
     core.on_timer((), 0.0, 6.0)
     assert rows(core) == [4]
 
