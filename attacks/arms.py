@@ -44,6 +44,7 @@ class Plan(msgspec.Struct):
         connections: how many it has to each.
         length_s: how long.
         seed: decides what is drawn.
+        token: the code of a token that it holds; empty if it has none.
     """
 
     act: str
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct):
     connections: int
     length_s: float
     seed: int
+    token: str = ""
 
 
 def now_ms() -> int:
@@ -177,7 +179,7 @@ class Arms:
 
     Attributes:
         plan: see Plan.
-        identity: the join file.
+        identity: whose keys its connections have: at first those of the join file.
         targets: the brokers that are attacked.
         rng: draws.
         sent: counts what was done, by kind.
@@ -185,11 +187,10 @@ class Arms:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.identity = joinfile.load(plan.join)
+        file = joinfile.load(plan.join)
+        self.identity: Identity = file
         self.targets = [
-            Open(each.name, each.endpoints[0], each.keys[-1])
-            for each in self.identity.brokers
-            if each.name in plan.brokers
+            Open(each.name, each.endpoints[0], each.keys[-1]) for each in file.brokers if each.name in plan.brokers
         ]
         self.rng = random.Random(plan.seed)
         self.sent: Counter[str] = Counter()

@@ -30,6 +30,7 @@ from braidmq.wire.envelope import (
     command_of,
 )
 from braidmq.wire.gossip import Gossip, Rumor, Sync
+from braidmq.wire.registry import CertificateIs, RosterIs
 from faults.worker import SERVICE
 
 IDS_AHEAD: Final = 399
@@ -54,6 +55,9 @@ GONE_S: Final = 1.0
 
 FUZZ_PER_TICK: Final = 25
 """Frames to everybody in each tick: some 5,000 each second to all."""
+
+PAPERS_PER_TICK: Final = 200
+"""How often each node gets each of its papers in a tick."""
 
 BLOB_BYTES: Final = 300
 
@@ -282,6 +286,21 @@ class Forger(Lie):
         return True
 
 
+class Papers(Lie):
+    """Sends nodes lists of brokers and certificates that nobody has signed, and their own list again and again."""
+
+    def on_tick(self, now: float) -> None:
+        """See Lie."""
+        registrar = self.broker.registrar
+        assert registrar is not None, "its registry moves"
+        forged = [said(RosterIs(self.rng.randbytes(BLOB_BYTES))), said(CertificateIs(self.rng.randbytes(BLOB_BYTES)))]
+        for node in self.nodes():
+            known = [said(message) for message in registrar.papers_of(node.usage.principal)]
+            for _ in range(PAPERS_PER_TICK):
+                for message in (*forged, *known):
+                    self.say(node, message)
+
+
 class Fuzzer(Lie):
     """Says anything to everybody."""
 
@@ -316,6 +335,7 @@ LIES: Final[dict[str, type[Lie]]] = {
     "poisoner": Poisoner,
     "replayer": Replayer,
     "forger": Forger,
+    "papers": Papers,
     "fuzzer": Fuzzer,
 }
 """The lies by name."""

@@ -21,6 +21,9 @@ ROGUE: Final = "rogue"
 MALLORY: Final = "mallory"
 """The member that is."""
 
+TOKEN_USES: Final = 16
+"""How many members the token in hostile hands may make."""
+
 SOUND_S_MAX: Final = 30.0
 
 ACT_S_MAX: Final = 60.0
@@ -49,7 +52,11 @@ class AttackNet(Driven):
         for name in {*self.brokers, ROGUE} if scenario.key == ROGUE else self.brokers:
             self.live.add_broker(name)
         self.live.add_ends(worker.SERVICE, self.workers, self.clients)
-        self.live.add_node(MALLORY, calls=scenario.calls, serves=scenario.serves)
+        self.live.authority.add_node(MALLORY, scenario.calls, scenario.serves, publish=scenario.publish)
+        self._token = ""
+        if scenario.invites:
+            token, _ = self.live.authority.invite(prefix="replica-", uses=TOKEN_USES)
+            self._token = token.encode()
         self.live.add_node("observer", observe=True)
         self.hostile = {ROGUE, *(f"{MALLORY}{number}" for number in range(1, scenario.processes + 1))}
 
@@ -131,6 +138,7 @@ class AttackNet(Driven):
                 scenario.connections,
                 length_s,
                 self._seed + number,
+                self._token,
             )
             command = [*MODULE, "attacks.attacker", msgspec.json.encode(plan).decode()]
             self.launch(f"{MALLORY}{number + 1}", command, talks=True)

@@ -45,6 +45,8 @@ class Scenario:
         processes: how many there are.
         connections: how many each has to each broker.
         calls, serves: the rights of mallory.
+        publish: whether mallory may hand in a newer registry.
+        invites: whether it holds a token besides, of some uses.
         lie: what the hostile broker does, the last one of `shape.brokers`; see lies.py. Empty if there is none.
         shape: the honest net.
         rate: honest calls each second.
@@ -65,6 +67,8 @@ class Scenario:
     connections: int = 1
     calls: tuple[str, ...] = ("nothing",)
     serves: tuple[str, ...] = ()
+    publish: bool = False
+    invites: bool = False
     lie: str = ""
     shape: Shape = field(default_factory=lambda: SHAPE)
     rate: float = RATE

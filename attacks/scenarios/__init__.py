@@ -18,6 +18,7 @@ from attacks.scenarios import (
     queues,
     readers,
     refusals,
+    registry,
     retries,
     services,
 )
@@ -26,7 +27,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
     for module in (
         abort, bundles, handshakes, multipart, fragments, paths, poisoned, queues, services, refusals, retries, readers,
-        logs, arithmetic, forged, fuzz,
+        logs, arithmetic, forged, registry, fuzz,
     )
     for scenario in module.SCENARIOS
 }  # fmt: skip

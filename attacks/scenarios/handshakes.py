@@ -2,7 +2,9 @@
 
 import selectors
 import socket
+from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from time import sleep
 from typing import Final
 
@@ -10,8 +12,8 @@ import zmq
 from nacl.public import PrivateKey
 
 from attacks.arms import Arms, said
-from attacks.curve import COMMAND, GREETING, address_of, framed
-from attacks.scenario import Scenario
+from attacks.curve import COMMAND, GREETING, CurveClient, address_of, framed
+from attacks.scenario import SHAPE, Scenario
 from braidmq.wire import control
 
 HELD: Final = 1_500
@@ -21,6 +23,14 @@ COMMAND_BYTES: Final = 1_179_000
 """What each announces: nearly as much as a broker takes for a message."""
 
 CHUNK_BYTES: Final = 65_536
+
+LEFT_OPEN: Final = 500
+"""Connections of a crowd's process that say nothing more, and are left open."""
+
+CROWD_S: Final = 300.0
+"""In which some processes make 100,000 connections and more."""
+
+HTTP: Final = b"GET /metrics HTTP/1.1\r\nHost: broker\r\n\r\n"
 
 
 def hold_commands(arms: Arms) -> None:
@@ -111,6 +121,43 @@ def strangers(arms: Arms) -> None:
             dealer.close(0)
 
 
+@dataclass(frozen=True)
+class _Unknown:
+    """A key that nobody has registered (see Identity)."""
+
+    public_key: bytes
+    secret_key: bytes
+
+
+def crowd(arms: Arms) -> None:
+    """Come from many addresses, in every way in which a stranger can, as often as that goes."""
+    rng, left_open = arms.rng, deque[socket.socket]()
+    keys = [PrivateKey.generate() for _ in range(16)]
+    unknown = [_Unknown(bytes(each.public_key), bytes(each)) for each in keys]
+    while arms.goes_on():
+        target, kind = rng.choice(arms.targets), rng.choice(("unknown key", "half open", "garbage", "http"))
+        arms.sent[kind] += 1
+        arms.sent["connections"] += 1
+        with suppress(OSError):
+            if kind == "unknown key":
+                CurveClient(rng.choice(unknown), target).reset()
+                continue
+            connection = socket.create_connection(address_of(target), 1.0, (_some_address(arms), 0))
+            if kind == "half open":
+                connection.sendall(GREETING[: rng.randrange(len(GREETING) + 1)])
+                left_open.append(connection)
+                if len(left_open) > LEFT_OPEN:
+                    left_open.popleft().close()
+                continue
+            with connection:
+                connection.sendall(HTTP if kind == "http" else rng.choice((b"", GREETING)) + rng.randbytes(1_000))
+
+
+def _some_address(arms: Arms) -> str:
+    """Return an address of this machine to come from: all of 127.0.0.0/8 are."""
+    return f"127.{arms.rng.randrange(1, 255)}.{arms.rng.randrange(256)}.{arms.rng.randrange(1, 255)}"
+
+
 SCENARIOS = (
     Scenario(
         "handshakes-commands",
@@ -121,4 +168,13 @@ SCENARIOS = (
     Scenario("handshakes-silent", f"no key: {HELD:,} connections send one byte", trickle),
     Scenario("handshakes-garbage", "no key: connections bring garbage, as many as it can make", garbage),
     Scenario("handshakes-strangers", "unknown keys, a wrong key of the broker, NULL and PLAIN", strangers),
+    Scenario(
+        "handshakes-crowd",
+        "no key: a crowd from many addresses at three brokers: unknown keys, half-open connections, HTTP, garbage",
+        crowd,
+        processes=4,
+        shape=replace(SHAPE, brokers=3),
+        runs=1,
+        length_s=CROWD_S,
+    ),
 )

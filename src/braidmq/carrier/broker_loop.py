@@ -1,5 +1,6 @@
 """The broker's shell: one thread, plain sockets, one poller. It owns the clock, and gives the core its turns."""
 
+import math
 import os
 import random
 import secrets
@@ -52,6 +53,10 @@ _LOG = own_logger("braidmq.broker")
 
 REGISTRY_S: Final = 0.25
 """How often the join file is looked at for a newer manifest: a node may be started right after it was registered."""
+
+ROLL_S: Final = 5.0
+"""How often it is written down, at most, who was seen when: not with every word of a broker that tells of it without
+end. Another registry is written down at once."""
 
 FLUSH_S_MAX: Final = 1.0
 """Time that the last answers have to leave when a broker ends."""
@@ -111,6 +116,7 @@ class BrokerLoop:
         self._keeper: Keeper | None = None
         self._ledger = self._begin_with(state)
         self._kept = (-1, -1)
+        self._keep_at = 0.0
         with room("a broker"):
             self._wake_read, self._wake_write = sockets.socketpair()
         self._wake_write.setblocking(False)
@@ -223,7 +229,7 @@ class BrokerLoop:
                     self._registry_at = now + REGISTRY_S
                     self._look_at_file()
                     self._look_at_clock(now)
-                    self._remember()
+                    self._remember(now)
                     self._core.on_surroundings(unix_time(), self._ledger.version, now)
             now = monotonic()
             self._core.end(now)
@@ -251,7 +257,7 @@ class BrokerLoop:
         while self._brokers:
             self._brokers.popitem()[1].close()
         self._poller.close()
-        self._remember()
+        self._remember(math.inf)
         if self._keeper is not None:
             self._keeper.close()
         self._host.end_lookups()
@@ -337,12 +343,15 @@ class BrokerLoop:
         """Look anew who may be connected, by the registry that is in force now."""
         self.call(self._review)
 
-    def _remember(self) -> None:
+    def _remember(self, now: float) -> None:
         """Write down what is new of the registry and of those whom tokens have made members."""
         ledger = self._ledger
         newest = (ledger.version, ledger.roll.revision)
-        if self._keeper is not None and newest != self._kept:
+        if self._keeper is None or newest == self._kept:
+            return
+        if newest[0] != self._kept[0] or now >= self._keep_at:
             self._kept = newest
+            self._keep_at = now + ROLL_S
             self._keeper.keep(State(ledger.registry.manifest.blob, tuple(ledger.roll.rows)))
 
     def _look_at_clock(self, now: float) -> None:

@@ -5,6 +5,7 @@ take an older registry for the newest one until it has heard another broker.
 """
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,8 @@ def check_place(path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"{shown} cannot be a state file: there is no directory {printable(str(path.parent))}")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for its writer
+            raise ConfigError(f"{shown} cannot be a state file: it is not a regular file; name another one")
         with path.open("rb") as file:
             found = file.read(len(_BEGINNING))
     except FileNotFoundError:

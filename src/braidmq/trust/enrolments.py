@@ -10,7 +10,7 @@ What is new is let in by `admit` only, by a broker that knows the time and count
 brokers that they did so: parts of a net that cannot hear each other may admit too many, and these stay, and are told.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,6 +38,9 @@ name wins, so whoever could name any time could take the name of an older member
 SEEN_SHARE: Final = 8
 """A member is noted as seen when this part of the time for which it may be gone has passed, and no oftener: others are
 told of it."""
+
+HISTORY_SLACK: Final = 64
+"""Changes that are listed although there were newer ones of the same members, beside as many as there are members."""
 
 SEEN_S: Final = 3_600
 """How often a member is noted as seen that may be gone for ever."""
@@ -142,7 +145,8 @@ class Enrolments:
         self._pools: dict[int, _Pool] = {}
         self._blobs: dict[bytes, Record] = {}
         self._claimants = Claimants()
-        self._newest_last: dict[Record, None] = {}
+        self._records: dict[Record, None] = {}
+        self._history: list[tuple[int, Record]] = []  # what changed at which revision; but the newest one counts
         self._names: Container[str] = ()
         self._keys: Container[bytes] = ()
         self._tokens: dict[str, Invitation] = {}
@@ -328,12 +332,13 @@ class Enrolments:
 
         From 0 on it is all that there is. There is no more when the revision that is returned is `revision` itself.
         """
-        newer: list[Record] = []
-        for record in reversed(self._newest_last):
-            if record.revision <= revision:
-                break
-            newer.append(record)
-        told = newer[: -most - 1 : -1]
+        told: list[Record] = []
+        for at in range(bisect_right(self._history, revision, key=lambda change: change[0]), len(self._history)):
+            changed_at, record = self._history[at]
+            if record.revision == changed_at:
+                told.append(record)
+                if len(told) == most:
+                    break
         rows = [Row(record.enrolment.blob, record.seen_at) for record in told]
         return rows, told[-1].revision if told else revision
 
@@ -396,7 +401,8 @@ class Enrolments:
 
     def _forget(self, record: Record) -> None:
         del self._blobs[record.enrolment.blob]
-        del self._newest_last[record]
+        del self._records[record]
+        record.revision = -1
         self._claimants.remove(record)
 
     def _see(self, record: Record, seen_at: int, now: float | None = None) -> None:
@@ -411,8 +417,10 @@ class Enrolments:
     def _touch(self, record: Record) -> None:
         self.revision += 1
         record.revision = self.revision
-        self._newest_last.pop(record, None)
-        self._newest_last[record] = None
+        self._records[record] = None
+        self._history.append((self.revision, record))
+        if len(self._history) > 2 * len(self._records) + HISTORY_SLACK:
+            self._history = [change for change in self._history if change[1].revision == change[0]]
 
     # -- who counts
 
@@ -424,5 +432,5 @@ class Enrolments:
         return record.counts != counted
 
     def _judge_all(self, now: float) -> None:
-        for record in [each for each in self._newest_last if self._judge(each, now)]:
+        for record in [each for each in self._records if self._judge(each, now)]:
             self._claimants.settle(record)

@@ -223,7 +223,7 @@ def _checked(blob: bytes, authority_key: bytes, net: str, base: Manifest | None)
     if base is None:
         payload = _read(open_signed(DOMAIN, blob, authority_key), net)
     else:
-        payload = _completed(_read(blob[SIGNATURE_BYTES:], net), base)
+        payload = yield from _completed(_read(blob[SIGNATURE_BYTES:], net), base)
         yield
         blob = blob[:SIGNATURE_BYTES] + msgspec.msgpack.encode(payload)
         if len(blob) > MANIFEST_BYTES_MAX:
@@ -257,13 +257,14 @@ def _read(data: bytes, net: str) -> _Payload:
     return payload
 
 
-def _completed(difference: _Payload, base: Manifest) -> _Payload:
-    """Return the whole payload of which `difference` tells what is not in `base`."""
+def _completed(difference: _Payload, base: Manifest) -> Generator[None, None, _Payload]:
+    """Return the whole payload of which `difference` tells what is not in `base`; nobody has signed it so far."""
     gone = {each.name for each in difference.removals if each.version > base.version}
     names = {each.name: each.blob for each in base.certificates if each.name not in gone}
-    names |= {
-        each.name: each.blob for each in (certificate.covered(blob, base.net) for blob in difference.certificates)
-    }
+    for number, blob in enumerate(difference.certificates, 1):
+        names[certificate.covered(blob, base.net).name] = blob
+        if number % SLICE == 0:
+            yield
     return msgspec.structs.replace(difference, certificates=tuple(names[name] for name in sorted(names)))
 
 

@@ -25,6 +25,7 @@ class Registry:
         "_closing",
         "_ended",
         "_ends",
+        "_over",
         "brokers",
         "keys",
         "manifest",
@@ -53,6 +54,7 @@ class Registry:
         self._ends: list[tuple[int, str, tuple[Member, Certificate]]] = []
         self._closing: list[tuple[int, str]] = []
         self._ended = 0
+        self._over: dict[str, Certificate] = {}
         self.keys: set[bytes] = {each.key for each in manifest.extras.revoked}
         for number, each in enumerate(manifest.certificates, 1):
             self.keys.update(each.keys)
@@ -100,10 +102,7 @@ class Registry:
 
     def has_ended(self, principal: str) -> Certificate | None:
         """Return the certificate of the member with this key, if it or the key has ended, or None."""
-        for _, ended, (_member, certificate) in self._ends[: self._ended]:
-            if ended == principal:
-                return certificate
-        return None
+        return self._over.get(principal)
 
     def ending(self, after_s: float, until_s: float) -> list[tuple[int, str]]:
         """Return the certificates that end later than a Unix time, and no later than another one.
@@ -122,6 +121,7 @@ class Registry:
             return False
         for _, principal, found in self._ends[ended:before]:  # the clock was set back
             self._by_principal[principal] = found
-        for _, principal, _found in self._ends[:ended]:
+        self._over = {principal: found[1] for _, principal, found in self._ends[:ended]}
+        for principal in self._over:
             self._by_principal.pop(principal, None)
         return True

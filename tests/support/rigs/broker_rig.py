@@ -81,20 +81,30 @@ class Registry:
 
 
 class Rig:
-    """One broker, its registry and its members."""
+    """One broker, its registry and its members.
+
+    Args:
+        now: the time at first.
+        observer: is told what happens, beside the rig's own.
+        registry: who is registered, if that is to be another directory.
+        credentials: the same, if the registry is to move.
+        unix_s: what the broker's clock says at first.
+        settings: of the broker.
+    """
 
     def __init__(
         self,
         now: float = 1_000.0,
         *,
         observer: BrokerObserver | None = None,
+        registry: Registry | None = None,
         credentials: Credentials | None = None,
         unix_s: float = 0.0,
         **settings: Any,
     ) -> None:
         self.now = now
         self.settings = Settings(**{"settle_s": 0, **settings})
-        self.registry = Registry()
+        self.registry = registry or Registry()
         self.books = books = BrokerBooks(observer)
         self.peering = PeeringCore(
             address(BROKER), self.settings, random.Random(1), verify, software="test", now=now, observer=books
@@ -181,13 +191,17 @@ class Rig:
 
     def change_registry(self) -> None:
         """Tell the core that the registry changed."""
+        self.revoke_grants()
+        self.core.on_registry(self.now)
+        self.settle()
+
+    def revoke_grants(self) -> None:
+        """Let those serve nothing who may not any more."""
         for member in self.members.values():
             found = self.registry.member(member.principal)
             for service in list(member.granted):
                 if found is None or not found.may_serve(service.decode()):
                     member.stop_serving(service)
-        self.core.on_registry(self.now)
-        self.settle()
 
     def tick(self) -> None:
         """Let the broker notice the present, and nothing else."""

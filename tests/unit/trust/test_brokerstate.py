@@ -64,6 +64,12 @@ def test_nothing_else_is_overwritten(tmp_path):
         brokerstate.check_place(tmp_path)
 
 
+def test_a_pipe_in_its_place_is_told_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "b.state")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        brokerstate.check_place(tmp_path / "b.state")
+
+
 def test_it_lies_beside_the_join_file_where_that_has_a_place(tmp_path, authority):
     path = authority.add_broker("b", ["tcp://127.0.0.1:5551"])
     assert brokerstate.beside(path) == path.with_name("b.state")

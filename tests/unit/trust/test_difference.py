@@ -175,3 +175,14 @@ def test_a_manifest_from_before_has_no_roster_and_can_be_differed_from():
     assert isinstance(before, Manifest)
     assert before.roster is None
     assert before.difference(2) is not None
+
+
+def test_a_difference_that_nobody_has_signed_is_read_in_slices():
+    base = manifest.issue(NET, 1, (), SEED)
+    blobs = [member(f"n{number}", 2, number.to_bytes(2) * 16).blob for number in range(1, 3 * manifest.SLICE + 2)]
+    forged = bytes(SIGNATURE_BYTES) + msgspec.msgpack.encode({"net": NET, "version": 2, "certificates": blobs})
+    checking = manifest.checked(forged, AUTHORITY, NET, base)
+    for _ in range(3):
+        next(checking)
+    with pytest.raises(ProtocolError, match="signature"):
+        list(checking)

@@ -95,12 +95,22 @@ class Reception:
             return None
         hello = _hello_in(messages[0])
         if hello is not None and hello.asks and member is not None:
-            self._life.hand_over(route, principal, now)
+            self._hand_over(route, principal, member, now)
             return None
         if member is not None and member.name == self._name:
             self._meet_itself(route, hello, now)
             return None
         return self._welcome(route, principal, now)
+
+    def _hand_over(self, route: bytes, principal: str, member: Member, now: float) -> None:
+        """Hand a member its papers, once for each connection; it may come for them as often as for a session."""
+        if route in self._life.strangers:
+            self._turn_away(route, "refused", "they were handed over already", now)
+        elif self._guard.bars.count_session(principal, now):
+            self._life.hand_over(route, principal, now)
+        else:
+            self._guard.bar(principal, member, "asks for its certificate too often", now)
+            self._guard.cuts.append(route)
 
     def _welcome(self, route: bytes, principal: str, now: float) -> Session | None:
         member = self._directory.member(principal)

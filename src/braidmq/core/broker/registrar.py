@@ -148,7 +148,8 @@ class Registrar:
     def on_hello(self, session: Session, hello: Hello, now: float) -> None:
         """Tell a member what is newer than what it has."""
         if session.member.role is Role.NODE:
-            session.serial, session.roster = hello.serial, hello.roster
+            session.serial = max(session.serial, hello.serial)  # what it was told already it is not told again
+            session.roster = max(session.roster, hello.roster)
             self._tell(session, now)
 
     def on_end(self, session: Session, now: float) -> None:
@@ -254,7 +255,7 @@ class Registrar:
         self.pass_on(now)
 
     def _on_wanted(self, session: Session, wanted: RegistryWanted, now: float) -> None:
-        self.core.on_wanted(self._key(session), wanted)
+        self.core.on_wanted(self._key(session), wanted, now)
         self.pass_on(now)
 
     def _on_part(self, session: Session, part: RegistryPart, now: float) -> None:
@@ -265,7 +266,8 @@ class Registrar:
         if self.enrolments is None or not session.member.invitation:
             raise ProtocolError("what only holders of a token may say")
         unix_s = self.core.clocks.net_s(now)
-        self.enrolments.on_enrol(session.route, session.member.name, message, unix_s, now)
+        if not self.enrolments.on_enrol(session.route, session.member.name, message, unix_s, now):
+            session.usage.offend(now)  # each costs a check of a signature, and nobody needs many in vain
         self.pass_on(now)
 
     def _on_enrolled(self, session: Session, message: Enrolled, now: float) -> None:
@@ -288,8 +290,8 @@ class Registrar:
     def _on_peer_version(self, name: str, told: RegistryVersion, now: float) -> None:
         self.core.on_version(name, name, told, now)
 
-    def _on_peer_wanted(self, name: str, wanted: RegistryWanted, _now: float) -> None:
-        self.core.on_wanted(name, wanted)
+    def _on_peer_wanted(self, name: str, wanted: RegistryWanted, now: float) -> None:
+        self.core.on_wanted(name, wanted, now)
 
     def _on_peer_part(self, name: str, part: RegistryPart, now: float) -> None:
         self.core.on_part(name, part, now)

@@ -233,7 +233,7 @@ class SessionLife:
 
     def hand_over(self, route: bytes, principal: str, now: float) -> None:
         """Hand a member its certificate and the list of brokers, once, without a session."""
-        if route in self.strangers or self._registrar is None:
+        if self._registrar is None:
             self.turn_away(route, "refused", "this broker hands over no certificates", now)
             return
         for message in self._registrar.papers_of(principal):

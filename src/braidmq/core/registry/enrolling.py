@@ -17,6 +17,10 @@ LOOK_S: Final = 10.0
 MESSAGES_PER_LOOK: Final = 4
 """Messages of enrolments to one broker at a time: others have their turn between them."""
 
+TELL_PAUSE_S: Final = 0.04
+"""How long it is until the next ones: whoever hears them checks a signature for each row, and one that meets this
+broker again and again is told all of it each time. The 16,384 that there can be take some seconds."""
+
 
 class Verdict(Protocol):
     """What has become of an enrolment that a token's holder has handed in."""
@@ -84,13 +88,14 @@ class EnrolmentCore:
         now: the time.
     """
 
-    __slots__ = ("_look_at", "_roll", "_sends", "_told", "due_at", "events", "lost")
+    __slots__ = ("_look_at", "_roll", "_sends", "_tell_at", "_told", "due_at", "events", "lost")
 
     def __init__(self, roll: Roll, now: float) -> None:
         self.events = EventLog()
         self.due_at = now + LOOK_S
         self.lost = False
         self._look_at = now + LOOK_S
+        self._tell_at = now
         self._roll = roll
         self._told: dict[str, int] = {}
         self._sends: list[tuple[Key, Control]] = []
@@ -109,8 +114,12 @@ class EnrolmentCore:
         """Note that there is none any more."""
         self._told.pop(name, None)
 
-    def on_enrol(self, route: bytes, holder: str, message: Enrol, unix_s: float, now: float) -> None:
-        """Handle that the holder of a token asks for admission. Raises ProtocolError."""
+    def on_enrol(self, route: bytes, holder: str, message: Enrol, unix_s: float, now: float) -> bool:
+        """Handle that the holder of a token asks for admission; return whether there is one member more.
+
+        Raises:
+            ProtocolError: it is no enrolment.
+        """
         verdict = self._roll.admit(message.enrolment, unix_s)
         if verdict.new:
             self.events.add(Enrolled(verdict.name, holder))
@@ -118,6 +127,7 @@ class EnrolmentCore:
             self.events.add(EnrolmentRefused(holder, verdict.refusal))
         self._sends.append((route, EnrolledMessage([], verdict.refusal[:TEXT_CHARS_MAX])))
         self._tell(now)
+        return verdict.new
 
     def on_enrolled(self, name: str, message: EnrolledMessage, unix_s: float, now: float) -> None:
         """Handle what another broker knows. Raises ProtocolError."""
@@ -144,12 +154,16 @@ class EnrolmentCore:
 
     def _tell(self, now: float) -> None:
         """Tell the other brokers what they have not heard yet, some of it at a time."""
-        for name in self._told:
-            for _ in range(MESSAGES_PER_LOOK):
-                if not self._tell_one(name):
-                    break
         newest = self._roll.revision
-        self.due_at = now if any(told < newest for told in self._told.values()) else self._look_at
+        behind = [name for name, told in self._told.items() if told < newest]
+        if behind and now >= self._tell_at:
+            self._tell_at = now + TELL_PAUSE_S
+            for name in behind:
+                for _ in range(MESSAGES_PER_LOOK):
+                    if not self._tell_one(name):
+                        break
+        behind = [name for name, told in self._told.items() if told < newest]
+        self.due_at = min(self._look_at, self._tell_at) if behind else self._look_at
 
     def _tell_one(self, name: str) -> bool:
         """Tell another broker the next rows; return whether there were any."""

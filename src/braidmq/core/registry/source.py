@@ -1,15 +1,45 @@
 """Somebody who may have a newer registry: another broker, or a member that publishes."""
 
+from collections.abc import Generator
 from typing import Final
+
+from braidmq.core.registry.ledger import Candidate
+from braidmq.core.registry.transfer import Transfer
 
 PAUSE_S_MIN: Final = 1.0
 """How long a source that has failed is left alone at first."""
 
 PAUSE_S_MAX: Final = 60.0
-"""How long it is left alone at most, however often it fails."""
+"""How long it is left alone at most, however often it fails. After as long without a failure it counts as new."""
 
 Key = str | bytes
 """What a source is known by: a broker by its name, one who publishes by the route of the session."""
+
+
+class Rest:
+    """Until when a member is left alone, over all its sessions: coming anew makes nobody better.
+
+    Attributes:
+        free_at: until when.
+        pause_s: for how long when it fails next.
+    """
+
+    __slots__ = ("free_at", "pause_s")
+
+    def __init__(self, now: float) -> None:
+        self.free_at = now
+        self.pause_s = PAUSE_S_MIN
+
+    def on_failure(self, now: float) -> None:
+        """Leave it alone, for twice as long as the last time."""
+        if now - self.free_at > PAUSE_S_MAX:
+            self.pause_s = PAUSE_S_MIN
+        self.free_at = now + self.pause_s
+        self.pause_s = min(PAUSE_S_MAX, 2 * self.pause_s)
+
+    def on_success(self) -> None:
+        """Note that its registry was one."""
+        self.pause_s = PAUSE_S_MIN
 
 
 class Source:
@@ -17,33 +47,35 @@ class Source:
 
     Attributes:
         key: what it is known by.
-        name: what a log calls it.
+        name: the member, as a log calls it.
+        rest: until when that is left alone.
         version: of its registry, in its own words.
         digest: of that.
         whole: whether it is asked for all of it next, as a difference from it could not be used.
-        free_at: until when it is left alone.
         told: the version of which it was told that it is none, or another one of the same number.
+        transfer: what comes from it; None if nothing does.
+        checking: the check of what has come; None before that.
     """
 
-    __slots__ = ("_pause_s", "digest", "free_at", "key", "name", "told", "version", "whole")
+    __slots__ = ("checking", "digest", "key", "name", "rest", "told", "transfer", "version", "whole")
 
-    def __init__(self, key: Key, name: str, now: float) -> None:
+    def __init__(self, key: Key, name: str, rest: Rest) -> None:
         self.key = key
         self.name = name
+        self.rest = rest
         self.version = 0
         self.digest = b""
         self.whole = False
-        self.free_at = now
         self.told = -1
-        self._pause_s = PAUSE_S_MIN
+        self.transfer: Transfer | None = None
+        self.checking: Generator[None, None, Candidate] | None = None
 
     def on_failure(self, now: float) -> None:
-        """Leave it alone, for twice as long as the last time."""
-        self.free_at = now + self._pause_s
-        self._pause_s = min(PAUSE_S_MAX, 2 * self._pause_s)
+        """Leave it alone for a while."""
+        self.rest.on_failure(now)
         self.whole = False
 
     def on_success(self) -> None:
         """Note that its registry was one."""
-        self._pause_s = PAUSE_S_MIN
+        self.rest.on_success()
         self.whole = False

@@ -12,13 +12,17 @@ EDITIONS_MAX: Final = 4
 class Shelf:
     """Hands out parts of the newest registry.
 
+    Attributes:
+        made: how many editions it has encoded so far.
+
     Args:
         newest: what is the newest one at any time.
     """
 
-    __slots__ = ("_editions", "_newest", "_version")
+    __slots__ = ("_editions", "_newest", "_version", "made")
 
     def __init__(self, newest: Edition) -> None:
+        self.made = 0
         self._newest = newest
         self._version = newest.version
         self._editions: dict[int, tuple[int, bytes]] = {}
@@ -33,6 +37,7 @@ class Shelf:
         if found is None:
             if len(self._editions) >= EDITIONS_MAX:
                 del self._editions[next(iter(self._editions))]
+            self.made += 1
             found = self._editions[wanted.since] = self._newest.since(wanted.since)
         since, data = found
         ends = min(len(data), wanted.offset + wanted.parts * PART_BYTES)

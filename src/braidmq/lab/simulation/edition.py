@@ -119,6 +119,14 @@ class Edition:
         listed = Listed(NET, payload.roster, tuple((each.name, each.serial) for each in self.brokers))
         self.roster = (payload.roster, sign(listed))
 
+    def __len__(self) -> int:
+        """Return how many members there are."""
+        return len(self._members)
+
+    def has(self, name: str) -> bool:
+        """Whether a member has this name."""
+        return principal_of(name) in self._members
+
     def member(self, principal: str) -> Member | None:
         """Return the member with a key, or None (see Directory)."""
         found = self._members.get(principal)

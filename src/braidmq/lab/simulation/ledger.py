@@ -14,6 +14,7 @@ from braidmq.lab.simulation.edition import NET, Certified, Edition, Listed, open
 from braidmq.lab.simulation.registry import address_of, verify
 from braidmq.members import Member, Standing
 from braidmq.wire.registry import CertificateIs
+from braidmq.wire.registry_status import SeenStatus, TokenStatus
 
 Signed = TypeVar("Signed", Listed, Certified)
 
@@ -97,6 +98,32 @@ class Ledger:
         """See Credentials: there are no tokens."""
         return None
 
+    def has(self, name: str) -> bool:
+        """See Credentials."""
+        return self.edition.has(name)
+
+    # -- see Listed in core/broker/registry_report.py: nothing ends here
+
+    @property
+    def members(self) -> int:
+        """See Listed."""
+        return len(self.edition)
+
+    def ending(self, after_s: float, until_s: float) -> list[tuple[int, str]]:
+        """See Endings."""
+        del after_s, until_s
+        return []
+
+    def tokens(self, unix_s: float) -> list[TokenStatus]:
+        """See Listed."""
+        del unix_s
+        return []
+
+    def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
+        """See Listed."""
+        del unix_s, most
+        return [], 0
+
 
 class Papers:
     """A node's own certificate, and the list of the brokers (see core/links/papers.py).
@@ -109,6 +136,7 @@ class Papers:
     def __init__(self, name: str, on_roster: Callable[[int], None]) -> None:
         self.serial = 0
         self.roster = 0
+        self.not_after = 0
         self._name = name
         self._on_roster = on_roster
         self._listed: dict[str, int] = {}

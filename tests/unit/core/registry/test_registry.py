@@ -6,11 +6,14 @@ import pytest
 
 from braidmq.core.events.registry import ClockDiffers, RegistryForked, RegistryLate, RegistryRefused
 from braidmq.core.registry.registry import (
+    ANOTHER_S,
     CATCH_UP_S_MAX,
     PART_S_MAX,
+    PUBLISHERS_EACH_MAX,
     PUBLISHERS_MAX,
     TELL_S,
     TRANSFER_S_MAX,
+    TRANSFERS_MAX,
     RegistryCore,
 )
 from braidmq.errors import ProtocolError
@@ -131,7 +134,7 @@ class World:
         if isinstance(message, RegistryVersion):
             core.on_version(key, who, message, self.now)
         elif isinstance(message, RegistryWanted):
-            core.on_wanted(key, message)
+            core.on_wanted(key, message, self.now)
         elif isinstance(message, RegistryPart):
             core.on_part(key, message, self.now)
 
@@ -181,6 +184,7 @@ def test_a_large_one_travels_in_parts_that_are_asked_for():
     world = World(a=7, b=5)
     world.books["a"].edition = Edition(7, bytes(100) * 12_000)
     world.meet("a", "b")
+    world.run(0.2)
     assert world.books["b"].edition == world.books["a"].edition
     parts = [message for _, _, message in world.said if isinstance(message, RegistryPart)]
     assert max(len(each.data) for each in parts) == PART_BYTES
@@ -244,11 +248,85 @@ def test_a_published_registry_that_is_none_is_refused_and_told_once():
 def test_only_so_many_may_publish_at_one_time():
     world = World(a=5)
     for number in range(PUBLISHERS_MAX):
-        Publisher(Edition(5)).begin(world, "a", bytes([number]))
+        world.cores["a"].on_version(bytes([number]), f"member{number}", RegistryVersion(5), world.now)
     with pytest.raises(ProtocolError, match="publish"):
         Publisher(Edition(5)).begin(world, "a", b"one more")
     world.cores["a"].on_gone(b"\0", world.now)
     Publisher(Edition(5)).begin(world, "a", b"one more")
+
+
+def test_a_stolen_file_takes_only_places_of_its_own():
+    world = World(a=5)
+    core = world.cores["a"]
+    oldest = Publisher(Edition(5))
+    oldest.begin(world, "a", b"oldest")
+    for number in range(PUBLISHERS_MAX * 2):
+        core.on_version(b"%d" % number, "operator", RegistryVersion(2**62), world.now)
+        core.validate_state()
+    world.run()
+    assert "newer sessions of operator" in oldest.heard[-1].refused
+    assert len(core._publishers) == PUBLISHERS_EACH_MAX
+    core.on_version(b"another", "another operator", RegistryVersion(5), world.now)
+    assert len(core._publishers) == PUBLISHERS_EACH_MAX + 1
+
+
+def test_who_has_handed_in_garbage_does_not_get_out_of_it_by_coming_anew():
+    world = World(a=5)
+    for number in range(10):
+        forger = Publisher(Edition(6))
+        forger.edition = type("Forged", (), {"version": 6, "whole": b"forged"})()
+        forger.begin(world, "a", b"%d" % number)
+        world.cores["a"].on_gone(b"%d" % number, world.now)
+        world.run(0.01)
+    assert sum(isinstance(each, RegistryWanted) for _, _, each in world.said) == 1
+    assert "try again in 1 s" in forger.heard[-1].refused
+    world.run(1.0)
+    honest = Publisher(Edition(6, b"true"))
+    honest.begin(world, "a", b"later")
+    world.run()
+    assert world.books["a"].edition == Edition(6, b"true")
+
+
+@pytest.mark.parametrize("liars", [1, 2, 3])
+def test_liars_that_drip_hold_up_the_registry_that_revokes_them_for_a_moment_only(liars):
+    world = World(a=5)
+    core, names = world.cores["a"], [f"liar{number}" for number in range(liars)]
+    for name in names:
+        core.on_version(name, name, RegistryVersion(2**62), world.now)
+        world.run()
+        core.on_part(name, RegistryPart(2**62, 0, 100, 0, b"x"), world.now)
+    publisher = Publisher(Edition(6, b"without them"))
+    publisher.begin(world, "a")
+    world.run(ANOTHER_S * sum(4**number for number in range(liars)) + 0.1)
+    assert world.books["a"].version == 6
+    assert publisher.heard[-1].version == 6
+    assert not publisher.heard[-1].refused
+
+
+def test_a_source_beside_is_asked_only_if_the_first_one_takes_long():
+    world = World(a=5)
+    core = world.cores["a"]
+    for name in "bc":
+        core.on_version(name, name, RegistryVersion(7), world.now)
+    world.run(ANOTHER_S - 0.01)
+    assert [key for _, key, each in world.said if isinstance(each, RegistryWanted)] == ["b"]
+    world.run(0.02)
+    assert [key for _, key, each in world.said if isinstance(each, RegistryWanted)] == ["b", "c"]
+    core.on_part("c", RegistryPart(7, 0, 3, 0, b"7/x"), world.now)
+    world.run(0.01)
+    assert world.books["a"].edition == Edition(7, b"x")
+    core.on_part("b", RegistryPart(7, 0, 3, 0, b"7/x"), world.now)
+    world.run(600)
+    assert not world.events("a", RegistryRefused), "the slower one is not to blame"
+
+
+def test_members_that_send_at_one_time_are_bounded():
+    world = World(a=5)
+    for number in range(3 * TRANSFERS_MAX):
+        world.cores["a"].on_version(f"b{number}", f"b{number}", RegistryVersion(9), world.now)
+    for _ in range(30):
+        world.run(0.05)
+    assert sum(isinstance(each, RegistryWanted) for _, _, each in world.said) <= TRANSFERS_MAX
 
 
 def test_a_liar_keeps_nobody_from_the_registry_of_another():
@@ -257,8 +335,9 @@ def test_a_liar_keeps_nobody_from_the_registry_of_another():
     core.on_version("c", "c", RegistryVersion(2**62), world.now)
     world.run()
     world.meet("a", "b")
-    world.run(PART_S_MAX + 0.1)
+    world.run(ANOTHER_S + 0.1)
     assert world.books["a"].version == 7
+    world.run(PART_S_MAX)
     refused = world.events("a", RegistryRefused)
     assert [each.about for each in refused] == ["c"]
 
