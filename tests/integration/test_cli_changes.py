@@ -64,10 +64,10 @@ def listed(net, name):
 def test_what_a_member_may_do_is_changed(net):
     said = done("set", "n1", "--net", net, "--serve", "y", "--no-call", "--observe", "--publisher")
     assert said.splitlines()[0] == "Changed node n1."
-    assert "copy them again to other machines: b1" in said
+    assert "No broker has registry 4 yet (b1: " in said
     found = listed(net, "n1")
     assert (found["calls"], found["serves"], found["observe"], found["publish"]) == ([], ["y"], True, True)
-    assert told("set", "n1", "--net", net, "--no-serve", "--no-observe", "--no-publisher") == {
+    assert told("set", "n1", "--net", net, "--no-serve", "--no-observe", "--no-publisher", "--no-publish") == {
         "name": "n1", "role": "node", "manifest_version": 5, "changed": True,
     }  # fmt: skip
     assert told("set", "n1", "--net", net, "--no-serve")["changed"] is False
@@ -104,7 +104,8 @@ def test_names_change_and_whoever_may_be_surprised_is_warned(net):
     assert "broker b1 is c1 from now on" in lines[0]
     said, lines = warned("remove", "c1", "m1", "operator", "--net", net)
     assert said.splitlines()[:3] == ["Removed broker c1.", "Removed node m1.", "Removed node operator."]
-    assert ["broker c1 is no longer one of the net" in line for line in lines] == [True, False, False]
+    assert ["broker c1 is no longer one of the net" in line for line in lines] == [True, False, False, False]
+    assert "no member of the net may publish" in lines[3]
     assert "the net has no broker any more" in lines[1]
     assert "braidmq add node NAME --publisher" in lines[2]
 

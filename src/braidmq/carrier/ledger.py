@@ -150,7 +150,7 @@ class NetLedger:
     # -- see Listed
 
     @property
-    def members(self) -> int:
+    def members_total(self) -> int:
         """See Listed."""
         return len(self.registry.manifest.certificates)
 

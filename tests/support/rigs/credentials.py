@@ -60,7 +60,7 @@ class MovingRegistry(Registry):
     # -- see Listed: nothing ends here
 
     @property
-    def members(self) -> int:
+    def members_total(self) -> int:
         return 0
 
     def ending(self, after_s: float, until_s: float) -> list[tuple[int, str]]:

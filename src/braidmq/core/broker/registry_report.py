@@ -16,7 +16,7 @@ class Listed(Edition, Endings, Protocol):
     """A registry that can say who is in it."""
 
     @property
-    def members(self) -> int:
+    def members_total(self) -> int:
         """How many members it has, those not counted that tokens have made."""
 
     def tokens(self, unix_s: float) -> list[TokenStatus]:
@@ -36,7 +36,7 @@ def registry_status(
     return RegistryStatus(
         version=listed.version,
         digest=listed.digest.hex(),
-        members=listed.members,
+        members=listed.members_total,
         ends=[EndStatus(name, int(end_s - unix_s)) for end_s, name in ends[:REPORT_ROWS_MAX]],
         ends_total=len(ends),
         tokens=listed.tokens(unix_s),

@@ -105,7 +105,7 @@ class Ledger:
     # -- see Listed in core/broker/registry_report.py: nothing ends here
 
     @property
-    def members(self) -> int:
+    def members_total(self) -> int:
         """See Listed."""
         return len(self.edition)
 

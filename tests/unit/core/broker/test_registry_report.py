@@ -30,7 +30,7 @@ class Book:
         self.version = 7
         self.digest = b"\xab\xcd"
         self.brokers: tuple[str, ...] = (BROKER,)
-        self.members = 4
+        self.members_total = 4
         self.roll = None
         self.roster = (0, b"")
         self.names: set[str] | None = None
