@@ -29,7 +29,7 @@ class Book:
     def __init__(self, **left_days: float) -> None:
         self.version = 7
         self.digest = b"\xab\xcd"
-        self.brokers = (BROKER,)
+        self.brokers: tuple[str, ...] = (BROKER,)
         self.members = 4
         self.roll = None
         self.roster = (0, b"")
