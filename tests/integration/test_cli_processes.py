@@ -87,6 +87,7 @@ def test_each_line_has_the_name_of_its_broker_and_status_shows_all(net):
     serve_echo(net)
     assert net.call("echo", "hello").stdout == b"hello"
     net.wait_for_agreement(*NAMES)
+    wait_until(lambda: net.run("status", "--join", net.join("observer")).returncode == 0, "all is well")
     said = loaded(net.run("status", "--join", net.join("observer"), "--json"))
     assert said["agree"]
     assert [each["name"] for each in said["brokers"]] == list(NAMES)

@@ -1,6 +1,10 @@
 """What a broker tells of the registry, and of clocks."""
 
+from typing import Final
+
 from braidmq.core.events.event import ERROR, WARNING, Event
+
+_ENDED: Final = "brokers refuse what has ended: `braidmq renew` it, or `braidmq remove` its member"
 
 
 class RegistryInForce(Event, frozen=True):
@@ -85,11 +89,10 @@ class ClockDiffers(Event, frozen=True):
 
     def text(self) -> str:
         """See `Event`."""
-        way = "ahead of" if self.off_s > 0 else "behind"
-        return (
-            f"the clock of {self.about} is {abs(self.off_s)} s {way} that of the net, by which certificates end: "
-            "set it right (`date -u` tells it)"
-        )
+        mend = "by which certificates end: set it right (`date -u` tells it)"
+        if self.off_s > 0:
+            return f"the clock of {self.about} is {self.off_s} s ahead of that of the net, {mend}"
+        return f"the clock of {self.about} is {-self.off_s} s behind that of the net, {mend}"
 
 
 class CertificatesEnd(Event, frozen=True):
@@ -109,12 +112,16 @@ class CertificatesEnd(Event, frozen=True):
 
     def text(self) -> str:
         """See `Event`."""
-        if self.days:
-            return f"{_ending(self.count)} within {_days(self.days)}: {self.names}; renew them with `braidmq renew`"
-        return (
-            f"{_ended(self.count)}: {self.names}; brokers refuse them from now on: renew them with `braidmq renew`, or "
-            "take them off with `braidmq remove`"
-        )
+        names, days, count = self.names, self.days, self.count
+        if days and count == 1:
+            return f"1 certificate ends within {days} day{_s(days)}: {names}; renew it with `braidmq renew`"
+        if days:
+            return (
+                f"{self.count:,} certificates end within {days} day{_s(days)}: {names}; renew them with `braidmq renew`"
+            )
+        if count == 1:
+            return f"1 certificate has ended: {names}; {_ENDED}"
+        return f"{count:,} certificates have ended: {names}; {_ENDED}"
 
 
 class OwnCertificateEnds(Event, frozen=True):
@@ -130,20 +137,14 @@ class OwnCertificateEnds(Event, frozen=True):
 
     def text(self) -> str:
         """See `Event`."""
-        how = f"ends within {_days(self.days)}" if self.days else "has ended: brokers refuse it"
-        return f"the certificate of {self.about}, this process, {how}; renew it with `braidmq renew {self.about}`"
+        mend = f"renew it with `braidmq renew {self.about}`"
+        if self.days:
+            return f"the certificate of {self.about}, this process, ends within {self.days} day{_s(self.days)}; {mend}"
+        return f"the certificate of {self.about}, this process, has ended: brokers refuse it; {mend}"
 
 
-def _days(count: int) -> str:
-    return "a day" if count == 1 else f"{count} days"
-
-
-def _ending(count: int) -> str:
-    return "1 certificate ends" if count == 1 else f"{count:,} certificates end"
-
-
-def _ended(count: int) -> str:
-    return "1 certificate has ended" if count == 1 else f"{count:,} certificates have ended"
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 class Enrolled(Event, frozen=True):

@@ -211,8 +211,8 @@ class TestEnds:
     @pytest.mark.parametrize(
         ("event", "said"),
         [
-            (CertificatesEnd("b1", 0, 1, "n1"), "1 certificate has ended: n1; brokers refuse them"),
-            (CertificatesEnd("b1", 1, 1, "n1"), "1 certificate ends within a day: n1; renew them with `braidmq renew`"),
+            (CertificatesEnd("b1", 0, 1, "n1"), "1 certificate has ended: n1; brokers refuse what has ended"),
+            (CertificatesEnd("b1", 1, 1, "n1"), "1 certificate ends within 1 day: n1; renew it with `braidmq renew`"),
             (CertificatesEnd("b1", 7, 2_000, "n1, n2"), "2,000 certificates end within 7 days: n1, n2; renew"),
             (OwnCertificateEnds("b1", 30), "the certificate of b1, this process, ends within 30 days; renew it with"),
             (OwnCertificateEnds("b1", 0), "the certificate of b1, this process, has ended: brokers refuse it; renew"),
