@@ -27,7 +27,7 @@ HOLE = "\0"
 """What stands for a detail in a line of the log, whatever it is."""
 
 DETAIL = re.compile(
-    r"tcp://|dns\+srv://|'\w+'"
+    r"tcp://|BRAID/2|dns\+srv://|'\w+'"
     r"|\b(?:NAME|ADDRESS|HOST|[bw]\d(?:-\d)?|x|pricing|thread|request|suspect|dead|SIGKILL)\b(?:, b\d)*"
     r"|\b\d+(?:\.\d+)?\b|a broker's certificate"
 )
@@ -61,7 +61,7 @@ def test_tables_are_those_of_the_source() -> None:
 def text_of(node: ast.expr) -> str | None:
     """Return a text of the source with holes for its details; None if it is no text."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return re.sub(r"\{\}|%(?:\.\d+)?[sdrfg]", HOLE, node.value)
+        return re.sub(r"\{\w*\}|%(?:\.\d+)?[sdrfg]", HOLE, node.value)
     if isinstance(node, ast.JoinedStr):
         parts = (text_of(each) if isinstance(each, ast.Constant) else HOLE for each in node.values)
         return "".join(part or "" for part in parts)
