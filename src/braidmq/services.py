@@ -127,5 +127,6 @@ class Offer:
         if not self._member.may_serve(service):
             raise ConfigError(
                 f"{self._member.name} may not serve {service}: "
-                f"make a join file with --serve {service} or a pattern that covers it"
+                f"make a join file with --serve {service} or a pattern that covers it; if it has that right by now, "
+                "`braidmq join CODE NAME` brings its file up to date"
             )

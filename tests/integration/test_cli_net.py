@@ -304,3 +304,14 @@ def test_brokers_of_one_host_are_registered_together(net):
     assert "cannot be counted up by 1" in refused(
         "add", "broker", "b3", "--net", net, "--endpoint", "tcp://j:65535", "--processes", 2
     )
+
+
+def test_a_broker_that_is_elsewhere_or_has_another_name_is_to_be_restarted(net):
+    done("add", "broker", "b1", "--net", net, "--endpoint", "tcp://127.0.0.1:5551")
+    moved = ["set", "b1", "--net", net, "--endpoint", "tcp://127.0.0.1:5552", "--no-publish"]
+    assert done(*moved) == "Changed broker b1.\nRestart it if it runs, so that it listens there.\n"
+    assert done(*moved) == "Nothing has changed: broker b1 was like that already.\n"
+    result = braidmq("rename", "b1", "b2", "--net", net, "--no-publish")
+    assert result.returncode == 0
+    assert "broker b1 is b2 from now on" in result.stderr
+    assert "restart it" in result.stderr

@@ -1,17 +1,20 @@
 """Machines that become members by themselves: by a token, or by a request that the operator grants."""
 
 import threading
+import time
 
 import pytest
+from click.testing import CliRunner
 from nacl.public import PrivateKey
 
 from braidmq import Node
+from braidmq.cli import cli
 from braidmq.enrolment import await_certificate, use_token
 from braidmq.errors import NoBroker, NotRegistered
 from braidmq.members import Role
 from braidmq.testing import TestNet
 from braidmq.trust.codes import BrokerPlace, Netcode
-from braidmq.trust.joinfile import admitted
+from braidmq.trust.joinfile import admitted, load
 from braidmq.trust.pending import Pending
 from braidmq.zmtp.handshake import KeyPair
 
@@ -144,3 +147,54 @@ def test_who_asks_where_no_broker_is_hears_why():
     with pytest.raises(NoBroker):
         await_certificate(netcode, made(), 1.2, said.append)
     assert said
+
+
+# -- members whose file is older than what the net knows of them
+
+
+@pytest.fixture
+def moved(net, tmp_path):
+    """Return the join file of a member that has got another name and other rights since."""
+    file = load(net.authority.add_node("n1", serves=["echo"]))
+    path = tmp_path / "n1.braid"
+    file.write(path)
+    net.authority.change("n1", serves=["echo", "pricing"])
+    net.authority.rename("n1", "n9")
+    reread(net)
+    return path
+
+
+def told(*arguments):
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_join_brings_the_file_of_a_member_up_to_date(net, moved):
+    netcode = net.authority.netcode().encode()
+    assert told("join", netcode, "n1", "--file", moved) == f"n9 is a member already: {moved}, which is up to date now\n"
+    assert load(moved).certificate.serves == ("echo", "pricing")
+    assert told("join", netcode, "n9", "--file", moved) == f"n9 is a member already: {moved}\n"
+
+
+def test_join_leaves_the_file_of_a_member_that_no_broker_knows(net, moved):
+    before = moved.read_bytes()
+    net.authority.revoke(["n9"])
+    reread(net)
+    told("join", net.authority.netcode().encode(), "n1", "--file", moved)
+    assert moved.read_bytes() == before
+
+
+def test_a_new_key_is_asked_for_under_the_name_that_the_member_has_now(net, moved):
+    asking = threading.Thread(target=told, args=("join", "--rotate", "--file", moved, "--timeout", WAIT_S))
+    asking.start()
+    give_up_at = time.monotonic() + WAIT_S
+    while (file := load(moved)).next_public_key is None:
+        assert time.monotonic() < give_up_at, "no new key was made"
+        time.sleep(0.02)
+    assert file.name == "n9"
+    net.authority.rotate("n9", file.next_public_key)
+    reread(net)
+    asking.join(WAIT_S)
+    assert not asking.is_alive()
+    assert load(moved).public_key == file.next_public_key

@@ -27,7 +27,7 @@ HOLE = "\0"
 """What stands for a detail in a line of the log, whatever it is."""
 
 DETAIL = re.compile(
-    r"tcp://|dns\+srv://|'\w+'"
+    r"tcp://|BRAID/2|dns\+srv://|'\w+'"
     r"|\b(?:NAME|ADDRESS|HOST|[bw]\d(?:-\d)?|x|pricing|thread|request|suspect|dead|SIGKILL)\b(?:, b\d)*"
     r"|\b\d+(?:\.\d+)?\b|a broker's certificate"
 )

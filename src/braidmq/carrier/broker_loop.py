@@ -41,6 +41,7 @@ from braidmq.settings import Settings
 from braidmq.trust import brokerstate, joinfile
 from braidmq.trust import manifest as manifests
 from braidmq.trust.brokerstate import State
+from braidmq.trust.certificate import Certificate
 from braidmq.trust.enrolments import ROWS_MAX
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.watched import WatchedJoinFile
@@ -66,7 +67,7 @@ class BrokerLoop:
     """One broker. `open` proves that strangers are refused and binds, `run` serves until `stop`.
 
     Attributes:
-        name: its registered name.
+        name: its registered name, by the newest certificate that it has at its start.
         settings: see Settings.
         identity: its join file.
         process: tells its process from another one that runs with the same file.
@@ -75,7 +76,7 @@ class BrokerLoop:
     Args:
         join: the broker's join file; its manifest is read again whenever the file changes, if it is a path.
         settings: see Settings.
-        bind: where to listen, if not at the endpoints of the broker's certificate.
+        bind: where to listen, if not at the endpoints of the broker's newest certificate.
         local: whether members of its machine that run as the same user meet it at a Unix socket, and it meets other
             brokers so.
         observer: is told what happens to sessions, requests and other brokers.
@@ -105,16 +106,18 @@ class BrokerLoop:
             raise ConfigError(
                 f"{joinfile.shown(join)} is the join file of a node; a broker needs one made by 'braidmq add broker'"
             )
-        self.name = self.identity.name
         self.process = f"process {os.getpid()} of {sockets.gethostname()[:100]} ({secrets.token_hex(4)})"
         self.endpoints: tuple[str, ...] = ()
-        endpoints = self.identity.certificate.endpoints
-        self._bind = bind or tuple(endpoint for endpoint in endpoints if endpoint.startswith("tcp://"))
-        if not self._bind:
-            raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._nearby = Nearby(self.identity.net, self.identity.authority_key) if local else None
         self._keeper: Keeper | None = None
         self._ledger = self._begin_with(state)
+        own = self._newest_certificate()
+        self.name = own.name
+        self._follows = not bind
+        self._told = (own.name, own.endpoints)
+        self._bind = bind or _tcp(own.endpoints)
+        if not self._bind:
+            raise ConfigError(f"{self.name} is found by DNS only: say where to listen, as in --bind tcp://*:5555")
         self._kept = (-1, -1)
         self._keep_at = 0.0
         with room("a broker"):
@@ -184,7 +187,7 @@ class BrokerLoop:
             self.close()
             raise
         self._verify = verifier(self.identity.authority_key, self.identity.net)
-        own, software = address_of(self.identity.certificate), f"braidmq {__version__}"
+        own, software = address_of(self._newest_certificate()), f"braidmq {__version__}"
         observer = self._observer
         peering = PeeringCore(
             own, self.settings, rng, self._verify_registered, software=software, now=now, observer=observer
@@ -309,7 +312,7 @@ class BrokerLoop:
         if (found.net, found.authority_key) != (known.net, known.authority_key):
             _LOG.warning("what was is still in force: %s is the file of another net", self._watched.path)
             return
-        if found.certificate.role is not Role.BROKER or found.name != self.name:
+        if found.certificate.role is not Role.BROKER or found.name not in (self.name, known.name):
             _LOG.warning(
                 "what was is still in force: %s is the file of %s; restart this process if it is to be that",
                 self._watched.path,
@@ -339,9 +342,26 @@ class BrokerLoop:
             self._core.registrar.core.on_changed(now)
         self._on_adopted()
 
+    def _newest_certificate(self) -> Certificate:
+        """Return this broker's own certificate: that of its join file, or a newer one in the registry in force."""
+        own = self.identity.certificate
+        found = self._ledger.registry.holder(self.identity.public_key.hex())
+        return own if found is None or found.role is not Role.BROKER or found.serial <= own.serial else found
+
     def _on_adopted(self) -> None:
-        """Look anew who may be connected, by the registry that is in force now."""
+        """Look anew who may be connected, by the registry that is in force now, and what it says of this broker."""
         self.call(self._review)
+        own = self._newest_certificate()
+        if (own.name, own.endpoints) == self._told:
+            return
+        self._told = (own.name, own.endpoints)
+        places = _tcp(own.endpoints)
+        if own.name != self.name:
+            _LOG.warning("%s is registered as %s now: restart it, so that it goes by that name", self.name, own.name)
+        elif self._follows and places and set(places) != set(self._bind):
+            _LOG.warning(
+                "%s is registered at %s now: restart it, so that it listens there", self.name, ", ".join(places)
+            )
 
     def _remember(self, now: float) -> None:
         """Write down what is new of the registry and of those whom tokens have made members."""
@@ -375,6 +395,11 @@ class BrokerLoop:
         if address.serial <= self._ledger.version and (registered is None or registered.blob != blob):
             raise ProtocolError(f"{address.name} was removed from the registry, or has a newer certificate there")
         return address
+
+
+def _tcp(endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those endpoints at which a broker can listen."""
+    return tuple(endpoint for endpoint in endpoints if endpoint.startswith("tcp://"))
 
 
 def _keys(identity: JoinFile) -> tuple[KeyPair, KeyPair | None]:

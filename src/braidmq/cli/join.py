@@ -13,7 +13,7 @@ from nacl.public import PrivateKey
 
 from braidmq import stderr
 from braidmq.enrolment import await_certificate, use_token
-from braidmq.errors import ConfigError
+from braidmq.errors import ConfigError, NoBroker, NotRegistered
 from braidmq.printable import printable
 from braidmq.trust import joinfile
 from braidmq.trust.code_text import TEXT_CHARS_MAX, Kind, kind_of
@@ -25,10 +25,16 @@ from braidmq.zmtp.handshake import KeyPair
 TOKEN_S: Final = 30.0
 """How long a token is tried, unless --timeout says something else: brokers answer at once, if they can be reached."""
 
+LOOK_S: Final = 3.0
+"""How long a member is looked for under its present key before it asks for another one: it may have been renamed."""
+
 CODE_VARIABLE: Final = "BRAIDMQ_CODE"
 """The environment variable that may hold the code: a token on a command line is seen by all of a machine."""
 
 _SUFFIX: Final = ".braid"
+
+_CODES_BEGIN: Final = "braid_"
+"""How each code begins, also one that was cut short or damaged."""
 
 
 @click.command("join")
@@ -50,12 +56,21 @@ def join(code: str, name: str, *, path: Path | None, timeout_s: float | None, ro
     until the operator has registered it. Or it is a token (`braidmq invite`), which makes a member at once. `-` reads
     the code from stdin, which no list of processes and no shell history shows; $BRAIDMQ_CODE does as well.
 
-    The key is made here and goes nowhere. What was begun is taken up again by the same command.
+    The key is made here and goes nowhere. What was begun is taken up again by the same command. For a member it brings
+    the join file up to date, which may be older than its rights.
+
+    For a new key of a member: braidmq join --rotate --file NAME.braid
     """
     if rotate:
+        if code:
+            raise click.UsageError("--rotate takes no code: --file says all", click.get_current_context())
         _rotate(path, timeout_s)
         return
     code = _read(code)
+    if not kind_of(code) and not code.strip().startswith(_CODES_BEGIN):
+        raise ConfigError(
+            "this is no code of BraidMQ: paste the one that `braidmq code` or `braidmq invite` has printed"
+        )
     if kind_of(code) is Kind.TOKEN:
         _join_by_token(Token.decode(code), name, path, timeout_s)
         return
@@ -126,12 +141,21 @@ def _begin(netcode: Netcode, name: str, path: Path) -> tuple[Pending | None, Pat
                 f"{path} is the join file of {found.name} of net {net}: move it away, or give another --file"
             )
         if isinstance(found, JoinFile):
-            click.echo(printable(f"{name} is a member already: {path}"))
+            _refresh(found, netcode, path)
             return None, path
         return replace(found, netcode=netcode), path
     waiting = Pending(secret_key=bytes(PrivateKey.generate()), name=name, netcode=netcode)
     waiting.write(path)
     return waiting, path
+
+
+def _refresh(file: JoinFile, netcode: Netcode, path: Path) -> None:
+    """Bring the file of a member up to date, which may have other rights, or another name."""
+    newest = _newest(file, netcode)
+    if newest != file:
+        newest.write(path)
+    news = "" if newest == file else ", which is up to date now"
+    click.echo(printable(f"{newest.name} is a member already: {path}{news}"))
 
 
 def _finish(waiting: Pending, path: Path, timeout_s: float | None) -> None:
@@ -148,8 +172,9 @@ def _rotate(path: Path | None, timeout_s: float | None) -> None:
     if path is None:
         raise ConfigError("say whose key is to be changed: braidmq join --rotate --file NAME.braid")
     file = joinfile.load(path)
+    netcode = Netcode.of(file.net, file.authority_key, file.brokers)
     if file.next_secret_key is None:
-        file = replace(file, next_secret_key=bytes(PrivateKey.generate()))
+        file = replace(_newest(file, netcode), next_secret_key=bytes(PrivateKey.generate()))
         file.write(path)
     public, secret = file.next_public_key, file.next_secret_key
     assert public is not None, "it has just been made"
@@ -161,12 +186,20 @@ def _rotate(path: Path | None, timeout_s: float | None) -> None:
             f"braidmq rotate {file.name} --net DIR --request CODE"
         )
     )
-    netcode = Netcode.of(file.net, file.authority_key, file.brokers)
     admission = await_certificate(netcode, KeyPair(public, secret), timeout_s, _teller())
     roster = None if file.manifest is not None else admission.roster
     file = file.renewed(admission.certificate, roster=roster)
     file.write(path)
     _tell(file, path)
+
+
+def _newest(file: JoinFile, netcode: Netcode) -> JoinFile:
+    """Return a join file with what the net says of its member now; as it is, if no broker lets it in."""
+    try:
+        found = await_certificate(netcode, KeyPair(file.public_key, file.secret_key), LOOK_S, lambda _why: None)
+    except (NotRegistered, NoBroker):  # the operator is told the name that is in the file
+        return file
+    return file.renewed(found.certificate, roster=None if file.manifest is not None else found.roster)
 
 
 def _teller() -> Callable[[str], None]:

@@ -85,6 +85,8 @@ def set_member(
         if change.after is not change.before
         else f"Nothing has changed: {member.role.value} {name} was like that already."
     ]
+    if endpoints and change.after is not change.before:
+        lines.append("Restart it if it runs, so that it listens there.")
     said = {"name": name, "role": member.role.value}
     finish_change(authority, change, lines, dict(said), as_json=as_json, publish=not no_publish)
 

@@ -55,7 +55,10 @@ def consequences(before: Manifest, after: Manifest) -> Iterator[str]:
                 "find the net no more"
             )
         else:
-            yield f"broker {each.name} is {renamed} from now on: `--via` and `braidmq status` know no other name"
+            yield (
+                f"broker {each.name} is {renamed} from now on, also for `--via` and `braidmq status`: restart it, so "
+                "that it goes by that name itself"
+            )
     if old and not new:
         yield "the net has no broker any more: nobody can call anybody until there is one: `braidmq add broker`"
     if _publishers(before) and not _publishers(after):
