@@ -82,7 +82,7 @@ def test_certificates_that_end_are_told_by_their_ends_once_for_each_member(autho
     assert ledger.ending(NOW + 1 * DAY_S, NOW + 2 * DAY_S) == every[1:2]
     ledger.review(NOW + 1 * DAY_S)
     assert ledger.ending(0, NOW + 30 * DAY_S) == every, "also of those that have ended"
-    assert ledger.members == 4
+    assert ledger.members_total == 4
 
 
 def test_tokens_are_told_with_their_uses_and_the_members_that_they_made(authority):
