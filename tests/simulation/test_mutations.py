@@ -407,11 +407,13 @@ def with_whatever_comes_put_in_force(patch):
     """A broker does not look whether a registry is newer than its own, as it was said to be."""
 
     def check_on(self, now):
-        source = self._source
+        source = next((each for each in self._busy if each.checking is not None), None)
+        if source is None:
+            return
         try:
-            next(self._checking)
+            next(source.checking)
         except StopIteration as end:
-            self._end_transfer()
+            self._end_transfers()
             source.on_success()
             self._ledger.adopt(end.value, source.name, now)
         except ProtocolError as error:
