@@ -85,8 +85,9 @@ class RegistryCore:
     """
 
     __slots__ = (
-        "_another_at", "_busy", "_clock_told", "_handing", "_ledger", "_name", "_news_for", "_publishers", "_ready_by",
-        "_rests", "_sends", "_sources", "_tell_at", "_unreachable", "clocks", "due_at", "events", "ready",
+        "_another_at", "_busy", "_clock_told", "_handing", "_ledger", "_met", "_name", "_news_for",
+        "_publishers", "_ready_by", "_rests", "_sends", "_sources", "_tell_at", "_unreachable", "clocks", "due_at",
+        "events", "ready",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class RegistryCore:
         self._unreachable = unreachable
         self._ready_by = now + CATCH_UP_S_MAX
         self._handing = Handing(ledger, now)
+        self._met: dict[str, None] = {}
         self._rests: dict[str, Rest] = {}
         self._sources: dict[Key, Source] = {}
         self._publishers: dict[bytes, Source] = {}
@@ -126,12 +128,15 @@ class RegistryCore:
     # -- inputs
 
     def on_met(self, name: str, now: float) -> None:
-        """Note that there is a session with another broker: tell it what this one has."""
+        """Note that there is a session with another broker: tell it what this one has, and what it gets from now on."""
+        self._met[name] = None
         self._sends.append((name, self._own(now)))
 
     def on_gone(self, key: Key, now: float) -> None:
         """Note that there is no session any more with a broker, or with whoever publishes."""
         self._handing.forget(key, now)
+        if isinstance(key, str):
+            self._met.pop(key, None)
         source = self._sources.pop(key, None)
         if source is None:
             return
@@ -359,9 +364,10 @@ class RegistryCore:
             self._end_transfer(source)
 
     def _tell_all(self, now: float) -> None:
+        """Tell all brokers that there is a session with, whether they have said by now what they have, or not."""
         own = self._own(now)
         self._tell_at = now + TELL_S
-        self._sends += [(key, own) for key in self._sources if isinstance(key, str)]
+        self._sends += [(name, own) for name in self._met]
 
     def _tell_publishers(self) -> None:
         """Let those who have published hear who has it by now; with the next tick, as many may tell at one time."""
