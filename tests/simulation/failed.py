@@ -80,4 +80,5 @@ FAILED = [
         900001544,
         "a client that was refused, and asked anew with its rights back, was judged by its first attempt",
     ),
+    ("swarm", 900001585, "a broker was let off being heard by one whose connection to it had just been broken"),
 ]

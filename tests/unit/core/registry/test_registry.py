@@ -483,6 +483,29 @@ class TestReady:
         world.run(0.1)
         assert world.cores["a"].ready
 
+    def test_who_was_heard_and_is_gone_is_not_waited_for(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        core.on_version("b", "b", RegistryVersion(5), world.now)
+        core.on_gone("b", world.now)
+        world.run(0.1)
+        assert not core.ready
+        world.meet("a", "c")
+        world.run(0.1)
+        assert core.ready
+
+    def test_but_for_one_that_had_something_newer_and_may_come_again(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        core.on_version("b", "b", RegistryVersion(9), world.now)
+        core.on_gone("b", world.now)
+        world.meet("a", "c")
+        world.run(0.1)
+        assert not core.ready
+        world.gone.add("b")
+        world.run(0.1)
+        assert core.ready
+
     def test_and_nobody_for_ever(self):
         world = World(a=5)
         world.run(CATCH_UP_S_MAX - 0.1)
