@@ -74,4 +74,11 @@ FAILED = [
     ("swarm", 941120749, "a withdrawn request was still on its way when the net was called settled"),
     ("swarm", 670250240, "a deaf enemy was told without end that its connection ends behind what it never reads"),
     ("swarm", 284837244, "a delay that no message which had been read showed, though one that had come did"),
+    ("swarm", 900000857, "a broker that had not said yet which registry it has was not told of a newer one for 30 s"),
+    (
+        "swarm",
+        900001544,
+        "a client that was refused, and asked anew with its rights back, was judged by its first attempt",
+    ),
+    ("swarm", 900001585, "a broker was let off being heard by one whose connection to it had just been broken"),
 ]

@@ -219,16 +219,8 @@ class Registrar:
 
     def pass_on(self, now: float) -> None:
         """Note which brokers have come and gone, and send what there is for them and for those who publish."""
+        self._note_contacts(now)
         enrolments = self.enrolments
-        for name, met in self._peering.take_contacts():
-            if met:
-                self.core.on_met(name, now)
-                if enrolments is not None:
-                    enrolments.on_met(name, now)
-            else:
-                self.core.on_gone(name, now)
-                if enrolments is not None:
-                    enrolments.on_gone(name)
         sends = self.core.take_sends()
         if enrolments is not None:
             sends += enrolments.take_sends()
@@ -248,17 +240,33 @@ class Registrar:
             self.enrolments.validate_state()
         assert self._behind.keys() <= set(self._sessions.values())
 
+    def _note_contacts(self, now: float) -> None:
+        """Note which brokers have come and gone: before what they say, which may be of a session after that."""
+        enrolments = self.enrolments
+        for name, met in self._peering.take_contacts():
+            if met:
+                self.core.on_met(name, now)
+                if enrolments is not None:
+                    enrolments.on_met(name, now)
+            else:
+                self.core.on_gone(name, now)
+                if enrolments is not None:
+                    enrolments.on_gone(name)
+
     # -- what members say
 
     def _on_version(self, session: Session, told: RegistryVersion, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_version(self._key(session), session.member.name, told, now)
         self.pass_on(now)
 
     def _on_wanted(self, session: Session, wanted: RegistryWanted, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_wanted(self._key(session), wanted, now)
         self.pass_on(now)
 
     def _on_part(self, session: Session, part: RegistryPart, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_part(self._key(session), part, now)
         self.pass_on(now)
 
@@ -288,12 +296,15 @@ class Registrar:
     # -- what other brokers say over this broker's connections to them
 
     def _on_peer_version(self, name: str, told: RegistryVersion, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_version(name, name, told, now)
 
     def _on_peer_wanted(self, name: str, wanted: RegistryWanted, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_wanted(name, wanted, now)
 
     def _on_peer_part(self, name: str, part: RegistryPart, now: float) -> None:
+        self._note_contacts(now)
         self.core.on_part(name, part, now)
 
     def _on_peer_enrolled(self, name: str, message: Enrolled, now: float) -> None:

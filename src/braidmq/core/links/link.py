@@ -98,6 +98,10 @@ FINAL: Final = KEY_REFUSED | {Failure.OTHER_NET, Failure.OTHER_KEY, Failure.VERS
 HARMLESS: Final = frozenset((Failure.DRAINING, Failure.HUNG_UP))
 """Failures of brokers that are about to stop, as they do now and then."""
 
+BROKEN: Final = frozenset((Failure.CLOSED, Failure.CHANGED))
+"""Failures of connections that had come about, over which the broker has not said that it would end them: it was there,
+and may be again at once."""
+
 
 class Change(Enum):
     """What happened to a link, for the core that owns it."""

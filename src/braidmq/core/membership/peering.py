@@ -10,7 +10,7 @@ from braidmq.bounds import SERVICES_MAX
 from braidmq.core.events.event import Event
 from braidmq.core.events.membership import BrokerMisreported
 from braidmq.core.intake import Intake
-from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
+from braidmq.core.links.link import BROKEN, Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.membership.membership import MembershipCore
 from braidmq.core.membership.peer_record import PeerRecord
@@ -144,9 +144,11 @@ class PeeringCore:
         return list(self._links.links)
 
     def is_unreachable(self, name: str) -> bool:
-        """Whether a broker was tried and could not be reached."""
+        """Whether a broker was tried last and could not be reached; not because a connection to it has just broken."""
         link = self._links.links.get(name)
-        return link is None or (link.failures > 0 and not link.open and name not in self._sessions)
+        if link is None:
+            return True
+        return link.failures > 0 and link.failure not in BROKEN and not link.open and name not in self._sessions
 
     @property
     def handled(self) -> int:

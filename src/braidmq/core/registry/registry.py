@@ -85,8 +85,9 @@ class RegistryCore:
     """
 
     __slots__ = (
-        "_another_at", "_busy", "_clock_told", "_handing", "_ledger", "_name", "_news_for", "_publishers", "_ready_by",
-        "_rests", "_sends", "_sources", "_tell_at", "_unreachable", "clocks", "due_at", "events", "ready",
+        "_another_at", "_busy", "_clock_told", "_handing", "_heard", "_ledger", "_met", "_name", "_news_for",
+        "_publishers", "_ready_by", "_rests", "_sends", "_sources", "_tell_at", "_unreachable", "clocks", "due_at",
+        "events", "ready",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,8 @@ class RegistryCore:
         self._unreachable = unreachable
         self._ready_by = now + CATCH_UP_S_MAX
         self._handing = Handing(ledger, now)
+        self._met: dict[str, None] = {}
+        self._heard: dict[str, int] = {}
         self._rests: dict[str, Rest] = {}
         self._sources: dict[Key, Source] = {}
         self._publishers: dict[bytes, Source] = {}
@@ -126,12 +129,15 @@ class RegistryCore:
     # -- inputs
 
     def on_met(self, name: str, now: float) -> None:
-        """Note that there is a session with another broker: tell it what this one has."""
+        """Note that there is a session with another broker: tell it what this one has, and what it gets from now on."""
+        self._met[name] = None
         self._sends.append((name, self._own(now)))
 
     def on_gone(self, key: Key, now: float) -> None:
         """Note that there is no session any more with a broker, or with whoever publishes."""
         self._handing.forget(key, now)
+        if isinstance(key, str):
+            self._met.pop(key, None)
         source = self._sources.pop(key, None)
         if source is None:
             return
@@ -166,6 +172,8 @@ class RegistryCore:
                 self._publishers[key] = source
         source.version, source.digest = told.version, told.digest
         if isinstance(key, str):
+            if not self.ready:
+                self._heard[key] = told.version
             if told.unix_ms:
                 self.clocks.hear(key, told.unix_ms / 1000, now)
             self._tell_publishers()
@@ -248,6 +256,7 @@ class RegistryCore:
         assert len(self._publishers) <= PUBLISHERS_MAX
         assert self._publishers.keys() <= self._sources.keys()
         assert self._news_for.keys() <= self._publishers.keys()
+        assert not self.ready or not self._heard
         self.events.validate_state()
 
     # -- inner
@@ -359,9 +368,10 @@ class RegistryCore:
             self._end_transfer(source)
 
     def _tell_all(self, now: float) -> None:
+        """Tell all brokers that there is a session with, whether they have said by now what they have, or not."""
         own = self._own(now)
         self._tell_at = now + TELL_S
-        self._sends += [(key, own) for key in self._sources if isinstance(key, str)]
+        self._sends += [(name, own) for name in self._met]
 
     def _tell_publishers(self) -> None:
         """Let those who have published hear who has it by now; with the next tick, as many may tell at one time."""
@@ -378,18 +388,20 @@ class RegistryCore:
         version = self._ledger.version
         if not version:
             return
-        missing = [
-            name
-            for name in self._ledger.brokers
-            if name != self._name
-            and (self._sources[name].version > version if name in self._sources else not self._unreachable(name))
-        ]
-        if not missing:
-            self.ready = True
-        elif now >= self._ready_by:
-            self.ready = True
+        missing = [name for name in self._ledger.brokers if name != self._name and self._awaits(name)]
+        if missing and now < self._ready_by:
+            return
+        self.ready = True
+        self._heard.clear()
+        if missing:
             more = f" and {len(missing) - FAR_NAMES_MAX} more" if len(missing) > FAR_NAMES_MAX else ""
             self.events.add(RegistryLate(self._name, version, ", ".join(missing[:FAR_NAMES_MAX]) + more))
+
+    def _awaits(self, name: str) -> bool:
+        """Whether another broker has to be heard yet, or has something newer. One that has come and gone was heard."""
+        if self._heard.get(name, math.inf) <= self._ledger.version:
+            return False
+        return name in self._sources or not self._unreachable(name)
 
     def _set_due(self, now: float) -> None:
         due = min(self._tell_at, self._handing.due_at)

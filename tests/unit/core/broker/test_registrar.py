@@ -113,6 +113,18 @@ def test_who_comes_for_its_papers_again_and_again_is_barred():
     assert not guest.of(RosterIs)
 
 
+def test_what_a_broker_says_in_a_new_session_outlasts_the_end_of_the_one_before():
+    rig = rig_with()
+    rig.register("b2", role=Role.BROKER)
+    before, again = rig.stranger("b2"), rig.stranger("b2")
+    before.hello()
+    rig.core.on_disconnect(before.route, rig.now)  # and in the same turn
+    told = (Hello(), RegistryVersion(1, b"x"))
+    rig.core.on_frame(again.route, again.principal, b"".join(encode_control(each, 0) for each in told), rig.now)
+    rig.settle()
+    assert rig.core.registrar.core.versions == {"b2": 1}
+
+
 @pytest.mark.parametrize("blob", [enrol(1), enrol(3), b"nonsense"])
 def test_the_holder_of_a_token_that_enrols_in_vain_without_end_is_barred(blob):
     rig = rig_with(invite(uses=1))

@@ -550,6 +550,27 @@ def test_garbage_of_a_peer_does_not_raise_and_changes_nothing(frame: bytes) -> N
     assert (peering.core.version, peering.core.rows(peering.now)) == (version, rows)
 
 
+def test_broker_whose_connection_has_broken_is_unreachable_only_once_it_was_tried_again() -> None:
+    net = Peering("b2")
+    assert not net.core.is_unreachable("b2")
+    net.up("b2")
+    net.lose("b2")
+    assert not net.core.is_unreachable("b2")
+    net.tick(5.0)
+    net.core.on_failed("b2", Failure.UNREACHABLE, net.now)
+    assert net.core.is_unreachable("b2")
+    net.session("b2")
+    assert not net.core.is_unreachable("b2")
+
+
+@pytest.mark.parametrize("failure", [Failure.UNREACHABLE, Failure.HUNG_UP, Failure.NOT_REGISTERED])
+def test_broker_that_has_never_been_there_is_unreachable(failure: Failure) -> None:
+    net = Peering("b2")
+    net.core.on_failed("b2", failure, net.now)
+    assert net.core.is_unreachable("b2")
+    assert net.core.is_unreachable("b3")
+
+
 def test_message_of_another_major_version_is_told_and_counted_and_what_stands_behind_it_is_read() -> None:
     peering = Peering("b2")
     peering.up("b2")

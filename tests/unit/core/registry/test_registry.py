@@ -180,6 +180,25 @@ def test_it_goes_on_from_broker_to_broker():
     assert {book.version for book in world.books.values()} == {7}
 
 
+def test_who_has_not_said_yet_what_it_has_is_told_of_what_is_new():
+    world = World(a=5, b=5)
+    world.cores["a"].on_met("b", world.now)
+    world.run()
+    world.books["a"].edition = Edition(7)
+    world.cores["a"].on_changed(world.now)
+    world.run(1.0)
+    assert world.books["b"].version == 7
+
+
+def test_who_is_gone_is_told_of_nothing():
+    world = World(a=5, b=5)
+    world.meet("a", "b")
+    world.cores["a"].on_gone("b", world.now)
+    world.said.clear()
+    world.run(TELL_S + 1)
+    assert [message for name, key, message in world.said if (name, key) == ("a", "b")] == []
+
+
 def test_a_large_one_travels_in_parts_that_are_asked_for():
     world = World(a=7, b=5)
     world.books["a"].edition = Edition(7, bytes(100) * 12_000)
@@ -463,6 +482,29 @@ class TestReady:
         world.gone |= {"b", "c"}
         world.run(0.1)
         assert world.cores["a"].ready
+
+    def test_who_was_heard_and_is_gone_is_not_waited_for(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        core.on_version("b", "b", RegistryVersion(5), world.now)
+        core.on_gone("b", world.now)
+        world.run(0.1)
+        assert not core.ready
+        world.meet("a", "c")
+        world.run(0.1)
+        assert core.ready
+
+    def test_but_for_one_that_had_something_newer_and_may_come_again(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        core.on_version("b", "b", RegistryVersion(9), world.now)
+        core.on_gone("b", world.now)
+        world.meet("a", "c")
+        world.run(0.1)
+        assert not core.ready
+        world.gone.add("b")
+        world.run(0.1)
+        assert core.ready
 
     def test_and_nobody_for_ever(self):
         world = World(a=5)

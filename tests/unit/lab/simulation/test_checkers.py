@@ -21,7 +21,7 @@ from braidmq.lab.simulation.record import (
     Rights,
     Verdict,
 )
-from braidmq.wire.envelope import LOST, REJECT, REPLY, REQUEST, WORKING, Reason
+from braidmq.wire.envelope import CANCEL, LOST, REJECT, REPLY, REQUEST, WORKING, Reason
 
 
 def good() -> Record:
@@ -529,6 +529,37 @@ def test_what_was_asked_while_it_was_allowed_is_passed_on_later() -> None:
     without("c1", calls=())(record)
     record.adoptions = [Adoption(0.0, "b2", 1, b"one", began=True), Adoption(1.505, "b2", 2, b"two")]
     assert CHECKERS["removed"](record) == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Passage(1.504, "b2", "out", "c1", REJECT, b"1", "b2"),
+        Passage(1.504, "b2", "out", "c1", LOST, b"1", "b2"),
+        Passage(1.504, "b2", "in", "c1", CANCEL, b"1"),
+    ],
+    ids=["refused", "lost", "withdrawn"],
+)
+def test_who_asks_anew_is_judged_by_what_it_may_by_then(end: Passage) -> None:
+    record = good()
+    first = next(number for number, each in enumerate(record.passages) if each.broker == "b2")
+    again = Passage(1.507, "b2", "in", "c1", REQUEST, b"1", possible_duplicate=True, retry_count=1, tag=8)
+    record.passages[first + 1 : first + 1] = [end, again]
+    record.adoptions = [Adoption(0.0, "b2", 1, b"one", began=True), Adoption(1.505, "b2", 2, b"two")]
+    record.issues[1].rights["c1"] = Rights()
+    assert CHECKERS["removed"](record) == []
+    record.issues[1].rights["c1"], record.issues[2].rights["c1"] = record.issues[2].rights["c1"], Rights()
+    assert [each.at for each in CHECKERS["removed"](record)] == [1.51]
+
+
+def test_what_was_asked_of_a_broker_before_its_restart_is_not_asked_after_that() -> None:
+    record = good()
+    record.adoptions = [
+        Adoption(0.0, "b2", 1, b"one", began=True),
+        Adoption(1.505, "b2", 2, b"two", began=True),
+    ]
+    record.issues[2].rights["c1"] = Rights()
+    assert [each.at for each in CHECKERS["removed"](record)] == [1.51]
 
 
 @pytest.mark.parametrize("outage", [Outage("b1", "cut", 5.0, 6.5), Outage("b2", "pause", 6.5)])
