@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
 
@@ -23,7 +24,15 @@ async def until(holds, what):
         await asyncio.sleep(0.02)
 
 
-def reread(net):
+async def change(net, change_one=None):
+    """Change every member, and let all brokers read it; the nodes' loop does not stand still meanwhile."""
+    await asyncio.to_thread(_change, net, change_one)
+
+
+def _change(net, change_one):
+    if change_one is not None:
+        for name in [each.name for each in net.authority.members()]:
+            change_one(name)
     for done in [broker.reread_registry() for broker in net.brokers.values()]:
         done.result(WAIT_S)
 
@@ -114,7 +123,7 @@ async def test_all_keys_change_under_load(net):
     for name in ("worker-1", "worker-2"):
         authority.add_node(name, serves=["echo"])
     authority.add_node("caller", calls=["echo"])
-    reread(net)
+    await change(net)
     workers = [Node(authority.directory / f"worker-{number}.braid") for number in (1, 2)]
     for worker in workers:
 
@@ -127,18 +136,13 @@ async def test_all_keys_change_under_load(net):
         await net.served("echo", workers=2)
         load = Load(caller)
         calling = asyncio.create_task(load.run())
-        names = [each.name for each in authority.members()]
         before = {each.name: each.keys[-1] for each in authority.members()}
-        for name in names:
-            authority.rotate(name, overlap_s=3_600)
-        reread(net)
+        await change(net, partial(authority.rotate, overlap_s=3_600))
         keys = {each.name: each.keys[-1] for each in authority.members()}
         assert not set(before.values()) & set(keys.values())
         for node in (*workers, caller):
             await until(lambda node=node: uses(net, node.name, keys[node.name]), f"{node.name} has not changed over")
-        for name in names:
-            authority.finish(name)
-        reread(net)
+        await change(net, authority.finish)
         replies = load.replies
         await until(lambda: load.replies > replies + 100, "calls go on")
         load.end()

@@ -70,14 +70,19 @@ class NodePapers:
             raise ProtocolError(f"{address.name} was removed from the net, or has a newer certificate")
         return address
 
-    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
+    @property
+    def addresses(self) -> list[BrokerAddress]:
+        """See Papers."""
+        return [] if self.listed is None else [address_of(each) for each in self.listed.brokers]
+
+    def take_roster(self, roster: bytes) -> bool:
         """See Papers."""
         found = rosters.verify(roster, self._identity.authority_key, self._identity.net)
         if found.version <= self.roster:
-            return []
+            return False
         self.listed = found
         self.version += 1
-        return [address_of(each) for each in found.brokers]
+        return True
 
     def take_certificate(self, message: CertificateIs) -> bool:
         """See Papers."""
@@ -120,8 +125,7 @@ class NodePapers:
             remembered: certificates that were handed on in an earlier run; those that are not valid are left out.
         """
         found = {each.name: address_of(each) for each in self._identity.brokers}
-        for each in () if self.listed is None else self.listed.brokers:
-            found[each.name] = address_of(each)
+        found |= {address.name: address for address in self.addresses}
         for blob in remembered:
             try:
                 address = self.verify(blob)

@@ -320,7 +320,7 @@ class Links:
         self.stalled_s = self._looks.stalled_s
         self.events.on_timer(now)
         if self._papers is not None and self._papers.roster != self._roster:
-            self._leave_lacking(self._papers, now)
+            self._follow_roster(self._papers, now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:
@@ -416,24 +416,24 @@ class Links:
         """Handle nothing but a sign of life: `on_heard` has noted it."""
 
     def _on_roster(self, link: Link, message: RosterIs, now: float) -> None:
-        """Take the signed list of the brokers; those that are not in it any more are left with the next look."""
+        """Take the signed list of the brokers, which is followed with the next look."""
         papers = self._papers
         if papers is None:
             return
         try:
-            addresses = papers.take_roster(message.roster)
+            if papers.take_roster(message.roster):
+                self._looks.due_at = now
         except ProtocolError as error:
             self.on_malformed(link, str(error))
-            return
-        if not addresses:
-            return
-        for address in addresses:
-            self.learn(address, now, configured=True)
-        self._looks.due_at = now
 
-    def _leave_lacking(self, papers: Papers, now: float) -> None:
-        """Forget the brokers that the list of brokers has no more; not while a message of one of them is handled."""
+    def _follow_roster(self, papers: Papers, now: float) -> None:
+        """Learn the brokers of a newer list of brokers, whichever way it came, and forget those that it has no more.
+
+        Not while a message of one of them is handled.
+        """
         self._roster = papers.roster
+        for address in papers.addresses:
+            self.learn(address, now, configured=True)
         for link in list(self.links.values()):
             if papers.lacks(link.address):
                 self.events.add(BrokerTakenOff(link.name, papers.roster))

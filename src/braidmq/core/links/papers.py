@@ -24,8 +24,12 @@ class Papers(Protocol):
     def lacks(self, address: BrokerAddress) -> bool:
         """Whether the list of brokers is newer than what an address is from, and has it no more."""
 
-    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
-        """Take a list of brokers, and return those in it; none if it is not newer than the last one.
+    @property
+    def addresses(self) -> list[BrokerAddress]:
+        """The brokers of the list of brokers; none if there is no list."""
+
+    def take_roster(self, roster: bytes) -> bool:
+        """Take a list of brokers; return whether it is newer than the last one.
 
         Raises:
             ProtocolError: this net's authority has not signed it.

@@ -155,14 +155,14 @@ class Papers:
             raise ProtocolError(f"{address.name} was removed from the net, or has a newer certificate")
         return address
 
-    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
+    def take_roster(self, roster: bytes) -> bool:
         """See Papers."""
         listed = _opened(roster, Listed)
         if listed.version <= self.roster:
-            return []
+            return False
         self.roster, self._listed = listed.version, dict(listed.brokers)
         self._on_roster(listed.version)
-        return self.brokers
+        return True
 
     def take_certificate(self, message: CertificateIs) -> bool:
         """See Papers."""
@@ -175,8 +175,8 @@ class Papers:
         return True
 
     @property
-    def brokers(self) -> list[BrokerAddress]:
-        """Those that the list has."""
+    def addresses(self) -> list[BrokerAddress]:
+        """See Papers."""
         return [address_of(name, serial) for name, serial in self._listed.items()]
 
 

@@ -183,7 +183,7 @@ class NodeProcess(Process):
         self.turn = NodeTurn(self.core, self.dealers, self)
         for service, concurrency in self.serves.items():
             self.core.offer(service, concurrency)
-        for address in (*map(address_of, net.first_brokers(self.name)), *self.papers.brokers):
+        for address in (*map(address_of, net.first_brokers(self.name)), *self.papers.addresses):
             if not self.papers.lacks(address):
                 self.core.learn(address, now)
 

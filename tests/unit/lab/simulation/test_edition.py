@@ -82,14 +82,14 @@ class TestPapers:
         papers = Papers("c0", taken.append)
         assert not papers.lacks(address_of("b0"))
         papers.take_roster(authority.newest.roster[1])
-        assert [each.name for each in papers.brokers] == ["b0", "b1"]
+        assert [each.name for each in papers.addresses] == ["b0", "b1"]
         assert papers.lacks(address_of("b1", 1))
         assert not papers.lacks(address_of("b1", 2))
         assert papers.lacks(address_of("b2", 2))
         assert not papers.lacks(address_of("b2", 3))
         with pytest.raises(ProtocolError, match="removed"):
             papers.verify(address_of("b2", 2).certificate)
-        assert papers.take_roster(authority.editions[0].roster[1]) == []
+        assert not papers.take_roster(authority.editions[0].roster[1])
         assert taken == [2]
 
     def test_only_its_own_certificate_is_taken_and_only_if_it_is_newer(self, authority):
