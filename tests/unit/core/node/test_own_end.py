@@ -6,6 +6,7 @@ import pytest
 
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import BrokerAddress
+from braidmq.members import Member, Role
 from braidmq.observer import NodeObserver
 from braidmq.wire.registry import CertificateIs
 
@@ -16,6 +17,8 @@ class Papers:
     """A certificate that ends."""
 
     def __init__(self, left_days: float) -> None:
+        self.member = Member("node", Role.NODE)
+        self.blob = b""
         self.serial = 0
         self.roster = 0
         self.not_after = int(UNIX_S + left_days * DAY_S)

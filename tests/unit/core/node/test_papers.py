@@ -6,6 +6,7 @@ import pytest
 
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ProtocolError
+from braidmq.members import Member, Role
 from braidmq.wire.registry import CertificateIs
 
 
@@ -13,6 +14,8 @@ class Papers:
     """Papers whose certificates are numbers."""
 
     def __init__(self) -> None:
+        self.member = Member("node", Role.NODE)
+        self.blob = b""
         self.serial = 0
         self.roster = 0
         self.not_after = 0
