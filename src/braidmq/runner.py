@@ -168,7 +168,7 @@ class Running:
         request = Request(
             sent.payload,
             sent.sender.decode("ascii", "replace"),
-            self._name,
+            self._loop.papers.certificate.name,
             service.name,
             sent.id,
             sent.flags & _DUPLICATE != 0,

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from braidmq import AttemptsExhausted, ServiceError, Settings
+from braidmq import AttemptsExhausted, Node, ServiceError, Settings
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.proofs import Prover
 from braidmq.testing import TestNet
+from braidmq.trust import joinfile
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
 from braidmq.wire.extension import Field, field_of, pack_field
 from tests.support.async_tests import until
@@ -149,3 +150,88 @@ async def test_who_asks_gets_a_tag_and_a_certificate(lie):
         await client.request("s", b"a")
     assert len(field_of(seen["request"], Field.PROOF) or b"") == 32
     assert 16 + 64 < len(field_of(seen["reply"], Field.PROOF) or b"") < 500
+
+
+def process_of(join, *services, settings=CAREFUL):
+    """Return a node that never reads its join file again, with services that say who has run them."""
+    node = Node(joinfile.load(join), settings=settings)
+
+    async def name_of_receiver(request):
+        return request.receiver.encode()
+
+    for service in services:
+        node.service(service)(name_of_receiver)
+    return node
+
+
+def knows(node, serial):
+    return node._loop.papers.serial == serial
+
+
+async def test_a_worker_whose_rights_are_back_proves_replies_by_them():
+    """Its caller has seen meanwhile, from another process of it, that it might not serve."""
+    async with TestNet() as net:
+        authority = net.authority
+        worker = process_of(authority.add_node("worker", serves=["a", "b"]), "a", "b")
+        caller = process_of(authority.add_node("caller", calls=["*"]))
+        async with worker, caller:
+            await net.served("b")
+            narrowed = authority.change("worker", serves=["a"]).after.version
+            await until(lambda: knows(worker, narrowed))
+            async with process_of(authority.directory / "worker.braid", "a"):
+                await net.served("a", workers=2)
+                await asyncio.gather(*(caller.request("a") for _ in range(20)))
+            widened = authority.change("worker", serves=["a", "b", "c"]).after.version
+            await until(lambda: knows(worker, widened))
+            await net.served("b")
+            assert (await caller.request("b")).payload == b"worker"
+            async with process_of(authority.directory / "worker.braid", "c"):
+                await net.served("c")
+                assert (await caller.request("c")).payload == b"worker"
+            await asyncio.gather(*(caller.request("a") for _ in range(20)))
+            assert unproven(caller) == 0
+
+
+async def test_replies_are_proved_to_and_by_members_that_are_renamed():
+    async with TestNet() as net:
+        authority = net.authority
+        worker = process_of(authority.add_node("worker", serves=["a"]), "a")
+        caller = process_of(authority.add_node("caller", calls=["a"]))
+        async with worker, caller:
+            await net.served("a")
+            for node, old, new in ((worker, "worker", "miller"), (caller, "caller", "baker")):
+                version = authority.rename(old, new).after.version
+                await until(lambda node=node, version=version: knows(node, version))
+                await until(lambda new=new: all(names_at(broker) >= {new} for broker in net.brokers.values()))
+                replies = [await caller.request("a") for _ in range(10)]
+                assert {(reply.sender, reply.payload) for reply in replies} == {("miller", b"miller")}
+            assert {reply.receiver for reply in replies} == {"baker"}
+            assert unproven(caller) == 0
+
+
+def names_at(broker):
+    return {node.name for node in broker.report().nodes}
+
+
+async def test_what_a_node_may_call_is_judged_by_its_newest_certificate():
+    async with TestNet() as net:
+        authority = net.authority
+        caller = process_of(authority.add_node("caller"))
+        worker = process_of(authority.add_node("worker", serves=["a"]), "a")
+        async with caller:
+            version = authority.change("caller", calls=["a"]).after.version
+            await until(lambda: knows(caller, version))
+            call = asyncio.create_task(caller.request("a", wait=True))
+            await until(lambda: caller._loop.core.client._awaiting)
+            async with worker:
+                assert (await call).payload == b"worker"
+
+
+async def test_a_join_file_that_is_read_again_is_what_replies_are_proved_with():
+    async with TestNet(brokers=1) as net:
+        join = net.authority.add_node("worker", serves=["a"])
+        async with process_of(join, "a") as worker:
+            net.authority.change("worker", serves=["a", "b"])
+            newer = joinfile.load(join)
+            worker._loop.change_identity(newer)
+            assert worker._loop.core.worker._answers.prover._keyring.certificate == newer.certificate.blob

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from braidmq import Node
+from braidmq import Node, Settings
 from braidmq.errors import BraidError
 from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.testing import TestNet
@@ -118,7 +118,8 @@ def net():
         yield net
 
 
-async def test_all_keys_change_under_load(net):
+@pytest.mark.parametrize("proofs", ["never", "always"])
+async def test_all_keys_change_under_load(net, proofs):
     authority = net.authority
     for name in ("worker-1", "worker-2"):
         authority.add_node(name, serves=["echo"])
@@ -131,7 +132,7 @@ async def test_all_keys_change_under_load(net):
         async def echo(request):
             return request.payload
 
-    caller = Node(authority.directory / "caller.braid")
+    caller = Node(authority.directory / "caller.braid", settings=Settings(authenticate_replies=proofs))
     async with workers[0], workers[1], caller:
         await net.served("echo", workers=2)
         load = Load(caller)

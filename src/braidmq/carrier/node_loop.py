@@ -169,9 +169,9 @@ class NodeLoop(LoopHost):
         """
         papers = self.papers
         changed = papers.change(identity)
+        self.core.change_keyring(keyring_of(identity, papers.certificate))
         if changed:
             self._dialer.change_keys(KeyPair(identity.public_key, identity.secret_key))
-            self.core.change_keyring(keyring_of(identity, papers.certificate))
             self.core.renew()
             _LOG.info("%s has a new key, and connects anew with it", identity.name)
             self.schedule()

@@ -49,8 +49,13 @@ class NodePapers:
 
     @property
     def member(self) -> Member:
-        """What the node is and may do."""
+        """See Papers."""
         return self.certificate.member
+
+    @property
+    def blob(self) -> bytes:
+        """See Papers."""
+        return self.certificate.blob
 
     def lacks(self, address: BrokerAddress) -> bool:
         """See Papers."""

@@ -100,6 +100,8 @@ class Announcements:
         self._review_peers()
         self._send_peers(session, now)
         if session.member.role is Role.BROKER:
+            if self._about.name != self._peering.own.name:
+                self._tell_about(now)
             self._send(session, self._about, now)
         else:
             self._review_services(now)
@@ -122,7 +124,7 @@ class Announcements:
         """Return what this broker says of itself, as of now."""
         dispatcher = self._dispatcher
         return About(
-            self._about.name,
+            self._peering.own.name,
             self._about.version,
             list(self._peering.own.endpoints),
             sum(session.member.role is Role.NODE for session in self._sessions.values()),

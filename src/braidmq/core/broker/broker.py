@@ -166,7 +166,7 @@ class BrokerCore:
         self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
         self._reading = Reading(self.sessions, dispatcher, self._controls, self._life, self._guard, intake=self._intake)
         self._reception = Reception(
-            name,
+            peering,
             settings,
             directory,
             sessions=self.sessions,

@@ -10,8 +10,9 @@ from braidmq.core.broker.session_life import WHY_NONE, SessionLife
 from braidmq.core.broker.transit import Session
 from braidmq.core.events.broker import SessionRefused, TwinFound
 from braidmq.core.events.log import EventLog
+from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ProtocolError
-from braidmq.members import Directory, Member, Standing
+from braidmq.members import Directory, Member, Role, Standing
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -44,13 +45,13 @@ class Reception:
     """
 
     __slots__ = (
-        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_name", "_observer", "_process",
-        "_refusals", "_sessions", "_settings", "_twin", "_twin_at",
+        "_counters", "_directory", "_dispatcher", "_events", "_guard", "_life", "_observer", "_peering",
+        "_process", "_refusals", "_sessions", "_settings", "_twin", "_twin_at",
     )  # fmt: skip
 
     def __init__(
         self,
-        name: str,
+        peering: PeeringCore,
         settings: Settings,
         directory: Directory,
         *,
@@ -65,7 +66,7 @@ class Reception:
         now: float,
         observer: BrokerObserver | None = None,
     ) -> None:
-        self._name = name
+        self._peering = peering
         self._observer = observer
         self._settings = settings
         self._directory = directory
@@ -97,7 +98,7 @@ class Reception:
         if hello is not None and hello.asks and member is not None:
             self._hand_over(route, principal, member, now)
             return None
-        if member is not None and member.name == self._name:
+        if member is not None and member.role is Role.BROKER and self._is_itself(principal, member):
             self._meet_itself(route, hello, now)
             return None
         return self._welcome(route, principal, now)
@@ -141,6 +142,10 @@ class Reception:
             self._twin = ""
             self._counters["twins"] = 0
 
+    def _is_itself(self, principal: str, member: Member) -> bool:
+        """Whether a key is this broker's own: it may be registered by another name than that of a moment ago."""
+        return member.name == self._peering.own.name or principal in self._peering.principals
+
     def _meet_itself(self, route: bytes, hello: control.Hello | None, now: float) -> None:
         """Refuse this broker's own key, and say who is here: perhaps another process runs with its join file."""
         other = "an unknown one" if hello is None else hello.software
@@ -149,7 +154,7 @@ class Reception:
             self._twin_at = now
             if other != self._twin:
                 self._twin = other
-                self._events.add(TwinFound(self._name, other))
+                self._events.add(TwinFound(self._peering.own.name, other))
         self._turn_away(route, "refused", self._process, now)
 
     def _turn_away(

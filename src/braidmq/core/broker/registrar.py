@@ -162,19 +162,24 @@ class Registrar:
         """Note that another registry is in force: brokers that are gone are left, members hear what concerns them."""
         self._last_seen.keep(self._credentials.has)
         addresses = self._credentials.addresses
+        self._find_own(addresses, now)
         known = {each.name for each in addresses}
         for name in [each for each in self._peering.known if each not in known]:
             self._peering.forget(name, now)
         for address in addresses:
-            if address.name == self._peering.own.name:
-                self._peering.change_own(address)
-            else:
-                self._peering.learn(address, now)
+            self._peering.learn(address, now)
         for session in self._sessions.values():
             if session.member.role is Role.NODE:
                 self._tell_certificate(session, now)
                 self._behind[session] = None
         self.pass_on(now)
+
+    def _find_own(self, addresses: list[BrokerAddress], now: float) -> None:
+        """See what this broker is called by now: it is known by its keys, or else by its name."""
+        peering = self._peering
+        mine = [each for each in addresses if peering.is_own(each.key, each.former_key)]
+        for own in mine or [each for each in addresses if each.name == peering.own.name]:
+            peering.change_own(own, now)
 
     def on_tick(self, now: float) -> None:
         """Tell of what ends, and send the list of brokers to those who have an older one, as far as there is time."""

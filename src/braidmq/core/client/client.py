@@ -287,6 +287,11 @@ class ClientCore:
         """Whether an answer may come over `link`, of this attempt or an earlier one."""
         return bool(link.calls) or any(each[0] is link for call in self._calls.values() for each in call.earlier)
 
+    def change_member(self, member: Member) -> None:
+        """Note that this node has another name, or may call other services."""
+        self._own_name = member.name
+        self._wait.member = member
+
     def change_checker(self, checker: Checker) -> None:
         """Ask for proofs with another key from now on, if it asks for any."""
         if self._unproven is not None:

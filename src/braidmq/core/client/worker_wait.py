@@ -13,13 +13,16 @@ class WorkerWait:
 
     `learn` is told of each list of services, as `wait_for_worker` may be for those only that have had a worker; all
     else asks.
+
+    Attributes:
+        member: this node, by its newest certificate.
     """
 
-    __slots__ = ("_known", "_member", "_settings")
+    __slots__ = ("_known", "_settings", "member")
 
     def __init__(self, settings: Settings, member: Member) -> None:
         self._settings = settings
-        self._member = member  # as its join file has it: brokers list no service to whoever may not call it
+        self.member = member  # by its own certificate: brokers list no service to whoever may not call it
         self._known: set[bytes] = set()
 
     def learn(self, services: Collection[bytes]) -> None:
@@ -43,7 +46,7 @@ class WorkerWait:
 
     def may_call(self, call: Call) -> bool:
         """Whether this node may make a call, by its own certificate."""
-        return self._member.may_call(call.service.decode())
+        return self.member.may_call(call.service.decode())
 
     def goes_on(self, call: Call) -> bool:
         """Whether a call waits for a worker now, or for its broker to tell that it has lost its last one."""

@@ -4,7 +4,7 @@ Which brokers are known is in address_book.py, how and when they are connected t
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from braidmq.bounds import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN
@@ -174,6 +174,15 @@ class Links:
 
     # -- inputs
 
+    def change_own(self, address: BrokerAddress) -> None:
+        """Note what this member, which is a broker, is called by now, and by which keys it is known besides."""
+        self._book.change_own(address)
+
+    @property
+    def own_keys(self) -> Collection[bytes]:
+        """The keys that are this member's own, or were, as far as it is a broker."""
+        return self._book.own_keys.keys()
+
     def learn(self, address: BrokerAddress, now: float, *, configured: bool = False) -> None:
         """Handle a broker of the net, or a newer certificate of a known one. What is `configured` is not forgotten."""
         known = len(self.links)
@@ -321,6 +330,8 @@ class Links:
         self.events.on_timer(now)
         if self._papers is not None and self._papers.roster != self._roster:
             self._follow_roster(self._papers, now)
+        for link in self._book.take_renamed():
+            self.forget(link, now)
         for link in list(self.links.values()):
             if link.state is LinkState.WAITING:
                 if link.wanted and now >= link.wake_at:

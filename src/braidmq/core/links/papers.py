@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from braidmq.core.links.link import BrokerAddress
+from braidmq.members import Member
 from braidmq.wire.registry import CertificateIs
 
 
@@ -20,6 +21,14 @@ class Papers(Protocol):
     @property
     def not_after(self) -> int:
         """When its own certificate ends, in Unix seconds; 0 if it does not."""
+
+    @property
+    def member(self) -> Member:
+        """What its own certificate says of it."""
+
+    @property
+    def blob(self) -> bytes:
+        """Its own certificate, as it travels."""
 
     def lacks(self, address: BrokerAddress) -> bool:
         """Whether the list of brokers is newer than what an address is from, and has it no more."""

@@ -141,10 +141,20 @@ class MembershipCore:
         for name in self.others():
             self.send(name, Gossip([self._telling.own]))
 
-    def change_certificate(self, certificate: bytes) -> None:
-        """Note that this broker has another certificate, which goes along with what it says of itself from now on."""
+    def change_own(self, name: str, certificate: bytes, now: float) -> None:
+        """Note that this broker has another certificate, which goes along with what it says of itself from now on.
+
+        With another name it is another broker for the others: they hear of it at once.
+        """
         self._certificate = certificate
-        self._telling.own = self._own_rumor()
+        if name == self.name:
+            self._telling.own = self._own_rumor()
+            return
+        self.forget(name, now)
+        self._telling.rumors.drop(self.name)
+        self.name = name
+        self._changed()
+        self._telling.spread_own(self._own_rumor())
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""

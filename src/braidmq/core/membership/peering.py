@@ -62,6 +62,7 @@ class PeeringCore:
         self._rng = rng
         self._version = 0
         self._links = Links(settings, rng, verify, own_name=own.name, software=software, now=now)
+        self._links.change_own(own)
         self.containment = self._links.containment
         self._intake: Intake[Link] = Intake(weighs=True)
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
@@ -188,12 +189,24 @@ class PeeringCore:
         """Handle a broker that is registered."""
         self._links.learn(address, now, configured=True)
 
-    def change_own(self, own: BrokerAddress) -> None:
-        """Note that this broker's own certificate is another one."""
+    def change_own(self, own: BrokerAddress, now: float) -> None:
+        """Note that this broker's own certificate is another one, perhaps with another name or key."""
         if own.certificate != self.own.certificate:
+            if own.name in self._links.links:  # its former owner is none any more, or has another name
+                self.forget(own.name, now)
             self.own = own
             self._version += 1
-            self.membership.change_certificate(own.certificate)
+            self._links.change_own(own)
+            self.membership.change_own(own.name, own.certificate, now)
+
+    @property
+    def principals(self) -> list[str]:
+        """The keys that are this broker's own, or were, in lower-case hex."""
+        return [key.hex() for key in self._links.own_keys]
+
+    def is_own(self, *keys: bytes) -> bool:
+        """Whether one of these keys is this broker's own, or was."""
+        return any(key in self._links.own_keys for key in keys)
 
     def forget(self, name: str, now: float) -> None:
         """Note that a broker is no longer registered."""

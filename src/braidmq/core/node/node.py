@@ -11,6 +11,7 @@ from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.links.papers import Papers
+from braidmq.core.node.own_certificate import OwnCertificate
 from braidmq.core.node.own_end import OwnEnd
 from braidmq.core.node.publishing import Publishing
 from braidmq.core.node.selection import Selection
@@ -90,7 +91,7 @@ class NodeCore:
         observer: NodeObserver | None = None,
         papers: Papers | None = None,
     ) -> None:
-        self._name = name = member.name
+        name = member.name
         checks = settings.authenticate_replies == "always"
         if checks and keyring is None:
             raise ConfigError("authenticate_replies='always' needs the keys of the node")
@@ -121,10 +122,13 @@ class NodeCore:
         self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
-        self._papers = papers
+        self._own: OwnCertificate | None = None
         if papers is not None:
-            self._handlers[CertificateIs.NUMBER] = self._on_certificate
-        self._own_end = None if papers is None else OwnEnd(name, papers, self.links.events, observer)
+            own = self._own = OwnCertificate(
+                member, keyring, papers, links=self.links, client=self.client, worker=self.worker
+            )
+            self._handlers[CertificateIs.NUMBER] = own.on_certificate
+        self._own_end = None if papers is None else OwnEnd(papers, self.links.events, observer)
         self.publishing: Publishing | None = None
         self._draining = False
 
@@ -298,9 +302,9 @@ class NodeCore:
         return publishing
 
     def change_keyring(self, keyring: Keyring) -> None:
-        """Prove replies, and check those of others, with other keys from now on."""
-        self.worker.change_prover(Prover(keyring, self._name))
-        self.client.change_checker(Checker(keyring, self._name))
+        """Go by the newest certificate in the papers from now on, and prove and check replies with these keys."""
+        if self._own is not None:
+            self._own.follow(keyring)
 
     def renew(self) -> None:
         """Connect anew to every broker, one after the other: this node has another key."""
@@ -448,17 +452,6 @@ class NodeCore:
             received = self.links.on_control(link, message, now)
             if received is not None:
                 self._handlers[command](link, received, now)
-
-    def _on_certificate(self, link: Link, message: CertificateIs, now: float) -> None:
-        """Take this node's own newest certificate; what it may do is its brokers' business, which may be more now."""
-        if self._papers is None:
-            return
-        try:
-            self._papers.take_certificate(message)
-        except ProtocolError as error:
-            self.links.on_malformed(link, str(error))
-        else:
-            self.worker.on_rights(link, now)
 
     def _on_cut(self, link: Link, message: bytes, now: float) -> None:
         """Handle what stands for a message that is longer than this node takes; a broker may also make it up."""

@@ -18,16 +18,14 @@ class OwnEnd:
     as far as they have said what time it is, and by this machine's only before.
 
     Args:
-        name: of this node.
         papers: with its newest certificate.
         events: where lines go.
         observer: is told, too.
     """
 
-    __slots__ = ("_events", "_marks", "_name", "_observer", "_off_told_s", "_papers")
+    __slots__ = ("_events", "_marks", "_observer", "_off_told_s", "_papers")
 
-    def __init__(self, name: str, papers: Papers, events: EventLog, observer: NodeObserver | None) -> None:
-        self._name = name
+    def __init__(self, papers: Papers, events: EventLog, observer: NodeObserver | None) -> None:
         self._papers = papers
         self._events = events
         self._observer = observer
@@ -42,9 +40,9 @@ class OwnEnd:
         end_s = self._papers.not_after
         for days, after_s, until_s in self._marks.spans(net_s):
             if end_s and after_s < end_s <= until_s:
-                self._events.add(OwnCertificateEnds(self._name, days))
+                self._events.add(OwnCertificateEnds(self._papers.member.name, days))
                 if self._observer is not None:
-                    self._observer.on_certificate_end(self._name, end_s - net_s, now)
+                    self._observer.on_certificate_end(self._papers.member.name, end_s - net_s, now)
 
     def _look_at_clock(self, off_s: float) -> None:
         """Tell that the clock is wrong, and again when it is so by another time."""
@@ -52,4 +50,4 @@ class OwnEnd:
             self._off_told_s = 0.0
         elif abs(off_s - self._off_told_s) > OFF_S_MAX:
             self._off_told_s = off_s
-            self._events.add(ClockDiffers(self._name, round(off_s)))
+            self._events.add(ClockDiffers(self._papers.member.name, round(off_s)))

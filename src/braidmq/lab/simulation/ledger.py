@@ -12,7 +12,7 @@ from braidmq.core.registry.ledger import Candidate
 from braidmq.errors import ProtocolError
 from braidmq.lab.simulation.edition import NET, Certified, Edition, Listed, open_signed, read
 from braidmq.lab.simulation.registry import address_of, verify
-from braidmq.members import Member, Standing
+from braidmq.members import Member, Role, Standing
 from braidmq.wire.registry import CertificateIs
 from braidmq.wire.registry_status import SeenStatus, TokenStatus
 
@@ -131,12 +131,18 @@ class Papers:
     Args:
         name: of the node.
         on_roster: is called with the version of each list that is taken.
+
+    Attributes:
+        member: what the node is and may do, as of its start.
+        blob: its certificate among those that workers prove their replies with.
     """
 
     def __init__(self, name: str, on_roster: Callable[[int], None]) -> None:
         self.serial = 0
         self.roster = 0
         self.not_after = 0
+        self.member = Member(name, Role.NODE)
+        self.blob = name.encode()
         self._name = name
         self._on_roster = on_roster
         self._listed: dict[str, int] = {}

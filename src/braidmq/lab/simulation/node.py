@@ -173,6 +173,7 @@ class NodeProcess(Process):
         self._tasks = {}
         self._callers = {}
         member = net.authority.member(self.name) or Member(self.name, Role.NODE, calls=("*",))
+        self.papers.member = member
         settings, secret = net.plan.settings, self._rng.randbytes(SECRET_BYTES)
         keyring = keyring_of(self.name, net.plan.nodes)
         self._looked_up = []

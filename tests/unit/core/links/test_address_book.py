@@ -1,11 +1,12 @@
 """What brokers tell of others: who is learned, and who is forgotten."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from braidmq.core.events.log import EventLog
-from braidmq.core.links.address_book import REFUSED_MAX, AddressBook
-from braidmq.core.links.link import Change, Close, LinkState
+from braidmq.core.links.address_book import OWN_KEYS_MAX, REFUSED_MAX, AddressBook
+from braidmq.core.links.link import BrokerAddress, Change, Close, LinkState
 from braidmq.core.links.links import Links
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -36,6 +37,45 @@ class TestAddressBook:
         assert book.links["a"].address.serial == 3
         book.forget(book.links["a"])
         assert (book.version, book.links) == (3, {})
+
+    def renamed(self, name: str, serial: int, of: str = "a") -> BrokerAddress:
+        return replace(address(name, serial=serial), key=address(of).key)
+
+    def test_another_name_with_a_key_that_is_known_is_the_same_broker(self) -> None:
+        book = self.book()
+        book.learn(address("a"), START)
+        book.learn(self.renamed("shop", 2), START)
+        assert [link.name for link in book.take_renamed()] == ["a"]
+        assert book.take_renamed() == []
+        book.forget(book.links["a"])
+        book.validate_state()
+        book.learn(address("a"), START)
+        assert list(book.links) == ["shop"]
+        book.learn(self.renamed("a", 3), START)
+        assert [link.name for link in book.take_renamed()] == ["shop"]
+        book.validate_state()
+
+    def test_a_key_that_was_changed_meanwhile_still_tells_who_it_is(self) -> None:
+        book = self.book()
+        book.learn(address("a"), START)
+        book.learn(replace(self.renamed("a", 2, of="new"), former_key=address("a").key), START)
+        book.validate_state()
+        book.learn(self.renamed("shop", 3, of="new"), START)
+        assert [link.name for link in book.take_renamed()] == ["a"]
+
+    def test_a_broker_never_learns_itself_by_whichever_name_and_key(self) -> None:
+        book = self.book()
+        own = address("b1")
+        book.change_own(own)
+        book.change_own(replace(address("b1", serial=2), key=b"n" * 32, former_key=own.key))
+        book.change_own(replace(address("b1", serial=3), key=b"n" * 32))
+        for key in (own.key, b"n" * 32):
+            book.learn(replace(address("shop", serial=4), key=key), START)
+        assert not book.links
+        for number in range(OWN_KEYS_MAX):
+            book.change_own(replace(own, key=bytes((number,)) * 32))
+        assert len(book.own_keys) == OWN_KEYS_MAX
+        book.validate_state()
 
     def test_brokers_are_bounded(self) -> None:
         events = EventLog()

@@ -6,6 +6,7 @@ import pytest
 
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import BrokerAddress
+from braidmq.members import Member, Role
 from braidmq.observer import NodeObserver
 from braidmq.wire.registry import CertificateIs
 
@@ -16,15 +17,21 @@ class Papers:
     """A certificate that ends."""
 
     def __init__(self, left_days: float) -> None:
+        self.member = Member("node", Role.NODE)
+        self.blob = b""
         self.serial = 0
         self.roster = 0
         self.not_after = int(UNIX_S + left_days * DAY_S)
 
+    @property
+    def addresses(self) -> list[BrokerAddress]:
+        return []
+
     def lacks(self, address: BrokerAddress) -> bool:
         return False
 
-    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
-        return []
+    def take_roster(self, roster: bytes) -> bool:
+        return False
 
     def take_certificate(self, message: CertificateIs) -> bool:
         return False

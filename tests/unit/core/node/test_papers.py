@@ -6,22 +6,29 @@ import pytest
 
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ProtocolError
+from braidmq.members import Member, Role
 from braidmq.wire.registry import CertificateIs
+from tests.support.rigs.node_rig import address
 
 
 class Papers:
     """Papers whose certificates are numbers."""
 
     def __init__(self) -> None:
+        self.member = Member("node", Role.NODE)
+        self.blob = b""
         self.serial = 0
         self.roster = 0
         self.not_after = 0
+        self.addresses: list[BrokerAddress] = []
 
     def lacks(self, address: BrokerAddress) -> bool:
-        return False
+        if address.serial > self.roster:
+            return False
+        return all(each.name != address.name or each.serial > address.serial for each in self.addresses)
 
-    def take_roster(self, roster: bytes) -> list[BrokerAddress]:
-        return []
+    def take_roster(self, roster: bytes) -> bool:
+        return False
 
     def take_certificate(self, message: CertificateIs) -> bool:
         if not message.certificate.isdigit():
@@ -49,3 +56,14 @@ def test_a_certificate_that_nobody_has_signed_changes_nothing(make: Any) -> None
     rig["a"].say(CertificateIs(b"forged"))
     assert rig["a"].credit() is None
     assert any("not signed" in line for line in rig.warnings)
+
+
+def test_a_list_that_comes_with_the_join_file_has_newer_certificates_of_brokers_that_stay(make: Any) -> None:
+    papers = Papers()
+    rig = make("a", "b", papers=papers)
+    papers.roster, papers.addresses = 3, [address("a", serial=2)]
+    rig.advance(1.0)
+    assert [(each.name, each.address.serial) for each in rig.core.links.links.values()] == [("a", 2)]
+    assert [line for line in rig.log if "no longer a broker" in line] == [
+        "b is no longer a broker of this net, says its list of brokers 3"
+    ]
