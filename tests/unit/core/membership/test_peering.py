@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -581,3 +582,46 @@ def test_frame_of_a_broker_that_was_just_forgotten_is_dropped() -> None:
     peering.core.on_failed("b2", Failure.CLOSED, peering.now)
     peering.core.on_resolved("b2", ["tcp://b2:5555"], peering.now)
     assert peering.links() == {}
+
+
+def renamed(name: str, serial: int, *, of: str) -> BrokerAddress:
+    return replace(address(name, serial), key=address(of).key)
+
+
+def test_a_broker_with_another_name_speaks_of_itself_by_it() -> None:
+    peering = Peering("b2")
+    peering.up("b2")
+    own = renamed("shop", 2, of="b1")
+    peering.core.change_own(own, peering.now)
+    peering.core.learn(own, peering.now)
+    peering.core.learn(address("b1"), peering.now)
+    peering.sent.clear()
+    peering.tick(1.0)
+    assert peering.core.known == ["b2"]
+    assert peering.core.membership.name == "shop"
+    told = [rumor for each in peering.sent["b2"] if isinstance(each, Gossip | Ping) for rumor in each.rumors]
+    assert {(each.name, each.certificate) for each in told if each.name != "b2"} == {("shop", own.certificate)}
+    peering.send("b2", Gossip([Rumor("shop", 0, "suspect", "b2")]))
+    assert peering.core.membership.incarnation == 1
+    peering.core.learn(replace(address("b1", 3), key=b"new".ljust(32)), peering.now)
+    assert peering.core.known == ["b2", "b1"]
+
+
+def test_a_broker_takes_the_name_of_one_that_it_knew() -> None:
+    peering = Peering("b2", "b3")
+    peering.up("b2", "b3")
+    peering.core.change_own(renamed("b3", 2, of="b1"), peering.now)
+    peering.tick(1.0)
+    assert peering.core.known == ["b2"]
+    assert list(peering.core.membership.members) == ["b2"]
+
+
+def test_a_peer_with_another_name_is_left_before_it_is_met_again() -> None:
+    peering = Peering("b2")
+    peering.up("b2")
+    peering.actions.clear()
+    peering.core.learn(renamed("shop", 2, of="b2"), peering.now)
+    peering.tick(1.0)
+    assert peering.core.known == ["shop"]
+    kinds = [(type(action).__name__, action.name) for action in peering.actions]
+    assert kinds.index(("Close", "b2")) < kinds.index(("Open", "shop"))
