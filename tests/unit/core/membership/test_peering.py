@@ -622,7 +622,7 @@ def test_a_broker_with_another_name_speaks_of_itself_by_it() -> None:
     assert peering.core.membership.name == "shop"
     told = [rumor for each in peering.sent["b2"] if isinstance(each, Gossip | Ping) for rumor in each.rumors]
     assert {(each.name, each.certificate) for each in told if each.name != "b2"} == {("shop", own.certificate)}
-    peering.say("b2", Gossip([Rumor("shop", 0, "suspect", "b2")]))
+    peering.send("b2", Gossip([Rumor("shop", 0, "suspect", "b2")]))
     assert peering.core.membership.incarnation == 1
     peering.core.learn(replace(address("b1", 3), key=b"new".ljust(32)), peering.now)
     assert peering.core.known == ["b2", "b1"]
