@@ -96,6 +96,10 @@ class Claimants:
         """Return the best record with this name that counts, or None."""
         return next(_counting(self._named.get(name)), None)
 
+    def named(self, name: str, most: int) -> list[Record]:
+        """Return `most` of the records with this name, whether they count or not, the best one first."""
+        return self._named.get(name, [])[:most]
+
     def first_with(self, key: bytes) -> Record | None:
         """Return the best record with this key that counts, or None."""
         return next(_counting(self._with_key.get(key)), None)

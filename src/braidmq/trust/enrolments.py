@@ -301,6 +301,10 @@ class Enrolments:
         found = self._claimants.by_name.get(name)
         return None if found is None else found.enrolment
 
+    def claims(self, name: str, most: int) -> list[tuple[Enrolment, int]]:
+        """Return `most` of those who claim a name, be they members or not, and when each was seen; the best first."""
+        return [(record.enrolment, record.seen_at) for record in self._claimants.named(name, most)]
+
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
         return [(record.enrolment, record.seen_at) for _, record in sorted(self._claimants.by_name.items())]
