@@ -302,8 +302,12 @@ class Enrolments:
         return None if found is None else found.enrolment
 
     def claims(self, name: str, most: int) -> list[tuple[Enrolment, int]]:
-        """Return `most` of those who claim a name, be they members or not, and when each was seen; the best first."""
-        return [(record.enrolment, record.seen_at) for record in self._claimants.named(name, most)]
+        """Return `most` of those who claim a name by keys of their own, and when each was seen; the best first.
+
+        They need not be members. The keys of those whom the registry has, and those that were revoked, are left out.
+        """
+        found = (record for record in self._claimants.named(name) if record.enrolment.key not in self._keys)
+        return [(record.enrolment, record.seen_at) for record in islice(found, most)]
 
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
