@@ -62,7 +62,7 @@ HOUSE: Final = (
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "renewal", "inside",
-        "enrolment", "publication",
+        "enrolment", "publication", "claims",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),

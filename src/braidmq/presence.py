@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.node.node import NodeCore
@@ -47,10 +48,16 @@ async def until_settled(loop: NodeLoop, wait_s: float) -> None:
                 await loop.changed()
 
 
-async def reports(loop: NodeLoop, wait_s: float) -> dict[str, Report]:
-    """Ask every broker that is up for its state; return what came within `wait_s`, by name."""
+async def reports(loop: NodeLoop, wait_s: float, claimed: Iterable[str] = ()) -> dict[str, Report]:
+    """Ask every broker that is up for its state; return what came within `wait_s`, by name.
+
+    Args:
+        loop: of the node.
+        wait_s: seconds.
+        claimed: names, see NodeCore.observe.
+    """
     core = loop.core
-    asked = core.observe(loop.clock())
+    asked = core.observe(loop.clock(), claimed)
     loop.schedule()
     try:
         async with asyncio.timeout(wait_s):

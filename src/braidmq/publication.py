@@ -69,7 +69,7 @@ async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Pub
         papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
     loop = NodeLoop(identity, Settings(), on_stall=lambda _s: None, papers=papers)
     try:
-        loop.start(_NoJobs())
+        loop.start(NoJobs())
         publishing = loop.core.publish(_Edition(manifest), loop.clock())
         loop.schedule()
         with contextlib.suppress(TimeoutError):
@@ -81,7 +81,7 @@ async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Pub
         loop.abort()
 
 
-class _NoJobs:
+class NoJobs:
     """A node that serves nothing gets no jobs (see Jobs)."""
 
     def run(self, job: Job) -> None:

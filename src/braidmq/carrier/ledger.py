@@ -16,7 +16,7 @@ from braidmq.trust.manifest import Manifest
 from braidmq.trust.registry import Registry
 from braidmq.trust.signed import SIGNATURE_BYTES
 from braidmq.wire.registry import DIGEST_BYTES, CertificateIs
-from braidmq.wire.registry_status import SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, SeenStatus, TokenStatus
 
 REMOVED_MAX: Final = 1_000
 """Keys of members that were removed while this broker ran: whoever still comes with one is told so."""
@@ -165,6 +165,10 @@ class NetLedger:
     def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
         """See Listed."""
         return self.roll.enrolled(unix_s, most)
+
+    def claims(self, name: str, unix_s: float, most: int) -> list[ClaimStatus]:
+        """See Listed."""
+        return self.roll.claims(name, unix_s, most)
 
     # -- see Credentials
 

@@ -9,7 +9,7 @@ from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.enrolments import Enrolments, Merged, Outcome
 from braidmq.trust.invitation import Invitation
 from braidmq.trust.registry import Registry
-from braidmq.wire.registry_status import SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, SeenStatus, TokenStatus
 
 _REFUSALS: Final = {
     Outcome.USED_UP: "the token has made as many members as it may; if that was not you, somebody else has it: "
@@ -81,6 +81,11 @@ class TokenRoll:
         """Return members that tokens have made, at most `most` of them, at a Unix time; and how many there are."""
         found, total = self._set.some_members(most)
         return [SeenStatus(each.name, max(0, int(unix_s - seen_at)), each.serial) for each, seen_at in found], total
+
+    def claims(self, name: str, unix_s: float, most: int) -> list[ClaimStatus]:
+        """Return who claims a name by a token, at most `most` of them, at a Unix time; the best claim first."""
+        found = self._set.claims(name, most)
+        return [ClaimStatus(each.blob, max(0, int(unix_s - seen_at))) for each, seen_at in found]
 
     @property
     def rows(self) -> list[tuple[bytes, int]]:

@@ -23,6 +23,7 @@ from braidmq.trust.certificate import Certificate
 from braidmq.trust.change import OPERATOR, TOKEN_S, Change, done, once, told, young
 from braidmq.trust.codes import Netcode, Token
 from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Draft
+from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.invitation import Terms
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
@@ -259,14 +260,19 @@ class Authority:
         """
         return self._make(lambda draft: done(*map(draft.remove, once(names))))
 
-    def revoke(self, names: Iterable[str]) -> Change:
+    def revoke(self, names: Iterable[str], enrolled: Iterable[Enrolment] = ()) -> Change:
         """Remove members, and never accept their keys again; their names may be used again.
 
+        Args:
+            names: of those who are registered.
+            enrolled: those that tokens have made.
+
         Raises:
-            ConfigError: there is no such member, or too many keys are revoked; nobody is removed then.
+            ConfigError: there is no such member or token, a key of the enrolled is that of somebody else, or too many
+                keys are revoked; nobody is removed then.
             OSError: a file could not be written; repeat the call.
         """
-        return self._make(lambda draft: done(*map(draft.revoke, once(names))))
+        return self._make(lambda draft: done(*map(draft.revoke, once(names)), *map(draft.revoke_enrolled, enrolled)))
 
     def netcode(self) -> Netcode:
         """Return what a machine needs to find the net.

@@ -5,7 +5,7 @@ whatever order it is heard, and all brokers with the same records have the same 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from braidmq.members import Member
@@ -95,6 +95,10 @@ class Claimants:
     def first_named(self, name: str) -> Record | None:
         """Return the best record with this name that counts, or None."""
         return next(_counting(self._named.get(name)), None)
+
+    def named(self, name: str) -> Sequence[Record]:
+        """Return the records with this name, whether they count or not, the best one first."""
+        return self._named.get(name, ())
 
     def first_with(self, key: bytes) -> Record | None:
         """Return the best record with this key that counts, or None."""

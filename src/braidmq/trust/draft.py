@@ -16,6 +16,7 @@ from braidmq.trust import manifest as manifests
 from braidmq.trust import roster as rosters
 from braidmq.trust.certificate import TIME_MAX_S, Certificate, Claims
 from braidmq.trust.curve_key import check_curve_key
+from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.invitation import Invitation, Terms
 from braidmq.trust.manifest import REMOVALS_MAX, REVOKED_MAX, Extras, Manifest, Removal, Revocation
 from braidmq.trust.roster import Roster
@@ -171,10 +172,27 @@ class Draft:
             ConfigError: there is no such member, or too many keys are revoked.
         """
         found = self.remove(name)
-        self._revoked |= {key: Revocation(self.version, key, name) for key in found.keys}
-        if len(self._revoked) > REVOKED_MAX:
-            raise ConfigError(f"{REVOKED_MAX} keys are revoked, and no more can be: make a new net for its members")
+        self._ban(found)
         return found
+
+    def revoke_enrolled(self, member: Enrolment) -> Enrolment:
+        """Never accept the key of a member that a token has made.
+
+        Raises:
+            ConfigError: the token was withdrawn, the key is that of somebody who is registered or of a token, or too
+                many keys are revoked.
+        """
+        name, key = member.name, member.key
+        if self._invitations.get(member.serial) != member.invitation:
+            raise ConfigError(f"token {member.serial}, which has made {name!r} a member, is withdrawn or was changed")
+        holder = self._holders.get(key)
+        if holder is not None:
+            raise ConfigError(f"the key of {name!r} is that of {holder!r}, who is registered: revoke that one")
+        if any(each.curve_key == key for each in self._invitations.values()):
+            raise ConfigError(f"the key of {name!r} is that of a token: withdraw it")
+        if key not in self._revoked:
+            self._ban(member)
+        return member
 
     def rotate(self, name: str, key: bytes, until: int) -> Certificate:
         """Give a member a second key, the newer one from now on.
@@ -257,8 +275,9 @@ class Draft:
             ConfigError: a limit of the net is exceeded.
         """
         invited = tuple(each.blob for each in self._invitations.values())
+        revoked = tuple(self._revoked.values())
         same = self._members == {each.name: each for each in self.old.certificates}
-        if same and invited == self.old.extras.invitations:
+        if same and invited == self.old.extras.invitations and revoked == self.old.extras.revoked:
             return self.old
         removals, since = self._removals, self._since
         if len(removals) > REMOVALS_MAX:
@@ -267,7 +286,7 @@ class Draft:
         extras = Extras(
             removals=tuple(removals),
             removals_since=since,
-            revoked=tuple(self._revoked.values()),
+            revoked=revoked,
             invitations=invited,
         )
         return manifests.issue(
@@ -326,6 +345,11 @@ class Draft:
             del self._holders[key]
         for endpoint in member.endpoints:
             self._endpoints.pop(endpoint, None)
+
+    def _ban(self, member: Certificate) -> None:
+        self._revoked |= {key: Revocation(self.version, key, member.name) for key in member.keys}
+        if len(self._revoked) > REVOKED_MAX:
+            raise ConfigError(f"{REVOKED_MAX} keys are revoked, and no more can be: make a new net for its members")
 
     def _future(self, name: str, until: int) -> int:
         """Return a time at which something of a member ends, or 0; raise ConfigError if that is not to come."""

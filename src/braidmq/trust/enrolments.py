@@ -301,6 +301,14 @@ class Enrolments:
         found = self._claimants.by_name.get(name)
         return None if found is None else found.enrolment
 
+    def claims(self, name: str, most: int) -> list[tuple[Enrolment, int]]:
+        """Return `most` of those who claim a name by keys of their own, and when each was seen; the best first.
+
+        They need not be members. The keys of those whom the registry has, and those that were revoked, are left out.
+        """
+        found = (record for record in self._claimants.named(name) if record.enrolment.key not in self._keys)
+        return [(record.enrolment, record.seen_at) for record in islice(found, most)]
+
     def members(self) -> list[tuple[Enrolment, int]]:
         """Return who is a member, and when each was seen last, by name."""
         return [(record.enrolment, record.seen_at) for _, record in sorted(self._claimants.by_name.items())]

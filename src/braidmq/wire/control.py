@@ -14,7 +14,7 @@ from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.kinds import Control, kinds_of
-from braidmq.wire.limits import CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
+from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
 from braidmq.wire.registry import Version
 from braidmq.wire.registry_status import RegistryStatus
@@ -125,9 +125,14 @@ class Goodbye(Control, frozen=True):
 
 
 class Status(Control, frozen=True):
-    """Asks a broker for a Report. Only members with the right to observe get one."""
+    """Asks a broker for a Report. Only members with the right to observe get one.
+
+    Attributes:
+        claims: names; who claims them by a token is to be told, too.
+    """
 
     NUMBER = 38
+    claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
@@ -232,6 +237,12 @@ REPORT_SERVES_MAX: Final = 16
 
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
+
+REPORT_CLAIMED_MAX: Final = 64
+"""Names of whose claims a Report tells, for all who have asked since the last one together."""
+
+REPORT_CLAIMS_MAX: Final = 8
+"""Claims to one name that a Report tells: with a token and a prefix anybody may make many, of 512 bytes each."""
 
 KINDS: Final = {kind.NUMBER: kind for kind in kinds_of(Control)}
 """Every kind of control message by its number."""

@@ -30,6 +30,9 @@ TEXT_CHARS_MAX: Final = 255
 SERVICE_ROWS_MAX: Final = 100_000
 """Most services in one control message, far more than any broker may know."""
 
+CLAIMS_ASKED_MAX: Final = 32
+"""Names that one STATUS asks for: it stays below what a broker takes as a control message of a node."""
+
 ROUTE_BYTES: Final = 16
 """Length of what a carrier names a connection by. The first byte is never 0."""
 

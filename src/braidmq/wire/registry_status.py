@@ -50,6 +50,18 @@ class SeenStatus(Struct, frozen=True, omit_defaults=True):
     token: int = 0
 
 
+class ClaimStatus(Struct, frozen=True, omit_defaults=True):
+    """Somebody who claims a name by a token, be it a member or not: another one may have it, or its key was revoked.
+
+    Attributes:
+        enrolment: what the holder of the token has signed, which whoever reads it is to verify.
+        ago_s: how long ago the net has seen it last, in seconds.
+    """
+
+    enrolment: bytes
+    ago_s: int
+
+
 class RegistryStatus(Struct, frozen=True, omit_defaults=True):
     """The registry at one broker. Lists are cut at REPORT_ROWS_MAX.
 
@@ -64,6 +76,7 @@ class RegistryStatus(Struct, frozen=True, omit_defaults=True):
         enrolled_total: how many there are.
         seen: members that were connected to this broker since its start, and are not now, the latest first.
         clock_off_s: by how many seconds the clock of this broker's machine is ahead of that of the net.
+        claims: of each name that was asked for, who claims it by a token, the best claim first.
     """
 
     version: int
@@ -76,3 +89,4 @@ class RegistryStatus(Struct, frozen=True, omit_defaults=True):
     enrolled_total: int = 0
     seen: list[SeenStatus] = []
     clock_off_s: int = 0
+    claims: dict[str, list[ClaimStatus]] = {}

@@ -15,7 +15,7 @@ from braidmq.trust import manifest as manifests
 from braidmq.trust.invitation import Invitation
 from braidmq.trust.registry import Registry as TrustRegistry
 from braidmq.wire.registry import CertificateIs
-from braidmq.wire.registry_status import SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, SeenStatus, TokenStatus
 from tests.support.rigs.broker_rig import BROKER, Registry
 from tests.support.rigs.node_rig import address
 from tests.support.tokens import NET, NOW
@@ -71,6 +71,9 @@ class MovingRegistry(Registry):
 
     def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
         return self.roll.enrolled(unix_s, most)
+
+    def claims(self, name: str, unix_s: float, most: int) -> list[ClaimStatus]:
+        return self.roll.claims(name, unix_s, most)
 
     def has(self, name: str) -> bool:
         return name not in self.gone

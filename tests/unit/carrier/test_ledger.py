@@ -9,7 +9,7 @@ from braidmq.trust import enrolment
 from braidmq.trust.authority import Authority
 from braidmq.trust.enrolment import Statement
 from braidmq.trust.joinfile import load
-from braidmq.wire.registry_status import SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, SeenStatus, TokenStatus
 from tests.support.tokens import member_key
 
 NOW = 1_800_000_000
@@ -98,3 +98,57 @@ def test_tokens_are_told_with_their_uses_and_the_members_that_they_made(authorit
     assert ledger.enrolled(NOW + 50, 9) == ([SeenStatus("replica-1", 50, token.serial)], 1)
     assert ledger.enrolled(NOW + 50, 0) == ([], 1)
     assert (ledger.has("replica-1"), ledger.has("replica-2")) == (True, False)
+
+
+@pytest.fixture
+def enrolled(authority):
+    """Return a token, and the enrolments of two members that it has made, by name."""
+    authority.add_broker("b1", ["tcp://h:1"])
+    token, _ = authority.invite(prefix="replica-", uses=4, ttl_s=900)
+    said = [
+        Statement(
+            net=authority.net, invitation=token.serial, name=f"replica-{number}", key=member_key(number), made_at=NOW
+        )
+        for number in (1, 2)
+    ]
+    return token, {each.name: enrolment.issue(each, token.keys.signing_seed) for each in said}
+
+
+def test_who_claims_a_name_by_a_token_is_told_also_when_it_is_no_member(authority, enrolled):
+    token, blobs = enrolled
+    ledger = ledger_of(authority)
+    other = Statement(net=authority.net, invitation=token.serial, name="replica-1", key=member_key(3), made_at=NOW + 1)
+    clash = enrolment.issue(other, token.keys.signing_seed)
+    ledger.roll.merge([(blob, NOW) for blob in (clash, *blobs.values())], NOW)
+    every = [ClaimStatus(blobs["replica-1"], 50), ClaimStatus(clash, 50)]
+    assert ledger.claims("replica-1", NOW + 50, 9) == every
+    assert ledger.claims("replica-1", NOW + 50, 1) == every[:1]
+    assert ledger.claims("replica-3", NOW + 50, 9) == []
+    authority.add_node("replica-1")
+    hand_on(ledger, authority)
+    assert ledger.claims("replica-1", NOW + 50, 9) == every
+    assert ledger.member(member_key(1).hex()) is None
+
+
+def test_a_member_that_a_token_has_made_is_none_once_its_key_is_revoked_and_stays_so(authority, enrolled):
+    _, blobs = enrolled
+    ledger = ledger_of(authority)
+    for blob in blobs.values():
+        assert ledger.roll.admit(blob, NOW).new
+    gone, kept = (member_key(number).hex() for number in (1, 2))
+    invited = authority.manifest().invited()[0]
+    authority.revoke([], [enrolment.verify(blobs["replica-1"], invited)])
+    hand_on(ledger, authority)
+    began = ledger_of(authority)  # a broker that starts with what it has kept
+    began.roll.merge(ledger.roll.rows, NOW)
+    met = ledger_of(authority)  # one that has never heard of the enrolment until it meets one that was away
+    met.roll.merge([(blob, NOW) for blob in blobs.values()], NOW)
+    for each in (ledger, began, met):
+        for told in (blobs["replica-1"], *blobs.values()):
+            each.roll.merge([(told, NOW + 9)], NOW + 9)
+        assert (each.member(gone), each.standing(gone), each.has("replica-1")) == (None, Standing.REVOKED, False)
+        assert each.standing(kept) is Standing.MEMBER
+        assert not each.roll.admit(blobs["replica-1"], NOW).new
+        assert "until it was revoked" in each.roll.admit(blobs["replica-1"], NOW).refusal
+        assert [row.name for row in each.enrolled(NOW, 9)[0]] == ["replica-2"]
+        assert each.tokens(NOW)[0].used == 2

@@ -12,10 +12,12 @@ from nacl.signing import SigningKey
 from braidmq.errors import ConfigError
 from braidmq.members import Role
 from braidmq.trust import draft as drafts
+from braidmq.trust import enrolment as enrolments
 from braidmq.trust import manifest as manifests
 from braidmq.trust.certificate import KEYS_MAX
 from braidmq.trust.draft import CLOCK_S_MIN, DAY_S, Draft
-from braidmq.trust.invitation import Terms
+from braidmq.trust.enrolment import Enrolment, Statement
+from braidmq.trust.invitation import Invitation, Terms
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.token_keys import TokenKeys
 
@@ -385,3 +387,63 @@ def test_an_invitation_alone_is_a_change():
     draft = drafted(manifests.issue(NET, 1, (), SEED))
     draft.invite(token())
     assert draft.issue().version == 2
+
+
+def enrolled(invited: Invitation, public_key: bytes) -> Enrolment:
+    """Return a member that a token has made."""
+    said = Statement(net=NET, invitation=invited.serial, name="replica-1", key=public_key, made_at=int(NOW_S))
+    return enrolments.verify(enrolments.issue(said, TokenKeys.of(b"t" * 32).signing_seed), invited)
+
+
+def with_token() -> tuple[Manifest, Invitation]:
+    """Return a registry with a broker, a node and a token."""
+    draft = drafted(with_members())
+    invited = draft.invite(token())
+    return draft.issue(), invited
+
+
+def test_the_key_of_a_member_that_a_token_has_made_is_revoked_and_nobody_else_leaves():
+    before, invited = with_token()
+    draft = drafted(before)
+    draft.revoke_enrolled(enrolled(invited, key(5)))
+    after = draft.issue()
+    assert after.version == before.version + 1
+    assert [(each.version, each.key, each.name) for each in after.extras.revoked] == [
+        (after.version, key(5), "replica-1")
+    ]
+    assert (after.certificates, after.invited()) == (before.certificates, before.invited())
+    assert after.extras.removals == before.extras.removals
+    difference = after.difference(before.version)
+    assert difference is not None
+    assert manifests.verify(difference, AUTHORITY, NET, before) == after
+    again = drafted(after)
+    again.revoke_enrolled(enrolled(invited, key(5)))
+    assert again.issue() is after
+    with pytest.raises(ConfigError, match="was revoked when it was that of 'replica-1'"):
+        drafted(after).add("m", Role.NODE, key(5))
+
+
+def test_no_key_is_revoked_that_is_no_enrolled_members():
+    before, invited = with_token()
+    for number, holder in ((1, "b"), (2, "n")):
+        with pytest.raises(ConfigError, match=f"is that of '{holder}', who is registered"):
+            drafted(before).revoke_enrolled(enrolled(invited, key(number)))
+    other = drafted(before)
+    keys = TokenKeys.of(b"o" * 32)
+    other.invite(token(key=keys.key, curve_key=keys.curve_key))
+    with pytest.raises(ConfigError, match="is that of a token"):
+        other.revoke_enrolled(enrolled(invited, keys.curve_key))
+    gone = drafted(before)
+    gone.withdraw(invited.serial)
+    with pytest.raises(ConfigError, match=f"token {invited.serial}, which has made 'replica-1' a member, is withdrawn"):
+        gone.revoke_enrolled(enrolled(invited, key(5)))
+
+
+def test_too_many_revoked_keys_of_enrolled_members_are_told(monkeypatch):
+    monkeypatch.setattr(drafts, "REVOKED_MAX", 1)
+    before, invited = with_token()
+    draft = drafted(before)
+    draft.revoke_enrolled(enrolled(invited, key(5)))
+    draft.revoke_enrolled(enrolled(invited, key(5)))
+    with pytest.raises(ConfigError, match="1 keys are revoked"):
+        draft.revoke_enrolled(enrolled(invited, key(6)))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from braidmq import stderr
+from braidmq.cli.net.claiming import displaced
 from braidmq.cli.net.telling import consequences, print_json, say, warn
 from braidmq.errors import ConfigError
 from braidmq.printable import printable
@@ -61,7 +62,10 @@ def _publish(authority: Authority, change: Change, *, as_json: bool, aside: bool
     except ConfigError as error:
         warn(f"the change is not in the running net: {error}")
         return {}
-    return tell(outcome, authority.directory, as_json=as_json, aside=aside)
+    said = tell(outcome, authority.directory, as_json=as_json, aside=aside)
+    for each in displaced(authority, change.before, change.after) if outcome.have else ():
+        warn(f"{each.name} was a member that token.{each.serial} had made: it is not any more")
+    return said
 
 
 def publisher(authority: Authority, manifest: Manifest) -> JoinFile:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from braidmq.cli import status_registry
+from braidmq.cli.net.claiming import observer
 from braidmq.cli.status_net import View
 from braidmq.errors import BraidError
 from braidmq.node import Node
@@ -47,12 +48,12 @@ class Seen:
 
 def ask(authority: Authority, manifest: Manifest) -> Seen:
     """Ask the brokers, as a member that may observe and whose join file lies in the authority's directory."""
-    observer = _observer(authority, manifest)
-    if observer is None or not manifest.brokers:
+    identity = observer(authority, manifest)
+    if identity is None or not manifest.brokers:
         return Seen()
     logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is no part of a list
     try:
-        views = asyncio.run(_ask(observer))
+        views = asyncio.run(_ask(identity))
     except (BraidError, OSError):  # the list is of what is in the directory; the net adds to it where it can
         return Seen()
     return Seen(
@@ -64,17 +65,8 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
     )
 
 
-def _observer(authority: Authority, manifest: Manifest) -> JoinFile | None:
-    for each in manifest.certificates:
-        if each.observe:
-            found = authority.join_file(each.name)
-            if found is not None:
-                return found
-    return None
-
-
-async def _ask(observer: JoinFile) -> Sequence[View]:
-    node = Node(observer, settings=Settings(brokers_connected_max=ASKED_MAX))
+async def _ask(identity: JoinFile) -> Sequence[View]:
+    node = Node(identity, settings=Settings(brokers_connected_max=ASKED_MAX))
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + ASK_S
     async with node:

@@ -123,8 +123,8 @@ class Controls:
             self._dispatcher.offers.remove_all(session, now)
             self._outgoing.send_control(session, Goodbye("noted"), now)
 
-    def _on_status(self, session: Session, _status: Status, _now: float) -> None:
-        self._observers.add(session)
+    def _on_status(self, session: Session, status: Status, _now: float) -> None:
+        self._observers.add(session, status.claims)
 
     def _on_seek(self, session: Session, seek: Seek, now: float) -> None:
         usage = session.usage

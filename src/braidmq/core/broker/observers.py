@@ -1,5 +1,6 @@
 """The members that have asked for a report, and what a broker tells them of itself."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import structs
@@ -29,8 +30,8 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals", "_registrar",
-        "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
+        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals",
+        "_registrar", "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
     )  # fmt: skip
 
     def __init__(
@@ -60,11 +61,16 @@ class Observers:
         self._tick_s = tick_s
         self._started_at = now
         self._asking: dict[Session, None] = {}
+        self._claimed: dict[str, None] = {}
         self._report_at = now
 
-    def add(self, session: Session) -> None:
-        """Note that a member asks for a report; `answer` tells it whether it gets one."""
+    def add(self, session: Session, claimed: Iterable[str] = ()) -> None:
+        """Note that a member asks for a report, and who claims some names; `answer` tells it whether it gets one."""
         self._asking[session] = None
+        if _may_observe(session):
+            for name in claimed:
+                if len(self._claimed) < control.REPORT_CLAIMED_MAX:
+                    self._claimed[name] = None
 
     def on_end(self, session: Session) -> None:
         """Note that a session is over."""
@@ -77,12 +83,13 @@ class Observers:
     def answer(self, now: float) -> None:
         """Send one report to each member that has asked since the last tick, however often it asked."""
         observers, self._asking = self._asking, {}
+        claimed, self._claimed = self._claimed, {}
         sent_ms, report_ = now_ms(now), b""
         denial = control.encode_control(control.Report(broker=self._peering.own.name, denied=True), sent_ms)
         for session in observers:
-            if session.member.observe or session.member.role is Role.BROKER:
+            if _may_observe(session):
                 if not report_:
-                    report_ = control.encode_control(self.report(now), sent_ms)
+                    report_ = control.encode_control(self.report(now, claimed), sent_ms)
                     rows = len(self._sessions) + len(self._dispatcher.services)
                     self._report_at = now + self._tick_s * rows / REPORT_ROWS_PER_TICK
                 self._outgoing.send(session, report_)
@@ -91,8 +98,8 @@ class Observers:
                 self._refusals.note(Refused.OBSERVE, session.member.name, now)
                 self._outgoing.send(session, denial)
 
-    def report(self, now: float) -> control.Report:
-        """Return the broker's state for an observer."""
+    def report(self, now: float, claimed: Iterable[str] = ()) -> control.Report:
+        """Return the broker's state for an observer, and who claims some names by tokens."""
         return report(
             self._peering.own.name,
             self._sessions.values(),
@@ -100,7 +107,7 @@ class Observers:
             self._brokers(now),
             self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
             refusals=self._refusals.rows(now),
-            registry=None if self._registrar is None else self._registrar.status(now),
+            registry=None if self._registrar is None else self._registrar.status(claimed, now),
             software=self._software,
             uptime_s=now - self._started_at,
             now=now,
@@ -125,3 +132,7 @@ class Observers:
             queued=about.queued,
             services=len(about.services),
         )
+
+
+def _may_observe(session: Session) -> bool:
+    return session.member.observe or session.member.role is Role.BROKER

@@ -1,6 +1,6 @@
 """The registry at one broker: who may say what of it, and what members are told of themselves and of the brokers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from braidmq.core.broker.ends import EndWatch
@@ -132,10 +132,10 @@ class Registrar:
         """Which registry each broker has that is connected, and this one, by name."""
         return self.core.versions | {self._peering.own.name: self._credentials.version}
 
-    def status(self, now: float) -> RegistryStatus:
-        """Return how the registry stands, for an observer."""
+    def status(self, claimed: Iterable[str], now: float) -> RegistryStatus:
+        """Return how the registry stands, and who claims some names by tokens, for an observer."""
         present = {session.member.name for session in self._sessions.values()}
-        return registry_status(self._credentials, self.core.clocks, self._last_seen, present, now)
+        return registry_status(self._credentials, self.core.clocks, self._last_seen, present, claimed=claimed, now=now)
 
     def papers_of(self, principal: str) -> list[Control]:
         """Return the certificate of the member with a key, and the list of brokers."""

@@ -1,7 +1,7 @@
 """A node: its links to the brokers, and the client and the worker that share them."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from braidmq.core.client.client import ClientCore
@@ -283,13 +283,17 @@ class NodeCore:
         """The certificates of the brokers that are known now; `links.known_version` tells when they change."""
         return tuple(link.address.certificate for link in self.links.links.values())
 
-    def observe(self, now: float) -> list[Link]:
-        """Ask every broker that is up for its report, and return these; the answers come into `reports`."""
+    def observe(self, now: float, claimed: Iterable[str] = ()) -> list[Link]:
+        """Ask every broker that is up for its report, and who claims some names by a token (up to CLAIMS_ASKED_MAX).
+
+        It returns these brokers; the answers come into `reports`.
+        """
+        status = control.Status(list(claimed))
         self.reports.clear()
         asked = [link for link in self.links.links.values() if link.open]
         for link in asked:
             link.asked_report = True
-            self.links.send_control(link, control.Status(), now)
+            self.links.send_control(link, status, now)
         return asked
 
     def publish(self, edition: Edition, now: float) -> Publishing:

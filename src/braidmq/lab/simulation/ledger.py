@@ -14,7 +14,7 @@ from braidmq.lab.simulation.edition import NET, Certified, Edition, Listed, open
 from braidmq.lab.simulation.registry import address_of, verify
 from braidmq.members import Member, Role, Standing
 from braidmq.wire.registry import CertificateIs
-from braidmq.wire.registry_status import SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, SeenStatus, TokenStatus
 
 Signed = TypeVar("Signed", Listed, Certified)
 
@@ -123,6 +123,11 @@ class Ledger:
         """See Listed."""
         del unix_s, most
         return [], 0
+
+    def claims(self, name: str, unix_s: float, most: int) -> list[ClaimStatus]:
+        """See Listed."""
+        del name, unix_s, most
+        return []
 
 
 class Papers:

@@ -8,6 +8,7 @@ import pytest
 from braidmq.bounds import DAY_S
 from braidmq.core.broker import ends as ends_module
 from braidmq.core.broker import last_seen as last_seen_module
+from braidmq.core.broker.broker import TICK_S
 from braidmq.core.broker.last_seen import LastSeen
 from braidmq.core.events.registry import CertificatesEnd, OwnCertificateEnds
 from braidmq.core.links.link import BrokerAddress
@@ -15,8 +16,10 @@ from braidmq.core.registry.ends import LOOK_S
 from braidmq.core.registry.ledger import Candidate
 from braidmq.members import Role
 from braidmq.observer import BrokerObserver
+from braidmq.wire.control import REPORT_CLAIMED_MAX, REPORT_CLAIMS_MAX, Report, Status
+from braidmq.wire.limits import CLAIMS_ASKED_MAX
 from braidmq.wire.registry import CertificateIs, RegistryVersion
-from braidmq.wire.registry_status import EndStatus, RegistryStatus, SeenStatus, TokenStatus
+from braidmq.wire.registry_status import ClaimStatus, EndStatus, RegistryStatus, SeenStatus, TokenStatus
 from tests.support.rigs.broker_rig import BROKER, Rig
 from tests.support.rigs.node_rig import address
 
@@ -53,6 +56,9 @@ class Book:
 
     def enrolled(self, unix_s: float, most: int) -> tuple[list[SeenStatus], int]:
         return [SeenStatus("r-1", 8, 3)], 1
+
+    def claims(self, name: str, unix_s: float, most: int) -> list[ClaimStatus]:
+        return [ClaimStatus(b"r-1 by token 3", 8)] * most if name == "r-1" else []
 
     def has(self, name: str) -> bool:
         return self.names is None or name in self.names
@@ -111,6 +117,34 @@ class TestReport:
             enrolled=[SeenStatus("r-1", 8, 3)],
             enrolled_total=1,
         )
+
+    def test_an_observer_hears_who_claims_the_names_that_it_asks_for(self) -> None:
+        rig = made(Book())
+        observer = rig.connect("observer", observe=True)
+        observer.control(Status(["r-1", "nobody"]))
+        rig.advance(TICK_S)
+        (report,) = observer.of(Report)
+        assert isinstance(report, Report)
+        assert report.registry is not None
+        claims = [ClaimStatus(b"r-1 by token 3", 8)] * REPORT_CLAIMS_MAX
+        assert report.registry.claims == {"r-1": claims, "nobody": []}
+        told = observer.status().registry
+        assert told is not None
+        assert told.claims == {}
+
+    def test_the_names_of_one_report_are_bounded_and_only_those_who_may_observe_ask(self) -> None:
+        rig = made(Book())
+        weak, names = rig.client("weak"), [f"n{number}" for number in range(3 * CLAIMS_ASKED_MAX)]
+        weak.control(Status(names[:1]))
+        eyes = [rig.connect(f"eye{number}", observe=True) for number in range(3)]
+        for number, eye in enumerate(eyes):
+            eye.control(Status(names[number * CLAIMS_ASKED_MAX + 1 : (number + 1) * CLAIMS_ASKED_MAX]))
+        rig.advance(TICK_S)
+        (report,) = eyes[0].of(Report)
+        assert isinstance(report, Report)
+        assert report.registry is not None
+        assert len(report.registry.claims) == REPORT_CLAIMED_MAX
+        assert names[0] not in report.registry.claims
 
     def test_a_broker_without_a_registry_tells_none(self) -> None:
         assert Rig().core.report(1_000.0).registry is None

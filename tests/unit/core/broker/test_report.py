@@ -3,7 +3,10 @@ import pytest
 from braidmq.core.broker import report as report_module
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
+from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
 from braidmq.wire.control import (
+    REPORT_CLAIMED_MAX,
+    REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
     NodeStatus,
@@ -14,6 +17,7 @@ from braidmq.wire.control import (
 )
 from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.registry_status import ClaimStatus, EndStatus, RegistryStatus, SeenStatus
 from tests.support.rigs.broker_rig import BROKER, Rig
 from tests.support.rigs.node_rig import address
 
@@ -111,6 +115,16 @@ def test_largest_report_fits_a_control_message() -> None:
         nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
+        registry=RegistryStatus(
+            count,
+            ends=[EndStatus(text, count)] * REPORT_ROWS_MAX,
+            enrolled=[SeenStatus(text, count, count)] * REPORT_ROWS_MAX,
+            seen=[SeenStatus(text, count)] * REPORT_ROWS_MAX,
+            claims={
+                f"{text}{number}": [ClaimStatus(bytes(ENROLMENT_BYTES_MAX), count)] * REPORT_CLAIMS_MAX
+                for number in range(REPORT_CLAIMED_MAX)
+            },
+        ),
     )
     assert len(encode_control(report, 0)) <= CONTROL_BYTES_MAX
 
