@@ -231,7 +231,7 @@ class Outbox:
         if kept is None:
             return b""
         message, left = kept[0], 0
-        if self._at and self._stays[0] is kept:
+        if self._at and self._stays[0] == kept:  # not `is`: compiled code makes a tuple anew whenever it is fetched
             if not self._abandons:
                 return b""
             self._abandoned = True

@@ -444,17 +444,36 @@ def test_a_broker_that_reads_too_slowly_is_given_up_and_what_never_left_comes_ba
     broker.close()
 
 
-def test_its_own_port_is_in_no_servers_way(session):
-    """The system gives ports to connections where brokers may want to listen, and remembers them for a minute."""
-    node, broker = session
+def is_in_the_way(node, broker):
+    """Whether a server cannot listen at the port of a connection, while that is open or right after."""
+    node.steps.clear()
+    assert node.open(broker.endpoint) is None
+    broker.greet(node)
+    node.until_greeted()
     address = node.brokers["b1"]._connecting.getsockname()
-    with socket.create_server(address):
-        pass
-    node.dialer.close("b1")
-    assert read_to_the_end(broker.stream) == []
-    broker.stream.close()
-    with socket.create_server(address):
-        pass
+    try:
+        with socket.create_server(address):
+            pass
+        node.dialer.close("b1")
+        assert read_to_the_end(broker.stream) == []
+        broker.stream.close()
+        with socket.create_server(address):
+            pass
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        node.dialer.close("b1")
+        broker.stream.close()
+        return True
+    return False
+
+
+def test_its_own_port_is_in_no_servers_way(node, broker):
+    """The system gives ports to connections where brokers may want to listen, and remembers them for a minute.
+
+    It may give one that somebody else's connection has, which is in the way whatever this one does: but not each time.
+    """
+    assert not all(is_in_the_way(node, broker) for _ in range(20))
 
 
 @apart

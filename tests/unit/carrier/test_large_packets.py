@@ -286,14 +286,14 @@ def test_no_more_than_so_many_paths_are_remembered():
 
 
 @pytest.fixture
-def stuck(monkeypatch):
+def stuck(patch_cores):
     """Let every connection seem stuck, once its packets are not small."""
 
     def pretend(connection):
         real = transit_of(connection)
         return None if real is None else STUCK._replace(segment_bytes=real.segment_bytes)
 
-    monkeypatch.setattr(stream_module, "transit_of", pretend)
+    patch_cores.setattr(stream_module, "transit_of", pretend)
 
 
 @linux

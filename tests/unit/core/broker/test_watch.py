@@ -8,10 +8,10 @@ from tests.support.rigs.broker_rig import Rig
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small(patch_cores):
     """Let four nodes be as many as thousands."""
-    monkeypatch.setattr(session_life, "NODES_PER_HEARTBEAT_S", 4)
-    monkeypatch.setattr(watch, "LOOKS_PER_TICK", 4)
+    patch_cores.setattr(session_life, "NODES_PER_HEARTBEAT_S", 4)
+    patch_cores.setattr(watch, "LOOKS_PER_TICK", 4)
 
 
 def crowd(rig, count, *, paced):
