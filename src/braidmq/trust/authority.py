@@ -470,10 +470,7 @@ class Authority:
     # -- inner
 
     def _make(self, change: Callable[[Draft], list[JoinFile]], *, moved: Path | None = None) -> Change:
-        """Make a change of which `change` says what it is, and which join files come with it.
-
-        If there are any, they take the place of the one at `moved`, too.
-        """
+        """Make what `change` says, which returns the join files that come with it, in the place of `moved` as well."""
         with self._files.locked():
             old = self.manifest()
             draft = Draft(old, self._seed, self._clock())
@@ -497,6 +494,5 @@ class Authority:
     def _check_free(self, files: list[JoinFile], old: Manifest) -> None:
         """Make sure that the files of members that are new, or have a new name, overwrite nothing of value."""
         known = {each.name for each in old.certificates} if files else set()
-        for each in files:
-            if each.name not in known:
-                self._files.check_free(each.name)
+        for name in [each.name for each in files if each.name not in known]:
+            self._files.check_free(name)

@@ -13,6 +13,7 @@ from braidmq.core.events.links import BrokerMalformed, BrokerTakenOff, Connected
 from braidmq.core.events.log import EventLog
 from braidmq.core.links.address_book import AddressBook
 from braidmq.core.links.dialing import Dialing
+from braidmq.core.links.endings import said_of, why_cut_off
 from braidmq.core.links.link import (
     FINAL,
     HARMLESS,
@@ -45,9 +46,6 @@ TICK_S: Final = 0.04
 
 HASTE_S_MAX: Final = 1.0
 """How soon a broker is tried again that another one says it has reached; not by all nodes at one instant."""
-
-REFUSAL_CHARS_MAX: Final = 200
-"""How much of a broker's reason is kept: with some words in front it fits the text that observers get."""
 
 _LISTS: Final = frozenset((control.Peers.NUMBER, control.Services.NUMBER, RosterIs.NUMBER, CertificateIs.NUMBER))
 
@@ -414,7 +412,7 @@ class Links:
             link.noted = True
         else:
             ended = goodbye.reason == "ended"
-            link.refusal = "" if ended else _said_of(goodbye, was_open=link.open)
+            link.refusal = "" if ended else said_of(goodbye, was_open=link.open)
             self._give_up(link, Failure.DRAINING if ended else Failure.SESSION_REFUSED, now)
 
     def _on_services(self, link: Link, told: control.Services, _now: float) -> None:
@@ -476,7 +474,7 @@ class Links:
         """A connection has failed, or has ended; without a `failure` it was left on purpose."""
         was_open = link.open
         if failure in (Failure.HUNG_UP, Failure.RESET):
-            failure = _why_cut_off(failure, again=Failure.HUNG_UP in link.told)
+            failure = why_cut_off(failure, again=Failure.HUNG_UP in link.told)
         repeated = failure in link.told
         link.told.add(failure)
         link.end_session(failure, now)
@@ -486,22 +484,3 @@ class Links:
         harmless = failure is None or failure in HARMLESS
         self.events.add(NotConnected(link.name, why, harmless, repeated))
         self._add_change(link, Change.DOWN if was_open else Change.STATE)
-
-
-def _why_cut_off(failure: Failure, *, again: bool) -> Failure:
-    """Return why a connection was ended before its handshake was complete.
-
-    Once that may happen to a broker that is being stopped, or is at a limit. When it does `again`, it is told for
-    what it most likely is: a broker ends a handshake that was not made with its key in order.
-    """
-    if not again:
-        return Failure.HUNG_UP
-    return Failure.NOT_THIS_BROKER if failure is Failure.HUNG_UP else failure
-
-
-def _said_of(goodbye: control.Goodbye, *, was_open: bool) -> str:
-    """Return what a member is told of the end of a session, or that there is none; empty if there is no more to say."""
-    if not goodbye.text:
-        return ""
-    what = "ended" if was_open and goodbye.reason == "no-session" else "refuses"
-    return f"the broker {what} the session: {goodbye.text[:REFUSAL_CHARS_MAX]}"
