@@ -81,4 +81,6 @@ FAILED = [
         "a client that was refused, and asked anew with its rights back, was judged by its first attempt",
     ),
     ("swarm", 900001585, "a broker was let off being heard by one whose connection to it had just been broken"),
+    ("swarm", 910000661, "a worker that knew of its new rights before its broker did was never told to offer again"),
+    ("swarm", 910001403, "the same, by another broker"),
 ]

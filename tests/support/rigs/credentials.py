@@ -44,6 +44,7 @@ class MovingRegistry(Registry):
         gone: the names that are members no more.
         peers: the other brokers.
         size: how many bytes of padding each registry has.
+        serial: of each certificate in it.
         on_adopted: is called when another registry is in force.
     """
 
@@ -53,6 +54,7 @@ class MovingRegistry(Registry):
         self.gone: frozenset[str] = frozenset()
         self.peers = peers
         self.size = size
+        self.serial = 1
         self.on_adopted: Callable[[], object] = lambda: None
         self.roll = TokenRoll()
         self.roll.use(invitations, NOBODY, NOW)
@@ -131,4 +133,4 @@ class MovingRegistry(Registry):
         found = self.member(principal)
         if found is None or found.invitation:
             return None
-        return 1, CertificateIs(b"certificate of " + found.name.encode())
+        return self.serial, CertificateIs(b"certificate of " + found.name.encode())

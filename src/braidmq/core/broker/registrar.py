@@ -148,7 +148,10 @@ class Registrar:
     def on_hello(self, session: Session, hello: Hello, now: float) -> None:
         """Tell a member what is newer than what it has."""
         if session.member.role is Role.NODE:
-            session.serial = max(session.serial, hello.serial)  # what it was told already it is not told again
+            known = self._credentials.certificate(session.usage.principal)
+            # it is not told again what it has, except when this broker comes to have it, too, and judges by it
+            has = hello.serial if known is None else min(hello.serial, known[0])
+            session.serial = max(session.serial, has)
             session.roster = max(session.roster, hello.roster)
             self._tell(session, now)
 

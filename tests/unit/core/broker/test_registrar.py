@@ -80,6 +80,17 @@ def test_its_papers_are_told_to_a_member_once_however_often_it_says_hello():
     assert [type(each) for each in inbox].count(CertificateIs) == 1
 
 
+def test_a_member_that_has_more_than_its_broker_is_told_when_the_broker_has_it_too():
+    rig = rig_with()
+    rig.register("c1")
+    member, operator = rig.stranger("c1"), publisher(rig)
+    member.control(Hello(serial=2))
+    assert not member.of(CertificateIs)
+    rig.registry.serial = 2
+    hand_in(operator, encoded(2), 2)
+    assert len(member.of(CertificateIs)) == 1
+
+
 def test_who_asks_for_its_papers_gets_them_without_a_session():
     rig = rig_with()
     rig.register("c1")
