@@ -83,4 +83,5 @@ FAILED = [
     ("swarm", 900001585, "a broker was let off being heard by one whose connection to it had just been broken"),
     ("swarm", 910000661, "a worker that knew of its new rights before its broker did was never told to offer again"),
     ("swarm", 910001403, "the same, by another broker"),
+    ("swarm", 910001894, "a broker of which the registry had just told was not waited for, as nobody had tried it yet"),
 ]

@@ -145,10 +145,13 @@ class PeeringCore:
         return list(self._links.links)
 
     def is_unreachable(self, name: str) -> bool:
-        """Whether a broker was tried last and could not be reached; not because a connection to it has just broken."""
+        """Whether a broker was tried last and could not be reached; not because a connection to it has just broken.
+
+        One that is not known yet, as the registry that names it has just come, has not been tried.
+        """
         link = self._links.links.get(name)
         if link is None:
-            return True
+            return False
         return link.failures > 0 and link.failure not in BROKEN and not link.open and name not in self._sessions
 
     @property
