@@ -84,4 +84,5 @@ FAILED = [
     ("swarm", 910000661, "a worker that knew of its new rights before its broker did was never told to offer again"),
     ("swarm", 910001403, "the same, by another broker"),
     ("swarm", 910001894, "a broker of which the registry had just told was not waited for, as nobody had tried it yet"),
+    ("swarm", 910004468, "a broker's older word of its registry came last, over another connection, and counted"),
 ]
