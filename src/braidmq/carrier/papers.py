@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from braidmq.carrier.trusted import address_of, verifier
+from braidmq.carrier.trusted import address_of, invitation_of, verifier
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Member
@@ -56,6 +56,11 @@ class NodePapers:
     def blob(self) -> bytes:
         """See Papers."""
         return self.certificate.blob
+
+    @property
+    def invitation(self) -> bytes:
+        """See Papers."""
+        return invitation_of(self.certificate)
 
     def lacks(self, address: BrokerAddress) -> bool:
         """See Papers."""
