@@ -100,7 +100,6 @@ class Node:
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
             raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
-        self.name = self._identity.name
         self.settings = settings or Settings()
         self._remembered = None if state is None else Remembered(Path(state))
         self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
@@ -113,7 +112,7 @@ class Node:
         self._forked = False
         self._failure = ""
         self._tasks: Running | None = None
-        self._stalls = Stalls(self.name)
+        self._stalls = Stalls()
         self._context = copy_context()
         self._leaving = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
@@ -143,6 +142,14 @@ class Node:
         self._offer.check(service)
         if self._loop is not None:
             raise ConfigError(f"declare {service} before the node is started")
+
+    @property
+    def name(self) -> str:
+        """The name under which this node is registered, as far as it knows: it may be renamed while it runs.
+
+        Its threads, and the warning that it was not closed, keep the name that it had at its start.
+        """
+        return self._identity.name if self._loop is None else self._loop.papers.certificate.name
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -245,7 +252,7 @@ class Node:
         """
         if self._loop is None or self._home is None:
             return None
-        self._home.check()
+        self._home.check(self.name)
         self._leaving.set()
         if self._closing is None:
             create_task = asyncio.get_running_loop().create_task  # its factory may not know of a context
@@ -331,7 +338,7 @@ class Node:
         if loop.closed:
             raise NodeClosed("the node was closed")
         assert self._home is not None
-        self._home.check()
+        self._home.check(self.name)
         return loop
 
     async def __aenter__(self) -> Self:
@@ -430,7 +437,10 @@ class Node:
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
-        tell = partial(_LOG.info, "%s is draining", self.name)
+
+        def tell() -> None:
+            _LOG.info("%s is draining", self.name)
+
         with LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end):
             async with self:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
@@ -454,7 +464,7 @@ class Node:
     def _on_stall(self, stalled_s: float) -> None:
         assert self._loop is not None
         names = self._tasks.on_the_loop if self._tasks is not None else ()
-        self._stalls.on_stall(stalled_s, names, self._loop.clock())
+        self._stalls.on_stall(self.name, stalled_s, names, self._loop.clock())
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

@@ -58,7 +58,7 @@ class Running:
 
     Args:
         node: whose jobs they are.
-        name: the node's name.
+        name: of the node, which its threads are called by.
         services: its services, by their names on the wire.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
@@ -79,7 +79,6 @@ class Running:
         stalls: Stalls,
     ) -> None:
         self._node = ref(node)
-        self._name = name
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
@@ -251,7 +250,8 @@ class Running:
         """Tell the log that something is lacking, once until it was there again."""
         if what not in self._lacking:
             self._lacking.add(what)
-            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", self._name, what, service, why)
+            name = self._loop.papers.certificate.name
+            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", name, what, service, why)
 
     def _block(
         self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]

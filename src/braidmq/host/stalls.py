@@ -18,15 +18,15 @@ class Stalls:
         ended_at: when a handler of each service has ended on the event loop last; kept by whoever runs them.
     """
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    def __init__(self) -> None:
         self.ended_at: dict[str, float] = {}
         self._told_at = float("-inf")
 
-    def on_stall(self, stalled_s: float, under_way: Iterable[str], now: float) -> None:
+    def on_stall(self, node: str, stalled_s: float, under_way: Iterable[str], now: float) -> None:
         """Log that the event loop has stood still until now, at most each TELL_S.
 
         Args:
+            node: what it is called.
             stalled_s: for how long.
             under_way: the services whose handlers run on it.
             now: the time.
@@ -40,4 +40,4 @@ class Stalls:
             what = f"in a handler of {' or '.join(suspects)}: what blocks belongs in a 'def' handler, or in a thread"
         else:
             what = "though no handler ran on it: something else in this process blocks it, or the machine was away"
-        _LOG.warning("%s: the event loop stood still for %.1f s, %s", self._node, stalled_s, what)
+        _LOG.warning("%s: the event loop stood still for %.1f s, %s", node, stalled_s, what)

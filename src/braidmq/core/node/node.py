@@ -98,9 +98,7 @@ class NodeCore:
         checker = Checker(keyring, name) if checks and keyring is not None else None
         prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
-        self.links = Links(
-            settings, rng, verify, own_name=name, software=software, now=now, instance=instance, papers=papers
-        )
+        self.links = Links(settings, rng, verify, software=software, now=now, instance=instance, papers=papers)
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
             settings,
