@@ -438,7 +438,7 @@ def without_cutting_off(patch):
     """A broker looks nobody up anew whose session goes on."""
     patch.setattr(SessionLife, "on_rights", lambda self, session, now: None)
     patch.setattr(Routes, "review", lambda self: None)
-    patch.setattr(SessionLife, "validate_state", lambda self: None)
+    patch.setattr(SessionLife, "validate_state", lambda self, unreviewed: None)
 
 
 def without_narrowed_rights(patch):
