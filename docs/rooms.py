@@ -61,8 +61,8 @@ HOUSE: Final = (
     _folder("testing", 6, 1, "nets in one process, for users' tests"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
-        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "renewal", "inside",
-        "enrolment", "publication", "claims",
+        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
+        "inside", "enrolment", "publication", "claims",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
