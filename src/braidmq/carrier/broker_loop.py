@@ -158,6 +158,9 @@ class BrokerLoop:
         registrar = self._core.registrar
         return registrar is not None and not registrar.core.ready and member.role is Role.NODE
 
+    def _is_blind(self) -> bool:
+        return not self._ledger.version  # as of a broker that has joined by a code, until it has met another one
+
     def _on_refused(self, kind: Refused, who: str, where: str, what: str, error: Exception | None) -> None:
         self._core.on_refused(kind, who, monotonic(), where=where, what=what, error=error)
 
@@ -214,7 +217,7 @@ class BrokerLoop:
             net=self.identity.net,
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
-        gate.barred, gate.early = self._is_barred, self._is_early
+        gate.barred, gate.early, gate.blind = self._is_barred, self._is_early, self._is_blind
         self._listener.tell = self._on_refused
         self._core.on_surroundings(unix_time(), self._ledger.version, now)
         known = self._ledger.addresses or [address_of(each) for each in self.identity.brokers]
@@ -371,7 +374,7 @@ class BrokerLoop:
         """Write down what is new of the registry and of those whom tokens have made members."""
         ledger = self._ledger
         newest = (ledger.version, ledger.roll.revision)
-        if self._keeper is None or newest == self._kept:
+        if self._keeper is None or newest == self._kept or not ledger.version:
             return
         if newest[0] != self._kept[0] or now >= self._keep_at:
             self._kept = newest
