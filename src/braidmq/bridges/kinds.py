@@ -11,7 +11,7 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
-HOMES: Final[Mapping[str, str]] = {}
+HOMES: Final[Mapping[str, str]] = {"majordomo": "braidmq.bridges.majordomo.kind"}
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""
 
 
