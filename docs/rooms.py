@@ -59,6 +59,7 @@ HOUSE: Final = (
     _folder("cli", 7, 0, "the command `braidmq`", "__main__"),
     _folder("lab", 6, 0, "simulator, benchmark and demo"),
     _folder("testing", 6, 1, "nets in one process, for users' tests"),
+    _folder("bridges", 6, 2, "programs of other protocols"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",

@@ -1,0 +1,80 @@
+"""Which bridges there are, and what whoever runs them needs to know of each."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from braidmq.bridges.options import Options
+from braidmq.errors import ConfigError
+from braidmq.settings import Settings
+from braidmq.trust.joinfile import JoinFile
+
+HOMES: Final[Mapping[str, str]] = {"majordomo": "braidmq.bridges.majordomo.kind"}
+"""The module of each kind, whose `KIND` describes it. It is imported when it is used."""
+
+
+class Bridge(Protocol):
+    """One bridge: a foreign endpoint, and the nodes behind it. All methods belong to one event loop."""
+
+    async def start(self) -> None:
+        """Listen, and begin to connect to the brokers. One that raises has nothing left open.
+
+        Raises:
+            BraidError: it cannot listen, or its nodes cannot start.
+        """
+
+    async def drain(self) -> None:
+        """Take nothing new, and end when what is under way has been answered, or the settings' `drain_s` is over."""
+
+    async def close(self) -> None:
+        """End at once. It may have been drained, or never have been started."""
+
+    def told(self) -> str:
+        """Return in a few words what it is and where it listens, for the log."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a bridge is made of.
+
+    Attributes:
+        options: its table of the configuration file.
+        join: its own join file, or its path.
+        folder: from where paths of the options count.
+        settings: of its nodes.
+    """
+
+    options: Options
+    join: JoinFile | Path
+    folder: Path
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of bridge.
+
+    Attributes:
+        name: what the command line and the configuration file call it.
+        options: what it can be told.
+        make: makes one. Raises ConfigError if the plan is wrong.
+    """
+
+    name: str
+    options: type[Options]
+    make: Callable[[Plan], Bridge]
+
+
+def kind(name: str) -> Kind:
+    """Return the kind of bridge that is called so.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in HOMES:
+        raise ConfigError(f"there is no bridge {name!r}: write one of {', '.join(HOMES)}")
+    found = importlib.import_module(HOMES[name]).KIND
+    assert isinstance(found, Kind)
+    return found

@@ -1,0 +1,36 @@
+"""What a bridge holds at most for foreign peers. None of them is a member, and nothing of theirs grows without end."""
+
+from typing import Final
+
+PEERS_MAX: Final = 1_000
+"""Foreign connections of one endpoint that have said something. All programs of a machine fit; what more of them
+say is dropped, until one ends."""
+
+CALLS_PER_PEER_MAX: Final = 256
+"""Calls under way for one foreign peer: as many as a node has on their way by default, so that one peer can keep a
+bridge busy, and no more than that."""
+
+HELD_PER_PEER_MAX: Final = 100
+"""Messages that are held for one foreign peer, or for one foreign service, until they can go on: enough for what a
+program sends while its bridge restarts."""
+
+FRAMES_MAX: Final = 1_024
+"""Frames of one foreign message. Programs send some; each costs a bridge an object, however short it is."""
+
+SLACK_BYTES: Final = 64 * 1024
+"""How much longer than the largest payload a foreign message may be: room for names, headers and the like."""
+
+MESSAGES_UNREAD_MAX: Final = 1_000
+"""High-water mark of a foreign connection, each way: what a peer does not read in time is dropped, and counted."""
+
+HEARTBEAT_S: Final = 5.0
+"""How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""
+
+SILENCE_S_MAX: Final = 15.0
+"""After so much silence of its ZMTP a foreign connection is closed."""
+
+CLOSE_S_MAX: Final = 0.5
+"""Time that the last messages of a bridge have to leave when it ends."""
+
+READS_AT_ONCE: Final = 256
+"""Messages that are read before anything else has its turn: the bridge's brokers are served by the same loop."""
