@@ -27,11 +27,13 @@ class Publication:
         version: its version.
         have: the brokers that have it, or a newer one.
         lack: the others, each with the reason.
+        refused: those among them that have been reached, and refuse it.
     """
 
     version: int
     have: tuple[str, ...] = ()
     lack: dict[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 class _Edition:
@@ -94,11 +96,16 @@ class NoJobs:
 
 
 def _have(publishing: Publishing, version: int) -> set[str]:
-    """Return the brokers that have the registry, in their own words or in those of others."""
-    found = {name for name, said in publishing.outcomes.items() if not said.refused and said.version >= version}
-    for said in publishing.outcomes.values():
+    """Return the brokers that have the registry, in their own words or in those of others that have not refused it.
+
+    Those that have refused it for what they have themselves, which is another one of this number or a newer one, may be
+    right in that, and so may all of which they tell.
+    """
+    heard = {name: said for name, said in publishing.outcomes.items() if not said.refused}
+    found = {name for name, said in heard.items() if said.version >= version}
+    for said in heard.values():
         found |= {each.name for each in said.brokers if each.version >= version}
-    return found
+    return found - {name for name, said in publishing.outcomes.items() if said.refused and said.version >= version}
 
 
 def _is_settled(loop: NodeLoop, publishing: Publishing, manifest: Manifest) -> bool:
@@ -120,7 +127,9 @@ def _outcome(loop: NodeLoop, publishing: Publishing, manifest: Manifest) -> Publ
         if broker.name not in have:
             said = publishing.outcomes.get(broker.name)
             lack[broker.name] = said.refused if said is not None and said.refused else _why(loop, broker.name)
-    return Publication(manifest.version, tuple(each.name for each in manifest.brokers if each.name in have), lack)
+    names = tuple(each.name for each in manifest.brokers if each.name in have)
+    refused = frozenset(name for name in lack if name in publishing.outcomes and publishing.outcomes[name].refused)
+    return Publication(manifest.version, names, lack, refused)
 
 
 def _why(loop: NodeLoop, name: str) -> str:

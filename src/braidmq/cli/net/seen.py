@@ -37,6 +37,7 @@ class Seen:
         used: how many members each token has made, by its serial.
         enrolled: the members that tokens have made.
         cut: whether some broker has more nodes than it tells of.
+        versions: that of the registry in force at each broker, by its name.
     """
 
     brokers: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Seen:
     used: dict[int, int] = field(default_factory=dict)
     enrolled: tuple[SeenStatus, ...] = ()
     cut: bool = False
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 def ask(authority: Authority, manifest: Manifest) -> Seen:
@@ -62,6 +64,7 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
         {each.serial: each.used for each in status_registry.tokens(views)},
         tuple(status_registry.enrolled(views)),
         any(view.nodes_cut for view in views),
+        {each.broker: each.registry.version for each in status_registry.told(views)},
     )
 
 
