@@ -1,6 +1,6 @@
 """A core of a bridge in virtual time: foreign peers before it, and a net behind it that answers or hands jobs back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from braidmq.bridges.port import (
@@ -40,6 +40,7 @@ class ForeignNet:
     def __init__(self, make: Callable[[Callable[[str], Member]], BridgeCore]) -> None:
         self.now = 1_000.0
         self.members = {OWN: Member("bridge-1", Role.NODE, calls=("*",), serves=("*",))}
+        self._make = make
         self.core: Any = make(self.members.__getitem__)
         self.peers: dict[str, Peer] = {}
         self.sent: list[tuple[str, list[bytes]]] = []
@@ -52,6 +53,16 @@ class ForeignNet:
         self.unreachable: set[str] = set()
         self._numbers = 0
         self._callers: dict[int, int] = {}
+
+    def restart(self) -> None:
+        """Begin anew with a core that knows nothing; all connections of the former one have ended."""
+        for peer in self.peers.values():
+            peer.gone = True
+        self.peers.clear()
+        self.calls.clear()
+        self.offers.clear()
+        self._callers.clear()
+        self.core = self._make(self.members.__getitem__)
 
     # -- foreign peers
 
@@ -84,12 +95,30 @@ class ForeignNet:
 
     # -- the net
 
-    def job(self, service: str, payload: bytes = b"", *, member: str = OWN, duplicate: bool = False) -> int:
+    def job(
+        self,
+        service: str,
+        payload: bytes = b"",
+        *,
+        member: str = OWN,
+        duplicate: bool = False,
+        headers: Mapping[str, str] = {},
+    ) -> int:
         """Let a node of the net call a foreign service; return the number of the job."""
         self._numbers += 1
         number = self._numbers
         request = Request(
-            payload, "shop", "bridge-1", service, bytes(16), duplicate, 0, self.now + JOB_S, {}, "b1", lambda: self.now
+            payload,
+            "shop",
+            "bridge-1",
+            service,
+            bytes(16),
+            duplicate,
+            0,
+            self.now + JOB_S,
+            headers,
+            "b1",
+            lambda: self.now,
         )
         self.core.on_job(Job(number, member, request), self.now)
         self.settle()
@@ -166,7 +195,7 @@ class ForeignNet:
             caller = call.number
             number = self._numbers + 1
             self._callers[number] = caller
-            self.job(call.service, call.payload, member=call.member)
+            self.job(call.service, call.payload, member=call.member, headers=call.headers)
         else:
             self.answer(call.number, NoWorker("nobody", service=call.service))
 
