@@ -113,7 +113,7 @@ class MalamuteCore(BridgeCore):
         elif message.command is Command.SERVICE_DELIVER:
             token = token_of(message.sender)
             assert token is not None
-            self._workers.on_unsent(token)
+            self._workers.on_unsent(token, now)
 
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:
         """See BridgeCore."""

@@ -36,6 +36,7 @@ class Session(msgspec.Struct, eq=False):
         heard: when it has sent something the last time.
         sent: when it was sent something the last time.
         assured: when it was sent a PONG that it had not asked for, the last time.
+        deaf: something for it could not leave, and it has said nothing since.
         held: what it has sent before it opened.
         held_bytes: of these.
         held_until: when they are dropped.
@@ -50,6 +51,7 @@ class Session(msgspec.Struct, eq=False):
     heard: float = 0.0
     sent: float = 0.0
     assured: float = 0.0
+    deaf: bool = False
     held: list[wire.Message] = []
     held_bytes: int = 0
     held_until: float = 0.0
@@ -104,7 +106,7 @@ class Sessions:
         session = self._by_peer.get(peer)
         if session is None:
             session = self._by_peer[peer] = Session(peer, sent=now)
-        session.heard = now
+        session.heard, session.deaf = now, False
         if session.opened:
             self._heard.move_to_end(peer)
         return session

@@ -257,11 +257,7 @@ class Workers:
         if isinstance(body, ServiceError):
             self._finish(task, body)
             return
-        where = self._place(task, now)  # none that waits is passed over: it would have this place already
-        if where is _Place.NOWHERE or (where is _Place.QUEUE and len(at.waiting) >= HELD_PER_PEER_MAX):
-            self._refuse(task)
-        elif where is _Place.QUEUE:
-            at.waiting[job.number] = task
+        self._admit(task, now)
 
     def on_job_dropped(self, number: int, now: float) -> None:
         """Forget a request for whose answer nobody waits: its worker cannot be told, and has a place for another."""
@@ -286,17 +282,30 @@ class Workers:
         self._finish(task, payload)
         self._serve_waiting(task.service, now)
 
-    def on_unsent(self, token: bytes) -> None:
-        """Note that a worker has certainly not got a request."""
-        task = self._tokens.get(token)
+    def on_unsent(self, token: bytes, now: float) -> None:
+        """Note that a worker has certainly not got a request: another one may, or it goes back as not run."""
+        task = self._tokens.pop(token, None)
         if task is not None:
+            assert task.offer is not None
+            task.offer.session.deaf = True
+            task.offer.busy -= 1
+            task.offer = None
+            self._admit(task, now)
+
+    def _admit(self, task: _Task, now: float) -> None:
+        """Bring a request to a worker, let it wait for one, or send it back."""
+        waiting = task.service.waiting
+        where = self._place(task, now)  # none that waits is passed over: it would have this place already
+        if where is _Place.NOWHERE or (where is _Place.QUEUE and len(waiting) >= HELD_PER_PEER_MAX):
             self._refuse(task)
+        elif where is _Place.QUEUE:
+            waiting[task.job.number] = task
 
     def _place(self, task: _Task, now: float) -> _Place:
         """Bring a request to the worker that had none for the longest time, of those that take it and have a place."""
         matched = False
         for offer in task.service.offers:
-            if offer.takes(task.subject):
+            if not offer.session.deaf and offer.takes(task.subject):
                 matched = True
                 if offer.busy < offer.options.concurrency:
                     self._deliver(task, offer, now)

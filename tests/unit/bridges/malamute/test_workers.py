@@ -7,7 +7,7 @@ from braidmq.bridges.malamute import limits
 from braidmq.bridges.port import Unfinished
 from braidmq.errors import ServiceError
 from braidmq.members import Member, Role
-from tests.support.malamute import CLOSE, OK, PONG, delivered, heard, mail_to, offer, opening
+from tests.support.malamute import CLOSE, OK, PING, PONG, delivered, heard, mail_to, offer, opening
 
 
 def worker(net, name, *patterns, service=b"mlm.echo"):
@@ -236,11 +236,22 @@ class TestEnds:
     def test_what_certainly_did_not_leave_was_not_run(self, net):
         worker(net, "w")
         net.unreachable.add("w")
-        job = net.job("mlm.echo")
-        assert net.finished == {job: Unfinished.NOT_RUN}
+        jobs = [net.job("mlm.echo") for _ in range(2)]
+        assert net.finished == dict.fromkeys(jobs, Unfinished.NOT_RUN)
+        assert net.core.counters["deliveries"] == 1, "one that does not read gets nothing until it is heard"
         net.unreachable.clear()
+        net.say("w", *PING)
         net.job("mlm.echo")
         assert len(deliveries(net, "w")) == 1
+
+    def test_what_certainly_did_not_leave_goes_to_another_worker(self, net):
+        worker(net, "a")
+        worker(net, "b")
+        net.unreachable.add("a")
+        job = net.job("mlm.echo")
+        (said,) = deliveries(net, "b")
+        net.say("b", *mail_to(said.sender, b"42"))
+        assert net.finished == {job: b"42"}
 
     def test_drain_withdraws_sends_back_what_waits_and_lets_the_rest_end(self, make_net):
         net = make_net(services={"*": {"concurrency": 1}})
