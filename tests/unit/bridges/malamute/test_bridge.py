@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import sys
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ import zmq
 from braidmq.bridges.kinds import Plan, kind
 from braidmq.bridges.malamute import limits
 from braidmq.bridges.malamute.options import MalamuteOptions
-from braidmq.errors import ConfigError
+from braidmq.errors import ConfigError, NoWorker
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
 from tests.support.mlm_client import MlmClient
@@ -79,6 +81,14 @@ async def stepped(program, condition):
 
 async def opened(program):
     await until(lambda: program.step() or program.opened)
+
+
+async def offered(program, service, pattern=b".*"):
+    """Let a program provide a service, and wait until that is confirmed, or denied and confirmed anew."""
+    await opened(program)
+    before = program.oks, program.opens
+    program.offer(service, pattern)
+    await stepped(program, lambda: program.oks > before[0] + (program.opens - before[1]) * len(program.offered))
 
 
 async def pricing(request):
@@ -189,6 +199,31 @@ async def test_answer_waits_for_a_program_that_was_cut_off(programs):
             assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
 
 
+async def test_program_that_was_stopped_finds_its_answer(programs, monkeypatch):
+    """It is forgotten meanwhile, and opens anew as soon as it goes on."""
+    monkeypatch.setattr("braidmq.bridges.malamute.sessions.SILENCE_S_MAX", 0.3)
+    async with TestNet() as net:
+        worker, go = net.node("worker"), asyncio.Event()
+
+        @worker.service("slow")
+        async def slow(request):
+            await go.wait()
+            return b"at last"
+
+        await worker.start()
+        await net.served("slow")
+        async with bridged(net) as bridge:
+            counters = bridge._driver._core.counters
+            client = programs(bridge)
+            client.ask(b"slow", tracker=b"mine")
+            await until(lambda: counters["forgotten"] == counters["requests"] == 1)
+            go.set()
+            await until(lambda: counters["mail_kept"] == 1)
+            heard = await hear(client)
+            assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
+            assert client.opens == 2
+
+
 # -- PLAIN
 
 
@@ -277,3 +312,177 @@ async def test_flood_of_one_program_leaves_the_others_answered(programs):
             assert heard.content == [b"price malamute:shop bridge-1 %d" % number]
         bridge._driver._core.validate_state()
         assert bridge._driver._core.counters["mail_kept"] <= limits.MAIL_PER_ADDRESS_MAX
+
+
+# -- workers of Malamute
+
+
+async def serve(worker, others=()):
+    """Answer all that a worker is asked, as long as the test lasts."""
+    while True:
+        heard = await hear(worker, others)
+        worker.answer(heard, worker.address + b" " + heard.content[0])
+
+
+@contextlib.asynccontextmanager
+async def serving(*workers):
+    tasks = [asyncio.create_task(serve(worker)) for worker in workers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_worker_serves_a_node_of_the_net(programs):
+    async with TestNet() as net, bridged(net) as bridge, net.node("client") as client:
+        worker = programs(bridge, b"worker-1")
+        await offered(worker, b"mlm.echo")
+        await client.wait_for_services("mlm.echo", timeout=10)
+        call = asyncio.create_task(client.request("mlm.echo", b"14", headers={"subject": "price", "tracker": "t-1"}))
+        heard = await hear(worker)
+        assert heard.sender.startswith(b"client/")
+        assert (heard.address, heard.subject, heard.tracker) == (b"mlm.echo", b"price", b"t-1")
+        worker.answer(heard, b"42")
+        worker.answer(heard, b"43")
+        reply = await call
+        assert (reply.payload, reply.sender, reply.possible_duplicate) == (b"42", "bridge-1", False)
+
+
+async def test_next_call_has_no_worker_once_the_only_one_has_closed(programs):
+    async with TestNet() as net, bridged(net) as bridge, net.node("client") as client:
+        worker = programs(bridge, b"worker-1")
+        await offered(worker, b"mlm.echo")
+        await until(lambda: worker.step() or "mlm.echo" in client.services_available())
+        worker.destroy()
+        await stepped(worker, lambda: worker.closed)
+        await until(lambda: "mlm.echo" not in client.services_available())
+        with pytest.raises(NoWorker):
+            await client.request("mlm.echo", b"14", wait=False)
+
+
+@pytest.mark.parametrize("duplicates", ["deliver", "refuse"])
+async def test_what_a_worker_had_that_was_killed_goes_to_the_other(programs, duplicates):
+    async with (
+        TestNet() as net,
+        bridged(net, services={"mlm.*": {"duplicates": duplicates}}) as bridge,
+        net.node("client") as client,
+    ):
+        victim = programs(bridge, b"victim")
+        await offered(victim, b"mlm.echo")
+        await client.wait_for_services("mlm.echo", timeout=10)
+        calls = [asyncio.create_task(client.request("mlm.echo", b"%d" % number)) for number in range(5)]
+        await until(lambda: victim.step() and len(victim.inbox) == 5)
+        heir = programs(bridge, b"heir")
+        await offered(heir, b"mlm.echo")
+        victim.cut()
+        async with serving(heir):
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+    if duplicates == "deliver":
+        assert [end.payload for end in ends] == [b"heir %d" % number for number in range(5)]
+        assert all(end.possible_duplicate for end in ends)
+    else:
+        assert [end.code for end in ends] == ["POSSIBLE_DUPLICATE"] * 5
+
+
+async def test_client_and_worker_of_malamute_meet_by_their_subject(programs):
+    async with TestNet() as net, bridged(net) as bridge:
+        workers = programs(bridge, b"bw"), programs(bridge, b"color")
+        for worker in workers:
+            await offered(worker, b"mlm.print", worker.address + b".*")
+        await net.served("mlm.print")
+        client = programs(bridge)
+        async with serving(*workers):
+            for number in range(4):
+                subject = (b"color", b"bw")[number % 2] + b".A4"
+                client.ask(b"mlm.print", b"%d" % number, subject=subject, tracker=b"%d" % number)
+                heard = await hear(client)
+                assert (heard.subject, heard.tracker) == (subject, b"%d" % number)
+                assert heard.content == [subject.removesuffix(b".A4") + b" %d" % number]
+
+
+async def test_offer_that_is_denied_fails_once_and_the_others_go_on(programs):
+    async with TestNet() as net, bridged(net, rights={"serve": ["mlm.*"]}) as bridge:
+        worker = programs(bridge, b"worker-1")
+        await offered(worker, b"mlm.echo")
+        await offered(worker, b"other")
+        assert worker.reason == b"AccessDenied: the bridge may not serve other"
+        await offered(worker, b"mlm.more")
+        assert worker.opens == 2, "it does not go round"
+        await net.served("mlm.echo")
+        await net.served("mlm.more")
+
+
+async def test_worker_offers_again_at_the_next_bridge_and_old_answers_are_nobodys(programs):
+    async with TestNet() as net, net.node("client") as client:
+        async with bridged(net) as first:
+            endpoint = place(first)
+            worker = programs(first, b"worker-1")
+            await offered(worker, b"mlm.echo")
+            await client.wait_for_services("mlm.echo", timeout=10)
+            lost = asyncio.create_task(client.request("mlm.echo", b"lost", timeout=20))
+            old = await hear(worker)
+        async with bridged(net, bind=[endpoint]) as second:
+            heard = await hear(worker)
+            worker.answer(old, b"too late")
+            worker.answer(heard, heard.content[0])
+            reply = await lost
+            assert (reply.payload, reply.possible_duplicate) == (b"lost", True)
+            await until(lambda: second._driver._core.counters["late_answers"] == 1)
+
+
+async def test_users_provide_services_as_their_members(programs):
+    async with TestNet() as net, net.node("client") as client:
+        net.node("eve", serve=["mlm.*"])
+        async with bridged(net, rights={"serve": []}, users=USERS) as bridge:
+            shop = programs(bridge, user=b"shop", password=b"secret")
+            await offered(shop, b"mlm.echo")
+            assert shop.reason == b"AccessDenied: the bridge may not serve mlm.echo"
+            eve = programs(bridge, b"eve", user=b"eve", password=b"evil")
+            await offered(eve, b"mlm.echo")
+            await client.wait_for_services("mlm.echo", timeout=10)
+            async with serving(eve):
+                reply = await client.request("mlm.echo", b"14")
+            assert (reply.payload, reply.sender) == (b"eve 14", "eve")
+
+
+async def test_drain_answers_what_is_under_way(programs):
+    async with TestNet() as net, net.node("client") as client:
+        slow, go = net.node("worker"), asyncio.Event()
+
+        @slow.service("slow")
+        async def wait(request):
+            await go.wait()
+            return b"at last"
+
+        await slow.start()
+        await net.served("slow")
+        async with bridged(net) as bridge:
+            worker, shop = programs(bridge, b"worker-1"), programs(bridge)
+            await offered(worker, b"mlm.echo")
+            await client.wait_for_services("mlm.echo", timeout=10)
+            call = asyncio.create_task(client.request("mlm.echo", b"14"))
+            heard = await hear(worker)
+            shop.ask(b"slow", tracker=b"a")
+            await until(lambda: shop.step() or bridge._driver._core.counters["requests"] == 1)
+            drain = asyncio.create_task(bridge.drain())
+            await until(lambda: "mlm.echo" not in client.services_available())
+            shop.ask(b"slow", tracker=b"b")
+            refused = await hear(shop, [worker])
+            assert (refused.tracker, refused.content[0]) == (b"b", b"UNAVAILABLE")
+            go.set()
+            assert (await hear(shop, [worker])).content == [b"at last"]
+            worker.answer(heard, b"42")
+            await drain
+            assert (await call).payload == b"42"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names of Unix sockets")
+async def test_programs_find_the_bridge_at_a_unix_socket(programs):
+    async with pricing_net() as net, bridged(net, bind=[f"ipc://@/braidmq-test-{os.getpid()}"]) as bridge:
+        client = programs(bridge)
+        client.ask(b"pricing", b"14")
+        assert (await hear(client)).content == [b"price malamute:shop bridge-1 14"]
+        client.cut()
+        await until(lambda: not len(bridge._driver._core._sessions))
