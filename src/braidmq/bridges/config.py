@@ -3,7 +3,7 @@
 import copy
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from braidmq.trust import private_file
 BYTES_MAX: Final = 1024 * 1024
 """Longest file: thousands of users and services fit."""
 
+_SECRET: Final = re.compile(r"password|secret|token")
 _STEP: Final = re.compile(r"(?<=\.)\w+|(?<=\[)(?:\d+|\.\.\.)(?=\])")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z")
 _HEADER: Final = re.compile(r"\s*\[{1,2}(.*?)\]{1,2}\s*(?:#.*)?\Z")
@@ -32,9 +33,13 @@ def read(path: Path) -> dict[str, Options]:
     """Return what a file says of each kind of bridge that it names, in its order.
 
     Raises:
-        ConfigError: it cannot be read or others can read it, or something in it is wrong.
+        ConfigError: it cannot be read, or others can read it though it holds secrets, or something in it is wrong.
     """
-    data = private_file.read(path, BYTES_MAX)
+    exposed: ConfigError | None = None
+    try:
+        data = private_file.read(path, BYTES_MAX)
+    except private_file.NotPrivateError as error:
+        exposed, data = error, path.read_bytes()
     try:
         text = data.decode()
         found = tomllib.loads(text)
@@ -42,6 +47,8 @@ def read(path: Path) -> dict[str, Options]:
         raise ConfigError(f"{path} is no text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
+    if exposed is not None and _has_secrets(found):
+        raise exposed
     lines = Lines(text)
     if not found:
         raise ConfigError(f"{path} names no bridge: write a table such as [majordomo]")
@@ -52,6 +59,13 @@ def read(path: Path) -> dict[str, Options]:
             raise ConfigError(f"{path}, line {where}: there is no bridge {name!r}: write one of {', '.join(HOMES)}")
         options[name] = _options(path, lines, name, table)
     return options
+
+
+def _has_secrets(table: object) -> bool:
+    """Whether a table has a key that is named as those of secrets are, at any depth."""
+    if isinstance(table, Mapping):
+        return any(_SECRET.search(key) or _has_secrets(each) for key, each in table.items())
+    return isinstance(table, list) and any(map(_has_secrets, table))
 
 
 def _options(path: Path, lines: "Lines", name: str, table: Any) -> Options:
