@@ -176,6 +176,8 @@ class ForeignNet:
             case Offer(member, service, concurrency):
                 assert concurrency >= 1
                 self.offers[member, service] = concurrency
+                for call in self._without_worker(member, service):
+                    self._begin(call)
                 for call in [each for each in self.calls.values() if each.service == service]:
                     if call.number not in self._callers.values() and call.member == member:
                         self._begin(call)
@@ -188,6 +190,16 @@ class ForeignNet:
                 self._return(number, outcome)
             case _:
                 raise AssertionError(output)
+
+    def _without_worker(self, member: str, service: str) -> list[Call]:
+        """Return the calls that wait until somebody provides a service."""
+        if service in self.services:
+            return []
+        return [
+            call
+            for number, call in self.calls.items()
+            if (call.member, call.service) == (member, service) and number not in self._callers.values()
+        ]
 
     def _begin(self, call: Call) -> None:
         if call.service in self.services:

@@ -89,6 +89,7 @@ def judge(said: list[bytes], answers: list[list[bytes]]) -> None:
         assert len(status) == (answers == [AGAIN])
     elif message.command in {Command.SERVICE_OFFER, *STREAMS}:
         assert len(status) == 1, "a client waits for one answer"
+        assert commands[0] in status, "and for that before anything else"
     elif message.command in {Command.SERVICE_SEND, Command.MAILBOX_SEND}:
         assert not status or answers == [AGAIN], "no SEND is answered"
     else:

@@ -196,12 +196,13 @@ class MalamuteCore(BridgeCore):
             self._sessions.send(session, wire.PONG, now)
             self._post.hand_out(session, now)
         elif command is Command.SERVICE_SEND:
-            self._requests.on_send(session, message, now)
+            self._requests.on_send(session, message, now, held=held)
         elif command is Command.MAILBOX_SEND:
             self._on_mail(session, message, now)
         elif command is Command.SERVICE_OFFER:
-            denial = self._workers.on_offer(session, message, now)
+            denial = self._workers.on_offer(session, message)
             self._confirm(session, message, denial, now, held=held)
+            self._workers.begin(session, message, now)
         elif command in _STREAM_COMMANDS:
             self._confirm(session, message, "streams are not bridged", now, held=held)
         elif command is Command.STREAM_SEND:

@@ -25,6 +25,9 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         timeout_s: how long a call of a Malamute client may take; None: as the bridge's own.
         timeout: "ignore": the field `timeout` of a request means nothing, as for Malamute's own server. "deadline": it
             is how long the call may take, unless it is 0.
+        wait: whether a client's call waits within its time where there is no worker, or ends at once as NO_WORKER;
+            None: as the setting `wait_for_worker` says, but what was sent while no bridge ran waits, as its workers are
+            still on their way, too.
         errors: whether a call that fails is answered with mail from `$braidmq`, or with silence.
         subject: "header": the subject reaches the handler as a header. "service": a request is for the service
             NAME.SUBJECT.
@@ -36,6 +39,7 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     frames: Frames = "one"
     timeout_s: Seconds | None = None
     timeout: Literal["ignore", "deadline"] = "ignore"
+    wait: bool | None = None
     errors: Literal["mail", "silent"] = "mail"
     subject: Literal["header", "service"] = "header"
     concurrency: _Concurrency = CONCURRENCY

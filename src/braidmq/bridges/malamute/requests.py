@@ -79,8 +79,8 @@ class Requests:
         """How many are under way."""
         return len(self._asked)
 
-    def on_send(self, session: Session, message: wire.Message, now: float) -> None:
-        """Begin a call, or tell why not."""
+    def on_send(self, session: Session, message: wire.Message, now: float, *, held: bool = False) -> None:
+        """Begin a call, or tell why not. It may have been held until its client had opened."""
         self._counters["requests"] += 1
         service = self._options.name_of(message.address)
         options = self._options.of(service)
@@ -100,7 +100,7 @@ class Requests:
         ):
             self._refuse(asked, _error(_OVERLOADED, f"{session.calls} calls of this client are under way"), now)
         else:
-            self._begin(asked, service, payload, message.timeout_ms)
+            self._begin(asked, service, payload, message.timeout_ms, held=held)
 
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:
         """Answer a request with what has come of its call."""
@@ -124,7 +124,7 @@ class Requests:
             self._counters["cancelled"] += 1
             self._outputs.append(Cancel(oldest))
 
-    def _begin(self, asked: _Asked, service: str, payload: bytes, timeout_ms: int) -> None:
+    def _begin(self, asked: _Asked, service: str, payload: bytes, timeout_ms: int, *, held: bool) -> None:
         self._numbers += 1
         number = self._numbers
         session, options = asked.session, asked.options
@@ -142,7 +142,8 @@ class Requests:
             "tracker": asked.tracker.decode(errors="replace"),
             "via": f"malamute:{address}" if address else "malamute",
         }
-        self._outputs.append(Call(number, session.peer.member, service, payload, timeout_s, headers))
+        wait = True if held and options.wait is None else options.wait
+        self._outputs.append(Call(number, session.peer.member, service, payload, timeout_s, headers, wait=wait))
 
     def _forget(self, number: int) -> _Asked:
         asked = self._asked.pop(number)

@@ -152,8 +152,11 @@ class Workers:
 
     # -- offers
 
-    def on_offer(self, session: Session, message: wire.Message, now: float) -> str | None:
-        """Let a program provide a service; return why not. One that has offered the same already offers it still."""
+    def on_offer(self, session: Session, message: wire.Message) -> str | None:
+        """Note that a program provides a service; return why not. Call `begin` as soon as that is confirmed.
+
+        One that has offered the same already offers it still.
+        """
         service = self._options.name_of(message.address)
         own = self._offers.get(session, {})
         found = own.get(message.address)
@@ -180,9 +183,14 @@ class Workers:
             at, offer = found
         offer.patterns[message.pattern] = pattern
         self._patterns += 1
-        self._tell(at)
-        self._serve_waiting(at, now)
         return None
+
+    def begin(self, session: Session, message: wire.Message, now: float) -> None:
+        """Let a program that has offered a service have requests."""
+        found = self._offers.get(session, {}).get(message.address)
+        if found is not None:
+            self._tell(found[0])
+            self._serve_waiting(found[0], now)
 
     def withdraw(self, session: Session, now: float) -> None:
         """Note that a program is gone: it provides nothing any more, and what it had may have been run."""

@@ -122,6 +122,18 @@ def test_service_can_be_called_otherwise_in_the_net(make_net):
 
 
 @pytest.mark.parametrize(
+    ("told", "now", "later"), [({}, None, True), ({"wait": True}, True, True), ({"wait": False}, False, False)]
+)
+def test_call_waits_for_a_worker_as_it_is_told_or_as_it_was_held(make_net, told, now, later):
+    net = make_net(services={"pricing": told})
+    net.services["pricing"] = None
+    net.say("late", *ask(b"pricing"))
+    net.say("late", *opening(b"late"))
+    net.say("late", *ask(b"pricing"))
+    assert [call.wait for call in net.calls.values()] == [later, now]
+
+
+@pytest.mark.parametrize(
     ("timeout", "timeout_ms", "timeout_s"),
     [("ignore", 1_500, 30.0), ("deadline", 1_500, 1.5), ("deadline", 0, 30.0), ("deadline", 0xFFFFFFFF, 86_400.0)],
 )
