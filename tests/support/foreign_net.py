@@ -1,6 +1,6 @@
 """A core of a bridge in virtual time: foreign peers before it, and a net behind it that answers or hands jobs back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from braidmq.bridges.port import (
@@ -40,6 +40,7 @@ class ForeignNet:
     def __init__(self, make: Callable[[Callable[[str], Member]], BridgeCore]) -> None:
         self.now = 1_000.0
         self.members = {OWN: Member("bridge-1", Role.NODE, calls=("*",), serves=("*",))}
+        self._make = make
         self.core: Any = make(self.members.__getitem__)
         self.peers: dict[str, Peer] = {}
         self.sent: list[tuple[str, list[bytes]]] = []
@@ -52,6 +53,16 @@ class ForeignNet:
         self.unreachable: set[str] = set()
         self._numbers = 0
         self._callers: dict[int, int] = {}
+
+    def restart(self) -> None:
+        """Begin anew with a core that knows nothing; all connections of the former one have ended."""
+        for peer in self.peers.values():
+            peer.gone = True
+        self.peers.clear()
+        self.calls.clear()
+        self.offers.clear()
+        self._callers.clear()
+        self.core = self._make(self.members.__getitem__)
 
     # -- foreign peers
 
@@ -84,12 +95,30 @@ class ForeignNet:
 
     # -- the net
 
-    def job(self, service: str, payload: bytes = b"", *, member: str = OWN, duplicate: bool = False) -> int:
+    def job(
+        self,
+        service: str,
+        payload: bytes = b"",
+        *,
+        member: str = OWN,
+        duplicate: bool = False,
+        headers: Mapping[str, str] = {},
+    ) -> int:
         """Let a node of the net call a foreign service; return the number of the job."""
         self._numbers += 1
         number = self._numbers
         request = Request(
-            payload, "shop", "bridge-1", service, bytes(16), duplicate, 0, self.now + JOB_S, {}, "b1", lambda: self.now
+            payload,
+            "shop",
+            "bridge-1",
+            service,
+            bytes(16),
+            duplicate,
+            0,
+            self.now + JOB_S,
+            headers,
+            "b1",
+            lambda: self.now,
         )
         self.core.on_job(Job(number, member, request), self.now)
         self.settle()
@@ -147,6 +176,8 @@ class ForeignNet:
             case Offer(member, service, concurrency):
                 assert concurrency >= 1
                 self.offers[member, service] = concurrency
+                for call in self._without_worker(member, service):
+                    self._begin(call)
                 for call in [each for each in self.calls.values() if each.service == service]:
                     if call.number not in self._callers.values() and call.member == member:
                         self._begin(call)
@@ -160,6 +191,16 @@ class ForeignNet:
             case _:
                 raise AssertionError(output)
 
+    def _without_worker(self, member: str, service: str) -> list[Call]:
+        """Return the calls that wait until somebody provides a service."""
+        if service in self.services:
+            return []
+        return [
+            call
+            for number, call in self.calls.items()
+            if (call.member, call.service) == (member, service) and number not in self._callers.values()
+        ]
+
     def _begin(self, call: Call) -> None:
         if call.service in self.services:
             end = self.services[call.service]
@@ -169,7 +210,7 @@ class ForeignNet:
             caller = call.number
             number = self._numbers + 1
             self._callers[number] = caller
-            self.job(call.service, call.payload, member=call.member)
+            self.job(call.service, call.payload, member=call.member, headers=call.headers)
         elif not call.wait:
             self.answer(call.number, NoWorker("nobody", service=call.service))
 
