@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ _PART: Final = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 Keys = tuple[str, ...]
 
+T = TypeVar("T")
+
 
 def read(path: Path) -> dict[str, Options]:
     """Return what a file says of each kind of bridge that it names, in its order.
@@ -34,15 +36,7 @@ def read(path: Path) -> dict[str, Options]:
     Raises:
         ConfigError: it cannot be read or others can read it, or something in it is wrong.
     """
-    data = private_file.read(path, BYTES_MAX)
-    try:
-        text = data.decode()
-        found = tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    lines = Lines(text)
+    found, lines = load(path)
     if not found:
         raise ConfigError(f"{path} names no bridge: write a table such as [majordomo]")
     options = {}
@@ -50,12 +44,32 @@ def read(path: Path) -> dict[str, Options]:
         if name not in HOMES:
             where = lines.of((name,))
             raise ConfigError(f"{path}, line {where}: there is no bridge {name!r}: write one of {', '.join(HOMES)}")
-        options[name] = _options(path, lines, name, table)
+        options[name] = converted(path, lines, (name,), table, kind(name).options)
     return options
 
 
-def _options(path: Path, lines: "Lines", name: str, table: Any) -> Options:
-    wanted = kind(name).options
+def load(path: Path) -> tuple[dict[str, Any], "Lines"]:
+    """Return what a private file of TOML holds, and on which lines.
+
+    Raises:
+        ConfigError: it cannot be read or others can read it, or it is no TOML.
+    """
+    data = private_file.read(path, BYTES_MAX)
+    try:
+        text = data.decode()
+        return tomllib.loads(text), Lines(text)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def converted(path: Path, lines: "Lines", place: "Keys", table: Any, wanted: type[T]) -> T:
+    """Return a table, which is at `place` in a file, as what is wanted of it.
+
+    Raises:
+        ConfigError: it is not that; the text tells the line and the key.
+    """
     try:
         return msgspec.convert(table, wanted)
     except msgspec.ValidationError as error:
@@ -64,7 +78,7 @@ def _options(path: Path, lines: "Lines", name: str, table: Any) -> Options:
         unknown = _UNKNOWN.match(said)
         if unknown:
             keys, said = (*keys, unknown[1]), "there is no such key"
-        keys = (name, *keys)
+        keys = (*place, *keys)
         raise ConfigError(f"{path}, line {lines.of(keys)}, {'.'.join(keys)}: {said[:1].lower()}{said[1:]}") from None
 
 
@@ -74,7 +88,7 @@ def _told(error: msgspec.ValidationError) -> tuple[str, list[str]]:
     return said, _STEP.findall(place)
 
 
-def _keys(table: Any, steps: Sequence[str], wanted: type[Options]) -> Keys:
+def _keys(table: Any, steps: Sequence[str], wanted: Any) -> Keys:
     """Return the way to what is wrong, with the keys of tables that are not told: alone in its table each is tried."""
     keys: list[str] = []
     here = root = copy.deepcopy(table)

@@ -11,7 +11,9 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
-HOMES: Final[Mapping[str, str]] = {}
+HOMES: Final[Mapping[str, str]] = {
+    "http": "braidmq.bridges.http.bridge",
+}
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""
 
 
