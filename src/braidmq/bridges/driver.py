@@ -81,7 +81,11 @@ class Driver:
             _LOG.warning("the bridge's drain timed out after %g s; unfinished work abandoned", timeout_s)
 
     def end(self) -> None:
-        """Give up all that is under way."""
+        """Say goodbye, and give up all that is under way."""
+        if self._ended:
+            return
+        self._tell(self._core.end)
+        self._turn()
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()

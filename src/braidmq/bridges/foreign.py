@@ -9,12 +9,12 @@ from braidmq.bridges.kinds import Plan
 from braidmq.bridges.options import RouterOptions
 from braidmq.bridges.places import check_near
 from braidmq.bridges.plain import PlainDoor
-from braidmq.bridges.port import OWN, BridgeCore
+from braidmq.bridges.port import OWN, BridgeCore, Rights
 from braidmq.bridges.router import Router, load_zmq
 from braidmq.node import Node
 
-MakeCore = Callable[[int], BridgeCore]
-"""Makes the core of a bridge, given the largest payload in bytes."""
+MakeCore = Callable[[Rights, int], BridgeCore]
+"""Makes the core of a bridge, given who may do what, and the largest payload in bytes."""
 
 
 class RouterBridge:
@@ -54,12 +54,11 @@ class RouterBridge:
         async with contextlib.AsyncExitStack() as ends:
             for node in self._nodes.values():
                 await ends.enter_async_context(node)
-            driver = Driver(self._make_core(self._settings.payload_bytes_max), self._nodes)
+            bytes_max = self._settings.payload_bytes_max
+            driver = Driver(self._make_core(self._nodes.__getitem__, bytes_max), self._nodes)
             ends.callback(driver.end)
             door = _door(self._options) if self._options.users else None
-            router = Router(
-                driver, payload_bytes_max=self._settings.payload_bytes_max, door=door, members=self._members
-            )
+            router = Router(driver, payload_bytes_max=bytes_max, door=door, members=self._members)
             ends.push_async_callback(router.close)
             driver.attach(router)
             router.bind(self._bind)

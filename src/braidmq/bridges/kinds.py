@@ -12,6 +12,7 @@ from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
 HOMES: Final[Mapping[str, str]] = {
+    "majordomo": "braidmq.bridges.majordomo.kind",
     "http": "braidmq.bridges.http.bridge",
 }
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""

@@ -7,14 +7,13 @@ Every peer acts as a *member* of the net: "" is the bridge's own member; any oth
 join file of its own, by the user's name. Services, calls and rights are kept apart by it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
 import msgspec
 
 from braidmq.errors import BraidError, ServiceError
-from braidmq.members import Member
 from braidmq.messages import Reply, Request
 
 OWN: Final = ""
@@ -121,11 +120,18 @@ Output = Send | Call | Cancel | Offer | Withdraw | Finish
 """What a core asks of its shell."""
 
 
-class Rights(Protocol):
-    """Who the members behind a bridge are at present, with their rights."""
+class Allowed(Protocol):
+    """What a member may do at present."""
 
-    def __call__(self, member: str) -> Member:
-        """Return the registered member behind a name of this module."""
+    def may_call(self, service: str) -> bool:
+        """Whether it may call a service."""
+
+    def may_serve(self, service: str) -> bool:
+        """Whether it may provide a service."""
+
+
+Rights = Callable[[str], Allowed]
+"""Tells what a member of this module may do."""
 
 
 class BridgeCore(Protocol):
@@ -155,6 +161,9 @@ class BridgeCore(Protocol):
     def on_job_dropped(self, number: int, now: float) -> None:
         """Note that nobody waits for a job any more that was not finished: cancelled, or past its deadline."""
 
+    def on_refused(self, member: str, service: str, now: float) -> None:
+        """Note that a member may not provide a service that was offered, and that it is withdrawn."""
+
     def on_services(self, member: str, services: frozenset[str], now: float) -> None:
         """Note which services have a worker now, as the brokers of a member tell it."""
 
@@ -163,6 +172,9 @@ class BridgeCore(Protocol):
 
     def drain(self, now: float) -> None:
         """Withdraw foreign services and take no new calls; what is under way goes on."""
+
+    def end(self, now: float) -> None:
+        """Tell the peers what they should know before the bridge ends. Nothing else is given to the core after it."""
 
     def take(self) -> list[Output]:
         """Return what is to be done, in order, and forget it."""

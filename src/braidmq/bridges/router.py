@@ -33,6 +33,9 @@ _MONITOR: Final = "inproc://monitor"
 
 _MS: Final = 1_000
 
+_MAPPED: Final = "::ffff:"
+"""How an IPv4 address begins that has come to a socket of IPv6."""
+
 
 class Behind(Protocol):
     """What stands behind an endpoint."""
@@ -109,7 +112,6 @@ class Router:
             (zmq.SNDHWM, MESSAGES_UNREAD_MAX),
             (zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * _MS)),
             (zmq.HEARTBEAT_TIMEOUT, int(SILENCE_S_MAX * _MS)),
-            (zmq.IPV6, 1),
         ):
             self._socket.setsockopt(option, value)
         if self._door is not None:
@@ -131,6 +133,7 @@ class Router:
         """
         for endpoint in endpoints:
             try:
+                self._socket.setsockopt(self._zmq.IPV6, int("[" in endpoint))
                 self._socket.bind(endpoint)
             except self._zmq.ZMQError as error:
                 raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}") from None
@@ -250,7 +253,7 @@ class Router:
         peer = self._connections.find(route, descriptor)
         if peer is None:
             user = self._property(frame, "User-Id")
-            host = self._property(frame, "Peer-Address")
+            host = self._property(frame, "Peer-Address").removeprefix(_MAPPED)
             peer = Peer(route, host, user, self._members.get(user, ""))
             if not self._connections.add(peer, descriptor):
                 self.counters["too_many_peers"] += 1

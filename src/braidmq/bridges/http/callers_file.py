@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from braidmq.bridges import config
+from braidmq.bridges import tables
 from braidmq.bridges.http.core.callers import Caller, Entry
 from braidmq.bridges.http.core.limits import CALLERS_MAX
 from braidmq.errors import ConfigError
@@ -34,8 +34,8 @@ def read(path: Path) -> list[Entry]:
     Raises:
         ConfigError: the file cannot be read or others can read it, or something in it is wrong.
     """
-    table, lines = config.load(path)
-    rows = config.converted(path, lines, (), table, dict[str, _Row])
+    table, lines = tables.load(path)
+    rows = tables.converted(path, lines, (), table, dict[str, _Row])
     if len(rows) > CALLERS_MAX:
         raise ConfigError(f"{path} names {len(rows)} callers: {CALLERS_MAX} are the limit")
     entries: dict[tuple[str, str], Entry] = {}

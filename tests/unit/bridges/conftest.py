@@ -1,0 +1,3 @@
+from tests.support.async_tests import pytest_pyfunc_call
+
+__all__ = ["pytest_pyfunc_call"]

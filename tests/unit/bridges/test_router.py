@@ -1,0 +1,261 @@
+"""The endpoint of a bridge, with peers of libzmq that do what they like."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+import zmq
+
+from braidmq.bridges import connections, router
+from braidmq.bridges.limits import FRAMES_MAX, SLACK_BYTES
+from braidmq.bridges.plain import PlainDoor
+from braidmq.bridges.router import Router, load_zmq
+from braidmq.errors import ConfigError
+from tests.support.async_tests import until
+
+PAYLOAD_BYTES_MAX = 10_000
+
+
+class Behind:
+    """Keeps what comes."""
+
+    def __init__(self):
+        self.come, self.gone, self.reads = [], [], 0
+
+    def on_message(self, peer, frames):
+        self.come.append((peer, frames))
+
+    def on_gone(self, peer):
+        assert peer.gone
+        self.gone.append(peer)
+
+    def on_read(self):
+        self.reads += 1
+
+    @property
+    def frames(self):
+        return [frames for _, frames in self.come]
+
+
+@contextlib.asynccontextmanager
+async def listening(**options):
+    behind = Behind()
+    listener = Router(behind, payload_bytes_max=PAYLOAD_BYTES_MAX, **options)
+    try:
+        listener.bind(["tcp://127.0.0.1:*"])
+        yield listener, behind
+    finally:
+        await listener.close()
+
+
+@pytest.fixture
+def dealer():
+    """Makes foreign peers, which are closed after the test."""
+    made = []
+    with zmq.Context() as context:
+
+        def make(listener, *, name=None, user=None, password=None):
+            peer = context.socket(zmq.DEALER)
+            made.append(peer)
+            peer.setsockopt(zmq.LINGER, 0)
+            if name is not None:
+                peer.setsockopt(zmq.IDENTITY, name)
+            if user is not None:
+                peer.plain_username, peer.plain_password = user, password
+            peer.connect(listener.endpoints[0])
+            return peer
+
+        yield make
+        for peer in made:
+            peer.close()
+
+
+async def heard(peer):
+    await until(lambda: peer.poll(0) > 0)
+    return peer.recv_multipart()
+
+
+async def test_peers_are_known_and_answered_until_they_go(dealer):
+    async with listening() as (listener, behind):
+        first, second = dealer(listener), dealer(listener)
+        first.send_multipart([b"", b"hello"])
+        second.send(b"hi")
+        await until(lambda: len(behind.come) == 2)
+        peers = {bytes(frames[-1]): peer for peer, frames in behind.come}
+        assert (peers[b"hi"].host, peers[b"hi"].user, peers[b"hi"].member) == ("127.0.0.1", "", "")
+        assert listener.send(peers[b"hi"], [b"", b"answer"])
+        assert await heard(second) == [b"", b"answer"]
+        second.send(b"again")
+        await until(lambda: len(behind.come) == 3)
+        assert behind.come[2][0] is peers[b"hi"]
+        second.close()
+        await until(lambda: behind.gone == [peers[b"hi"]])
+        assert not listener.send(peers[b"hi"], [b"late"])
+        assert listener.counters["unreachable"] == 1
+        assert listener.send(peers[b"hello"], [b"still here"])
+        assert await heard(first) == [b"still here"]
+
+
+async def test_last_words_of_a_peer_are_heard_before_its_end(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        peer.setsockopt(zmq.LINGER, 1_000)
+        for number in range(3):
+            peer.send(b"%d" % number)
+        peer.close()
+        await until(lambda: len(behind.come) == 3)
+        await until(lambda: {peer.route for peer in behind.gone} == {peer.route for peer, _ in behind.come})
+
+
+async def test_peer_may_name_itself_and_come_back_under_its_name(dealer):
+    async with listening() as (listener, behind):
+        for number in range(3):
+            peer = dealer(listener, name=b"worker")
+            peer.send(b"%d" % number)
+            await until(lambda number=number: len(behind.come) == number + 1)
+            assert listener.send(behind.come[-1][0], [b"answer"])
+            assert await heard(peer) == [b"answer"]
+            peer.close()
+            await until(lambda number=number: len(behind.gone) == number + 1)
+        assert len({id(peer) for peer, _ in behind.come}) == 3
+
+
+async def test_message_of_any_form_is_taken_and_a_too_large_one_is_not(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        sent = [[b""], [b"", b""], [b"x"] * FRAMES_MAX, [b"x" * PAYLOAD_BYTES_MAX]]
+        too_large = [[b""] * (FRAMES_MAX + 1), [b"x" * SLACK_BYTES, b"x" * PAYLOAD_BYTES_MAX, b"x", b"y"]]
+        for frames in (too_large[0], *sent, *too_large, [b"end"]):
+            peer.send_multipart(frames)
+        await until(lambda: behind.frames[-1:] == [[b"end"]])
+        assert behind.frames == [*sent, [b"end"]]
+        assert listener.counters["too_large"] == 3
+        assert len({peer.route for peer, _ in behind.come}) == 1
+
+
+async def test_peer_with_a_larger_frame_than_allowed_is_cut(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        peer.send(b"x" * (PAYLOAD_BYTES_MAX + SLACK_BYTES + 1))
+        await until(lambda: len(behind.gone) == 1)
+        assert behind.frames == [[b"hello"]]
+
+
+async def test_bytes_that_are_no_zmtp_harm_nobody(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        port = int(listener.endpoints[0].rpartition(":")[2])
+        for junk in (
+            b"",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\xff" * 64,
+            bytes(200),
+            b"\xff\0\0\0\0\0\0\0\1\x7f\3\1NULL" + bytes(60),
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                raw.sendall(junk)
+        peer.send(b"hello")
+        await until(lambda: behind.frames == [[b"hello"]])
+        assert behind.gone == []
+
+
+async def test_only_so_many_peers_are_heard(dealer, monkeypatch):
+    monkeypatch.setattr(connections, "PEERS_MAX", 2)
+    async with listening() as (listener, behind):
+        peers = [dealer(listener) for _ in range(3)]
+        for number, peer in enumerate(peers):
+            peer.send(b"%d" % number)
+            await until(lambda number=number: len(behind.come) + listener.counters["too_many_peers"] == number + 1)
+        assert behind.frames == [[b"0"], [b"1"]]
+        peers[0].close()
+        await until(lambda: len(behind.gone) == 1)
+        peers[2].send(b"again")
+        await until(lambda: behind.frames[-1] == [b"again"])
+
+
+async def test_what_a_peer_does_not_read_is_dropped_and_blocks_nobody(dealer, monkeypatch):
+    monkeypatch.setattr(router, "MESSAGES_UNREAD_MAX", 10)
+    async with listening() as (listener, behind):
+        slow, other = dealer(listener), dealer(listener)
+        for peer in (slow, other):
+            peer.send(b"hello")
+        await until(lambda: len(behind.come) == 2)
+        chunk = b"x" * 60_000
+        routes = {peer.route: peer for peer, _ in behind.come}
+        assert len(routes) == 2
+        full = behind.come[0][0]
+        for _ in range(5_000):
+            if not listener.send(full, [chunk]):
+                break
+        assert listener.counters["unread"] == 1
+        assert listener.send(behind.come[1][0], [b"answer"])
+
+
+# -- PLAIN
+
+
+async def test_users_are_let_in_by_their_passwords(dealer):
+    door = PlainDoor({"shop": "secret", "bank": "other"})
+    async with listening(door=door, members={"bank": "bank"}) as (listener, behind):
+        wrong = [
+            dealer(listener),
+            dealer(listener, user=b"shop", password=b"other"),
+            dealer(listener, user=b"nobody", password=b"secret"),
+        ]
+        for peer in wrong:
+            peer.send(b"wrong")
+        shop = dealer(listener, user=b"shop", password=b"secret")
+        bank = dealer(listener, user=b"bank", password=b"other")
+        shop.send(b"shop")
+        bank.send(b"bank")
+        await until(lambda: len(behind.come) == 2)
+        await until(lambda: listener.counters["refused"] >= 2)
+        assert {(peer.user, peer.member, frames[0]) for peer, frames in behind.come} == {
+            ("shop", "", b"shop"),
+            ("bank", "bank", b"bank"),
+        }
+
+
+# -- the endpoint itself
+
+
+async def test_place_that_is_taken_is_told_in_one_line():
+    async with listening() as (listener, _):
+        other = Router(Behind(), payload_bytes_max=PAYLOAD_BYTES_MAX)
+        with pytest.raises(ConfigError, match=f"cannot listen at {listener.endpoints[0]}: Address already in use"):
+            other.bind(listener.endpoints)
+        with pytest.raises(ConfigError, match="cannot listen at nonsense: "):
+            other.bind(["nonsense"])
+        await other.close()
+
+
+async def test_missing_pyzmq_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "zmq", None)
+    with pytest.raises(ConfigError, match=r"pip install 'braidmq\[bridges\]'"):
+        load_zmq()
+
+
+async def test_what_was_sent_last_leaves_before_the_end(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        listener.send(behind.come[0][0], [b"goodbye"])
+    assert await heard(peer) == [b"goodbye"]
+
+
+async def test_routing_ids_cannot_be_foreseen(dealer):
+    first = []
+    for _ in range(2):
+        async with listening() as (listener, behind):
+            peer = dealer(listener)
+            peer.send(b"hello")
+            await until(lambda behind=behind: len(behind.come) == 1)
+            first.append(behind.come[0][0].route)
+            await asyncio.sleep(0)
+            peer.close()
+    assert first[0] != first[1]
+    assert first[0] != b"\x00\x6b\x8b\x45\x67"
