@@ -161,7 +161,9 @@ def test_a_certificate_tells_who_calls(net):
         '[http]\ncallers = "callers.toml"\ncertificate = "server.pem"\nkey = "server.key"\n'
         'client_authorities = "ca.pem"\n',
     )
-    _, port = gateway(net, "--config", config, bind="0.0.0.0:0")  # with TLS and callers it may listen for other machines
+    _, port = gateway(
+        net, "--config", config, bind="0.0.0.0:0"
+    )  # with TLS and callers it may listen for other machines
     context = ssl.create_default_context(cafile=str(directory / "ca.pem"))
     assert _who(port, context) == 401
     context.load_cert_chain(directory / "portal.pem", directory / "portal.key")

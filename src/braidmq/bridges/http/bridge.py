@@ -17,12 +17,12 @@ from braidmq.bridges.http.core.limits import (
     CALLS_PER_CALLER,
     CALLS_PER_CALLER_MAX,
     CONNECTIONS_MAX,
+    REQUEST_ID_BYTES,
     REQUEST_S_MAX,
 )
 from braidmq.bridges.http.members import Members
 from braidmq.bridges.kinds import Kind, Plan
 from braidmq.bridges.options import Options, Seconds
-from braidmq.core.ids import ID_BYTES
 from braidmq.errors import BraidError, ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.members import check_service
@@ -120,7 +120,7 @@ class HttpBridge:
         gateway = Gateway(
             self._callers,
             readiness=lambda: self._members.readiness,
-            new_id=lambda: secrets.token_bytes(ID_BYTES),
+            new_id=new_request_id,
             payload_bytes_max=self._settings.payload_bytes_max,
             timeout_s=self._settings.timeout_s,
             timeout_s_max=options.timeout_s,
@@ -237,6 +237,12 @@ class HttpBridge:
             context.load_cert_chain(certificate, key, password=_no_password)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"certificate and key, {_both(certificate, key)}: {_why(error)}") from None
+
+
+def new_request_id() -> bytes:
+    """Return the name of a request, which nobody can guess: 16 bytes, of which the first bit is 0."""
+    drawn = secrets.token_bytes(REQUEST_ID_BYTES)
+    return bytes((drawn[0] & 0x7F,)) + drawn[1:]
 
 
 def _both(certificate: Path, key: Path | None) -> str:

@@ -2,11 +2,9 @@
 
 from typing import Final
 
-from braidmq.wire.limits import HEADERS_BYTES_MAX
-
-HEAD_BYTES_MAX: Final = 2 * HEADERS_BYTES_MAX
+HEAD_BYTES_MAX: Final = 32 * 1024
 """Largest head of a request, and most bytes between two pieces of a body: the headers that go on to a handler may fill
-half of it, the rest is for what clients and proxies add."""
+half of it, 16 KiB as in every request, and the rest is for what clients and proxies add."""
 
 FIELDS_MAX: Final = 100
 """Most header fields of a request: clients send ten, proxies add ten more."""
@@ -52,6 +50,9 @@ TIMEOUT_S_MAX: Final = 30.0
 
 KEY_CHARS_MAX: Final = 255
 """Longest Idempotency-Key: a UUID has 36."""
+
+REQUEST_ID_BYTES: Final = 16
+"""Length of the name of a request on the wire."""
 
 IDEMPOTENCY_S: Final = 600.0
 """How long the answer to a request with an Idempotency-Key is kept."""
