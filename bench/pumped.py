@@ -12,7 +12,7 @@ from braidmq.core.ids import SECRET_BYTES
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
-from braidmq.core.worker.worker import CONCURRENCY_MAX
+from braidmq.core.worker.local_services import CONCURRENCY_MAX
 from braidmq.errors import BraidError
 from braidmq.lab.memory import MemoryDialer, MemoryHost, MemoryListener
 from braidmq.lab.simulation.registry import address_of, verify

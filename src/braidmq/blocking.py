@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from braidmq.errors import BraidError, NodeClosed
-from braidmq.handler import H
+from braidmq.handler import H, Handler
 from braidmq.host.clock import monotonic
 from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
@@ -144,13 +144,56 @@ class Node:
         via: str | None = None,
         headers: Mapping[str, str] | None = None,
         wait: bool | None = None,
+        id: bytes | None = None,  # noqa: A002 - as in a Request, whose `id` it is
+        possible_duplicate: bool = False,
     ) -> Reply:
         """See `braidmq.Node.request`."""
         return self._run(
             self._node.request(
-                service, payload, timeout=timeout, attempts=attempts, via=via, headers=headers, wait=wait
+                service,
+                payload,
+                timeout=timeout,
+                attempts=attempts,
+                via=via,
+                headers=headers,
+                wait=wait,
+                id=id,
+                possible_duplicate=possible_duplicate,
             )
         )
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """See `braidmq.Node.services`."""
+        return self._node.services
+
+    def offer(self, service: str, handler: Handler, *, concurrency: int = 64) -> None:
+        """See `braidmq.Node.offer`."""
+        self._run(self._node.offer(service, handler, concurrency=concurrency))
+
+    def resize(self, service: str, concurrency: int) -> None:
+        """See `braidmq.Node.resize`."""
+        self._run(self._node.resize(service, concurrency))
+
+    def withdraw(self, service: str, *, timeout: float | None = None) -> bool:
+        """See `braidmq.Node.withdraw`."""
+        return self._run(self._node.withdraw(service, timeout=timeout))
+
+    def services_available(self) -> frozenset[str]:
+        """See `braidmq.Node.services_available`."""
+
+        async def available() -> frozenset[str]:
+            return self._node.services_available()
+
+        return self._run(available())
+
+    def services_changed(self, known: Iterable[str], *, timeout: float | None = None) -> frozenset[str]:
+        """See `braidmq.Node.services_changed`."""
+        return self._run(self._node.services_changed(known, timeout=timeout))
+
+    def wait_for_services(self, *services: str, timeout: float | None = None) -> None:
+        """See `braidmq.Node.wait_for_services`."""
+        self._run(self._node.wait_for_services(*services, timeout=timeout))
 
     def connected(self, timeout: float | None = None) -> None:
         """See `braidmq.Node.connected`."""

@@ -3,7 +3,9 @@
 BraidError
 ├── ConfigError (ValueError)        a file, option or argument is wrong
 ├── NodeClosed                      the node is not running
+├── NotRun                          raised by a handler: it has done nothing, and another worker may
 ├── NotRegistered                   every broker refuses this node's key
+├── OutcomeUnknown                  raised by a handler: nobody knows whether it was run
 ├── ProtocolError                   bytes that are not BRAID/1
 ├── WrongLoop (RuntimeError)        a node is used in a thread or an event loop that is not its own
 └── RequestError                    a request ended without a result
@@ -47,6 +49,25 @@ class NodeClosed(BraidError):
 
 class NotRegistered(BraidError):
     """Every broker that could be reached refuses this node's key; a call that ends with it was not run."""
+
+
+class NotRun(BraidError):
+    """Raised by a handler that has done nothing of its request, and can't: another worker is to run it.
+
+    It is a promise. The attempt ends as if it had never begun: it goes on at another worker, if there is one, without
+    `possible_duplicate`; the same worker may get it again later. Where no worker takes it, its caller gets an error
+    that says so, with `maybe_executed=False` as far as it is this worker's to say. The text stays in this process's log
+    (DEBUG).
+    """
+
+
+class OutcomeUnknown(BraidError):
+    """Raised by a handler that does not know whether its request was run, e.g. as what it had passed it on to is gone.
+
+    The attempt ends as if this worker had died with it: it is tried again as far as its caller allows, at any worker,
+    perhaps at this one, with `possible_duplicate`. If no further attempt can be made, its caller gets
+    AttemptsExhausted. The text stays in this process's log (DEBUG).
+    """
 
 
 class ProtocolError(BraidError):

@@ -16,7 +16,6 @@ from braidmq.carrier.node_loop import NodeLoop
 from braidmq.carrier.papers import NodePapers
 from braidmq.checks import check_kind, check_wait_s
 from braidmq.errors import ConfigError, NodeClosed
-from braidmq.handler import H
 from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
@@ -28,10 +27,11 @@ from braidmq.inside import inside, run_of
 from braidmq.members import Member, Role
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
+from braidmq.provider import Provider
 from braidmq.remembered import Remembered
 from braidmq.renewal import Renewal
 from braidmq.runner import Running
-from braidmq.services import Offer, Service, Services
+from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
 from braidmq.trust import joinfile
@@ -60,8 +60,11 @@ class BrokerInfo:
     problem: str | None
 
 
-class Node:
+class Node(Provider):
     """A member of the net; a client and a worker at once.
+
+    `service`, `offer`, `resize` and `withdraw` say what it provides, `request` calls what others provide, and
+    `services_available` tells what that is.
 
     Args:
         join: the node's join file, or its path. At a path it is read again whenever it changes: a new key is taken over
@@ -100,55 +103,20 @@ class Node:
         if self._identity.certificate.role is not Role.NODE:
             name = self._identity.name
             raise ConfigError(f"the join file of {name} is a broker's; a node needs one made by 'braidmq add node'")
+        super().__init__(
+            self._identity.certificate.member, settings or Settings(), Services() if services is None else services
+        )
         self.name = self._identity.name
-        self.settings = settings or Settings()
         self._remembered = None if state is None else Remembered(Path(state))
         self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
         self._observer = observer
-        self._offer = Offer(self._identity.certificate.member, Services() if services is None else services)
-        self._services: dict[bytes, Service] = self._offer.services()
-        self._loop: NodeLoop | None = None
         self._home: Home | None = None
         self._guard: Guard | None = None
         self._forked = False
         self._failure = ""
-        self._tasks: Running | None = None
         self._stalls = Stalls(self.name)
         self._context = copy_context()
-        self._leaving = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
-
-    def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
-        """Provide a service: decorates its handler. Declare services before `start`.
-
-        Args:
-            name: the service; this node's certificate must allow it to serve it.
-            concurrency: how many requests run at once, from 1 to 10,000: tasks for `async def`, threads for
-                `def`. It is also the credit that the brokers with requests share.
-
-        Raises:
-            ConfigError: the name or the number is wrong, the node is not allowed to serve it, or it is running; or
-                what is decorated cannot be a handler.
-        """
-        declare = self._offer.own.service(name, concurrency=concurrency)
-        self._check_open_for(name)
-
-        def decorate(handler: H) -> H:
-            self._check_open_for(name)
-            return declare(handler)
-
-        return decorate
-
-    def _check_open_for(self, service: str) -> None:
-        self._offer.check(service)
-        if self._loop is not None:
-            raise ConfigError(f"declare {service} before the node is started")
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        """The services that this node provides."""
-        offered = self._offer.services() if self._loop is None else self._services
-        return tuple(service.name for service in offered.values())
 
     def may_call(self, service: str) -> bool:
         """Whether this node's certificate, the newest that it knows of, allows it to call a service."""
@@ -365,6 +333,8 @@ class Node:
         via: str | None = None,
         headers: Mapping[str, str] | None = None,
         wait: bool | None = None,
+        id: bytes | None = None,  # noqa: A002 - as in a Request, whose `id` it is
+        possible_duplicate: bool = False,
     ) -> Reply:
         """Call a service and return its reply. Cancelling the call cancels it at the worker, too.
 
@@ -377,6 +347,14 @@ class Node:
             headers: strings that reach the handler, 16 KiB at most.
             wait: whether to wait, within the timeout, where there is no worker for the service; else the call ends
                 as NoWorker at once. None: as the setting `wait_for_worker` says.
+            id: of the request, where it repeats one that this node, or another process of it, has made: 16 bytes whose
+                first bit is 0; nobody should be able to guess it. A worker process that has run `(sender, id)` with the
+                same service, payload and headers, and remembers it (`dedup_s`), answers with what it answered then; if
+                it still runs it, the call joins that. Any other worker, and one that was restarted, runs it again. None
+                makes a new one.
+            possible_duplicate: whether the request may have been run before: handlers get it with this flag, and with
+                a `retry_count` from 1 on. Whoever repeats a request without it breaks the promise that what runs
+                twice is flagged. All errors of such a call say `maybe_executed`.
 
         Raises:
             ServiceError: the handler answered with an error.
@@ -390,7 +368,9 @@ class Node:
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
         metadata = None if headers is None else {"headers": headers}
-        id_, end = loop.request(service, payload, timeout, attempts, via, metadata, wait, nested)
+        id_, end = loop.request(
+            service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
+        )
         try:
             return await end
         except BaseException:

@@ -46,13 +46,14 @@ class JobEnd(StrEnum):
     ERROR = "error"
 
     LOST = "lost"
-    """Its handler was stopped, or goes on after the deadline and nobody waits for it."""
+    """Its handler was stopped, has raised OutcomeUnknown, or goes on after the deadline and nobody waits for it."""
 
     REFUSED = "refused"
     """Its handler was not called: its time was over, or its caller has given it up."""
 
     GIVEN_BACK = "given back"
-    """Its handler was not called: there was no place or no thread for it."""
+    """It was not run: there was no place or no thread for it, its service was withdrawn, or its handler has raised
+    NotRun."""
 
 
 class GivenUp(StrEnum):

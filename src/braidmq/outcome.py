@@ -49,13 +49,19 @@ def of_error(error: BaseException, request: Request, bytes_max: int) -> ServiceE
     return ServiceError(INTERNAL, f"the handler failed with {name}")
 
 
+def log_unanswered(error: BaseException, request: Request) -> None:
+    """Tell the log, where it goes into detail, why a handler has not answered its request."""
+    if _LOG.isEnabledFor(logging.DEBUG):
+        _log(f"the handler of {request.service} does not answer {_named(request)}", error, logging.DEBUG)
+
+
 def _named(request: Request) -> str:
     return f"request {request.id.hex()} of {request.sender}"
 
 
-def _log(text: str, error: BaseException | None) -> None:
+def _log(text: str, error: BaseException | None, level: int = logging.ERROR) -> None:
     try:
-        _LOG.error("%s", text, exc_info=error)
+        _LOG.log(level, "%s", text, exc_info=error)
     except BaseException as problem:  # noqa: BLE001 - an error's text, a filter or a handler of the log may raise anything
         # The process's own last resort asks none of them.
         record = logging.makeLogRecord(

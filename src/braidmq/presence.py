@@ -1,4 +1,4 @@
-"""Whether the brokers of a node are there: what it waits for at its start, and what they tell of themselves."""
+"""Whether the brokers of a node are there, and workers: what it waits for, and what brokers tell of themselves."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.node.node import NodeCore
-from braidmq.errors import BraidError, NoBroker, NotRegistered
+from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered, NoWorker
 from braidmq.host.loggers import own_logger
 from braidmq.wire.control import Report
 
@@ -66,6 +66,53 @@ async def reports(loop: NodeLoop, wait_s: float, claimed: Iterable[str] = ()) ->
     except TimeoutError:
         _LOG.info("not every broker answered within %g s", wait_s)
     return dict(core.reports)
+
+
+def available(loop: NodeLoop) -> frozenset[str]:
+    """Return the services that have a worker, by the word of the brokers to which there is a session."""
+    links = loop.core.brokers.values()
+    return frozenset([service.decode() for link in links if link.open for service in link.services])
+
+
+async def until_others(loop: NodeLoop, known: frozenset[str], wait_s: float | None) -> frozenset[str]:
+    """Wait until other services are available than those that are known, at most `wait_s`; return those that are."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while available(loop) == known:
+                await loop.links_changed()
+    return available(loop)
+
+
+async def until_available(loop: NodeLoop, services: Iterable[str], wait_s: float | None) -> None:
+    """Wait until all of some services are available, at most `wait_s`; None waits without end.
+
+    Raises:
+        NoWorker: the time is over; the text names those that are not.
+        AccessDenied: the node may not call one of them.
+        NotRegistered, NoBroker: no broker can ever let the node in.
+    """
+    core, missing = loop.core, set(services)
+    denied = sorted(each for each in missing if not loop.papers.member.may_call(each))
+    if denied:
+        raise AccessDenied(f"this node may not call {', '.join(denied)}: its join file must be made with --call")
+    try:
+        async with asyncio.timeout(wait_s):
+            while missing := missing - available(loop):
+                if core.refused:
+                    raise _refused(core)
+                await loop.links_changed()
+    except TimeoutError:
+        raise NoWorker(f"no worker for {', '.join(sorted(missing))} came within {wait_s:g} s") from None
+
+
+async def until_ended(loop: NodeLoop, service: str, wait_s: float) -> bool:
+    """Wait until no handler of a withdrawn service runs any more, at most `wait_s`; return whether it came to that."""
+    worker = loop.core.worker
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while worker.running(service):
+                await loop.changed()
+    return not worker.running(service)
 
 
 def _refused(core: NodeCore) -> BraidError:

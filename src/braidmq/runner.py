@@ -12,7 +12,7 @@ from weakref import ref
 
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.worker.job import RUNS_PER_PLACE, Job
-from braidmq.errors import BraidError, NodeClosed, ServiceError
+from braidmq.errors import BraidError, NodeClosed, NotRun, OutcomeUnknown, ServiceError
 from braidmq.handler import Kind
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
@@ -20,7 +20,7 @@ from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads, NoThreadError
 from braidmq.inside import Run
 from braidmq.messages import Request
-from braidmq.outcome import Answer, of_error, of_result
+from braidmq.outcome import Answer, log_unanswered, of_error, of_result
 from braidmq.services import Service
 from braidmq.wire.envelope import Flag
 from braidmq.wire.extension import NO_METADATA, decode_metadata
@@ -34,9 +34,11 @@ _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _ON_LOOP: Final = Kind.ON_LOOP
 
 
-class _NotRun(Enum):
+class _Unanswered(Enum):
     LATE = "its deadline was over when a thread came to it"
     NO_THREAD = "no thread could be started for it"
+    NOT_RUN = "its handler has done nothing"
+    UNKNOWN = "its handler does not know"
 
 
 class _Returned:
@@ -59,7 +61,7 @@ class Running:
     Args:
         node: whose jobs they are.
         name: the node's name.
-        services: its services, by their names on the wire.
+        services: those that it offers, by their names on the wire; `on_services` is told when they have changed.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
         stalls: is told which handlers have had the event loop.
@@ -88,8 +90,7 @@ class Running:
         self._context = contextvars.copy_context()
         self._runs: dict[Job, Run] = {}
         self._tasks: dict[Job, asyncio.Task[None]] = {}
-        blocking = sum(each.concurrency for each in services.values() if each.kind is Kind.IN_THREAD)
-        self.threads = DaemonThreads(RUNS_PER_PLACE * blocking, f"braidmq-{name}")
+        self.threads = DaemonThreads(self._threads_needed, f"braidmq-{name}")
         self._lacking: set[str] = set()
 
     def __len__(self) -> int:
@@ -97,10 +98,17 @@ class Running:
         return len(self._runs)
 
     @property
+    def _threads_needed(self) -> int:
+        return RUNS_PER_PLACE * sum(each.concurrency for each in self._services.values() if each.kind is Kind.IN_THREAD)
+
+    def on_services(self) -> None:
+        """Note that other services are offered, or with other concurrencies."""
+        self.threads.allow(self._threads_needed)
+
+    @property
     def on_the_loop(self) -> list[str]:
         """The services of the handlers that run on the event loop."""
-        services = [self._services[job.request.service] for job, run in self._runs.items() if run.stoppable]
-        return [service.name for service in services]
+        return [job.service.name.decode() for job, run in self._runs.items() if run.stoppable]
 
     def run(self, job: Job) -> None:
         """Start a job."""
@@ -118,7 +126,7 @@ class Running:
             self._tasks[job] = self._context.copy().run(self._events.create_task, running)
         except Exception as error:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
             why = f"the event loop's task factory failed with {type(error).__name__}: {error}"
-            self._complain("task", self._services[job.request.service].name, why)
+            self._complain("task", job.service.name.decode(), why)
             running.close()
             del self._runs[job]
             self._loop.give_back(job)
@@ -151,7 +159,7 @@ class Running:
         self.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
-        return sorted({self._services[job.request.service].name for job in self._runs})
+        return sorted({job.service.name.decode() for job in self._runs})
 
     async def _run(self, job: Job, run: Run, metadata: Mapping[str, Any]) -> None:
         if job not in self._tasks:  # an eager task factory begins it while it is made, in the middle of the loop's turn
@@ -178,7 +186,7 @@ class Running:
             _clock=monotonic,
             **metadata,
         )
-        outcome: Answer | _NotRun | None
+        outcome: Answer | _Unanswered | None
         try:
             if service.kind is _ON_LOOP:
                 outcome = await self._await(run, request, service.handler)
@@ -190,14 +198,20 @@ class Running:
         now = self._loop.clock()
         if run.stoppable:
             self._ended_at[service.name] = now
-        if not isinstance(outcome, _NotRun):
+        if not isinstance(outcome, _Unanswered):
             self._loop.finish(job, outcome, now)
-        elif outcome is _NotRun.LATE:
+        elif outcome is _Unanswered.LATE:
             self._loop.refuse(job)
-        else:
+        elif outcome is _Unanswered.NO_THREAD:
             self._loop.give_back(job)
+        elif outcome is _Unanswered.NOT_RUN:
+            self._loop.decline(job)
+        else:
+            self._loop.disown(job)
 
-    async def _await(self, run: Run, request: Request, handler: Callable[[Request], object]) -> Answer | None:
+    async def _await(
+        self, run: Run, request: Request, handler: Callable[[Request], object]
+    ) -> Answer | _Unanswered | None:
         """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
         run.stoppable = True
         try:
@@ -218,10 +232,10 @@ class Running:
 
     async def _in_thread(
         self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
-    ) -> Answer | _NotRun | None:
+    ) -> Answer | _Unanswered | None:
         """Call a handler in a thread; what it returns to be awaited is awaited here."""
         context = contextvars.copy_context()  # the task's own may be entered at any time
-        done: asyncio.Future[Answer | _NotRun | _Returned | None] = self._events.create_future()
+        done: asyncio.Future[Answer | _Unanswered | _Returned | None] = self._events.create_future()
         try:
             self.threads.submit(
                 partial(context.run, self._block, job, run, request, handler), partial(self._arrive_soon, done)
@@ -243,7 +257,7 @@ class Running:
             return await task
         except NoThreadError as error:
             self._complain("thread", request.service, str(error))
-            return _NotRun.NO_THREAD
+            return _Unanswered.NO_THREAD
         except asyncio.CancelledError as error:
             return None if run.stopped else self._of_error(error, request)
 
@@ -255,10 +269,10 @@ class Running:
 
     def _block(
         self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
-    ) -> "Answer | _NotRun | _Returned | None":
+    ) -> "Answer | _Unanswered | _Returned | None":
         """Call a handler in this thread. Raises nothing."""
         if run.stopped or request.remaining <= 0.0:
-            return _NotRun.LATE
+            return _Unanswered.LATE
         if self._loop.clock() > job.sure_until:  # it has waited for this thread since it was allowed to begin
             request.possible_duplicate = True
             job.request.flags |= _DUPLICATE
@@ -270,10 +284,14 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
             return self._of_error(error, request)
 
-    def _of_error(self, error: BaseException, request: Request) -> Answer | None:
+    def _of_error(self, error: BaseException, request: Request) -> Answer | _Unanswered | None:
         """Return the answer to a handler's error; None if it is this node's end, and another worker does better."""
-        if type(error) is NodeClosed and self._loop.core.draining:
+        kind = type(error)  # not isinstance, which believes what `__class__` says
+        if kind is NodeClosed and self._loop.core.draining:
             return None
+        if issubclass(kind, NotRun | OutcomeUnknown):
+            log_unanswered(error, request)
+            return _Unanswered.NOT_RUN if issubclass(kind, NotRun) else _Unanswered.UNKNOWN
         return of_error(error, request, self._error_bytes_max)
 
     def _arrive_soon(self, done: "asyncio.Future[Any]", returned: object) -> None:

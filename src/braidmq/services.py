@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from braidmq.checks import check_whole
-from braidmq.core.worker.worker import CONCURRENCY_MAX
+from braidmq.core.worker.local_services import CONCURRENCY_MAX
 from braidmq.errors import ConfigError
 from braidmq.handler import H, Handler, Kind, kind_of
 from braidmq.members import Member, check_service
@@ -107,7 +107,7 @@ class Offer:
             ConfigError: it is one of the shared ones, or the node may not serve it.
         """
         self._shared.check_free(service)
-        self._check_right(service)
+        self.check_right(service, self._member)
 
     def services(self) -> dict[bytes, Service]:
         """Return what has been declared so far, by the names on the wire.
@@ -117,16 +117,22 @@ class Offer:
         """
         offered: dict[bytes, Service] = {}
         for service in (*self._shared, *self.own):
-            self._check_right(service.name)
+            self.check_right(service.name, self._member)
             if service.name.encode() in offered:
                 raise ConfigError(f"{service.name} has a handler already")
             offered[service.name.encode()] = service
         return offered
 
-    def _check_right(self, service: str) -> None:
-        if not self._member.may_serve(service):
+    @staticmethod
+    def check_right(service: str, member: Member) -> None:
+        """Make sure that a member may serve a service.
+
+        Raises:
+            ConfigError: it may not.
+        """
+        if not member.may_serve(service):
             raise ConfigError(
-                f"{self._member.name} may not serve {service}: "
+                f"{member.name} may not serve {service}: "
                 f"make a join file with --serve {service} or a pattern that covers it; if it has that right by now, "
                 "`braidmq join CODE NAME` brings its file up to date"
             )

@@ -195,6 +195,33 @@ async def test_a_broker_that_dies_is_not_felt():
         assert it.net.brokers["b1"].state == "down"
 
 
+async def test_a_repetition_with_a_key_gets_the_same_answer():
+    async with scene() as it:
+        key = ("-d", "14", "-H", 'Idempotency-Key: "order-1"')
+        first = await it.curl("/services/pricing", *key)
+        again = await it.curl("/services/pricing", *key)
+        assert (first[0], again[0], first[2], again[2]) == (200, 200, b"42", b"42")
+        assert again[1]["idempotency-replayed"] == "?1"
+        assert again[1]["braid-request-id"] == first[1]["braid-request-id"]
+        assert problem(await it.curl("/services/pricing", *key, "-d", "15"))[:2] == (422, "idempotency-key-reused")
+        (request,) = it.seen
+        assert request.headers["idempotency-key"] == "order-1"
+
+
+async def test_a_repetition_of_what_may_have_been_run_says_so():
+    async with scene() as it:
+        key = ("-d", "14", "-H", 'Idempotency-Key: "order-2"')
+        late = await it.curl("/services/slow", *key, "-H", "Braid-Timeout: 0.5")
+        assert problem(late) == (504, "deadline-exceeded", True)
+        await until(lambda: len(it.seen) == 1)
+        it.hold.set()
+        status, told, body = await it.curl("/services/slow", *key, "-H", "Braid-Timeout: 20")
+        assert (status, body) == (200, b"late")
+        assert told["braid-possible-duplicate"] == "?1"
+        assert {request.id for request in it.seen} == {it.seen[0].id}
+        assert it.seen[-1].possible_duplicate
+
+
 # -- callers that go, or never come to the point
 
 

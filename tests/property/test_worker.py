@@ -18,6 +18,7 @@ from tests.support.rigs.node_rig import NODE, Broker, NodeRig, request_id
 
 NAMES = ("a", "b")
 SERVICES = (b"echo", b"other", b"nowhere")
+OUTCOMES = ("reply", "large", "error", "stopped")
 names = st.sampled_from(NAMES)
 picks = st.integers(0, 1_000)
 
@@ -62,6 +63,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.ended: dict[Request, float] = {}
         self.under_way: dict[Request, Job] = {}
         self.handed_out: list[Job] = []
+        self.offered = {b"echo", b"other"}
         self.seen = self.stops_seen = 0
 
     @rule(
@@ -126,22 +128,27 @@ class WorkerMachine(RuleBasedStateMachine):
             if (copy.broker.name, copy.tag) in tags_of(job) and copy.key == key_of(job)
         )
         late = job.deadline <= self.rig.now
-        assert self.rig.begin(job) is (counted_on and not late), "it begins if it is awaited, and in time"
+        offered = job.service.name in self.offered
+        assert self.rig.begin(job) is (counted_on and not late and offered), "it begins if it is awaited, and in time"
         if job.begun:
             if self.rig.now - job.came_at > job.working_s:
                 assert job.request.flags & Flag.POSSIBLE_DUPLICATE, "I3: an attempt may have overtaken it"
             self.note_start(job)
 
     @precondition(lambda self: self.under_way)
-    @rule(
-        picks=st.lists(picks, min_size=1, max_size=4), outcome=st.sampled_from(["reply", "large", "error", "stopped"])
-    )
+    @rule(picks=st.lists(picks, min_size=1, max_size=4), outcome=st.sampled_from([*OUTCOMES, "not run", "unknown"]))
     def finish(self, picks: list[int], outcome: str) -> None:
         for pick in picks:
             if not self.under_way:
                 return
             key = list(self.under_way)[pick % len(self.under_way)]
             job = self.under_way.pop(key)
+            if outcome not in OUTCOMES:  # by its handler's word it may run again
+                end = self.rig.core.decline if outcome == "not run" else self.rig.core.disown
+                end(job, self.rig.now)
+                self.rig.pump()
+                self.every_start_is_right()
+                continue
             self.ended[key] = self.rig.now
             results: dict[str, Any] = {
                 "reply": key[0] + request_id(key[1]),
@@ -151,6 +158,25 @@ class WorkerMachine(RuleBasedStateMachine):
             }
             self.rig.finish(job, results[outcome])
             self.every_start_is_right()
+
+    @rule(service=st.sampled_from(SERVICES[:2]), places=st.integers(0, 6))
+    def change_service(self, service: bytes, places: int) -> None:
+        """Withdraw a service, resize it, or offer it again."""
+        core, name, now = self.rig.core, service.decode(), self.rig.now
+        if service not in self.offered:
+            core.offer(name, places + 1, now)
+            self.offered.add(service)
+        elif places:
+            core.resize(name, places, now)
+        else:
+            core.withdraw(name, now)
+            self.offered.discard(service)
+        self.rig.pump()
+        assert all(
+            service in self.offered or broker.credit() in (0, None)
+            for broker in self.rig.brokers.values()
+            if broker.connected and not core.draining
+        )
 
     @rule(name=names, refuses=st.sampled_from([False, False, False, True]))
     def die(self, name: str, refuses: bool) -> None:

@@ -56,7 +56,10 @@ class Jobs(Protocol):
     """What runs the handlers of a node."""
 
     def run(self, job: Job) -> None:
-        """Start a job: asks `begin` before the handler, and tells its end once: `finish`, `refuse` or `give_back`."""
+        """Start a job: asks `begin` before the handler, and tells its end once.
+
+        That is `finish`, `decline` or `disown`; or `refuse` or `give_back` if the handler has not begun.
+        """
 
     def stop(self, job: Job) -> None:
         """Ask a running job to stop; its end is still told."""
@@ -107,6 +110,8 @@ class NodeLoop(LoopHost):
         self._clock_timer: asyncio.TimerHandle | None = None
         self.closed = False
         self._wakers: set[asyncio.Future[None]] = set()
+        self._link_wakers: set[asyncio.Future[None]] = set()
+        self._links_seen = 0
         now = self.clock()
         self.core = NodeCore(
             papers.member,
@@ -186,12 +191,16 @@ class NodeLoop(LoopHost):
         metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
+        own_id: object = None,
+        possible_duplicate: object = False,
     ) -> tuple[bytes, "asyncio.Future[Reply]"]:
         """Begin a call; return its id, and the future of its end. Raises what ClientCore.request raises."""
         if self.closed:
             raise NodeClosed("the node is closed")
         core = self.core
-        id_ = core.request(service, payload, self.clock(), timeout_s, attempts, via, metadata, wait, nested)
+        id_ = core.request(
+            service, payload, self.clock(), timeout_s, attempts, via, metadata, wait, nested, own_id, possible_duplicate
+        )
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._futures[id_] = future
         if not self._turn_scheduled:
@@ -219,6 +228,18 @@ class NodeLoop(LoopHost):
             else:
                 self.schedule()
 
+    def decline(self, job: Job) -> None:
+        """Take the end of a job whose handler says that it has done nothing."""
+        if not self.closed:
+            self.core.decline(job, self.clock())
+            self.schedule()
+
+    def disown(self, job: Job) -> None:
+        """Take the end of a job whose handler does not know what became of it."""
+        if not self.closed:
+            self.core.disown(job, self.clock())
+            self.schedule()
+
     def begin(self, job: Job) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended."""
         may_begin = self._node_turn.begin(job, self.clock())
@@ -238,6 +259,26 @@ class NodeLoop(LoopHost):
             self.core.give_back(job, self.clock())
             self.schedule()
 
+    def offer(self, service: str, concurrency: int) -> None:
+        """Provide a service from now on. Raises ConfigError."""
+        self.core.offer(service, concurrency, self.clock())
+        self.schedule()
+
+    def resize(self, service: str, concurrency: int) -> None:
+        """Let so many requests of a service run at once from now on. Raises ConfigError."""
+        self.core.resize(service, concurrency, self.clock())
+        self.schedule()
+
+    def withdraw(self, service: str) -> None:
+        """Provide a service no more; what has begun goes on. Raises ConfigError."""
+        self.core.withdraw(service, self.clock())
+        self.schedule()
+
+    def stop_service(self, service: str) -> None:
+        """Ask the handlers of a service to stop."""
+        self.core.worker.stop(service)
+        self.schedule()
+
     def schedule(self) -> None:
         """Let what the core has to do be done at the end of this turn of the event loop."""
         if not self._turn_scheduled and not self.closed:
@@ -246,14 +287,21 @@ class NodeLoop(LoopHost):
 
     async def changed(self) -> None:
         """Wait until something has happened. Raises NodeClosed when nothing can happen any more."""
+        await self._wait_among(self._wakers)
+
+    async def links_changed(self) -> None:
+        """Wait until something may have changed of the brokers and their lists. Raises NodeClosed as `changed` does."""
+        await self._wait_among(self._link_wakers)
+
+    async def _wait_among(self, wakers: "set[asyncio.Future[None]]") -> None:
         if self.closed:
             raise NodeClosed("the node is closed")
         waker = self._loop.create_future()
-        self._wakers.add(waker)
+        wakers.add(waker)
         try:
             await waker
         finally:
-            self._wakers.discard(waker)
+            wakers.discard(waker)
 
     async def drain(self) -> None:
         """Take no new requests, and wait until nothing is left, at most drain_s."""
@@ -289,7 +337,7 @@ class NodeLoop(LoopHost):
             if not future.done():
                 future.set_exception(NodeClosed("the node was closed before the answer came"))
         self._futures.clear()
-        for waker in self._wakers:
+        for waker in (*self._wakers, *self._link_wakers):
             if not waker.done():
                 waker.set_exception(NodeClosed("the node was closed"))
         self.end_lookups()
@@ -318,9 +366,10 @@ class NodeLoop(LoopHost):
         due = self._node_turn.run(now)
         self._set_timer(due, now)
         if self._wakers:
-            for waker in self._wakers:
-                if not waker.done():
-                    waker.set_result(None)
+            _wake(self._wakers)
+        if self._link_wakers and self._links_seen != self.core.links.version:
+            self._links_seen = self.core.links.version
+            _wake(self._link_wakers)
 
     def _on_told(self, broker: Broker) -> None:
         """The system has something to tell of a connection."""
@@ -421,3 +470,9 @@ class NodeLoop(LoopHost):
             future.set_result(outcome)
         else:
             future.set_exception(outcome)
+
+
+def _wake(wakers: "set[asyncio.Future[None]]") -> None:
+    for waker in wakers:
+        if not waker.done():
+            waker.set_result(None)

@@ -36,6 +36,11 @@ class Ids:
         return self._ready.pop()
 
 
+def is_request_id(value: bytes) -> bool:
+    """Whether some bytes can be the id of a request."""
+    return len(value) == ID_BYTES and value[0] < 0x80
+
+
 def derived(secret: bytes, purpose: bytes, size: int) -> bytes:
     """Return bytes that follow from a secret for one purpose, and tell nothing of it or of those for another one."""
     return blake2b(key=secret, digest_size=size, person=purpose).digest()

@@ -40,6 +40,10 @@ class DaemonThreads:
             self._start()
         self._work.put((function, done))
 
+    def allow(self, threads_max: int) -> None:
+        """Let there be more threads if need be. Those that there are stay; call it from the thread of `submit`."""
+        self._threads_max = max(self._threads, threads_max)
+
     def close(self) -> None:
         """Let the threads end once they have run what was submitted."""
         for _ in range(self._threads):

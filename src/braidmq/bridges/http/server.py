@@ -146,6 +146,8 @@ class Server:
             timeout=call.timeout_s,
             attempts=call.attempts,
             headers=call.headers or None,
+            id=call.request_id,
+            possible_duplicate=call.possible_duplicate,
         )
 
     def on_connected(self, connection: Connection) -> bool:

@@ -369,12 +369,14 @@ class Dispatcher:
         offer = transit.offer
         assert offer is not None
         busy = reason == Reason.BUSY
+        withdrawn = offer.listed and not offer.credit  # what was on its way to it may well come back
         if (transit.joins and busy) or is_over(transit, reason, now):
             cools = offer.cools  # it is the client's doing, and says nothing of the worker
         else:
-            cools = self.offers.on_refusal(offer, busy=busy, chosen=transit.retry_count > 0, now=now)
+            cools = self.offers.on_refusal(offer, busy=busy or withdrawn, chosen=transit.retry_count > 0, now=now)
         service = self.services.get(transit.service.name)
-        elsewhere = busy or cools or (not offer.listed and service is not None and service.granting > 0)
+        gone = withdrawn or not offer.listed
+        elsewhere = busy or cools or (gone and service is not None and service.granting > 0)
         rest = transit.rest
         if not elsewhere or transit.client is None or transit.superseded or rest is None:
             return False

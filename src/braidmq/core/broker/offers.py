@@ -1,6 +1,7 @@
 """The places of workers at services: how READY grants them credit, and what follows when they take no more.
 
-A worker takes no more when it is silent, leaves, may not serve any longer, has no credit or cools down.
+A worker takes no more when it is silent, leaves, may not serve any longer, has no credit or cools down. One that grants
+no credit keeps its place for a while.
 """
 
 from collections.abc import Collection
@@ -24,6 +25,10 @@ CREDIT_MAX: Final = 10_000
 """Most requests of one service that one worker can have: a larger grant counts as this. It bounds what a worker
 that never answers can make the broker keep."""
 
+WITHDRAWN_S: Final = 5.0
+"""How long the place of a worker is kept that has withdrawn a service, and longer if it still has requests of it:
+retries look there for what runs, and it may come back. After that its key may provide another service instead."""
+
 POSTPONED_PER_TICK: Final = 100
 """Grants that had to wait for room, and are tried again in one tick: less than a millisecond's work."""
 
@@ -36,7 +41,10 @@ class Offers:
     ends. What waits for a worker is given to it, or refused, before these return.
     """
 
-    __slots__ = ("_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues", "_refusals")
+    __slots__ = (
+        "_catalogue", "_cooling", "_counters", "_events", "_halve_at", "_observer", "_queues", "_refusals",
+        "_withdrawn",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -56,6 +64,7 @@ class Offers:
         self._observer = observer
         self._cooling = Cooling()
         self._halve_at = 0.0
+        self._withdrawn: dict[Offer, float] = {}
 
     def on_state(self, session: Session, now: float) -> None:
         """Note that a session changed its state."""
@@ -109,6 +118,9 @@ class Offers:
             self._halve_at = now + HALVE_S
             for service in self._catalogue.services.values():
                 forget_old(service, now)
+        for offer, until in list(self._withdrawn.items()):
+            if until <= now and not offer.outstanding:
+                self._remove(offer, now)
         for session, name, credit in self._catalogue.take_postponed(POSTPONED_PER_TICK):
             self._grant(session, name, credit, now)
 
@@ -156,6 +168,10 @@ class Offers:
                 return False
         service = offer.service
         others = usage.granted - offer.credit + usage.assigned - offer.outstanding
+        if credit:
+            self._withdrawn.pop(offer, None)
+        else:
+            self._withdrawn[offer] = now + WITHDRAWN_S
         credit = max(0, min(credit, CREDIT_MAX, KEY_CREDIT_MAX - others))
         if bool(offer.credit) != bool(credit):
             self._catalogue.note_change()
@@ -190,6 +206,7 @@ class Offers:
     def _remove(self, offer: Offer, now: float) -> None:
         service, session = offer.service, offer.session
         self._cooling.end(offer)
+        self._withdrawn.pop(offer, None)
         del session.offers[service.name]
         del service.offers[session], offer.conduct.offers[offer]
         if self._observer is not None and offer.credit:
@@ -236,6 +253,8 @@ class Offers:
                 assert services[name].offers[session] is offer
                 assert session.state is not SessionState.LEAVING
                 assert session.member.may_serve(name.decode())
+        offers = {offer for session in sessions for offer in session.offers.values()}
+        assert self._withdrawn.keys() <= {offer for offer in offers if not offer.credit}
         for usage in {session.usage for session in sessions}:
             mine = [session for session in sessions if session.usage is usage]
             granted = sum(offer.credit for session in mine for offer in session.offers.values())

@@ -8,6 +8,7 @@ from typing import Final
 
 from braidmq.bounds import ATTEMPTS_MAX, DAY_S
 from braidmq.checks import check_number, check_whole
+from braidmq.core.ids import ID_BYTES, is_request_id
 from braidmq.errors import ConfigError
 from braidmq.members import check_name
 
@@ -58,4 +59,20 @@ def wait_of(value: object) -> bool:
     """Return whether a call waits for a worker."""
     if not isinstance(value, bool):
         raise ConfigError(f"wait must be True, False or None, not {value!r}")
+    return value
+
+
+def id_of(value: object) -> bytes:
+    """Return the id that a caller gives its request."""
+    if not isinstance(value, bytes) or not is_request_id(value):
+        raise ConfigError(
+            f"id must be {ID_BYTES} bytes whose first bit is 0, as it is in the id of a Request, not {value!r:.80}"
+        )
+    return value
+
+
+def duplicate_of(value: object) -> bool:
+    """Return whether a request may have been run before."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"possible_duplicate must be True or False, not {value!r}")
     return value

@@ -43,7 +43,8 @@ class Call:
         nested: which run of a handler of this node makes it; 0 if none does.
         careful_until: until when the next attempt waits for a path that passes it on (passage.py); 0 if it does not.
         risky: whether the current attempt may make its path deaf.
-        flagged: whether an attempt may have been run.
+        flagged: whether an attempt may have been run, or an earlier request that this one repeats.
+        repeats: how many earlier requests it repeats, by its caller's word; the retry count begins with that.
         failed_over: whether the free first failover was used.
         owes: whether the next attempt waits until the budget allows it.
         verdict_of: the path over which it was told that it is refused for good; a second one has to say so, too.
@@ -70,6 +71,7 @@ class Call:
         "path",
         "payload",
         "rejection",
+        "repeats",
         "retry_count",
         "risky",
         "round",
@@ -102,6 +104,7 @@ class Call:
         via: str | None,
         waits: bool | None,
         nested: int,
+        repeats: int,
         now: float,
     ) -> None:
         self.id = id_
@@ -121,8 +124,9 @@ class Call:
         self.sent_at = 0.0
         self.heard_at = 0.0
         self.sends = 0
-        self.retry_count = 0
-        self.flagged = False
+        self.repeats = repeats
+        self.retry_count = repeats
+        self.flagged = repeats > 0
         self.failed_over = False
         self.owes = False
         self.unsent = False
@@ -143,15 +147,20 @@ class Call:
         self.earlier: list[Attempt] = []
         self.timer = 0
 
+    @property
+    def lost(self) -> bool:
+        """Whether an attempt of this call may have been run."""
+        return self.retry_count > self.repeats
+
     def may_be_answered(self) -> bool:
         """Whether an answer to an earlier attempt may still come."""
         return any(link.open and link.epoch == epoch for link, epoch, _tag in self.earlier)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
-        assert 0 <= self.retry_count <= self.sends <= self.attempts_max
+        assert 0 <= self.retry_count - self.repeats <= self.sends <= self.attempts_max
         assert self.flagged == (self.retry_count > 0)
-        assert len(self.earlier) <= min(self.retry_count, ATTEMPTS_MAX)
+        assert len(self.earlier) <= min(self.retry_count - self.repeats, ATTEMPTS_MAX)
         assert len(set(self.tried)) == len(self.tried)
         assert not self.owes or (self.stage is Stage.PAUSED and self.flagged)
         path = self.path

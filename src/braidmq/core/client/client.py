@@ -200,6 +200,8 @@ class ClientCore:
         metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
+        id_: object = None,
+        possible_duplicate: object = False,
     ) -> bytes:
         """Begin a call and return its id. What a user may get wrong is an object here: see `core.arguments`.
 
@@ -214,6 +216,8 @@ class ClientCore:
             wait: whether to wait for a worker where there is none; None: as `wait_for_worker` says.
             nested: which run of a handler of this node makes it; 0 if none does. Each run has places of its own: its
                 calls must not wait for those that wait for them.
+            id_: the id of the request, or None for a new one.
+            possible_duplicate: whether it may have been run before, by another call.
 
         Raises:
             ConfigError: an argument is wrong.
@@ -225,6 +229,7 @@ class ClientCore:
         attempts_max = self._settings.attempts if attempts is None else arguments.attempts_of(attempts)
         broker = None if via is None else arguments.via_of(via)
         waits = None if wait is None else arguments.wait_of(wait)
+        repeats = 0 if possible_duplicate is False else int(arguments.duplicate_of(possible_duplicate))
         extension = b"" if metadata is None else encode_metadata(metadata)
         if self._proof_field:
             extension += self._proof_field
@@ -239,12 +244,13 @@ class ClientCore:
                 f"a payload of {len(sent)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
+        own_id = None if id_ is None else self._free_id(id_)
         places = self._own if not nested else self._places.of_run(nested)
         admitted = places.enter(name, len(sent))
         if not admitted:
             places.check_waiting(service, len(sent))
         call = Call(
-            self._ids.next(),
+            own_id or self._ids.next(),
             name,
             sent,
             extension,
@@ -253,6 +259,7 @@ class ClientCore:
             broker,
             waits,
             nested,
+            repeats,
             now,
         )
         self._calls[call.id] = call
@@ -268,6 +275,12 @@ class ClientCore:
             places.wait(call)
             call.timer = self._timers.add(call, call.deadline)
         return call.id
+
+    def _free_id(self, id_: object) -> bytes:
+        own_id = arguments.id_of(id_)
+        if own_id in self._calls:
+            raise ConfigError(f"a call with the id {own_id.hex()} is under way at this node: wait for its end")
+        return own_id
 
     def _name_of(self, service: str) -> bytes:
         name = check_service(service).encode()

@@ -57,7 +57,7 @@ def no_such_broker(call: Call, known: list[str]) -> RequestError:
 def exhausted(call: Call, why: str) -> RequestError:
     """Return the error of a call that may make no further attempt; `why` not."""
     service = call.service.decode()
-    if call.rejection == Reason.NO_WORKER and not call.flagged:
+    if call.rejection == Reason.NO_WORKER and not call.lost:
         return NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
     if call.rejection in (Reason.BUSY, Reason.DRAINING):
         return Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
@@ -67,7 +67,7 @@ def exhausted(call: Call, why: str) -> RequestError:
         return too_large(call, call.tried[-1].name)
     if call.rejection == Reason.EXPIRED:
         return DeadlineExceeded(f"{service}: the request expired on its way")
-    if call.rejection not in (None, Reason.NO_WORKER) and not call.flagged:
+    if call.rejection not in (None, Reason.NO_WORKER) and not call.lost:
         return AttemptsExhausted(
             f"{service}: the brokers that were asked refuse the request, and give no reason ({why})"
         )
@@ -80,7 +80,7 @@ def refused(call: Call, diagnosis: str, *, key_refused: bool) -> BraidError:
     NotRegistered, which promises that the request was not run, is that of a key that is none of the net's.
     """
     why = f"every broker refuses this node's key: {diagnosis}" if key_refused else f"no broker fits: {diagnosis}"
-    if call.flagged:
+    if call.lost:
         return AttemptsExhausted(f"{call.service.decode()}: an earlier attempt was lost, and {why}")
     return NotRegistered(why) if key_refused else NoBroker(why)
 
@@ -100,7 +100,7 @@ def out_of_time(call: Call, *, awaits_worker: bool, diagnosis: str, in_flight_ma
         return NoBroker(f"no broker could be reached: {diagnosis or unknown}")
     if call.stage is Stage.QUEUED:
         return Overloaded(f"{service}: no place was free among in_flight_max={in_flight_max}")
-    if awaits_worker and call.flagged:
+    if awaits_worker and call.lost:
         return AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
     if awaits_worker:
         return NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")

@@ -54,8 +54,9 @@ class NodeCore:
     Each broker is known by its *name*. `take_actions` says what to look up, open and close; `on_resolved`,
     `on_reached`, `on_connected`, `on_failed`, `on_frame` and `on_unread` what comes of it; `take_sends` what is due to
     it. Whoever calls says `request` or `give_up`, and gets the ends of calls from `take_results`. Whoever runs handlers
-    gets jobs from `take_jobs`, asks `begin` before the handler, tells the end by `finish`, `refuse` or `give_back`, and
-    stops what `take_cancels` returns. `on_timer` is due no later than `next_deadline`.
+    gets jobs from `take_jobs`, asks `begin` before the handler, tells the end by `finish`, `decline` or `disown`, or by
+    `refuse` or `give_back` if it has not begun, and stops what `take_cancels` returns. `on_timer` is due no later than
+    `next_deadline`.
 
     Args:
         secret: random bytes that nobody else knows or can foresee (core/ids.py).
@@ -185,9 +186,13 @@ class NodeCore:
         metadata: Mapping[str, object] | None = None,
         wait: object = None,
         nested: int = 0,
+        id_: object = None,
+        possible_duplicate: object = False,
     ) -> bytes:
         """Begin a call; return its id. Raises what ClientCore.request raises."""
-        return self.client.request(service, payload, now, timeout_s, attempts, via, metadata, wait, nested)
+        return self.client.request(
+            service, payload, now, timeout_s, attempts, via, metadata, wait, nested, id_, possible_duplicate
+        )
 
     def give_up(self, id_: bytes, now: float) -> None:
         """Note that nobody waits for the end of a call any more."""
@@ -204,9 +209,17 @@ class NodeCore:
 
     # -- jobs: see WorkerCore
 
-    def offer(self, service: str, concurrency: int) -> None:
+    def offer(self, service: str, concurrency: int, now: float | None = None) -> None:
         """Provide a service from now on. Raises ConfigError."""
-        self.worker.offer(service, concurrency)
+        self.worker.offer(service, concurrency, now)
+
+    def resize(self, service: str, concurrency: int, now: float) -> None:
+        """Let so many requests of a service run at once from now on. Raises ConfigError."""
+        self.worker.resize(service, concurrency, now)
+
+    def withdraw(self, service: str, now: float) -> None:
+        """Provide a service no more; what has begun goes on. Raises ConfigError."""
+        self.worker.withdraw(service, now)
 
     def take_jobs(self) -> list[Job]:
         """Return the jobs to run now, and forget them."""
@@ -223,6 +236,14 @@ class NodeCore:
     def begin(self, job: Job, now: float) -> bool:
         """Whether the handler of a job may begin now; if not, the job has ended."""
         return self.worker.begin(job, now)
+
+    def decline(self, job: Job, now: float) -> None:
+        """Take the end of a job whose handler says that it has done nothing."""
+        self.worker.on_not_run(job, now)
+
+    def disown(self, job: Job, now: float) -> None:
+        """Take the end of a job whose handler does not know what became of it."""
+        self.worker.on_unknown(job, now)
 
     def finish(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Take the end of a job: its result, its error, or None if it was stopped."""

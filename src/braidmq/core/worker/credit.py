@@ -14,6 +14,10 @@ DEMAND_S: Final = 0.02
 INVITE_S: Final = 0.01
 """How long a place is kept for the brokers that were told of it, before others are told that were turned away."""
 
+REST_S: Final = 0.05
+"""How long a broker is told nothing new of a service after one of its requests came back that the handler has not run:
+some round trips, in which it finds another worker. At once it would send the same request again."""
+
 REVIEW_S: Final = 1.0
 """How often credit is spread anew, so that what one broker leaves unused comes to others."""
 
@@ -21,12 +25,14 @@ REVIEW_S: Final = 1.0
 class Credit:
     """Tells each broker how many requests it may have at this worker.
 
-    `on_demand` and `turn_away` note who could use more, and `on_gone` that a broker is known no longer. `grant` is for
-    when links have changed, `tell_again` for when rights have, `invite` for when a service has free places and has
-    turned brokers away, `review` for when `review_at` has come. After `end` no broker is told anything.
+    `on_demand` and `turn_away` note who could use more, `rest` who had better send nothing for a moment, and `on_gone`
+    that a broker is known no longer. `grant` is for when links have changed, `tell` for when a service is new or has
+    other places, `withdraw` for when it has gone, `tell_again` for when rights have changed, `invite` for when a
+    service has free places and has turned brokers away, `review` for when `review_at` has come. After `end` no broker
+    is told anything.
 
     Args:
-        services: those of this node by name; their owner adds to it.
+        services: those that are offered by name; their owner adds to it, and takes from it.
 
     Attributes:
         review_at: when `review` is due.
@@ -53,10 +59,15 @@ class Credit:
         service.backlog[link.name] = max(1, service.backlog.get(link.name, 0))
         self.review_at = min(self.review_at, now + DEMAND_S)
 
+    def rest(self, service: LocalService, link: Link, now: float) -> None:
+        """Note that a request of a broker comes back as its handler has not run it: others are to have it."""
+        service.resting[link.name] = now + REST_S
+        self.review_at = min(self.review_at, now + REST_S)
+
     def on_gone(self, link: Link) -> None:
         """Note that a broker was forgotten; what came over `link` may still be held."""
         for service in self._services.values():
-            for table in (service.backlog, service.granted, service.turned_away):
+            for table in (service.backlog, service.granted, service.turned_away, service.resting):
                 table.pop(link.name, None)
 
     def tell_again(self, link: Link, now: float) -> None:
@@ -73,7 +84,30 @@ class Credit:
     def grant(self, now: float) -> None:
         """Tell each broker its share of each service, if it changed."""
         for service in self._services.values():
-            self._grant(service, now)
+            self.tell(service, now)
+
+    def tell(self, service: LocalService, now: float) -> None:
+        """Tell each broker its share of a service's concurrency, if it changed."""
+        if self._ended:
+            return
+        held, backlog, up = service.held, service.backlog, self._up()
+        shares = spread(
+            service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
+        )
+        for link in up:
+            share = shares[link.name]
+            if service.grant(link, share, now):
+                self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+
+    def withdraw(self, service: LocalService, now: float) -> None:
+        """Tell each broker that may send requests of a service that it may not any more, and forget what it may."""
+        for link in self._links.links.values():
+            if not self._ended and link.open and link.name in service.granted:
+                self._links.send_control(link, control.Ready(service.name.decode(), 0), now)
+        service.granted.clear()
+        service.backlog.clear()
+        service.turned_away.clear()
+        service.resting.clear()
 
     def invite(self, service: LocalService, now: float) -> None:
         """Tell brokers that were turned away of free places: twice as many of them, as some will need none any more."""
@@ -86,7 +120,7 @@ class Credit:
                 service.granted[name].epoch = 0  # it is told again
         if service.turned_away:
             self.review_at = min(self.review_at, now + INVITE_S)
-        self._grant(service, now)
+        self.tell(service, now)
 
     def review(self, now: float) -> None:
         """Spread credit anew, and forget half of what brokers have wished for."""
@@ -94,6 +128,8 @@ class Credit:
         for service in self._services.values():
             for grant in service.granted.values():
                 grant.turn(now)
+            if service.resting:
+                self._end_rests(service, now)
             if service.turned_away and service.running < service.concurrency:
                 self.invite(service, now)
         self.grant(now)
@@ -104,7 +140,7 @@ class Credit:
         """Assert what must hold between two inputs. For tests and the simulator."""
         up = self._up()
         for service in self._services.values():
-            named = (service.backlog, service.granted, service.turned_away)
+            named = (service.backlog, service.granted, service.turned_away, service.resting)
             assert {name for table in named for name in table} <= self._links.links.keys()
             assert all(grant.share <= grant.most for grant in service.granted.values())
             told = [service.granted.get(link.name) or Grant() for link in up]
@@ -113,18 +149,15 @@ class Credit:
                 total = sum(grant.share for grant in told)
                 assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
 
-    def _grant(self, service: LocalService, now: float) -> None:
-        """Tell each broker its share of a service's concurrency, if it changed."""
-        if self._ended:
-            return
-        held, backlog, up = service.held, service.backlog, self._up()
-        shares = spread(
-            service.concurrency, {link.name: held.get(link.name, 0) + backlog.get(link.name, 0) for link in up}
-        )
-        for link in up:
-            share = shares[link.name]
-            if service.grant(link, share, now):
-                self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+    def _end_rests(self, service: LocalService, now: float) -> None:
+        """Let brokers be told again that have had time to find other workers."""
+        for name, until in list(service.resting.items()):
+            if until <= now:
+                del service.resting[name]
+                if name in service.granted:
+                    service.granted[name].epoch = 0
+            else:
+                self.review_at = min(self.review_at, until)
 
     def _up(self) -> list[Link]:
         return [link for link in self._links.links.values() if link.state is LinkState.UP]

@@ -210,6 +210,8 @@ class LocalService:
 
     Attributes:
         concurrency: how many requests run at once.
+        most: how many may run for a while yet, as more were allowed when they began.
+        withdrawn: it is offered no more: what has begun goes on, and nothing begins.
         running: how many run.
         strays: how many more go on although they have lost their places.
         run_s: how long a request runs, on average; 0 while nothing is known.
@@ -218,15 +220,20 @@ class LocalService:
         backlog: how many more each broker wished to send.
         granted: the credit that each broker was told.
         turned_away: the brokers whose last request found no place, in the order of that.
+        resting: the brokers whose request a handler has not run, each with the time from which on it is told that it
+            may send more.
     """
 
     __slots__ = (
-        "backlog", "concurrency", "granted", "held", "name", "queue", "run_s", "running", "strays", "turned_away",
+        "backlog", "concurrency", "granted", "held", "most", "name", "queue", "resting", "run_s", "running", "strays",
+        "turned_away", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, name: bytes, concurrency: int) -> None:
         self.name = name
         self.concurrency = concurrency
+        self.most = concurrency
+        self.withdrawn = False
         self.running = 0
         self.strays = 0
         self.run_s = 0.0
@@ -235,6 +242,25 @@ class LocalService:
         self.backlog: dict[str, int] = {}
         self.granted: dict[str, Grant] = {}
         self.turned_away: dict[str, None] = {}
+        self.resting: dict[str, float] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no handler of it runs, with or without a place."""
+        return not self.running and not self.strays
+
+    def resize(self, concurrency: int) -> None:
+        """Let so many requests run at once from now on; those that run go on."""
+        self.concurrency = concurrency
+        if concurrency > self.most:
+            self.most = concurrency
+
+    def settle(self) -> None:
+        """Note that no more run than are allowed now, and that none come by an earlier grant, if that is so."""
+        granted = max([grant.most for grant in self.granted.values()], default=0)
+        held = max(self.held.values(), default=0)
+        if max(self.running, self.strays, len(self.queue), held, granted) <= self.concurrency:
+            self.most = self.concurrency
 
     @property
     def strays_max(self) -> int:

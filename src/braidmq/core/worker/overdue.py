@@ -66,4 +66,4 @@ class Overdue:
         strays = self.strays.values()
         assert all(job.service in services for job in strays)
         for service in services:
-            assert service.strays == sum(job.service is service for job in strays) <= service.strays_max
+            assert service.strays == sum(job.service is service for job in strays) <= service.most

@@ -4,7 +4,6 @@ A request waits here for a moment only. Where no place is about to be free it go
 of an idle worker, and can tell its client that it waits.
 """
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
@@ -18,9 +17,10 @@ from braidmq.core.worker.credit import Credit
 from braidmq.core.worker.dedup import Keys, ReplyCache
 from braidmq.core.worker.job import Delivery, Job, LocalService
 from braidmq.core.worker.jobs import Jobs
+from braidmq.core.worker.local_services import LocalServices
 from braidmq.core.worker.overdue import STOP_S, Overdue
-from braidmq.errors import ConfigError, ProtocolError, ServiceError
-from braidmq.members import check_service
+from braidmq.core.worker.places import Places
+from braidmq.errors import ProtocolError, ServiceError
 from braidmq.observer import JobEnd, NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
@@ -40,9 +40,6 @@ from braidmq.wire.envelope import (
 _DUPLICATE: Final = int(Flag.POSSIBLE_DUPLICATE)
 _RESULT: Final = JobEnd.RESULT
 
-CONCURRENCY_MAX: Final = 10_000
-"""Most requests that one service may run at once in one node."""
-
 WAIT_S_MAX: Final = 0.025
 """How long a request waits here before it goes back, when places are not as soon free as they were."""
 
@@ -53,9 +50,10 @@ LOOK_S: Final = 0.01
 class WorkerCore:
     """Runs the requests of one node.
 
-    Inputs: `offer`, `on_request`, `on_cancel`, `on_change`, `on_gone`, `on_rights`, `on_demand`, `drain`, `on_timer`.
-    Outputs: `take_jobs` (to run) and `take_cancels` (to stop). Of each job that was taken, `begin` is asked before its
-    handler, and its end is told once: by `on_done`, or by `on_late` or `on_unable` if the handler has not begun.
+    Inputs: `offer`, `resize`, `withdraw`, `stop`, `on_request`, `on_cancel`, `on_change`, `on_gone`, `on_rights`,
+    `on_demand`, `drain`, `on_timer`. Outputs: `take_jobs` (to run) and `take_cancels` (to stop). Of each job that was
+    taken, `begin` is asked before its handler, and its end is told once: by `on_done`, `on_not_run` or `on_unknown`, or
+    by `on_late` or `on_unable` if the handler has not begun.
 
     Args:
         secret: random bytes that nobody else knows.
@@ -77,11 +75,12 @@ class WorkerCore:
     ) -> None:
         self._observer = observer
         self.draining = False
-        self.executed = 0
         self.duplicates = 0
         self._settings = settings
         self._links = links
-        self._services: dict[bytes, LocalService] = {}
+        self._local = LocalServices(settings)
+        self._services = self._local.offered
+        self._withdrawn = self._local.withdrawn
         self._answers = Answers(links, instance, prover)
         self._jobs = Jobs(self._answers, observer)
         self._by_key = self._jobs.by_key
@@ -90,23 +89,28 @@ class WorkerCore:
         self._strays = self._overdue.strays
         self._keys = Keys(derived(secret, b"memory", SECRET_BYTES))
         self._cache = ReplyCache(settings)
-        self._starts: list[Job] = []
         self._cancels: list[Job] = []
         self._credit = Credit(self._services, links, now)
+        self._places = Places(self._local, self._jobs, self._answers, self._credit)
 
     def __len__(self) -> int:
         """Requests that run or wait here."""
         return len(self._by_key)
 
     @property
+    def executed(self) -> int:
+        """How many requests were run here."""
+        return self._places.executed
+
+    @property
     def offers(self) -> bool:
-        """Whether this node provides any service."""
-        return bool(self._services)
+        """Whether requests may be on their way to this node."""
+        return len(self._local) > 0
 
     @property
     def services(self) -> Collection[LocalService]:
-        """The services of this node, and what runs of each."""
-        return self._services.values()
+        """The services of which anything may be here, and what runs of each."""
+        return list(self._local)
 
     @property
     def cache(self) -> ReplyCache:
@@ -124,7 +128,7 @@ class WorkerCore:
 
         `begin` is called right before each handler; `on_done`, `on_late` or `on_unable` ends it.
         """
-        starts, self._starts = self._starts, []
+        starts, self._places.starts = self._places.starts, []
         return starts
 
     def take_cancels(self) -> list[Job]:
@@ -135,25 +139,48 @@ class WorkerCore:
     def next_deadline(self) -> float | None:
         """Return when `on_timer` is due."""
         due = self._timers.next_deadline()
-        if not self._services:
+        if not self._services and not self._withdrawn and not len(self._cache):
             return due
         review_at = self._credit.review_at
         return review_at if due is None else min(due, review_at)
 
     # -- commands
 
-    def offer(self, service: str, concurrency: int) -> None:
-        """Provide `service`; call it before the first link is up.
+    def offer(self, service: str, concurrency: int, now: float | None = None) -> None:
+        """Provide `service` from now on; `now` may be None before the first link is up.
 
         Raises:
             ConfigError: the name or the number is wrong, or the service is offered already.
         """
-        name = check_service(service).encode()
-        if not 1 <= concurrency <= CONCURRENCY_MAX:
-            raise ConfigError(f"concurrency must be between 1 and {CONCURRENCY_MAX}, not {concurrency!r}")
-        if name in self._services:
-            raise ConfigError(f"{service} has a handler already")
-        self._services[name] = LocalService(name, concurrency)
+        found = self._local.offer(service, concurrency)
+        if now is not None:
+            self._credit.tell(found, now)
+
+    def resize(self, service: str, concurrency: int, now: float) -> None:
+        """Let so many requests of a service run at once from now on; those that run go on.
+
+        Raises:
+            ConfigError: the number is wrong, or the service is not offered.
+        """
+        self._places.resize(service, concurrency, now)
+
+    def withdraw(self, service: str, now: float) -> None:
+        """Provide `service` no more: what has begun goes on, and all else of it goes back to its broker.
+
+        Raises:
+            ConfigError: the service is not offered.
+        """
+        self._places.withdraw(service, now)
+
+    def running(self, service: str) -> int:
+        """Return how many handlers of a service go on that is withdrawn; 0 if it is offered."""
+        return self._local.running(service)
+
+    def stop(self, service: str) -> None:
+        """Ask the handlers of a service to stop that run."""
+        for job in self._by_key.values():
+            if job.begun and job.service.name == service.encode():
+                self._stop(job)
 
     def holds(self, link: Link) -> bool:
         """Whether anything that came over `link` runs or waits here."""
@@ -193,8 +220,9 @@ class WorkerCore:
             return
         deadline = now + request.time_ms / 1000.0 - age_s
         service = self._services.get(request.service)
-        if service is None:
-            self._decline(request, delivery, Reason.NO_WORKER, now)
+        if service is None:  # what was sent before its broker knew is to find another worker
+            reason = Reason.DRAINING if request.service in self._withdrawn else Reason.NO_WORKER
+            self._decline(request, delivery, reason, now)
         elif self.draining:
             self._decline(request, delivery, Reason.DRAINING, now)
         elif deadline <= now:
@@ -204,7 +232,7 @@ class WorkerCore:
         ):
             if self._observer is not None:
                 self._observe_refusal(request, link, Reason.BUSY, now)
-            self._turn_away(service, delivery, request.id, now)
+            self._places.turn_away(service, delivery, request.id, now)
         else:
             job = self._by_key[key] = Job(key, service, request, delivery, deadline, now - age_s)
             service.held[link.name] = service.held.get(link.name, 0) + 1
@@ -215,7 +243,7 @@ class WorkerCore:
             if service.running < service.concurrency:
                 due, stop_at = now + job.working_s, deadline + STOP_S
                 job.timer = self._timers.add(job, due if due < stop_at else stop_at)
-                self._start(job)
+                self._places.start(job)
             else:
                 job.timer = self._timers.add(job, min(deadline, now + WAIT_S_MAX))
                 service.queue[job] = None
@@ -247,6 +275,9 @@ class WorkerCore:
         if job.deadline <= now or not job.counted_on:
             self.on_late(job, now)
             return False
+        if job.service.withdrawn:
+            self.on_unable(job, now)
+            return False
         if now > job.sure_until:
             job.request.flags |= _DUPLICATE
         job.begun = True
@@ -258,18 +289,24 @@ class WorkerCore:
     def on_late(self, job: Job, now: float) -> None:
         """Note that a job was over before its handler began."""
         if not (self._strays and self._end_stray(job, now)):
-            self.executed -= 1
+            self._places.executed -= 1
             self._jobs.refuse(job, Reason.EXPIRED, now)
-            self._start_waiting(job.service, now)
+            self._places.refill(job.service, now)
 
     def on_unable(self, job: Job, now: float) -> None:
         """Note that a job's handler cannot begin here: it goes back to its broker, and so does what waits here."""
-        service = job.service
-        self.executed -= 1
-        waiting = list(service.queue)
-        service.queue.clear()
-        for each in (job, *waiting):
-            self._give_back(each, now)
+        self._places.on_unable(job, now)
+
+    def on_not_run(self, job: Job, now: float) -> None:
+        """Handle that a handler has done nothing, by its own word: its request is to find another worker."""
+        if not (self._strays and self._overdue.end(job)):
+            self._places.on_not_run(job, now)
+
+    def on_unknown(self, job: Job, now: float) -> None:
+        """Handle that nobody knows whether a job was run, by its handler's word: a retry may run here, too."""
+        if not (self._strays and self._end_stray(job, now)):
+            self._jobs.lose(job, now)
+            self._places.refill(job.service, now)
 
     def on_done(self, job: Job, outcome: bytes | ServiceError | None, now: float) -> None:
         """Handle the end of a job: the handler's result, its error, or None if it was stopped."""
@@ -296,7 +333,7 @@ class WorkerCore:
                 self._links.send(link, reply)
             for delivery in job.deliveries[1:]:
                 self._answers.repeat(reply, delivery, now)
-        self._start_waiting(service, now)
+        self._places.refill(service, now)
 
     def on_change(self, now: float) -> None:
         """Note that a link came up, went down or changed its state."""
@@ -326,6 +363,7 @@ class WorkerCore:
                     raise
         if now >= self._credit.review_at:
             self._credit.review(now)
+            self._local.review(now)
             self._cache.expire(now)
 
     def _on_due(self, job: Job, now: float) -> None:
@@ -339,7 +377,7 @@ class WorkerCore:
         if job.deadline <= now:
             self._jobs.refuse(job, Reason.EXPIRED, now)
         else:
-            self._give_back(job, now)
+            self._places.give_back(job, now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -347,47 +385,15 @@ class WorkerCore:
         self._answers.validate_state()
         self._cache.validate_state()
         self._credit.validate_state()
-        self._overdue.validate_state(self._services.values())
+        self._local.validate_state()
+        self._overdue.validate_state(self.services)
         self._jobs.validate_state(links.values())
-        assert set(self._starts) <= set(jobs)
+        self._places.validate_state(list(links.values()))
         assert not self._strays.keys() & self._by_key.keys()
         assert not any(key in self._cache for key in (*self._strays, *self._by_key))
         assert all(job.key == self._keys.key_of(job.request) for job in jobs)
-        assert all(job.service is self._services[job.request.service] for job in jobs)
-        for service in self._services.values():
-            here = [job for job in jobs if job.service is service]
-            assert service.running == sum(job.running for job in here) <= service.concurrency
-            assert set(service.queue) == {job for job in here if not job.running}
-            assert len(service.queue) <= service.concurrency + len(links)
-            assert not service.queue or service.running == service.concurrency
-            assert service.held == Counter(job.link.name for job in here)
 
     # -- inner
-
-    def _turn_away(self, service: LocalService, delivery: Delivery, id_: bytes, now: float) -> None:
-        """Give a request back for which there is no place; its broker is told when there is one."""
-        if delivery.open:
-            self._credit.turn_away(service, delivery.link, now)
-        self._answers.say(REJECT, Reason.BUSY, id_, delivery, now)
-
-    def _start(self, job: Job) -> None:
-        job.running = True
-        job.service.running += 1
-        self.executed += 1
-        self._starts.append(job)
-
-    def _start_waiting(self, service: LocalService, now: float) -> None:
-        """Give the service's free places to what waits for them."""
-        while service.queue and service.running < service.concurrency:
-            waiting, _ = service.queue.popitem(last=False)
-            if waiting.deadline <= now:
-                self._jobs.refuse(waiting, Reason.EXPIRED, now)
-            else:
-                self._timers.cancel(waiting, waiting.timer)
-                waiting.timer = self._timers.add(waiting, waiting.came_at + waiting.working_s)
-                self._start(waiting)
-        if service.turned_away and service.running < service.concurrency:
-            self._credit.invite(service, now)
 
     def _join(self, job: Job, request: Envelope, delivery: Delivery, now: float) -> None:
         """A second copy of a request that is here: it gets the same answer."""
@@ -431,7 +437,7 @@ class WorkerCore:
             job.timer = self._timers.add(job, now + again_s)
         else:
             self._jobs.lose(job, now)
-            self._start_waiting(job.service, now)
+            self._places.refill(job.service, now)
 
     def _end_stray(self, job: Job, now: float) -> bool:
         """Whether a handler that has ended had lost its place before; then all are told already."""
@@ -439,12 +445,6 @@ class WorkerCore:
             return False
         self._cache.put(job.key, None, now)
         return True
-
-    def _give_back(self, job: Job, now: float) -> None:
-        """A job for which there is no place goes back."""
-        self._jobs.end(job, JobEnd.GIVEN_BACK, now)
-        for delivery in job.deliveries:
-            self._turn_away(job.service, delivery, job.request.id, now)
 
     def _note_copy(self, link: Link, request: Envelope, now: float) -> None:
         """Count a further copy of a request that runs here or has run."""

@@ -106,7 +106,7 @@ class Net:
         record.catch_up_s = CATCH_UP_S_MAX * (1.0 - 2 * plan.clock_drift)
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
-        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down
+        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down or plan.moves_every_s
         record.undisturbed = (
             not disturbed
             and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
@@ -119,7 +119,7 @@ class Net:
             record.answers_s = ANSWERS_S + settings.reconnect_s_max + settings.backoff_s_max
         elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
             record.stalls_s = settings.dead_after_s
-        if plan.kinds == ("kill-node",) and not plan.has_enemies:
+        if plan.kinds == ("kill-node",) and not plan.has_enemies and not plan.moves_every_s:
             slow_s = 4 * plan.delay_s[1]
             record.prompt_s = PROMPT_S + settings.failover_spread_s + slow_s + max(HOLD_S_MIN, HOLD_JOURNEYS * slow_s)
         if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.has_enemies:

@@ -25,6 +25,7 @@ from braidmq.wire.envelope import Flag
 
 if TYPE_CHECKING:
     from braidmq.lab.simulation.net import Net
+    from braidmq.lab.simulation.plan import Work
 
 
 CHECKED_FAST: Final = 10
@@ -83,6 +84,9 @@ class NodeProcess(Process):
         self._net = net
         self._rng = net.world.chance(f"core of {name}")
         self._work_rng = net.world.chance(f"work of {name}")
+        self._disclaimer_rng = net.world.chance(f"disclaimers of {name}")
+        self._repeat_rng = net.world.chance(f"repeats of {name}")
+        self._offered: dict[str, int] = {}
         self.dealers = _Dealers(
             self, net.network, net.routes_of, principal=principal_of(name),
             outbox_bytes_max=net.plan.settings.outbox_bytes_max, rng=net.world.chance(f"routes of {name}"),
@@ -112,6 +116,24 @@ class NodeProcess(Process):
                 )
 
         self.later(0.0, begin)
+
+    def provide(self, service: str, places: int) -> None:
+        """Offer, resize or withdraw (0 places) one of its services when it runs next, unless it is about to end."""
+
+        def move() -> None:
+            before, now = self._offered.get(service, 0), self.clock
+            if self.stopping is not None or before == places:
+                return
+            if not places:
+                self.core.withdraw(service, now)
+            elif before:
+                self.core.resize(service, places, now)
+            else:
+                self.core.offer(service, places, now)
+            self._offered[service] = places
+            self.world.trace.note(self.world.now, f"{self.name} has {places} places for {service}, and had {before}")
+
+        self.later(0.0, move)
 
     @property
     def calling(self) -> bool:
@@ -147,6 +169,9 @@ class NodeProcess(Process):
         call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
         call.must_succeed = must_succeed
         world.record.calls.append(call)
+        own_id, share = None, self._net.plan.repeats_share
+        if share and not nested and not must_succeed and self._repeat_rng.random() < share:
+            own_id, call.repeats = self._repeat_rng.randrange(1 << 127).to_bytes(16), 1
         try:
             call.id = self.core.request(
                 service,
@@ -156,6 +181,8 @@ class NodeProcess(Process):
                 wait=self._net.plan.wait,
                 nested=nested,
                 now=now,
+                id_=own_id,
+                possible_duplicate=call.repeats > 0,
             )
         except BraidError as error:
             call.ends = [(world.now, _as_recorded(error))]
@@ -182,6 +209,7 @@ class NodeProcess(Process):
             keyring=keyring, papers=self.papers,
         )  # fmt: skip
         self.turn = NodeTurn(self.core, self.dealers, self)
+        self._offered = dict(self.serves)
         for service, concurrency in self.serves.items():
             self.core.offer(service, concurrency)
         for address in (*map(address_of, net.first_brokers(self.name)), *self.papers.addresses):
@@ -309,10 +337,22 @@ class NodeProcess(Process):
         if rng.random() < work.error_share:
             outcome = ServiceError("REFUSED", "as it was drawn")
         duration_s = rng.choice(work.durations_s) * rng.uniform(0.5, 1.0)
-        if work.chained_share and rng.random() < work.chained_share:
+        disclaimer = self._disclaimer(work)
+        if disclaimer:
+            self.later(duration_s, lambda: self._finish(job, task, None, disclaimer))
+        elif work.chained_share and rng.random() < work.chained_share:
             self.later(duration_s, lambda: self._call_another(job, task))
         elif not (work.hanging_share and rng.random() < work.hanging_share):
             self.later(duration_s, lambda: self._finish(job, task, outcome))
+
+    def _disclaimer(self, work: Work) -> record.Disclaimer:
+        """Draw what a handler says instead of an answer."""
+        if not work.not_run_share and not work.unknown_share:
+            return ""
+        drawn = self._disclaimer_rng.random()
+        if drawn < work.not_run_share:
+            return "not run"
+        return "unknown" if drawn < work.not_run_share + work.unknown_share else ""
 
     def _call_another(self, job: Job, task: _Task) -> None:
         """Let a handler call a service, and end when that call ends."""
@@ -329,7 +369,9 @@ class NodeProcess(Process):
         else:
             self._finish(job, task, ServiceError("UPSTREAM", "the call was refused"))
 
-    def _finish(self, job: Job, task: _Task, outcome: bytes | ServiceError | None) -> None:
+    def _finish(
+        self, job: Job, task: _Task, outcome: bytes | ServiceError | None, disclaimer: record.Disclaimer = ""
+    ) -> None:
         if task.over:
             return
         task.over = True
@@ -338,7 +380,13 @@ class NodeProcess(Process):
         if task.execution is not None:
             task.execution.ended = self.world.now
             task.execution.answered = outcome is not None
-        self.core.finish(job, outcome, self.clock)
+            task.execution.disclaimer = disclaimer
+        if disclaimer == "not run":
+            self.core.decline(job, self.clock)
+        elif disclaimer == "unknown":
+            self.core.disown(job, self.clock)
+        else:
+            self.core.finish(job, outcome, self.clock)
 
 
 def _as_recorded(outcome: Reply | BraidError) -> record.Reply | record.Error:

@@ -32,6 +32,8 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "hanging": ("kill-node", "vanish-node", "kill-broker", "cut", "reset"),
     "long-jobs": ("kill-broker", "stop-broker"),
     "stalls": ("stall-caller", "pause-node", "pause-broker"),
+    "services": ("kill-broker", "stop-broker", "kill-node", "stop-node", "pause-node", "pause-broker", "cut", "reset"),
+    "roll-services": (),
     "hostile-client": (),
     "hostile-worker": (),
     "hostile-broker": (),
@@ -58,7 +60,11 @@ _CROWDS: Final = (0, 0, 0, 30, 200, 700)
 """How many others are registered: none; or enough for two parts of a registry, several, and more than are asked for at
 once."""
 
-_ROLLING: Final = ("roll", "roll-nodes")
+_SHORT_S: Final = (0.0005, 0.005)
+"""What frames take where requests may go back from worker to worker before anybody doubts them: on longer ways they
+carry the flag, as they must."""
+
+_ROLLING: Final = ("roll", "roll-nodes", "roll-services")
 """Scenarios that no caller may notice."""
 
 
@@ -69,12 +75,16 @@ class Work:
     Attributes:
         hanging_share: how many never end by themselves.
         chained_share: how many call a service, perhaps their own, and end with that call.
+        not_run_share: how many say that they have done nothing.
+        unknown_share: how many do not know whether they have done something.
     """
 
     durations_s: tuple[float, ...]
     error_share: float
     hanging_share: float = 0.0
     chained_share: float = 0.0
+    not_run_share: float = 0.0
+    unknown_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,8 @@ class Plan:
         message_s: what each message costs a broker that takes it in; a node takes less.
         late: nodes that are started late.
         crowd: members that are registered, and never there.
+        moves_every_s: the mean time after which a worker offers, withdraws or resizes a service; 0: never.
+        repeats_share: how many calls repeat an earlier request, by their callers' word, under ids of their own.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
         wait: what callers say of waiting for a worker.
@@ -148,6 +160,8 @@ class Plan:
     message_s: float = 0.0
     late: tuple[str, ...] = ()
     crowd: int = 0
+    moves_every_s: float = 0.0
+    repeats_share: float = 0.0
 
     @property
     def has_enemies(self) -> bool:
@@ -211,12 +225,32 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
     if plan.one_stays_down:
         plan = replace(plan, known=len(brokers))  # or a node might know of nobody else
     if scenario in (*_ROLLING, "workers-die"):
-        return _roomy(plan, scenario)
+        return _moving(_roomy(plan, scenario), scenario)
     if scenario in ("stalls", "long-jobs"):
         return _patient(plan, scenario)
     if scenario in HOSTILE:
         return _besieged(plan, HOSTILE[scenario])
-    return _infiltrated(_crowded(_laden(plan, scenario), scenario), scenario)
+    return _moving(_infiltrated(_crowded(_laden(plan, scenario), scenario), scenario), scenario)
+
+
+def _moving(plan: Plan, scenario: str) -> Plan:
+    """Return a plan whose services come and go, and whose handlers do not answer everything, if it is about that.
+
+    Its draws are its own.
+    """
+    rng = random.Random(f"moves of {scenario} {plan.seed}")  # noqa: S311 - a run must be repeatable
+    if scenario == "roll-services":
+        work = replace(plan.work, not_run_share=rng.choice((0.0, 0.02)))
+        return replace(plan, moves_every_s=0.3, work=work, delay_s=_SHORT_S)
+    if scenario != "services":
+        return plan
+    shares = (0.0, 0.05, 0.3)
+    return replace(
+        plan,
+        moves_every_s=rng.choice((0.05, 0.2, 0.7)),
+        repeats_share=rng.choice((0.0, 0.1)),
+        work=replace(plan.work, not_run_share=rng.choice(shares), unknown_share=rng.choice(shares)),
+    )
 
 
 def _crowded(plan: Plan, scenario: str) -> Plan:
@@ -369,7 +403,7 @@ def _patient(plan: Plan, scenario: str) -> Plan:
 def _roomy(plan: Plan, scenario: str) -> Plan:
     """Return a plan with room and time for everything: nothing but the faults can go wrong."""
     workers = plan.nodes
-    if scenario == "roll-nodes":  # while one of them is away, the other one serves
+    if scenario in ("roll-nodes", "roll-services"):  # while one of them is away, the other one serves
         workers = {**plan.nodes, **{name: dict.fromkeys(plan.services, 64) for name in ("w0", "w1")}}
     return replace(
         plan,

@@ -12,6 +12,9 @@ import msgspec
 
 from braidmq.wire.envelope import REQUEST
 
+Disclaimer = Literal["", "not run", "unknown"]
+"""What a handler says instead of an answer: that it has done nothing, or does not know whether it has."""
+
 
 class Reply(msgspec.Struct, gc=False, tag=True):
     """A reply as its caller saw it.
@@ -48,6 +51,7 @@ class Call(msgspec.Struct):
         given_up_at: when its caller cancelled it, or died.
         must_succeed: whether it began when nothing was wrong any more.
         life: counts the client's processes: a new one has a new budget.
+        repeats: how many earlier requests it repeats, by its caller's word.
     """
 
     key: str
@@ -60,6 +64,7 @@ class Call(msgspec.Struct):
     given_up_at: float | None = None
     must_succeed: bool = False
     life: int = 0
+    repeats: int = 0
 
     @property
     def outcome(self) -> Reply | Error | None:
@@ -76,6 +81,7 @@ class Execution(msgspec.Struct, gc=False):
         unseen_s: what every frame on its way took at least in these sessions, which nobody can see as a delay.
         ended: when the handler ended, or its process; None if it goes on, or if that is not recorded.
         answered: whether the handler ended with an answer.
+        disclaimer: what it said instead.
     """
 
     key: str
@@ -89,6 +95,7 @@ class Execution(msgspec.Struct, gc=False):
     unseen_s: float = 0.0
     ended: float | None = None
     answered: bool = False
+    disclaimer: Disclaimer = ""
 
 
 class Passage(msgspec.Struct, gc=False):
@@ -297,11 +304,16 @@ class Record(msgspec.Struct):
     leftovers: list[str] = []
 
     def executions_by_key(self) -> dict[str, list[Execution]]:
-        """Return the executions of each call; what somebody else sent with its payload is none of them."""
+        """Return the executions of each call.
+
+        What somebody else sent with its payload is none of them, and nor is what a handler says that it has not run.
+        """
         found: dict[str, list[Execution]] = defaultdict(list)
         clients = {call.key: call.client for call in self.calls}
         for execution in self.executions:
-            if not execution.client or clients.get(execution.key) == execution.client:
+            if execution.disclaimer != "not run" and (
+                not execution.client or clients.get(execution.key) == execution.client
+            ):
                 found[execution.key].append(execution)
         return found
 

@@ -9,6 +9,7 @@ from braidmq.lab.simulation import registry_faults
 from braidmq.lab.simulation.checkers import Violation, violations
 from braidmq.lab.simulation.checkers.ends_once import GRACE_S
 from braidmq.lab.simulation.faults import KINDS, Heal
+from braidmq.lab.simulation.moves import Moves
 from braidmq.lab.simulation.net import QUIET_WORK, Net
 from braidmq.lab.simulation.plan import Plan, plan_of
 from braidmq.lab.simulation.record import End, Record
@@ -131,8 +132,11 @@ def _break_it(net: Net) -> None:
         at += rng.expovariate(1.0 / plan.fault_every_s)
     if plan.intruder:
         world.at(WARM_UP_S, net.intruder.start)
+    moves = Moves(net, world.chance("moves"))
+    moves.begin(plan.safety_s)
     world.run(plan.safety_s)
     faults.heal_all()
+    moves.end()
     net.defeat()
 
 

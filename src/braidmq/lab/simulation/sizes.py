@@ -46,6 +46,6 @@ def sizes_of_node(core: NodeCore, settings: Settings) -> Iterator[Size]:
     yield "remembered requests", len(worker.cache), settings.dedup_entries_max
     yield "bytes of remembered replies", worker.cache.size_bytes, settings.dedup_bytes_max
     for service in worker.services:
-        yield "running requests of a service", service.running, service.concurrency
-        yield "requests of one broker for a service", max(service.held.values(), default=0), service.concurrency
-        yield "requests of a service without a place", len(service.queue), service.concurrency + len(core.links.links)
+        yield "running requests of a service", service.running, service.most
+        yield "requests of one broker for a service", max(service.held.values(), default=0), service.most
+        yield "requests of a service without a place", len(service.queue), service.most + len(core.links.links)

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.core.broker.catalogue import EXPECTED_MAX, SERVES_MAX
 from braidmq.core.broker.key_usage import KEY_CREDIT_MAX
-from braidmq.core.broker.offers import CREDIT_MAX
+from braidmq.core.broker.offers import CREDIT_MAX, WITHDRAWN_S
 from braidmq.wire.envelope import (
     REJECT,
     REPLY,
@@ -225,3 +225,80 @@ class TestServe:
             client.cancel(client.request())
         assert len(worker.requests()) == 3
         assert len(rig.core.sessions[worker.route].assigned) == 3
+
+
+class TestWithdrawal:
+    """A worker withdraws a service by a grant of 0."""
+
+    def test_its_key_may_provide_another_one_instead_after_a_while(self) -> None:
+        rig = Rig(services_max=8)
+        worker = rig.worker(service="service0")
+        for number in range(1, 4):
+            worker.ready(f"service{number}")
+        worker.ready("service0", 0)
+        worker.ready("late")
+        assert "late" not in {name.decode() for name in rig.core.dispatcher.services}
+        rig.advance(WITHDRAWN_S + 0.2, heartbeats=True)
+        services = {name.decode() for name in rig.core.dispatcher.services}
+        assert "late" in services
+        assert "service0" not in services
+
+    def test_its_place_is_kept_while_it_has_requests(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        client.request(time_ms=60_000)
+        request = worker.one()
+        worker.ready("echo", 0)
+        rig.advance(2 * WITHDRAWN_S, heartbeats=True)
+        assert b"echo" in rig.core.dispatcher.services
+        worker.reply(request)
+        assert client.answer() == (REPLY, 0)
+        rig.advance(0.2, heartbeats=True)
+        assert b"echo" not in rig.core.dispatcher.services
+
+    def test_one_that_comes_back_keeps_its_place(self) -> None:
+        rig = Rig()
+        worker, client = rig.worker(), rig.client()
+        worker.ready("echo", 0)
+        worker.ready("echo", 2)
+        rig.advance(2 * WITHDRAWN_S, heartbeats=True)
+        client.request()
+        worker.reply(worker.one())
+        assert client.answer() == (REPLY, 0)
+
+    @pytest.mark.parametrize("reason", [Reason.DRAINING, Reason.BUSY, Reason.NO_WORKER])
+    def test_what_it_gives_back_goes_to_another_worker(self, reason: Reason) -> None:
+        rig = Rig()
+        leaving, client = rig.worker("leaving"), rig.client()
+        client.request()
+        request = leaving.one()
+        other = rig.worker("other")
+        leaving.ready("echo", 0)
+        leaving.reject(request, reason)
+        other.reply(other.one())
+        assert client.answer() == (REPLY, 0)
+
+    def test_its_client_may_go_on_elsewhere_where_there_is_no_other(self) -> None:
+        rig = Rig()
+        leaving, client = rig.worker("leaving"), rig.client()
+        client.request()
+        leaving.ready("echo", 0)
+        leaving.reject(leaving.one(), Reason.DRAINING)
+        assert client.answer() == (REJECT, Reason.DRAINING)
+
+    def test_what_it_gives_back_does_not_keep_it_from_coming_back(self) -> None:
+        rig = Rig()
+        leaving, client = rig.worker("leaving", credit=20), rig.client()
+        for _ in range(12):
+            client.request()
+        requests = leaving.requests()
+        other = rig.worker("other", credit=20)
+        leaving.ready("echo", 0)
+        for request in requests:
+            leaving.reject(request, Reason.DRAINING)
+        for request in other.requests():
+            other.reply(request)
+        other.ready("echo", 0)
+        leaving.ready("echo", 20)
+        client.request()
+        assert leaving.one()

@@ -6,7 +6,8 @@ import pytest
 
 from braidmq.core.worker.credit import INVITE_S
 from braidmq.core.worker.job import DELIVERIES_MAX, Job
-from braidmq.core.worker.worker import CONCURRENCY_MAX, WAIT_S_MAX
+from braidmq.core.worker.local_services import CONCURRENCY_MAX
+from braidmq.core.worker.worker import WAIT_S_MAX
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.settings import Settings
 from braidmq.wire import control

@@ -44,7 +44,7 @@ class Call(msgspec.Struct, eq=False, frozen=True):
         timeout_s: until it gives up.
         attempts: how often it may be sent; None for the member's own setting.
         headers: for the handler.
-        request_id: the 16 bytes that name it; empty if any will do.
+        request_id: the 16 bytes that name it; None if any will do.
         possible_duplicate: whether it may have been run before.
     """
 
@@ -54,7 +54,7 @@ class Call(msgspec.Struct, eq=False, frozen=True):
     timeout_s: float
     attempts: int | None
     headers: dict[str, str]
-    request_id: bytes
+    request_id: bytes | None
     possible_duplicate: bool
 
 
@@ -239,7 +239,7 @@ class Gateway:
             exchange.timeout_s,
             exchange.attempts,
             exchange.headers,
-            b"" if entry is None else entry.request_id,
+            None if entry is None else entry.request_id,
             entry is not None and entry.repeated,
         )
 

@@ -50,7 +50,7 @@ def check(record: Record) -> list[Violation]:
         what = ""
         if len(runs) > most:
             what = f"ran {len(runs)} times"
-        elif any(each.retry_count >= most for each in runs):
+        elif any(each.retry_count - call.repeats >= most for each in runs):
             what = f"ran with a retry count of {max(each.retry_count for each in runs)}"
         elif isinstance(call.outcome, Error) and call.outcome.attempts > most:
             what = f"was sent {call.outcome.attempts} times, by its own account,"

@@ -66,7 +66,7 @@ def _unsaid(runs: list[Execution]) -> list[str]:
 
 
 def _repeated(runs: list[Execution]) -> list[str]:
-    counts = Counter((each.worker, each.life) for each in runs)
+    counts = Counter((each.worker, each.life) for each in runs if each.disclaimer != "unknown")
     return [f"ran {count} times on {worker}" for (worker, _life), count in counts.items() if count > 1]
 
 

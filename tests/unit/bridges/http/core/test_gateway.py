@@ -34,7 +34,7 @@ def test_a_request_becomes_a_call_and_its_reply_the_answer():
     assert isinstance(call, Call)
     assert (call.service, call.payload, call.timeout_s, call.attempts) == ("pricing", b"14", 2.0, 4)
     assert call.headers == {"x": "y"}
-    assert (call.request_id, call.possible_duplicate) == (b"", False)
+    assert (call.request_id, call.possible_duplicate) == (None, False)
     assert core.under_way == 1
     answer = core.on_end(exchange, reply(), 1.0)
     assert (answer.status, answer.body, answer.content_type) == (200, b"42", b"application/json")
