@@ -55,7 +55,9 @@ def gateway(net, *options, bind="127.0.0.1:0"):
     """Start the gateway; return its process and its port."""
     child = net.start("bridge", "http", "--join", net.join("gateway"), "--bind", bind, *options)
     line = child.wait_for_line("the HTTP gateway of gateway listens at ")
-    return child, int(re.search(r":(\d+)$", line.strip())[1])
+    port = re.search(r":(\d+)$", line.strip())
+    assert port is not None
+    return child, int(port[1])
 
 
 def post(port, service, body=b"", **fields):

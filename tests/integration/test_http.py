@@ -218,7 +218,6 @@ async def test_a_repetition_of_what_may_have_been_run_says_so():
         status, told, body = await it.curl("/services/slow", *key, "-H", "Braid-Timeout: 20")
         assert (status, body) == (200, b"late")
         assert told["braid-possible-duplicate"] == "?1"
-        assert {request.id for request in it.seen} == {it.seen[0].id}
         assert it.seen[-1].possible_duplicate
 
 

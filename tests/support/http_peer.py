@@ -10,15 +10,12 @@ from braidmq.bridges.http.connection import Connection
 from braidmq.bridges.http.core.callers import Callers
 from braidmq.bridges.http.core.gateway import Gateway
 
-NAME = b"n" * 16
-
 
 def gateway(**changes):
     """Return a gateway whom anybody may call."""
     usual: dict[str, Any] = {
         "callers": Callers(anonymous=True),
         "readiness": lambda: "",
-        "new_id": lambda: NAME,
         "payload_bytes_max": 1_024,
         "timeout_s": 5.0,
     }

@@ -1,7 +1,6 @@
 """The HTTP gateway as a bridge: what it is told, and its life."""
 
 import asyncio
-import secrets
 import signal
 import ssl
 import threading
@@ -17,7 +16,6 @@ from braidmq.bridges.http.core.limits import (
     CALLS_PER_CALLER,
     CALLS_PER_CALLER_MAX,
     CONNECTIONS_MAX,
-    REQUEST_ID_BYTES,
     REQUEST_S_MAX,
 )
 from braidmq.bridges.http.members import Members
@@ -120,7 +118,6 @@ class HttpBridge:
         gateway = Gateway(
             self._callers,
             readiness=lambda: self._members.readiness,
-            new_id=new_request_id,
             payload_bytes_max=self._settings.payload_bytes_max,
             timeout_s=self._settings.timeout_s,
             timeout_s_max=options.timeout_s,
@@ -237,12 +234,6 @@ class HttpBridge:
             context.load_cert_chain(certificate, key, password=_no_password)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"certificate and key, {_both(certificate, key)}: {_why(error)}") from None
-
-
-def new_request_id() -> bytes:
-    """Return the name of a request, which nobody can guess: 16 bytes, of which the first bit is 0."""
-    drawn = secrets.token_bytes(REQUEST_ID_BYTES)
-    return bytes((drawn[0] & 0x7F,)) + drawn[1:]
 
 
 def _both(certificate: Path, key: Path | None) -> str:

@@ -146,7 +146,6 @@ class Server:
             timeout=call.timeout_s,
             attempts=call.attempts,
             headers=call.headers or None,
-            id=call.request_id,
             possible_duplicate=call.possible_duplicate,
         )
 

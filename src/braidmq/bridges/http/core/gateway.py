@@ -6,7 +6,7 @@ a call; and `release` at last, when its answer has left or is not wanted any mor
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -44,7 +44,6 @@ class Call(msgspec.Struct, eq=False, frozen=True):
         timeout_s: until it gives up.
         attempts: how often it may be sent; None for the member's own setting.
         headers: for the handler.
-        request_id: the 16 bytes that name it; None if any will do.
         possible_duplicate: whether it may have been run before.
     """
 
@@ -54,7 +53,6 @@ class Call(msgspec.Struct, eq=False, frozen=True):
     timeout_s: float
     attempts: int | None
     headers: dict[str, str]
-    request_id: bytes | None
     possible_duplicate: bool
 
 
@@ -106,7 +104,6 @@ class Gateway:
     Args:
         callers: who may call.
         readiness: asked for `/readyz`.
-        new_id: makes the name of a request that has an Idempotency-Key.
         payload_bytes_max: largest payload.
         timeout_s: of a call that says nothing.
         timeout_s_max: longest that a call may say.
@@ -125,7 +122,6 @@ class Gateway:
         callers: Callers,
         *,
         readiness: Readiness,
-        new_id: Callable[[], bytes],
         payload_bytes_max: int,
         timeout_s: float,
         timeout_s_max: float = TIMEOUT_S_MAX,
@@ -137,7 +133,7 @@ class Gateway:
         self.counters = {"requests": 0, "calls": 0, "hang-ups": 0, "replayed": 0}
         self.answers: dict[int, int] = {}
         self._readiness = readiness
-        self._memory = Memory(new_id)
+        self._memory = Memory()
         self._payload_bytes_max = payload_bytes_max
         self._timeout_s = timeout_s
         self._timeout_s_max = timeout_s_max
@@ -239,7 +235,6 @@ class Gateway:
             exchange.timeout_s,
             exchange.attempts,
             exchange.headers,
-            None if entry is None else entry.request_id,
             entry is not None and entry.repeated,
         )
 

@@ -1,7 +1,6 @@
 """What the gateway remembers of requests with an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07)."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -34,7 +33,6 @@ class Entry:
     Attributes:
         caller: the name of who sent it.
         digest: of its payload.
-        request_id: the 16 bytes that name it on the wire: every repetition has the same.
         state: what is known of it.
         repeated: whether an earlier one may have been run.
         answer: what it was answered, if it is done.
@@ -49,16 +47,14 @@ class Entry:
         "expires_at",
         "key",
         "repeated",
-        "request_id",
         "state",
         "weight_bytes",
     )
 
-    def __init__(self, key: tuple[str, str, str], digest: bytes, request_id: bytes) -> None:
+    def __init__(self, key: tuple[str, str, str], digest: bytes) -> None:
         self.key = key
         self.caller = key[0]
         self.digest = digest
-        self.request_id = request_id
         self.state = State.RUNNING
         self.repeated = False
         self.answer: Answer | None = None
@@ -77,14 +73,9 @@ class _Shelf:
 
 
 class Memory:
-    """The requests with a key, for (caller, service, key). Whoever has the most in it loses its oldest when it is full.
+    """The requests with a key, for (caller, service, key). When it is full, whoever has the most loses its oldest."""
 
-    Args:
-        new_id: makes the name of a request: 16 bytes that nobody has had.
-    """
-
-    def __init__(self, new_id: Callable[[], bytes]) -> None:
-        self._new_id = new_id
+    def __init__(self) -> None:
         self._entries: dict[tuple[str, str, str], Entry] = {}
         self._ended: OrderedDict[tuple[str, str, str], Entry] = OrderedDict()
         self._shelves: dict[str, _Shelf] = {}
@@ -110,7 +101,7 @@ class Memory:
         name = (caller, service, key)
         entry = self._entries.get(name)
         if entry is None:
-            entry = self._entries[name] = Entry(name, digest, self._new_id())
+            entry = self._entries[name] = Entry(name, digest)
             return entry
         if entry.digest != digest:
             raise Refused(problems.KEY_REUSED, "this key was sent with another payload; use a new one", service=service)

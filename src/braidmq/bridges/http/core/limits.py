@@ -51,9 +51,6 @@ TIMEOUT_S_MAX: Final = 30.0
 KEY_CHARS_MAX: Final = 255
 """Longest Idempotency-Key: a UUID has 36."""
 
-REQUEST_ID_BYTES: Final = 16
-"""Length of the name of a request on the wire."""
-
 IDEMPOTENCY_S: Final = 600.0
 """How long the answer to a request with an Idempotency-Key is kept."""
 
