@@ -24,7 +24,7 @@ from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
-from braidmq.members import Member, Role
+from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
 from braidmq.provider import Provider
@@ -117,18 +117,6 @@ class Node(Provider):
         self._stalls = Stalls(self.name)
         self._context = copy_context()
         self._closing: asyncio.Task[None] | None = None
-
-    def may_call(self, service: str) -> bool:
-        """Whether this node's certificate, the newest that it knows of, allows it to call a service."""
-        return self._member.may_call(service)
-
-    def may_serve(self, service: str) -> bool:
-        """Whether this node's certificate, the newest that it knows of, allows it to provide a service."""
-        return self._member.may_serve(service)
-
-    @property
-    def _member(self) -> Member:
-        return self._identity.certificate.member if self._loop is None else self._loop.papers.member
 
     @property
     def brokers(self) -> list[BrokerInfo]:

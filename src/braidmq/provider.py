@@ -34,6 +34,7 @@ class Provider(ABC):
 
     def __init__(self, member: Member, settings: Settings, services: Services) -> None:
         self.settings = settings
+        self._member_at_first = member
         self._offer = Offer(member, services)
         self._services: dict[bytes, Service] = self._offer.services()
         self._loop: NodeLoop | None = None
@@ -77,6 +78,20 @@ class Provider(ABC):
         """The services that this node provides."""
         offered = self._offer.services() if self._loop is None else self._services
         return tuple(service.name for service in offered.values())
+
+    # -- what it may do
+
+    @property
+    def _member(self) -> Member:
+        return self._member_at_first if self._loop is None else self._loop.papers.member
+
+    def may_call(self, service: str) -> bool:
+        """Whether this node's certificate, the newest that it knows of, allows it to call a service."""
+        return self._member.may_call(service)
+
+    def may_serve(self, service: str) -> bool:
+        """Whether this node's certificate, the newest that it knows of, allows it to provide a service."""
+        return self._member.may_serve(service)
 
     # -- while it runs
 

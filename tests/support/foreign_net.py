@@ -147,6 +147,9 @@ class ForeignNet:
             case Offer(member, service, concurrency):
                 assert concurrency >= 1
                 self.offers[member, service] = concurrency
+                for call in [each for each in self.calls.values() if each.service == service]:
+                    if call.number not in self._callers.values() and call.member == member:
+                        self._begin(call)
             case Withdraw(member, service):
                 del self.offers[member, service]
                 self.withdrawn.append(service)
@@ -167,7 +170,7 @@ class ForeignNet:
             number = self._numbers + 1
             self._callers[number] = caller
             self.job(call.service, call.payload, member=call.member)
-        else:
+        elif not call.wait:
             self.answer(call.number, NoWorker("nobody", service=call.service))
 
     def _return(self, number: int, outcome: bytes | ServiceError | Unfinished) -> None:

@@ -12,7 +12,7 @@ def read(path: Path) -> dict[str, Options]:
     """Return what a file says of each kind of bridge that it names, in its order.
 
     Raises:
-        ConfigError: it cannot be read or others can read it, or something in it is wrong.
+        ConfigError: it cannot be read, or others can read it though it holds secrets, or something in it is wrong.
     """
     found, lines = load(path)
     if not found:

@@ -1,15 +1,28 @@
 """Joins the pure core of a bridge to its endpoint and to the nodes behind it."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from braidmq.bridges.port import BridgeCore, Call, Cancel, Output, Peer, Send
-from braidmq.errors import BraidError
+from braidmq.bridges.port import (
+    BridgeCore,
+    Call,
+    Cancel,
+    Finish,
+    Job,
+    Offer,
+    Output,
+    Peer,
+    Send,
+    Unfinished,
+    Withdraw,
+)
+from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRun, OutcomeUnknown, ServiceError
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
-from braidmq.messages import Reply
+from braidmq.messages import Reply, Request
 from braidmq.node import Node
 
 _LOG = own_logger("braidmq.bridge")
@@ -39,6 +52,10 @@ class Driver:
         self._endpoint: Endpoint | None = None
         self._loop = asyncio.get_running_loop()
         self._calls: dict[int, asyncio.Task[None]] = {}
+        self._jobs: dict[int, asyncio.Future[bytes | ServiceError | Unfinished]] = {}
+        self._numbers = 0
+        self._offered: set[tuple[str, str]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._scheduled = False
@@ -48,11 +65,16 @@ class Driver:
             Send: self._send,
             Call: self._call,
             Cancel: self._cancel,
+            Offer: self._offer,
+            Withdraw: self._withdraw,
+            Finish: self._finish,
         }
 
-    def attach(self, endpoint: Endpoint) -> None:
-        """Send what the core has to send there."""
+    def start(self, endpoint: Endpoint) -> None:
+        """Send what the core has to send there, and let it know which services there are."""
         self._endpoint = endpoint
+        for member, node in self._nodes.items():
+            self._run_errand(self._watch_services(member, node))
 
     # -- from the endpoint
 
@@ -89,11 +111,21 @@ class Driver:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._calls.values():
+        for task in (*self._calls.values(), *self._errands):
             task.cancel()
         self._calls.clear()
+        for job in self._jobs.values():
+            if not job.done():
+                job.set_result(Unfinished.UNKNOWN)
+        self._jobs.clear()
 
     # -- turns
+
+    def _run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Begin something that nobody waits for; errands begin in the order in which they are given."""
+        task = self._loop.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _tell(self, call: Callable[[float], None]) -> None:
         """Give an input to the core. An error of the core's own is logged, and costs that input only."""
@@ -153,16 +185,97 @@ class Driver:
         end: Reply | BraidError
         try:
             end = await self._nodes[call.member].request(
-                call.service, call.payload, timeout=call.timeout_s, headers=call.headers
+                call.service,
+                call.payload,
+                timeout=call.timeout_s,
+                headers=call.headers,
+                wait=call.wait,
+                possible_duplicate=call.possible_duplicate,
             )
         except BraidError as error:
             end = error
         if self._calls.pop(call.number, None) is not None:
             self._tell(partial(self._core.on_call_end, call.number, end))
-            self.schedule()
+            if self._calls:
+                self.schedule()
+            else:  # alone, it waits for no others
+                self._turn()
 
     def _cancel(self, output: Output) -> None:
         assert isinstance(output, Cancel)
         task = self._calls.pop(output.number, None)
         if task is not None:
             task.cancel()
+
+    # -- services of foreign workers
+
+    def _offer(self, output: Output) -> None:
+        assert isinstance(output, Offer)
+        self._run_errand(self._provide(output))
+
+    async def _provide(self, offer: Offer) -> None:
+        node, key = self._nodes[offer.member], (offer.member, offer.service)
+        try:
+            if key in self._offered:
+                await node.resize(offer.service, offer.concurrency)
+            else:
+                self._offered.add(key)
+                handler = partial(self._handle, offer.member)
+                await node.offer(offer.service, handler, concurrency=offer.concurrency)
+        except ConfigError as error:
+            self._offered.discard(key)
+            _LOG.warning("%s cannot be offered: %s", offer.service, error)
+            self._tell(partial(self._core.on_refused, offer.member, offer.service))
+            self.schedule()
+        except NodeClosed:
+            self._offered.discard(key)
+
+    def _withdraw(self, output: Output) -> None:
+        assert isinstance(output, Withdraw)
+        self._run_errand(self._provide_no_more(output))
+
+    async def _provide_no_more(self, withdrawal: Withdraw) -> None:
+        key = withdrawal.member, withdrawal.service
+        if key in self._offered:
+            self._offered.discard(key)
+            with contextlib.suppress(NodeClosed):
+                await self._nodes[withdrawal.member].withdraw(withdrawal.service)
+
+    async def _handle(self, member: str, request: Request) -> bytes:
+        """Handle a request of the net: what becomes of it is for the core to say."""
+        self._numbers += 1
+        number = self._numbers
+        job: asyncio.Future[bytes | ServiceError | Unfinished] = self._loop.create_future()
+        self._jobs[number] = job
+        self._tell(partial(self._core.on_job, Job(number, member, request)))
+        self.schedule()
+        try:
+            outcome = await job
+        finally:
+            if self._jobs.pop(number, None) is not None:  # it was stopped, or its deadline is over
+                self._tell(partial(self._core.on_job_dropped, number))
+                self.schedule()
+        if isinstance(outcome, bytes):
+            return outcome
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        if outcome is Unfinished.NOT_RUN:
+            raise NotRun(outcome.value)
+        raise OutcomeUnknown(outcome.value)
+
+    def _finish(self, output: Output) -> None:
+        assert isinstance(output, Finish)
+        job = self._jobs.pop(output.number, None)
+        if job is not None and not job.done():
+            job.set_result(output.outcome)
+
+    # -- services of the net
+
+    async def _watch_services(self, member: str, node: Node) -> None:
+        """Let the core know which services have a worker, whenever others do."""
+        with contextlib.suppress(NodeClosed):
+            known = node.services_available()
+            while True:
+                self._tell(partial(self._core.on_services, member, known))
+                self.schedule()
+                known = await node.services_changed(known)

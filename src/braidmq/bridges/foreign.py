@@ -11,7 +11,10 @@ from braidmq.bridges.places import check_near
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.port import OWN, BridgeCore, Rights
 from braidmq.bridges.router import Router, load_zmq
+from braidmq.host.loggers import own_logger
 from braidmq.node import Node
+
+_LOG = own_logger("braidmq.bridge")
 
 MakeCore = Callable[[Rights, int], BridgeCore]
 """Makes the core of a bridge, given who may do what, and the largest payload in bytes."""
@@ -47,6 +50,7 @@ class RouterBridge:
         self._make_core = make_core
         self._ends = contextlib.AsyncExitStack()
         self._router: Router | None = None
+        self._core: BridgeCore | None = None
         self._driver: Driver | None = None
 
     async def start(self) -> None:
@@ -55,14 +59,16 @@ class RouterBridge:
             for node in self._nodes.values():
                 await ends.enter_async_context(node)
             bytes_max = self._settings.payload_bytes_max
-            driver = Driver(self._make_core(self._nodes.__getitem__, bytes_max), self._nodes)
-            ends.callback(driver.end)
+            core = self._make_core(self._nodes.__getitem__, bytes_max)
+            driver = Driver(core, self._nodes)
             door = _door(self._options) if self._options.users else None
             router = Router(driver, payload_bytes_max=bytes_max, door=door, members=self._members)
             ends.push_async_callback(router.close)
-            driver.attach(router)
+            ends.callback(driver.end)  # what it says last leaves before its endpoint is closed
             router.bind(self._bind)
-            self._driver, self._router = driver, router
+            driver.start(router)
+            self._core, self._driver, self._router = core, driver, router
+            ends.callback(self._tell_counters)
             self._ends = ends.pop_all()
 
     async def drain(self) -> None:
@@ -74,6 +80,13 @@ class RouterBridge:
     async def close(self) -> None:
         """See kinds.Bridge."""
         await self._ends.aclose()
+
+    def _tell_counters(self) -> None:
+        assert self._core is not None
+        assert self._router is not None
+        counted = {**self._core.counters, **self._router.counters}
+        told = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counted.items() if count)
+        _LOG.info("the %s bridge of %s ends; it has counted: %s", self._name, self._nodes[OWN].name, told or "nothing")
 
     def told(self) -> str:
         """See kinds.Bridge."""

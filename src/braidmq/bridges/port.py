@@ -77,6 +77,8 @@ class Call(msgspec.Struct, gc=False):
         timeout_s: seconds until it gives up, over all attempts.
         headers: reach the handler.
         possible_duplicate: the same request may have been run before.
+        wait: whether it waits within its time where there is no worker, or ends at once as NoWorker; None: as the
+            settings of its node say.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Call(msgspec.Struct, gc=False):
     timeout_s: float
     headers: Mapping[str, str]
     possible_duplicate: bool = False
+    wait: bool | None = None
 
 
 class Cancel(msgspec.Struct, gc=False):

@@ -89,8 +89,10 @@ class Router:
         self._bytes_max = payload_bytes_max + SLACK_BYTES
         self._loop = asyncio.get_running_loop()
         self._connections = Connections()
-        self._dont_wait = int(self._zmq.NOBLOCK)
+        self._dont_wait, self._pollin = int(self._zmq.NOBLOCK), int(self._zmq.POLLIN)
+        self._events = self._zmq.EVENTS
         self._reads_on = False
+        self._news = False
         self._closed = False
         self.counters = dict.fromkeys(("too_many_peers", "too_large", "unread", "unreachable", "refused"), 0)
         self.endpoints: list[str] = []
@@ -181,8 +183,12 @@ class Router:
             self._connections.end(peer)
             self.read_soon()
             return False
-        self.read_soon()  # libzmq may have taken in, while it sent, that there is something to read
+        if self._readable():  # libzmq may have taken that in while it sent, and tells it only once
+            self.read_soon()
         return True
+
+    def _readable(self) -> bool:
+        return bool(self._socket.getsockopt(self._events) & self._pollin)
 
     # -- reading
 
@@ -200,10 +206,11 @@ class Router:
         if self._closed:
             return
         come = self._receive()
-        self._read_monitor()
+        if self._news:
+            self._read_monitor()
         for route, first, frames in come:
             peer = self._connections.known(route) or self._peer(route, first)
-            if peer is not None:
+            if peer is not None and frames:
                 self._behind.on_message(peer, frames)
         self._tell_gone()
         if len(come) == READS_AT_ONCE:
@@ -213,21 +220,20 @@ class Router:
     def _receive(self) -> list[tuple[bytes, Any, list[bytes]]]:
         """Read what is there: routing id, the frame that knows its connection unless the id does, and all frames."""
         come: list[tuple[bytes, Any, list[bytes]]] = []
-        receive, again = self._socket.recv, self._zmq.Again
-        with contextlib.suppress(again):
-            for _ in range(READS_AT_ONCE):
-                route = receive(self._dont_wait)
-                first = None
-                frames: list[bytes] = []
-                if self._connections.known(route) is None:
-                    first = receive(0, copy=False)
-                    frames.append(first.bytes)
-                    if first.more:
-                        self._receive_rest(frames)
-                else:
+        receive = self._socket.recv
+        while len(come) < READS_AT_ONCE and self._readable():
+            route = receive(self._dont_wait)
+            first = None
+            frames: list[bytes] = []
+            if self._connections.known(route) is None:
+                self._news = True
+                first = receive(0, copy=False)
+                frames.append(first.bytes)
+                if first.more:
                     self._receive_rest(frames)
-                if frames:
-                    come.append((route, first, frames))
+            else:
+                self._receive_rest(frames)
+            come.append((route, first, frames))
         return come
 
     def _receive_rest(self, frames: list[bytes]) -> None:
@@ -267,13 +273,12 @@ class Router:
             return ""
 
     def _on_monitor(self) -> None:
-        if not self._closed:
-            self._read_monitor()
-            if self._connections.gone:
-                self._tell_gone()
-                self._behind.on_read()
+        """Connections have come or gone: first is read what those that have gone had to say."""
+        self._news = True
+        self._read()
 
     def _read_monitor(self) -> None:
+        self._news = False
         receive = self._monitor.recv_multipart
         with contextlib.suppress(self._zmq.Again):
             while True:

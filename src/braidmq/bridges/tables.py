@@ -1,9 +1,9 @@
-"""Private files of TOML. What is wrong in them is told by line and key."""
+"""Files of TOML. What is wrong in them is told by line and key; those with secrets must be private."""
 
 import copy
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from braidmq.trust import private_file
 BYTES_MAX: Final = 1024 * 1024
 """Longest file: thousands of users and services fit."""
 
+_SECRET: Final = re.compile(r"password|secret|token")
 _STEP: Final = re.compile(r"(?<=\.)\w+|(?<=\[)(?:\d+|\.\.\.)(?=\])")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`\Z")
 _HEADER: Final = re.compile(r"\s*\[{1,2}(.*?)\]{1,2}\s*(?:#.*)?\Z")
@@ -29,19 +30,33 @@ T = TypeVar("T")
 
 
 def load(path: Path) -> tuple[dict[str, Any], "Lines"]:
-    """Return what a private file of TOML holds, and on which lines.
+    """Return what a file of TOML holds, and on which lines.
 
     Raises:
-        ConfigError: it cannot be read or others can read it, or it is no TOML.
+        ConfigError: it cannot be read, or others can read it though it holds secrets; or it is no TOML.
     """
-    data = private_file.read(path, BYTES_MAX)
+    exposed: ConfigError | None = None
+    try:
+        data = private_file.read(path, BYTES_MAX)
+    except private_file.NotPrivateError as error:
+        exposed, data = error, path.read_bytes()
     try:
         text = data.decode()
-        return tomllib.loads(text), Lines(text)
+        found = tomllib.loads(text)
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
+    if exposed is not None and _has_secrets(found):
+        raise exposed
+    return found, Lines(text)
+
+
+def _has_secrets(table: object) -> bool:
+    """Whether a table has a key that is named as those of secrets are, at any depth."""
+    if isinstance(table, Mapping):
+        return any(_SECRET.search(key) or _has_secrets(each) for key, each in table.items())
+    return isinstance(table, list) and any(map(_has_secrets, table))
 
 
 def converted(path: Path, lines: "Lines", place: "Keys", table: Any, wanted: type[T]) -> T:

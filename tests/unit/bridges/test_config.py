@@ -81,9 +81,11 @@ def test_file_that_cannot_be_used_is_refused(read, text, said):
         read(text)
 
 
-def test_file_that_others_can_read_is_refused(tmp_path):
+def test_file_that_others_can_read_is_refused_if_it_holds_secrets(tmp_path):
     path = tmp_path / "bridges.toml"
-    path.write_text("[foreign]\n")
+    path.write_text("[foreign.users.shop]\npassword = 'x'\n")
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod"):
         config.read(path)
+    path.write_text("[foreign]\ntimeout_s = 7\n")
+    assert config.read(path)["foreign"].timeout_s == 7

@@ -14,6 +14,8 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         frames: "one": a body of one frame is the payload, as it is. "msgpack": a payload is a MessagePack array of
             binary strings, one for each frame of the body, however many there are.
         timeout_s: how long a call of a foreign client may take; None: as the bridge's own.
+        wait: whether a foreign client's call waits within its time where there is no worker, as it does at a broker of
+            Majordomo; else it fails at once.
         error_frames: whether a call that fails is answered with three frames (`$braidmq`, code, text) instead of
             silence.
         duplicates: whether a request that may have been run before is delivered to a foreign worker, which cannot be
@@ -22,6 +24,7 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     frames: Literal["one", "msgpack"] = "one"
     timeout_s: Seconds | None = None
+    wait: bool = True
     error_frames: bool = False
     duplicates: Literal["deliver", "refuse"] = "deliver"
 

@@ -38,6 +38,7 @@ def test_call_is_the_bridges_and_says_so(net):
     assert (own.member, own.service, own.payload, own.timeout_s) == ("", "pricing", b"14", 30.0)
     assert own.headers == {"via": "majordomo"}
     assert not own.possible_duplicate
+    assert own.wait
     assert (shops.member, shops.headers) == ("shop", {"via": "majordomo:shop"})
 
 
@@ -89,6 +90,16 @@ def test_error_is_told_where_that_is_wanted(make_net, error, code):
     [[*front, mark, told, text]] = net.say("c", *OLD, b"pricing", b"14")
     assert (front, mark, told) == ([*OLD, b"pricing"], b"$braidmq", code)
     assert text.endswith(b"why")
+
+
+def test_request_waits_for_a_worker_unless_it_is_not_to(make_net):
+    net = make_net(services={"hasty": {"wait": False, "error_frames": True}})
+    assert net.say("c", *OLD, b"hasty", b"14")[0][4] == b"NO_WORKER"
+    assert net.say("c", *OLD, b"pricing", b"14") == []
+    net.say("w", b"", b"MDPW01", b"\x01", b"pricing")
+    [(_, frames)] = net.sent[1:]
+    net.say("w", b"", b"MDPW01", b"\x03", frames[3], b"", b"42")
+    assert net.sent[-1] == ("c", [*OLD, b"pricing", b"42"])
 
 
 # -- frames

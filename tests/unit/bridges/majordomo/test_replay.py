@@ -107,7 +107,6 @@ def test_mmi_is_answered_as_the_guides_broker_does(net):
 
 
 def test_copies_of_a_client_are_requests_of_their_own_and_marked(net):
-    net.services["pricing"] = None
     played = Replay(net, "mdp01-04-client-retries", skip=("worker",))
     assert played.got == []
     assert net.cancelled == [1, 2, 3]
