@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 TARGETS: Final = (
-    *("envelope", "bundle", "control", "zmtp", "fragments"),
+    *("envelope", "bundle", "control", "zmtp", "fragments", "http"),
     *("certificate", "manifest", "invitation", "enrolment", "enrolments", "codes", "joinfile", "statefile"),
 )
 

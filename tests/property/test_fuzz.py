@@ -32,6 +32,7 @@ from fuzz import (
     enrolments,
     envelope,
     fragments,
+    http,
     invitation,
     joinfile,
     manifest,
@@ -44,6 +45,15 @@ from fuzz import (
 @example(b"")
 def test_any_doings_of_a_peer_are_borne(doings):
     zmtp.one(doings)
+
+
+@given(st.binary(max_size=2), st.lists(st.sampled_from(http.SEEDS) | st.binary(max_size=40), max_size=4).map(b"".join))
+def test_any_bytes_of_a_caller_of_http_are_borne(cut, data):
+    http.one(cut + data)
+
+
+def test_requests_to_begin_with_are_answered():
+    assert [http.one(seed) for seed in http.SEEDS] == [1, 1, 1, 1]
 
 
 @given(st.integers(0, 1), st.lists(st.integers(1, 7), max_size=12).map(bytes), st.binary(max_size=60))

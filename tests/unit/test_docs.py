@@ -216,7 +216,7 @@ FILES = {path.name for place in PLACES[1:] for path in place.rglob("*.*")} | {
     path.name for folder in ("attacks", "bench", "faults", "tools") for path in (ROOT / folder).rglob("*.py")
 }
 
-NOT_HERE = ("dist/", "site/", "net/", "caller.py", "manifest.json", "watching.py", "worker.py")
+NOT_HERE = ("application/", "dist/", "site/", "net/", "caller.py", "manifest.json", "watching.py", "worker.py")
 """What commands of the documents make, and what a reader writes."""
 
 PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|json|md|toml|yml)")

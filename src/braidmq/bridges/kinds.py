@@ -14,6 +14,7 @@ from braidmq.trust.joinfile import JoinFile
 HOMES: Final[Mapping[str, str]] = {
     "majordomo": "braidmq.bridges.majordomo.kind",
     "malamute": "braidmq.bridges.malamute.kind",
+    "http": "braidmq.bridges.http.bridge",
 }
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""
 

@@ -1,7 +1,7 @@
 """``bridge``: let programs of other protocols call and provide services, until SIGTERM or SIGINT."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -70,7 +70,17 @@ def bridge(
             options.bind = list(binds)
         options.insecure_bind |= insecure_bind
         bridges.append(kind(name).make(Plan(options, _join(name, options, folder, join), folder, settings)))
-    asyncio.run(run_until_signal(bridges))
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(run_until_signal(bridges))
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops: uvloop where it is installed, as a bridge does little besides I/O."""
+    try:
+        import uvloop  # noqa: PLC0415 - it is optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _join(name: str, options: Options, folder: Path, given: JoinFile | Path | None) -> JoinFile | Path:
