@@ -13,6 +13,7 @@ from braidmq.carrier.outbox import Outbox
 from braidmq.members import Role
 from braidmq.trust import certificate as certificates
 from braidmq.trust import code_text as code_texts
+from braidmq.trust import document as documents
 from braidmq.trust import enrolment as enrolments_of_one
 from braidmq.trust import joinfile as joinfiles
 from braidmq.trust import manifest as manifests
@@ -187,7 +188,7 @@ def stumble(*_args, **_keywords):
 @pytest.mark.parametrize(
     ("target", "where", "name"),
     [
-        (certificate, certificates, "check_claims"),
+        (certificate, certificates, "check_net"),
         (manifest, manifests, "check_net"),
         (enrolment, enrolments_of_one, "check_name"),
         (codes, code_texts, "_content"),
@@ -206,7 +207,7 @@ def test_whoever_takes_what_nobody_has_signed_is_found(monkeypatch):
     def credulous(_domain, blob, _key):
         return blob
 
-    monkeypatch.setattr(certificates, "open_signed", credulous)
+    monkeypatch.setattr(documents, "open_signed", credulous)
     with pytest.raises(AssertionError, match="nobody has signed"):
         certificate.one(certificate.SEEDS[0])
 

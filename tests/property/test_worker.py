@@ -176,7 +176,7 @@ class WorkerMachine(RuleBasedStateMachine):
         assert all(
             service in self.offered or broker.credit() in (0, None)
             for broker in self.rig.brokers.values()
-            if broker.connected and not core.draining
+            if broker.connected and broker.link.open and not core.draining
         )
 
     @rule(name=names, refuses=st.sampled_from([False, False, False, True]))
