@@ -49,8 +49,8 @@ def said(version, refused="", **brokers):
     ],
 )
 def test_who_refuses_a_registry_is_believed_in_nothing_about_it(outcomes, have):
-    asked: Any = SimpleNamespace(outcomes=outcomes)
-    assert publication._have(asked, 7) == have
+    told: Any = SimpleNamespace(outcomes=outcomes)
+    assert publication._have(told, 7) == have
 
 
 def test_brokers_that_refuse_it_are_not_told_to_get_it(capsys):
