@@ -1,8 +1,8 @@
 """Which bridges there are, and what whoever runs them needs to know of each."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,6 +31,9 @@ class Bridge(Protocol):
     async def close(self) -> None:
         """End at once. It may have been drained, or never have been started."""
 
+    def endpoints(self) -> Sequence[str]:
+        """Return where it listens, with the ports that the system has chosen; nothing before it does."""
+
     def told(self) -> str:
         """Return in a few words what it is and where it listens, for the log."""
 
@@ -44,12 +47,14 @@ class Plan:
         join: its own join file, or its path.
         folder: from where paths of the options count.
         settings: of its nodes.
+        beside: all bridges of its process, by kind; it grows until the first of them starts.
     """
 
     options: Options
     join: JoinFile | Path
     folder: Path
     settings: Settings
+    beside: Mapping[str, Bridge] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
