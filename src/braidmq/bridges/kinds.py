@@ -11,7 +11,10 @@ from braidmq.errors import ConfigError
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
-HOMES: Final[Mapping[str, str]] = {"majordomo": "braidmq.bridges.majordomo.kind"}
+HOMES: Final[Mapping[str, str]] = {
+    "majordomo": "braidmq.bridges.majordomo.kind",
+    "zgossip": "braidmq.bridges.zgossip.bridge",
+}
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""
 
 
