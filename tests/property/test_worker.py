@@ -136,9 +136,7 @@ class WorkerMachine(RuleBasedStateMachine):
             self.note_start(job)
 
     @precondition(lambda self: self.under_way)
-    @rule(
-        picks=st.lists(picks, min_size=1, max_size=4), outcome=st.sampled_from([*OUTCOMES, "not run", "unknown"])
-    )
+    @rule(picks=st.lists(picks, min_size=1, max_size=4), outcome=st.sampled_from([*OUTCOMES, "not run", "unknown"]))
     def finish(self, picks: list[int], outcome: str) -> None:
         for pick in picks:
             if not self.under_way:
