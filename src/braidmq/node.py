@@ -52,12 +52,14 @@ class BrokerInfo:
         endpoints: where it can be reached.
         state: waiting, connecting, up, suspect or draining.
         problem: why there is no connection, if there is none and a reason is known.
+        services: those that have a worker there, of the services that the node may call, as the broker tells it.
     """
 
     name: str
     endpoints: tuple[str, ...]
     state: str
     problem: str | None
+    services: frozenset[str] = frozenset()
 
 
 class Node(Provider):
@@ -132,7 +134,13 @@ class Node(Provider):
             return []
         links = self._loop.core.brokers
         return [
-            BrokerInfo(name, link.address.endpoints, link.state.value, link.problem)
+            BrokerInfo(
+                name,
+                link.address.endpoints,
+                link.state.value,
+                link.problem,
+                frozenset([service.decode() for service in link.services]),
+            )
             for name, link in sorted(links.items())
         ]
 

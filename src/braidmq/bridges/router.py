@@ -1,4 +1,4 @@
-"""The endpoint of a bridge: one ROUTER of libzmq on asyncio. The only place of bridges that knows pyzmq."""
+"""The endpoint of a bridge: one ROUTER of libzmq on asyncio. The only place of bridges that imports pyzmq."""
 
 import asyncio
 import contextlib

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import ssl
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -181,11 +182,14 @@ class HttpBridge:
         if self._server is not None:
             self._server.end()
 
-    def told(self) -> str:
+    def endpoints(self) -> Sequence[str]:
         """See kinds.Bridge."""
         scheme = "http" if self._tls is None else "https"
-        places = ", ".join(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host, port in self.addresses)
-        return f"the HTTP gateway of {self._own.name} listens at {places}"
+        return [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host, port in self.addresses]
+
+    def told(self) -> str:
+        """See kinds.Bridge."""
+        return f"the HTTP gateway of {self._own.name} listens at {', '.join(self.endpoints())}"
 
     def _elsewhere(self) -> str:
         """Return why it must not be reached from other machines; nothing if it may be."""
