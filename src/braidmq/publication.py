@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.carrier.ledger import digest_of, since
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.carrier.papers import NodePapers
@@ -69,7 +70,9 @@ async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Pub
     papers = NodePapers(identity)
     if manifest.roster is not None:
         papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
-    loop = NodeLoop(identity, Settings(), on_stall=lambda _s: None, papers=papers)
+    # None of the others hands it to a broker whose own registry names none of them.
+    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
+    loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
     try:
         loop.start(NoJobs())
         publishing = loop.core.publish(_Edition(manifest), loop.clock())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.cli import status_registry
 from braidmq.cli.net.claiming import observer
 from braidmq.cli.status_net import View
@@ -22,9 +23,6 @@ ASK_S: Final = 1.0
 
 CONNECT_S: Final = 0.5
 """How much of that may go by until each is connected or has failed: one that hangs leaves the others time to answer."""
-
-ASKED_MAX: Final = 100
-"""Brokers that are asked, as by `braidmq status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
 
 
 async def _ask(identity: JoinFile) -> Sequence[View]:
-    node = Node(identity, settings=Settings(brokers_connected_max=ASKED_MAX))
+    node = Node(identity, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX))
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + ASK_S
     async with node:
