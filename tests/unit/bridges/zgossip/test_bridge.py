@@ -7,6 +7,7 @@ import pytest
 from braidmq import Settings
 from braidmq.bridges import config
 from braidmq.bridges.kinds import Plan, kind
+from braidmq.bridges.zgossip.bridge import GossipBridge
 from braidmq.errors import ConfigError
 from braidmq.lab.processes.net import NetFiles
 from tests.support.async_tests import pytest_pyfunc_call, until
@@ -58,10 +59,10 @@ async def test_it_tells_where_it_listens_and_connects(plan):
 
 
 async def test_two_bridges_tell_each_other(plan):
-    one = kind("zgossip").make(plan('bind = ["tcp://127.0.0.1:0"]\nnet = "one"\npublish.http = ["https://shop/"]'))
+    one = GossipBridge(plan('bind = ["tcp://127.0.0.1:0"]\nnet = "one"\npublish.http = ["https://shop/"]'))
     await one.start()
     [endpoint] = one.endpoints()
-    two = kind("zgossip").make(plan(f'bind = ["tcp://127.0.0.1:0"]\nconnect = ["{endpoint}"]\nnet = "two"'))
+    two = GossipBridge(plan(f'bind = ["tcp://127.0.0.1:0"]\nconnect = ["{endpoint}"]\nnet = "two"'))
     await two.start()
     both: list[Any] = [one, two]
     heard = [bridge._core._hearsay.log for bridge in both]
