@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import settings
+from braidmq.observability.instruments import INSTRUMENTS
 from braidmq.settings import KIB, MIB, Settings
 
 DOCS: Final = Path(__file__).parent
@@ -58,7 +59,17 @@ def _tuning() -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "tuning": _tuning}
+def _metrics() -> str:
+    """Every instrument with its names, its unit, its labels and its meaning."""
+    rows = ["| OpenTelemetry | Prometheus | Kind | Unit | Labels | Meaning |", "|---|---|---|---|---|---|"]
+    for each in INSTRUMENTS:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        names = f"| `{each.name}` | `{each.prometheus_name}`"
+        rows.append(f"{names} | {each.kind.value} | `{each.unit}` | {labels} | {each.help} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {"metrics": _metrics, "settings": _settings, "tuning": _tuning}
 
 
 def _reasons() -> dict[str, str]:

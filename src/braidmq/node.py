@@ -34,6 +34,7 @@ from braidmq.runner import Running
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
+from braidmq.telling import Telling
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 
@@ -114,6 +115,7 @@ class Node(Provider):
         self._forked = False
         self._failure = ""
         self._stalls = Stalls()
+        self._telling: Telling | None = None
         self._context = copy_context()
         self._closing: asyncio.Task[None] | None = None
 
@@ -175,6 +177,8 @@ class Node(Provider):
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
         loop.start(jobs, known)
+        if loop.observer is not None:
+            self._telling = Telling(loop.observer, loop)
         if self._remembered is not None:
             self._remembered.keep(loop)
         if self._renewal is not None:
@@ -285,6 +289,8 @@ class Node(Provider):
                 parts.callback(self._renewal.stop)
             if self._guard is not None:
                 parts.callback(self._guard.dismiss)
+            if self._telling is not None:
+                parts.callback(self._telling.end)
 
     def on_forked(self) -> None:
         """Note that this is a forked child: what the node has is its parent's."""

@@ -107,7 +107,19 @@ class NodeObserver:
     def on_job_end(self, id_: bytes, how: JobEnd, took_s: float, now: float) -> None:
         """A request that was taken has ended, `took_s` after its handler began; 0.0 if that has never begun."""
 
+    def on_credit(self, service: str, broker: str, credit: int, now: float) -> None:
+        """A broker may have so many requests of a service here at once from now on; 0 if it may have none any more."""
+
     # -- itself
+
+    def on_lag(self, lag_s: float, now: float) -> None:
+        """The event loop was `lag_s` late with what was due: told some times a second, by a node that has an observer.
+
+        It is 0.0 or little more unless something keeps the loop busy.
+        """
+
+    def on_closed(self, now: float) -> None:
+        """The node has ended. What has begun and not ended by now is over, and is not told to end."""
 
     def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
         """This node's own certificate ends in `left_s`; 0.0 or less: it has ended.
