@@ -15,6 +15,7 @@ from typing import Final
 
 from braidmq import settings
 from braidmq.observability.instruments import INSTRUMENTS
+from braidmq.observability.spans import SPANS
 from braidmq.settings import KIB, MIB, Settings
 
 DOCS: Final = Path(__file__).parent
@@ -69,7 +70,24 @@ def _metrics() -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"metrics": _metrics, "settings": _settings, "tuning": _tuning}
+def _spans() -> str:
+    """Every kind of span."""
+    rows = ["| Span of | Name | Kind | Child of |", "|---|---|---|---|"]
+    rows += [f"| {each.of} | `{each.name}` | `{each.kind}` | {each.parent} |" for each in SPANS]
+    return "\n".join(rows) + "\n"
+
+
+def _attributes() -> str:
+    """Every attribute of each kind of span."""
+    rows = ["| Attribute | Of | Meaning |", "|---|---|---|"]
+    for each in SPANS:
+        rows += [f"| `{name}` | {each.of} | {meaning} |" for name, meaning in each.attributes.items()]
+    return "\n".join(rows) + "\n"
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "attributes": _attributes, "metrics": _metrics, "settings": _settings, "spans": _spans, "tuning": _tuning,
+}  # fmt: skip
 
 
 def _reasons() -> dict[str, str]:

@@ -26,6 +26,7 @@ from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
 from braidmq.messages import Reply
+from braidmq.observability.contained_tracer import ContainedTracer, tracer_of
 from braidmq.observer import NodeObserver
 from braidmq.provider import Provider
 from braidmq.remembered import Remembered
@@ -75,7 +76,7 @@ class Node(Provider):
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
             ever overwritten.
-        observer: is told what happens to the node's calls and jobs.
+        observer: is told what happens to the node's calls and jobs. A NodeTracer also gives them what they carry.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
@@ -110,6 +111,7 @@ class Node(Provider):
         self._remembered = None if state is None else Remembered(Path(state))
         self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
         self._observer = observer
+        self._tracer: ContainedTracer | None = tracer_of(observer)
         self._home: Home | None = None
         self._guard: Guard | None = None
         self._forked = False
@@ -172,7 +174,9 @@ class Node(Provider):
             self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
         )
         limit = self.settings.payload_bytes_max
-        jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
+        jobs = Running(
+            self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls, tracer=self._tracer
+        )
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
@@ -368,10 +372,18 @@ class Node(Provider):
         loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
+        tracer = self._tracer
+        if tracer is not None:
+            headers = tracer.call_headers(service, headers, fixed=id is not None)
         metadata = None if headers is None else {"headers": headers}
-        id_, end = loop.request(
-            service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
-        )
+        try:
+            id_, end = loop.request(
+                service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
+            )
+        except BaseException as error:
+            if tracer is not None:
+                tracer.call_refused(error)
+            raise
         try:
             return await end
         except BaseException:

@@ -20,6 +20,8 @@ from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads, NoThreadError
 from braidmq.inside import Run
 from braidmq.messages import Request
+from braidmq.observability.contained_tracer import ContainedTracer
+from braidmq.observer import JobEnd
 from braidmq.outcome import Answer, log_unanswered, of_error, of_result
 from braidmq.services import Service
 from braidmq.wire.envelope import Flag
@@ -39,6 +41,14 @@ class _Unanswered(Enum):
     NO_THREAD = "no thread could be started for it"
     NOT_RUN = "its handler has done nothing"
     UNKNOWN = "its handler does not know"
+
+
+_ENDS: Final = {
+    _Unanswered.LATE: JobEnd.REFUSED,
+    _Unanswered.NO_THREAD: JobEnd.GIVEN_BACK,
+    _Unanswered.NOT_RUN: JobEnd.GIVEN_BACK,
+    _Unanswered.UNKNOWN: JobEnd.LOST,
+}
 
 
 class _Returned:
@@ -65,6 +75,7 @@ class Running:
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
         stalls: is told which handlers have had the event loop.
+        tracer: gives handlers a context.
 
     Attributes:
         threads: where handlers run that block.
@@ -79,7 +90,9 @@ class Running:
         *,
         error_bytes_max: int,
         stalls: Stalls,
+        tracer: ContainedTracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._node = ref(node)
         self._services = services
         self._loop = loop
@@ -185,7 +198,8 @@ class Running:
             _clock=monotonic,
             **metadata,
         )
-        outcome: Answer | _Unanswered | None
+        outcome: Answer | _Unanswered | None = None
+        told = None if self._tracer is None else self._tracer.begin_handler(request)
         try:
             if service.kind is _ON_LOOP:
                 outcome = await self._await(run, request, service.handler)
@@ -193,6 +207,8 @@ class Running:
                 outcome = await self._in_thread(job, run, request, service.handler)
         finally:  # also where the event loop has ended meanwhile
             run.over = True
+            if told is not None:
+                told(*_end_of(outcome))
         del self._runs[job], self._tasks[job]
         now = self._loop.clock()
         if run.stoppable:
@@ -307,3 +323,12 @@ class Running:
             done.set_result(returned)
         elif isinstance(returned, _Returned):
             returned.discard()
+
+
+def _end_of(outcome: Answer | _Unanswered | None) -> tuple[JobEnd, str]:
+    """Return how a handler has ended, and the code of its error."""
+    if isinstance(outcome, bytes):
+        return JobEnd.RESULT, ""
+    if isinstance(outcome, ServiceError):
+        return JobEnd.ERROR, outcome.code
+    return JobEnd.LOST if outcome is None else _ENDS[outcome], ""
