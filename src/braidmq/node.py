@@ -21,7 +21,6 @@ from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
 from braidmq.host.loggers import own_logger
 from braidmq.host.loop_signals import LoopSignals
-from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
@@ -116,7 +115,6 @@ class Node(Provider):
         self._guard: Guard | None = None
         self._forked = False
         self._failure = ""
-        self._stalls = Stalls()
         self._telling: Telling | None = None
         self._context = copy_context()
         self._closing: asyncio.Task[None] | None = None
@@ -173,16 +171,16 @@ class Node(Provider):
         loop = self._loop = NodeLoop(
             self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
         )
+        telling = self._telling = Telling(loop)
         limit = self.settings.payload_bytes_max
         jobs = Running(
-            self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls, tracer=self._tracer
+            self, self.name, self._services, loop, error_bytes_max=limit, telling=telling, tracer=self._tracer
         )
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
         loop.start(jobs, known)
-        if loop.observer is not None:
-            self._telling = Telling(loop.observer, loop)
+        telling.begin(lambda: jobs.on_the_loop)
         if self._remembered is not None:
             self._remembered.keep(loop)
         if self._renewal is not None:
@@ -460,9 +458,8 @@ class Node(Provider):
         asyncio.run(self.run_until_signal())
 
     def _on_stall(self, stalled_s: float) -> None:
-        assert self._loop is not None
-        names = self._tasks.on_the_loop if self._tasks is not None else ()
-        self._stalls.on_stall(self.name, stalled_s, names, self._loop.clock())
+        if self._telling is not None:
+            self._telling.on_stall(stalled_s)
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

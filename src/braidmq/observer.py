@@ -119,6 +119,13 @@ class NodeObserver:
         It is 0.0 or little more unless something keeps the loop busy.
         """
 
+    def on_stall(self, services: tuple[str, ...], stalled_s: float, now: float) -> None:
+        """The event loop has stood still until now for `stalled_s`, 0.1 or more.
+
+        `services` are those whose handlers may have done it, as they run on it or have ended meanwhile. Without any, it
+        is told from half a second on: something else in the process, or the machine, has done it.
+        """
+
     def on_closed(self, now: float) -> None:
         """The node has ended. What has begun and not ended by now is over, and is not told to end."""
 

@@ -16,7 +16,6 @@ from braidmq.errors import BraidError, NodeClosed, NotRun, OutcomeUnknown, Servi
 from braidmq.handler import Kind
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
-from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads, NoThreadError
 from braidmq.inside import Run
 from braidmq.messages import Request
@@ -24,6 +23,7 @@ from braidmq.observability.contained_tracer import ContainedTracer
 from braidmq.observer import JobEnd
 from braidmq.outcome import Answer, log_unanswered, of_error, of_result
 from braidmq.services import Service
+from braidmq.telling import Telling
 from braidmq.wire.envelope import Flag
 from braidmq.wire.extension import NO_METADATA, decode_metadata
 
@@ -74,7 +74,7 @@ class Running:
         services: those that it offers, by their names on the wire; `on_services` is told when they have changed.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
-        stalls: is told which handlers have had the event loop.
+        telling: is told which handlers have the event loop.
         tracer: gives handlers a context.
 
     Attributes:
@@ -89,7 +89,7 @@ class Running:
         loop: NodeLoop,
         *,
         error_bytes_max: int,
-        stalls: Stalls,
+        telling: Telling,
         tracer: ContainedTracer | None = None,
     ) -> None:
         self._tracer = tracer
@@ -97,7 +97,8 @@ class Running:
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
-        self._ended_at = stalls.ended_at
+        self._ended_at = telling.stalls.ended_at
+        self._stir = telling.stir
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._runs: dict[Job, Run] = {}
@@ -229,6 +230,7 @@ class Running:
     ) -> Answer | _Unanswered | None:
         """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
         run.stoppable = True
+        self._stir()
         try:
             result = handler(request)
             if type(result) is CoroutineType:

@@ -157,11 +157,18 @@ SERVER_CREDIT: Final = Instrument(
 LOOP_LAG: Final = Instrument(
     "braidmq.event_loop.lag", Kind.HISTOGRAM, "s", "How late the event loop was with what was due.", (), _LAG_S
 )
+LOOP_STANDSTILLS: Final = Instrument(
+    "braidmq.event_loop.standstills",
+    Kind.COUNTER,
+    "{standstill}",
+    "Standstills of 0.1 s or more, by each service whose handlers may have caused them; by none from 0.5 s on.",
+    ("rpc.method",),
+)
 
 INSTRUMENTS: Final = (
     CLIENT_DURATION, CLIENT_WAITING, CLIENT_IN_FLIGHT, CLIENT_ATTEMPTS, CLIENT_RETRIES, CLIENT_DUPLICATES,
     SERVER_DURATION, SERVER_WAITING, SERVER_IN_FLIGHT, SERVER_REQUESTS, SERVER_REFUSED, SERVER_DUPLICATES,
-    SERVER_CREDIT, LOOP_LAG,
+    SERVER_CREDIT, LOOP_LAG, LOOP_STANDSTILLS,
 )  # fmt: skip
 """All there are."""
 

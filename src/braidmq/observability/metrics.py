@@ -139,6 +139,11 @@ class MetricsObserver(NodeObserver):
         """See `NodeObserver`."""
         self._meter.record(of.LOOP_LAG, lag_s, ())
 
+    def on_stall(self, services: tuple[str, ...], stalled_s: float, now: float) -> None:
+        """See `NodeObserver`."""
+        for service in services or ("",):
+            self._meter.add(of.LOOP_STANDSTILLS, 1, (self._services(service) if service else "",))
+
     def on_closed(self, now: float) -> None:
         """See `NodeObserver`."""
         for call in self._calls.values():

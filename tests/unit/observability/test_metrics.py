@@ -138,6 +138,12 @@ def test_credit_is_what_was_told_last(meter: Noting, observer: MetricsObserver) 
     assert meter.left() == {}
 
 
+def test_a_standstill_counts_for_each_that_may_have_done_it(meter: Noting, observer: MetricsObserver) -> None:
+    observer.on_stall(("s", "t"), 0.2, 1.0)
+    observer.on_stall((), 0.7, 2.0)
+    assert {key[1] for key in meter.sums if key[0] == of.LOOP_STANDSTILLS.name} == {"s", "t", ""}
+
+
 def test_what_a_node_leaves_behind_is_over(meter: Noting, observer: MetricsObserver) -> None:
     for number in (1, 2):
         observer.on_call(bytes([number]), "s", 1.0)
