@@ -62,8 +62,8 @@ HOUSE: Final = (
     _folder("bridges", 6, 2, "programs of other protocols"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
-        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal", "inside",
-        "enrolment", "publication", "claims",
+        "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
+        "inside", "enrolment", "publication", "claims",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),

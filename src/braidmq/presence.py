@@ -91,13 +91,14 @@ async def until_available(loop: NodeLoop, services: Iterable[str], wait_s: float
         AccessDenied: the node may not call one of them.
         NotRegistered, NoBroker: no broker can ever let the node in.
     """
-    core, missing = loop.core, set(services)
-    denied = sorted(each for each in missing if not loop.papers.member.may_call(each))
+    core, wanted = loop.core, frozenset(services)
+    missing = wanted
+    denied = sorted(each for each in wanted if not loop.papers.member.may_call(each))
     if denied:
         raise AccessDenied(f"this node may not call {', '.join(denied)}: its join file must be made with --call")
     try:
         async with asyncio.timeout(wait_s):
-            while missing := missing - available(loop):
+            while missing := wanted - available(loop):
                 if core.refused:
                     raise _refused(core)
                 await loop.links_changed()

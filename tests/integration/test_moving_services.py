@@ -189,7 +189,7 @@ async def test_wrong_changes_are_refused_in_one_line():
             await worker.offer("s", who)
             for change, text in (
                 (lambda: worker.offer("no name", who), "cannot name a service"),
-                (lambda: worker.offer("t", 7), "cannot be called"),
+                (lambda: worker.offer("t", 7), "cannot be called"),  # type: ignore[arg-type]
                 (lambda: worker.offer("t", who, concurrency=0), "concurrency must be between 1 and 10000"),
                 (lambda: worker.offer("s", who), "s has a handler already"),
                 (lambda: worker.offer("u", who), "worker may not serve u"),
@@ -200,7 +200,10 @@ async def test_wrong_changes_are_refused_in_one_line():
                 (lambda: worker.services_changed("s"), "known must be a set or list of services"),
                 (worker.wait_for_services, "name at least one service"),
                 (lambda: worker.request("s", id=b"short"), "id must be 16 bytes"),
-                (lambda: worker.request("s", possible_duplicate=1), "possible_duplicate must be True or False"),
+                (
+                    lambda: worker.request("s", possible_duplicate=1),  # type: ignore[arg-type]
+                    "possible_duplicate must be True or False",
+                ),
             ):
                 with pytest.raises(ConfigError, match=text):
                     await change()

@@ -16,7 +16,7 @@ from braidmq.core.client.attempts import Attempts
 from braidmq.core.client.client import ClientCore
 from braidmq.core.client.failover import Failover
 from braidmq.core.client.path_health import PathHealth
-from braidmq.core.client.places import Places
+from braidmq.core.client.places import Places as CallPlaces
 from braidmq.core.client.retry import RetryBudget
 from braidmq.core.client.verdicts import Verdicts
 from braidmq.core.ids import Ids
@@ -29,6 +29,7 @@ from braidmq.core.staleness import Staleness
 from braidmq.core.worker.answers import Answers
 from braidmq.core.worker.dedup import Keys, ReplyCache
 from braidmq.core.worker.job import LocalService
+from braidmq.core.worker.places import Places
 from braidmq.core.worker.worker import WorkerCore
 from braidmq.errors import ProtocolError
 from braidmq.lab.simulation import edition
@@ -37,7 +38,8 @@ from braidmq.lab.simulation.edition import Edition
 from braidmq.lab.simulation.routes import Routes
 from braidmq.lab.simulation.run import run
 from braidmq.members import Member
-from braidmq.wire.envelope import PREFIX, WORKING
+from braidmq.observer import JobEnd
+from braidmq.wire.envelope import PREFIX, WORKING, Reason
 
 SEEDS = 100
 
@@ -125,7 +127,7 @@ def without_limits(patch):
         self.take(service, payload_bytes)
         return True
 
-    patch.setattr(Places, "enter", enter)
+    patch.setattr(CallPlaces, "enter", enter)
 
 
 def without_working(patch):
@@ -253,6 +255,45 @@ def with_hasty_clients(patch):
     patch.setattr("braidmq.turn.node.LATE_S", float("inf"))
 
 
+def with_withdrawals_that_forget(patch):
+    """A worker that has withdrawn a service answers nothing of it that has not begun."""
+    decline, give_back = WorkerCore._decline, Places.give_back
+
+    def decline_others(self, request, delivery, reason, now):
+        if reason != Reason.DRAINING or self.draining:
+            decline(self, request, delivery, reason, now)
+
+    def give_others_back(self, job, now):
+        if job.service.withdrawn:
+            self._jobs.end(job, JobEnd.GIVEN_BACK, now)
+        else:
+            give_back(self, job, now)
+
+    patch.setattr(WorkerCore, "_decline", decline_others)
+    patch.setattr(Places, "give_back", give_others_back)
+
+
+def with_what_was_not_run_lost(patch):
+    """A handler has done nothing, and its worker says that it may have."""
+    patch.setattr(NodeCore, "decline", NodeCore.disown)
+
+
+def with_what_is_unknown_not_run(patch):
+    """A handler does not know what it has done, and its worker says that it has done nothing."""
+    patch.setattr(NodeCore, "disown", NodeCore.decline)
+
+
+def with_known_retries_unflagged(patch):
+    """A client keeps to itself that a request repeats an earlier one."""
+    request = ClientCore.request
+
+    def request_unflagged(self, *given):
+        unflagged = (*given[:-1], False)
+        return request(self, *unflagged)
+
+    patch.setattr(ClientCore, "request", request_unflagged)
+
+
 nightly = (
     pytest.mark.nightly
 )  # a long search, by a checker that tests/unit/lab/simulation/test_checkers.py sees fail, too
@@ -287,6 +328,10 @@ nightly = (
         (with_deaf_brokers, "hang", "silent"),
         (without_refutation, "swarm", "convergence"),
         (without_deaths, "brokers-die", "convergence"),
+        (with_withdrawals_that_forget, "roll-services", "flawless"),
+        (with_what_was_not_run_lost, "roll-services", "flawless"),
+        (with_what_is_unknown_not_run, "services", "I3"),
+        (with_known_retries_unflagged, "services", "I3"),
     ],
 )
 def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):

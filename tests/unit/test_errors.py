@@ -17,7 +17,9 @@ from braidmq.errors import (
     NoBroker,
     NodeClosed,
     NotRegistered,
+    NotRun,
     NoWorker,
+    OutcomeUnknown,
     Overloaded,
     PayloadTooLarge,
     ProtocolError,
@@ -38,7 +40,10 @@ REQUEST_ERRORS = [
 
 
 class TestTree:
-    @pytest.mark.parametrize("kind", [ConfigError, NodeClosed, NotRegistered, ProtocolError, RequestError, WrongLoop])
+    @pytest.mark.parametrize(
+        "kind",
+        [ConfigError, NodeClosed, NotRegistered, NotRun, OutcomeUnknown, ProtocolError, RequestError, WrongLoop],
+    )
     def test_everything_is_a_braid_error(self, kind: type[BraidError]) -> None:
         assert kind.__bases__[0] is BraidError
 

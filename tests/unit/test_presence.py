@@ -1,6 +1,7 @@
 """What a node waits for at its start, with brokers that a test lets come and go."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from braidmq import presence
 from braidmq.core.links.link import Failure
 from braidmq.errors import NoBroker, NotRegistered
+from braidmq.members import Member, Role
 from braidmq.wire import control
 from tests.support.rigs.node_rig import NodeRig, checked_rigs
 
@@ -32,6 +34,12 @@ class Loop:
         if not self._steps:
             await asyncio.Event().wait()
         self._steps.pop(0)()
+
+    links_changed = changed
+
+    @property
+    def papers(self):
+        return SimpleNamespace(member=Member("node", Role.NODE, calls=("*",)))
 
 
 def loop_of(rig, *steps) -> Any:
@@ -126,3 +134,32 @@ class TestReports:
         report = control.Report()
         assert asyncio.run(presence.reports(loop_of(rig, lambda: rig["b"].say(report)), WAIT_S)) == {"b": report}
         assert self.asked(rig) == ["b"]
+
+
+class TestServices:
+    def test_those_of_all_sessions_are_available(self, make):
+        rig = make("a", "b")
+        rig["b"].say(control.Services(["echo", "other"]))
+        assert presence.available(loop_of(rig)) == {"echo", "other"}
+        rig["b"].crash()
+        assert presence.available(loop_of(rig)) == {"echo"}
+
+    def test_a_wait_ends_with_a_change_and_not_with_other_news(self, make):
+        rig = make("a")
+        loop = loop_of(rig, lambda: rig.advance(1.0), lambda: rig["a"].say(control.Services(["late"])))
+        assert asyncio.run(presence.until_others(loop, frozenset({"echo"}), WAIT_S)) == {"late"}
+
+    def test_all_of_some_services_are_waited_for(self, make):
+        rig = make("a")
+        steps = [lambda names=names: rig["a"].say(control.Services(names)) for names in (["late"], ["echo", "late"])]
+        loop = loop_of(rig, *steps)
+        asyncio.run(presence.until_available(loop, ["echo", "late"], WAIT_S))
+        assert rig["a"].link.services == {b"echo", b"late"}
+
+    def test_where_no_broker_ever_lets_it_in_nobody_waits(self, make):
+        rig = make("a")
+        rig["a"].refusal = Failure.NOT_REGISTERED
+        rig["a"].die()
+        rig.advance(0.5)
+        with pytest.raises(NotRegistered):
+            asyncio.run(presence.until_available(loop_of(rig), ["echo"], WAIT_S))

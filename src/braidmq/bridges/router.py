@@ -168,7 +168,7 @@ class Router:
 
     def send(self, peer: Peer, frames: Sequence[bytes]) -> bool:
         """Send a message now; return whether it has left, or waits at libzmq for its peer to read."""
-        if peer.gone:
+        if peer.gone or self._closed:
             self.counters["unreachable"] += 1
             return False
         try:

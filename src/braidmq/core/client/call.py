@@ -104,8 +104,8 @@ class Call:
         via: str | None,
         waits: bool | None,
         nested: int,
-        repeats: int,
         now: float,
+        repeats: int = 0,
     ) -> None:
         self.id = id_
         self.service = service

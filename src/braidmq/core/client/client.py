@@ -259,8 +259,8 @@ class ClientCore:
             broker,
             waits,
             nested,
-            repeats,
             now,
+            repeats,
         )
         self._calls[call.id] = call
         if self._observer is not None:

@@ -199,6 +199,7 @@ async def test_answer_that_comes_too_late_is_nobodys_and_the_worker_serves_on(pe
         assert body == [b"next"]
         worker.say(*OLD_WORKER, b"\x03", token, b"", b"answer")
         assert (await call).payload == b"answer"
+        assert bridge._core.counters["late"] == 1
 
 
 # -- what clients do

@@ -10,12 +10,15 @@ from braidmq.wire.envelope import REPLY, REQUEST
 def check(record: Record) -> list[Violation]:
     """Return the requests that ran twice unsaid, or twice on one worker, or against what their caller was told."""
     found, outcomes = [], {call.key: (call.id, call.outcome) for call in record.calls}
+    repeats = {call.key for call in record.calls if call.repeats}
     confused = _confused(record)
     for key, runs in record.executions_by_key().items():
         id_, outcome = outcomes.get(key, (b"", None))
         last = max(each.started for each in runs)
         known = [each for each in runs if (each.id, each.worker) not in confused]
         what = _repeated(runs) + (_unsaid(known) + _untold(known, outcome) if known else [])
+        if key in repeats and not all(each.possible_duplicate for each in runs):
+            what.append("repeats an earlier request, and ran without possible_duplicate")
         found += [Violation("I3", f"{key} {each}", last, id_) for each in what]
     return found + _forgotten(record)
 
