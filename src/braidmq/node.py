@@ -21,11 +21,11 @@ from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
 from braidmq.host.loggers import own_logger
 from braidmq.host.loop_signals import LoopSignals
-from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
 from braidmq.messages import Reply
+from braidmq.observability.contained_tracer import ContainedTracer, tracer_of
 from braidmq.observer import NodeObserver
 from braidmq.provider import Provider
 from braidmq.remembered import Remembered
@@ -34,6 +34,7 @@ from braidmq.runner import Running
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
+from braidmq.telling import Telling
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 
@@ -76,7 +77,7 @@ class Node(Provider):
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
             ever overwritten.
-        observer: is told what happens to the node's calls and jobs.
+        observer: is told what happens to the node's calls and jobs. A NodeTracer also gives them what they carry.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
@@ -111,11 +112,12 @@ class Node(Provider):
         self._remembered = None if state is None else Remembered(Path(state))
         self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
         self._observer = observer
+        self._tracer: ContainedTracer | None = tracer_of(observer)
         self._home: Home | None = None
         self._guard: Guard | None = None
         self._forked = False
         self._failure = ""
-        self._stalls = Stalls()
+        self._telling: Telling | None = None
         self._context = copy_context()
         self._closing: asyncio.Task[None] | None = None
 
@@ -177,12 +179,16 @@ class Node(Provider):
         loop = self._loop = NodeLoop(
             self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
         )
+        telling = self._telling = Telling(loop)
         limit = self.settings.payload_bytes_max
-        jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
+        jobs = Running(
+            self, self.name, self._services, loop, error_bytes_max=limit, telling=telling, tracer=self._tracer
+        )
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
         loop.start(jobs, known)
+        telling.begin(lambda: jobs.on_the_loop)
         if self._remembered is not None:
             self._remembered.keep(loop)
         if self._renewal is not None:
@@ -293,6 +299,8 @@ class Node(Provider):
                 parts.callback(self._renewal.stop)
             if self._guard is not None:
                 parts.callback(self._guard.dismiss)
+            if self._telling is not None:
+                parts.callback(self._telling.end)
 
     def on_forked(self) -> None:
         """Note that this is a forked child: what the node has is its parent's."""
@@ -370,10 +378,18 @@ class Node(Provider):
         loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
+        tracer = self._tracer
+        if tracer is not None:
+            headers = tracer.call_headers(service, headers, fixed=id is not None)
         metadata = None if headers is None else {"headers": headers}
-        id_, end = loop.request(
-            service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
-        )
+        try:
+            id_, end = loop.request(
+                service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
+            )
+        except BaseException as error:
+            if tracer is not None:
+                tracer.call_refused(error)
+            raise
         try:
             return await end
         except BaseException:
@@ -450,9 +466,8 @@ class Node(Provider):
         asyncio.run(self.run_until_signal())
 
     def _on_stall(self, stalled_s: float) -> None:
-        assert self._loop is not None
-        names = self._tasks.on_the_loop if self._tasks is not None else ()
-        self._stalls.on_stall(self.name, stalled_s, names, self._loop.clock())
+        if self._telling is not None:
+            self._telling.on_stall(stalled_s)
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

@@ -101,6 +101,7 @@ class HttpBridge:
         self._server: server.Server | None = None
         self._reading: asyncio.Task[None] | None = None
         self._hears_hups = False
+        self._ended = False
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -179,8 +180,13 @@ class HttpBridge:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait((self._reading,))
-        if self._server is not None:
+        if self._server is not None and not self._ended:
+            self._ended = True
             self._server.end()
+            gateway = self._server.gateway
+            counted = {**gateway.counters, **{f"answers {status}": n for status, n in sorted(gateway.answers.items())}}
+            told = ", ".join(f"{name} {count}" for name, count in counted.items() if count)
+            _LOG.info("the HTTP gateway of %s ends; it has counted: %s", self._own.name, told or "nothing")
 
     def endpoints(self) -> Sequence[str]:
         """See kinds.Bridge."""

@@ -337,7 +337,7 @@ class NodeCore:
         """Take no new requests, and tell every broker."""
         self._draining = True
         self.links.events.sum_up()
-        self.worker.drain()
+        self.worker.drain(now)
         for link in self.links.links.values():
             if link.open:
                 self.links.send_control(link, control.Goodbye("draining"), now)
