@@ -51,6 +51,17 @@ def test_requests_ahead_of_their_answers_have_their_turn_in_order():
     assert peer.transport.ended == "closed"
 
 
+def test_one_that_comes_between_two_turns_does_not_overtake():
+    peer = Peer()
+    peer.send(post(b"a") + post(b"b"))
+    peer.calls[0].end(reply())
+    peer.connection.data_received(post(b"c"))
+    for number in (1, 2):
+        peer.loop.run()
+        peer.calls[number].end(reply())
+    assert [each.call.payload for each in peer.calls] == [b"a", b"b", b"c"]
+
+
 def test_too_many_requests_ahead_are_not_heard():
     peer = Peer()
     peer.send(post() * (PIPELINED_MAX + 20))
