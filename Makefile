@@ -27,7 +27,7 @@ CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS
 NETS := $(LONG) tests/security $(filter-out $(LONG) $(ALONE),$(wildcard tests/integration/test_*.py)) $(UNITS_OF_NETS) \
     $(ALONE:%=--ignore=%)
 PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulation tests/unit/wire tests/unit/zmtp
-PURE_COMPILED := $(PURE) tests/unit/test_compiled.py tests/unit/test_inside.py
+PURE_COMPILED := $(PURE) tests/unit/carrier/test_outbox.py tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
     handler_contexts.py handler_deadlines.py handlers.py libzmq_peers.py node.py node_life.py old_libzmq_peers.py reach.py \

@@ -112,8 +112,8 @@ def measure(seconds: float, bridge_only: bool) -> None:
                 before = processor_s(children[2].pid)
                 took = through_bridge(endpoint, seconds, at_once)
                 used_us = (processor_s(children[2].pid) - before) / len(took) * 1e6
-                row = {"way": "bridge", "at_once": at_once, **told(took, seconds), "bridge_us": round(used_us)}
-                print(json.dumps(row))
+                outcome: dict[str, object] = {"way": "bridge", "at_once": at_once, **told(took, seconds)}
+                print(json.dumps(outcome | {"bridge_us": round(used_us)}))
         finally:
             for child in children:
                 child.close()

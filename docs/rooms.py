@@ -63,12 +63,13 @@ HOUSE: Final = (
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
-        "inside", "enrolment", "publication", "claims",
+        "inside", "enrolment", "publication", "claims", "telling",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
     _folder("core", 2, 0, "all decisions, without I/O or clock"),
     _folder("trust", 2, 1, "keys, certificates, registry, join files"),
+    _folder("observability", 2, 2, "what a node tells, as metrics and traces"),
     _folder("wire", 1, 0, "BRAID/1 as bytes"),
     _folder("host", 1, 1, "the process: threads, DNS, clock, log", "stderr"),
     _files(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import settings
+from braidmq.observability.instruments import INSTRUMENTS
+from braidmq.observability.spans import SPANS
 from braidmq.settings import KIB, MIB, Settings
 
 DOCS: Final = Path(__file__).parent
@@ -58,7 +60,34 @@ def _tuning() -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "tuning": _tuning}
+def _metrics() -> str:
+    """Every instrument with its names, its unit, its labels and its meaning."""
+    rows = ["| OpenTelemetry | Prometheus | Kind | Unit | Labels | Meaning |", "|---|---|---|---|---|---|"]
+    for each in INSTRUMENTS:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        names = f"| `{each.name}` | `{each.prometheus_name}`"
+        rows.append(f"{names} | {each.kind.value} | `{each.unit}` | {labels} | {each.help} |")
+    return "\n".join(rows) + "\n"
+
+
+def _spans() -> str:
+    """Every kind of span."""
+    rows = ["| Span of | Name | Kind | Child of |", "|---|---|---|---|"]
+    rows += [f"| {each.of} | `{each.name}` | `{each.kind}` | {each.parent} |" for each in SPANS]
+    return "\n".join(rows) + "\n"
+
+
+def _attributes() -> str:
+    """Every attribute of each kind of span."""
+    rows = ["| Attribute | Of | Meaning |", "|---|---|---|"]
+    for each in SPANS:
+        rows += [f"| `{name}` | {each.of} | {meaning} |" for name, meaning in each.attributes.items()]
+    return "\n".join(rows) + "\n"
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "attributes": _attributes, "metrics": _metrics, "settings": _settings, "spans": _spans, "tuning": _tuning,
+}  # fmt: skip
 
 
 def _reasons() -> dict[str, str]:

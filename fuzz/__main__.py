@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 TARGETS: Final = (
-    *("envelope", "bundle", "control", "zmtp", "fragments"),
+    *("envelope", "bundle", "control", "zmtp", "fragments", "http"),
     *("certificate", "manifest", "invitation", "enrolment", "enrolments", "codes", "joinfile", "statefile"),
 )
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("seconds", type=int, help="for each target; 0: no limit, if there is one to the runs")
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(TARGETS)}; all without any")
     parser.add_argument("--runs", type=int, default=-1, help="at most so many executions of each target")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     unknown = set(asked.targets) - set(TARGETS)
     if unknown:
         parser.error(f"there is no target {unknown.pop()}")

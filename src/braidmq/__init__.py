@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from braidmq.messages import Reply, Request
     from braidmq.node import BrokerInfo, Node
-    from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeObserver
+    from braidmq.observer import AttemptEnd, BrokerObserver, GivenUp, JobEnd, NodeObserver, NodeTracer
     from braidmq.services import Services
     from braidmq.settings import Settings
 
@@ -50,6 +50,7 @@ __all__ = [
     "Node",
     "NodeClosed",
     "NodeObserver",
+    "NodeTracer",
     "NotRegistered",
     "NotRun",
     "OutcomeUnknown",
@@ -73,6 +74,7 @@ _HOMES = {
     "JobEnd": "braidmq.observer",
     "Node": "braidmq.node",
     "NodeObserver": "braidmq.observer",
+    "NodeTracer": "braidmq.observer",
     "Reply": "braidmq.messages",
     "Request": "braidmq.messages",
     "Services": "braidmq.services",

@@ -57,7 +57,6 @@ class Node:
         observer: NodeObserver | None = None,
     ) -> None:
         self._node = AsyncNode(join, settings=settings, services=services, state=state, observer=observer)
-        self.name = self._node.name
         self._thread: LoopThread | None = None
         self._guard: Guard | None = None
         self._why_not = "use 'with node', or 'node.start()'"
@@ -66,6 +65,11 @@ class Node:
     def service(self, name: str, *, concurrency: int = 64) -> Callable[[H], H]:
         """See `braidmq.Node.service`."""
         return self._node.service(name, concurrency=concurrency)
+
+    @property
+    def name(self) -> str:
+        """See `braidmq.Node.name`."""
+        return self._node.name
 
     @property
     def brokers(self) -> list[BrokerInfo]:

@@ -19,3 +19,7 @@ HEARTBEAT_S_MAX: Final = 60
 
 SERVICES_MAX: Final = 30_000
 """Most services of one broker that a setting allows: the list of all of them fits one control message."""
+
+COMMAND_BROKERS_MAX: Final = 100
+"""Brokers that a command asks or tells by itself: well below the 1,024 files that a process may usually open, of which
+a connection takes several. A net has a handful; of further ones the others tell."""

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.carrier.papers import NodePapers
 from braidmq.presence import reports, until_settled
@@ -13,9 +13,6 @@ from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 from braidmq.wire.control import REPORT_CLAIMS_MAX
-
-ASKED_MAX: Final = 100
-"""Brokers that are asked, as by `braidmq status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ async def _ask(identity: JoinFile, manifest: Manifest, names: tuple[str, ...], w
     papers = NodePapers(identity)
     if manifest.roster is not None:
         papers.take_roster(manifest.roster.blob)
-    settings = Settings(brokers_connected_max=ASKED_MAX)
+    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
     loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
     ends_at = loop.clock() + wait_s
     try:

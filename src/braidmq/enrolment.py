@@ -38,8 +38,18 @@ PAUSE_S: Final = 0.5
 _SLICE_S: Final = 0.05
 """How soon a wait is looked at again."""
 
+_UNKNOWN: Final = (Failure.NOT_REGISTERED, Failure.REMOVED)
+"""A key of which a broker says so may be registered yet, or again."""
+
+_FINAL: Final = (Failure.REVOKED, Failure.EXPIRED)
+"""For a key of which a broker says so it is waited in vain, as long as nothing but waiting is done."""
+
 _SETTINGS: Final = Settings()
 _SOFTWARE: Final = f"braidmq {__version__}"
+
+
+class Unregistered(NotRegistered):
+    """The brokers do not know a key, or not any more: it can be registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +70,10 @@ class Admission:
 class _Visit:
     """One conversation with one broker."""
 
-    def __init__(self, place: BrokerPlace, pair: KeyPair, give_up_at: float) -> None:
+    def __init__(self, net: str, place: BrokerPlace, pair: KeyPair, give_up_at: float) -> None:
+        self._net = net
         self.failure: str = ""
-        self.not_registered = False
+        self.refused: Failure | None = None
         self._place = place
         self._pair = pair
         self._give_up_at = min(give_up_at, monotonic() + VISIT_S_MAX)
@@ -79,7 +90,8 @@ class _Visit:
                 yield from self._at(address, said)
 
     def _at(self, address: str, said: tuple[Control, ...]) -> Iterator[Control]:
-        asking = Asking(_SETTINGS, self._pair, Open(self._place.name, address, self._place.key))
+        target = Open(self._place.name, address, self._place.key)
+        asking = Asking(_SETTINGS, self._pair, target, net=self._net)
         greeted = False
         try:
             while asking.failure is None and monotonic() < self._give_up_at:
@@ -91,10 +103,21 @@ class _Visit:
                 frames, asking.frames = asking.frames, []
                 for frame in frames:
                     yield from _controls(frame)
-            self.not_registered = asking.failure is Failure.NOT_REGISTERED
-            self.failure = asking.failure.value if asking.failure is not None else "it does not answer in time"
+            self.refused = asking.failure if asking.failure in (*_UNKNOWN, *_FINAL) else None
+            self.failure = _said(asking.failure)
         finally:
             asking.close()
+
+
+def _said(failure: Failure | None) -> str:
+    """Return what a failure means to whoever has a code, and no join file yet."""
+    if failure is None:
+        return "it does not answer in time"
+    if failure is Failure.OTHER_KEY:
+        return "what answers there has another key than this code says: get a new code (`braidmq code`)"
+    if failure is Failure.OTHER_NET:
+        return "what answers there is a broker of another net than this code's"
+    return failure.value
 
 
 def _controls(frame: bytes) -> Iterator[Control]:
@@ -120,24 +143,29 @@ def await_certificate(
         on_wait: is told after each round in vain why, in one line.
 
     Raises:
-        NotRegistered: the key is not registered, and time is up.
+        Unregistered: the key is not registered, and time is up.
+        NotRegistered: it was revoked or has expired, so that waiting for it is in vain, or a broker that says so is all
+            that there is.
         NoBroker: no broker can be reached, and time is up; the text says why for each.
     """
     give_up_at = float("inf") if timeout_s is None else monotonic() + timeout_s
     while True:
         failures: dict[str, str] = {}
-        waits = False
+        refused: list[Failure] = []
         for place in netcode.brokers:
-            visit = _Visit(place, pair, give_up_at)
+            visit = _Visit(netcode.net, place, pair, give_up_at)
             found = _certificate_at(netcode, visit, pair, place.name)
             if found is not None:
                 return found
             failures[place.name] = visit.failure
-            waits = waits or visit.not_registered
+            refused += [] if visit.refused is None else [visit.refused]
         why = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
+        waits = any(each in _UNKNOWN for each in refused)
+        if refused and not waits:
+            raise NotRegistered(refused[0].value)
         if monotonic() + PAUSE_S >= give_up_at:
             if waits:
-                raise NotRegistered("this key is not registered yet: give the request code to the net's operator")
+                raise Unregistered("this key is not registered yet: give the request code to the net's operator")
             raise NoBroker(f"no broker of the net can be reached: {why}")
         on_wait("waiting for the net's operator" if waits else why)
         time.sleep(PAUSE_S)
@@ -195,14 +223,14 @@ def use_token(token: Token, public_key: bytes, name: str, timeout_s: float) -> N
         failures: dict[str, str] = {}
         unknown = 0
         for place in token.netcode.brokers:
-            visit = _Visit(place, pair, give_up_at)
+            visit = _Visit(token.netcode.net, place, pair, give_up_at)
             for message in visit.messages(control.Hello(_SOFTWARE), enrol):
                 if isinstance(message, Enrolled):
                     if message.refused:
                         raise NotRegistered(f"the token is refused: {message.refused}")
                     return
             failures[place.name] = visit.failure
-            unknown += visit.not_registered
+            unknown += visit.refused in _UNKNOWN
         if unknown == len(failures):
             raise NotRegistered("the brokers do not know this token: it was withdrawn, or is not published yet")
         if monotonic() + PAUSE_S >= give_up_at:

@@ -21,11 +21,11 @@ from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
 from braidmq.host.loggers import own_logger
 from braidmq.host.loop_signals import LoopSignals
-from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
 from braidmq.messages import Reply
+from braidmq.observability.contained_tracer import ContainedTracer, tracer_of
 from braidmq.observer import NodeObserver
 from braidmq.provider import Provider
 from braidmq.remembered import Remembered
@@ -34,6 +34,7 @@ from braidmq.runner import Running
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
+from braidmq.telling import Telling
 from braidmq.trust import joinfile
 from braidmq.wire.control import Report
 
@@ -52,12 +53,14 @@ class BrokerInfo:
         endpoints: where it can be reached.
         state: waiting, connecting, up, suspect or draining.
         problem: why there is no connection, if there is none and a reason is known.
+        services: those that have a worker there, of the services that the node may call, as the broker tells it.
     """
 
     name: str
     endpoints: tuple[str, ...]
     state: str
     problem: str | None
+    services: frozenset[str] = frozenset()
 
 
 class Node(Provider):
@@ -74,7 +77,7 @@ class Node(Provider):
         state: a file in which the node remembers the brokers that it knows, so that it finds the net again when
             those of its join file are down. It is made and kept by the node; nothing is lost with it. No other file is
             ever overwritten.
-        observer: is told what happens to the node's calls and jobs.
+        observer: is told what happens to the node's calls and jobs. A NodeTracer also gives them what they carry.
 
     Raises:
         ConfigError: an argument or the join file is wrong, the file is a broker's, or it does not allow the node to
@@ -106,17 +109,25 @@ class Node(Provider):
         super().__init__(
             self._identity.certificate.member, settings or Settings(), Services() if services is None else services
         )
-        self.name = self._identity.name
         self._remembered = None if state is None else Remembered(Path(state))
         self._renewal = Renewal(Path(join)) if joinfile.is_path(join) else None
         self._observer = observer
+        self._tracer: ContainedTracer | None = tracer_of(observer)
         self._home: Home | None = None
         self._guard: Guard | None = None
         self._forked = False
         self._failure = ""
-        self._stalls = Stalls(self.name)
+        self._telling: Telling | None = None
         self._context = copy_context()
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name under which this node is registered, as far as it knows: it may be renamed while it runs.
+
+        Its threads, and the warning that it was not closed, keep the name that it had at its start.
+        """
+        return self._identity.name if self._loop is None else self._loop.papers.certificate.name
 
     @property
     def brokers(self) -> list[BrokerInfo]:
@@ -125,7 +136,13 @@ class Node(Provider):
             return []
         links = self._loop.core.brokers
         return [
-            BrokerInfo(name, link.address.endpoints, link.state.value, link.problem)
+            BrokerInfo(
+                name,
+                link.address.endpoints,
+                link.state.value,
+                link.problem,
+                frozenset([service.decode() for service in link.services]),
+            )
             for name, link in sorted(links.items())
         ]
 
@@ -162,12 +179,16 @@ class Node(Provider):
         loop = self._loop = NodeLoop(
             self._identity, self.settings, on_stall=self._on_stall, observer=self._observer, papers=papers
         )
+        telling = self._telling = Telling(loop)
         limit = self.settings.payload_bytes_max
-        jobs = Running(self, self.name, self._services, loop, error_bytes_max=limit, stalls=self._stalls)
+        jobs = Running(
+            self, self.name, self._services, loop, error_bytes_max=limit, telling=telling, tracer=self._tracer
+        )
         self._tasks = jobs
         for service in self._services.values():
             loop.core.offer(service.name, service.concurrency)
         loop.start(jobs, known)
+        telling.begin(lambda: jobs.on_the_loop)
         if self._remembered is not None:
             self._remembered.keep(loop)
         if self._renewal is not None:
@@ -213,7 +234,7 @@ class Node(Provider):
         """
         if self._loop is None or self._home is None:
             return None
-        self._home.check()
+        self._home.check(self.name)
         self._leaving.set()
         if self._closing is None:
             create_task = asyncio.get_running_loop().create_task  # its factory may not know of a context
@@ -278,6 +299,8 @@ class Node(Provider):
                 parts.callback(self._renewal.stop)
             if self._guard is not None:
                 parts.callback(self._guard.dismiss)
+            if self._telling is not None:
+                parts.callback(self._telling.end)
 
     def on_forked(self) -> None:
         """Note that this is a forked child: what the node has is its parent's."""
@@ -299,7 +322,7 @@ class Node(Provider):
         if loop.closed:
             raise NodeClosed("the node was closed")
         assert self._home is not None
-        self._home.check()
+        self._home.check(self.name)
         return loop
 
     async def __aenter__(self) -> Self:
@@ -355,10 +378,18 @@ class Node(Provider):
         loop, nested = self._running(), run_of(self)
         if self._leaving.is_set() and not nested:
             raise NodeClosed("the node is draining: it takes no new calls, except from handlers that have begun")
+        tracer = self._tracer
+        if tracer is not None:
+            headers = tracer.call_headers(service, headers, fixed=id is not None)
         metadata = None if headers is None else {"headers": headers}
-        id_, end = loop.request(
-            service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
-        )
+        try:
+            id_, end = loop.request(
+                service, payload, timeout, attempts, via, metadata, wait, nested, id, possible_duplicate
+            )
+        except BaseException as error:
+            if tracer is not None:
+                tracer.call_refused(error)
+            raise
         try:
             return await end
         except BaseException:
@@ -410,7 +441,10 @@ class Node(Provider):
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
-        tell = partial(_LOG.info, "%s is draining", self.name)
+
+        def tell() -> None:
+            _LOG.info("%s is draining", self.name)
+
         with LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end):
             async with self:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
@@ -432,9 +466,8 @@ class Node(Provider):
         asyncio.run(self.run_until_signal())
 
     def _on_stall(self, stalled_s: float) -> None:
-        assert self._loop is not None
-        names = self._tasks.on_the_loop if self._tasks is not None else ()
-        self._stalls.on_stall(stalled_s, names, self._loop.clock())
+        if self._telling is not None:
+            self._telling.on_stall(stalled_s)
 
 
 def _give_back(home: Home, connections: Connections, pools: Iterable[DaemonThreads]) -> bool:

@@ -8,10 +8,11 @@ Times are seconds, as `time.monotonic` counts. The id of a request is the same f
 added, and none gets further arguments.
 """
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from braidmq.errors import BraidError
-from braidmq.messages import Reply
+from braidmq.messages import Reply, Request
 
 
 class AttemptEnd(StrEnum):
@@ -107,13 +108,66 @@ class NodeObserver:
     def on_job_end(self, id_: bytes, how: JobEnd, took_s: float, now: float) -> None:
         """A request that was taken has ended, `took_s` after its handler began; 0.0 if that has never begun."""
 
+    def on_credit(self, service: str, broker: str, credit: int, now: float) -> None:
+        """A broker may have so many requests of a service here at once from now on; 0 if it may have none any more."""
+
     # -- itself
+
+    def on_lag(self, lag_s: float, now: float) -> None:
+        """The event loop was `lag_s` late with what was due: told some times a second, by a node that has an observer.
+
+        It is 0.0 or little more unless something keeps the loop busy.
+        """
+
+    def on_stall(self, services: tuple[str, ...], stalled_s: float, now: float) -> None:
+        """The event loop has stood still until now for `stalled_s`, 0.1 or more.
+
+        `services` are those whose handlers may have done it, as they run on it or have ended meanwhile. Without any, it
+        is told from half a second on: something else in the process, or the machine, has done it.
+        """
+
+    def on_closed(self, now: float) -> None:
+        """The node has ended. What has begun and not ended by now is over, and is not told to end."""
 
     def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
         """This node's own certificate ends in `left_s`; 0.0 or less: it has ended.
 
         It is told at most 30, 7 and 1 days before, and at the end, once each; at first some seconds after the start.
         """
+
+
+HandlerEnd = Callable[[JobEnd, str], None]
+"""Is told how a handler has ended; if with a ServiceError, with which code, and else with an empty one."""
+
+
+class NodeTracer(NodeObserver):
+    """An observer that also gives calls what they carry to handlers, and handlers a context: for tracing.
+
+    Its methods are called in the context of the caller or of the handler, between their own steps. What they raise is
+    logged once for each method; the call or the handler goes on without it.
+    """
+
+    def call_headers(self, service: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """A call is about to begin: return its headers, which may be those that its caller has given.
+
+        If all goes well, `on_call` follows at once, before anything else of this node; else `call_refused`. Headers
+        that do not fit into a request are not sent, and those of the caller are.
+        """
+        return headers
+
+    def call_refused(self, error: BaseException) -> None:
+        """The call that was about to begin has not: its arguments are wrong, or there is no place for it."""
+
+    def begin_handler(self, request: Request) -> HandlerEnd:
+        """A handler is about to begin, and inherits the context as this leaves it; return what is told of its end.
+
+        That is called once. The context is the handler's own, and goes with it.
+        """
+        return _ignore
+
+
+def _ignore(_how: JobEnd, _code: str) -> None:
+    pass
 
 
 class BrokerObserver:

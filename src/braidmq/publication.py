@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.carrier.ledger import digest_of, since
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.carrier.papers import NodePapers
@@ -27,11 +28,13 @@ class Publication:
         version: its version.
         have: the brokers that have it, or a newer one.
         lack: the others, each with the reason.
+        refused: those among them that have been reached, and refuse it.
     """
 
     version: int
     have: tuple[str, ...] = ()
     lack: dict[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 class _Edition:
@@ -67,7 +70,9 @@ async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Pub
     papers = NodePapers(identity)
     if manifest.roster is not None:
         papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
-    loop = NodeLoop(identity, Settings(), on_stall=lambda _s: None, papers=papers)
+    # None of the others hands it to a broker whose own registry names none of them.
+    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
+    loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
     try:
         loop.start(NoJobs())
         publishing = loop.core.publish(_Edition(manifest), loop.clock())
@@ -94,11 +99,16 @@ class NoJobs:
 
 
 def _have(publishing: Publishing, version: int) -> set[str]:
-    """Return the brokers that have the registry, in their own words or in those of others."""
-    found = {name for name, said in publishing.outcomes.items() if not said.refused and said.version >= version}
-    for said in publishing.outcomes.values():
+    """Return the brokers that have the registry, in their own words or in those of others that have not refused it.
+
+    Those that have refused it for what they have themselves, which is another one of this number or a newer one, may be
+    right in that, and so may all of which they tell.
+    """
+    heard = {name: said for name, said in publishing.outcomes.items() if not said.refused}
+    found = {name for name, said in heard.items() if said.version >= version}
+    for said in heard.values():
         found |= {each.name for each in said.brokers if each.version >= version}
-    return found
+    return found - {name for name, said in publishing.outcomes.items() if said.refused and said.version >= version}
 
 
 def _is_settled(loop: NodeLoop, publishing: Publishing, manifest: Manifest) -> bool:
@@ -120,7 +130,9 @@ def _outcome(loop: NodeLoop, publishing: Publishing, manifest: Manifest) -> Publ
         if broker.name not in have:
             said = publishing.outcomes.get(broker.name)
             lack[broker.name] = said.refused if said is not None and said.refused else _why(loop, broker.name)
-    return Publication(manifest.version, tuple(each.name for each in manifest.brokers if each.name in have), lack)
+    names = tuple(each.name for each in manifest.brokers if each.name in have)
+    refused = frozenset(name for name in lack if name in publishing.outcomes and publishing.outcomes[name].refused)
+    return Publication(manifest.version, names, lack, refused)
 
 
 def _why(loop: NodeLoop, name: str) -> str:

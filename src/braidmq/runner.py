@@ -16,12 +16,14 @@ from braidmq.errors import BraidError, NodeClosed, NotRun, OutcomeUnknown, Servi
 from braidmq.handler import Kind
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
-from braidmq.host.stalls import Stalls
 from braidmq.host.threads import DaemonThreads, NoThreadError
 from braidmq.inside import Run
 from braidmq.messages import Request
+from braidmq.observability.contained_tracer import ContainedTracer
+from braidmq.observer import JobEnd
 from braidmq.outcome import Answer, log_unanswered, of_error, of_result
 from braidmq.services import Service
+from braidmq.telling import Telling
 from braidmq.wire.envelope import Flag
 from braidmq.wire.extension import NO_METADATA, decode_metadata
 
@@ -39,6 +41,14 @@ class _Unanswered(Enum):
     NO_THREAD = "no thread could be started for it"
     NOT_RUN = "its handler has done nothing"
     UNKNOWN = "its handler does not know"
+
+
+_ENDS: Final = {
+    _Unanswered.LATE: JobEnd.REFUSED,
+    _Unanswered.NO_THREAD: JobEnd.GIVEN_BACK,
+    _Unanswered.NOT_RUN: JobEnd.GIVEN_BACK,
+    _Unanswered.UNKNOWN: JobEnd.LOST,
+}
 
 
 class _Returned:
@@ -60,11 +70,12 @@ class Running:
 
     Args:
         node: whose jobs they are.
-        name: the node's name.
+        name: of the node, which its threads are called by.
         services: those that it offers, by their names on the wire; `on_services` is told when they have changed.
         loop: where jobs come from and their outcomes go.
         error_bytes_max: how large a ServiceError may be.
-        stalls: is told which handlers have had the event loop.
+        telling: is told which handlers have the event loop.
+        tracer: gives handlers a context.
 
     Attributes:
         threads: where handlers run that block.
@@ -78,14 +89,16 @@ class Running:
         loop: NodeLoop,
         *,
         error_bytes_max: int,
-        stalls: Stalls,
+        telling: Telling,
+        tracer: ContainedTracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._node = ref(node)
-        self._name = name
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
-        self._ended_at = stalls.ended_at
+        self._ended_at = telling.stalls.ended_at
+        self._stir = telling.stir
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._runs: dict[Job, Run] = {}
@@ -186,7 +199,8 @@ class Running:
             _clock=monotonic,
             **metadata,
         )
-        outcome: Answer | _Unanswered | None
+        outcome: Answer | _Unanswered | None = None
+        told = None if self._tracer is None else self._tracer.begin_handler(request)
         try:
             if service.kind is _ON_LOOP:
                 outcome = await self._await(run, request, service.handler)
@@ -194,6 +208,8 @@ class Running:
                 outcome = await self._in_thread(job, run, request, service.handler)
         finally:  # also where the event loop has ended meanwhile
             run.over = True
+            if told is not None:
+                told(*_end_of(outcome))
         del self._runs[job], self._tasks[job]
         now = self._loop.clock()
         if run.stoppable:
@@ -214,6 +230,7 @@ class Running:
     ) -> Answer | _Unanswered | None:
         """Call a handler here and await what it returns; None if it was stopped. Raises nothing."""
         run.stoppable = True
+        self._stir()
         try:
             result = handler(request)
             if type(result) is CoroutineType:
@@ -265,7 +282,8 @@ class Running:
         """Tell the log that something is lacking, once until it was there again."""
         if what not in self._lacking:
             self._lacking.add(what)
-            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", self._name, what, service, why)
+            name = self._loop.papers.certificate.name
+            _LOG.warning("%s has no %s for requests of %s, and gives them back: %s", name, what, service, why)
 
     def _block(
         self, job: Job, run: Run, request: Request, handler: Callable[[Request], object]
@@ -307,3 +325,12 @@ class Running:
             done.set_result(returned)
         elif isinstance(returned, _Returned):
             returned.discard()
+
+
+def _end_of(outcome: Answer | _Unanswered | None) -> tuple[JobEnd, str]:
+    """Return how a handler has ended, and the code of its error."""
+    if isinstance(outcome, bytes):
+        return JobEnd.RESULT, ""
+    if isinstance(outcome, ServiceError):
+        return JobEnd.ERROR, outcome.code
+    return JobEnd.LOST if outcome is None else _ENDS[outcome], ""

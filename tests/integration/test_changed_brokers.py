@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from nacl.public import PrivateKey
 
+from braidmq.carrier.asking import Asking
 from braidmq.carrier.broker_loop import BrokerLoop
+from braidmq.core.links.link import Failure, Open
 from braidmq.lab.processes.ports import HOST, free_ports
+from braidmq.lab.processes.waiting import wait_until
 from braidmq.settings import Settings
 from braidmq.trust import brokerstate, joinfile
 from braidmq.trust.authority import Authority
 from braidmq.trust.brokerstate import State
+from braidmq.zmtp.handshake import KeyPair
 
 WAIT_S = 20.0
 
@@ -120,3 +125,28 @@ def test_a_running_broker_says_that_it_has_another_name(authority, join):
         authority.rename("b1", "b9")
         hand_on(authority, join)
         assert seen.wait(WAIT_S)
+
+
+def test_a_broker_that_has_met_nobody_yet_writes_no_state(tmp_path, join, authority):
+    young = replace(joinfile.load(join), manifest=None)
+    path, state = tmp_path / "young.braid", tmp_path / "young.state"
+    young.write(path)
+    loop = BrokerLoop(path, Settings.test(), local=False, state=state)
+    with running(loop):
+        pass
+    assert not state.exists()
+
+
+def test_a_broker_without_a_registry_refuses_nobody_for_good(join, tmp_path, authority):
+    path = tmp_path / "young.braid"
+    replace(joinfile.load(join), manifest=None).write(path)
+    loop = BrokerLoop(path, Settings.test(), local=False)
+    with running(loop):
+        key = PrivateKey.generate()
+        pair = KeyPair(bytes(key.public_key), bytes(key))
+        asking = Asking(Settings(), pair, Open("b1", loop.endpoints[0], joinfile.load(join).public_key))
+        try:
+            wait_until(lambda: [asking.serve(0.01), asking.failure][1], "it is refused")
+            assert asking.failure is Failure.EARLY
+        finally:
+            asking.close()

@@ -298,7 +298,9 @@ def test_a_web_server_in_the_place_of_the_broker_is_said_to_be_one(live):
 
 
 def test_a_service_that_the_node_may_not_call_is_exit_code_6(net):
-    assert "may not call echo" in complaint(net.call("echo", name="guest"), 6)
+    assert "may not call echo: the net's operator lets it by `braidmq set" in complaint(
+        net.call("echo", name="guest"), 6
+    )
 
 
 def test_a_member_that_the_brokers_do_not_know_yet_is_exit_code_6_and_does_not_wait(net, tmp_path):

@@ -121,6 +121,24 @@ def test_a_leaked_file_is_revoked(net):
     assert load(net / "n1.braid").public_key.hex() != key
 
 
+@pytest.mark.parametrize("command", ["remove", "revoke"])
+def test_who_is_out_already_is_brought_to_the_net_once_more(net, command):
+    """The first command may have been ended before it came so far."""
+    done(command, "n1", "--net", net, "--no-publish")
+    said = done(command, "n1", "--net", net).splitlines()
+    assert said[0] == f"Nothing has changed: n1 was {command}d already."
+    assert said[1].startswith("No broker has registry 4 yet (b1: ")
+    assert told(command, "n1", "--net", net, "--no-publish")["changed"] is False
+    assert "nobody is registered as 'n" in refused(command, "n1", "n9", "--net", net)
+
+
+def test_a_change_that_was_made_already_is_brought_to_the_net_once_more(net):
+    done("set", "n1", "--net", net, "--call", "y", "--no-publish")
+    said = done("set", "n1", "--net", net, "--call", "y").splitlines()
+    assert said[0] == "Nothing has changed: node n1 was like that already."
+    assert said[1].startswith("No broker has registry 4 yet (b1: ")
+
+
 def test_a_key_is_rotated_and_the_old_one_ends(net):
     old = load(net / "n1.braid").public_key.hex()
     said = done("rotate", "n1", "--net", net, "--overlap", "7d")
@@ -148,7 +166,8 @@ def test_a_key_that_was_made_elsewhere_is_registered_by_its_code(net):
     assert "`braidmq join` goes on" in done("add", "node", "n2", "--net", net, "--request", text, "--call", "x")
     assert (listed(net, "n2")["keys"], listed(net, "n2")["calls"]) == ([key], ["x"])
     assert not (net / "n2.braid").exists()
-    assert "with this very key already" in refused("add", "node", "n2", "--net", net, "--request", text)
+    again = refused("add", "node", "n2", "--net", net, "--request", text)
+    assert "with this very key already: `braidmq set n2` changes what it may do or where it is" in again
     assert "'n2' is registered already" in refused("add", "node", "n2", "--net", net, "--request", code("n2")[0])
     assert "asks for the name 'n2', not 'n3'" in refused("add", "node", "n3", "--net", net, "--request", text)
     foreign = code("n3", "f" * 16)[0]

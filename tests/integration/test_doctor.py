@@ -99,7 +99,8 @@ def test_reason_1_the_file_of_another_net(one, tmp_path):
         others.broker("b1")
         line, mend = stops(examined(one, code=5), "curve")
     assert "it is a broker of another net" in line
-    assert "anew from the directory of the authority" in mend
+    assert "move it away" not in mend
+    assert "away and join it: braidmq join NETCODE client" in mend
 
 
 def test_reason_2_an_unknown_via(one):
@@ -149,7 +150,7 @@ def test_reason_6_a_wrong_key(live, tmp_path):
     live.start("broker", "--join", impostor).wait_for_line("listens at")
     line, mend = stops(examined(live, code=5), "curve")
     assert "it is another broker, or newer than this join file" in line
-    assert "anew" in mend
+    assert "up to date: braidmq join NETCODE client --file " in mend
 
 
 def test_reason_7_a_key_that_is_not_registered(one, tmp_path):
@@ -211,8 +212,62 @@ def test_reason_10_rights_that_the_certificate_lacks(one):
     one.broker("b1")
     text = examined(one, "--service", "stock", code=6)
     assert "its certificate lets it neither call nor serve stock" in text
-    assert "-> braidmq set client --net DIR --call 'stock'" in text
+    assert "-> braidmq set client --net DIR --call 'echo' --call 'stock' (or --serve)" in text
     assert "there and back in " in text
+
+
+def test_rights_that_are_newer_than_the_join_file_are_no_fault(one):
+    old = copied(one)
+    one.authority.change("client", calls=["echo", "stock"])
+    one.broker("b1")
+    one.authority.add_node("stock", serves=["stock"])
+    result = one.run("doctor", "--join", old, "--service", "stock")
+    text = result.stdout.decode()
+    assert "  note  rights       its certificate lets it neither call nor serve stock, but brokers have a newer" in text
+    assert "`braidmq join NETCODE client` brings this file up to date" in text
+    assert "  ok    rights       client may call stock there" in text
+    assert "stock has no worker there" in text
+    assert result.returncode == 5
+
+
+def test_a_broker_whose_key_is_newer_than_the_join_file_is_met_as_others_tell(live):
+    live.add_members("b1", "b2")
+    old = copied(live)
+    live.authority.revoke(["b2"])
+    live.authority.add_broker("b2", [live.endpoints["b2"]])
+    live.add_broker("b3")
+    for name in ("b1", "b2", "b3"):
+        live.broker(name)
+    welcomes = b"welcomes client"
+    wait_until(lambda: live.run("doctor", "--join", old).stdout.count(welcomes) == 3, "b2 and b3 are listed and met")
+    text = examined_file(live, old, 0)
+    assert "  note  listed       " in text
+
+
+def test_a_misspelt_endpoint_is_told_at_the_broker_itself(live):
+    live.add_members("b1")
+    live.add_broker("b2", host="no-such-host.invalid")
+    live.broker("b1")
+    text = examined(live, name="b2", code=5)
+    assert "  WRONG endpoints    no-such-host.invalid has no address" in text
+    assert "-> braidmq set b2 --net DIR --endpoint tcp://HOST:PORT" in text
+
+
+def test_a_member_of_a_token_that_is_none_any_more_is_told_to_use_one_again(one, tmp_path):
+    broker = one.broker("b1")
+    token, _ = one.authority.invite(prefix="replica-", calls=["echo"])
+    broker.wait_for_line("is in force")
+    file = tmp_path / "r.braid"
+    assert one.run("join", "-", "--file", file, stdin=token.encode().encode()).returncode == 0
+    one.authority.withdraw(token.serial)
+    wait_until(lambda: one.run("doctor", "--join", file).returncode, "it is out")
+    line, mend = stops(examined_file(one, file, 6), "key")
+    assert "it is not registered" in line
+    assert (
+        "make another one by braidmq invite --call 'stock'"
+        in one.run("doctor", "--join", file, "--service", "stock").stdout.decode()
+    )
+    assert f"braidmq join - --file {file}, with a token" in mend
 
 
 def test_reason_10_rights_that_were_taken_away(one):
@@ -222,6 +277,7 @@ def test_reason_10_rights_that_were_taken_away(one):
     result = one.run("doctor", "--join", old, "--service", "echo")
     assert result.returncode == 6
     assert "the broker does not let client call echo, though its certificate says so" in result.stdout.decode()
+    assert "-> braidmq set client --net DIR --call 'echo'; or braidmq publish" in result.stdout.decode()
 
 
 def test_reason_11_another_version(one):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -9,11 +10,13 @@ from nacl.public import PrivateKey
 
 from braidmq import Node
 from braidmq.cli import cli
+from braidmq.cli import join as joining_command
+from braidmq.cli.exit_codes import ExitCode, exit_code
 from braidmq.enrolment import await_certificate, use_token
-from braidmq.errors import NoBroker, NotRegistered
+from braidmq.errors import ConfigError, NoBroker, NotRegistered
 from braidmq.members import Role
 from braidmq.testing import TestNet
-from braidmq.trust.codes import BrokerPlace, Netcode
+from braidmq.trust.codes import BrokerPlace, Netcode, RequestCode
 from braidmq.trust.joinfile import admitted, load
 from braidmq.trust.pending import Pending
 from braidmq.zmtp.handshake import KeyPair
@@ -177,12 +180,90 @@ def test_join_brings_the_file_of_a_member_up_to_date(net, moved):
     assert told("join", netcode, "n9", "--file", moved) == f"n9 is a member already: {moved}\n"
 
 
-def test_join_leaves_the_file_of_a_member_that_no_broker_knows(net, moved):
+def failed(code, *arguments, **options):
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
+    assert isinstance(result.exception, NotRegistered | NoBroker | ConfigError | SystemExit)
+    assert exit_code(result.exception) == code
+    return str(result.exception)
+
+
+def test_join_leaves_the_file_of_a_member_that_was_revoked_and_says_what_to_do(net, moved):
     before = moved.read_bytes()
     net.authority.revoke(["n9"])
     reread(net)
-    told("join", net.authority.netcode().encode(), "n1", "--file", moved)
+    why = failed(ExitCode.DENIED, "join", net.authority.netcode().encode(), "n1", "--file", moved)
+    assert "it was revoked, for good" in why
+    assert "move this file away and repeat the command" in why
     assert moved.read_bytes() == before
+
+
+def test_join_says_that_nobody_could_be_asked_about_a_member(net, moved):
+    place = BrokerPlace("b", made().public, ("tcp://127.0.0.1:1",))
+    netcode = Netcode(net.authority.net, net.authority.public_key, (place,)).encode()
+    before = moved.read_bytes()
+    said = told("join", netcode, "n1", "--file", moved)
+    assert said == f"n1 is a member, says {moved}, and nobody could be asked whether it still is one\n"
+    assert moved.read_bytes() == before
+
+
+def test_who_was_removed_asks_again_with_the_key_that_it_has(net, moved):
+    before, key = moved.read_bytes(), load(moved).public_key
+    net.authority.remove(["n9"])
+    reread(net)
+    netcode = net.authority.netcode().encode()
+    result = CliRunner().invoke(cli, ["join", netcode, "n1", "--file", str(moved), "--timeout", "0.1"])
+    assert isinstance(result.exception, NotRegistered)
+    code = RequestCode.decode(result.stdout.strip())
+    assert (code.name, code.key) == ("n1", key)
+    assert moved.read_bytes() == before, "it asks, and is none yet"
+    net.authority.admit("n1", Role.NODE, key, serves=["other"])
+    reread(net)
+    assert told("join", netcode, "n1", "--file", moved) == f"n1 is a member already: {moved}, which is up to date now\n"
+    assert load(moved).certificate.serves == ("other",)
+
+
+def test_a_replica_that_was_gone_for_too_long_is_the_same_member_again(net, tmp_path):
+    token, _ = net.authority.invite(prefix="replica-", uses=1, serves=["echo"], idle_s=1)
+    reread(net)
+    path = tmp_path / "r.braid"
+    joining = ("join", token.encode(), "--file", path)
+    told(*joining)
+    first = load(path)
+    give_up_at = time.monotonic() + WAIT_S
+    while isinstance(refusal(first), NotRegistered) is False:
+        assert time.monotonic() < give_up_at, "it is still a member"
+    assert told(*joining) == f"{first.name} is a node of net {first.net} now: {path}\n"
+    assert (load(path).name, load(path).public_key) == (first.name, first.public_key)
+
+
+def refusal(join):
+    """Return why a member is not let in; None if it is."""
+    netcode = Netcode.of(join.net, join.authority_key, join.brokers)
+    try:
+        await_certificate(netcode, KeyPair(join.public_key, join.secret_key), 0.1, silent)
+    except NotRegistered as error:
+        return error
+    return None
+
+
+def test_a_token_that_has_ended_leaves_its_member_alone_and_makes_no_other(net, tmp_path, monkeypatch):
+    token, _ = net.authority.invite(prefix="replica-", uses=2, serves=["echo"])
+    reread(net)
+    path = tmp_path / "r.braid"
+    told("join", token.encode(), "--file", path)
+    monkeypatch.setattr(joining_command, "time", SimpleNamespace(time=lambda: token.not_after + 1))
+    assert "is a member already" in told("join", token.encode(), "--file", path)
+    assert "has ended" in failed(ExitCode.USAGE, "join", token.encode(), "--file", tmp_path / "other.braid")
+    assert not (tmp_path / "other.braid").exists()
+
+
+def test_who_meets_another_net_hears_so(net):
+    (broker, *_) = net.authority.netcode().brokers
+    place = BrokerPlace(broker.name, made().public, broker.endpoints)
+    with pytest.raises(NoBroker, match="is a broker of another net than this code's"):
+        await_certificate(Netcode("f" * 16, bytes(32), (place,)), made(), 0.1, silent)
+    with pytest.raises(NoBroker, match="another key than this code says: get a new code"):
+        await_certificate(Netcode(net.authority.net, bytes(32), (place,)), made(), 0.1, silent)
 
 
 def test_a_new_key_is_asked_for_under_the_name_that_the_member_has_now(net, moved):

@@ -148,6 +148,13 @@ async def test_via_names_the_only_broker():
             assert (await client.request("s", via=name)).broker == name
 
 
+async def test_brokers_tell_which_services_have_a_worker():
+    async with one_service(async_echo, brokers=2) as (net, client):
+        await until(lambda: [broker.services for broker in client.brokers] == 2 * [{"s"}])
+        net.brokers["b1"].kill()
+        await until(lambda: [broker.services for broker in client.brokers] == [set(), {"s"}])
+
+
 async def test_via_does_not_fall_back_to_another_broker():
     async with one_service(async_echo, brokers=2) as (net, client):
         net.brokers["b1"].kill()

@@ -15,6 +15,7 @@ from braidmq import (
     NoBroker,
     Node,
     NodeClosed,
+    NodeObserver,
     NoWorker,
     RequestError,
     Settings,
@@ -352,6 +353,30 @@ async def test_a_handler_that_blocks_the_event_loop_is_named(caplog):
         await until(lambda: "stood still" in caplog.text)
     stalls = [text for text in caplog.messages if "stood still" in text]
     assert len([text for text in stalls if text.startswith("worker: ") and "in a handler of s:" in text]) == 1
+
+
+async def test_a_handler_that_blocks_the_event_loop_for_a_moment_is_named_in_log_and_metrics(caplog):
+    class Stalls(NodeObserver):
+        def __init__(self):
+            self.suspects = []
+
+        def on_stall(self, services, stalled_s, now):
+            self.suspects.append(services)
+
+    async def blocks(_request):
+        time.sleep(0.25)  # noqa: ASYNC251 - that is what it is about
+        return b""
+
+    stalls = Stalls()
+    async with TestNet(1) as net:
+        worker = net.node("worker", observer=stalls)
+        worker.service("s")(blocks)
+        async with worker, net.node("client") as client:
+            await net.served("s")
+            await client.request("s")
+            await until(lambda: bool(stalls.suspects))
+    assert ("s",) in stalls.suspects
+    assert any("in a handler of s:" in text for text in caplog.messages if text.startswith("worker: "))
 
 
 def test_the_join_file_of_a_broker_makes_no_node():

@@ -201,7 +201,9 @@ async def test_replies_are_proved_to_and_by_members_that_are_renamed():
             await net.served("a")
             for node, old, new in ((worker, "worker", "miller"), (caller, "caller", "baker")):
                 version = authority.rename(old, new).after.version
+                assert node.name == old
                 await until(lambda node=node, version=version: knows(node, version))
+                assert node.name == new
                 await until(lambda new=new: all(names_at(broker) >= {new} for broker in net.brokers.values()))
                 replies = [await caller.request("a") for _ in range(10)]
                 assert {(reply.sender, reply.payload) for reply in replies} == {("miller", b"miller")}

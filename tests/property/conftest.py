@@ -2,10 +2,12 @@
 
 from hypothesis import HealthCheck, settings
 
+from tests.support.examples import TIMES
+
 settings.register_profile(
     "braidmq",
     deadline=None,
-    max_examples=150,
+    max_examples=150 * TIMES,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -31,6 +31,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.gossip import About, Ack, Gossip, Gossiped, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from braidmq.wire.kinds import Control
+from tests.support.examples import TIMES
 from tests.support.rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
 CLIENTS = ("c1", "c2")
@@ -454,4 +455,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestBroker: Any = Machine.TestCase
-TestBroker.settings = hypothesis_settings(max_examples=300, stateful_step_count=50, deadline=None)
+TestBroker.settings = hypothesis_settings(max_examples=150 * TIMES, stateful_step_count=50, deadline=None)

@@ -15,6 +15,7 @@ from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, WORKING, Envelope, Flag, Progress, Reason
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import Control
+from tests.support.examples import TIMES
 from tests.support.rigs.node_rig import START, Broker, NodeRig, answer_to
 
 NAMES = ("a", "b", "c")
@@ -335,4 +336,4 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 TestClient = ClientMachine.TestCase
-TestClient.settings = settings(max_examples=200, stateful_step_count=40)
+TestClient.settings = settings(max_examples=150 * TIMES, stateful_step_count=40)

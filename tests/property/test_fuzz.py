@@ -13,6 +13,7 @@ from braidmq.carrier.outbox import Outbox
 from braidmq.members import Role
 from braidmq.trust import certificate as certificates
 from braidmq.trust import code_text as code_texts
+from braidmq.trust import document as documents
 from braidmq.trust import enrolment as enrolments_of_one
 from braidmq.trust import joinfile as joinfiles
 from braidmq.trust import manifest as manifests
@@ -32,6 +33,7 @@ from fuzz import (
     enrolments,
     envelope,
     fragments,
+    http,
     invitation,
     joinfile,
     manifest,
@@ -44,6 +46,15 @@ from fuzz import (
 @example(b"")
 def test_any_doings_of_a_peer_are_borne(doings):
     zmtp.one(doings)
+
+
+@given(st.binary(max_size=2), st.lists(st.sampled_from(http.SEEDS) | st.binary(max_size=40), max_size=4).map(b"".join))
+def test_any_bytes_of_a_caller_of_http_are_borne(cut, data):
+    http.one(cut + data)
+
+
+def test_requests_to_begin_with_are_answered():
+    assert [http.one(seed) for seed in http.SEEDS] == [1, 1, 1, 1]
 
 
 @given(st.integers(0, 1), st.lists(st.integers(1, 7), max_size=12).map(bytes), st.binary(max_size=60))
@@ -177,7 +188,7 @@ def stumble(*_args, **_keywords):
 @pytest.mark.parametrize(
     ("target", "where", "name"),
     [
-        (certificate, certificates, "check_claims"),
+        (certificate, certificates, "check_net"),
         (manifest, manifests, "check_net"),
         (enrolment, enrolments_of_one, "check_name"),
         (codes, code_texts, "_content"),
@@ -196,7 +207,7 @@ def test_whoever_takes_what_nobody_has_signed_is_found(monkeypatch):
     def credulous(_domain, blob, _key):
         return blob
 
-    monkeypatch.setattr(certificates, "open_signed", credulous)
+    monkeypatch.setattr(documents, "open_signed", credulous)
     with pytest.raises(AssertionError, match="nobody has signed"):
         certificate.one(certificate.SEEDS[0])
 

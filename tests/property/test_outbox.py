@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from braidmq.carrier.fragments import ABANDON, FRAGMENT_BYTES, LAST, MORE, WHOLE_BYTES_MAX, Joiner
@@ -138,6 +138,8 @@ cancelling = st.lists(
 called back."""
 
 
+@example([(REPLY, 2 * FRAGMENT_BYTES), 2, False])
+@example([(REQUEST, 2 * FRAGMENT_BYTES), 2, True])
 @given(cancelling)
 def test_what_is_cancelled_or_called_back_arrives_whole_or_not_at_all_and_all_else_does(plan: list[Any]) -> None:
     wire = Wire(fragments=True)

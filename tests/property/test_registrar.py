@@ -30,6 +30,7 @@ from braidmq.wire.registry import (
     RosterIs,
 )
 from tests.property.test_broker import BROKERS, CLIENTS, EVERYONE, Machine, picks
+from tests.support.examples import TIMES
 from tests.support.rigs.broker_rig import FakeMember, Received, Rig
 from tests.support.rigs.credentials import MovingRegistry, encoded
 from tests.support.tokens import END, NOW, TOKEN, enrol, invite, member_key
@@ -187,4 +188,4 @@ class RegistryMachine(Machine):
 
 
 TestRegistrar: Any = RegistryMachine.TestCase
-TestRegistrar.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestRegistrar.settings = hypothesis_settings(max_examples=100 * TIMES, stateful_step_count=50, deadline=None)

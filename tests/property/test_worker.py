@@ -14,6 +14,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.envelope import LOST, REJECT, REPLY, Flag, Outcome, Withdrawal
 from braidmq.wire.kinds import Control
+from tests.support.examples import TIMES
 from tests.support.rigs.node_rig import NODE, Broker, NodeRig, request_id
 
 NAMES = ("a", "b")
@@ -175,7 +176,7 @@ class WorkerMachine(RuleBasedStateMachine):
         assert all(
             service in self.offered or broker.credit() in (0, None)
             for broker in self.rig.brokers.values()
-            if broker.connected and not core.draining
+            if broker.connected and broker.link.open and not core.draining
         )
 
     @rule(name=names, refuses=st.sampled_from([False, False, False, True]))
@@ -279,4 +280,4 @@ class WorkerMachine(RuleBasedStateMachine):
 
 
 TestWorker = WorkerMachine.TestCase
-TestWorker.settings = settings(max_examples=200, stateful_step_count=40)
+TestWorker.settings = settings(max_examples=150 * TIMES, stateful_step_count=40)

@@ -84,4 +84,7 @@ FAILED = [
     ("swarm", 910000661, "a worker that knew of its new rights before its broker did was never told to offer again"),
     ("swarm", 910001403, "the same, by another broker"),
     ("swarm", 910001894, "a broker of which the registry had just told was not waited for, as nobody had tried it yet"),
+    ("swarm", 910004468, "a broker's older word of its registry came last, over another connection, and counted"),
+    ("swarm", 950001983, "a broker that had begun to let nodes in was held against a registry that came only then"),
+    ("swarm", 960003858, "a registry was handed to some of the brokers, and the last one knew none of those any more"),
 ]

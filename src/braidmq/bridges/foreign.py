@@ -1,7 +1,7 @@
 """A bridge to programs of ZeroMQ: a core, a ROUTER, and a node for each member behind it."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from braidmq.bridges.driver import Driver
@@ -84,14 +84,24 @@ class RouterBridge:
     def _tell_counters(self) -> None:
         assert self._core is not None
         assert self._router is not None
-        counted = {**self._core.counters, **self._router.counters}
-        told = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counted.items() if count)
-        _LOG.info("the %s bridge of %s ends; it has counted: %s", self._name, self._nodes[OWN].name, told or "nothing")
+        tell_counters(
+            f"the {self._name} bridge of {self._nodes[OWN].name}", self._core.counters | self._router.counters
+        )
+
+    def endpoints(self) -> Sequence[str]:
+        """See kinds.Bridge."""
+        return () if self._router is None else tuple(self._router.endpoints)
 
     def told(self) -> str:
         """See kinds.Bridge."""
-        endpoints = self._bind if self._router is None else self._router.endpoints
-        return f"the {self._name} bridge of {self._nodes[OWN].name} listens at {', '.join(endpoints)}"
+        where = ", ".join(self.endpoints() or self._bind)
+        return f"the {self._name} bridge of {self._nodes[OWN].name} listens at {where}"
+
+
+def tell_counters(bridge: str, counters: Mapping[str, int]) -> None:
+    """Let the log have what a bridge has counted, as it ends."""
+    told = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counters.items() if count)
+    _LOG.info("%s ends; it has counted: %s", bridge, told or "nothing")
 
 
 def _door(options: RouterOptions) -> PlainDoor:

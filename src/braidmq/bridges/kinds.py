@@ -1,8 +1,8 @@
 """Which bridges there are, and what whoever runs them needs to know of each."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,6 +14,8 @@ from braidmq.trust.joinfile import JoinFile
 HOMES: Final[Mapping[str, str]] = {
     "majordomo": "braidmq.bridges.majordomo.kind",
     "malamute": "braidmq.bridges.malamute.kind",
+    "http": "braidmq.bridges.http.bridge",
+    "zgossip": "braidmq.bridges.zgossip.bridge",
 }
 """The module of each kind, whose `KIND` describes it. It is imported when it is used."""
 
@@ -34,6 +36,9 @@ class Bridge(Protocol):
     async def close(self) -> None:
         """End at once. It may have been drained, or never have been started."""
 
+    def endpoints(self) -> Sequence[str]:
+        """Return where it listens, with the ports that the system has chosen; nothing before it does."""
+
     def told(self) -> str:
         """Return in a few words what it is and where it listens, for the log."""
 
@@ -47,12 +52,14 @@ class Plan:
         join: its own join file, or its path.
         folder: from where paths of the options count.
         settings: of its nodes.
+        beside: all bridges of its process, by kind; it grows until the first of them starts.
     """
 
     options: Options
     join: JoinFile | Path
     folder: Path
     settings: Settings
+    beside: Mapping[str, Bridge] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -32,5 +32,6 @@ SILENCE_S_MAX: Final = 15.0
 CLOSE_S_MAX: Final = 0.5
 """Time that the last messages of a bridge have to leave when it ends."""
 
-READS_AT_ONCE: Final = 256
-"""Messages that are read before anything else has its turn: the bridge's brokers are served by the same loop."""
+READS_AT_ONCE: Final = 64
+"""Messages that are read before anything else has its turn: the same loop serves the bridge's brokers, and peers whose
+replies have come. With 64 of them a peer that floods costs others nothing that can be told from noise."""

@@ -1,4 +1,4 @@
-"""The endpoint of a bridge: one ROUTER of libzmq on asyncio. The only place of bridges that knows pyzmq."""
+"""The endpoint of a bridge: one ROUTER of libzmq on asyncio. The only place of bridges that imports pyzmq."""
 
 import asyncio
 import contextlib
@@ -208,24 +208,28 @@ class Router:
         come = self._receive()
         if self._news:
             self._read_monitor()
-        for route, first, frames in come:
-            peer = self._connections.known(route) or self._peer(route, first)
-            if peer is not None and frames:
-                self._behind.on_message(peer, frames)
+        for peer, route, first, frames in come:
+            speaker = peer or self._connections.known(route) or self._peer(route, first)
+            if speaker is not None and frames:
+                self._behind.on_message(speaker, frames)
         self._tell_gone()
         if len(come) == READS_AT_ONCE:
             self.read_soon()
         self._behind.on_read()
 
-    def _receive(self) -> list[tuple[bytes, Any, list[bytes]]]:
-        """Read what is there: routing id, the frame that knows its connection unless the id does, and all frames."""
-        come: list[tuple[bytes, Any, list[bytes]]] = []
+    def _receive(self) -> list[tuple[Peer | None, bytes, Any, list[bytes]]]:
+        """Read what is there: its peer if the routing id tells it, that id, else a frame that tells it, and all frames.
+
+        A peer may be gone by the time that its message is handled: it is the same peer all the same.
+        """
+        come: list[tuple[Peer | None, bytes, Any, list[bytes]]] = []
         receive = self._socket.recv
         while len(come) < READS_AT_ONCE and self._readable():
             route = receive(self._dont_wait)
             first = None
             frames: list[bytes] = []
-            if self._connections.known(route) is None:
+            peer = self._connections.known(route)
+            if peer is None:
                 self._news = True
                 first = receive(0, copy=False)
                 frames.append(first.bytes)
@@ -233,7 +237,7 @@ class Router:
                     self._receive_rest(frames)
             else:
                 self._receive_rest(frames)
-            come.append((route, first, frames))
+            come.append((peer, route, first, frames))
         return come
 
     def _receive_rest(self, frames: list[bytes]) -> None:

@@ -18,7 +18,7 @@ from braidmq.carrier.dialed import Broker
 from braidmq.carrier.dialer import Dialer
 from braidmq.carrier.gate import Gate
 from braidmq.carrier.keeper import Keeper
-from braidmq.carrier.ledger import NetLedger
+from braidmq.carrier.ledger import Checked, NetLedger
 from braidmq.carrier.listener import Listener
 from braidmq.carrier.listening import listen, listen_nearby
 from braidmq.carrier.loop_host import LoopHost
@@ -158,6 +158,9 @@ class BrokerLoop:
         registrar = self._core.registrar
         return registrar is not None and not registrar.core.ready and member.role is Role.NODE
 
+    def _is_blind(self) -> bool:
+        return not self._ledger.version  # as of a broker that has joined by a code, until it has met another one
+
     def _on_refused(self, kind: Refused, who: str, where: str, what: str, error: Exception | None) -> None:
         self._core.on_refused(kind, who, monotonic(), where=where, what=what, error=error)
 
@@ -214,7 +217,7 @@ class BrokerLoop:
             net=self.identity.net,
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
-        gate.barred, gate.early = self._is_barred, self._is_early
+        gate.barred, gate.early, gate.blind = self._is_barred, self._is_early, self._is_blind
         self._listener.tell = self._on_refused
         self._core.on_surroundings(unix_time(), self._ledger.version, now)
         known = self._ledger.addresses or [address_of(each) for each in self.identity.brokers]
@@ -272,7 +275,7 @@ class BrokerLoop:
         return listener
 
     def _run_errands(self, now: float) -> None:
-        while self._errands:
+        for _ in range(len(self._errands)):  # an errand may ask for another turn first
             self._errands.popleft()(now)
 
     # -- ending
@@ -298,15 +301,20 @@ class BrokerLoop:
 
     def _read_file(self) -> None:
         try:
-            found = self._watched.load()
+            found, checked = self._load_file()
         except ConfigError as error:
             _LOG.warning("what was is still in force: %s", error)
         else:
-            self.call(lambda now: self._take_file(found, now))
+            self.call(lambda now: self._take_file(found, checked, now))
         finally:
             self._reading.clear()
 
-    def _take_file(self, found: JoinFile, now: float) -> None:
+    def _load_file(self) -> tuple[JoinFile, Checked | None]:
+        """Return what is in the join file, and its registry made ready: of a large one that takes a while, too."""
+        found = self._watched.load()
+        return found, None if found.manifest is None else Checked.of(found.manifest)
+
+    def _take_file(self, found: JoinFile, checked: Checked | None, now: float) -> None:
         """Take over what is new in the join file: keys, and the registry."""
         known = self.identity
         if (found.net, found.authority_key) != (known.net, known.authority_key):
@@ -325,18 +333,17 @@ class BrokerLoop:
             self._listener.change_keys(*_keys(found))
             self._dialer.change_keys(_keys(found)[0])
             _LOG.info("%s has new keys", self.name)
-        manifest = found.manifest
-        if manifest is None or manifest.version <= self._ledger.version:
-            if manifest is not None and manifest.version < self._ledger.version and not has_new_keys:
+        if checked is None or checked.version <= self._ledger.version:
+            if checked is not None and checked.version < self._ledger.version and not has_new_keys:
                 _LOG.warning(
                     "registry %d stays in force: %s holds the older registry %d",
                     self._ledger.version,
                     self._watched.path,
-                    manifest.version,
+                    checked.version,
                 )
             return
-        self._ledger.install(manifest)
-        _LOG.info("registry %d is in force, with %d members", manifest.version, len(manifest.certificates))
+        self._ledger.install(checked)
+        _LOG.info("registry %d is in force, with %d members", checked.version, self._ledger.members_total)
         self._core.on_registry(now)
         if self._core.registrar is not None:
             self._core.registrar.core.on_changed(now)
@@ -367,7 +374,7 @@ class BrokerLoop:
         """Write down what is new of the registry and of those whom tokens have made members."""
         ledger = self._ledger
         newest = (ledger.version, ledger.roll.revision)
-        if self._keeper is None or newest == self._kept:
+        if self._keeper is None or newest == self._kept or not ledger.version:
             return
         if newest[0] != self._kept[0] or now >= self._keep_at:
             self._kept = newest
@@ -385,6 +392,10 @@ class BrokerLoop:
             self._review(now)
 
     def _review(self, now: float) -> None:
+        """Cut the connections that would not be let in any more, once sessions were told why they end."""
+        if self._core.review.left:
+            self.call(self._review)
+            return
         self._listener.review()
         self._sockets.due = now
 

@@ -139,6 +139,7 @@ _REFUSED: Final = {
     OTHER_KEY: Failure.OTHER_KEY,
     OTHER_NET: Failure.OTHER_NET,
     "barred": Failure.BARRED,
+    "early": Failure.EARLY,
     "throng": Failure.THRONG,
     "unjudged": Failure.UNJUDGED,
 }

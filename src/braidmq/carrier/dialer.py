@@ -49,7 +49,7 @@ _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _WITHIN_REASON: Final = (
     Failure.HUNG_UP, Failure.RESET, Failure.NOT_REGISTERED, Failure.REMOVED, Failure.REVOKED, Failure.EXPIRED,
-    Failure.BARRED, Failure.THRONG, Failure.UNJUDGED,
+    Failure.BARRED, Failure.THRONG, Failure.EARLY, Failure.UNJUDGED,
 )  # fmt: skip
 """What a broker itself may do to a member: it is about to stop, or does not know it yet."""
 
@@ -102,6 +102,7 @@ class Dialer:
         self._passed_bytes_max = passed_bytes_max
         self._net = net.encode()
         self._near: dict[Broker, Near] = {}
+        self._told_near: dict[str, Failure] = {}  # by the name of the broker: what was told last of its own socket
         self._near_s_max = min(ANSWER_S_MAX, settings.handshake_s_max / NEAR_SHARE)
         self._rooms = Rooms()
         self._small_packets = SmallPackets()
@@ -181,7 +182,9 @@ class Dialer:
         name = broker.name
         self.close(name)
         if failure in _WITHIN_REASON:
-            _LOG.info("%s at %s: %s; it is tried over TCP", name, near.path, failure)
+            if self._told_near.get(name) is not failure:
+                self._told_near[name] = failure
+                _LOG.info("%s at %s: %s; it is tried over TCP", name, near.path, failure)
         else:
             self._nearby.distrust(name, monotonic())
             _LOG.warning("%s at %s: %s; it is tried over TCP for %g s", name, near.path, failure, DISTRUST_S)
@@ -332,6 +335,7 @@ class Dialer:
         if near is not None and broker.open:
             near = broker.near = None
             del self._near[broker]
+            self._told_near.pop(name, None)
         if broker.reached and told is None and near is None:
             found.append((name, Step.REACHED))
             told = broker.told = Step.REACHED

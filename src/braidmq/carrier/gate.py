@@ -49,10 +49,10 @@ class Throng(Refusal):
 
 
 class Early(Refusal):
-    """A node comes while its broker still asks the others for the newest registry."""
+    """A node comes while its broker still asks the others for the newest registry, or somebody while it has none."""
 
     def __init__(self, who: str) -> None:
-        super().__init__("300", who)
+        super().__init__("300", who, "early")
 
 
 def _never(_principal: str) -> bool:
@@ -63,12 +63,18 @@ def _ready(_member: Member) -> bool:
     return False
 
 
+def _seeing() -> bool:
+    return False
+
+
 class Gate:
     """The broker's Authorise (zmtp/handshake.py). Whatever is not a registered key is refused; so is every error.
 
     Attributes:
         barred: whether a registered key is kept out for now. It is told another thing than one that is not registered,
             which would be final.
+        early: whether a member is to come again later.
+        blind: whether no registry is known yet, so that nothing follows from a key that is in none.
 
     Args:
         directory: who is registered.
@@ -77,6 +83,7 @@ class Gate:
     def __init__(self, directory: Directory) -> None:
         self.barred: Callable[[str], bool] = _never
         self.early: Callable[[Member], bool] = _ready
+        self.blind: Callable[[], bool] = _seeing
         self._directory = directory
 
     def __call__(self, key: bytes) -> str:
@@ -86,10 +93,12 @@ class Gate:
             member = self._directory.member(principal)
             barred = member is not None and self.barred(principal)
             standing = Standing.MEMBER if member is not None else self._directory.standing(principal)
-            early = member is not None and self.early(member)
+            early = self.blind() if member is None else self.early(member)
         except Exception as error:  # noqa: BLE001 - fail closed
             raise Unjudged(shown(principal), error) from None
         if member is None:
+            if early:
+                raise Early(shown(principal))
             raise NoMember(shown(principal), standing)
         if barred:
             raise Barred(member.name)

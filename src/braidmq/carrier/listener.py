@@ -8,6 +8,7 @@ from typing import Final
 
 from braidmq.carrier.connections import part
 from braidmq.carrier.crowding import Crowding, wait_s_max
+from braidmq.carrier.cuts import Cuts
 from braidmq.carrier.deadlines import Deadlines
 from braidmq.carrier.descriptors import peers_max
 from braidmq.carrier.doorstep import Doorstep, origin_of
@@ -54,9 +55,6 @@ PORTION_BYTES_MIN: Final = 4 * 1024
 
 FRAME_BYTES: Final = 1024
 """As how many bytes a frame counts besides its own: to open its box is work, however little is in it."""
-
-LINGER_S: Final = 1.0
-"""How long a connection that was cut may take to let go what was sent over it before, and to end."""
 
 DOOR_SHARE: Final = 2
 """Strangers get at most half of the descriptors that are left."""
@@ -117,7 +115,7 @@ class Listener:
         self._arriving: dict[int, None] = {}
         self._breaches: list[tuple[bytes, str, str]] = []
         self._gone: dict[bytes, list[bytes]] = {}
-        self._cut: dict[bytes, Peer] = {}
+        self._cuts = Cuts(self._routes, authorise, self._end)
 
     # -- where it listens
 
@@ -217,30 +215,15 @@ class Listener:
 
     def cut(self, route: bytes) -> None:
         """See turn/ports.py."""
-        peer = self._routes.get(route)
-        if peer is not None and route not in self._cut:
-            self._begin_cut(peer)
-            self.review((peer.principal,))
+        self._cuts.cut(route)
 
-    def review(self, principals: Iterable[str] | None = None) -> None:
-        """Cut all connections of those keys, or of all, that would not be let in any more."""
-        for principal in {peer.principal for peer in self._routes.values()} if principals is None else principals:
-            try:
-                self._authorise(bytes.fromhex(principal))
-            except Refusal:
-                for peer in self._routes.values():
-                    if peer.principal == principal:
-                        self._begin_cut(peer)
-
-    def _begin_cut(self, peer: Peer) -> None:
-        if peer.route not in self._cut:
-            peer.cut_at = -math.inf  # set by the next `flush`, which knows the time
-            self._cut[peer.route] = peer
+    def review(self) -> None:
+        """Cut all connections that would not be let in any more, some at a time."""
+        self._cuts.review()
 
     def flush(self, now: float) -> None:
         """See turn/ports.py."""
-        if self._cut:
-            self._end_cut(now)
+        self._cuts.go_on(now)
         for descriptor in self._doorstep.overdue(now):
             self._end(self._peers[descriptor])
         for descriptor in self._unheard.overdue(now):
@@ -270,9 +253,8 @@ class Listener:
             self._reassemblies.next_deadline(),
             self._crowding.next_deadline(),
             self._rooms.doubts.next_deadline(),
+            self._cuts.next_deadline(),
         )
-        for peer in self._cut.values():
-            due = min(due, peer.cut_at)
         return None if due == math.inf else due
 
     def close(self, linger_s: float, others: Iterable[Stream] = ()) -> None:
@@ -312,7 +294,7 @@ class Listener:
                 peer.portion_bytes = max(came // count * PORTION_FRAMES, PORTION_BYTES_MIN)
             elif count < PORTION_FRAMES // 2:
                 peer.portion_bytes = READ_BYTES
-            if self._cut and peer.route in self._cut:
+            if self._cuts.peers and peer.route in self._cuts.peers:
                 frames.clear()  # it has said enough
             elif frames:
                 route, principal = peer.route, peer.principal
@@ -438,17 +420,6 @@ class Listener:
         """A connection is ended for what it does, which may not be its member's doing."""
         self.tell(Refused.ENDED, shown(peer.principal), peer.address, why, None)
 
-    def _end_cut(self, now: float) -> None:
-        """End the connections that were cut, once what was sent before has left and the other side has ended them."""
-        for route, peer in list(self._cut.items()):
-            if peer.cut_at == -math.inf:
-                peer.cut_at = now + LINGER_S
-                if not peer.blocked:
-                    peer.shut()
-            if peer.end is not None or now >= peer.cut_at:
-                del self._cut[route]
-                self._end(peer)
-
     def _end(self, peer: Peer) -> None:
         """Close a connection, and tell of its end if the core knows it."""
         descriptor = peer.descriptor
@@ -469,7 +440,7 @@ class Listener:
                 self._entrance.shrink()
                 self._tell_of_end(peer, LOST_HERE)
         unsent = peer.close()
-        self._cut.pop(peer.route, None)
+        self._cuts.leave(peer)
         if self._routes.pop(peer.route, None) is not None:
             self._gone.setdefault(peer.route, []).extend(unsent)
 

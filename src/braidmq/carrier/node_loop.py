@@ -74,6 +74,7 @@ class NodeLoop(LoopHost):
         core: the node itself.
         papers: its own certificate and its list of brokers.
         connections: its sockets, for whoever gives them back when this is not closed.
+        observer: is told what happens, and never raises; None if nobody listens.
 
     Args:
         identity: the node's join file.
@@ -112,6 +113,7 @@ class NodeLoop(LoopHost):
         self._wakers: set[asyncio.Future[None]] = set()
         self._link_wakers: set[asyncio.Future[None]] = set()
         self._links_seen = 0
+        self.observer = None if observer is None else contained(observer, NodeObserver, _LOG)
         now = self.clock()
         self.core = NodeCore(
             papers.member,
@@ -122,7 +124,7 @@ class NodeLoop(LoopHost):
             software=f"braidmq {__version__}",
             now=now,
             keyring=keyring_of(identity, papers.certificate),
-            observer=None if observer is None else contained(observer, NodeObserver, _LOG),
+            observer=self.observer,
             papers=papers,
         )
         pair = KeyPair(identity.public_key, identity.secret_key)

@@ -20,6 +20,7 @@ from braidmq.wire.envelope import (
     CANCEL,
     COMMAND_AT,
     LOST,
+    PREFIX_BYTES,
     REJECT,
     RENEW,
     REPLY,
@@ -232,7 +233,7 @@ class Outbox:
             return b""
         message, left = kept[0], 0
         if self._at and self._stays[0] == kept:  # not `is`: compiled code makes a tuple anew whenever it is fetched
-            if not self._abandons:
+            if not self._abandons or len(message) - self._at <= PREFIX_BYTES:  # what tells of it would be no shorter
                 return b""
             self._abandoned = True
             left, self._at = self._at, 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from braidmq.carrier.trusted import address_of, verifier
+from braidmq.carrier.trusted import address_of, invitation_of, verifier
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Member
@@ -57,6 +57,11 @@ class NodePapers:
         """See Papers."""
         return self.certificate.blob
 
+    @property
+    def invitation(self) -> bytes:
+        """See Papers."""
+        return invitation_of(self.certificate)
+
     def lacks(self, address: BrokerAddress) -> bool:
         """See Papers."""
         listed = self.listed
@@ -110,9 +115,8 @@ class NodePapers:
         known = self._identity
         if (identity.net, identity.authority_key) != (known.net, known.authority_key):
             raise ConfigError("it is the file of another net: restart the node if it is to be a member of that")
-        if identity.certificate.role is not known.certificate.role or (
-            identity.name != known.name and identity.public_key != known.public_key
-        ):
+        same = identity.name == self.certificate.name or known.public_key in identity.certificate.keys
+        if not same or identity.certificate.role is not known.certificate.role:
             raise ConfigError(f"it is the file of {identity.name}: restart the node if it is to be that")
         self._identity = identity
         if identity.certificate.serial > self.serial or identity.public_key not in self.certificate.keys:

@@ -9,7 +9,8 @@ from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.trust import certificate
 from braidmq.trust.certificate import Certificate
-from braidmq.trust.joinfile import JoinFile
+from braidmq.trust.enrolment import Enrolment
+from braidmq.trust.joinfile import JoinFile, certified
 
 
 def address_of(broker: Certificate) -> BrokerAddress:
@@ -39,8 +40,17 @@ def keyring_of(identity: JoinFile, own: Certificate | None = None) -> Keyring:
         except CryptoError:  # a point that makes the same secret with every key
             raise ProtocolError("a CURVE key that is none") from None
 
-    def verify(blob: bytes) -> Certified:
-        found = certificate.verify(blob, identity.authority_key, identity.net)
-        return Certified(found.member, found.serial, found.keys)
+    def verify(blob: bytes, invited: bytes) -> Certified:
+        found = certified(blob, invited, identity.authority_key, identity.net)
+        if not isinstance(found, Enrolment):
+            return Certified(found.member, found.serial, found.keys)
+        chosen = not found.invitation.name
+        return Certified(found.member, found.serial, found.keys, made_at=found.made_at, chosen=chosen)
 
-    return Keyring((own or identity.certificate).blob, identity.public_key, agree, verify)
+    own = own or identity.certificate
+    return Keyring(own.blob, identity.public_key, agree, verify, invitation_of(own))
+
+
+def invitation_of(own: Certificate) -> bytes:
+    """Return the invitation that an enrolment relies on, as it travels; empty for a certificate."""
+    return own.invitation.blob if isinstance(own, Enrolment) else b""

@@ -1,7 +1,7 @@
 """``bridge``: let programs of other protocols call and provide services, until SIGTERM or SIGINT."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from braidmq.bridges import config
-from braidmq.bridges.kinds import HOMES, Plan, kind
+from braidmq.bridges.kinds import HOMES, Bridge, Plan, kind
 from braidmq.bridges.options import Options
 from braidmq.bridges.run import run_until_signal
 from braidmq.cli import join_option
@@ -63,14 +63,25 @@ def bridge(
         raise click.UsageError("--bind is for one bridge: say where several listen in the --config file")
     folder = Path() if path is None else path.parent
     log_to_stderr(log_level)
-    bridges = []
+    bridges: dict[str, Bridge] = {}
     for name in names:
         options = told.get(name) or msgspec.convert({}, kind(name).options)
         if binds:
             options.bind = list(binds)
         options.insecure_bind |= insecure_bind
-        bridges.append(kind(name).make(Plan(options, _join(name, options, folder, join), folder, settings)))
-    asyncio.run(run_until_signal(bridges))
+        plan = Plan(options, _join(name, options, folder, join), folder, settings, beside=bridges)
+        bridges[name] = kind(name).make(plan)
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(run_until_signal(list(bridges.values())))
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops: uvloop where it is installed, as a bridge does little besides I/O."""
+    try:
+        import uvloop  # noqa: PLC0415 - it is optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _join(name: str, options: Options, folder: Path, given: JoinFile | Path | None) -> JoinFile | Path:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ import click
 from nacl.public import PrivateKey
 
 from braidmq import stderr
-from braidmq.enrolment import await_certificate, use_token
+from braidmq.enrolment import Unregistered, await_certificate, use_token
 from braidmq.errors import ConfigError, NoBroker, NotRegistered
 from braidmq.printable import printable
 from braidmq.trust import joinfile
@@ -108,13 +109,12 @@ def _join_by_request(netcode: Netcode, name: str, path: Path | None, timeout_s: 
 
 def _join_by_token(token: Token, name: str, path: Path | None, timeout_s: float | None) -> None:
     timeout_s = TOKEN_S if timeout_s is None else timeout_s
-    if token.not_after < time.time():
-        raise ConfigError("the token has ended, by this machine's clock: ask for another one, or set the clock")
     name = name or token.name
     if not name and path is not None and path.exists():
         found = joinfile.load_any(path)
         name = found.name
     if not name:
+        _check_end(token)
         key = PrivateKey.generate()
         waiting = Pending(secret_key=bytes(key), name=token.name_for(bytes(key.public_key)), netcode=token.netcode)
         path = path or Path(waiting.name + _SUFFIX)
@@ -124,8 +124,15 @@ def _join_by_token(token: Token, name: str, path: Path | None, timeout_s: float 
         if begun is None:
             return
         waiting = begun
+        _check_end(token)
     use_token(token, waiting.public_key, waiting.name, timeout_s)
     _finish(waiting, path, timeout_s)
+
+
+def _check_end(token: Token) -> None:
+    """Refuse a token that has ended. One whose member is there already has done its work, and may have."""
+    if token.not_after < time.time():
+        raise ConfigError("the token has ended, by this machine's clock: ask for another one, or set the clock")
 
 
 def _begin(netcode: Netcode, name: str, path: Path) -> tuple[Pending | None, Path]:
@@ -140,22 +147,44 @@ def _begin(netcode: Netcode, name: str, path: Path) -> tuple[Pending | None, Pat
             raise ConfigError(
                 f"{path} is the join file of {found.name} of net {net}: move it away, or give another --file"
             )
-        if isinstance(found, JoinFile):
-            _refresh(found, netcode, path)
-            return None, path
-        return replace(found, netcode=netcode), path
+        if isinstance(found, Pending):
+            return replace(found, netcode=netcode), path
+        return (None if _refresh(found, netcode, path) else _again(found, netcode, path)), path
     waiting = Pending(secret_key=bytes(PrivateKey.generate()), name=name, netcode=netcode)
     waiting.write(path)
     return waiting, path
 
 
-def _refresh(file: JoinFile, netcode: Netcode, path: Path) -> None:
-    """Bring the file of a member up to date, which may have other rights, or another name."""
-    newest = _newest(file, netcode)
+def _refresh(file: JoinFile, netcode: Netcode, path: Path) -> bool:
+    """Bring the file of a member up to date, which may have other rights, or another name.
+
+    Return False if the net does not know its key any more.
+    """
+    try:
+        newest = _newest(file, netcode)
+    except Unregistered:
+        return False
+    except NotRegistered as error:
+        raise NotRegistered(
+            f"{path}: {error}; to begin anew with another key, move this file away and repeat the command"
+        ) from None
+    except NoBroker as error:
+        click.echo(
+            printable(f"{file.name} is a member, says {path}, and nobody could be asked whether it still is one")
+        )
+        stderr.say(printable(f"braidmq: {error}"))
+        return True
     if newest != file:
         newest.write(path)
     news = "" if newest == file else ", which is up to date now"
     click.echo(printable(f"{newest.name} is a member already: {path}{news}"))
+    return True
+
+
+def _again(file: JoinFile, netcode: Netcode, path: Path) -> Pending:
+    """Return who asks to be a member once more, with the key that it has. Its file stays as it is until it is one."""
+    stderr.say(printable(f"braidmq: the net does not know the key in {path} any more: {file.name} asks for it anew"))
+    return Pending(secret_key=file.secret_key, name=file.name, netcode=netcode)
 
 
 def _finish(waiting: Pending, path: Path, timeout_s: float | None) -> None:
@@ -174,7 +203,9 @@ def _rotate(path: Path | None, timeout_s: float | None) -> None:
     file = joinfile.load(path)
     netcode = Netcode.of(file.net, file.authority_key, file.brokers)
     if file.next_secret_key is None:
-        file = replace(_newest(file, netcode), next_secret_key=bytes(PrivateKey.generate()))
+        with suppress(NotRegistered, NoBroker):  # then the operator is told the name that is in the file
+            file = _newest(file, netcode)
+        file = replace(file, next_secret_key=bytes(PrivateKey.generate()))
         file.write(path)
     public, secret = file.next_public_key, file.next_secret_key
     assert public is not None, "it has just been made"
@@ -194,11 +225,13 @@ def _rotate(path: Path | None, timeout_s: float | None) -> None:
 
 
 def _newest(file: JoinFile, netcode: Netcode) -> JoinFile:
-    """Return a join file with what the net says of its member now; as it is, if no broker lets it in."""
-    try:
-        found = await_certificate(netcode, KeyPair(file.public_key, file.secret_key), LOOK_S, lambda _why: None)
-    except (NotRegistered, NoBroker):  # the operator is told the name that is in the file
-        return file
+    """Return a join file with what the net says of its member now.
+
+    Raises:
+        NotRegistered: see `await_certificate`.
+        NoBroker: no broker can be reached.
+    """
+    found = await_certificate(netcode, KeyPair(file.public_key, file.secret_key), LOOK_S, lambda _why: None)
     return file.renewed(found.certificate, roster=None if file.manifest is not None else found.roster)
 
 

@@ -41,7 +41,7 @@ def wrong_kind(target: str, named: object, module: ModuleType, kinds: tuple[type
     """Return the error that says that what MODULE:NAME names is none of `kinds`."""
     name, _, attribute = target.partition(":")
     kind = type(named)
-    what = f"{kind.__module__}.{kind.__qualname__}"
+    what = "class" if isinstance(named, type) else f"{kind.__module__}.{kind.__qualname__}"
     return ConfigError(f"{attribute!r} in {name} is a {what}, {expected}{found_in(module, kinds)}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.cli import join_option, status_registry
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.logs import log_nothing
@@ -38,10 +39,6 @@ WATCH_S: Final = 1.0
 """How often --watch asks: what it tells changes within seconds, and people read no faster. Also how long a broker may
 take to answer it, so that one that hangs does not hold up the others."""
 
-ASKED_MAX: Final = 100
-"""Brokers that are asked: well below the 1,024 files that a process may usually open, of which a connection takes
-several. A net has a handful; of further ones the others tell."""
-
 
 _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 """Clears a terminal, and goes to its first line."""
@@ -64,7 +61,7 @@ def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> int:
     has ended or ends within a day; 5 if no broker answers.
     """
     log_nothing()
-    node = Node(join, settings=Settings(brokers_connected_max=ASKED_MAX))
+    node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX))
     if watch:
         screen = _Screen(as_json=as_json)
         asyncio.run(_watch(node, screen.show))

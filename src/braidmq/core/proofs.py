@@ -2,7 +2,8 @@
 
 A caller puts its CURVE key into its requests, by which it asks for a proof. The worker answers with a tag: a MAC over
 the request as it saw it and the reply, keyed with what X25519 makes of the caller's key and its own. The worker's
-certificate travels beside it, so that nobody in between has to be believed. The caller makes the same tag of the
+certificate travels beside it, so that nobody in between has to be believed; or its enrolment, if a token has made it a
+member, with the invitation that this relies on. The caller makes the same tag of the
 request as it was sent. A broker that has put another key into the request gets a tag that the caller does not accept.
 
 What a broker says in its own name (REJECT, LOST, WORKING) is not proved: it can delay a call, not answer it.
@@ -44,17 +45,31 @@ _SIZES: Final = struct.Struct("!BBBBHI")
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A member as its certificate describes it.
+    """A member as its certificate or its enrolment describes it.
 
     Attributes:
         member: who it is, and what it may do.
-        serial: the certificate's number; a higher one replaces a lower one.
+        serial: the number of the certificate, or of the invitation that the enrolment relies on.
         keys: its CURVE public keys, 32 bytes each.
+        made_at: when the enrolment was made, in Unix seconds, as its maker says; 0 for a certificate.
+        chosen: whether the member has chosen its name, of those that an invitation is for: somebody who is registered
+            may have it, too.
     """
 
     member: Member
     serial: int
     keys: tuple[bytes, ...]
+    made_at: int = 0
+    chosen: bool = False
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Of two that describe a member of one name, the one with the larger order counts.
+
+        What the authority says of a name counts more than what is said by whoever has chosen it. Else the larger serial
+        replaces the lower one, and of one invitation, which can make a member of that name anew, the later enrolment.
+        """
+        return not self.chosen, self.serial, self.made_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +77,19 @@ class Keyring:
     """What a node proves and checks with; its secret key stays with the shell that made this.
 
     Attributes:
-        certificate: its own, as it travels.
+        certificate: its own, or its enrolment, as it travels.
         public_key: the one of its keys that it uses, 32 bytes.
         agree: returns the secret that it shares with the owner of a public key. Raises ProtocolError if that is none.
-        verify: returns what is in a certificate. Raises ProtocolError if this net's authority has not signed it.
+        verify: returns what is in a certificate, or in an enrolment and its invitation. Raises ProtocolError if neither
+            this net's authority nor whoever it has invited has signed it.
+        invitation: that of its enrolment; empty if it has a certificate.
     """
 
     certificate: bytes
     public_key: bytes
     agree: Callable[[bytes], bytes]
-    verify: Callable[[bytes], Certified]
+    verify: Callable[[bytes, bytes], Certified]
+    invitation: bytes = b""
 
 
 class Prover:
@@ -82,11 +100,12 @@ class Prover:
         name: this node's.
     """
 
-    __slots__ = ("_keyring", "_name", "_secrets")
+    __slots__ = ("_invitation", "_keyring", "_name", "_secrets")
 
     def __init__(self, keyring: Keyring, name: str) -> None:
         self._keyring = keyring
         self._name = name.encode()
+        self._invitation = pack_field(Field.INVITATION, keyring.invitation) if keyring.invitation else b""
         self._secrets: dict[bytes, tuple[bytes, bytes]] = {}
 
     def prove(self, request: Envelope, code: int, payload: bytes) -> bytes:
@@ -102,7 +121,7 @@ class Prover:
         tag = tag_of(
             secret, request.id, request.service, request.sender, self._name, code, metadata, request.payload, payload
         )
-        return pack_field(Field.PROOF, tag + self._keyring.certificate)
+        return pack_field(Field.PROOF, tag + self._keyring.certificate) + self._invitation
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
@@ -164,7 +183,8 @@ class Checker:
             proof = field_of(reply.extension, Field.PROOF)
             if proof is None:
                 return "it has no proof; its worker is too old to give one, or somebody has taken it off"
-            worker = self._worker_of(reply.sender, proof[TAG_BYTES:])
+            invitation = field_of(reply.extension, Field.INVITATION) or b""
+            worker = self._worker_of(reply.sender, proof[TAG_BYTES:], invitation)
             metadata = metadata_of(call.extension)
         except ProtocolError as error:
             return str(error)
@@ -187,24 +207,25 @@ class Checker:
             assert worker.member.name.encode() == name
             assert 1 <= len(worker.certificates) <= CERTIFICATES_MAX
 
-    def _worker_of(self, name: bytes, certificate: bytes) -> "_Worker":
-        """Return what is known of a worker, by the newest certificate that was ever seen of it.
+    def _worker_of(self, name: bytes, certificate: bytes, invitation: bytes) -> "_Worker":
+        """Return what is known of a worker, by the newest certificate or enrolment that was ever seen of it.
 
         Raises:
-            ProtocolError: the certificate is not valid, or not that worker's.
+            ProtocolError: it is not valid, or not that worker's.
         """
         known = self._workers.get(name)
-        if known is not None and certificate in known.certificates:
+        seen = certificate, invitation
+        if known is not None and seen in known.certificates:
             return known
-        certified = self._keyring.verify(certificate)
+        certified = self._keyring.verify(certificate, invitation)
         member = certified.member
         if member.name.encode() != name:
             raise ProtocolError(f"it comes with the certificate of {member.name}")
-        if known is not None and certified.serial < known.serial:
-            known.see(certificate)
+        if known is not None and certified.order < known.order:
+            known.see(seen)
             return known
         worker = _Worker(certified, [self._keyring.agree(key) for key in certified.keys])
-        worker.see(certificate)
+        worker.see(seen)
         if known is None and len(self._workers) >= WORKERS_MAX:
             del self._workers[next(iter(self._workers))]
         self._workers[name] = worker
@@ -214,15 +235,15 @@ class Checker:
 class _Worker:
     """A worker that a caller has met."""
 
-    __slots__ = ("certificates", "member", "secrets", "serial")
+    __slots__ = ("certificates", "member", "order", "secrets")
 
     def __init__(self, certified: Certified, secrets: list[bytes]) -> None:
         self.member = certified.member
-        self.serial = certified.serial
+        self.order = certified.order
         self.secrets = secrets
-        self.certificates: list[bytes] = []
+        self.certificates: list[tuple[bytes, bytes]] = []  # each with its invitation, if it is an enrolment
 
-    def see(self, certificate: bytes) -> None:
+    def see(self, certificate: tuple[bytes, bytes]) -> None:
         self.certificates.append(certificate)
         del self.certificates[:-CERTIFICATES_MAX]
 

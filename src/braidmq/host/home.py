@@ -13,14 +13,13 @@ class Home:
     """The running event loop. It does not keep the loop alive.
 
     Args:
-        name: of the node.
+        name: of the node, for the message.
 
     Raises:
         WrongLoop: no event loop of asyncio runs in this thread.
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
         try:
             self._loop = ref(asyncio.get_running_loop())
         except RuntimeError:
@@ -39,8 +38,11 @@ class Home:
         loop = self._loop()
         return loop is not None and loop.is_running()
 
-    def check(self) -> None:
+    def check(self, name: str) -> None:
         """Make sure that the caller runs in this loop.
+
+        Args:
+            name: of the node, for the message.
 
         Raises:
             WrongLoop: it does not.
@@ -53,9 +55,9 @@ class Home:
             return
         if self.ended:
             raise WrongLoop(
-                f"the event loop in which {self._name} was started has ended: make a node in each loop; {_ADVICE}"
+                f"the event loop in which {name} was started has ended: make a node in each loop; {_ADVICE}"
             )
-        raise WrongLoop(f"{self._name} was started in another event loop, in thread {self._thread!r}; {_ADVICE}")
+        raise WrongLoop(f"{name} was started in another event loop, in thread {self._thread!r}; {_ADVICE}")
 
 
 def check_main_thread(instead: str) -> None:

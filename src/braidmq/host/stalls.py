@@ -6,7 +6,7 @@ from typing import Final
 from braidmq.host.loggers import own_logger
 
 TELL_S: Final = 10.0
-"""How often a standstill is told, at most."""
+"""How often a standstill of the same suspects is told, at most."""
 
 _LOG = own_logger("braidmq.node")
 
@@ -14,30 +14,52 @@ _LOG = own_logger("braidmq.node")
 class Stalls:
     """Names the services whose handlers may have blocked the event loop of a node.
 
+    What it remembers is bounded by what fits into TELL_S: each standstill takes some of that.
+
     Attributes:
         ended_at: when a handler of each service has ended on the event loop last; kept by whoever runs them.
     """
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    def __init__(self) -> None:
         self.ended_at: dict[str, float] = {}
-        self._told_at = float("-inf")
+        self._told_at: dict[tuple[str, ...], float] = {}
+        self._untold: dict[tuple[str, ...], int] = {}
+        self._until = float("-inf")
 
-    def on_stall(self, stalled_s: float, under_way: Iterable[str], now: float) -> None:
-        """Log that the event loop has stood still until now, at most each TELL_S.
+    def suspects(self, stalled_s: float, under_way: Iterable[str], now: float) -> tuple[str, ...]:
+        """Return the services whose handlers may have done it: those that run, and those that have ended meanwhile."""
+        ended = {service for service, at in self.ended_at.items() if at >= now - stalled_s}
+        return tuple(sorted({*under_way, *ended}))
+
+    def on_stall(self, node: str, stalled_s: float, suspects: tuple[str, ...], now: float) -> bool:
+        """Log that the event loop has stood still until now, at most each TELL_S for the same suspects.
 
         Args:
+            node: what it is called.
             stalled_s: for how long.
-            under_way: the services whose handlers run on it.
+            suspects: the services whose handlers may have done it.
             now: the time.
+
+        Returns:
+            Whether this is news: somebody else may have noticed the same standstill.
         """
-        if now - self._told_at < TELL_S:
-            return
-        self._told_at = now
-        ended = {service for service, at in self.ended_at.items() if at >= now - stalled_s}
-        suspects = sorted({*under_way, *ended})
+        if now - stalled_s < self._until:
+            return False
+        self._until = now
+        if now - self._told_at.get(suspects, float("-inf")) < TELL_S:
+            self._untold[suspects] = self._untold.get(suspects, 0) + 1
+            return True
+        self._told_at = {each: at for each, at in self._told_at.items() if now - at < TELL_S}
+        self._told_at[suspects] = now
+        untold = self._untold.pop(suspects, 0)
+        self._untold = {each: count for each, count in self._untold.items() if each in self._told_at}
         if suspects:
             what = f"in a handler of {' or '.join(suspects)}: what blocks belongs in a 'def' handler, or in a thread"
         else:
             what = "though no handler ran on it: something else in this process blocks it, or the machine was away"
-        _LOG.warning("%s: the event loop stood still for %.1f s, %s", self._node, stalled_s, what)
+        if untold:
+            what += f" (and {untold} times more since this was told last)"
+        _LOG.warning(
+            "%s: the event loop stood still for %.*f s, %s", node, 1 if stalled_s >= 1.0 else 2, stalled_s, what
+        )
+        return True

@@ -100,7 +100,7 @@ class TestLoop(BrokerLoop):
     def reread_registry(self, now: float) -> None:
         """Look at the join file now."""
         if self._watched.has_changed():
-            self._take_file(self._watched.load(), now)
+            self._take_file(*self._load_file(), now)
 
     def readmit(self, now: float) -> None:
         """Handle what new connections have said during a partition."""

@@ -225,9 +225,10 @@ def read_key(directory: Path) -> tuple[str, bytes]:
         ConfigError: there is none, others than its owner can read or replace it, or it is damaged.
     """
     path = directory / KEY_FILE
+    if directory.is_dir():
+        private_directory.check(directory)  # first, as nobody sees what is in that of another user
     if not os.path.lexists(path):
         raise ConfigError(f"{directory} holds no authority: make one with `braidmq init {directory}`")
-    private_directory.check(directory)
     data = private_file.read(path, KEY_FILE_BYTES_MAX)
     try:
         key = msgspec.json.decode(data, type=_KeyText)

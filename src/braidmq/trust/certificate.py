@@ -1,19 +1,17 @@
 """What the authority says about one member, signed.
 
-On the wire a certificate is an Ed25519 signature (64 bytes) followed by the MessagePack map of its `Claims`. The
-signature covers `DOMAIN` and exactly those bytes; nothing is ever encoded again. Unknown claims of a newer version are
-skipped.
+On the wire a certificate is an Ed25519 signature (64 bytes) followed by the MessagePack map of its `Claims`: see
+document.py.
 """
 
 import re
 from typing import Final
 
-import msgspec
-
-from braidmq.errors import ConfigError, ProtocolError
+from braidmq.errors import ConfigError
 from braidmq.members import Member, Role, check_name, check_pattern
+from braidmq.trust.document import Kind, Said
 from braidmq.trust.endpoint import check_endpoint
-from braidmq.trust.signed import KEY_BYTES, SIGNATURE_BYTES, open_signed, sign
+from braidmq.trust.signed import KEY_BYTES
 
 DOMAIN: Final = b"BRAID/1 certificate\0"
 
@@ -38,11 +36,10 @@ CERTIFICATE_BYTES_MAX: Final = 32 * 1024
 _NET = re.compile(r"[0-9a-f]{16}\Z")
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Claims(Said, frozen=True, kw_only=True, omit_defaults=True):
     """What the authority says about one member.
 
     Attributes:
-        net: the net's id, 16 lower-case hex digits.
         serial: grows with each change of the registry that issues certificates, 1 to `SERIAL_MAX`.
         name: unique in the net.
         role: broker or node.
@@ -57,7 +54,6 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             away.
     """
 
-    net: str
     serial: int
     name: str
     role: Role
@@ -108,64 +104,6 @@ class Certificate(Claims, frozen=True, kw_only=True):
         return self.keys
 
 
-_decoder = msgspec.msgpack.Decoder(Claims)
-
-
-def issue(claims: Claims, seed: bytes) -> Certificate:
-    """Return the certificate of `claims`, signed with the authority's `seed` (32 bytes).
-
-    Raises:
-        ConfigError: a claim breaks the rules.
-    """
-    check_claims(claims)
-    return _certify(claims, sign(DOMAIN, msgspec.msgpack.encode(claims), seed))
-
-
-def verify(blob: bytes, authority_key: bytes, net: str) -> Certificate:
-    """Return the certificate in `blob`, which may come from anyone.
-
-    Args:
-        blob: signature and payload.
-        authority_key: the Ed25519 public key of the net's authority, 32 bytes.
-        net: the id of the net that the certificate must be for.
-
-    Raises:
-        ProtocolError: `blob` is not a certificate that the authority signed for this net, or breaks a rule.
-    """
-    _check_length(blob)
-    try:
-        payload = open_signed(DOMAIN, blob, authority_key)
-    except ProtocolError as error:
-        raise ProtocolError(f"not a certificate: {error}") from None
-    return _read(payload, blob, net)
-
-
-def covered(blob: bytes, net: str) -> Certificate:
-    """Return the certificate in `blob`, whose own signature is not looked at: another one of the authority covers it.
-
-    Raises:
-        ProtocolError: it is no certificate, is for another net, or breaks a rule.
-    """
-    _check_length(blob)
-    return _read(blob[SIGNATURE_BYTES:], blob, net)
-
-
-def _check_length(blob: bytes) -> None:
-    if not SIGNATURE_BYTES < len(blob) <= CERTIFICATE_BYTES_MAX:
-        raise ProtocolError(f"a certificate cannot be {len(blob)} bytes long")
-
-
-def _read(payload: bytes, blob: bytes, net: str) -> Certificate:
-    try:
-        claims = _decoder.decode(payload)
-        check_claims(claims)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
-        raise ProtocolError(f"not a certificate: {error}") from None
-    if claims.net != net:
-        raise ProtocolError(f"the certificate of {claims.name!r} is for net {claims.net}, not {net}")
-    return _certify(claims, blob)
-
-
 def check_net(net: str) -> str:
     """Return `net` if it can be the id of a net, else raise ConfigError."""
     if not _NET.match(net):
@@ -184,11 +122,7 @@ def check_claims(claims: Claims) -> None:
     if any(len(key) != KEY_BYTES for key in claims.keys):
         raise ConfigError(f"{claims.name!r} has a key that is not {KEY_BYTES} bytes long")
     _check_ends(claims)
-    for patterns in (claims.calls, claims.serves):
-        if len(patterns) > PATTERNS_MAX:
-            raise ConfigError(f"{claims.name!r} has {len(patterns)} patterns of a kind: {PATTERNS_MAX} are allowed")
-        for pattern in patterns:
-            check_pattern(pattern)
+    check_patterns(repr(claims.name), claims.calls, claims.serves)
     if claims.role is Role.BROKER:
         if not 1 <= len(claims.endpoints) <= ENDPOINTS_MAX:
             raise ConfigError(f"broker {claims.name!r} must have 1 to {ENDPOINTS_MAX} endpoints")
@@ -202,6 +136,15 @@ def check_claims(claims: Claims) -> None:
         raise ConfigError(f"node {claims.name!r} must not have endpoints: it connects to brokers")
 
 
+def check_patterns(whose: str, *kinds: tuple[str, ...]) -> None:
+    """Raise ConfigError with one line if `whose` patterns of some kind are too many, or one of them is none."""
+    for patterns in kinds:
+        if len(patterns) > PATTERNS_MAX:
+            raise ConfigError(f"{whose} has {len(patterns)} patterns of a kind: {PATTERNS_MAX} are allowed")
+        for pattern in patterns:
+            check_pattern(pattern)
+
+
 def _check_ends(claims: Claims) -> None:
     for until in (claims.not_after, claims.old_key_until):
         if not 0 <= until <= TIME_MAX_S:
@@ -210,5 +153,15 @@ def _check_ends(claims: Claims) -> None:
         raise ConfigError(f"{claims.name!r} has no second key that could end")
 
 
-def _certify(claims: Claims, blob: bytes) -> Certificate:
-    return Certificate(**{name: getattr(claims, name) for name in Claims.__struct_fields__}, blob=blob)
+_KIND = Kind(
+    DOMAIN,
+    "a certificate",
+    Claims,
+    Certificate,
+    bytes_max=CERTIFICATE_BYTES_MAX,
+    check=check_claims,
+    shown=lambda claims: f"the certificate of {claims.name!r}",
+)
+
+issue, verify, covered = _KIND.issue, _KIND.verify, _KIND.covered
+"""See Kind."""

@@ -12,11 +12,11 @@ import msgspec
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import check_name
 from braidmq.trust import code_text
-from braidmq.trust.certificate import ENDPOINTS_MAX, SERIAL_MAX, Certificate, check_net
+from braidmq.trust.certificate import ENDPOINTS_MAX, SERIAL_MAX, TIME_MAX_S, Certificate, check_net
 from braidmq.trust.code_text import CONTENT_BYTES_MAX, Kind
 from braidmq.trust.curve_key import check_curve_key
 from braidmq.trust.endpoint import check_endpoint
-from braidmq.trust.invitation import TIME_S_MAX, check_names, name_for
+from braidmq.trust.invitation import check_names, name_for
 from braidmq.trust.signed import KEY_BYTES
 from braidmq.trust.token_keys import TokenKeys
 from braidmq.wire.nesting import check_nesting
@@ -233,7 +233,7 @@ class Token:
             raise ConfigError(f"the seed of a token has {KEY_BYTES} bytes, not {len(self.seed)}")
         if not 1 <= self.serial <= SERIAL_MAX:
             raise ConfigError(f"a serial must be from 1 to 2^63 - 1, not {self.serial}")
-        if not 1 <= self.not_after <= TIME_S_MAX:
+        if not 1 <= self.not_after <= TIME_MAX_S:
             raise ConfigError(f"a token must end between 1970 and the year 9999, not at {self.not_after}")
         check_names(self.name, self.prefix)
 

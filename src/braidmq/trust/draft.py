@@ -99,9 +99,10 @@ class Draft:
         known = self._members.get(check_name(name))
         if known is not None:
             raise ConfigError(
-                f"{name!r} is registered with this very key already: there is nothing to do"
+                f"{name!r} is registered with this very key already: `braidmq set {name}` changes what it may do or "
+                "where it is"
                 if key in known.keys
-                else f"{name!r} is registered already: choose another name"
+                else f"{name!r} is registered already: choose another name, or change that one: `braidmq set {name}`"
             )
         check_curve_key(key)
         return self._certify(

@@ -12,9 +12,9 @@ import msgspec
 
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role, check_name
-from braidmq.trust.certificate import SERIAL_MAX, Certificate, check_net
+from braidmq.trust.certificate import SERIAL_MAX, TIME_MAX_S, Certificate, check_net
 from braidmq.trust.curve_key import check_curve_key
-from braidmq.trust.invitation import TIME_S_MAX, Invitation
+from braidmq.trust.invitation import Invitation
 from braidmq.trust.signed import SIGNATURE_BYTES, open_signed, sign
 from braidmq.wire.nesting import check_nesting
 
@@ -161,5 +161,5 @@ def _check(statement: Statement) -> None:
         raise ConfigError(f"a serial must be from 1 to 2^63 - 1, not {statement.invitation}")
     check_name(statement.name)
     check_curve_key(statement.key)
-    if not 1 <= statement.made_at <= TIME_S_MAX:
+    if not 1 <= statement.made_at <= TIME_MAX_S:
         raise ConfigError(f"an enrolment must be made between 1970 and the year 9999, not at {statement.made_at}")

@@ -20,9 +20,10 @@ from typing import Final, NamedTuple
 from braidmq.errors import ProtocolError
 from braidmq.members import Member
 from braidmq.trust import enrolment as enrolments
+from braidmq.trust.certificate import TIME_MAX_S
 from braidmq.trust.claimants import Claimants, Record, rank
 from braidmq.trust.enrolment import Enrolment, Statement
-from braidmq.trust.invitation import TIME_S_MAX, Invitation, check_invitations
+from braidmq.trust.invitation import Invitation, check_invitations
 
 OVERUSE: Final = 4
 """How many times the uses of a token are kept: as many parts of a net may have admitted all of them. More can only come
@@ -242,7 +243,7 @@ class Enrolments:
         refused = strange = 0
         for blob, seen_at in rows:
             try:
-                if not 0 <= seen_at <= TIME_S_MAX:
+                if not 0 <= seen_at <= TIME_MAX_S:
                     raise ProtocolError("nobody was seen at such a time")  # noqa: TRY301 - told as what verify finds
                 record = self._blobs.get(blob)
                 if record is not None:

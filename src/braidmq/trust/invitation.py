@@ -2,7 +2,7 @@
 
 The holder of a token certifies new members by itself, while the authority is offline: see enrolment.py. An invitation
 stands in the manifest, and holds as long as it stands there. On the wire it is an Ed25519 signature (64 bytes) followed
-by the MessagePack map of its `Terms`. Unknown terms of a newer version are skipped.
+by the MessagePack map of its `Terms`: see document.py.
 """
 
 import base64
@@ -10,13 +10,12 @@ import hashlib
 from collections.abc import Container, Iterable
 from typing import Final
 
-import msgspec
-
-from braidmq.errors import ConfigError, ProtocolError
-from braidmq.members import NAME_BYTES_MAX, check_name, check_pattern
-from braidmq.trust.certificate import PATTERNS_MAX, SERIAL_MAX, check_net
+from braidmq.errors import ConfigError
+from braidmq.members import NAME_BYTES_MAX, check_name
+from braidmq.trust.certificate import SERIAL_MAX, TIME_MAX_S, check_net, check_patterns
 from braidmq.trust.curve_key import check_curve_key
-from braidmq.trust.signed import KEY_BYTES, SIGNATURE_BYTES, open_signed, sign
+from braidmq.trust.document import Kind, Said
+from braidmq.trust.signed import KEY_BYTES
 
 DOMAIN: Final = b"BRAID/1 invitation\0"
 
@@ -28,9 +27,6 @@ USES_MAX: Final = 4_096
 
 USES_TOTAL_MAX: Final = 16_384
 """Members that all tokens of a net may make together: brokers keep, and tell each other, as many enrolments."""
-
-TIME_S_MAX: Final = 253_402_300_799
-"""Latest time, in Unix seconds: the end of the year 9999, beyond which no calendar shows it."""
 
 IDLE_S_MAX: Final = 10 * 365 * 24 * 3600
 """Longest time that a member may be gone before it is dropped; 0 is the way to say never."""
@@ -45,11 +41,10 @@ PREFIX_BYTES_MAX: Final = NAME_BYTES_MAX - _NAME_END_CHARS
 """Longest prefix: names that are made of keys fit behind it."""
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Terms(Said, frozen=True, kw_only=True, omit_defaults=True):
     """What a token is good for.
 
     Attributes:
-        net: the net's id, 16 lower-case hex digits.
         serial: names the invitation in its net, 1 to `SERIAL_MAX`: the registry's version that it came with. Other
             terms for the same token keep it, as when a token is ended early.
         key: the token's Ed25519 public key, 32 bytes, which enrolments are verified with.
@@ -64,7 +59,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idle_s: for how many seconds a member may be gone before it is dropped, up to `IDLE_S_MAX`; 0: it is never.
     """
 
-    net: str
     serial: int
     key: bytes
     curve_key: bytes
@@ -103,66 +97,6 @@ class Invitation(Terms, frozen=True, kw_only=True):
     blob: bytes
 
 
-_decoder = msgspec.msgpack.Decoder(Terms)
-
-
-def issue(terms: Terms, seed: bytes) -> Invitation:
-    """Return the invitation of `terms`, signed with the authority's `seed` (32 bytes).
-
-    Raises:
-        ConfigError: a term breaks the rules.
-    """
-    check_terms(terms)
-    return _invite(terms, sign(DOMAIN, msgspec.msgpack.encode(terms), seed))
-
-
-def verify(blob: bytes, authority_key: bytes, net: str) -> Invitation:
-    """Return the invitation in `blob`, which may come from anyone.
-
-    Whether it is still in force, only the registry knows.
-
-    Args:
-        blob: signature and payload.
-        authority_key: the Ed25519 public key of the net's authority, 32 bytes.
-        net: the id of the net that the invitation must be for.
-
-    Raises:
-        ProtocolError: `blob` is not an invitation that the authority signed for this net, or breaks a rule.
-    """
-    _check_length(blob)
-    try:
-        payload = open_signed(DOMAIN, blob, authority_key)
-    except ProtocolError as error:
-        raise ProtocolError(f"not an invitation: {error}") from None
-    return _read(payload, blob, net)
-
-
-def covered(blob: bytes, net: str) -> Invitation:
-    """Return the invitation in `blob`, whose own signature is not looked at: another one of the authority covers it.
-
-    Raises:
-        ProtocolError: it is no invitation, is for another net, or breaks a rule.
-    """
-    _check_length(blob)
-    return _read(blob[SIGNATURE_BYTES:], blob, net)
-
-
-def _check_length(blob: bytes) -> None:
-    if not SIGNATURE_BYTES < len(blob) <= INVITATION_BYTES_MAX:
-        raise ProtocolError(f"an invitation cannot be {len(blob)} bytes long")
-
-
-def _read(payload: bytes, blob: bytes, net: str) -> Invitation:
-    try:
-        terms = _decoder.decode(payload)
-        check_terms(terms)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
-        raise ProtocolError(f"not an invitation: {error}") from None
-    if terms.net != net:
-        raise ProtocolError(f"invitation {terms.serial} is for net {terms.net}, not {net}")
-    return _invite(terms, blob)
-
-
 def check_terms(terms: Terms) -> None:
     """Raise ConfigError with one line if a term breaks the rules."""
     check_net(terms.net)
@@ -173,16 +107,12 @@ def check_terms(terms: Terms) -> None:
     check_curve_key(terms.curve_key)
     if not 1 <= terms.uses <= USES_MAX:
         raise ConfigError(f"a token can be used 1 to {USES_MAX} times, not {terms.uses}")
-    if not 1 <= terms.not_after <= TIME_S_MAX:
+    if not 1 <= terms.not_after <= TIME_MAX_S:
         raise ConfigError(f"a token must end between 1970 and the year 9999, not at {terms.not_after}")
     if not 0 <= terms.idle_s <= IDLE_S_MAX:
         raise ConfigError(f"members may be gone for 0 to {IDLE_S_MAX} seconds, not {terms.idle_s}")
     check_names(terms.name, terms.prefix)
-    for patterns in (terms.calls, terms.serves):
-        if len(patterns) > PATTERNS_MAX:
-            raise ConfigError(f"a token has {len(patterns)} patterns of a kind: {PATTERNS_MAX} are allowed")
-        for pattern in patterns:
-            check_pattern(pattern)
+    check_patterns("a token", terms.calls, terms.serves)
 
 
 def check_names(name: str, prefix: str) -> None:
@@ -206,9 +136,9 @@ def check_invitations(invitations: Iterable[Invitation], keys: Container[bytes] 
     """
     invitations = tuple(invitations)
     if len(invitations) > INVITATIONS_MAX:
-        raise ConfigError(f"there are {len(invitations)} invitations: {INVITATIONS_MAX} are allowed at a time")
+        raise ConfigError(f"there are {len(invitations)} invitations: {INVITATIONS_MAX} are allowed, so withdraw one")
     if sum(each.uses for each in invitations) > USES_TOTAL_MAX:
-        raise ConfigError(f"the invitations may make more than {USES_TOTAL_MAX} members together: end one first")
+        raise ConfigError(f"the invitations may make more than {USES_TOTAL_MAX} members together: withdraw one")
     if len({each.serial for each in invitations}) < len(invitations):
         raise ConfigError("two invitations have one serial")
     if len({key for each in invitations for key in (each.key, each.curve_key)}) < 2 * len(invitations):
@@ -224,5 +154,15 @@ def name_for(name: str, prefix: str, key: bytes) -> str:
     return name or prefix + digest[:_NAME_END_CHARS]
 
 
-def _invite(terms: Terms, blob: bytes) -> Invitation:
-    return Invitation(**{name: getattr(terms, name) for name in Terms.__struct_fields__}, blob=blob)
+_KIND = Kind(
+    DOMAIN,
+    "an invitation",
+    Terms,
+    Invitation,
+    bytes_max=INVITATION_BYTES_MAX,
+    check=check_terms,
+    shown=lambda terms: f"invitation {terms.serial}",
+)
+
+issue, verify, covered = _KIND.issue, _KIND.verify, _KIND.covered
+"""See Kind. Whether an invitation is still in force, only the registry knows."""

@@ -29,7 +29,10 @@ def check(directory: Path) -> None:
         )
     user = os.geteuid()
     if found.st_uid not in (0, user) and user != 0:
-        raise ConfigError(f"{shown} belongs to another user, who may replace the secrets in it: use one of your own")
+        raise ConfigError(
+            f"{shown} belongs to another user, who may replace the secrets in it: run this as that user "
+            "(`sudo -u USER`), or use a directory of your own"
+        )
 
 
 def check_way(directory: Path) -> None:

@@ -218,7 +218,8 @@ class Envelope:
         flags: see Flag.
         retry_count: attempts before this one that may have been run.
         sent_ms: when the peer wrote it, on the peer's own clock, modulo 2**32.
-        time_ms: REQUEST: time left. REJECT: when to come back, 0 if unknown. WORKING: when its writer wrote it, on the
+        time_ms: REQUEST: time left. REPLY: how long its handler has run, 0 if unknown. REJECT: when to come back, 0 if
+            unknown. LOST: for how long a worker has had the request. WORKING: when its writer wrote it, on the
             writer's clock, modulo 2**32. RENEW: that number of the WORKING that it answers.
         tag: chosen by whoever sent the REQUEST over this hop, and returned with every answer to it.
         id: the id of the request.

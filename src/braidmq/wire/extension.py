@@ -29,6 +29,8 @@ class Field(IntEnum):
     """A worker, as its name behind its instance, that a REQUEST should not be given to if another one can have it."""
     PROOF = 4
     """REQUEST: the caller's CURVE key, by which it asks for a proof. REPLY: the proof, and the worker's certificate."""
+    INVITATION = 5
+    """REPLY: the invitation that the worker's enrolment relies on, if PROOF has that instead of a certificate."""
 
 
 INSTANCE_BYTES: Final = 8

@@ -31,7 +31,7 @@ from mdp.client import mdp_request  # noqa: E402 - what it imports had to be the
 from mdp.worker import MDPWorker  # noqa: E402
 
 
-class Echo(MDPWorker):  # type: ignore[misc]
+class Echo(MDPWorker):
     """Echoes."""
 
     def on_request(self, msg: list[bytes]) -> None:

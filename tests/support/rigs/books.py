@@ -20,6 +20,7 @@ class NodeBooks(NodeObserver):
         self.attempts: dict[bytes, str] = {}
         self.jobs: Counter[bytes] = Counter()
         self.begun: Counter[bytes] = Counter()
+        self.credit: dict[tuple[str, str], int] = {}
 
     def check(self, core: NodeCore) -> None:
         """Assert that the books say what the node holds."""
@@ -28,6 +29,11 @@ class NodeBooks(NodeObserver):
         assert len(self.attempts) == sum(link.in_flight for link in core.links.links.values())
         assert self.jobs.total() == len(worker)
         assert self.begun.total() <= sum(service.running for service in worker.services)
+        granted = {service.name.decode(): service.granted for service in worker.services if not service.withdrawn}
+        for (service, broker), credit in self.credit.items():
+            grant = granted[service].get(broker)
+            assert grant is None or grant.share == credit
+            assert not worker.draining
 
     def on_call(self, id_: bytes, service: str, now: float) -> None:
         assert id_ not in self.calls
@@ -51,6 +57,12 @@ class NodeBooks(NodeObserver):
         del self.calls[id_]
         assert took_s >= 0.0
         self._next.on_call_end(id_, outcome, took_s, now)
+
+    def on_credit(self, service: str, broker: str, credit: int, now: float) -> None:
+        assert credit != self.credit.pop((service, broker), 0)
+        if credit:
+            self.credit[service, broker] = credit
+        self._next.on_credit(service, broker, credit, now)
 
     def on_job(self, id_: bytes, service: str, client: str, broker: str, now: float) -> None:
         self.jobs[id_] += 1

@@ -108,6 +108,22 @@ async def test_last_words_of_a_peer_are_heard_before_its_end(dealer):
         await until(lambda: {peer.route for peer in behind.gone} == {peer.route for peer, _ in behind.come})
 
 
+async def test_last_words_of_a_peer_are_its_own_even_if_its_end_is_known_before(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        peer.setsockopt(zmq.LINGER, 1_000)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        for number in range(3):
+            peer.send(b"%d" % number)
+        peer.close()
+        assert listener._monitor.poll(10_000), "the event loop stands still until its end is known"
+        listener._on_monitor()  # to ask for it has taken the signal for which the event loop would call this
+        assert len(behind.gone) == 1
+        assert {id(peer) for peer, _ in behind.come} == {id(behind.gone[0])}
+        assert behind.frames == [[b"hello"], [b"0"], [b"1"], [b"2"]]
+
+
 async def test_peer_may_name_itself_and_come_back_under_its_name(dealer):
     async with listening() as (listener, behind):
         for number in range(3):

@@ -208,3 +208,17 @@ def test_without_nearby_sockets_a_broker_is_met_at_its_endpoint(far, path):
         far.greet(node)
         node.until_greeted()
         assert not met
+
+
+def test_a_refusal_there_is_told_once(node, path, caplog):
+    caplog.set_level("INFO")
+    with impostor(path, claim_that_nobody_is_registered) as met:
+        for _ in range(3):
+            node.steps.clear()
+            assert node.open(NOWHERE) is None
+            node.until(lambda: node.steps or node.given_up, "it fails")
+            node.dialer.close("b1")
+        assert len(met) == 3
+    assert [each.getMessage() for each in caplog.records if "is tried over TCP" in each.getMessage()] == [
+        f"b1 at {path}: {Failure.NOT_REGISTERED}; it is tried over TCP"
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.carrier.gate import Gate, Throng, Unjudged
+from braidmq.carrier.gate import Early, Gate, Throng, Unjudged
 from braidmq.members import Member, Role, Standing
 from braidmq.zmtp.violation import Refusal
 
@@ -73,3 +73,12 @@ def test_bars_that_fail_refuse():
 
 def test_a_throng_is_refused_for_a_while():
     assert Throng("the key abc...").status == "300"
+
+
+def test_where_no_registry_is_known_nobody_is_refused_for_good():
+    gate = Gate(Directory())
+    gate.blind = lambda: True
+    found = refusal(gate, OTHER)
+    assert isinstance(found, Early)
+    assert (found.status, found.why) == ("300", "early")
+    assert gate(KEY) == KEY.hex()

@@ -3,7 +3,7 @@
 import pytest
 
 from braidmq.bounds import DAY_S
-from braidmq.carrier.ledger import NetLedger
+from braidmq.carrier.ledger import Checked, NetLedger
 from braidmq.members import Standing
 from braidmq.trust import enrolment
 from braidmq.trust.authority import Authority
@@ -42,7 +42,7 @@ def hand_on(ledger, authority):
             return
 
 
-@pytest.mark.parametrize("bring", [hand_on, lambda ledger, authority: ledger.install(authority.manifest())])
+@pytest.mark.parametrize("bring", [hand_on, lambda ledger, authority: ledger.install(Checked.of(authority.manifest()))])
 def test_who_is_removed_while_the_broker_runs_is_told_so_and_not_unknown(authority, bring):
     gone = principal(authority.add_node("gone"))
     ledger = ledger_of(authority)

@@ -5,9 +5,7 @@ import struct
 import threading
 from contextlib import contextmanager
 
-from braidmq.carrier.listener import (
-    LINGER_S,
-)
+from braidmq.carrier.cuts import LINGER_S
 from braidmq.carrier.rooms import READ_BYTES
 from braidmq.carrier.stream import End
 from braidmq.settings import KIB

@@ -11,11 +11,17 @@ from braidmq.core.client.call import Call
 from braidmq.core.proofs import Checker, Prover
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
-from braidmq.trust import joinfile
+from braidmq.trust import enrolment, invitation, joinfile
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Certificate, Claims, issue
+from braidmq.trust.joinfile import JoinFile
 from braidmq.wire.envelope import Envelope, decode
 from braidmq.wire.extension import Field, field_of
+from tests.support import tokens
+
+IDENTITY = JoinFile(
+    secret_key=tokens.MEMBER_SECRET, certificate=tokens.MEMBER, authority_key=tokens.AUTHORITY, brokers=(tokens.BROKER,)
+)
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 EXCHANGE = {each["name"]: each for each in json.loads((VECTORS / "exchange.json").read_text(encoding="utf-8"))}
@@ -47,11 +53,37 @@ def test_point_that_makes_one_secret_with_every_key_is_no_key(key, nodes):
 
 def test_certificates_of_this_net_are_believed_and_no_others(nodes, tmp_path):
     caller, worker = (keyring_of(identity) for identity in nodes)
-    certified = caller.verify(worker.certificate)
+    certified = caller.verify(worker.certificate, b"")
     assert (certified.member.name, certified.keys) == ("worker", (worker.public_key,))
     foreign = joinfile.load(Authority.create(tmp_path / "other").add_node("worker", ["s"], ["s"]))
     with pytest.raises(ProtocolError):
-        caller.verify(keyring_of(foreign).certificate)
+        caller.verify(keyring_of(foreign).certificate, b"")
+
+
+def test_enrolment_is_believed_with_the_invitation_that_it_relies_on_and_no_other():
+    caller = keyring_of(IDENTITY)
+    invited = tokens.INVITATION.blob
+    for named in (False, True):
+        if named:
+            invited = tokens.invite(name="replica-1", prefix="").blob
+        certified = caller.verify(tokens.enrol(1), invited)
+        assert certified.member.name == "replica-1"
+        assert certified.member.may_serve("orders.new")
+        assert not certified.member.may_serve("pricing")
+        assert (certified.keys, certified.serial) == ((tokens.member_key(1),), 7)
+        assert (certified.made_at, certified.chosen) == (tokens.NOW, not named)
+    for wrong in (b"", tokens.other_invite().blob, invited[:-1], tokens.enrol(1)):
+        with pytest.raises(ProtocolError):
+            caller.verify(tokens.enrol(1), wrong)
+    with pytest.raises(ProtocolError):
+        caller.verify(tokens.MEMBER.blob, invited)
+
+
+def test_enrolled_worker_proves_with_its_enrolment_and_invitation():
+    own = enrolment.verify(tokens.enrol(1), tokens.INVITATION)
+    keyring = keyring_of(IDENTITY, own)
+    assert (keyring.certificate, keyring.invitation) == (own.blob, tokens.INVITATION.blob)
+    assert keyring_of(IDENTITY).invitation == b""
 
 
 def test_nodes_are_no_brokers(nodes):
@@ -84,10 +116,11 @@ def member_of(vector, who, certificate):
 def test_proof_is_as_the_vector_says(vector):
     request, reply = (decode(bytes.fromhex(EXCHANGE[vector[which]]["hex"])) for which in ("request", "reply"))
     proof = field_of(reply.extension, Field.PROOF)
+    invited = field_of(reply.extension, Field.INVITATION) or b""
     assert proof is not None
     unused = issue(Claims(net=vector["net"], serial=1, name="unused", role=Role.NODE, keys=(bytes(32),)), bytes(32))
     caller = keyring_of(member_of(vector, "caller", unused))
-    certified = caller.verify(proof[16:])
+    certified = caller.verify(proof[16:], invited)
     assert certified.member.name == vector["worker"]
     assert certified.keys == (bytes.fromhex(vector["worker_public_key"]),)
     assert caller.agree(certified.keys[0]).hex() == vector["secret"]
@@ -96,6 +129,9 @@ def test_proof_is_as_the_vector_says(vector):
     assert Checker(caller, vector["caller"]).flaw_of(call, reply) == ""
     empty: dict[str, Any] = dict.fromkeys(Claims.__struct_fields__, ())
     own = member_of(vector, "worker", Certificate(blob=proof[16:], **empty))
+    if invited:
+        known = invitation.verify(invited, own.authority_key, own.net)
+        own = member_of(vector, "worker", enrolment.verify(proof[16:], known))
     seen = Envelope(
         request.command, request.id, service=request.service, sender=vector["caller"].encode(),
         extension=request.extension, payload=request.payload,

@@ -64,7 +64,7 @@ def test_what_does_not_name_a_node_is_refused(here, target):
         ("not_there.below:node", "there is no module 'not_there'"),
         ("served_here.below:node", "there is no module 'served_here.below'"),
         ("served_here:other", "'other' in served_here does not exist"),
-        ("served_here:Node", r"'Node' in served_here is a builtins\.type, no braidmq\.Services and no braidmq\.Node"),
+        ("served_here:Node", r"'Node' in served_here is a class, no braidmq\.Services and no braidmq\.Node"),
     ],
 )
 def test_what_is_not_there_is_named(here, target, said):

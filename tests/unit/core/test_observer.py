@@ -170,7 +170,26 @@ class TestCalls:
 class TestJobs:
     def rig(self, concurrency: int = 1, **options: Any) -> tuple[NodeRig, Any]:
         observer = recording(NodeObserver)
-        return NodeRig("a", serves={"echo": concurrency}, observer=observer, **options), observer
+        rig = NodeRig("a", serves={"echo": concurrency}, observer=observer, **options)
+        assert told(observer, "on_credit") == [("on_credit", "echo", "a", concurrency)]
+        return rig, observer
+
+    def test_credit_is_told_as_it_changes_and_ends_with_the_connection(self) -> None:
+        rig, observer = self.rig(4)
+        rig.core.resize("echo", 2, rig.now)
+        rig["a"].crash()
+        assert told(observer, "on_credit") == [("on_credit", "echo", "a", 2), ("on_credit", "echo", "a", 0)]
+
+    def test_credit_ends_with_the_service_and_with_the_drain(self) -> None:
+        rig, observer = self.rig(4)
+        rig.core.offer("other", 1, rig.now)
+        rig.core.withdraw("echo", rig.now)
+        rig.core.drain(rig.now)
+        assert told(observer, "on_credit") == [
+            ("on_credit", "other", "a", 1),
+            ("on_credit", "echo", "a", 0),
+            ("on_credit", "other", "a", 0),
+        ]
 
     def test_a_job_that_is_answered(self) -> None:
         rig, observer = self.rig()

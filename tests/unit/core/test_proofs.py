@@ -190,10 +190,18 @@ class Authority:
 
         return Keyring(bytes((serial,)) + (others or own), own.ljust(32), agree, self.verify)
 
-    def verify(self, certificate: bytes) -> Certified:
+    def enrolled(self, serial: int, made_at: int, chosen: int, own: bytes) -> Keyring:
+        """A member's keys; unless they are zero, an invitation says when its enrolment was made, and who named it."""
+        keyring = self.keyring(serial, own)
+        invitation = bytes((made_at, chosen)) if made_at or chosen else b""
+        return Keyring(keyring.certificate, keyring.public_key, keyring.agree, keyring.verify, invitation)
+
+    def verify(self, certificate: bytes, invitation: bytes) -> Certified:
         self.checked += 1
         keys = tuple(bytes((key,)).ljust(32) for key in certificate[1:])
-        return Certified(Member("worker", Role.NODE, serves=("echo",)), certificate[0], keys)
+        made_at, chosen = invitation or (0, 0)
+        member = Member("worker", Role.NODE, serves=("echo",))
+        return Certified(member, certificate[0], keys, made_at=made_at, chosen=bool(chosen))
 
 
 class TestNewKeys:
@@ -219,6 +227,37 @@ class TestNewKeys:
         for keyring in both * 3:
             assert self.flaw(checks, keyring) == ""
         assert net.checked == CERTIFICATES_MAX + 1 == 3
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            pytest.param((1, 0, 0), (2, 0, 0), id="two certificates"),
+            pytest.param((3, 5, 0), (3, 6, 0), id="two enrolments for one name"),
+            pytest.param((3, 9, 0), (4, 1, 0), id="enrolments by two tokens"),
+            pytest.param((3, 5, 1), (3, 6, 1), id="two enrolments with a chosen name"),
+            pytest.param((3, 5, 0), (4, 0, 0), id="who was enrolled is registered"),
+            pytest.param((3, 0, 0), (4, 5, 0), id="who was registered is enrolled"),
+            pytest.param((8, 5, 1), (3, 0, 0), id="somebody has chosen the name of who is registered"),
+        ],
+    )
+    def test_of_two_with_one_name_the_one_that_counts_more_replaces_the_other_for_good(
+        self, before: tuple[int, int, int], after: tuple[int, int, int]
+    ) -> None:
+        net = Authority()
+        checks = checker(net.keyring(1, b"c"))
+        old, new = net.enrolled(*before, b"a"), net.enrolled(*after, b"b")
+        assert [self.flaw(checks, keyring) for keyring in (old, new)] == [""] * 2
+        for _ in range(2):
+            assert "not its worker's" in self.flaw(checks, old)
+            assert self.flaw(checks, new) == ""
+
+    def test_enrolment_is_known_by_its_invitation_too(self) -> None:
+        net = Authority()
+        checks = checker(net.keyring(1, b"c"))
+        own = net.enrolled(3, 5, 0, b"a")
+        other = Keyring(own.certificate, own.public_key, own.agree, own.verify, net.enrolled(3, 6, 0, b"a").invitation)
+        assert [self.flaw(checks, keyring) for keyring in (own, other) * 3] == [""] * 6
+        assert net.checked == CERTIFICATES_MAX + 1
 
     def test_knows_no_more_certificates_of_one_worker_than_it_may(self) -> None:
         net = Authority()

@@ -36,23 +36,23 @@ def test_without_an_event_loop_there_is_no_home():
 def test_only_its_own_loop_is_home():
     async def main():
         own = Home("orders")
-        own.check()
+        own.check("orders")
         assert (own.ended, own.busy) == (False, True)
-        errors = in_thread(own.check) + in_thread(lambda: asyncio.run(check(own)))
+        errors = in_thread(lambda: own.check("orders")) + in_thread(lambda: asyncio.run(check(own)))
         assert len(errors) == 2
         for error in errors:
             assert "orders was started in another event loop, in thread 'MainThread'" in error
             assert "braidmq.blocking.Node" in error
 
     async def check(own):
-        own.check()
+        own.check("orders")
 
     asyncio.run(main())
 
 
 def test_a_loop_that_has_ended_is_told_as_such():
     async def check():
-        own.check()
+        own.check("orders")
 
     own = asyncio.run(home())
     assert (own.ended, own.busy) == (True, False)

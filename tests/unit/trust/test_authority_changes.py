@@ -303,6 +303,26 @@ def test_a_change_that_dies_at_any_write_is_made_or_not_and_no_key_is_lost(net, 
     assert net.stale == ()
 
 
+@pytest.mark.parametrize("name", ["n1", "b1"])
+def test_a_rotation_that_dies_before_it_is_in_force_can_be_repeated(net, monkeypatch, name):
+    old = load(path(net, name)).secret_key
+    with pytest.raises(Killed):
+        killed_at(2, monkeypatch, lambda: net.rotate(name))
+    assert member(net, name).keys[-1] != load(path(net, name)).public_key
+    net.rotate(name)
+    assert_up_to_date(net)
+    assert load(path(net, name)).old_secret_key == old
+
+
+def test_a_file_with_two_keys_that_are_not_the_members_is_not_rotated(net):
+    foreign = net.rotate("n1").files[0].read_bytes()
+    net.remove(["n1"])
+    net.add_node("n1")
+    path(net, "n1").write_bytes(foreign)
+    with pytest.raises(ConfigError, match="--request CODE"):
+        net.rotate("n1")
+
+
 def test_a_directory_that_another_command_holds_is_waited_for_and_given_up(net, monkeypatch):
     monkeypatch.setattr(authority_files, "LOCK_S_MAX", 0.1)
     before = net.manifest()

@@ -5,9 +5,8 @@ from nacl.signing import SigningKey
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import Role
 from braidmq.trust import certificate, invitation
-from braidmq.trust.certificate import SERIAL_MAX
+from braidmq.trust.certificate import SERIAL_MAX, TIME_MAX_S
 from braidmq.trust.enrolment import DOMAIN, ENROLMENT_BYTES_MAX, issue, serial_of, verify
-from braidmq.trust.invitation import TIME_S_MAX
 from braidmq.trust.signed import sign
 from tests.support.tokens import (
     END,
@@ -51,7 +50,7 @@ BROKEN = [
     statement(key=bytes(32)),
     statement(key=member_key(1)[:31] + b"\xff"),
     statement(made_at=0),
-    statement(made_at=TIME_S_MAX + 1),
+    statement(made_at=TIME_MAX_S + 1),
 ]
 
 
@@ -92,10 +91,10 @@ def test_what_was_signed_by_others_or_as_something_else_is_refused():
 
 
 def test_the_largest_enrolment_fits_with_room_to_spare():
-    longest = statement(name="n" * 63, invitation=SERIAL_MAX, made_at=TIME_S_MAX)
+    longest = statement(name="n" * 63, invitation=SERIAL_MAX, made_at=TIME_MAX_S)
     blob = issue(longest, TOKEN.signing_seed)
     assert len(blob) <= ENROLMENT_BYTES_MAX // 2
-    assert verify(blob, invite(prefix="n", serial=SERIAL_MAX, not_after=TIME_S_MAX)).name == "n" * 63
+    assert verify(blob, invite(prefix="n", serial=SERIAL_MAX, not_after=TIME_MAX_S)).name == "n" * 63
 
 
 def test_unknown_fields_of_a_newer_version_are_skipped():

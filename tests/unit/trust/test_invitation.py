@@ -5,14 +5,13 @@ from nacl.signing import SigningKey
 from braidmq.errors import ConfigError, ProtocolError
 from braidmq.members import check_name
 from braidmq.trust import certificate
-from braidmq.trust.certificate import PATTERNS_MAX, SERIAL_MAX
+from braidmq.trust.certificate import PATTERNS_MAX, SERIAL_MAX, TIME_MAX_S
 from braidmq.trust.invitation import (
     DOMAIN,
     IDLE_S_MAX,
     INVITATION_BYTES_MAX,
     INVITATIONS_MAX,
     PREFIX_BYTES_MAX,
-    TIME_S_MAX,
     USES_MAX,
     USES_TOTAL_MAX,
     Terms,
@@ -51,7 +50,7 @@ BROKEN = [
     change(uses=0),
     change(uses=USES_MAX + 1),
     change(not_after=0),
-    change(not_after=TIME_S_MAX + 1),
+    change(not_after=TIME_MAX_S + 1),
     change(idle_s=-1),
     change(idle_s=IDLE_S_MAX + 1),
     change(prefix=""),
@@ -78,7 +77,7 @@ def test_terms_that_break_a_rule_are_neither_issued_nor_accepted(terms):
 def test_the_largest_invitation_that_the_rules_allow_fits():
     patterns = tuple("p" * 126 + "*" for _ in range(PATTERNS_MAX))
     terms = change(
-        serial=SERIAL_MAX, uses=USES_MAX, not_after=TIME_S_MAX, idle_s=IDLE_S_MAX, calls=patterns, serves=patterns,
+        serial=SERIAL_MAX, uses=USES_MAX, not_after=TIME_MAX_S, idle_s=IDLE_S_MAX, calls=patterns, serves=patterns,
         prefix="p" * PREFIX_BYTES_MAX,
     )  # fmt: skip
     blob = issue(terms, SEED).blob

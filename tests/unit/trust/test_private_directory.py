@@ -31,8 +31,10 @@ def test_a_directory_of_another_user_is_refused_but_not_to_root(tmp_path, monkey
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     check(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 1)
-    with pytest.raises(ConfigError, match="belongs to another user"):
+    with pytest.raises(ConfigError, match=r"belongs to another user, .* run this as that user \(`sudo -u USER`\)"):
         check(tmp_path)
+    with pytest.raises(ConfigError, match="belongs to another user"):  # who may see nothing of what is in it
+        Authority.open(tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o2777])

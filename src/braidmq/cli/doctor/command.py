@@ -1,6 +1,6 @@
 """``doctor``: why a member does not get to its brokers, or a service is not there, and what to do about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -75,10 +75,18 @@ def examine(join: JoinFile | Path, asked: Asked) -> list[Finding]:
     brokers = {each.name: address_of(each) for each in identity.brokers if each.name != identity.name}
     chosen = [brokers[asked.via]] if asked.via in brokers else list(brokers.values())[:VISITED_MAX]
     visits = _visit_all(identity, chosen, asked)
+    listed = _listed(identity, visits)
+    outdated = {name: each for name, each in listed.items() if name in brokers and each.serial > brokers[name].serial}
     if asked.via and asked.via not in brokers:
-        brokers |= _listed(identity, visits)
+        brokers |= listed
         if asked.via in brokers:
             visits = _visit_all(identity, [brokers[asked.via]], asked)
+    elif not asked.via:
+        further = [each for name, each in listed.items() if name not in brokers and name != identity.name]
+        visits += _visit_all(identity, further[: VISITED_MAX - len(visits)], asked)
+    visits = _anew(identity, visits, outdated, asked)
+    own_rights = own.rights(identity, asked, visits)
+    findings += [] if own_rights is None else [own_rights]
     checks = way.CHECKS if identity.certificate.role is Role.NODE else way.CHECKS_OF_A_BROKER
     for each in visits:
         findings += way.judge(each, identity, asked, checks)
@@ -86,8 +94,24 @@ def examine(join: JoinFile | Path, asked: Asked) -> list[Finding]:
     return findings + [each for each in together if each is not None]
 
 
+def _anew(
+    identity: JoinFile, visits: Sequence[Visit], outdated: Mapping[str, BrokerAddress], asked: Asked
+) -> list[Visit]:
+    """Return the visits, those to brokers that were not met made once more if others list them anew.
+
+    A member does the same: it learns from the brokers that it meets where the others are, and which keys they have.
+    """
+    failed = [outdated[each.name] for each in visits if not each.greeted and each.name in outdated]
+    again = {each.name: each for each in _visit_all(identity, failed, asked)}
+    for each in again.values():
+        each.is_listed_anew = True
+    return [again.get(each.name, each) for each in visits]
+
+
 def _visit_all(identity: JoinFile, brokers: Sequence[BrokerAddress], asked: Asked) -> list[Visit]:
     """Visit brokers, some at one time."""
+    if not brokers:
+        return []
     with ThreadPoolExecutor(min(AT_ONCE_MAX, len(brokers)), "braidmq-doctor") as threads:
         return list(threads.map(lambda broker: visit(identity, broker, asked), brokers))
 

@@ -66,6 +66,7 @@ class Visit:
         brokers: the certificates of the brokers that it lists.
         echo_s: how long its echo took; None if there was none.
         echo_refused: whether it has none, as older brokers.
+        is_listed_anew: whether other brokers have told where it is, or which key it has, and the join file is older.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Visit:
     brokers: tuple[bytes, ...] = ()
     echo_s: float | None = None
     echo_refused: bool = False
+    is_listed_anew: bool = False
     sent_at: float = field(default=0.0, repr=False)
     answered_at: float = field(default=0.0, repr=False)
 
@@ -213,7 +215,8 @@ class _Walk:
                 )
             )
         )
-        self._told_rights = not service or not self._identity.certificate.member.may_call(service)
+        member = self._identity.certificate.member
+        self._told_rights = not service or (member.may_serve(service) and not member.may_call(service))
         if not self._told_rights:
             asking.send(encode(Envelope(REQUEST, self._id[::-1], tag=_RIGHTS_TAG, service=service.encode())))
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from braidmq.cli.doctor.finding import Asked, Finding, State, ok
+from braidmq.cli.doctor.own import let_it_call
 from braidmq.cli.doctor.visit import Visit
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.core.links.link import Failure
+from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire.envelope import MAJOR
 
@@ -30,7 +32,10 @@ class _Stop(NamedTuple):
 
 _DOWN: Final = ExitCode.UNAVAILABLE
 _LISTENER: Final = f"look what listens at {{address}} (there: ss -ltnp), and {_CHECK_ENDPOINT}"
-_ANEW: Final = "get {file} anew from the directory of the authority: NAME.braid of {node}"
+_ANEW: Final = "bring {file} up to date: braidmq join NETCODE {node} --file {file} (NETCODE: braidmq code --net DIR)"
+_AGAIN: Final = (
+    "braidmq join NETCODE {node}, and with what it prints: braidmq add {role} {node} --net DIR --request CODE"
+)
 _STOPS: Final[dict[Failure, _Stop]] = {
     Failure.UNREACHABLE: _Stop(
         "tcp", _DOWN, f"start it: braidmq broker --join {{broker}}.braid; if it runs, {_CHECK_ENDPOINT}"
@@ -43,18 +48,27 @@ _STOPS: Final[dict[Failure, _Stop]] = {
     Failure.RESET: _Stop("zmtp", _DOWN, _LISTENER),
     Failure.HUNG_UP: _Stop("curve", _DOWN, f"try again if it is being stopped; else {_ANEW}"),
     Failure.NOT_THIS_BROKER: _Stop("curve", _DOWN, _LISTENER),
-    Failure.OTHER_NET: _Stop("curve", _DOWN, f"{_ANEW}, in the net of that broker"),
+    Failure.OTHER_NET: _Stop(
+        "curve", _DOWN, f"if that is the right net, move {{file}} away and join it: {_AGAIN}; else {_CHECK_ENDPOINT}"
+    ),
     Failure.OTHER_KEY: _Stop("curve", _DOWN, _ANEW),
     Failure.NOT_REGISTERED: _Stop(
-        "key", ExitCode.DENIED, "give the newest registry to the broker: braidmq publish --net DIR"
+        "key",
+        ExitCode.DENIED,
+        "if braidmq list --net DIR has it, give that to the brokers: braidmq publish --net DIR; else register it: "
+        + _AGAIN,
     ),
-    Failure.REMOVED: _Stop("key", ExitCode.DENIED, "register it again: braidmq add node {node} --net DIR"),
-    Failure.REVOKED: _Stop("key", ExitCode.DENIED, "register it with a new key: braidmq add node {node} --net DIR"),
+    Failure.REMOVED: _Stop("key", ExitCode.DENIED, f"register it again: {_AGAIN}"),
+    Failure.REVOKED: _Stop("key", ExitCode.DENIED, f"move {{file}} away, and make a new key: {_AGAIN}"),
+    Failure.EARLY: _Stop("key", ExitCode.FAILURE, "try again; if it stays so, let {broker} reach the other brokers"),
     Failure.EXPIRED: _Stop("key", ExitCode.DENIED, "renew it: braidmq renew {node} --net DIR"),
     Failure.BARRED: _Stop("key", ExitCode.DENIED, "see the log of {broker}, mend the program, and wait a minute"),
     Failure.THRONG: _Stop("key", ExitCode.DENIED, "give each process a join file of its own: braidmq add node"),
     Failure.UNJUDGED: _Stop("key", ExitCode.FAILURE, "report what the log of {broker} says"),
 }
+_ENROLLED_AGAIN: Final = (
+    "it was gone for longer than --keep of its token, or that was withdrawn: braidmq join - --file {file}, with a token"
+)
 _ELSE: Final = _Stop("curve", ExitCode.FAILURE, "try again; if it stays so, see the log of {broker}")
 
 
@@ -66,8 +80,25 @@ def _stopped(step: str, visit: Visit, identity: JoinFile, asked: Asked) -> Findi
     stop = _STOPS.get(failure, _ELSE)
     if stop.step != step:
         return None
-    mend = stop.mend.format(address=visit.address, broker=visit.name, node=identity.name, file=asked.file)
+    made = isinstance(identity.certificate, Enrolment) and failure in (Failure.NOT_REGISTERED, Failure.REMOVED)
+    mend = (_ENROLLED_AGAIN if made else stop.mend).format(
+        address=visit.address,
+        broker=visit.name,
+        node=identity.name,
+        file=asked.file,
+        role=identity.certificate.role.value,
+    )
     return Finding(step, State.STOP, f"{visit.address}: {failure.value}", mend, stop.code, visit.name)
+
+
+def listed(visit: Visit, identity: JoinFile, asked: Asked) -> Finding | None:
+    """The join file knows where it is, and which key it has."""
+    if not visit.is_listed_anew:
+        return None
+    mend = _ANEW.format(file=asked.file, node=identity.name)
+    return Finding(
+        "listed", State.NOTE, f"{asked.file} is older than what others tell of it; {mend}", broker=visit.name
+    )
 
 
 def name(visit: Visit, _identity: JoinFile, _asked: Asked) -> Finding:
@@ -98,7 +129,7 @@ def key(visit: Visit, identity: JoinFile, asked: Asked) -> Finding:
     return _stopped("key", visit, identity, asked) or ok("key", f"{identity.name} is registered there", visit.name)
 
 
-def session(visit: Visit, identity: JoinFile, _asked: Asked) -> Finding:
+def session(visit: Visit, identity: JoinFile, asked: Asked) -> Finding:
     """It answers HELLO, in the same major version."""
     broker = visit.name
     if visit.major != MAJOR:
@@ -115,7 +146,7 @@ def session(visit: Visit, identity: JoinFile, _asked: Asked) -> Finding:
         return Finding("session", State.STOP, text, f"restart {broker}, and see its log", ExitCode.DEADLINE, broker)
     if visit.welcome.broker != broker:
         text = f"it calls itself {visit.welcome.broker}"
-        return Finding("session", State.STOP, text, _ANEW.format(file="the file", node=identity.name), _DOWN, broker)
+        return Finding("session", State.STOP, text, _ANEW.format(file=asked.file, node=identity.name), _DOWN, broker)
     return ok("session", f"{visit.welcome.software or 'it'} welcomes {visit.welcome.member}", broker)
 
 
@@ -137,8 +168,10 @@ def rights(visit: Visit, identity: JoinFile, asked: Asked) -> Finding | None:
         return None
     if not visit.denied:
         return ok("rights", f"{identity.name} may call {asked.service} there", visit.name)
+    if not identity.certificate.member.may_call(asked.service):
+        return None
     text = f"the broker does not let {identity.name} call {asked.service}, though its certificate says so"
-    mend = f"braidmq set {identity.name} --net DIR --call '{asked.service}', or braidmq publish --net DIR"
+    mend = f"{let_it_call(identity, asked.service)}; or braidmq publish --net DIR"
     return Finding("rights", State.WRONG, text, mend, ExitCode.DENIED, visit.name)
 
 
@@ -154,8 +187,8 @@ def echo(visit: Visit, _identity: JoinFile, _asked: Asked) -> Finding:
 
 def workers(visit: Visit, identity: JoinFile, asked: Asked) -> Finding | None:
     """The service has a worker there."""
-    service, member = asked.service, identity.certificate.member
-    if not service or visit.denied or not member.may_call(service):
+    service, may_call = asked.service, identity.certificate.member.may_call(asked.service)
+    if not service or visit.denied or not (may_call or visit.denied is False):
         return None
     if service in visit.services:
         return ok("workers", f"{service} has a worker there", visit.name)
@@ -166,7 +199,7 @@ def workers(visit: Visit, identity: JoinFile, asked: Asked) -> Finding | None:
 
 Check = Callable[[Visit, JoinFile, Asked], Finding | None]
 
-CHECKS: Final[tuple[Check, ...]] = (name, tcp, zmtp, curve, key, session, clock, rights, echo, workers)
+CHECKS: Final[tuple[Check, ...]] = (listed, name, tcp, zmtp, curve, key, session, clock, rights, echo, workers)
 """The steps for a node, in the order in which they are taken."""
 
 CHECKS_OF_A_BROKER: Final[tuple[Check, ...]] = CHECKS[: CHECKS.index(session)]

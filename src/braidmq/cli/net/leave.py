@@ -1,6 +1,6 @@
 """``remove`` and ``revoke``: who is no longer a member."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
@@ -30,6 +30,9 @@ def remove(names: Sequence[str], directory: Path, *, no_publish: bool, as_json: 
     authority = opened(directory)
     names = tuple(dict.fromkeys(names))
     manifest = authority.manifest()
+    if _are_out(manifest, names, {each.name for each in manifest.extras.removals}):
+        _tell_again(authority, names, "removed", as_json=as_json, publish=not no_publish)
+        return
     for name in _strangers(manifest, names):
         token = token_for(manifest, name)
         if token is not None:
@@ -55,6 +58,9 @@ def revoke(names: Sequence[str], directory: Path, *, no_publish: bool, as_json: 
     authority = opened(directory)
     names = tuple(dict.fromkeys(names))
     manifest = authority.manifest()
+    if _are_out(manifest, names, {each.name for each in manifest.extras.revoked}):
+        _tell_again(authority, names, "revoked", as_json=as_json, publish=not no_publish)
+        return
     strangers = _strangers(manifest, names)
     found = enrolled(authority, manifest, strangers) if strangers else []
     change = authority.revoke([name for name in names if name not in strangers], found)
@@ -65,6 +71,21 @@ def _strangers(manifest: Manifest, names: Sequence[str]) -> list[str]:
     """Return the names that nobody is registered under."""
     registered = {each.name for each in manifest.certificates}
     return [name for name in names if name not in registered]
+
+
+def _are_out(manifest: Manifest, names: Sequence[str], gone: Collection[str]) -> bool:
+    """Whether all of these were taken out already, and no token can have made another one of that name."""
+    strangers = _strangers(manifest, names)
+    return len(strangers) == len(names) and all(
+        name in gone and token_for(manifest, name) is None for name in strangers
+    )
+
+
+def _tell_again(authority: Authority, names: Sequence[str], done: str, *, as_json: bool, publish: bool) -> None:
+    """Say that nothing is to be changed, and bring that to the net: a command may have been ended before it did."""
+    manifest = authority.manifest()
+    lines = [f"Nothing has changed: {name} was {done} already." for name in names]
+    finish_change(authority, Change(manifest, manifest), lines, {"names": names}, as_json=as_json, publish=publish)
 
 
 def _tell(

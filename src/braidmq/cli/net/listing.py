@@ -1,7 +1,7 @@
 """``list``: the members of a net, and its tokens."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +50,24 @@ def list_members(directory: Path, *, offline: bool, as_json: bool) -> None:
             say("")
         for line in lines:
             say(line)
+    for line in differences(directory, manifest.version, known.versions):
+        warn(line)
     if known.cut:
         warn("LAST SEEN is not known of all: a broker has more nodes than it tells of")
+
+
+def differences(directory: Path, version: int, versions: Mapping[str, int]) -> Iterator[str]:
+    """Give a line if brokers have an older registry than the directory, or a newer one."""
+    shown = click.format_filename(directory)
+    behind = sorted(name for name, held in versions.items() if held < version)
+    if behind:
+        yield (
+            f"registry {version}, which this list is of, is not in force at {', '.join(behind)} yet: "
+            f"braidmq publish --net {shown}"
+        )
+    newest = max(versions.values(), default=version)
+    if newest > version:
+        yield f"registry {newest} is in force, and {shown} has {version}: is it an old copy, or is there another one?"
 
 
 def _head(known: Seen) -> tuple[str, ...]:
@@ -118,6 +134,7 @@ def _as_dict(manifest: Manifest, known: Seen, now_s: float) -> dict[str, Any]:
         "tokens": [_token(each, known) for each in manifest.invited()],
         "enrolled": [{"name": each.name, "token": each.token, "seen_ago_s": each.ago_s} for each in known.enrolled],
         "brokers_heard": known.brokers,
+        "registries": known.versions,
     }
 
 

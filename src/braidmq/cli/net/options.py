@@ -15,7 +15,8 @@ from braidmq.trust.draft import DAY_S
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-DIRECTORY: Final = click.Path(path_type=Path)
+DIRECTORY: Final = click.Path(path_type=Path, readable=False)
+"""Whether it can be read is looked at when it is opened, which says what to do."""
 
 _DAYS_MAX: Final = 36_500
 """A century: whoever wants more wants a certificate that does not end."""

@@ -9,7 +9,8 @@ import click
 from braidmq import stderr
 from braidmq.cli.net.claiming import displaced
 from braidmq.cli.net.telling import consequences, print_json, say, warn
-from braidmq.errors import ConfigError
+from braidmq.core.links.link import Failure
+from braidmq.errors import BraidError, ConfigError
 from braidmq.printable import printable
 from braidmq.publication import Publication, publish
 from braidmq.trust.authority import Authority
@@ -38,6 +39,9 @@ def finish_change(
         as_json: which of the two.
         publish: whether it is to be brought to the running net.
         aside: whether nothing but `lines` is to be on stdout, for whoever reads it there.
+
+    Raises:
+        BraidError: brokers that could be reached have all refused it, so that it does not come into force.
     """
     for line in authority.stale:
         warn(line)
@@ -51,11 +55,17 @@ def finish_change(
         said |= _publish(authority, change, as_json=as_json, aside=aside)
     if as_json:
         print_json(said)
+    if said.get("published", {}).get("refused") and not said["published"]["have"]:
+        shown = click.format_filename(authority.directory)
+        raise BraidError(f"the change is made in {shown}, and not in force: the brokers do not follow this directory")
 
 
 def _publish(authority: Authority, change: Change, *, as_json: bool, aside: bool) -> dict[str, Any]:
-    """Bring a change to the running net, if there may be one; return what to say of it in JSON."""
-    if change.after is change.before or not change.before.brokers:
+    """Bring a change to the running net, if there may be one; return what to say of it in JSON.
+
+    Nothing may have changed because a command was repeated that had been ended before it came so far.
+    """
+    if not change.before.brokers:
         return {}
     try:
         outcome = hand_in(authority, change.after)
@@ -89,13 +99,28 @@ def publisher(authority: Authority, manifest: Manifest) -> JoinFile:
 
 
 def hand_in(authority: Authority, manifest: Manifest) -> Publication:
-    """Hand the registry to the running net.
+    """Hand the registry to the running net; or the newest one, if another command was quicker with that.
 
     Raises:
         ConfigError: nobody may publish, see `publisher`.
     """
     logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is told with the outcome
-    return publish(publisher(authority, manifest), manifest)
+    outcome = publish(publisher(authority, manifest), manifest)
+    newest = authority.manifest()
+    if outcome.refused and newest.version > manifest.version:
+        outcome = publish(publisher(authority, newest), newest)
+    return outcome
+
+
+def _lacks(name: str, reason: str, *, refuses: bool) -> str:
+    """Return what is said of a broker that lacks a registry which others have."""
+    if refuses:
+        return f"{name} refuses it: {reason}."
+    if reason == Failure.UNRESOLVED.value:
+        return (
+            f"{name} does not have it yet: {reason}. If that is misspelt: braidmq set {name} --endpoint tcp://HOST:PORT"
+        )
+    return f"{name} does not have it yet: {reason}. It gets it from the others."
 
 
 def tell(outcome: Publication, directory: Path, *, as_json: bool, aside: bool = False) -> dict[str, Any]:
@@ -110,16 +135,16 @@ def tell(outcome: Publication, directory: Path, *, as_json: bool, aside: bool = 
     version, have = outcome.version, outcome.have
     if not as_json:
         shown = click.format_filename(directory)
+        why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
         if have:
             lines = [f"Registry {version} is in force at {', '.join(have)}."]
-            lines += [
-                f"{name} does not have it yet: {reason}. It gets it from the others."
-                for name, reason in outcome.lack.items()
-            ]
+            lines += [_lacks(name, reason, refuses=name in outcome.refused) for name, reason in outcome.lack.items()]
+        elif outcome.refused:
+            lines = [f"Registry {version} does not come into force ({why})."]
         else:
-            why = "; ".join(f"{name}: {reason}" for name, reason in outcome.lack.items())
             lines = [f"No broker has registry {version} yet ({why})."]
             lines.append(f"Those that run get it by: braidmq publish --net {shown}")
         for line in lines:
             (stderr.say if aside else say)(printable(f"braidmq: {line}" if aside else line))
-    return {"published": {"version": version, "have": have, "lack": outcome.lack}}
+    refused = sorted(outcome.refused)
+    return {"published": {"version": version, "have": have, "lack": outcome.lack, "refused": refused}}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.cli import status_registry
 from braidmq.cli.net.claiming import observer
 from braidmq.cli.status_net import View
@@ -23,9 +24,6 @@ ASK_S: Final = 1.0
 CONNECT_S: Final = 0.5
 """How much of that may go by until each is connected or has failed: one that hangs leaves the others time to answer."""
 
-ASKED_MAX: Final = 100
-"""Brokers that are asked, as by `braidmq status`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -37,6 +35,7 @@ class Seen:
         used: how many members each token has made, by its serial.
         enrolled: the members that tokens have made.
         cut: whether some broker has more nodes than it tells of.
+        versions: that of the registry in force at each broker, by its name.
     """
 
     brokers: tuple[str, ...] = ()
@@ -44,6 +43,7 @@ class Seen:
     used: dict[int, int] = field(default_factory=dict)
     enrolled: tuple[SeenStatus, ...] = ()
     cut: bool = False
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 def ask(authority: Authority, manifest: Manifest) -> Seen:
@@ -62,11 +62,12 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
         {each.serial: each.used for each in status_registry.tokens(views)},
         tuple(status_registry.enrolled(views)),
         any(view.nodes_cut for view in views),
+        {each.broker: each.registry.version for each in status_registry.told(views)},
     )
 
 
 async def _ask(identity: JoinFile) -> Sequence[View]:
-    node = Node(identity, settings=Settings(brokers_connected_max=ASKED_MAX))
+    node = Node(identity, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX))
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + ASK_S
     async with node:

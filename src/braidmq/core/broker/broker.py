@@ -17,6 +17,7 @@ from braidmq.core.broker.reading import Reading
 from braidmq.core.broker.reception import Reception
 from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Credentials, Registrar
+from braidmq.core.broker.review import Review
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.tap import Tap
 from braidmq.core.broker.transit import Session
@@ -68,6 +69,7 @@ class BrokerCore:
 
     Attributes:
         registrar: the registry at this broker; None without credentials.
+        review: the sessions that were not looked at since another registry came into force.
     """
 
     def __init__(
@@ -180,6 +182,7 @@ class BrokerCore:
             now=now,
             observer=observer,
         )
+        self.review = Review(self.sessions, self._life, self._guard, registrar, now)
         self._looks = Looks(TICK_S, now + TICK_S, now)
         self._watch = Watch(
             self.sessions,
@@ -218,6 +221,8 @@ class BrokerCore:
 
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
+        if self.review.left:
+            return self.review.due_at
         due, other = self._next_deadline(), self.peering.next_deadline()
         if other < due:
             due = other
@@ -279,6 +284,8 @@ class BrokerCore:
             session = self._reception.meet(route, principal, frame, now)
             if session is None:
                 return
+        if self.review.left and not self.review.catch_up(session, now):
+            return
         session.heard_at = now
         inlet = session.usage.inlet
         messages, intact = self._intake.offer(inlet, session, frame, now)
@@ -346,13 +353,7 @@ class BrokerCore:
 
     def on_registry(self, now: float) -> None:
         """Note that the directory changed: members that are gone are cut off, rights are looked up anew."""
-        for session in list(self.sessions.values()):
-            try:
-                self._life.on_rights(session, now)
-            except Exception as error:  # noqa: BLE001 - see containment.py
-                self._guard.contain(session, error, "the new rights of", now)
-        if self.registrar is not None:
-            self.registrar.on_registry(now)
+        self.review.begin(now)
 
     def drain(self, now: float) -> None:
         """Take no new requests from now on, and tell every member and every other broker."""
@@ -374,6 +375,8 @@ class BrokerCore:
             self._on_time(now)
         if now >= self.peering.next_deadline():
             self.peering.on_timer(now)
+        if self.review.left:
+            self._guard.attempt(self.review.go_on, now)
         if self.registrar is not None and now >= self.registrar.due_at:
             self._guard.attempt(self.registrar.on_timer, now)
 
@@ -455,7 +458,7 @@ class BrokerCore:
 
     def validate_state(self) -> None:
         """Assert what always holds between two inputs. For tests and the simulator."""
-        self._life.validate_state()
+        self._life.validate_state(self.review.left)
         self._intake.validate_state([usage.inlet for usage in self.usages])
         self._guard.bars.validate_state()
         self._refusals.validate_state()

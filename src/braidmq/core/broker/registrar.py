@@ -162,7 +162,7 @@ class Registrar:
         self.core.on_gone(session.route, now)
 
     def on_registry(self, now: float) -> None:
-        """Note that another registry is in force: brokers that are gone are left, members hear what concerns them."""
+        """Note that another registry is in force: brokers that are gone are left; `tell_of_change` follows."""
         self._last_seen.keep(self._credentials.has)
         addresses = self._credentials.addresses
         self._find_own(addresses, now)
@@ -171,11 +171,12 @@ class Registrar:
             self._peering.forget(name, now)
         for address in addresses:
             self._peering.learn(address, now)
-        for session in self._sessions.values():
-            if session.member.role is Role.NODE:
-                self._tell_certificate(session, now)
-                self._behind[session] = None
-        self.pass_on(now)
+
+    def tell_of_change(self, session: Session, now: float) -> None:
+        """Let a member hear what the registry that is in force now says of it; the list of brokers follows in time."""
+        if session.member.role is Role.NODE:
+            self._tell_certificate(session, now)
+            self._behind[session] = None
 
     def _find_own(self, addresses: list[BrokerAddress], now: float) -> None:
         """See what this broker is called by now: it is known by its keys, or else by its name."""

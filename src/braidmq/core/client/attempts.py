@@ -143,13 +143,14 @@ class Attempts:
 
     # -- what is heard of an attempt
 
-    def on_reply(self, call: Call, link: Link, now: float) -> None:
-        """Learn from the reply to the current attempt of a call how long its path takes."""
+    def on_reply(self, call: Call, link: Link, ran_s: float, now: float) -> None:
+        """Learn from the reply to the current attempt of a call, which ran for so long, how long its path takes."""
         took_s = now - call.sent_at
         link.ewma.observe(took_s, now)
+        journey_s = took_s - ran_s
         most_s = self._journey_s_max  # less decides nothing
-        if (took_s > most_s or link.journey.latency_s > most_s) and not (call.running or call.waited):
-            link.journey.observe(took_s, now)
+        if (journey_s > most_s or link.journey.latency_s > most_s) and not (call.running or call.waited):
+            link.journey.observe(max(0.0, journey_s), now)
 
     def on_working(self, call: Call, link: Link, answer: Envelope, now: float, *, current: bool) -> None:
         """Handle a WORKING of an attempt, the `current` one or an earlier one."""

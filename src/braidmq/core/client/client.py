@@ -465,7 +465,7 @@ class ClientCore:
 
     def _on_reply(self, call: Call, link: Link, answer: Envelope, current: bool, now: float) -> None:
         if current:
-            self._attempts.on_reply(call, link, now)
+            self._attempts.on_reply(call, link, answer.time_ms / 1000.0, now)
         self._health.on_reply(call, link, now, current=current)
         if self._reroutes.tokens < REROUTES_MAX:
             self._reroutes.on_reply(retried=call.sends > 1)

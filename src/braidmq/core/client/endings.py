@@ -41,7 +41,9 @@ def handler_failed(failure: Failure, sender: str) -> ServiceError:
 
 def denied(call: Call) -> RequestError:
     """Return the error of a call that this node may not make."""
-    return AccessDenied(f"this node may not call {call.service.decode()}: its join file must be made with --call")
+    service = call.service.decode()
+    mend = "the net's operator lets it by `braidmq set NAME --call ...`, with all that it may call"
+    return AccessDenied(f"this node may not call {service}: {mend}")
 
 
 def too_large(call: Call, broker: str) -> RequestError:

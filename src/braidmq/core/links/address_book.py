@@ -27,7 +27,7 @@ class AddressBook:
 
     Args:
         verify: returns the address in a certificate that somebody handed on.
-        own_name: what this member is called itself: it is no broker to connect to.
+        own_name: what this member is called itself, if it is a broker: it does not connect to itself.
         tombstone_s: the setting.
         events: where to say what is refused.
 

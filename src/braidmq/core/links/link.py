@@ -49,6 +49,7 @@ class Failure(StrEnum):
     EXPIRED = "the broker refuses this key: its certificate has expired; it must be renewed"
     BARRED = "the broker keeps this key out for some seconds, for what it has done: the broker's log says what"
     THRONG = "this key has as many connections to the broker as one may have: give each process a join file of its own"
+    EARLY = "the broker has just started and asks the others for the registry first: it lets members in soon"
     UNJUDGED = "the broker could not judge this key, by an error of its own, which its log tells"
     OTHER_NET = "what answers there does not hold this broker's key: it is a broker of another net; take its join file"
     OTHER_KEY = (
@@ -95,8 +96,8 @@ KEY_REFUSED: Final = frozenset((Failure.NOT_REGISTERED, Failure.REMOVED, Failure
 FINAL: Final = KEY_REFUSED | {Failure.OTHER_NET, Failure.OTHER_KEY, Failure.VERSION}
 """Failures that do not pass by themselves: somebody has to change something first."""
 
-HARMLESS: Final = frozenset((Failure.DRAINING, Failure.HUNG_UP))
-"""Failures of brokers that are about to stop, as they do now and then."""
+HARMLESS: Final = frozenset((Failure.DRAINING, Failure.HUNG_UP, Failure.EARLY))
+"""Failures of brokers that are about to stop, as they do now and then, or have just started."""
 
 BROKEN: Final = frozenset((Failure.CLOSED, Failure.CHANGED))
 """Failures of connections that had come about, over which the broker has not said that it would end them: it was there,

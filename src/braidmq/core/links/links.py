@@ -71,9 +71,9 @@ class Links:
         rng: random.Random,
         verify: Verify,
         *,
-        own_name: str,
         software: str,
         now: float,
+        own_name: str = "",
         instance: bytes = b"",
         papers: Papers | None = None,
     ) -> None:

@@ -28,7 +28,11 @@ class Papers(Protocol):
 
     @property
     def blob(self) -> bytes:
-        """Its own certificate, as it travels."""
+        """Its own certificate or enrolment, as it travels."""
+
+    @property
+    def invitation(self) -> bytes:
+        """The invitation that its enrolment relies on, as it travels; empty if it has a certificate."""
 
     def lacks(self, address: BrokerAddress) -> bool:
         """Whether the list of brokers is newer than what an address is from, and has it no more."""

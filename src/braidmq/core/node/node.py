@@ -99,9 +99,7 @@ class NodeCore:
         checker = Checker(keyring, name) if checks and keyring is not None else None
         prover = None if keyring is None else Prover(keyring, name)
         instance = derived(secret, b"instance", INSTANCE_BYTES)
-        self.links = Links(
-            settings, rng, verify, own_name=name, software=software, now=now, instance=instance, papers=papers
-        )
+        self.links = Links(settings, rng, verify, software=software, now=now, instance=instance, papers=papers)
         self.selection = Selection(name, settings, rng, self.links)
         self.client = ClientCore(
             settings,
@@ -339,7 +337,7 @@ class NodeCore:
         """Take no new requests, and tell every broker."""
         self._draining = True
         self.links.events.sum_up()
-        self.worker.drain()
+        self.worker.drain(now)
         for link in self.links.links.values():
             if link.open:
                 self.links.send_control(link, control.Goodbye("draining"), now)

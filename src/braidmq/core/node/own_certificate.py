@@ -64,7 +64,8 @@ class OwnCertificate:
         self._client.change_member(member)
         if keyring is None:
             return
-        keyring = Keyring(self._papers.blob, keyring.public_key, keyring.agree, keyring.verify)
+        papers = self._papers
+        keyring = Keyring(papers.blob, keyring.public_key, keyring.agree, keyring.verify, papers.invitation)
         self._keyring = keyring
         self._worker.change_prover(Prover(keyring, member.name))
         if former is None or (before.name, former.public_key) != (member.name, keyring.public_key):

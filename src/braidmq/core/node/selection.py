@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from braidmq.core.client.client import ClientCore
-from braidmq.core.links.link import LinkState
+from braidmq.core.links.link import KEY_REFUSED, Link, LinkState
 from braidmq.core.links.links import Links
 from braidmq.core.node.rendezvous import choose, is_sound
 from braidmq.core.worker.worker import WorkerCore
@@ -72,6 +72,7 @@ class Selection:
         self._sought: dict[bytes, _Sought] = {}
         self._required: dict[str, float] = {}
         self._former: dict[str, int] = {}
+        self._left: set[str] = set()
         self._done: set[str] = set()
         self._version = -1
         self._known_version = -1
@@ -103,7 +104,11 @@ class Selection:
         return now - sought.began_at < SEEK_S_MAX or now < sought.answer_by
 
     def renew(self) -> None:
-        """Connect anew to every broker, one after the other, so that calls have another path meanwhile."""
+        """Connect anew to every broker, one after the other, so that calls have another path meanwhile.
+
+        A broker may not have heard of the new key yet. As long as one of them refuses it, the others are not left.
+        """
+        self._left.clear()
         self._former = {link.name: link.epoch for link in self._links.links.values() if link.open}
 
     def require(self, broker: str, now: float) -> None:
@@ -183,10 +188,16 @@ class Selection:
                 del self._former[name]
             elif link.retiring:
                 return
-        if any(link.wanted and link.state is LinkState.CONNECTING for link in links.values()):
-            return
-        if self._former:
-            self._links.leave(links[next(iter(self._former))], now)
+        if self._former and not any(link.wanted and self._is_due_back(link) for link in links.values()):
+            name = next(iter(self._former))
+            self._left.add(name)
+            self._links.leave(links[name], now)
+
+    def _is_due_back(self, link: Link) -> bool:
+        """Whether a connection is being made, or was left to be made anew and is not back; a broker may be gone."""
+        if link.open or link.state is LinkState.CONNECTING:
+            return not link.open
+        return link.name in self._left and (link.failure is None or link.failure in KEY_REFUSED)
 
     @property
     def _lacks_sound_ones(self) -> bool:

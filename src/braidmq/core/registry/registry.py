@@ -152,7 +152,7 @@ class RegistryCore:
         self._go_on(now)
 
     def on_version(self, key: Key, name: str, told: RegistryVersion, now: float) -> None:
-        """Handle which registry somebody has.
+        """Handle which registry somebody has; what has been overtaken on its way is passed over.
 
         Args:
             key: a broker's name; of a member that may publish, the route of its session.
@@ -170,7 +170,8 @@ class RegistryCore:
             source = self._sources[key] = Source(key, name, self._rest_of(name, now))
             if isinstance(key, bytes):
                 self._publishers[key] = source
-        source.version, source.digest = told.version, told.digest
+        if not source.hear(told):
+            return
         if isinstance(key, str):
             if not self.ready:
                 self._heard[key] = told.version

@@ -5,6 +5,7 @@ from typing import Final
 
 from braidmq.core.registry.ledger import Candidate
 from braidmq.core.registry.transfer import Transfer
+from braidmq.wire.registry import RegistryVersion
 
 PAUSE_S_MIN: Final = 1.0
 """How long a source that has failed is left alone at first."""
@@ -51,13 +52,14 @@ class Source:
         rest: until when that is left alone.
         version: of its registry, in its own words.
         digest: of that.
+        unix_ms: what time it was for it when it said so; 0 if it has not told.
         whole: whether it is asked for all of it next, as a difference from it could not be used.
         told: the version of which it was told that it is none, or another one of the same number.
         transfer: what comes from it; None if nothing does.
         checking: the check of what has come; None before that.
     """
 
-    __slots__ = ("checking", "digest", "key", "name", "rest", "told", "transfer", "version", "whole")
+    __slots__ = ("checking", "digest", "key", "name", "rest", "told", "transfer", "unix_ms", "version", "whole")
 
     def __init__(self, key: Key, name: str, rest: Rest) -> None:
         self.key = key
@@ -65,10 +67,22 @@ class Source:
         self.rest = rest
         self.version = 0
         self.digest = b""
+        self.unix_ms = 0
         self.whole = False
         self.told = -1
         self.transfer: Transfer | None = None
         self.checking: Generator[None, None, Candidate] | None = None
+
+    def hear(self, told: RegistryVersion) -> bool:
+        """Note which registry it has; return False, and note nothing, if it has said something newer before.
+
+        There may be two connections with a broker, over which what it says may arrive in another order. As long as it
+        runs, its version only grows; when it comes back with an older one, its clock has gone on.
+        """
+        if told.version < self.version and 0 < told.unix_ms <= self.unix_ms:
+            return False
+        self.version, self.digest, self.unix_ms = told.version, told.digest, told.unix_ms
+        return True
 
     def on_failure(self, now: float) -> None:
         """Leave it alone for a while."""

@@ -9,7 +9,7 @@ from braidmq.core.proofs import Prover
 from braidmq.core.worker.job import Delivery, Job
 from braidmq.errors import ServiceError
 from braidmq.wire import control
-from braidmq.wire.envelope import LOST, REPLY, WORKING, Envelope, Outcome, head_of, now_ms, pack
+from braidmq.wire.envelope import LOST, REPLY, UINT32, WORKING, Envelope, Outcome, head_of, now_ms, pack
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.forward import readdressed
 
@@ -56,8 +56,9 @@ class Answers:
         extension = b""
         if request.extension and self.prover is not None:
             extension = self.prover.prove(request, code, payload)
+        ran_ms = min(UINT32, int((now - job.begun_at) * 1000)) if job.begun else 0
         return pack(
-            REPLY, request.id, request.flags, request.retry_count, sent_ms, 0, request.tag, code=code,
+            REPLY, request.id, request.flags, request.retry_count, sent_ms, ran_ms, request.tag, code=code,
             extension=extension, payload=payload,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Final
 from braidmq.core.links.link import Link, LinkState
 from braidmq.core.links.links import Links
 from braidmq.core.worker.job import Grant, LocalService
+from braidmq.observer import NodeObserver
 from braidmq.wire import control
 
 DEMAND_S: Final = 0.02
@@ -33,15 +34,20 @@ class Credit:
 
     Args:
         services: those that are offered by name; their owner adds to it, and takes from it.
+        observer: is told what brokers are told.
 
     Attributes:
         review_at: when `review` is due.
     """
 
-    __slots__ = ("_ended", "_links", "_services", "review_at")
+    __slots__ = ("_ended", "_links", "_observed", "_observer", "_services", "review_at")
 
-    def __init__(self, services: Mapping[bytes, LocalService], links: Links, now: float) -> None:
+    def __init__(
+        self, services: Mapping[bytes, LocalService], links: Links, now: float, observer: NodeObserver | None = None
+    ) -> None:
         self._services = services
+        self._observer = observer
+        self._observed: dict[bytes, dict[str, int]] = {}
         self._links = links
         self._ended = False
         self.review_at = now + REVIEW_S
@@ -77,9 +83,11 @@ class Credit:
                 service.granted[link.name].epoch = 0
         self.grant(now)
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
         """Tell no broker anything from now on: the worker takes no new requests."""
         self._ended = True
+        for name in list(self._observed):
+            self._observe(name, {}, now)
 
     def grant(self, now: float) -> None:
         """Tell each broker its share of each service, if it changed."""
@@ -98,6 +106,8 @@ class Credit:
             share = shares[link.name]
             if service.grant(link, share, now):
                 self._links.send_control(link, control.Ready(service.name.decode(), share), now)
+        if self._observer is not None:
+            self._observe(service.name, shares, now)
 
     def withdraw(self, service: LocalService, now: float) -> None:
         """Tell each broker that may send requests of a service that it may not any more, and forget what it may."""
@@ -108,6 +118,8 @@ class Credit:
         service.backlog.clear()
         service.turned_away.clear()
         service.resting.clear()
+        if self._observer is not None:
+            self._observe(service.name, {}, now)
 
     def invite(self, service: LocalService, now: float) -> None:
         """Tell brokers that were turned away of free places: twice as many of them, as some will need none any more."""
@@ -148,6 +160,17 @@ class Credit:
                 assert all(1 <= grant.share <= service.concurrency for grant in told)
                 total = sum(grant.share for grant in told)
                 assert not up or max(service.concurrency, len(up)) <= total <= service.concurrency + len(up)
+
+    def _observe(self, service: bytes, shares: dict[str, int], now: float) -> None:
+        """Tell the observer which brokers have another share of a service than it knows; those not named have none."""
+        assert self._observer is not None
+        known = self._observed.pop(service, {})
+        for broker in sorted({*known, *shares}):
+            share = shares.get(broker, 0)
+            if known.get(broker, 0) != share:
+                self._observer.on_credit(service.decode(), broker, share, now)
+        if shares:
+            self._observed[service] = dict(shares)
 
     def _end_rests(self, service: LocalService, now: float) -> None:
         """Let brokers be told again that have had time to find other workers."""

@@ -90,7 +90,7 @@ class WorkerCore:
         self._keys = Keys(derived(secret, b"memory", SECRET_BYTES))
         self._cache = ReplyCache(settings)
         self._cancels: list[Job] = []
-        self._credit = Credit(self._services, links, now)
+        self._credit = Credit(self._services, links, now, observer)
         self._places = Places(self._local, self._jobs, self._answers, self._credit)
 
     def __len__(self) -> int:
@@ -186,10 +186,10 @@ class WorkerCore:
         """Whether anything that came over `link` runs or waits here."""
         return self._jobs.holds(link)
 
-    def drain(self) -> None:
+    def drain(self, now: float) -> None:
         """Take no new requests from now on."""
         self.draining = True
-        self._credit.end()
+        self._credit.end(now)
 
     # -- inputs
 

@@ -118,6 +118,7 @@ class BrokerProcess(Process):
         self._forgot = False
         self._began_at = 0.0
         self._heard: dict[str, int] | None = {}
+        self._missing: tuple[str, ...] | None = None
         self._refused_by: set[str] = set()
 
     # -- what happens to it
@@ -146,7 +147,7 @@ class BrokerProcess(Process):
         self._states = {}
         self._version = -1
         self._looked_up = []
-        self._began_at, self._heard, self._refused_by = self.world.now, {}, set()
+        self._began_at, self._heard, self._missing, self._refused_by = self.world.now, {}, None, set()
         if self.state is None or self.state.version <= self.file.version:
             self.state = self.file
         self.ledger = Ledger(self.state, self._on_adopted)
@@ -177,7 +178,9 @@ class BrokerProcess(Process):
         if self.core.barred_s(principal, self.clock) or (is_node and not registrar.core.ready):
             return Failure.HUNG_UP
         if is_node and self._heard is not None:
-            self._note_admission(member.name, self._heard)
+            self._note_readiness()
+            admission = Admission(self.world.now, self.name, member.name, self._began_at, self._missing or ())
+            self.world.record.admissions.append(admission)
             self._heard = None
         return None
 
@@ -205,16 +208,18 @@ class BrokerProcess(Process):
         self.world.record.adoptions.append(adoption)
         self._forgot = False
 
-    def _note_admission(self, node: str, heard: dict[str, int]) -> None:
-        """Note whom it lets in first, and which brokers it had not heard by then."""
-        version = self.ledger.version
-        missing = [
+    def _note_readiness(self) -> None:
+        """Note which brokers it has not heard when it begins to let nodes in; later registries count no more."""
+        registrar = self.core.registrar
+        assert registrar is not None, "there is a ledger"
+        if self._heard is None or self._missing is not None or not registrar.core.ready:
+            return
+        heard, version = self._heard, self.ledger.version
+        self._missing = tuple(
             name
             for name in self.ledger.brokers
             if name != self.name and (name not in heard or heard[name] > version) and name not in self._refused_by
-        ]
-        admission = Admission(self.world.now, self.name, node, self._began_at, tuple(missing))
-        self.world.record.admissions.append(admission)
+        )
 
     def _drain(self, now: float) -> None:
         self.core.drain(now)
@@ -224,6 +229,7 @@ class BrokerProcess(Process):
         handled = core.handled
         due = self.turn.run(now)
         self._note()
+        self._note_readiness()
         self.spend((core.handled - handled) * self._net.plan.message_s)
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)

@@ -140,6 +140,7 @@ class Papers:
     Attributes:
         member: what the node is and may do, as of its start.
         blob: its certificate among those that workers prove their replies with.
+        invitation: none: no node here is made by a token.
     """
 
     def __init__(self, name: str, on_roster: Callable[[int], None]) -> None:
@@ -148,6 +149,7 @@ class Papers:
         self.not_after = 0
         self.member = Member(name, Role.NODE)
         self.blob = name.encode()
+        self.invitation = b""
         self._name = name
         self._on_roster = on_roster
         self._listed: dict[str, int] = {}

@@ -82,6 +82,7 @@ class NodeProcess(Process):
         self.calls = name in net.plan.clients
         self.papers = Papers(name, self._on_roster)
         self._net = net
+        self._settings = net.plan.settings
         self._rng = net.world.chance(f"core of {name}")
         self._work_rng = net.world.chance(f"work of {name}")
         self._disclaimer_rng = net.world.chance(f"disclaimers of {name}")
@@ -201,7 +202,7 @@ class NodeProcess(Process):
         self._callers = {}
         member = net.authority.member(self.name) or Member(self.name, Role.NODE, calls=("*",))
         self.papers.member = member
-        settings, secret = net.plan.settings, self._rng.randbytes(SECRET_BYTES)
+        settings, secret = self._settings, self._rng.randbytes(SECRET_BYTES)
         keyring = keyring_of(self.name, net.plan.nodes)
         self._looked_up = []
         self.core = NodeCore(

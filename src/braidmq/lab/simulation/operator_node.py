@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.lab.simulation.node import NodeProcess
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ class Operator(NodeProcess):
 
     def __init__(self, net: Net) -> None:
         super().__init__(net, self.NAME, serves={}, clock_rate=1.0)
+        self._settings = replace(self._settings, brokers_connected_max=COMMAND_BROKERS_MAX)
 
     def publish(self) -> None:
         """Hand the newest registry to all brokers that it reaches, as a process of its own; it knows of those in it."""

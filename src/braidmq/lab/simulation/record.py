@@ -164,7 +164,7 @@ class Admission(msgspec.Struct, gc=False):
 
     Attributes:
         since: when the broker has started.
-        missing: the brokers of its registry that it had not heard by then, or that had a newer one.
+        missing: the brokers of its registry that it had not heard when it began to let nodes in, or with a newer one.
     """
 
     at: float

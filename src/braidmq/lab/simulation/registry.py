@@ -37,7 +37,7 @@ def keyring_of(name: str, nodes: Mapping[str, Iterable[str]]) -> Keyring:
     def agree(key: bytes) -> bytes:
         return sha256(b"".join(sorted((own, key)))).digest()
 
-    def verify_node(certificate: bytes) -> Certified:
+    def verify_node(certificate: bytes, _invitation: bytes) -> Certified:
         known = nodes.get(certificate.decode("ascii", "replace"))
         if known is None:
             raise ProtocolError("the authority of this net has not signed it")

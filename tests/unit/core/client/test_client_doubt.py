@@ -80,6 +80,18 @@ class TestHold:
         rig["a"].lose(request)  # a worker has had it: the first half is over
         assert 0.2 <= waited_s(rig) <= 0.25
 
+    @pytest.mark.parametrize(("ran_s", "hold"), [(0.097, HOLD_S_MIN), (5.0, HOLD_S_MIN), (0.02, 0.37)])
+    def test_the_time_that_a_reply_says_its_handler_ran_is_none_of_the_path(
+        self, make: Any, ran_s: float, hold: float
+    ) -> None:
+        rig = make("a")
+        rig.call()
+        request = rig["a"].request()
+        rig.advance(0.1)
+        rig["a"].reply(request, time_ms=int(ran_s * 1000))
+        rig.call()
+        assert hold - 0.01 <= hold_s(INTERVAL_S, rig["a"].request().code) <= hold + 0.03
+
     def test_it_is_not_longer_because_requests_run_for_long(self, make: Any) -> None:
         rig = make("a")
         rig.call()

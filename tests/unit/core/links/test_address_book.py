@@ -131,11 +131,6 @@ class TestPeers:
         assert sorted(rig.core.links.links) == ["a", "b"]
         assert sum("certificate is refused" in line for line in rig.log) == 1
 
-    def test_this_member_itself_is_ignored(self, make: Any) -> None:
-        rig = make("a")
-        rig["a"].say(peers(NODE.encode()))
-        assert list(rig.core.links.links) == ["a"]
-
     def test_known_certificate_is_not_verified_again(self) -> None:
         verified = []
 

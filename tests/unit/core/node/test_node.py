@@ -64,6 +64,11 @@ class TestForgottenBrokers:
         assert answer_of(rig["b"], request).payload == b"pong"
 
 
+def test_a_broker_with_a_name_that_the_node_had_before_is_one_like_any_other(make: Any) -> None:
+    rig = make("a", NODE)
+    assert rig[NODE].link.state is LinkState.UP
+
+
 class TestDrain:
     def test_every_broker_is_told(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 4})

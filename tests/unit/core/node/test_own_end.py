@@ -19,6 +19,7 @@ class Papers:
     def __init__(self, left_days: float) -> None:
         self.member = Member("node", Role.NODE)
         self.blob = b""
+        self.invitation = b""
         self.serial = 0
         self.roster = 0
         self.not_after = int(UNIX_S + left_days * DAY_S)

@@ -17,6 +17,7 @@ class Papers:
     def __init__(self) -> None:
         self.member = Member("node", Role.NODE)
         self.blob = b""
+        self.invitation = b""
         self.serial = 0
         self.roster = 0
         self.not_after = 0

@@ -477,6 +477,28 @@ class TestReady:
         world.run(0.5)
         assert not core.ready
 
+    def test_nor_when_an_older_word_comes_last_over_another_connection(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        at_ms = int(UNIX_S * 1000)
+        core.on_version("b", "b", RegistryVersion(9, b"9/", at_ms + 8), world.now)
+        core.on_version("b", "b", RegistryVersion(5, b"5/", at_ms), world.now)
+        world.meet("a", "c")
+        world.run(0.1)
+        assert not core.ready
+        assert core.versions["b"] == 9
+
+    def test_but_for_one_that_has_come_back_with_an_older_one(self):
+        world = World(a=5, c=5)
+        core = world.cores["a"]
+        at_ms = int(UNIX_S * 1000)
+        core.on_version("b", "b", RegistryVersion(9, b"9/", at_ms), world.now)
+        core.on_version("b", "b", RegistryVersion(5, b"5/", at_ms + 1), world.now)
+        world.meet("a", "c")
+        world.run(0.1)
+        assert core.ready
+        assert core.versions["b"] == 5
+
     def test_brokers_that_are_not_there_are_not_waited_for(self):
         world = World(a=5)
         world.gone |= {"b", "c"}

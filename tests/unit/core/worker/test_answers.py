@@ -46,6 +46,13 @@ def test_reply_is_to_the_first_copy(answers: Answers, job: Job, rig: NodeRig) ->
     assert reply.payload == b"pong"
 
 
+def test_reply_tells_for_how_long_the_handler_has_run(answers: Answers, job: Job, rig: NodeRig) -> None:
+    refused = decode(answers.reply_to(job, ServiceError("NO"), rig.now + 0.5))
+    job.begun, job.begun_at = True, rig.now + 0.2
+    reply = decode(answers.reply_to(job, b"pong", rig.now + 0.3255))
+    assert (refused.time_ms, reply.time_ms) == (0, 125)
+
+
 @pytest.mark.parametrize(
     ("outcome", "fits"), [(b"", True), (bytes(LIMIT), True), (bytes(LIMIT + 1), False), (ServiceError("NO"), False)]
 )

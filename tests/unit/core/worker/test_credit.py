@@ -123,7 +123,7 @@ class TestCredit:
 
     def test_nobody_is_told_anything_after_the_end(self, credit: Credit, rig: NodeRig, service: LocalService) -> None:
         credit.turn_away(service, rig["a"].link, rig.now)
-        credit.end()
+        credit.end(rig.now)
         credit.grant(rig.now)
         credit.invite(service, rig.now)
         credit.review(rig.now)

@@ -1,0 +1,98 @@
+"""Connections to nodes: each is another peer, and what is sent over none is told so."""
+
+import contextlib
+
+import pytest
+import zmq
+
+from braidmq.bridges.zgossip.remotes import Remotes
+from braidmq.errors import ConfigError
+from tests.support.async_tests import pytest_pyfunc_call, until
+
+__all__ = ["pytest_pyfunc_call"]
+
+
+class Heard:
+    """Stands behind connections, and notes what it is told."""
+
+    def __init__(self):
+        self.up, self.gone, self.messages = [], [], []
+
+    def on_connected(self, peer):
+        self.up.append(peer)
+
+    def on_message(self, peer, frames):
+        self.messages.append((peer, frames))
+
+    def on_gone(self, peer):
+        self.gone.append(peer)
+
+    def on_read(self):
+        """Nothing waits for it."""
+
+
+@contextlib.asynccontextmanager
+async def remotes(*endpoints):
+    heard = Heard()
+    made = Remotes(heard)
+    try:
+        made.connect(endpoints)
+        yield made, heard
+    finally:
+        await made.close()
+
+
+@pytest.fixture
+def context():
+    with zmq.Context() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def listening(context, endpoint="tcp://127.0.0.1:0"):
+    with context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.bind(endpoint)
+        yield router
+
+
+async def received(router):
+    await until(lambda: router.poll(0))
+    return router.recv_multipart()
+
+
+async def test_messages_go_both_ways_and_a_node_that_comes_back_is_another_peer(context):
+    with listening(context) as router:
+        endpoint = router.last_endpoint.decode()
+        async with remotes(endpoint) as (made, heard):
+            await until(lambda: heard.up)
+            [peer] = heard.up
+            assert made.send(peer, (b"hello",))
+            route, *frames = await received(router)
+            assert frames == [b"hello"]
+            router.send_multipart([route, b"one", b"two"])
+            await until(lambda: heard.messages)
+            assert heard.messages == [(peer, [b"one", b"two"])]
+            router.close(0)
+            await until(lambda: heard.gone)
+            assert heard.gone == [peer]
+            assert peer.gone
+            assert not made.send(peer, (b"lost",))
+            with listening(context, endpoint) as again:
+                await until(lambda: len(heard.up) == 2)
+                assert heard.up[1] is not peer
+                assert made.send(heard.up[1], (b"again",))
+                assert (await received(again))[1:] == [b"again"]
+
+
+async def test_one_that_does_not_read_is_not_waited_for(context):
+    with listening(context) as deaf:
+        async with remotes(deaf.last_endpoint.decode()) as (made, heard):
+            await until(lambda: heard.up)
+            assert not all(made.send(heard.up[0], (bytes(60_000),)) for _ in range(10_000))
+
+
+async def test_endpoint_that_cannot_be_is_told():
+    with pytest.raises(ConfigError, match="cannot connect to tcp://nonsense: "):
+        async with remotes("tcp://nonsense"):
+            pass

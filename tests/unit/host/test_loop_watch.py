@@ -1,0 +1,61 @@
+"""An event loop that is late is found out, and one that nobody cares about is left alone."""
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from braidmq.host.loop_watch import LoopWatch
+from braidmq.host.run_delay import run_delay_s
+
+
+def watched(*, looks, block_s=0.0):
+    """Return what a watch tells that is wanted for so many looks, in a loop that is blocked at first."""
+    told = []
+
+    async def run():
+        over = asyncio.Event()
+
+        def tell(late_s, away_s):
+            told.append((late_s, away_s))
+            if len(told) == looks:
+                over.set()
+
+        watch = LoopWatch(tell, lambda: len(told) < looks)
+        watch.stir()
+        watch.stir()  # it looks already
+        time.sleep(block_s)  # noqa: ASYNC251 - that is what it is about
+        async with asyncio.timeout(30.0):
+            await over.wait()
+        assert watch._timer is None
+        watch.stir()
+        watch.end()
+        watch.stir()
+        assert watch._timer is None
+
+    asyncio.run(run())
+    return told
+
+
+def test_it_looks_as_long_as_it_is_wanted():
+    told = watched(looks=3)
+    assert len(told) == 3
+    assert all(0.0 <= away_s <= late_s for late_s, away_s in told)
+
+
+def test_a_standstill_shows_in_the_look_that_was_due():
+    [(late_s, _away_s)] = watched(looks=1, block_s=0.2)
+    assert late_s >= 0.15
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/thread-self/schedstat"), reason="this system does not tell")  # noqa: PTH110
+def test_the_wait_for_a_processor_only_grows():
+    before = run_delay_s()
+    time.sleep(0.001)
+    assert 0.0 <= before <= run_delay_s()
+
+
+def test_where_nobody_tells_it_is_nothing(monkeypatch):
+    monkeypatch.setattr("braidmq.host.run_delay._PATH", "/nowhere")
+    assert run_delay_s() == 0.0
