@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from braidmq.bridges.foreign import tell_counters
 from braidmq.bridges.http import callers_file
 from braidmq.bridges.http.core.callers import Callers
 from braidmq.bridges.http.core.gateway import Gateway
@@ -101,7 +102,7 @@ class HttpBridge:
         self._server: server.Server | None = None
         self._reading: asyncio.Task[None] | None = None
         self._hears_hups = False
-        self._ended = False
+        self._serves = False
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -135,6 +136,7 @@ class HttpBridge:
                 await server.listen(host, port, self._tls, elsewhere=self._elsewhere())
             await self._members.start(self._callers.joins)
             await server.serve()
+            self._serves = True
         except BaseException:
             await self.close()
             raise
@@ -180,13 +182,13 @@ class HttpBridge:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait((self._reading,))
-        if self._server is not None and not self._ended:
-            self._ended = True
+        if self._server is not None:
             self._server.end()
-            gateway = self._server.gateway
-            counted = {**gateway.counters, **{f"answers {status}": n for status, n in sorted(gateway.answers.items())}}
-            told = ", ".join(f"{name} {count}" for name, count in counted.items() if count)
-            _LOG.info("the HTTP gateway of %s ends; it has counted: %s", self._own.name, told or "nothing")
+            if self._serves:
+                self._serves = False
+                gateway = self._server.gateway
+                answers = {f"answers {status}": number for status, number in sorted(gateway.answers.items())}
+                tell_counters(f"the HTTP gateway of {self._own.name}", {**gateway.counters, **answers})
 
     def endpoints(self) -> Sequence[str]:
         """See kinds.Bridge."""
