@@ -22,9 +22,15 @@ _LONG: Final = {0xDC: 2, 0xDD: 4}
 """How arrays of many begin, with the length of their count."""
 
 
-def to_payload(body: Sequence[bytes], frames: Frames) -> bytes | ServiceError:
-    """Return the payload for a body, or why it has none."""
-    if frames == "msgpack":
+def to_payload(body: Sequence[bytes], frames: Frames, *, parts: bool = False) -> bytes | ServiceError:
+    """Return the payload for a body, or why it has none.
+
+    Args:
+        body: its frames.
+        frames: how they become a payload.
+        parts: it came in several messages: then it is an array in any case.
+    """
+    if frames == "msgpack" or parts:
         return _encode(body)
     if len(body) > 1:
         text = f'{len(body)} frames are no payload: set frames = "msgpack" for this service at the bridge'
@@ -32,7 +38,7 @@ def to_payload(body: Sequence[bytes], frames: Frames) -> bytes | ServiceError:
     return body[0] if body else b""
 
 
-def to_body(payload: bytes, frames: Frames) -> Sequence[bytes] | ServiceError:
+def to_body(payload: bytes, frames: Frames) -> list[bytes] | ServiceError:
     """Return the body for a payload, or why it has none."""
     if frames == "one":
         return [payload]

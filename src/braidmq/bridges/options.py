@@ -1,6 +1,7 @@
 """What is to be said of a bridge in its table of the configuration file."""
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -40,6 +41,21 @@ class User(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     join: str = ""
+
+
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\*?)$")]
+"""A service, a prefix that ends in `*`, or `*`."""
+
+T = TypeVar("T")
+
+
+def told_of(services: Mapping[str, T], service: str, default: T) -> T:
+    """Return what is told of a service: under its name, or else under the longest pattern that it has."""
+    found = services.get(service)
+    if found is not None:
+        return found
+    patterns = [each for each in services if each.endswith("*") and service.startswith(each[:-1])]
+    return services[max(patterns, key=len)] if patterns else default
 
 
 class RouterOptions(Options, kw_only=True, forbid_unknown_fields=True):

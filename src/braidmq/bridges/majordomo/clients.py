@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
+from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.codes import code_of
 from braidmq.bridges.limits import CALLS_PER_PEER_MAX, PEERS_MAX
 from braidmq.bridges.majordomo import wire
-from braidmq.bridges.majordomo.bodies import to_body, to_payload
 from braidmq.bridges.majordomo.options import MajordomoOptions, ServiceOptions
 from braidmq.bridges.majordomo.unanswered import Unanswered
 from braidmq.bridges.port import Call, Cancel, Output, Peer, Rights, Send
@@ -103,7 +103,7 @@ class Clients:
         if name.startswith(MMI):
             self._answer(number, [*asked.body[:-1], self._status(peer, name, asked.body[-1])])
             return
-        payload = to_payload(asked.body, waiting.options)
+        payload = to_payload(asked.body, waiting.options.frames)
         if isinstance(payload, ServiceError):
             self.on_call_end(number, payload, now)
             return
@@ -117,7 +117,7 @@ class Clients:
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:
         """Answer a request with what has come of its call."""
         waiting = self._calls[number]
-        body = to_body(end.payload, waiting.options) if isinstance(end, Reply) else end
+        body = to_body(end.payload, waiting.options.frames) if isinstance(end, Reply) else end
         if isinstance(body, list):
             self._answer(number, body)
             return

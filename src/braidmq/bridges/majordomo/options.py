@@ -1,18 +1,18 @@
 """What the Majordomo bridge can be told."""
 
-from typing import Annotated, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from braidmq.bridges.options import RouterOptions, Seconds
+from braidmq.bridges.bodies import Frames
+from braidmq.bridges.options import Pattern, RouterOptions, Seconds, told_of
 
 
 class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What holds for a service, in both directions.
 
     Attributes:
-        frames: "one": a body of one frame is the payload, as it is. "msgpack": a payload is a MessagePack array of
-            binary strings, one for each frame of the body, however many there are.
+        frames: how several frames become one payload; see bridges/bodies.py.
         timeout_s: how long a call of a foreign client may take; None: as the bridge's own.
         wait: whether a foreign client's call waits within its time where there is no worker, as it does at a broker of
             Majordomo; else it fails at once.
@@ -22,15 +22,14 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             told so, or refused.
     """
 
-    frames: Literal["one", "msgpack"] = "one"
+    frames: Frames = "one"
     timeout_s: Seconds | None = None
     wait: bool = True
     error_frames: bool = False
     duplicates: Literal["deliver", "refuse"] = "deliver"
 
 
-Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\*?)$")]
-"""A service, a prefix that ends in `*`, or `*`."""
+_PLAIN: Final = ServiceOptions()
 
 
 class MajordomoOptions(RouterOptions, kw_only=True, forbid_unknown_fields=True):
@@ -47,8 +46,4 @@ class MajordomoOptions(RouterOptions, kw_only=True, forbid_unknown_fields=True):
 
     def of(self, service: str) -> ServiceOptions:
         """Return what holds for a service."""
-        found = self.services.get(service)
-        if found is not None:
-            return found
-        patterns = [each for each in self.services if each.endswith("*") and service.startswith(each[:-1])]
-        return self.services[max(patterns, key=len)] if patterns else ServiceOptions()
+        return told_of(self.services, service, _PLAIN)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.limits import HELD_PER_PEER_MAX, PEERS_MAX
 from braidmq.bridges.majordomo import wire
-from braidmq.bridges.majordomo.bodies import to_body, to_payload
 from braidmq.bridges.majordomo.clients import MMI
 from braidmq.bridges.majordomo.options import MajordomoOptions
 from braidmq.bridges.majordomo.pool import Pool, Worker
@@ -141,7 +141,7 @@ class Workers:
         if said.command is Command.PARTIAL:
             return
         if worker.job is not None:
-            self._finish(worker, to_payload(worker.parts, worker.pool.options, parts=worker.in_parts))
+            self._finish(worker, to_payload(worker.parts, worker.pool.options.frames, parts=worker.in_parts))
         worker.rest()
         self._rest(worker)
 
@@ -158,7 +158,7 @@ class Workers:
             text = "the request may have been run before, and this service takes no such request"
             self._outputs.append(Finish(job.number, ServiceError("POSSIBLE_DUPLICATE", text)))
             return
-        body = to_body(job.request.payload, pool.options)
+        body = to_body(job.request.payload, pool.options.frames)
         if isinstance(body, ServiceError):
             self._outputs.append(Finish(job.number, body))
             return
@@ -181,7 +181,7 @@ class Workers:
         """Give an idle worker the job that has waited for longest. There is one."""
         pool = worker.pool
         job = pool.waiting.pop(next(iter(pool.waiting)))
-        body = to_body(job.request.payload, pool.options)
+        body = to_body(job.request.payload, pool.options.frames)
         assert isinstance(body, list)
         self._tokens += 1
         worker.token = b"%08x" % self._tokens

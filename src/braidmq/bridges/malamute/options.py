@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from braidmq.bridges.bodies import Frames
-from braidmq.bridges.options import RouterOptions, Seconds
+from braidmq.bridges.options import Pattern, RouterOptions, Seconds, told_of
 
 CONCURRENCY: Final = 16
 """Requests that a Malamute worker has at once: its protocol has no credit, so it must not be flooded, and has enough to
@@ -46,9 +46,6 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     duplicates: Literal["deliver", "refuse"] = "deliver"
 
 
-Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\*?)$")]
-"""A service, a prefix that ends in `*`, or `*`."""
-
 Service = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}$")]
 
 _PLAIN: Final = ServiceOptions()
@@ -75,8 +72,4 @@ class MalamuteOptions(RouterOptions, kw_only=True, forbid_unknown_fields=True):
 
     def of(self, service: str) -> ServiceOptions:
         """Return what holds for a service."""
-        found = self.services.get(service)
-        if found is not None:
-            return found
-        patterns = [each for each in self.services if each.endswith("*") and service.startswith(each[:-1])]
-        return self.services[max(patterns, key=len)] if patterns else _PLAIN
+        return told_of(self.services, service, _PLAIN)

@@ -198,12 +198,12 @@ class Workers:
         for at, offer in gone.values():
             del at.offers[offer]
             self._patterns -= len(offer.patterns)
+            self._tell(at)  # before requests go back, lest they come here again
         lost = [task for task in self._tokens.values() if task.offer is not None and task.offer.session is session]
         for task in lost:
             self._counters["lost"] += 1
             self._finish(task, Unfinished.UNKNOWN)
         for at, _ in gone.values():
-            self._tell(at)  # before requests go back, lest they come here again
             self._serve_waiting(at, now)
             self._tidy(at)
 

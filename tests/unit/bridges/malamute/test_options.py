@@ -52,7 +52,7 @@ duplicates = "refuse"
     ("text", "line", "key"),
     [
         ('[malamute.names]\nprinter = "two words"\n', 2, "malamute.names.printer"),
-        ('[malamute.services."a b"]\n', 1, "malamute.services.a b"),
+        ('[malamute.services."a b"]\n', 1, "malamute.services"),
         ("[malamute.services.a]\nconcurrency = 0\n", 2, "malamute.services.a.concurrency"),
         ("[malamute.services.a]\nconcurrency = 1001\n", 2, "malamute.services.a.concurrency"),
         ('[malamute.services.a]\n\nerrors = "loud"\n', 3, "malamute.services.a.errors"),
