@@ -87,4 +87,5 @@ FAILED = [
     ("swarm", 910004468, "a broker's older word of its registry came last, over another connection, and counted"),
     ("swarm", 950001983, "a broker that had begun to let nodes in was held against a registry that came only then"),
     ("swarm", 960003858, "a registry was handed to some of the brokers, and the last one knew none of those any more"),
+    ("swarm", 970002047, "a broker ended, as a connection was complete to another one that it had just forgotten"),
 ]

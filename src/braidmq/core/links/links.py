@@ -241,11 +241,15 @@ class Links:
 
     def on_reached(self, name: str) -> None:
         """Note that something takes connections at the address that is being tried."""
-        self.links[name].met = True
+        link = self.links.get(name)
+        if link is not None and link.state is LinkState.CONNECTING:
+            link.met = True
 
     def on_connected(self, name: str, now: float) -> None:
-        """Note that the transport's handshake with a broker is complete."""
-        link = self.links[name]
+        """Note that the transport's handshake with a broker is complete; not if that was forgotten meanwhile."""
+        link = self.links.get(name)
+        if link is None or link.state is not LinkState.CONNECTING:
+            return
         link.met = True
         link.hello_at = now
         papers = self._papers

@@ -421,6 +421,18 @@ class TestMembership:
         peering.core.forget("never met", peering.now)
         assert peering.opened() == ["b2", "b3"]
 
+    @pytest.mark.parametrize("again", [False, True])
+    def test_connection_to_a_forgotten_broker_may_be_complete_just_then(self, again: bool) -> None:
+        peering = Peering("b2")
+        peering.core.forget("b2", peering.now)
+        if again:  # under another certificate
+            peering.core.learn(address("b2", 2), peering.now)
+        peering.core.on_reached("b2")
+        peering.core.on_connected("b2", peering.now)
+        peering.pump()
+        assert peering.sent == {}
+        assert peering.links() == ({"b2": "waiting"} if again else {})
+
     def test_session_of_a_forgotten_broker_may_end_later(self) -> None:
         peering = Peering("b2")
         peering.up("b2")
