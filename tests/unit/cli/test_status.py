@@ -108,6 +108,8 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "queued": 5,
                     "services": 1,
                     "registry": 0,
+                    "left": False,
+                    "rtt_ms": 0,
                 },
                 {
                     "name": "b2",
@@ -121,6 +123,8 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "queued": 0,
                     "services": 0,
                     "registry": 0,
+                    "left": False,
+                    "rtt_ms": 0,
                 },
             ],
             "nodes": [
