@@ -56,9 +56,10 @@ def _files(name: str, floor: int, column: int, what: str, *stems: str) -> Room:
 
 
 HOUSE: Final = (
-    _folder("cli", 7, 0, "the command `braidmq`", "__main__"),
-    _folder("lab", 6, 0, "simulator, benchmark and demo"),
-    _folder("testing", 6, 1, "nets in one process, for users' tests"),
+    _folder("cli", 8, 0, "the command `braidmq`", "__main__"),
+    _folder("lab", 7, 0, "simulator, benchmark and demo"),
+    _folder("testing", 7, 1, "nets in one process, for users' tests"),
+    _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "remembered", "renewal", "inside",

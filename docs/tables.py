@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import settings
+from braidmq.monitor.finding import DIAGNOSES
 from braidmq.settings import KIB, MIB, Settings
 
 DOCS: Final = Path(__file__).parent
@@ -58,7 +59,17 @@ def _tuning() -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "tuning": _tuning}
+def _findings() -> str:
+    """Every kind of finding with what it means and what to do."""
+    rows = ["| Kind | Wrong | What has happened | What to do |", "|---|---|---|---|"]
+    for kind, diagnosis in DIAGNOSES.items():
+        remedy = diagnosis.remedy.format(name="NAME", one="NAME")
+        cells = (f"`{kind.value}`", "yes" if diagnosis.wrong else "", diagnosis.meaning, remedy)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "tuning": _tuning, "findings": _findings}
 
 
 def _reasons() -> dict[str, str]:
