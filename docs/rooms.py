@@ -56,10 +56,11 @@ def _files(name: str, floor: int, column: int, what: str, *stems: str) -> Room:
 
 
 HOUSE: Final = (
-    _folder("cli", 7, 0, "the command `braidmq`", "__main__"),
-    _folder("lab", 6, 0, "simulator, benchmark and demo"),
-    _folder("testing", 6, 1, "nets in one process, for users' tests"),
-    _folder("bridges", 6, 2, "programs of other protocols"),
+    _folder("cli", 8, 0, "the command `braidmq`", "__main__"),
+    _folder("lab", 7, 0, "simulator, benchmark and demo"),
+    _folder("testing", 7, 1, "nets in one process, for users' tests"),
+    _folder("bridges", 7, 2, "programs of other protocols"),
+    _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",

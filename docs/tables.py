@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from braidmq import settings
+from braidmq.monitor.finding import DIAGNOSES
 from braidmq.observability.instruments import INSTRUMENTS
 from braidmq.observability.spans import SPANS
 from braidmq.settings import KIB, MIB, Settings
@@ -85,8 +86,19 @@ def _attributes() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _findings() -> str:
+    """Every kind of finding with what it means and what to do."""
+    rows = ["| Kind | Wrong | What has happened | What to do |", "|---|---|---|---|"]
+    for kind, diagnosis in DIAGNOSES.items():
+        remedy = diagnosis.remedy.format(name="NAME", one="NAME")
+        cells = (f"`{kind.value}`", "yes" if diagnosis.wrong else "", diagnosis.meaning, remedy)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
-    "attributes": _attributes, "metrics": _metrics, "settings": _settings, "spans": _spans, "tuning": _tuning,
+    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "settings": _settings, "spans": _spans,
+    "tuning": _tuning,
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def settled(net, *names):
 
     def well():
         text, code = status(net)
-        return code == 0 and text.startswith(f"{len(names)} brokers agree: {', '.join(names)} alive\n")
+        return code == 0 and text.startswith(f"all is well: {len(names)} brokers ({', '.join(names)}), ")
 
     net.wait_for_agreement(*names)
     wait_until(well, f"all is well at {', '.join(names)}")
@@ -63,7 +63,7 @@ def test_what_ends_within_a_day_is_told_by_brokers_the_node_and_status(live):
     live.wait_for_agreement("b1", "b2")
     text, code = status(live)
     assert code == 1
-    assert "\n  n1 ends in 4 h 5" in text
+    assert "\n  ! the certificate of n1 ends in 4 h 5" in text
     told = json.loads(status(live, "--json")[0])
     assert [each["name"] for each in told["ends"]] == ["n1"]
     assert told["well"] is False
@@ -110,7 +110,7 @@ def test_a_broker_with_a_clock_off_by_hours_cuts_nobody_and_is_told(live, off_h)
         assert live.call("echo", "x", "--via", broker, "--timeout", "20", name="past").returncode == 6
     net_wide, code = status(live)
     assert code == 1
-    assert f"the clock of b3 is {abs(off_h) * HOUR_S:,} s {way} that of the net: set it right" in net_wide
+    assert f"the clock of b3 is {abs(off_h) * HOUR_S:,} s {way} that of the net. " in net_wide
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())

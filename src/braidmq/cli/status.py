@@ -7,22 +7,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
-from braidmq.cli import join_option, status_registry
+from braidmq.cli import join_option
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.logs import log_nothing
-from braidmq.cli.status_net import View, agree, complete, disagreements, seen_by
-from braidmq.cli.status_problems import is_well, problems
 from braidmq.cli.status_text import fit, show
 from braidmq.core.links.link import FINAL, KEY_REFUSED
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
 from braidmq.host.signals import STOP_SIGNALS
 from braidmq.host.writer import Writer
+from braidmq.monitor import registries
+from braidmq.monitor.about_load import wants_another
+from braidmq.monitor.diagnoses import diagnose, health, is_well
+from braidmq.monitor.finding import Finding
+from braidmq.monitor.net import View, agree, complete, disagreements
 from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
@@ -39,6 +42,10 @@ WATCH_S: Final = 1.0
 """How often --watch asks: what it tells changes within seconds, and people read no faster. Also how long a broker may
 take to answer it, so that one that hangs does not hold up the others."""
 
+APART_S: Final = 0.5
+"""How long after the first look a second one is taken, if something waits or was refused: what is refused now shows by
+what is counted in between. An overload of some requests a second is one by then."""
+
 
 _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 """Clears a terminal, and goes to its first line."""
@@ -49,16 +56,17 @@ _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in one line.")
 @click.option("--watch", is_flag=True, help="Show it anew every second, until SIGINT or SIGTERM.")
 def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> int:
-    """Show all brokers, how each sees the others and whether they agree, and the services and nodes of the net.
+    """Say whether the net is well, what is wrong and what to do; and show its brokers, services and nodes.
 
     A column TO b1 tells how b1 sees the brokers: alive, suspect (silent), leaving (about to end), dead, or unknown; in
     brackets its connection to them where that is not up.
 
     It needs a join file with the right to observe: `braidmq add node NAME --net DIR --observe`.
 
-    Exit code: 0 if all is well; 1 if something is wrong, which the first lines tell: a broker that does not answer,
-    brokers that do not agree or are not connected or have an older registry, a clock that is off, a certificate that
-    has ended or ends within a day; 5 if no broker answers.
+    Lines that begin with ! tell what is wrong, those with - what is worth a note. Where requests wait or were refused,
+    it looks twice, half a second apart.
+
+    Exit code: 0 if all is well; 1 if something is wrong, which the first lines tell; 5 if no broker answers.
     """
     log_nothing()
     node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX))
@@ -67,21 +75,40 @@ def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> int:
         asyncio.run(_watch(node, screen.show))
         screen.flush()
         return ExitCode.OK
-    views = asyncio.run(_ask_once(node))
+    look = asyncio.run(_look_once(node))
     if as_json:
-        click.echo(printable_json(encode(node.name, views)))
-    elif views:
-        click.echo(show(views))
-    problem = judge(node.name, views)
+        click.echo(printable_json(encode(node.name, look)))
+    elif look.views:
+        click.echo(show(look.views, look.findings))
+    problem = judge(node.name, look.views)
     if problem is not None:
         raise problem
-    return ExitCode.OK if is_well(views) else ExitCode.FAILURE
+    return ExitCode.OK if is_well(look.findings) else ExitCode.FAILURE
 
 
-async def _ask_once(node: Node) -> list[View]:
+class Look(NamedTuple):
+    """The net at one time.
+
+    Attributes:
+        views: the brokers, and what they told.
+        findings: what is wrong, or worth a note.
+    """
+
+    views: list[View]
+    findings: list[Finding]
+
+
+async def _look_once(node: Node) -> Look:
     async with node:
         await node.settled(SETTLE_S_MAX)
-        return await _ask(node, OBSERVE_S_MAX)
+        views = await _ask(node, OBSERVE_S_MAX)
+        if not wants_another(views):
+            return Look(views, diagnose(views))
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+        await asyncio.sleep(APART_S)
+        again = await _ask(node, OBSERVE_S_MAX)
+        return Look(again, diagnose(again, views, clock() - asked_at))
 
 
 async def _ask(node: Node, timeout_s: float) -> list[View]:
@@ -89,7 +116,7 @@ async def _ask(node: Node, timeout_s: float) -> list[View]:
     return complete([View(info, reports.get(info.name)) for info in node.brokers])
 
 
-async def _watch(node: Node, tell: Callable[[str, list[View]], None]) -> None:
+async def _watch(node: Node, tell: Callable[[str, Look], None]) -> None:
     """Ask and tell again and again until a signal comes.
 
     Raises:
@@ -99,14 +126,16 @@ async def _watch(node: Node, tell: Callable[[str, list[View]], None]) -> None:
     assert task is not None
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, task.cancel)
-    told = False
+    told, before, before_at = False, list[View](), 0.0
     with contextlib.suppress(asyncio.CancelledError):
         async with node:
             await node.settled(SETTLE_S_MAX)
             while True:
                 due = loop.time() + WATCH_S
                 views = await _ask(node, WATCH_S)
-                tell(node.name, views)
+                now = loop.time()
+                tell(node.name, Look(views, diagnose(views, before, now - before_at)))
+                before, before_at = views, now
                 problem = judge(node.name, views)
                 told = told or problem is None
                 if problem is not None and not told and (not views or not isinstance(problem, NoBroker)):
@@ -121,7 +150,7 @@ class _Screen:
         self._as_json = as_json
         self._writer = Writer(sys.stdout.fileno(), bytes_max=0)
 
-    def show(self, name: str, views: list[View]) -> None:
+    def show(self, name: str, look: Look) -> None:
         """Show the net as a line of JSON; as text in place of what the terminal shows; else below an empty line.
 
         Raises:
@@ -130,9 +159,9 @@ class _Screen:
         if self._writer.error is not None:
             raise self._writer.error
         if self._as_json:
-            self._writer.write(printable_json(encode(name, views)) + b"\n")
+            self._writer.write(printable_json(encode(name, look)) + b"\n")
             return
-        text = f"{time.strftime('%H:%M:%S')}  {show(views)}"
+        text = f"{time.strftime('%H:%M:%S')}  {show(look.views, look.findings)}"
         if sys.stdout.isatty():
             size = shutil.get_terminal_size()
             shown = f"{_CLEAR}{fit(text, size.columns, size.lines - 1)}\n"  # the cursor stands in the last line
@@ -161,16 +190,19 @@ def judge(name: str, views: Sequence[View]) -> BraidError | None:
     return NoBroker(f"no broker could be reached: {reasons}")
 
 
-def encode(name: str, views: Sequence[View]) -> bytes:
+def encode(name: str, look: Look) -> bytes:
     """Return the state of the net as a JSON object."""
+    views, findings = look
     return msgspec.json.encode(
         {
             "node": name,
+            "health": health(views, findings),
+            "well": any(view.told for view in views) and is_well(findings),
+            "findings": [each.as_dict() for each in findings],
+            "problems": [each.sentence for each in findings if each.wrong],
             "agree": agree(views),
             "disagreements": disagreements(views),
-            "well": is_well(views),
-            "problems": problems(views, seen_by(views)),
-            "ends": [msgspec.structs.asdict(each) for each in status_registry.ends(views)],
+            "ends": [msgspec.structs.asdict(each) for each in registries.ends(views)],
             "brokers": [_as_dict(view) for view in views],
         }
     )
@@ -197,6 +229,7 @@ def _as_dict(view: View) -> dict[str, Any]:
             "services_total": report.services_total,
             "counters": report.counters,
             "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
+            "losses": [msgspec.structs.asdict(each) for each in report.losses],
             "registry": None if report.registry is None else _registry_as_dict(report.registry),
         }
     return shown

@@ -1,4 +1,4 @@
-"""The state of the net for people: a headline that says whether all is well, and tables.
+"""The state of the net for people: how it is, what is wrong and what to do, and tables.
 
 Whatever a peer said passes through `printable` on its way to a line.
 """
@@ -7,39 +7,31 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-from braidmq.bounds import DAY_S
-from braidmq.cli import status_registry
-from braidmq.cli.status_net import (
+from braidmq.core.links.link import OPEN
+from braidmq.monitor import registries
+from braidmq.monitor.diagnoses import diagnose, health
+from braidmq.monitor.finding import Finding, duration, listed
+from braidmq.monitor.net import (
     ABSENT,
-    NAMES_MAX,
-    STATES,
     NodeSum,
     Seen,
     ServiceSum,
     View,
-    disagreements,
-    listed,
     nodes,
     opinions,
     seen_by,
     services,
     told_apart,
-    unlinked,
 )
-from braidmq.cli.status_problems import problems
-from braidmq.core.links.link import OPEN
 from braidmq.printable import printable
 from braidmq.wire.control import PeerStatus
-from braidmq.wire.registry_status import EndStatus, SeenStatus, TokenStatus
+from braidmq.wire.registry_status import SeenStatus, TokenStatus
 
 COLUMNS_MAX: Final = 8
 """Brokers that have a column of their own in the matrix: more do not fit beside each other on a screen."""
 
-TROUBLES_MAX: Final = 10
-"""Lines on what is wrong below the headline: the tables have the rest."""
-
-NAMED_MAX: Final = 3
-"""Disagreements that fit into the headline."""
+FINDINGS_MAX: Final = 10
+"""Lines on what is wrong below the first one: JSON has all, and the tables have what they are about."""
 
 CREDIT_NOTE: Final = (
     "CREDIT: what workers let a broker give them at once; those with requests share their concurrency, others get 1"
@@ -51,66 +43,46 @@ OF_REFUSALS: Final = "refused_"
 _NOTHING: Final = "-"
 
 
-def show(views: Sequence[View]) -> str:
-    """Return the state of the net as text, in sections with an empty line between them."""
+def show(views: Sequence[View], findings: Sequence[Finding] | None = None) -> str:
+    """Return the state of the net as text, in sections with an empty line between them.
+
+    Args:
+        views: the brokers, and what they have told.
+        findings: what is wrong or worth a note; if it is left out, what one look shows.
+    """
+    found = diagnose(views) if findings is None else findings
     seen = seen_by(views)
-    sections = [[headline(views), *end_line(views), *_few(problems(views, seen))]]
+    sections = [[health(views, found), *(found_lines(found) if seen else unreached_lines(views))]]
     if seen:
         sections += [
             matrix(views, seen),
             service_table(services(views), max((view.services_cut for view in views), default=0)),
             node_table(nodes(views), max((view.nodes_cut for view in views), default=0)),
-            token_table(status_registry.tokens(views)),
-            enrolled_table(status_registry.enrolled(views), status_registry.enrolled_total(views)),
+            token_table(registries.tokens(views)),
+            enrolled_table(registries.enrolled(views), registries.enrolled_total(views)),
             refusal_table(views),
             [line for view in views for line in broker_lines(view)],
         ]
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
-def headline(views: Sequence[View]) -> str:
-    """Return one line that says whether all is well."""
-    seen = seen_by(views)
-    if not seen:
-        return "no broker tells its state"
-    found = disagreements(views)
-    if found:
-        more = f"; and {len(found) - NAMED_MAX:,} more" if len(found) > NAMED_MAX else ""
-        return printable(f"the brokers do not agree: {'; '.join(found[:NAMED_MAX])}{more}")
-    states: dict[str, list[str]] = {}
-    for view in views:
-        states.setdefault(next(iter(opinions(seen, view.info.name))), []).append(view.info.name)
-    best_first = sorted(states, key=lambda state: -STATES.index(state) if state in STATES else 1)
-    how = "; ".join(f"{listed(states[state])} {state}" for state in best_first)
-    missing = len(unlinked(seen))
-    lack = f"; {missing} of their connections {'is' if missing == 1 else 'are'} not up" if missing else ""
-    return printable(f"{_who(len(seen), len(views))}: {how}{lack}")
+def found_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding: what is wrong is marked, what is worth a note is not."""
+    return _few([f"{'!' if each.wrong else '-'} {each.sentence}" for each in findings])
 
 
-def _who(told: int, known: int) -> str:
-    count = f"{told} broker{'s' if told > 1 else ''}" if told == known else f"{told} of {known} brokers"
-    if told == 1:
-        return f"{count} answers"
-    return f"{count} agree" if told == known else f"{count} answer and agree"
-
-
-def end_line(views: Sequence[View]) -> list[str]:
-    """Return a line on who ends when, if anybody does."""
-    ends, total = status_registry.ends(views), status_registry.ends_total(views)
-    if not ends:
-        return []
-    more = f" and {total - NAMES_MAX:,} more" if total > NAMES_MAX else ""
-    return [printable(f"  {', '.join(_end(each) for each in ends[:NAMES_MAX])}{more}: `braidmq renew`")]
-
-
-def _end(end: EndStatus) -> str:
-    if end.in_s <= 0:
-        return f"{end.name} has ended, {duration(-end.in_s)} ago"
-    return f"{end.name} ends in {duration(end.in_s)}"
+def unreached_lines(views: Sequence[View]) -> list[str]:
+    """Return a line for each broker with the reason why it tells nothing."""
+    return _few(
+        [
+            f"{' at '.join(filter(None, (each.info.name, ' '.join(each.info.endpoints))))}: {each.problem}"
+            for each in views
+        ]
+    )
 
 
 def _few(lines: Sequence[str]) -> list[str]:
-    shown = [f"  {printable(line)}" for line in lines[:TROUBLES_MAX]]
+    shown = [f"  {printable(line)}" for line in lines[:FINDINGS_MAX]]
     return shown if len(lines) == len(shown) else [*shown, f"  ... and {len(lines) - len(shown):,} more"]
 
 
@@ -251,15 +223,3 @@ def until(in_s: int) -> str:
 def seen(ago_s: int) -> str:
     """Return when somebody was seen last, for people."""
     return f"{duration(ago_s)} ago" if ago_s > 0 else "now"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people, in its two largest units."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3_600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < DAY_S:
-        return f"{whole // 3_600} h {whole % 3_600 // 60} min"
-    return f"{whole // DAY_S} d {whole % DAY_S // 3_600} h"

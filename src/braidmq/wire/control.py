@@ -170,6 +170,8 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         queued: requests that wait for a worker.
         services: how many have a worker.
         registry: the version of the registry that is in force there, as far as that is known; else 0.
+        left: whether it is dead, and had said before that it would stop.
+        rtt_ms: how long a probe takes there and back; 0 if that is not known.
     """
 
     name: str
@@ -183,6 +185,26 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     queued: int = 0
     services: int = 0
     registry: int = 0
+    left: bool = False
+    rtt_ms: int = 0
+
+
+class LossStatus(Struct, frozen=True, omit_defaults=True):
+    """A worker whose session has ended without a goodbye, and who is not connected to the broker again.
+
+    Attributes:
+        name: the worker.
+        ago_ms: how long ago its session has ended.
+        silent: whether the broker has given it up for silence; else its connection was closed.
+        requests: those that were with it.
+        serves: what it served.
+    """
+
+    name: str
+    ago_ms: int
+    silent: bool = False
+    requests: int = 0
+    serves: list[str] = []
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):
@@ -222,6 +244,7 @@ class Report(Control, frozen=True):
     counters: dict[str, int] = {}
     refusals: list[RefusalStatus] = []
     registry: RegistryStatus | None = None
+    losses: list[LossStatus] = []
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

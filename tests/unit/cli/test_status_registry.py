@@ -5,11 +5,12 @@ import json
 import pytest
 
 from braidmq.bounds import DAY_S
-from braidmq.cli.status import encode
-from braidmq.cli.status_net import View
-from braidmq.cli.status_problems import is_well
-from braidmq.cli.status_registry import enrolled, last_seen, tokens
+from braidmq.cli.status import Look, encode
 from braidmq.cli.status_text import show
+from braidmq.monitor import diagnoses
+from braidmq.monitor.diagnoses import diagnose
+from braidmq.monitor.net import View
+from braidmq.monitor.registries import enrolled, last_seen, tokens
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report
 from braidmq.wire.registry_status import EndStatus, RegistryStatus, SeenStatus, TokenStatus
@@ -31,14 +32,24 @@ def three(**changes):
     return [told(name, **changes.get(name, {})) for name in NAMES]
 
 
+def is_well(views):
+    return diagnoses.is_well(diagnose(views))
+
+
 def head(views):
     """The lines before the tables."""
     return show(views).split("\n\n")[0].split("\n")
 
 
+def only_line(views):
+    """The line on the only finding."""
+    (line,) = head(views)[1:]
+    return line.strip()
+
+
 def test_brokers_with_one_registry_are_well_and_show_its_version():
     views = three()
-    assert head(views) == ["3 brokers agree: b1, b2, b3 alive"]
+    assert head(views) == ["all is well: 3 brokers (b1, b2, b3), 0 nodes, 0 services"]
     assert is_well(views)
     assert "SERVICES  REGISTRY  UP FOR\nb1 " in show(views)
     assert " 7         0 s" in show(views)
@@ -47,26 +58,26 @@ def test_brokers_with_one_registry_are_well_and_show_its_version():
 def test_brokers_that_tell_no_registry_are_well():
     views = three(b1={"version": 0}, b2={"version": 0}, b3={"version": 0})
     assert is_well(views)
-    assert json.loads(encode("n", views))["brokers"][0]["report"]["registry"] is None
+    assert json.loads(encode("n", Look(views, diagnose(views))))["brokers"][0]["report"]["registry"] is None
 
 
 def test_who_has_an_older_registry_is_named():
     views = three(b1={"version": 5}, b3={"version": 5})
-    assert head(views)[1:] == ["  b1, b3 have registry 5, which is older than registry 7"]
+    assert only_line(views).startswith("! b1 and b3 have registry 5, which is older than registry 7. If it lasts")
     assert not is_well(views)
-    assert head(three(b2={"version": 6}))[1:] == ["  b2 has registry 6, which is older than registry 7"]
+    assert only_line(three(b2={"version": 6})).startswith("! b2 has registry 6, which is older than registry 7. ")
 
 
 def test_two_registries_of_one_number_are_told_apart():
     views = three(b2={"digest": "other"})
-    assert head(views)[1].startswith("  b1, b3 and b2 have different registries of the number 7: the authority's ")
+    assert only_line(views).startswith("! b1 and b3 and b2 have different registries of the number 7: the authority's ")
     assert not is_well(views)
 
 
 @pytest.mark.parametrize(("off_s", "said"), [(18_000, "18,000 s ahead of"), (-90, "90 s behind")])
 def test_a_clock_that_is_off_is_told(off_s, said):
     views = three(b2={"clock_off_s": off_s})
-    assert head(views)[1:] == [f"  the clock of b2 is {said} that of the net: set it right"]
+    assert only_line(views).startswith(f"! the clock of b2 is {said} that of the net. Set the clock of the host of b2 ")
     assert not is_well(views)
 
 
@@ -77,20 +88,20 @@ def test_clocks_that_are_a_minute_apart_are_well():
 @pytest.mark.parametrize(
     ("in_s", "said", "well"),
     [
-        (6 * DAY_S + 3 * 3_600, "n1 ends in 6 d 3 h", True),
-        (DAY_S + 1, "n1 ends in 1 d 0 h", True),
-        (DAY_S, "n1 ends in 1 d 0 h", False),
-        (90, "n1 ends in 1 min 30 s", False),
-        (0, "n1 has ended, 0 s ago", False),
-        (-DAY_S, "n1 has ended, 1 d 0 h ago", False),
+        (6 * DAY_S + 3 * 3_600, "- the certificate of n1 ends in 6 d 3 h", True),
+        (DAY_S + 1, "- the certificate of n1 ends in 1 d 0 h", True),
+        (DAY_S, "! the certificate of n1 ends in 1 d 0 h", False),
+        (90, "! the certificate of n1 ends in 1 min 30 s", False),
+        (0, "! the certificate of n1 has ended 0 s ago", False),
+        (-DAY_S, "! the certificate of n1 has ended 1 d 0 h ago", False),
     ],
 )
 def test_who_ends_when_stands_below_the_first_line_and_hurts_within_a_day(in_s, said, well):
     views = three(b1={"ends": [EndStatus("n1", in_s)], "ends_total": 1})
-    assert head(views)[1:] == [f"  {said}: `braidmq renew`"]
+    assert only_line(views) == f"{said}. `braidmq renew n1 --net DIR`."
     assert is_well(views) is well
-    assert json.loads(encode("n", views))["ends"] == [{"name": "n1", "in_s": in_s}]
-    assert json.loads(encode("n", views))["well"] is well
+    assert json.loads(encode("n", Look(views, diagnose(views))))["ends"] == [{"name": "n1", "in_s": in_s}]
+    assert json.loads(encode("n", Look(views, diagnose(views))))["well"] is well
 
 
 def test_ends_are_those_of_the_newest_registry_and_some_of_many_are_named():
@@ -100,9 +111,9 @@ def test_ends_are_those_of_the_newest_registry_and_some_of_many_are_named():
         b2={"ends": many, "ends_total": 1_234},
         b3={"ends": many, "ends_total": 1_234},
     )
-    line = head(views)[1]
-    assert line.startswith("  n0 ends in 2 d 0 h, n1 ends")
-    assert line.endswith("n7 ends in 2 d 0 h and 1,226 more: `braidmq renew`")
+    line = head(views)[-1]
+    assert line.startswith("  - certificates end: n0 in 2 d 0 h, n1 in 2 d")
+    assert line.endswith("n7 in 2 d 0 h and 1,226 more. `braidmq renew NAME --net DIR`.")
     assert "renewed" not in line
 
 
@@ -160,7 +171,7 @@ def test_json_has_all_that_was_told_of_the_registry():
     )
     view = told("b1")
     report = Report(broker="b1", state="up", brokers=view.report.brokers, registry=registry)
-    (broker,) = json.loads(encode("n", [View(view.info, report)]))["brokers"]
+    (broker,) = json.loads(encode("n", Look([View(view.info, report)], [])))["brokers"]
     assert broker["report"]["registry"] == {
         "version": 7,
         "digest": "ab",

@@ -19,6 +19,7 @@ from braidmq.wire.control import (
     Goodbye,
     Heartbeat,
     Hello,
+    LossStatus,
     NodeStatus,
     Peer,
     Peers,
@@ -89,7 +90,7 @@ EVERY: dict[int, Control] = {
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
-        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7)],
+        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8)],
         nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
         services=[ServiceStatus("echo", 1, 2, 3, 4)],
         counters={"requests": 2**63},
@@ -105,6 +106,7 @@ EVERY: dict[int, Control] = {
             [SeenStatus("n", 6)],
             -90,
         ),
+        losses=[LossStatus("w", 5, True, 2, ["echo"])],
     ),
     Ping.NUMBER: Ping(number=1, rumors=[RUMOR, Rumor("c", 0, "dead")]),
     Ack.NUMBER: Ack(number=1, rumors=[RUMOR]),
@@ -460,7 +462,21 @@ def test_report_rows_are_cut_well_below_the_largest_message() -> None:
     row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
     node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
     problem = max(LinkFailure, key=len)
-    peer = PeerStatus(node.name, "suspect", "connecting", problem, *[UINT32] * 7)
+    peer = PeerStatus(
+        node.name,
+        "suspect",
+        "connecting",
+        problem,
+        UINT32,
+        UINT32,
+        UINT32,
+        UINT32,
+        UINT32,
+        UINT32,
+        UINT32,
+        True,
+        UINT32,
+    )
     rows = control.REPORT_ROWS_MAX
     seen = SeenStatus(node.name, UINT32, UINT32)
     registry = RegistryStatus(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
-from braidmq.cli import status_registry
 from braidmq.cli.net.claiming import observer
-from braidmq.cli.status_net import View
 from braidmq.errors import BraidError
+from braidmq.monitor import registries
+from braidmq.monitor.net import View
 from braidmq.node import Node
 from braidmq.settings import Settings
 from braidmq.trust.authority import Authority
@@ -58,11 +58,11 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
         return Seen()
     return Seen(
         tuple(sorted(view.info.name for view in views if view.told)),
-        status_registry.last_seen(views),
-        {each.serial: each.used for each in status_registry.tokens(views)},
-        tuple(status_registry.enrolled(views)),
+        registries.last_seen(views),
+        {each.serial: each.used for each in registries.tokens(views)},
+        tuple(registries.enrolled(views)),
         any(view.nodes_cut for view in views),
-        {each.broker: each.registry.version for each in status_registry.told(views)},
+        {each.broker: each.registry.version for each in registries.told(views)},
     )
 
 

@@ -11,6 +11,7 @@ from braidmq.core.broker.controls import Controls
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
 from braidmq.core.broker.key_usage import KeyUsage
+from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.reading import Reading
@@ -92,7 +93,7 @@ class BrokerCore:
             (
                 "requests", "replies", "rejected", "lost", "expired", "cancelled", "malformed", "forged",
                 "unmatched", "denied", "returned", "postponed", "working_dropped", "sessions", "sessions_dead",
-                "sessions_refused", "twins", "barred", "faults",
+                "sessions_refused", "twins", "barred", "faults", "busy",
             ),
             0,
         )  # fmt: skip
@@ -104,6 +105,7 @@ class BrokerCore:
         self._send_queue: SendQueue[bytes] = SendQueue()
         self._events = events = EventLog()
         self._refusals = refusals = Refusals(self.counters, events, observer)
+        self._losses = losses = Losses(directory)
         self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
         self.dispatcher = dispatcher = Dispatcher(
             settings, outgoing, self.counters, events, refusals=refusals, observer=observer
@@ -133,6 +135,7 @@ class BrokerCore:
             outgoing,
             counters=self.counters,
             refusals=refusals,
+            losses=losses,
             registrar=registrar,
             software=software,
             tick_s=TICK_S,
@@ -165,7 +168,7 @@ class BrokerCore:
             refusals=refusals,
             registrar=registrar,
         )
-        self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events)
+        self._guard = Guard(self.sessions, self._life, self._containment, self.counters, events, losses=losses)
         self._reading = Reading(self.sessions, dispatcher, self._controls, self._life, self._guard, intake=self._intake)
         self._reception = Reception(
             peering,
@@ -191,6 +194,7 @@ class BrokerCore:
             outgoing,
             counters=self.counters,
             events=events,
+            losses=losses,
             looks=self._looks,
         )
 
@@ -329,6 +333,7 @@ class BrokerCore:
         """Take back messages for `route` that were certainly not sent; call it before `on_disconnect`."""
         session = self.sessions.get(route)
         if session is not None:
+            self._losses.note(session, now, silent=False)  # what follows takes its offers from it
             try:
                 self.dispatcher.on_unsent(session, messages, now)
             except Exception as error:  # noqa: BLE001 - see containment.py
@@ -462,6 +467,7 @@ class BrokerCore:
         self._intake.validate_state([usage.inlet for usage in self.usages])
         self._guard.bars.validate_state()
         self._refusals.validate_state()
+        self._losses.validate_state()
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()

@@ -6,6 +6,7 @@ See containment.py and bars.py. Neither costs others more than the session, or t
 from collections.abc import Callable
 
 from braidmq.core.broker.bars import Bars
+from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session
 from braidmq.core.containment import Containment
@@ -26,7 +27,7 @@ class Guard:
         cuts: the connections that the shell is to end; whoever reads them clears them.
     """
 
-    __slots__ = ("_containment", "_counters", "_events", "_life", "_sessions", "bars", "cuts")
+    __slots__ = ("_containment", "_counters", "_events", "_life", "_losses", "_sessions", "bars", "cuts")
 
     def __init__(
         self,
@@ -35,12 +36,15 @@ class Guard:
         containment: Containment,
         counters: dict[str, int],
         events: EventLog,
+        *,
+        losses: Losses,
     ) -> None:
         self._sessions = sessions
         self._life = life
         self._containment = containment
         self._counters = counters
         self._events = events
+        self._losses = losses
         self.bars = Bars()
         self.cuts: list[bytes] = []
 
@@ -66,6 +70,7 @@ class Guard:
 
     def on_gone(self, session: Session, now: float) -> None:
         """The connection of a session is gone, and what has come over it before was read."""
+        self._losses.note(session, now, silent=False)
         try:
             self._life.end(session, now)
         except Exception as error:  # noqa: BLE001 - see containment.py

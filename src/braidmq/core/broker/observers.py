@@ -7,6 +7,7 @@ from msgspec import structs
 
 from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Registrar
@@ -30,8 +31,8 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_outgoing", "_peering", "_refusals",
-        "_registrar", "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
+        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_losses", "_outgoing", "_peering",
+        "_refusals", "_registrar", "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,7 @@ class Observers:
         *,
         counters: dict[str, int],
         refusals: Refusals,
+        losses: Losses,
         registrar: Registrar | None,
         software: str,
         tick_s: float,
@@ -56,6 +58,7 @@ class Observers:
         self._outgoing = outgoing
         self._counters = counters
         self._refusals = refusals
+        self._losses = losses
         self._registrar = registrar
         self._software = software
         self._tick_s = tick_s
@@ -107,6 +110,7 @@ class Observers:
             self._brokers(now),
             self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
             refusals=self._refusals.rows(now),
+            losses=self._losses.rows({session.member.name for session in self._sessions.values()}, now),
             registry=None if self._registrar is None else self._registrar.status(claimed, now),
             software=self._software,
             uptime_s=now - self._started_at,

@@ -69,6 +69,8 @@ class Outgoing:
     ) -> None:
         """Refuse a request that certainly was not run."""
         self._counters["rejected"] += 1
+        if reason is Reason.BUSY:
+            self._counters["busy"] += 1
         if self._observer is not None:
             self._observer.on_request_rejected(id_, client.member.name, name_of(reason), now)
         self.send(client, self._short(REJECT, reason, id_, tag, now, time_ms=milliseconds(retry_after_s)))

@@ -8,6 +8,7 @@ from braidmq.members import Role
 from braidmq.wire.control import (
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LossStatus,
     NodeStatus,
     PeerStatus,
     RefusalStatus,
@@ -25,6 +26,7 @@ def report(
     counters: dict[str, int],
     *,
     refusals: list[RefusalStatus],
+    losses: list[LossStatus],
     registry: RegistryStatus | None,
     software: str,
     uptime_s: float,
@@ -64,4 +66,5 @@ def report(
         counters=counters,
         refusals=refusals,
         registry=registry,
+        losses=losses,
     )

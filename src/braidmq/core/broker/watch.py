@@ -3,6 +3,7 @@
 from typing import Final
 
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.session_life import SessionLife
 from braidmq.core.broker.transit import Session, SessionState
@@ -40,7 +41,7 @@ class Watch:
     """
 
     __slots__ = (
-        "_counters", "_dispatcher", "_events", "_life", "_looks", "_outgoing", "_round", "_sessions",
+        "_counters", "_dispatcher", "_events", "_life", "_looks", "_losses", "_outgoing", "_round", "_sessions",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +53,7 @@ class Watch:
         *,
         counters: dict[str, int],
         events: EventLog,
+        losses: Losses,
         looks: Looks,
     ) -> None:
         self._sessions = sessions
@@ -60,6 +62,7 @@ class Watch:
         self._outgoing = outgoing
         self._counters = counters
         self._events = events
+        self._losses = losses
         self._looks = looks
         self._round: list[Session] = []
 
@@ -100,6 +103,7 @@ class Watch:
         for session in dead:
             self._counters["sessions_dead"] += 1
             self._events.add(SessionSilent(session.member.name, now - session.heard_at))
+            self._losses.note(session, now, silent=True)
             self._life.end(session, now)
             self._life.turn_away(session.route, "no-session", "you were silent for too long", now)
 

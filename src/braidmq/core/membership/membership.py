@@ -41,6 +41,10 @@ from braidmq.wire.gossip import (
 )
 from braidmq.wire.limits import BROKERS_MAX
 
+RTT_WEIGHT: Final = 0.3
+"""What the next probe counts of how long they take, if it was quicker than they were: one that lost a packet shows for
+the next few."""
+
 _UNKNOWN: Final = "unknown"
 """The state of a broker that is no member."""
 
@@ -120,7 +124,7 @@ class MembershipCore:
         """What this broker has seen so far; an observer reads them as `gossip_...`.
 
         Probes and how many of them failed, accusations of this broker that it refuted, deaths, rumors that cannot be
-        true, and rumors of brokers without a certificate.
+        true, and rumors of brokers without a certificate. `health` is no total: see `Probing.health`.
         """
         return {
             "probes": self.probing.probes,
@@ -128,6 +132,7 @@ class MembershipCore:
             **self._counters,
             "lies": self._scrutiny.lies,
             "unknown": self._scrutiny.unknown,
+            "health": self.probing.health,
         }
 
     # -- commands
@@ -259,6 +264,12 @@ class MembershipCore:
         """Return the brokers that may be asked to probe `target`."""
         return [member.name for member in self.members.values() if member.state == "alive" and member.name != target]
 
+    def on_journey(self, name: str, journey_s: float) -> None:
+        """Note how long a probe of a broker has taken: a long one counts at once, and is forgotten by and by."""
+        member = self.members.get(name)
+        if member is not None:
+            member.rtt_s = max(journey_s, member.rtt_s + RTT_WEIGHT * (journey_s - member.rtt_s))
+
     def knows(self, name: str) -> bool:
         """Whether there is, or was, such a broker."""
         return name in self.members
@@ -383,7 +394,9 @@ class MembershipCore:
 
     def _die(self, member: PeerRecord, incarnation: int, now: float, why: str) -> None:
         was = member.state
+        left = was == "leaving" or member.left
         self._set_state(member, "dead", incarnation, now)
+        member.left = left
         if was == "dead":
             self._observe(member.name, was, "dead", now)
         self._counters["deaths"] += 1
@@ -400,6 +413,7 @@ class MembershipCore:
         if state in ("alive", "dead"):
             self.probing.drop(member.name)
         member.incarnation = incarnation
+        member.left = False
         if member.state != state:
             before, member.state = member.state, state
             member.since = now

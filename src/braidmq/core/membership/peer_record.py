@@ -17,9 +17,11 @@ class PeerRecord:
         state: alive, suspect, leaving or dead.
         since: when it came into that state.
         suspicion: while it is suspect.
+        left: whether it is dead, and had said before that it would leave.
+        rtt_s: how long a probe takes there and back, smoothed; 0.0 if none was answered yet.
     """
 
-    __slots__ = ("incarnation", "name", "since", "state", "suspicion")
+    __slots__ = ("incarnation", "left", "name", "rtt_s", "since", "state", "suspicion")
 
     def __init__(self, name: str, incarnation: int, state: State, now: float) -> None:
         self.name = name
@@ -27,6 +29,8 @@ class PeerRecord:
         self.state: State = state
         self.since = now
         self.suspicion: Suspicion | None = None
+        self.left = False
+        self.rtt_s = 0.0
 
 
 def overrides(rumor: Rumor, incarnation: int, state: State) -> bool:

@@ -445,4 +445,6 @@ def _row(link: Link, now: float, member: PeerRecord | None, about: About | None)
         about.in_flight,
         about.queued,
         len(about.services),
+        left=member is not None and member.left,
+        rtt_ms=int(member.rtt_s * 1000) if member is not None and link.open else 0,
     )

@@ -33,6 +33,9 @@ class Neighbours(Protocol):
     def knows(self, name: str) -> bool:
         """Whether there is, or was, such a broker."""
 
+    def on_journey(self, name: str, journey_s: float) -> None:
+        """Note how long a probe of a broker has taken, there and back."""
+
     def send(self, name: str, message: Gossiped) -> None:
         """Send a message to a broker."""
 
@@ -52,15 +55,17 @@ class _Attempt:
     """One probe of one broker.
 
     Attributes:
+        asked_at: when it was sent to the broker itself.
         helpers: whom it was passed to.
         nacks: which of them said that the target is silent.
         doubted: a connection was lost: a failure says nothing of this broker's own health.
     """
 
-    __slots__ = ("doubted", "helpers", "nacks", "target")
+    __slots__ = ("asked_at", "doubted", "helpers", "nacks", "target")
 
-    def __init__(self, target: str, *, doubted: bool) -> None:
+    def __init__(self, target: str, asked_at: float, *, doubted: bool) -> None:
         self.target = target
+        self.asked_at = asked_at
         self.helpers: set[str] = set()
         self.nacks: set[str] = set()
         self.doubted = doubted
@@ -133,7 +138,7 @@ class Probing:
     def doubt(self, name: str, now: float) -> None:
         """Probe a broker at once, directly and through others, unless a probe of it is under way."""
         if not any(attempt.target == name for attempt in self._attempts.values()):
-            number = self._ping(name, doubted=True)
+            number = self._ping(name, now, doubted=True)
             self._ask_others(number)
             self._at(now + self._settings.probe_timeout_s * (self.health + 1), _Kind.VERDICT, number)
 
@@ -186,17 +191,17 @@ class Probing:
             while self._ring:
                 name = self._ring.pop()
                 if name in others:
-                    number, scale = self._ping(name, doubted=False), self.health + 1
+                    number, scale = self._ping(name, now, doubted=False), self.health + 1
                     self._at(now + self._settings.probe_timeout_s * scale, _Kind.ASK_OTHERS, number)
                     self._at(now + self._settings.probe_s * scale, _Kind.VERDICT, number)
                     return
             self._ring = list(self._neighbours.others())
             self._rng.shuffle(self._ring)
 
-    def _ping(self, name: str, *, doubted: bool) -> int:
+    def _ping(self, name: str, now: float, *, doubted: bool) -> int:
         self.probes += 1
         number = self._next_number()
-        self._attempts[number] = _Attempt(name, doubted=doubted)
+        self._attempts[number] = _Attempt(name, now, doubted=doubted)
         self._neighbours.send(name, Ping(number, self._neighbours.news(name)))
         return number
 
@@ -225,7 +230,7 @@ class Probing:
         self._neighbours.send(probe.target, Ping(number, self._neighbours.news()))
         self._at(now + self._settings.probe_timeout_s * NACK_SHARE, _Kind.NACK, number)
 
-    def _on_ack(self, sender: str, ack: Ack, _now: float) -> None:
+    def _on_ack(self, sender: str, ack: Ack, now: float) -> None:
         number = ack.number
         if number in self._forwards:
             forward = self._forwards[number]
@@ -236,6 +241,8 @@ class Probing:
         attempt = self._attempts.get(number)
         if attempt is not None and (sender == attempt.target or sender in attempt.helpers):
             del self._attempts[number]
+            if sender == attempt.target:
+                self._neighbours.on_journey(sender, now - attempt.asked_at)
             self._set_health(self.health - 1)
 
     def _on_failed(self, attempt: _Attempt) -> None:

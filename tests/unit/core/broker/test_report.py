@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
 from braidmq.core.broker import report as report_module
+from braidmq.core.broker.losses import LOSSES_MAX, REMEMBERED_S
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
 from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
@@ -9,6 +11,7 @@ from braidmq.wire.control import (
     REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LossStatus,
     NodeStatus,
     PeerStatus,
     Report,
@@ -23,6 +26,7 @@ from tests.support.rigs.node_rig import address
 
 GOSSIP = (
     "gossip_probes", "gossip_probes_failed", "gossip_refutations", "gossip_deaths", "gossip_lies", "gossip_unknown",
+    "gossip_health",
 )  # fmt: skip
 
 
@@ -109,12 +113,16 @@ def test_services_of_a_node_are_cut() -> None:
 def test_largest_report_fits_a_control_message() -> None:
     text, count = "x" * 63, 2**63
     serves = ["s" * 127] * REPORT_SERVES_MAX
+    numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
+    row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
+    peer = msgspec.convert(row | dict.fromkeys(numbers, count), PeerStatus)
     report = Report(
         broker=text,
-        brokers=[PeerStatus(text, "suspect", "connecting", max(Failure, key=len), *[count] * 6)] * REPORT_ROWS_MAX,
+        brokers=[peer] * REPORT_ROWS_MAX,
         nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
+        losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
         registry=RegistryStatus(
             count,
             ends=[EndStatus(text, count)] * REPORT_ROWS_MAX,
@@ -152,3 +160,87 @@ def test_life_and_state_of_each_broker_are_told() -> None:
     own, other = rig.core.report(rig.now).brokers
     assert (own.state, own.incarnation, own.since_ms) == ("leaving", 1, 0)
     assert (other.state, other.incarnation, other.since_ms) == ("leaving", 7, 1_000)
+
+
+def losses_of(rig: Rig) -> list[LossStatus]:
+    return rig.core.report(rig.now).losses
+
+
+def test_worker_that_is_gone_without_a_goodbye_is_told_until_it_is_back() -> None:
+    rig = Rig()
+    client, worker = rig.client("client"), rig.worker("worker", "echo", credit=8)
+    worker.ready("another", 1)
+    client.request()
+    client.request()
+    worker.disconnect()
+    rig.now += 2.0
+    assert losses_of(rig) == [LossStatus("worker", 2_000, False, 2, ["another", "echo"])]
+    other = rig.worker("other", "echo", credit=8)
+    rig.core.on_unsent(other.route, [], rig.now)
+    other.disconnect()
+    assert [loss.name for loss in losses_of(rig)] == ["other", "worker"]
+    rig.worker("other", "echo")
+    assert [loss.name for loss in losses_of(rig)] == ["worker"]
+    rig.worker("worker", "echo")
+    assert losses_of(rig) == []
+
+
+def test_worker_that_is_silent_for_too_long_is_told_as_lost() -> None:
+    rig = Rig()
+    rig.worker("worker", "echo")
+    rig.advance(rig.settings.dead_after_s + 1.0)
+    (loss,) = losses_of(rig)
+    assert (loss.name, loss.silent, loss.serves) == ("worker", True, ["echo"])
+    assert loss.ago_ms < 1_000
+
+
+def test_who_says_goodbye_or_serves_nothing_is_no_loss() -> None:
+    rig = Rig()
+    leaving, client = rig.worker("worker", "echo"), rig.client("client")
+    leaving.goodbye()
+    leaving.disconnect()
+    client.disconnect()
+    assert losses_of(rig) == []
+
+
+def test_loss_is_forgotten_after_a_time_and_with_its_member() -> None:
+    rig = Rig()
+    for name in ("w1", "w2"):
+        rig.worker(name, "echo").disconnect()
+    assert [loss.name for loss in losses_of(rig)] == ["w2", "w1"]
+    rig.registry.members = {key: each for key, each in rig.registry.members.items() if each.name != "w2"}
+    assert [loss.name for loss in losses_of(rig)] == ["w1"]
+    rig.now += REMEMBERED_S + 1.0
+    assert losses_of(rig) == []
+
+
+def test_only_so_many_losses_are_remembered_the_latest_ones() -> None:
+    rig = Rig(connections_per_key_max=1)
+    for number in range(LOSSES_MAX + 2):
+        rig.worker(f"w{number}", "echo").disconnect()
+    rows = losses_of(rig)
+    assert (len(rows), rows[0].name, rows[-1].name) == (LOSSES_MAX, f"w{LOSSES_MAX + 1}", "w2")
+
+
+def test_broker_that_has_said_that_it_stops_is_told_apart_from_one_that_is_killed() -> None:
+    rig = Rig()
+    leaving = rig.peer("b2")
+    rig.peer("b3")
+    leaving.say(Gossip([Rumor("b2", 7, "leaving")]))
+    rig.peer("b4").say(Gossip([Rumor("b2", 7, "dead"), Rumor("b3", 0, "dead")]))
+    left = {row.name: (row.state, row.left) for row in rig.core.report(rig.now).brokers}
+    assert (left["b2"], left["b3"]) == (("dead", True), ("dead", False))
+    leaving.say(Gossip([Rumor("b2", 8, "alive")]))
+    left = {row.name: (row.state, row.left) for row in rig.core.report(rig.now).brokers}
+    assert left["b2"] == ("alive", False)
+
+
+def test_requests_that_are_refused_for_want_of_room_are_counted_apart() -> None:
+    rig = Rig(queue_messages_max=1)
+    client = rig.client("client")
+    rig.worker("worker", "echo", credit=1)
+    for _ in range(4):
+        client.request()
+    client.request("nobody")
+    counters = rig.core.report(rig.now).counters
+    assert (counters["busy"], counters["rejected"]) == (2, 3)

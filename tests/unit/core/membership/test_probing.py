@@ -384,3 +384,30 @@ class TestStall:
         assert five.core.probing._attempts.keys() == {number}, "the probe goes on"
         five.tick(0.1)
         assert five["a"].state == "suspect"
+
+
+class TestJourney:
+    def test_time_of_a_probe_is_known_and_a_long_one_is_forgotten_by_and_by(self, five: Solo) -> None:
+        target, number = five.probed()
+        five.tick(0.25)
+        five.hear(target, Ack(number))
+        record = five.core.members[target]
+        assert record.rtt_s == pytest.approx(0.25)
+        known = []
+        while len(known) < 4:
+            other, number = five.probed()
+            five.tick(0.01)
+            five.hear(other, Ack(number))
+            if other == target:
+                known.append(record.rtt_s)
+        assert known == sorted(known, reverse=True)
+        assert known[0] < 0.25
+        assert known[-1] < 0.1
+
+    def test_answer_of_a_helper_says_nothing_of_the_way(self, five: Solo) -> None:
+        target, number = five.probed()
+        five.tick(SETTINGS.probe_timeout_s + EPSILON_S)
+        (helper, _probe), *_ = five.sent(Probe)
+        five.hear(helper, Ack(number))
+        assert not five.core.members[target].rtt_s
+        assert not five.core.members[helper].rtt_s

@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from braidmq.core.links.link import OPEN
+from braidmq.monitor.finding import listed
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
-
-NAMES_MAX: Final = 8
-"""Names that are listed one by one: more of them make no sentence that anyone reads."""
 
 HEARSAY: Final = "unknown"
 """The link to a broker that this node does not know itself: others told of it."""
@@ -140,6 +137,12 @@ def seen_by(views: Iterable[View]) -> Seen:
     }
 
 
+def is_elsewhere(view: View, seen: Seen) -> bool:
+    """Whether a broker was not asked, as this node is not connected to all of a large net; the others say it lives."""
+    asked = view.info.state != "waiting" or bool(view.info.problem)
+    return not asked and list(opinions(seen, view.info.name)) == ["alive"]
+
+
 def state_to(rows: Mapping[str, PeerStatus], name: str) -> str:
     """Return the state of the broker `name` in the rows of one that may not know it."""
     row = rows.get(name)
@@ -179,18 +182,6 @@ def told_apart(found: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(f"{state} to {listed(brokers)}" for state, brokers in found.items())
 
 
-def unlinked(seen: Seen) -> list[str]:
-    """Return the connections between brokers of the net that are not up, with the reason."""
-    return [
-        f"{broker} has no connection to {name}: {row.problem or row.link}"
-        if row.link not in OPEN
-        else f"the connection from {broker} to {name} is {row.link}"
-        for broker, rows in sorted(seen.items())
-        for name, row in sorted(rows.items())
-        if name != broker and row.state in ("alive", "suspect") and row.link != "up"
-    ]
-
-
 def services(views: Iterable[View]) -> list[ServiceSum]:
     """Return the services of the whole net by name."""
     parts: dict[str, dict[str, ServiceStatus]] = {}
@@ -222,13 +213,6 @@ def nodes(views: Iterable[View]) -> list[NodeSum]:
             for node in view.report.nodes:
                 found.setdefault(node.name, NodeSum(node.name, [])).parts.append((view.info.name, node))
     return [found[name] for name in sorted(found)]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as text; beyond NAMES_MAX only how many more there are."""
-    if len(names) <= NAMES_MAX:
-        return ", ".join(names)
-    return f"{', '.join(names[:NAMES_MAX])} and {len(names) - NAMES_MAX:,} more"
 
 
 def _badness(state: str) -> int:

@@ -1,11 +1,10 @@
 """What the brokers told of the registry, taken together: who has which one, what ends, tokens, who was seen. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from braidmq.bounds import DAY_S
-from braidmq.cli.status_net import View, listed
-from braidmq.core.registry.clocks import OFF_S_MAX
+from braidmq.monitor.net import View
 from braidmq.wire.registry_status import EndStatus, RegistryStatus, SeenStatus, TokenStatus
 
 URGENT_S: Final = DAY_S
@@ -43,44 +42,6 @@ def ends_total(views: Sequence[View]) -> int:
     """Return how many there are: `ends` is cut if they are many."""
     found = newest(views)
     return 0 if found is None else max(found.ends_total, len(found.ends))
-
-
-def troubles(views: Sequence[View]) -> list[str]:
-    """Return a line for each thing that is wrong: brokers with another registry, and clocks."""
-    return [*_older(views), *_forks(views), *_clocks(views)]
-
-
-def _older(views: Sequence[View]) -> Iterator[str]:
-    found = newest(views)
-    behind: dict[int, list[str]] = {}
-    for each in told(views):
-        if found is not None and each.registry.version < found.version:
-            behind.setdefault(each.registry.version, []).append(each.broker)
-    for version, names in sorted(behind.items()):
-        have = "has" if len(names) == 1 else "have"
-        latest = 0 if found is None else found.version
-        yield f"{listed(names)} {have} registry {version}, which is older than registry {latest}"
-
-
-def _forks(views: Sequence[View]) -> Iterator[str]:
-    digests: dict[int, dict[str, list[str]]] = {}
-    for each in told(views):
-        digests.setdefault(each.registry.version, {}).setdefault(each.registry.digest, []).append(each.broker)
-    for version, holders in sorted(digests.items()):
-        if len(holders) > 1:
-            sides = " and ".join(listed(names) for names in holders.values())
-            yield (
-                f"{sides} have different registries of the number {version}: the authority's directory was restored "
-                "from a backup, or there are two of them; make one more change in the right one and publish it"
-            )
-
-
-def _clocks(views: Sequence[View]) -> Iterator[str]:
-    for each in told(views):
-        off_s = each.registry.clock_off_s
-        if abs(off_s) > OFF_S_MAX:
-            way = "ahead of" if off_s > 0 else "behind"
-            yield f"the clock of {each.broker} is {abs(off_s):,} s {way} that of the net: set it right"
 
 
 def tokens(views: Sequence[View]) -> list[TokenStatus]:

@@ -1,0 +1,82 @@
+"""Which workers and nodes are gone or silent, as brokers tell. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
+from braidmq.monitor.net import NodeSum, View, nodes
+from braidmq.wire.control import LossStatus
+
+
+def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
+    """Find the nodes that are connected to brokers, and silent there."""
+    views = list(views)
+    for node in nodes(views):
+        at = [(broker, part) for broker, part in node.parts if part.state == "suspect"]
+        if not at:
+            continue
+        since_s = max(part.silent_ms for _, part in at) / 1000
+        where = together([broker for broker, _ in at])
+        elsewhere = [broker for broker in node.brokers if broker not in dict(at)]
+        heard = f"; {together(elsewhere)} {'hears' if len(elsewhere) == 1 else 'hear'} it" if elsewhere else ""
+        if node.serves:
+            what = f"{node.name} hangs or is cut off{lasting(since_s)}"
+            why = f"it says nothing to {where}{heard}, and gets no new work there{_left(views, node.name, node.serves)}"
+            yield Finding(Kind.WORKER_HANGS, (node.name,), what, why, since_s)
+        else:
+            what = f"{node.name} is silent{lasting(since_s)}"
+            yield Finding(Kind.NODE_SILENT, (node.name,), what, f"it says nothing to {where}{heard}", since_s)
+
+
+def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
+    """Find the workers that have ended, or were given up, without a goodbye."""
+    views = list(views)
+    here = {node.name: node for node in nodes(views)}
+    losses: dict[str, dict[str, LossStatus]] = {}
+    for view in views:
+        if view.report is not None and view.told:
+            for loss in view.report.losses:
+                losses.setdefault(loss.name, {})[view.info.name] = loss
+    for name, at in sorted(losses.items()):
+        node = here.get(name)
+        if node is not None:
+            if _is_at_work(node):
+                yield _path(node, at)
+            continue
+        rows = at.values()
+        since_s = max(loss.ago_ms for loss in rows) / 1000
+        requests = sum(loss.requests for loss in rows)
+        serves = sorted({service for loss in rows for service in loss.serves})
+        with_it = f"; {requests:,} requests were with it" if requests else ""
+        silent = any(loss.silent for loss in rows)
+        how = "hangs or is cut off" if silent else "is dead"
+        why = f"{together(list(at))} {'have' if len(at) > 1 else 'has'} "
+        why += "given it up for its silence" if silent else "lost its connection, without a goodbye"
+        kind = Kind.WORKER_HANGS if silent else Kind.WORKER_DEAD
+        what = f"{name} {how}{lasting(since_s)}"
+        yield Finding(kind, (name,), what, f"{why}{with_it}{_left(views, name, serves)}", since_s)
+
+
+def _is_at_work(node: NodeSum) -> bool:
+    return all(part.state == "open" for _, part in node.parts)
+
+
+def _path(node: NodeSum, at: dict[str, LossStatus]) -> Finding:
+    since_s = min(loss.ago_ms for loss in at.values()) / 1000
+    what = f"{node.name} has no connection to {together(list(at))} any more{lasting(since_s)}"
+    return Finding(Kind.PATH_LOST, (node.name,), what, f"it is there over {together(node.brokers)}", since_s)
+
+
+def _left(views: Sequence[View], name: str, serves: Sequence[str]) -> str:
+    """Return who else serves what a worker does that is not there."""
+    if not serves:
+        return ""
+    others = {
+        service
+        for node in nodes(views)
+        if node.name != name and any(part.state == "open" for _, part in node.parts)
+        for service in node.serves
+    }
+    alone = [service for service in serves if service not in others]
+    if not alone:
+        return f"; others serve {listed(serves)}, too"
+    return f"; nobody else serves {listed(alone)}"
