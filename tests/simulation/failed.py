@@ -88,4 +88,9 @@ FAILED = [
     ("swarm", 950001983, "a broker that had begun to let nodes in was held against a registry that came only then"),
     ("swarm", 960003858, "a registry was handed to some of the brokers, and the last one knew none of those any more"),
     ("swarm", 970002047, "a broker ended, as a connection was complete to another one that it had just forgotten"),
+    (
+        "swarm",
+        980003176,
+        "the last registry was given to a broker that another one, which came back later, did not let in",
+    ),
 ]
