@@ -91,6 +91,6 @@ FAILED = [
     (
         "swarm",
         980003176,
-        "the last registry was given to a broker that another one, which came back later, did not let in",
+        "the last registry was given to a broker that one which came back later did not let in",
     ),
 ]
