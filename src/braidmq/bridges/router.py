@@ -36,6 +36,9 @@ _MS: Final = 1_000
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address begins that has come to a socket of IPv6."""
 
+_UNIX: Final = "localhost:"
+"""How the address of a peer over a Unix socket begins, before its user, group and process."""
+
 
 class Behind(Protocol):
     """What stands behind an endpoint."""
@@ -209,13 +212,20 @@ class Router:
         if self._news:
             self._read_monitor()
         for peer, route, first, frames in come:
-            speaker = peer or self._connections.known(route) or self._peer(route, first)
-            if speaker is not None and frames:
-                self._behind.on_message(speaker, frames)
+            try:
+                self._hear(peer, route, first, frames)
+            except Exception:  # noqa: BLE001 - a bug of ours, which must not cost what others have said
+                _LOG.exception("the bridge met an error of its own")
         self._tell_gone()
         if len(come) == READS_AT_ONCE:
             self.read_soon()
         self._behind.on_read()
+
+    def _hear(self, peer: Peer | None, route: bytes, first: Any, frames: list[bytes]) -> None:
+        """Hand over one message, as `_receive` returns it."""
+        speaker = peer or self._connections.known(route) or self._peer(route, first)
+        if speaker is not None and frames:
+            self._behind.on_message(speaker, frames)
 
     def _receive(self) -> list[tuple[Peer | None, bytes, Any, list[bytes]]]:
         """Read what is there: its peer if the routing id tells it, that id, else a frame that tells it, and all frames.
@@ -262,8 +272,11 @@ class Router:
         descriptor = frame.get(self._zmq.SRCFD)
         peer = self._connections.find(route, descriptor)
         if peer is None:
-            user = self._property(frame, "User-Id")
+            user = (
+                "" if self._door is None else self._property(frame, "User-Id")
+            )  # without one it is the peer's own word
             host = self._property(frame, "Peer-Address").removeprefix(_MAPPED)
+            host = "" if host.startswith(_UNIX) else host
             peer = Peer(route, host, user, self._members.get(user, ""))
             if not self._connections.add(peer, descriptor):
                 self.counters["too_many_peers"] += 1
@@ -273,7 +286,7 @@ class Router:
     def _property(self, frame: Any, name: str) -> str:
         try:
             return str(frame.get(name))
-        except self._zmq.ZMQError:  # there is none
+        except (self._zmq.ZMQError, UnicodeDecodeError):  # there is none, or one that the peer has made up
             return ""
 
     def _on_monitor(self) -> None:

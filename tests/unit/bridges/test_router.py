@@ -210,6 +210,73 @@ async def test_what_a_peer_does_not_read_is_dropped_and_blocks_nobody(dealer, mo
         assert listener.send(behind.come[1][0], [b"answer"])
 
 
+# -- what peers say of themselves
+
+
+@contextlib.asynccontextmanager
+async def named_peer(connection, *told):
+    """A ZMTP peer of NULL over a connected socket, whose READY tells properties of its own choice."""
+    greeting = b"\xff" + bytes(8) + b"\x7f\3\0NULL" + bytes(16) + b"\0" + bytes(31)
+    properties = [(b"Socket-Type", b"DEALER"), *told]
+    body = b"\5READY" + b"".join(
+        bytes([len(name)]) + name + len(value).to_bytes(4) + value for name, value in properties
+    )
+    with connection:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(connection, greeting + b"\4" + bytes([len(body)]) + body)
+        heard = b""
+        while b"READY" not in heard:  # only then are messages taken
+            heard += await loop.sock_recv(connection, 1_000)
+        yield connection
+
+
+def say(connection, text):
+    connection.sendall(bytes([0, len(text)]) + text)
+
+
+async def test_nobody_is_a_user_or_elsewhere_by_its_own_word(tmp_path):
+    told = (b"User-Id", b"shop"), (b"Peer-Address", b"10.9.9.9")
+    async with listening(members={"shop": "shop"}) as (listener, behind):
+        listener.bind([f"ipc://{tmp_path}/bridge"])
+        port = int(listener.endpoints[0].rpartition(":")[2])
+        near = socket.socket(socket.AF_UNIX)
+        near.connect(f"{tmp_path}/bridge")
+        for number, connection in enumerate((socket.create_connection(("127.0.0.1", port)), near)):
+            async with named_peer(connection, *told):
+                say(connection, b"hello")
+                await until(lambda number=number: len(behind.come) == number + 1)
+        assert [(peer.user, peer.member, peer.host) for peer, _ in behind.come] == [
+            ("", "", "127.0.0.1"),
+            ("", "", ""),
+        ]
+
+
+@pytest.mark.parametrize("name", [b"User-Id", b"Peer-Address"])
+async def test_peer_that_tells_nonsense_of_itself_costs_others_nothing(dealer, name):
+    async with listening() as (listener, behind):
+        port = int(listener.endpoints[0].rpartition(":")[2])
+        peer = dealer(listener)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        async with named_peer(socket.create_connection(("127.0.0.1", port)), (name, b"\xff\xfe")) as stranger:
+            say(stranger, b"boo")
+            peer.send(b"again")
+            await until(lambda: len(behind.come) == 3)
+        assert sorted(frames[0] for frames in behind.frames) == [b"again", b"boo", b"hello"]
+
+
+async def test_error_over_one_message_costs_no_other(dealer, caplog):
+    async with listening() as (listener, behind):
+        heard, behind.on_message = behind.on_message, lambda peer, frames: heard(peer, [b"%d" % int(frames[0])])
+        peer = dealer(listener)
+        for text in (b"1", b"two", b"3"):
+            peer.send(text)
+        await until(lambda: len(behind.come) == 2)
+        assert behind.frames == [[b"1"], [b"3"]]
+    assert "the bridge met an error of its own" in caplog.text
+
+
 # -- PLAIN
 
 
