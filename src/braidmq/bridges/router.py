@@ -39,6 +39,9 @@ _MAPPED: Final = "::ffff:"
 _UNIX: Final = "localhost:"
 """How the address of a peer over a Unix socket begins, before its user, group and process."""
 
+_Come = tuple[Peer | None, bytes, Any, list[bytes]]
+"""A message: its peer if the routing id tells it, that id, else a frame that tells it, and all frames."""
+
 
 class Behind(Protocol):
     """What stands behind an endpoint."""
@@ -211,28 +214,37 @@ class Router:
         come = self._receive()
         if self._news:
             self._read_monitor()
-        for peer, route, first, frames in come:
-            try:
-                self._hear(peer, route, first, frames)
-            except Exception:  # noqa: BLE001 - a bug of ours, which must not cost what others have said
-                _LOG.exception("the bridge met an error of its own")
+        strangers: list[_Come] = []
+        for message in come:
+            if message[0] is None:
+                strangers.append(message)
+            else:
+                self._hear(message)
+        # Who comes over a new connection may have had one that ends here: what it says counts after that end.
+        self._tell_gone()
+        for message in strangers:
+            self._hear(message)
         self._tell_gone()
         if len(come) == READS_AT_ONCE:
             self.read_soon()
         self._behind.on_read()
 
-    def _hear(self, peer: Peer | None, route: bytes, first: Any, frames: list[bytes]) -> None:
-        """Hand over one message, as `_receive` returns it."""
-        speaker = peer or self._connections.known(route) or self._peer(route, first)
-        if speaker is not None and frames:
-            self._behind.on_message(speaker, frames)
+    def _hear(self, message: _Come) -> None:
+        """Hand over one message. An error over it is logged, and costs no other."""
+        peer, route, first, frames = message
+        try:
+            speaker = peer or self._connections.known(route) or self._peer(route, first)
+            if speaker is not None and frames:
+                self._behind.on_message(speaker, frames)
+        except Exception:  # noqa: BLE001 - a bug of ours, which must not cost what others have said
+            _LOG.exception("the bridge met an error of its own")
 
-    def _receive(self) -> list[tuple[Peer | None, bytes, Any, list[bytes]]]:
-        """Read what is there: its peer if the routing id tells it, that id, else a frame that tells it, and all frames.
+    def _receive(self) -> list[_Come]:
+        """Read what is there.
 
         A peer may be gone by the time that its message is handled: it is the same peer all the same.
         """
-        come: list[tuple[Peer | None, bytes, Any, list[bytes]]] = []
+        come: list[_Come] = []
         receive = self._socket.recv
         while len(come) < READS_AT_ONCE and self._readable():
             route = receive(self._dont_wait)

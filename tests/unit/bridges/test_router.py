@@ -21,14 +21,16 @@ class Behind:
     """Keeps what comes."""
 
     def __init__(self):
-        self.come, self.gone, self.reads = [], [], 0
+        self.come, self.gone, self.news, self.reads = [], [], [], 0
 
     def on_message(self, peer, frames):
         self.come.append((peer, frames))
+        self.news.append(frames[-1])
 
     def on_gone(self, peer):
         assert peer.gone
         self.gone.append(peer)
+        self.news.append(peer)
 
     def on_read(self):
         self.reads += 1
@@ -122,6 +124,19 @@ async def test_last_words_of_a_peer_are_its_own_even_if_its_end_is_known_before(
         assert len(behind.gone) == 1
         assert {id(peer) for peer, _ in behind.come} == {id(behind.gone[0])}
         assert behind.frames == [[b"hello"], [b"0"], [b"1"], [b"2"]]
+
+
+async def test_who_comes_back_over_another_connection_is_heard_after_the_end_of_the_first(dealer):
+    async with listening() as (listener, behind):
+        first = dealer(listener)
+        first.send(b"1")
+        await until(lambda: len(behind.come) == 1)
+        first.close()
+        assert listener._monitor.poll(10_000), "the event loop stands still until its end is known"
+        dealer(listener).send(b"2")
+        assert listener._socket.poll(10_000)
+        listener._on_monitor()  # to ask for it has taken the signal for which the event loop would call this
+        assert behind.news == [b"1", behind.come[0][0], b"2"]
 
 
 async def test_peer_may_name_itself_and_come_back_under_its_name(dealer):
