@@ -57,7 +57,7 @@ def dealer():
     made = []
     with zmq.Context() as context:
 
-        def make(listener, *, name=None, user=None, password=None):
+        def make(listener, *, place=0, name=None, user=None, password=None):
             peer = context.socket(zmq.DEALER)
             made.append(peer)
             peer.setsockopt(zmq.LINGER, 0)
@@ -65,7 +65,7 @@ def dealer():
                 peer.setsockopt(zmq.IDENTITY, name)
             if user is not None:
                 peer.plain_username, peer.plain_password = user, password
-            peer.connect(listener.endpoints[0])
+            peer.connect(listener.endpoints[place])
             return peer
 
         yield make
@@ -223,6 +223,21 @@ async def test_what_a_peer_does_not_read_is_dropped_and_blocks_nobody(dealer, mo
                 break
         assert listener.counters["unread"] == 1
         assert listener.send(behind.come[1][0], [b"answer"])
+
+
+async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, tmp_path):
+    async with listening() as (listener, behind):
+        listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets hold little, other than those of TCP
+        peer = dealer(listener, place=-1)
+        peer.setsockopt(zmq.SNDHWM, 1)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        sent = 0
+        while sent < 500 and peer.poll(500, zmq.POLLOUT):  # the event loop stands still meanwhile
+            peer.send(b"x" * SLACK_BYTES)
+            sent += 1
+        assert sent < 100
+        await until(lambda: len(behind.come) == 1 + sent)
 
 
 # -- what peers say of themselves
