@@ -6,6 +6,7 @@ import ctypes
 import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -169,7 +170,8 @@ class Router:
         if self._door is not None:
             self._zap.close(0)
         self._socket.close(int(CLOSE_S_MAX * _MS))
-        await asyncio.to_thread(self._context.term)
+        with ThreadPoolExecutor(1) as ender:  # unlike asyncio's, it is imported by now: files may have run out
+            await self._loop.run_in_executor(ender, self._context.term)
 
     # -- sending
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 
 import pytest
 import zmq
@@ -13,6 +15,7 @@ from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router, load_zmq
 from braidmq.errors import ConfigError
 from tests.support.async_tests import until
+from tests.support.scarcity import descriptors
 
 PAYLOAD_BYTES_MAX = 10_000
 
@@ -358,6 +361,27 @@ async def test_what_was_sent_last_leaves_before_the_end(dealer):
         await until(lambda: len(behind.come) == 1)
         listener.send(behind.come[0][0], [b"goodbye"])
     assert await heard(peer) == [b"goodbye"]
+
+
+ENDS_WITHOUT_DESCRIPTORS = """
+import asyncio
+from braidmq.bridges.router import Router
+from tests.support.scarcity import only
+
+async def main():
+    router = Router(None, payload_bytes_max=1)
+    with only(0):
+        await router.close()
+
+asyncio.run(main())
+"""
+
+
+@descriptors
+def test_endpoint_ends_even_if_no_descriptor_is_left():
+    command = [sys.executable, "-c", ENDS_WITHOUT_DESCRIPTORS]  # of its own, as this process has imported all it needs
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 async def test_routing_ids_cannot_be_foreseen(dealer):
