@@ -1,6 +1,8 @@
 """`braidmq bridge`: from the command line and from a file, in real processes."""
 
+import resource
 import signal
+import sys
 
 import pytest
 import zmq
@@ -50,6 +52,18 @@ def test_bridge_of_the_command_line_serves_until_sigterm(net):
     assert "the bridges are draining" in bridge.log
     assert "the majordomo bridge of bridge-1 ends; it has counted: requests " in bridge.log
     assert "all bridges have ended" in bridge.log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limits of another process are not told")
+def test_bridge_takes_all_descriptors_that_it_may_have(net):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))  # which the bridge inherits
+    try:
+        bridge = net.start("bridge", "majordomo", "--join", net.join("bridge-1"), "--bind", ANYWHERE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    bridge.wait_for_line(LISTENS)
+    assert resource.prlimit(bridge.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_bridges_of_a_file_need_no_more_than_the_file(net, config):

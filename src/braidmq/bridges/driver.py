@@ -96,6 +96,8 @@ class Driver:
         """Take no new calls, and wait until what is under way has ended, at most `timeout_s`."""
         self._tell(self._core.drain)
         self._turn()
+        await asyncio.sleep(0)  # withdrawals tell brokers in their first step, even if nothing is under way
+        self._turn()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._drained.wait()
@@ -242,7 +244,9 @@ class Driver:
                 await self._nodes[withdrawal.member].withdraw(withdrawal.service)
 
     async def _handle(self, member: str, request: Request) -> bytes:
-        """Handle a request of the net: what becomes of it is for the core to say."""
+        """Handle a request of the net: what becomes of it is for the core to say, as long as it is there."""
+        if self._ended:
+            raise NotRun(Unfinished.NOT_RUN.value)
         self._numbers += 1
         number = self._numbers
         job: asyncio.Future[bytes | ServiceError | Unfinished] = self._loop.create_future()

@@ -21,7 +21,11 @@ SLACK_BYTES: Final = 64 * 1024
 """How much longer than the largest payload a foreign message may be: room for names, headers and the like."""
 
 MESSAGES_UNREAD_MAX: Final = 1_000
-"""High-water mark of a foreign connection, each way: what a peer does not read in time is dropped, and counted."""
+"""High-water mark of a foreign connection: what a peer does not read in time is dropped, and counted."""
+
+MESSAGES_AHEAD_MAX: Final = 16
+"""Messages of one foreign connection that libzmq reads before the bridge takes them. Any of them may be as large as a
+payload: TCP holds back the rest, at the peer that has sent it."""
 
 HEARTBEAT_S: Final = 5.0
 """How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""

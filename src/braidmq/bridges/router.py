@@ -6,6 +6,7 @@ import ctypes
 import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,7 @@ from braidmq.bridges.limits import (
     CLOSE_S_MAX,
     FRAMES_MAX,
     HEARTBEAT_S,
+    MESSAGES_AHEAD_MAX,
     MESSAGES_UNREAD_MAX,
     READS_AT_ONCE,
     SILENCE_S_MAX,
@@ -35,6 +37,12 @@ _MS: Final = 1_000
 
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address begins that has come to a socket of IPv6."""
+
+_UNIX: Final = "localhost:"
+"""How the address of a peer over a Unix socket begins, before its user, group and process."""
+
+_Come = tuple[Peer | None, bytes, Any, list[bytes]]
+"""A message: its peer if the routing id tells it, that id, else a frame that tells it, and all frames."""
 
 
 class Behind(Protocol):
@@ -110,7 +118,7 @@ class Router:
             (zmq.ROUTER_MANDATORY, 1),
             (zmq.LINGER, 0),
             (zmq.MAXMSGSIZE, self._bytes_max),
-            (zmq.RCVHWM, MESSAGES_UNREAD_MAX),
+            (zmq.RCVHWM, MESSAGES_AHEAD_MAX),
             (zmq.SNDHWM, MESSAGES_UNREAD_MAX),
             (zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * _MS)),
             (zmq.HEARTBEAT_TIMEOUT, int(SILENCE_S_MAX * _MS)),
@@ -162,7 +170,8 @@ class Router:
         if self._door is not None:
             self._zap.close(0)
         self._socket.close(int(CLOSE_S_MAX * _MS))
-        await asyncio.to_thread(self._context.term)
+        with ThreadPoolExecutor(1) as ender:  # unlike asyncio's, it is imported by now: files may have run out
+            await self._loop.run_in_executor(ender, self._context.term)
 
     # -- sending
 
@@ -208,21 +217,37 @@ class Router:
         come = self._receive()
         if self._news:
             self._read_monitor()
-        for peer, route, first, frames in come:
-            speaker = peer or self._connections.known(route) or self._peer(route, first)
-            if speaker is not None and frames:
-                self._behind.on_message(speaker, frames)
+        strangers: list[_Come] = []
+        for message in come:
+            if message[0] is None:
+                strangers.append(message)
+            else:
+                self._hear(message)
+        # Who comes over a new connection may have had one that ends here: what it says counts after that end.
+        self._tell_gone()
+        for message in strangers:
+            self._hear(message)
         self._tell_gone()
         if len(come) == READS_AT_ONCE:
             self.read_soon()
         self._behind.on_read()
 
-    def _receive(self) -> list[tuple[Peer | None, bytes, Any, list[bytes]]]:
-        """Read what is there: its peer if the routing id tells it, that id, else a frame that tells it, and all frames.
+    def _hear(self, message: _Come) -> None:
+        """Hand over one message. An error over it is logged, and costs no other."""
+        peer, route, first, frames = message
+        try:
+            speaker = peer or self._connections.known(route) or self._peer(route, first)
+            if speaker is not None and frames:
+                self._behind.on_message(speaker, frames)
+        except Exception:  # noqa: BLE001 - a bug of ours, which must not cost what others have said
+            _LOG.exception("the bridge met an error of its own")
+
+    def _receive(self) -> list[_Come]:
+        """Read what is there.
 
         A peer may be gone by the time that its message is handled: it is the same peer all the same.
         """
-        come: list[tuple[Peer | None, bytes, Any, list[bytes]]] = []
+        come: list[_Come] = []
         receive = self._socket.recv
         while len(come) < READS_AT_ONCE and self._readable():
             route = receive(self._dont_wait)
@@ -262,8 +287,11 @@ class Router:
         descriptor = frame.get(self._zmq.SRCFD)
         peer = self._connections.find(route, descriptor)
         if peer is None:
-            user = self._property(frame, "User-Id")
+            user = (
+                "" if self._door is None else self._property(frame, "User-Id")
+            )  # without one it is the peer's own word
             host = self._property(frame, "Peer-Address").removeprefix(_MAPPED)
+            host = "" if host.startswith(_UNIX) else host
             peer = Peer(route, host, user, self._members.get(user, ""))
             if not self._connections.add(peer, descriptor):
                 self.counters["too_many_peers"] += 1
@@ -273,7 +301,7 @@ class Router:
     def _property(self, frame: Any, name: str) -> str:
         try:
             return str(frame.get(name))
-        except self._zmq.ZMQError:  # there is none
+        except (self._zmq.ZMQError, UnicodeDecodeError):  # there is none, or one that the peer has made up
             return ""
 
     def _on_monitor(self) -> None:

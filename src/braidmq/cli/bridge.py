@@ -15,6 +15,7 @@ from braidmq.bridges.run import run_until_signal
 from braidmq.cli import join_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
+from braidmq.host.room import take_all_descriptors
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
@@ -63,6 +64,7 @@ def bridge(
         raise click.UsageError("--bind is for one bridge: say where several listen in the --config file")
     folder = Path() if path is None else path.parent
     log_to_stderr(log_level)
+    take_all_descriptors()
     bridges: dict[str, Bridge] = {}
     for name in names:
         options = told.get(name) or msgspec.convert({}, kind(name).options)

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 
 import pytest
 import zmq
@@ -13,6 +15,7 @@ from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router, load_zmq
 from braidmq.errors import ConfigError
 from tests.support.async_tests import until
+from tests.support.scarcity import descriptors
 
 PAYLOAD_BYTES_MAX = 10_000
 
@@ -21,14 +24,16 @@ class Behind:
     """Keeps what comes."""
 
     def __init__(self):
-        self.come, self.gone, self.reads = [], [], 0
+        self.come, self.gone, self.news, self.reads = [], [], [], 0
 
     def on_message(self, peer, frames):
         self.come.append((peer, frames))
+        self.news.append(frames[-1])
 
     def on_gone(self, peer):
         assert peer.gone
         self.gone.append(peer)
+        self.news.append(peer)
 
     def on_read(self):
         self.reads += 1
@@ -55,7 +60,7 @@ def dealer():
     made = []
     with zmq.Context() as context:
 
-        def make(listener, *, name=None, user=None, password=None):
+        def make(listener, *, place=0, name=None, user=None, password=None):
             peer = context.socket(zmq.DEALER)
             made.append(peer)
             peer.setsockopt(zmq.LINGER, 0)
@@ -63,7 +68,7 @@ def dealer():
                 peer.setsockopt(zmq.IDENTITY, name)
             if user is not None:
                 peer.plain_username, peer.plain_password = user, password
-            peer.connect(listener.endpoints[0])
+            peer.connect(listener.endpoints[place])
             return peer
 
         yield make
@@ -122,6 +127,19 @@ async def test_last_words_of_a_peer_are_its_own_even_if_its_end_is_known_before(
         assert len(behind.gone) == 1
         assert {id(peer) for peer, _ in behind.come} == {id(behind.gone[0])}
         assert behind.frames == [[b"hello"], [b"0"], [b"1"], [b"2"]]
+
+
+async def test_who_comes_back_over_another_connection_is_heard_after_the_end_of_the_first(dealer):
+    async with listening() as (listener, behind):
+        first = dealer(listener)
+        first.send(b"1")
+        await until(lambda: len(behind.come) == 1)
+        first.close()
+        assert listener._monitor.poll(10_000), "the event loop stands still until its end is known"
+        dealer(listener).send(b"2")
+        assert listener._socket.poll(10_000)
+        listener._on_monitor()  # to ask for it has taken the signal for which the event loop would call this
+        assert behind.news == [b"1", behind.come[0][0], b"2"]
 
 
 async def test_peer_may_name_itself_and_come_back_under_its_name(dealer):
@@ -210,6 +228,88 @@ async def test_what_a_peer_does_not_read_is_dropped_and_blocks_nobody(dealer, mo
         assert listener.send(behind.come[1][0], [b"answer"])
 
 
+async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, tmp_path):
+    async with listening() as (listener, behind):
+        listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets hold little, other than those of TCP
+        peer = dealer(listener, place=-1)
+        peer.setsockopt(zmq.SNDHWM, 1)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        sent = 0
+        while sent < 500 and peer.poll(500, zmq.POLLOUT):  # the event loop stands still meanwhile
+            peer.send(b"x" * SLACK_BYTES)
+            sent += 1
+        assert sent < 100
+        await until(lambda: len(behind.come) == 1 + sent)
+
+
+# -- what peers say of themselves
+
+
+@contextlib.asynccontextmanager
+async def named_peer(connection, *told):
+    """A ZMTP peer of NULL over a connected socket, whose READY tells properties of its own choice."""
+    greeting = b"\xff" + bytes(8) + b"\x7f\3\0NULL" + bytes(16) + b"\0" + bytes(31)
+    properties = [(b"Socket-Type", b"DEALER"), *told]
+    body = b"\5READY" + b"".join(
+        bytes([len(name)]) + name + len(value).to_bytes(4) + value for name, value in properties
+    )
+    with connection:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(connection, greeting + b"\4" + bytes([len(body)]) + body)
+        heard = b""
+        while b"READY" not in heard:  # only then are messages taken
+            heard += await loop.sock_recv(connection, 1_000)
+        yield connection
+
+
+def say(connection, text):
+    connection.sendall(bytes([0, len(text)]) + text)
+
+
+async def test_nobody_is_a_user_or_elsewhere_by_its_own_word(tmp_path):
+    told = (b"User-Id", b"shop"), (b"Peer-Address", b"10.9.9.9")
+    async with listening(members={"shop": "shop"}) as (listener, behind):
+        listener.bind([f"ipc://{tmp_path}/bridge"])
+        port = int(listener.endpoints[0].rpartition(":")[2])
+        near = socket.socket(socket.AF_UNIX)
+        near.connect(f"{tmp_path}/bridge")
+        for number, connection in enumerate((socket.create_connection(("127.0.0.1", port)), near)):
+            async with named_peer(connection, *told):
+                say(connection, b"hello")
+                await until(lambda number=number: len(behind.come) == number + 1)
+        assert [(peer.user, peer.member, peer.host) for peer, _ in behind.come] == [
+            ("", "", "127.0.0.1"),
+            ("", "", ""),
+        ]
+
+
+@pytest.mark.parametrize("name", [b"User-Id", b"Peer-Address"])
+async def test_peer_that_tells_nonsense_of_itself_costs_others_nothing(dealer, name):
+    async with listening() as (listener, behind):
+        port = int(listener.endpoints[0].rpartition(":")[2])
+        peer = dealer(listener)
+        peer.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        async with named_peer(socket.create_connection(("127.0.0.1", port)), (name, b"\xff\xfe")) as stranger:
+            say(stranger, b"boo")
+            peer.send(b"again")
+            await until(lambda: len(behind.come) == 3)
+        assert sorted(frames[0] for frames in behind.frames) == [b"again", b"boo", b"hello"]
+
+
+async def test_error_over_one_message_costs_no_other(dealer, caplog):
+    async with listening() as (listener, behind):
+        heard, behind.on_message = behind.on_message, lambda peer, frames: heard(peer, [b"%d" % int(frames[0])])
+        peer = dealer(listener)
+        for text in (b"1", b"two", b"3"):
+            peer.send(text)
+        await until(lambda: len(behind.come) == 2)
+        assert behind.frames == [[b"1"], [b"3"]]
+    assert "the bridge met an error of its own" in caplog.text
+
+
 # -- PLAIN
 
 
@@ -261,6 +361,27 @@ async def test_what_was_sent_last_leaves_before_the_end(dealer):
         await until(lambda: len(behind.come) == 1)
         listener.send(behind.come[0][0], [b"goodbye"])
     assert await heard(peer) == [b"goodbye"]
+
+
+ENDS_WITHOUT_DESCRIPTORS = """
+import asyncio
+from braidmq.bridges.router import Router
+from tests.support.scarcity import only
+
+async def main():
+    router = Router(None, payload_bytes_max=1)
+    with only(0):
+        await router.close()
+
+asyncio.run(main())
+"""
+
+
+@descriptors
+def test_endpoint_ends_even_if_no_descriptor_is_left():
+    command = [sys.executable, "-c", ENDS_WITHOUT_DESCRIPTORS]  # of its own, as this process has imported all it needs
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 async def test_routing_ids_cannot_be_foreseen(dealer):
