@@ -53,6 +53,7 @@ class Workers:
         self._payload_bytes_max = payload_bytes_max
         self._workers: dict[Peer, Worker] = {}
         self._denied: dict[Peer, tuple[float, WorkerDialect]] = {}
+        self._unserved: set[Peer] = set()
         self._pools: dict[tuple[str, str], Pool] = {}
         self._jobs: dict[int, Worker | Pool] = {}
         self._tokens = 0
@@ -77,7 +78,9 @@ class Workers:
     def on_command(self, peer: Peer, said: FromWorker, now: float) -> None:
         """Take what a worker says."""
         worker = self._workers.get(peer)
-        if worker is None:
+        if peer in self._unserved:
+            self._counters["dropped"] += 1
+        elif worker is None:
             self._on_stranger(peer, said, now)
         elif worker.dialect is not said.dialect:  # one of another dialect would abort at an answer
             self._counters["dropped"] += 1
@@ -87,6 +90,8 @@ class Workers:
                 self._disconnect(worker)
             elif said.command is Command.DISCONNECT:
                 self._forget(worker)
+            elif wire.is_libmdp(said):
+                self._turn_away(worker)
             elif said.command is not Command.HEARTBEAT:
                 self._on_reply(worker, said)
 
@@ -96,7 +101,7 @@ class Workers:
         A READY that is denied gets no answer at first: DISCONNECT would bring the next one within milliseconds.
         """
         if said.command is Command.READY:
-            if self.draining or len(self._workers) + len(self._denied) >= PEERS_MAX:
+            if self.draining or len(self._workers) + len(self._denied) + len(self._unserved) >= PEERS_MAX:
                 self._counters["dropped"] += 1
             elif self._may_serve(peer, said.rest):
                 self._denied.pop(peer, None)
@@ -219,6 +224,7 @@ class Workers:
     def on_gone(self, peer: Peer) -> None:
         """Note the end of a connection: what its worker had may have been run."""
         self._denied.pop(peer, None)
+        self._unserved.discard(peer)
         worker = self._workers.get(peer)
         if worker is not None:
             self._forget(worker)
@@ -251,6 +257,12 @@ class Workers:
     def _disconnect(self, worker: Worker) -> None:
         self._forget(worker)
         self._tell_disconnect(worker.peer, worker.dialect)
+
+    def _turn_away(self, worker: Worker) -> None:
+        """Part with a worker whose dialect is not spoken: nothing more is heard from its connection."""
+        self._counters["denied"] += 1
+        self._disconnect(worker)
+        self._unserved.add(worker.peer)
 
     def _tell_disconnect(self, peer: Peer, dialect: WorkerDialect) -> None:
         self._counters["disconnects"] += 1
@@ -317,8 +329,9 @@ class Workers:
 
     def validate_state(self) -> None:
         """Assert that the tables agree. For tests."""
-        assert len(self._workers) + len(self._denied) <= PEERS_MAX
+        assert len(self._workers) + len(self._denied) + len(self._unserved) <= PEERS_MAX
         assert not self._workers.keys() & self._denied.keys()
+        assert not self._unserved & (self._workers.keys() | self._denied.keys())
         assert set(self._workers.values()) == {worker for pool in self._pools.values() for worker in pool.workers}
         running = {worker.job.number: worker for worker in self._workers.values() if worker.job is not None}
         waiting = {number: pool for pool in self._pools.values() for number in pool.waiting}

@@ -224,6 +224,30 @@ def test_worker_that_changes_its_dialect_is_not_heard(net):
     assert net.core.counters["dropped"] == 1
 
 
+def test_worker_of_libmdp_is_turned_away_at_its_first_heartbeat(net):
+    register(net, "l", front=NEW)
+    lost, waits = net.job("mdp.echo"), net.job("mdp.echo")
+    token, _ = request_of(net, "l")
+    assert net.say("l", *NEW, b"\x03", token, b"", b"its REPLY is another's PARTIAL") == []
+    assert net.say("l", *NEW, b"\x04") == [[*NEW, b"\x06"]]
+    assert net.finished == {lost: Unfinished.UNKNOWN, waits: Unfinished.NOT_RUN}
+    assert net.offers == {}
+    assert net.say("l", *NEW, READY, b"mdp.echo") == net.say("l", *NEW, b"\x04") == []
+    net.advance(60.0)
+    assert net.offers == {}
+    net.close("l")
+    register(net, "l", front=NEW)
+    assert net.offers == {("", "mdp.echo"): 1}
+
+
+@pytest.mark.parametrize(("front", "final"), [(OLD, b"\x03"), (NEW[1:], b"\x04")])
+def test_reply_without_frames_is_dropped_where_it_is_no_heartbeat_of_libmdp(net, front, final):
+    register(net, "w", front=front)
+    assert net.say("w", *front, final) == []
+    assert net.offers == {("", "mdp.echo"): 1}
+    assert net.core.counters["dropped"] == 1
+
+
 # -- the ends of workers and of jobs
 
 
