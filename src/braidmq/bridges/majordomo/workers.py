@@ -23,6 +23,10 @@ SILENCE_S_MAX: Final = 10.0
 DENIED_S: Final = 5.0
 """How long a worker that may not serve waits for its DISCONNECT: it registers again as soon as it has it."""
 
+IN_VAIN_S_MAX: Final = 10.0
+"""How long after its request's deadline a worker that lives may be busy until it counts as stuck: Majordomo's handlers
+know no deadline, and what waits for the worker is served if they exceed theirs by a little only."""
+
 PARTS_MAX: Final = 64
 """Frames of all parts of a reply."""
 
@@ -156,7 +160,7 @@ class Workers:
         """Give a job to an idle worker, or let it wait for one."""
         self._counters["jobs"] += 1
         pool = self._pools.get((job.member, job.request.service))
-        if pool is None or self.draining or len(pool.waiting) >= HELD_PER_PEER_MAX:
+        if pool is None or not pool.offered or len(pool.waiting) >= HELD_PER_PEER_MAX:
             self._outputs.append(Finish(job.number, Unfinished.NOT_RUN))
             return
         if job.request.possible_duplicate and pool.options.duplicates == "refuse":
@@ -278,8 +282,9 @@ class Workers:
         pool.workers.discard(worker)
         if worker in pool.idle:
             pool.idle.remove(worker)
-        if not pool.workers:
+        if not pool.concurrency:
             self._give_back(pool)
+        if not pool.workers:
             del self._pools[pool.member, pool.service]
         elif pool.waiting and pool.idle:
             self._begin(pool.idle.popleft())
@@ -311,7 +316,16 @@ class Workers:
                 self._disconnect(worker)
             else:
                 self._outputs.append(Send(worker.peer, wire.told(worker.dialect, Command.HEARTBEAT)))
+                if worker.token and worker.job is None and now - worker.deadline > IN_VAIN_S_MAX:
+                    self._expect_nothing(worker)
         self._next_tick = now + HEARTBEAT_S if self._workers or self._denied else None
+
+    def _expect_nothing(self, worker: Worker) -> None:
+        """Count a worker as stuck. Where all are, callers hear at once that nobody serves them."""
+        worker.stuck = True
+        if not worker.pool.concurrency:
+            self._give_back(worker.pool)
+        self._tell_concurrency(worker.pool)
 
     # -- the end
 
@@ -344,7 +358,9 @@ class Workers:
             assert not pool.idle or not pool.waiting
             assert len(pool.waiting) <= HELD_PER_PEER_MAX
             assert pool.offered == (0 if self.draining else pool.concurrency)
+            assert pool.offered or not pool.waiting
         for worker in self._workers.values():
             assert len(worker.parts) <= PARTS_MAX or not worker.in_parts
             assert worker.parts_bytes <= self._payload_bytes_max
+            assert not worker.stuck or (worker.token and worker.job is None)
         assert self._next_tick is not None or not (self._workers or self._denied)

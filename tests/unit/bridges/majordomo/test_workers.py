@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from braidmq.bridges.limits import HELD_PER_PEER_MAX, PEERS_MAX
-from braidmq.bridges.majordomo.workers import DENIED_S, HEARTBEAT_S, PARTS_MAX, SILENCE_S_MAX
+from braidmq.bridges.majordomo.workers import DENIED_S, HEARTBEAT_S, IN_VAIN_S_MAX, PARTS_MAX, SILENCE_S_MAX
 from braidmq.bridges.port import Unfinished
 from braidmq.errors import ServiceError
 from braidmq.members import Member, Role
@@ -389,6 +389,35 @@ def test_busy_worker_may_be_silent_until_its_deadline(net):
     reply(net, "w", token, b"late")
     net.advance(SILENCE_S_MAX - 1.0)
     assert net.offers
+
+
+def test_nothing_waits_for_workers_that_are_all_busy_in_vain_for_too_long(net):
+    for name in "vw":
+        register(net, name)
+    for number in net.job("mdp.echo"), net.job("mdp.echo"):
+        net.drop(number)
+    tokens = {name: frames[3] for name, frames in net.sent}
+
+    def live(seconds):
+        for _ in range(int(seconds)):
+            net.advance(1.0)
+            for name in net.peers:
+                net.say(name, *OLD, b"\x04")
+
+    live(JOB_S + IN_VAIN_S_MAX - 1.0)
+    waits = net.job("mdp.echo")
+    assert net.finished == {}, "they may answer, and then serve it"
+    live(2.0)
+    assert net.finished == {waits: Unfinished.NOT_RUN}
+    assert net.offers == {}
+    assert net.finished[net.job("mdp.echo")] is Unfinished.NOT_RUN
+    reply(net, "v", tokens["v"], b"late")
+    assert net.offers == {("", "mdp.echo"): 1}
+    running, waits = net.job("mdp.echo"), net.job("mdp.echo", b"next")
+    net.say("v", *OLD, b"\x05")
+    assert net.finished[running] is Unfinished.UNKNOWN
+    assert net.finished[waits] is Unfinished.NOT_RUN, "only one is left, and is stuck"
+    assert net.offers == {}
 
 
 # -- the end
