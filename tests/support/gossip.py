@@ -107,11 +107,11 @@ class World:
         self.core.on_listed(None if names is None else frozenset(names), self.now)
         self.settle()
 
-    def ask(self, service, payload):
+    def ask(self, service, payload, member="shop"):
         """Let a member call a service of the bridge; return how it ended."""
         number = len(self.finished)
         request = Request(
-            payload, "shop", NAME, service, bytes(16), False, 0, self.now + 30, {}, "b1", lambda: self.now
+            payload, member, NAME, service, bytes(16), False, 0, self.now + 30, {}, "b1", lambda: self.now
         )  # fmt: skip
         self.core.on_job(Job(number, OWN, request), self.now)
         self.settle()

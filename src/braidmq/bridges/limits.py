@@ -2,6 +2,8 @@
 
 from typing import Final
 
+_MIB: Final = 1024 * 1024
+
 PEERS_MAX: Final = 1_000
 """Foreign connections of one endpoint that have said something. All programs of a machine fit; what more of them
 say is dropped, until one ends."""
@@ -9,6 +11,10 @@ say is dropped, until one ends."""
 CALLS_PER_PEER_MAX: Final = 256
 """Calls under way for one foreign peer: as many as a node has on their way by default, so that one peer can keep a
 bridge busy, and no more than that."""
+
+CALLS_BYTES_PER_PEER_MAX: Final = 16 * _MIB
+"""Payloads of the calls under way for one foreign peer; one call may be larger. A quarter of what a node lets wait for
+one broker by default, so that a peer with large calls leaves room for those of others."""
 
 HELD_PER_PEER_MAX: Final = 100
 """Messages that are held for one foreign peer, or for one foreign service, until they can go on: enough for what a

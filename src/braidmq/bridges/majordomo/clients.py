@@ -7,7 +7,7 @@ import msgspec
 
 from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.codes import code_of
-from braidmq.bridges.limits import CALLS_PER_PEER_MAX, PEERS_MAX
+from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_PER_PEER_MAX, PEERS_MAX
 from braidmq.bridges.majordomo import wire
 from braidmq.bridges.majordomo.options import MajordomoOptions, ServiceOptions
 from braidmq.bridges.majordomo.unanswered import Unanswered
@@ -37,6 +37,7 @@ class _Waiting(msgspec.Struct, eq=False):
         asked: what it has asked for.
         name: the service.
         options: what holds for it.
+        size: bytes of its body.
         reply: what it is to be sent, once that is known; empty: it is to hear nothing.
     """
 
@@ -44,6 +45,7 @@ class _Waiting(msgspec.Struct, eq=False):
     asked: wire.Request
     name: str
     options: ServiceOptions
+    size: int
     reply: list[bytes] | None = None
 
 
@@ -74,6 +76,7 @@ class Clients:
         self._numbers = 0
         self._calls: dict[int, _Waiting] = {}
         self._by_peer: dict[Peer, dict[int, _Waiting]] = {}
+        self._bytes_by_peer: dict[Peer, int] = {}
         self._services: dict[str, frozenset[str]] = {}
         self._unanswered = Unanswered()
         self.draining = False
@@ -86,11 +89,14 @@ class Clients:
         """Take a request: begin a call, answer it here, or drop it, as RFC 7 has no word for a refusal."""
         name = asked.service.decode("ascii", "replace")
         own = self._by_peer.get(peer, {})
+        size = sum(map(len, asked.body))
+        own_bytes = self._bytes_by_peer.get(peer, 0) + size
         if (
             not asked.body
             or self.draining
             or not is_service(name)
             or len(own) >= CALLS_PER_PEER_MAX
+            or (own and own_bytes > CALLS_BYTES_PER_PEER_MAX)
             or (not own and len(self._by_peer) >= PEERS_MAX)
         ):
             self._counters["dropped"] += 1
@@ -98,8 +104,9 @@ class Clients:
         self._counters["requests"] += 1
         self._numbers += 1
         number = self._numbers
-        waiting = self._calls[number] = _Waiting(peer, asked, name, self._options.of(name))
+        waiting = self._calls[number] = _Waiting(peer, asked, name, self._options.of(name), size)
         self._by_peer.setdefault(peer, own)[number] = waiting
+        self._bytes_by_peer[peer] = own_bytes
         if name.startswith(MMI):
             self._answer(number, [*asked.body[:-1], self._status(peer, name, asked.body[-1])])
             return
@@ -139,6 +146,7 @@ class Clients:
 
     def on_gone(self, peer: Peer, now: float) -> None:
         """Give up what a client waited for: its protocol gets nothing to it any more."""
+        self._bytes_by_peer.pop(peer, None)
         for number, waiting in self._by_peer.pop(peer, {}).items():
             if self._calls.pop(number, None) is not None:
                 self._outputs.append(Cancel(number))
@@ -166,9 +174,10 @@ class Clients:
         else:
             self._send(own.pop(number))
         if not own:
-            del self._by_peer[waiting.peer]
+            del self._by_peer[waiting.peer], self._bytes_by_peer[waiting.peer]
 
     def _send(self, waiting: _Waiting) -> None:
+        self._bytes_by_peer[waiting.peer] -= waiting.size
         if waiting.reply:
             self._counters["replies"] += 1
             self._outputs.append(Send(waiting.peer, waiting.reply))
@@ -179,4 +188,6 @@ class Clients:
         assert held == set(self._calls)
         assert all(self._by_peer.values())
         assert len(self._by_peer) <= PEERS_MAX
+        sizes = {peer: sum(each.size for each in own.values()) for peer, own in self._by_peer.items()}
+        assert sizes == self._bytes_by_peer
         assert all(len(own) <= CALLS_PER_PEER_MAX for own in self._by_peer.values())

@@ -23,6 +23,7 @@ class Worker(msgspec.Struct, eq=False):
         parts: the frames of PARTIAL replies so far.
         parts_bytes: their bytes.
         in_parts: whether there was a PARTIAL reply.
+        stuck: whether it has run that request for so long in vain that nothing more is expected of it until it answers.
     """
 
     peer: Peer
@@ -35,10 +36,11 @@ class Worker(msgspec.Struct, eq=False):
     parts: list[bytes] = []
     parts_bytes: int = 0
     in_parts: bool = False
+    stuck: bool = False
 
     def rest(self) -> None:
         """Be without a request."""
-        self.token, self.job = b"", None
+        self.token, self.job, self.stuck = b"", None, False
         self.forget_parts()
 
     def forget_parts(self) -> None:
@@ -74,7 +76,9 @@ class Pool:
     def concurrency(self) -> int:
         """How many jobs can run at once: a worker whose request nobody waits for is busy all the same.
 
-        While there are workers it is at least 1, lest callers hear that there are none.
+        While there are workers that are not stuck it is at least 1, lest callers hear that there are none.
         """
         busy_in_vain = sum(1 for worker in self.workers if worker.token and worker.job is None)
-        return max(1, len(self.workers) - busy_in_vain) if self.workers else 0
+        if all(worker.stuck for worker in self.workers):
+            return 0
+        return max(1, len(self.workers) - busy_in_vain)

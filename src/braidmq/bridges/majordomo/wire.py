@@ -3,7 +3,8 @@
 - 0.1: RFC 7 (https://rfc.zeromq.org/spec/7/).
 - RFC 18 (https://rfc.zeromq.org/spec/18/), 0.2 as it is written: no empty frame in front.
 - majortomo's 0.2: an empty frame in front; clients number their commands from 2, and replies name no service.
-- libmdp's 0.2, of 2013: clients have no command frame. Its workers cannot be told from majortomo's, and are not served.
+- libmdp's 0.2, of 2013: clients have no command frame. Its workers look like majortomo's until their
+  first HEARTBEAT, which would be a FINAL without frames there, and are not served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,6 +102,8 @@ _WORKERS: Final = {
 }
 """By whether there is an empty frame in front, and by the header."""
 
+_MAJORTOMO: Final = _WORKERS[True, WORKER_02]
+
 _CLIENT_01: Final = ClientDialect((EMPTY, CLIENT_01))
 _LIBMDP: Final = ClientDialect((EMPTY, CLIENT_02))
 
@@ -131,6 +134,11 @@ def read(frames: Sequence[bytes]) -> Request | FromWorker | None:
         return None
     command = spoken.numbers.get(rest[0])
     return None if command is None else FromWorker(spoken, command, rest[1:])
+
+
+def is_libmdp(said: FromWorker) -> bool:
+    """Whether a worker shows that it speaks libmdp's dialect, which is not spoken here: majortomo's has its header."""
+    return said.dialect is _MAJORTOMO and said.command is Command.FINAL and not said.rest
 
 
 def reply(dialect: ClientDialect, service: bytes, body: Sequence[bytes]) -> list[bytes]:

@@ -23,6 +23,10 @@ SILENCE_S_MAX: Final = 10.0
 DENIED_S: Final = 5.0
 """How long a worker that may not serve waits for its DISCONNECT: it registers again as soon as it has it."""
 
+IN_VAIN_S_MAX: Final = 10.0
+"""How long after its request's deadline a worker that lives may be busy until it counts as stuck: Majordomo's handlers
+know no deadline, and what waits for the worker is served if they exceed theirs by a little only."""
+
 PARTS_MAX: Final = 64
 """Frames of all parts of a reply."""
 
@@ -53,6 +57,7 @@ class Workers:
         self._payload_bytes_max = payload_bytes_max
         self._workers: dict[Peer, Worker] = {}
         self._denied: dict[Peer, tuple[float, WorkerDialect]] = {}
+        self._unserved: set[Peer] = set()
         self._pools: dict[tuple[str, str], Pool] = {}
         self._jobs: dict[int, Worker | Pool] = {}
         self._tokens = 0
@@ -77,7 +82,9 @@ class Workers:
     def on_command(self, peer: Peer, said: FromWorker, now: float) -> None:
         """Take what a worker says."""
         worker = self._workers.get(peer)
-        if worker is None:
+        if peer in self._unserved:
+            self._counters["dropped"] += 1
+        elif worker is None:
             self._on_stranger(peer, said, now)
         elif worker.dialect is not said.dialect:  # one of another dialect would abort at an answer
             self._counters["dropped"] += 1
@@ -87,6 +94,8 @@ class Workers:
                 self._disconnect(worker)
             elif said.command is Command.DISCONNECT:
                 self._forget(worker)
+            elif wire.is_libmdp(said):
+                self._turn_away(worker)
             elif said.command is not Command.HEARTBEAT:
                 self._on_reply(worker, said)
 
@@ -96,7 +105,7 @@ class Workers:
         A READY that is denied gets no answer at first: DISCONNECT would bring the next one within milliseconds.
         """
         if said.command is Command.READY:
-            if self.draining or len(self._workers) + len(self._denied) >= PEERS_MAX:
+            if self.draining or len(self._workers) + len(self._denied) + len(self._unserved) >= PEERS_MAX:
                 self._counters["dropped"] += 1
             elif self._may_serve(peer, said.rest):
                 self._denied.pop(peer, None)
@@ -151,7 +160,7 @@ class Workers:
         """Give a job to an idle worker, or let it wait for one."""
         self._counters["jobs"] += 1
         pool = self._pools.get((job.member, job.request.service))
-        if pool is None or self.draining or len(pool.waiting) >= HELD_PER_PEER_MAX:
+        if pool is None or not pool.offered or len(pool.waiting) >= HELD_PER_PEER_MAX:
             self._outputs.append(Finish(job.number, Unfinished.NOT_RUN))
             return
         if job.request.possible_duplicate and pool.options.duplicates == "refuse":
@@ -219,6 +228,7 @@ class Workers:
     def on_gone(self, peer: Peer) -> None:
         """Note the end of a connection: what its worker had may have been run."""
         self._denied.pop(peer, None)
+        self._unserved.discard(peer)
         worker = self._workers.get(peer)
         if worker is not None:
             self._forget(worker)
@@ -252,6 +262,12 @@ class Workers:
         self._forget(worker)
         self._tell_disconnect(worker.peer, worker.dialect)
 
+    def _turn_away(self, worker: Worker) -> None:
+        """Part with a worker whose dialect is not spoken: nothing more is heard from its connection."""
+        self._counters["denied"] += 1
+        self._disconnect(worker)
+        self._unserved.add(worker.peer)
+
     def _tell_disconnect(self, peer: Peer, dialect: WorkerDialect) -> None:
         self._counters["disconnects"] += 1
         self._outputs.append(Send(peer, wire.told(dialect, Command.DISCONNECT)))
@@ -266,8 +282,9 @@ class Workers:
         pool.workers.discard(worker)
         if worker in pool.idle:
             pool.idle.remove(worker)
-        if not pool.workers:
+        if not pool.concurrency:
             self._give_back(pool)
+        if not pool.workers:
             del self._pools[pool.member, pool.service]
         elif pool.waiting and pool.idle:
             self._begin(pool.idle.popleft())
@@ -299,7 +316,16 @@ class Workers:
                 self._disconnect(worker)
             else:
                 self._outputs.append(Send(worker.peer, wire.told(worker.dialect, Command.HEARTBEAT)))
+                if worker.token and worker.job is None and now - worker.deadline > IN_VAIN_S_MAX:
+                    self._expect_nothing(worker)
         self._next_tick = now + HEARTBEAT_S if self._workers or self._denied else None
+
+    def _expect_nothing(self, worker: Worker) -> None:
+        """Count a worker as stuck. Where all are, callers hear at once that nobody serves them."""
+        worker.stuck = True
+        if not worker.pool.concurrency:
+            self._give_back(worker.pool)
+        self._tell_concurrency(worker.pool)
 
     # -- the end
 
@@ -317,8 +343,9 @@ class Workers:
 
     def validate_state(self) -> None:
         """Assert that the tables agree. For tests."""
-        assert len(self._workers) + len(self._denied) <= PEERS_MAX
+        assert len(self._workers) + len(self._denied) + len(self._unserved) <= PEERS_MAX
         assert not self._workers.keys() & self._denied.keys()
+        assert not self._unserved & (self._workers.keys() | self._denied.keys())
         assert set(self._workers.values()) == {worker for pool in self._pools.values() for worker in pool.workers}
         running = {worker.job.number: worker for worker in self._workers.values() if worker.job is not None}
         waiting = {number: pool for pool in self._pools.values() for number in pool.waiting}
@@ -331,7 +358,9 @@ class Workers:
             assert not pool.idle or not pool.waiting
             assert len(pool.waiting) <= HELD_PER_PEER_MAX
             assert pool.offered == (0 if self.draining else pool.concurrency)
+            assert pool.offered or not pool.waiting
         for worker in self._workers.values():
             assert len(worker.parts) <= PARTS_MAX or not worker.in_parts
             assert worker.parts_bytes <= self._payload_bytes_max
+            assert not worker.stuck or (worker.token and worker.job is None)
         assert self._next_tick is not None or not (self._workers or self._denied)

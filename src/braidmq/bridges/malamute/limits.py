@@ -43,6 +43,3 @@ OFFERS_PER_PEER_MAX: Final = 64
 LEFT_CALLS_MAX: Final = 10_000
 """Calls that go on although their connection has ended, for their answer may be kept as mail. Beyond, the one that was
 left first is cancelled."""
-
-CALLS_BYTES_PER_PEER_MAX: Final = 16 * _MIB
-"""Payloads of the calls under way for one connection; one call may be larger."""

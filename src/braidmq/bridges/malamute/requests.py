@@ -9,9 +9,9 @@ import msgspec
 from braidmq.bounds import DAY_S
 from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.codes import UNAVAILABLE, code_of
-from braidmq.bridges.limits import CALLS_PER_PEER_MAX
+from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_PER_PEER_MAX
 from braidmq.bridges.malamute import wire
-from braidmq.bridges.malamute.limits import CALLS_BYTES_PER_PEER_MAX, LEFT_CALLS_MAX
+from braidmq.bridges.malamute.limits import LEFT_CALLS_MAX
 from braidmq.bridges.malamute.mailboxes import Letter
 from braidmq.bridges.malamute.options import MalamuteOptions, ServiceOptions
 from braidmq.bridges.malamute.post import Post

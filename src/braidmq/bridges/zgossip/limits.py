@@ -62,7 +62,10 @@ GONE_MAX: Final = OWN_TUPLES_MAX
 up, the oldest are forgotten: whoever still believes in one hears that it is gone when he says so."""
 
 GIVEN_MAX: Final = 1_000
-"""Keys that members have published through this bridge."""
+"""Keys that members have published through this bridge, and have not taken back."""
+
+GIVEN_PER_MEMBER_MAX: Final = GIVEN_MAX // 4
+"""Those of one member: it leaves room for others."""
 
 REMOTES_MAX: Final = 32
 """Nodes that this bridge connects to. Gossip goes on from each: one or two are enough."""

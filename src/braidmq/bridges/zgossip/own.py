@@ -1,10 +1,11 @@
 """What a bridge publishes itself. Nobody else can change it: what others write there is written over."""
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 
 from braidmq.bridges.zgossip.keys import Keys
-from braidmq.bridges.zgossip.limits import DISPUTE_S, GIVEN_MAX, GONE_MAX, OWN_TUPLES_MAX
+from braidmq.bridges.zgossip.limits import DISPUTE_S, GIVEN_MAX, GIVEN_PER_MEMBER_MAX, GONE_MAX, OWN_TUPLES_MAX
 from braidmq.bridges.zgossip.log import Log
 
 
@@ -28,7 +29,8 @@ class Own:
         self._counters = counters
         self._keys = keys
         self._gone: dict[bytes, None] = {}
-        self._given: set[bytes] = set()
+        self._given: dict[bytes, str] = {}
+        self._given_by: Counter[str] = Counter()
         self._disputed: dict[bytes, None] = {}
         self._repeated_at = -DISPUTE_S
 
@@ -49,13 +51,34 @@ class Own:
                 self._gone.pop(key, None)
                 self.log.put(key, value, None)
 
-    def give(self, key: bytes, value: bytes) -> bool:
-        """Publish what a member asks for; return whether there is room."""
-        if key not in self._given and len(self._given) >= GIVEN_MAX:
+    def give(self, key: bytes, value: bytes, member: str) -> bool:
+        """Publish what a member asks for; return whether there is room. An empty value says that the key is gone.
+
+        A key counts for the member that has published it last.
+        """
+        if not value:
+            self._take_back(key)
+            self._bury(key)
+            return True
+        giver = self._given.get(key)
+        if giver != member and self._given_by[member] >= GIVEN_PER_MEMBER_MAX:
             return False
-        self._given.add(key)
+        if giver is None and len(self._given) >= GIVEN_MAX:
+            return False
+        self._take_back(key)
+        self._given[key] = member
+        self._given_by[member] += 1
+        self._gone.pop(key, None)
         self.log.put(key, value, None)
         return True
+
+    def _take_back(self, key: bytes) -> None:
+        """Let nobody have published a key."""
+        giver = self._given.pop(key, None)
+        if giver is not None:
+            self._given_by[giver] -= 1
+            if not self._given_by[giver]:
+                del self._given_by[giver]
 
     def differs(self, key: bytes, value: bytes) -> bool:
         """Whether what somebody says of a key that this bridge `holds` is not what it says itself."""
@@ -96,7 +119,10 @@ class Own:
         self.log.validate_state()
         assert len(self._gone) <= GONE_MAX
         assert len(self._given) <= GIVEN_MAX
+        assert Counter(self._given.values()) == self._given_by
+        assert all(0 < count <= GIVEN_PER_MEMBER_MAX for count in self._given_by.values())
         assert len(self.log) <= OWN_TUPLES_MAX + GONE_MAX + GIVEN_MAX
-        assert {each.key for each in self.log.all() if not each.value} - self._given == set(self._gone)
+        assert {each.key for each in self.log.all() if not each.value} == set(self._gone)
+        assert self._given.keys() <= {each.key for each in self.log.all() if each.value}
         assert self._disputed.keys() <= {each.key for each in self.log.all()}
         assert self.due_at is not None or not self._disputed

@@ -18,7 +18,8 @@ GET: Final = "zgossip.get"
 
 PUT: Final = "zgossip.put"
 """Payload: a key, a zero byte, a value; an empty one: it is gone. Result: nothing. Error INVALID_ARGUMENT: the tuple is
-wrong. Error DENIED: the key is not below the bridge's prefix. Error FULL: the bridge publishes too many already."""
+wrong. Error DENIED: the key is not below the bridge's prefix. Error FULL: the bridge publishes too many already,
+for this member or for all."""
 
 CONCURRENCY: Final = 64
 """Requests that are answered at once: they take microseconds."""
@@ -42,7 +43,7 @@ class Requests:
         """Return the result of a request, or its error."""
         if job.request.service == GET:
             return self._get(job.request.payload)
-        return self._put(job.request.payload)
+        return self._put(job.request.payload, job.request.sender)
 
     def _get(self, key: bytes) -> bytes | ServiceError:
         found = self._own.log.get(key) or self._hearsay.log.get(key)
@@ -50,7 +51,7 @@ class Requests:
             return ServiceError("NOT_FOUND", "no node of zgossip has told a value of this key")
         return found.value
 
-    def _put(self, payload: bytes) -> bytes | ServiceError:
+    def _put(self, payload: bytes, member: str) -> bytes | ServiceError:
         key, zero, value = payload.partition(b"\0")
         if not zero or not wire.fits(key, value):
             return ServiceError(
@@ -58,7 +59,7 @@ class Requests:
             )
         if not self._prefix or not key.startswith(self._prefix) or is_ours(key):
             return ServiceError("DENIED", "this bridge publishes no such key for members")
-        if not self._own.give(key, value):
+        if not self._own.give(key, value, member):
             return ServiceError("FULL", "this bridge publishes as many keys for members as it can")
         self._hearsay.remove(key)
         return b""

@@ -177,6 +177,27 @@ def test_peer_has_only_so_many_calls(net):
     assert net.core.counters["dropped"] == 3
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_peer_has_only_so_many_bytes_in_calls(make_net, monkeypatch, ordered):
+    monkeypatch.setattr("braidmq.bridges.majordomo.clients.CALLS_BYTES_PER_PEER_MAX", 1_000)
+    net = make_net(ordered=ordered, services={"pricing": {"frames": "msgpack"}})
+    net.services["pricing"] = None
+    net.say("c", *OLD, b"pricing", b"x" * 1_001)
+    net.say("c", *OLD, b"pricing", b"14")
+    assert len(net.calls) == 1, "one call may be larger, but is alone"
+    net.answer(1, b"42")
+    for _ in range(3):
+        net.say("c", *OLD, b"pricing", b"x" * 300, b"x" * 200)
+        net.say("d", *OLD, b"pricing", b"x" * 10)
+    assert len(net.calls) == 2 + 3
+    assert net.core.counters["dropped"] == 2
+    net.answer(next(iter(net.calls)), b"42")
+    net.say("c", *OLD, b"pricing", b"x" * 500)
+    net.close("c")
+    net.say("c", *OLD, b"pricing", b"x" * 1_000)
+    assert net.core.counters["dropped"] == 2
+
+
 # -- copies
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from braidmq.bridges.limits import HELD_PER_PEER_MAX, PEERS_MAX
-from braidmq.bridges.majordomo.workers import DENIED_S, HEARTBEAT_S, PARTS_MAX, SILENCE_S_MAX
+from braidmq.bridges.majordomo.workers import DENIED_S, HEARTBEAT_S, IN_VAIN_S_MAX, PARTS_MAX, SILENCE_S_MAX
 from braidmq.bridges.port import Unfinished
 from braidmq.errors import ServiceError
 from braidmq.members import Member, Role
@@ -224,6 +224,30 @@ def test_worker_that_changes_its_dialect_is_not_heard(net):
     assert net.core.counters["dropped"] == 1
 
 
+def test_worker_of_libmdp_is_turned_away_at_its_first_heartbeat(net):
+    register(net, "l", front=NEW)
+    lost, waits = net.job("mdp.echo"), net.job("mdp.echo")
+    token, _ = request_of(net, "l")
+    assert net.say("l", *NEW, b"\x03", token, b"", b"its REPLY is another's PARTIAL") == []
+    assert net.say("l", *NEW, b"\x04") == [[*NEW, b"\x06"]]
+    assert net.finished == {lost: Unfinished.UNKNOWN, waits: Unfinished.NOT_RUN}
+    assert net.offers == {}
+    assert net.say("l", *NEW, READY, b"mdp.echo") == net.say("l", *NEW, b"\x04") == []
+    net.advance(60.0)
+    assert net.offers == {}
+    net.close("l")
+    register(net, "l", front=NEW)
+    assert net.offers == {("", "mdp.echo"): 1}
+
+
+@pytest.mark.parametrize(("front", "final"), [(OLD, b"\x03"), (NEW[1:], b"\x04")])
+def test_reply_without_frames_is_dropped_where_it_is_no_heartbeat_of_libmdp(net, front, final):
+    register(net, "w", front=front)
+    assert net.say("w", *front, final) == []
+    assert net.offers == {("", "mdp.echo"): 1}
+    assert net.core.counters["dropped"] == 1
+
+
 # -- the ends of workers and of jobs
 
 
@@ -365,6 +389,35 @@ def test_busy_worker_may_be_silent_until_its_deadline(net):
     reply(net, "w", token, b"late")
     net.advance(SILENCE_S_MAX - 1.0)
     assert net.offers
+
+
+def test_nothing_waits_for_workers_that_are_all_busy_in_vain_for_too_long(net):
+    for name in "vw":
+        register(net, name)
+    for number in net.job("mdp.echo"), net.job("mdp.echo"):
+        net.drop(number)
+    tokens = {name: frames[3] for name, frames in net.sent}
+
+    def live(seconds):
+        for _ in range(int(seconds)):
+            net.advance(1.0)
+            for name in net.peers:
+                net.say(name, *OLD, b"\x04")
+
+    live(JOB_S + IN_VAIN_S_MAX - 1.0)
+    waits = net.job("mdp.echo")
+    assert net.finished == {}, "they may answer, and then serve it"
+    live(2.0)
+    assert net.finished == {waits: Unfinished.NOT_RUN}
+    assert net.offers == {}
+    assert net.finished[net.job("mdp.echo")] is Unfinished.NOT_RUN
+    reply(net, "v", tokens["v"], b"late")
+    assert net.offers == {("", "mdp.echo"): 1}
+    running, waits = net.job("mdp.echo"), net.job("mdp.echo", b"next")
+    net.say("v", *OLD, b"\x05")
+    assert net.finished[running] is Unfinished.UNKNOWN
+    assert net.finished[waits] is Unfinished.NOT_RUN, "only one is left, and is stuck"
+    assert net.offers == {}
 
 
 # -- the end

@@ -405,6 +405,25 @@ def test_member_cannot_publish_anything_else(payload, code):
         assert end.code == code
 
 
+def test_members_publish_only_so_many_keys_at_a_time(monkeypatch):
+    monkeypatch.setattr("braidmq.bridges.zgossip.own.GIVEN_MAX", 5)
+    monkeypatch.setattr("braidmq.bridges.zgossip.own.GIVEN_PER_MEMBER_MAX", 3)
+    world = World(put_prefix=b"apps/")
+    world.know({})
+
+    def puts(member, *tuples):
+        """Return whether each is published."""
+        return [world.ask(PUT, b"apps/" + each, member) == b"" for each in tuples]
+
+    for _ in range(10):
+        assert puts("shop", b"a\x001", b"a\0", b"b\x001", b"b\0") == [True] * 4
+    assert puts("shop", b"a\x001", b"b\x001", b"c\x001", b"d\x001", b"a\x002") == [True, True, True, False, True]
+    assert puts("mill", b"d\x001", b"e\x001", b"f\x001") == [True, True, False]
+    assert puts("mill", b"a\x003", b"b\x003") == [True, False], "what a member writes over counts as its own"
+    assert puts("shop", b"d\0", b"d\x002") == [True, True]
+    assert world.ask(GET, b"apps/a") == b"3"
+
+
 # -- the end
 
 

@@ -16,7 +16,12 @@ from braidmq.bridges.http.core.answers import OCTETS, error_answer, maybe_execut
 from braidmq.bridges.http.core.callers import NOBODY, Caller, Callers
 from braidmq.bridges.http.core.fields import Fields
 from braidmq.bridges.http.core.idempotency import Entry, Memory
-from braidmq.bridges.http.core.limits import CALLS_PER_CALLER, HELD_BYTES_MAX, TIMEOUT_S_MAX
+from braidmq.bridges.http.core.limits import (
+    CALLS_PER_CALLER,
+    HELD_BYTES_MAX,
+    HELD_BYTES_PER_CALLER_MAX,
+    TIMEOUT_S_MAX,
+)
 from braidmq.bridges.http.core.messages import Answer, Head
 from braidmq.bridges.http.core.openapi import description
 from braidmq.bridges.http.core.problems import Refused, problem_answer
@@ -68,7 +73,7 @@ class Exchange:
         headers: for the handler.
         key: its Idempotency-Key, if it has one.
         entry: what is remembered of it while its call is under way, if it has a key.
-        held_bytes: what it has of HELD_BYTES_MAX.
+        held_bytes: what it has of HELD_BYTES_MAX, and of its caller's HELD_BYTES_PER_CALLER_MAX.
         released: whether it holds nothing any more.
     """
 
@@ -140,6 +145,7 @@ class Gateway:
         self._calls_max = calls_max
         self._content_types = {name: kind.encode() for name, kind in (content_types or {}).items()}
         self._under_way: dict[str, int] = {}
+        self._held_by_caller: dict[str, int] = {}
         self._held_bytes = 0
         self._description = description(payload_bytes_max, timeout_s_max)
 
@@ -208,10 +214,16 @@ class Gateway:
         service = exchange.route.service
         if length > self._payload_bytes_max:
             raise Refused(problems.PAYLOAD_TOO_LARGE, f"{self._payload_bytes_max} bytes are the limit", service=service)
+        name = exchange.caller.name
+        others = self._held_by_caller.get(name, 0) - exchange.held_bytes
+        if others and others + length > HELD_BYTES_PER_CALLER_MAX:
+            text = f"{others} bytes of this caller are under way"
+            raise Refused(problems.TOO_MANY_CALLS, text, service=service, retry=True)
         held = self._held_bytes + length - exchange.held_bytes
         if held > HELD_BYTES_MAX:
             raise Refused(problems.OVERLOADED, "too many large requests are under way", service=service, retry=True)
         self._held_bytes = held
+        self._held_by_caller[name] = others + length
         exchange.held_bytes = length
 
     def on_body(self, exchange: Exchange, payload: bytes, now: float) -> Call | Answer:
@@ -287,14 +299,16 @@ class Gateway:
         exchange.released = True
         self._held_bytes -= exchange.held_bytes
         name = exchange.caller.name
+        self._held_by_caller[name] -= exchange.held_bytes
         count = self._under_way[name] - 1
         if count:
             self._under_way[name] = count
         else:
-            del self._under_way[name]
+            del self._under_way[name], self._held_by_caller[name]
 
     def check(self) -> None:
         """Assert what holds between requests."""
         assert self._held_bytes >= 0
         assert all(count > 0 for count in self._under_way.values())
-        assert self.under_way or not self._held_bytes
+        assert self._held_by_caller.keys() == self._under_way.keys()
+        assert sum(self._held_by_caller.values()) == self._held_bytes

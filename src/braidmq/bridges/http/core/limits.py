@@ -30,6 +30,10 @@ PIPELINED_MAX: Final = 16
 HELD_BYTES_MAX: Final = 256 * 1024 * 1024
 """Most bytes of requests that come in or are under way: 256 payloads of the usual limit."""
 
+HELD_BYTES_PER_CALLER_MAX: Final = 16 * 1024 * 1024
+"""Those of one caller; one request may be larger if it is alone. A quarter of what a node lets wait for one broker by
+default, so that a caller with large calls leaves room for those of others."""
+
 UNREAD_BYTES_MAX: Final = 256 * 1024 * 1024
 """Most bytes of answers that callers do not take: beyond it the slowest of them is cut."""
 

@@ -73,6 +73,29 @@ def test_payloads_are_bounded_one_by_one_and_together(monkeypatch):
     assert core.held_bytes == 1_000
 
 
+def test_payloads_of_one_caller_are_bounded_together(monkeypatch):
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CALLER_MAX", 900)
+    core = gateway(callers=Callers([Entry(Caller("other"), certificate="other.example")], anonymous=True))
+    alone = core.on_head(head((b"content-length", b"1000")))
+    answer = refusal(lambda: core.on_head(head((b"content-length", b"1"))))
+    assert answer.status == 429
+    assert (b"retry-after", b"1") in answer.fields
+    core.on_part(alone, 1_024)
+    other = core.on_head(head((b"content-length", b"900"), names=("other.example",)))
+    core.check()
+    core.release(alone)
+    first, second = core.on_head(head((b"content-length", b"500"))), core.on_head(head())
+    core.on_part(second, 400)
+    assert refusal(lambda: core.on_part(second, 401)).status == 429
+    core.release(first)
+    core.on_part(second, 900)
+    core.check()
+    core.release(second)
+    core.release(other)
+    core.check()
+    assert core.held_bytes == 0
+
+
 @pytest.mark.parametrize(
     ("field", "status"),
     [
