@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from braidmq.carrier.node_loop import NodeLoop
 from braidmq.core.node.node import NodeCore
+from braidmq.core.worker.job import Job
 from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered, NoWorker
 from braidmq.host.loggers import own_logger
 from braidmq.wire.control import Report
@@ -106,14 +107,17 @@ async def until_available(loop: NodeLoop, services: Iterable[str], wait_s: float
         raise NoWorker(f"no worker for {', '.join(sorted(missing))} came within {wait_s:g} s") from None
 
 
-async def until_ended(loop: NodeLoop, service: str, wait_s: float) -> bool:
-    """Wait until no handler of a withdrawn service runs any more, at most `wait_s`; return whether it came to that."""
-    worker = loop.core.worker
+async def until_ended(loop: NodeLoop, jobs: Iterable[Job], wait_s: float) -> bool:
+    """Wait until none of some jobs runs any more, at most `wait_s`; return whether it came to that."""
+    left = list(jobs)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
-            while worker.running(service):
-                await loop.changed()
-    return not worker.running(service)
+            while left:
+                if left[-1].running:
+                    await loop.changed()
+                else:
+                    left.pop()
+    return not any(job.running for job in left)
 
 
 def _refused(core: NodeCore) -> BraidError:

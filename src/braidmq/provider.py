@@ -149,16 +149,17 @@ class Provider(ABC):
         far as they can be: a stopped one may have been run, so that its request is tried again with
         `possible_duplicate`. A `def` handler runs on in its thread, and its reply counts.
 
-        The service may be offered again at once, also while this waits. In a handler of this node it only begins the
-        withdrawal, and returns at once, as the handler itself may be one of those to wait for. Who is cancelled in here
-        waits no longer; the service is withdrawn all the same.
+        The service may be offered again at once, also while this waits: what begins after that is waited for, and
+        stopped, by the next withdrawal only, which waits for what is left of earlier ones, too. In a handler of this
+        node it only begins the withdrawal, and returns at once, as the handler itself may be one of those to wait for.
+        Who is cancelled in here waits no longer; the service is withdrawn all the same.
 
         Args:
             service: one that the node provides.
             timeout: seconds that handlers have to end; None: `drain_s`.
 
         Returns:
-            Whether all that ran has ended by itself; False also in a handler of this node.
+            Whether all that ran at the withdrawal has ended by itself; False also in a handler of this node.
 
         Raises:
             ConfigError: an argument is wrong, or the node does not provide the service.
@@ -169,16 +170,16 @@ class Provider(ABC):
         wait_s = self.settings.drain_s if timeout is None else check_wait_s(timeout)
         loop = self._serving()
         self._provided(service)
-        loop.withdraw(service)
+        begun = loop.withdraw(service)
         del self._services[service.encode()]
         assert self._tasks is not None
         self._tasks.on_services()
         if inside(self):
             return False
-        if await presence.until_ended(loop, service, wait_s):
+        if await presence.until_ended(loop, begun, wait_s):
             return True
-        loop.stop_service(service)
-        await presence.until_ended(loop, service, STOP_S_MAX)
+        loop.stop_jobs(begun)
+        await presence.until_ended(loop, begun, STOP_S_MAX)
         return False
 
     def _serving(self) -> NodeLoop:

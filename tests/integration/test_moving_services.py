@@ -120,6 +120,46 @@ async def test_what_goes_on_when_its_time_is_over_is_stopped_and_tried_elsewhere
         assert (held.cancelled, flags) == (1, [True])
 
 
+async def test_a_withdrawal_waits_for_what_ran_although_the_service_is_offered_again_meanwhile():
+    held = Held()
+    async with TestNet(1) as net, net.node("worker") as worker, net.node("client") as client:
+        await worker.offer("s", held)
+        await client.wait_for_services("s")
+        call = asyncio.create_task(client.request("s"))
+        await until(lambda: held.begun == 1)
+        withdrawal = asyncio.create_task(worker.withdraw("s", timeout=30.0))
+        await until(lambda: not worker.services)
+        await worker.offer("s", who)
+        assert (await client.request("s")).payload == b"worker"
+        assert not withdrawal.done(), "what ran at the withdrawal goes on"
+        held.opened.set()
+        assert (await call).payload == b"held"
+        assert await withdrawal
+
+
+async def test_the_end_of_a_withdrawals_time_stops_nothing_of_a_later_offer():
+    first, second = Held(), Held()
+    async with TestNet(1) as net, net.node("worker") as worker, net.node("client") as client:
+        await worker.offer("s", first)
+        await client.wait_for_services("s")
+        calls = [asyncio.create_task(client.request("s", attempts=1))]
+        await until(lambda: first.begun == 1)
+        earlier = asyncio.create_task(worker.withdraw("s", timeout=1.0))
+        await until(lambda: not worker.services)
+        await worker.offer("s", second)
+        calls.append(asyncio.create_task(client.request("s", attempts=1)))
+        await until(lambda: second.begun == 1)
+        later = asyncio.create_task(worker.withdraw("s", timeout=30.0))
+        assert not await earlier
+        with pytest.raises(AttemptsExhausted):
+            await calls[0]
+        assert (first.cancelled, second.cancelled) == (1, 0)
+        assert not later.done()
+        second.opened.set()
+        assert (await calls[1]).payload == b"held"
+        assert await later
+
+
 async def test_more_places_let_more_run_at_once_in_threads_too():
     begun, opened = [], threading.Event()
 

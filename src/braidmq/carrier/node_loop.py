@@ -271,14 +271,15 @@ class NodeLoop(LoopHost):
         self.core.resize(service, concurrency, self.clock())
         self.schedule()
 
-    def withdraw(self, service: str) -> None:
-        """Provide a service no more; what has begun goes on. Raises ConfigError."""
-        self.core.withdraw(service, self.clock())
+    def withdraw(self, service: str) -> list[Job]:
+        """Provide a service no more; return what has begun, which goes on. Raises ConfigError."""
+        begun = self.core.withdraw(service, self.clock())
         self.schedule()
+        return begun
 
-    def stop_service(self, service: str) -> None:
-        """Ask the handlers of a service to stop."""
-        self.core.worker.stop(service)
+    def stop_jobs(self, jobs: list[Job]) -> None:
+        """Ask the handlers of some jobs to stop, as far as they run yet."""
+        self.core.worker.stop(jobs)
         self.schedule()
 
     def schedule(self) -> None:

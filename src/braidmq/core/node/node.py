@@ -215,9 +215,9 @@ class NodeCore:
         """Let so many requests of a service run at once from now on. Raises ConfigError."""
         self.worker.resize(service, concurrency, now)
 
-    def withdraw(self, service: str, now: float) -> None:
-        """Provide a service no more; what has begun goes on. Raises ConfigError."""
-        self.worker.withdraw(service, now)
+    def withdraw(self, service: str, now: float) -> list[Job]:
+        """Provide a service no more; return what has begun, which goes on. Raises ConfigError."""
+        return self.worker.withdraw(service, now)
 
     def take_jobs(self) -> list[Job]:
         """Return the jobs to run now, and forget them."""

@@ -100,11 +100,6 @@ class LocalServices:
             if service.most > service.concurrency:
                 service.settle()
 
-    def running(self, service: str) -> int:
-        """Return how many handlers of a withdrawn service run in their places; 0 if it is offered, or unknown."""
-        found = self.withdrawn.get(service.encode())
-        return 0 if found is None else found[0].running
-
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""
         assert not self.offered.keys() & self.withdrawn.keys()

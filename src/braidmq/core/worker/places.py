@@ -38,11 +38,15 @@ class Places:
         self.refill(found, now)
         self._credit.tell(found, now)
 
-    def withdraw(self, service: str, now: float) -> None:
-        """Let a service have no places, but for what has begun; all else of it goes back. Raises ConfigError."""
+    def withdraw(self, service: str, now: float) -> list[Job]:
+        """Let a service have no places, but for what has begun; all else of it goes back.
+
+        Returns what has begun. Raises ConfigError.
+        """
         found = self._local.withdraw(service, now)
         self._credit.withdraw(found, now)
         self._return_all(found, now)
+        return [job for job in self._jobs.by_key.values() if job.service is found and job.begun]
 
     def start(self, job: Job) -> None:
         """Give a job one of the places that are free."""

@@ -164,22 +164,21 @@ class WorkerCore:
         """
         self._places.resize(service, concurrency, now)
 
-    def withdraw(self, service: str, now: float) -> None:
+    def withdraw(self, service: str, now: float) -> list[Job]:
         """Provide `service` no more: what has begun goes on, and all else of it goes back to its broker.
+
+        Returns:
+            What has begun. Each has its place, and is `running`, until it has ended or lost it.
 
         Raises:
             ConfigError: the service is not offered.
         """
-        self._places.withdraw(service, now)
+        return self._places.withdraw(service, now)
 
-    def running(self, service: str) -> int:
-        """Return how many handlers of a service go on that is withdrawn; 0 if it is offered."""
-        return self._local.running(service)
-
-    def stop(self, service: str) -> None:
-        """Ask the handlers of a service to stop that run."""
-        for job in self._by_key.values():
-            if job.begun and job.service.name == service.encode():
+    def stop(self, jobs: Collection[Job]) -> None:
+        """Ask the handlers of some jobs to stop, as far as they run yet."""
+        for job in jobs:
+            if job.running:
                 self._stop(job)
 
     def holds(self, link: Link) -> bool:

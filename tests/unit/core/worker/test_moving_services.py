@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from braidmq.core.worker.credit import REST_S
+from braidmq.core.worker.job import Job
 from braidmq.core.worker.local_services import WITHDRAWN_MAX, LocalServices
 from braidmq.errors import ConfigError
 from braidmq.observer import JobEnd, NodeObserver
@@ -15,9 +16,10 @@ from tests.support.rigs.jobs import answer_of
 from tests.support.rigs.node_rig import NodeRig
 
 
-def withdraw(rig: NodeRig, service: str = "echo") -> None:
-    rig.core.withdraw(service, rig.now)
+def withdraw(rig: NodeRig, service: str = "echo") -> list[Job]:
+    begun = rig.core.withdraw(service, rig.now)
     rig.pump()
+    return begun
 
 
 def offer(rig: NodeRig, service: str = "echo", concurrency: int = 4) -> None:
@@ -58,18 +60,19 @@ class TestWithdrawal:
     def test_brokers_are_told_and_what_has_begun_goes_on(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 4})
         tag = rig["a"].ask(1)
-        withdraw(rig)
+        (begun,) = withdraw(rig)
         assert [rig[name].credit() for name in ("a", "b")] == [0, 0]
-        assert rig.worker.running("echo") == 1
-        rig.finish(rig.jobs[0])
+        assert begun is rig.jobs[0]
+        assert begun.running
+        rig.finish(begun)
         assert answer_of(rig["a"], tag).command == REPLY
-        assert rig.worker.running("echo") == 0
+        assert not begun.running
 
     def test_what_was_handed_out_and_has_not_begun_goes_back_as_not_run(self, make: Any) -> None:
         rig = make("a", serves={"echo": 4})
         rig.begins = False
         tag = rig["a"].ask(1)
-        withdraw(rig)
+        assert not withdraw(rig), "it has not begun"
         assert not rig.begin(rig.jobs[0])
         answer = answer_of(rig["a"], tag)
         assert (answer.command, answer.code) == (REJECT, Reason.DRAINING)
@@ -114,21 +117,35 @@ class TestWithdrawal:
     def test_it_may_be_offered_again_while_it_still_runs(self, make: Any) -> None:
         rig = make("a", serves={"echo": 2})
         rig["a"].ask(1), rig["a"].ask(2)
-        withdraw(rig)
+        begun = withdraw(rig)
         offer(rig, "echo", 3)
         assert rig["a"].credit() == 3
         rig["a"].ask(3)
         assert len(rig.jobs) == 3, "the places that are taken count"
-        assert rig.worker.running("echo") == 0, "nobody waits for a withdrawal any more"
+        assert begun == rig.jobs[:2]
+        assert all(job.running for job in begun)
+        assert withdraw(rig) == rig.jobs, "a later withdrawal is of all that runs"
 
     def test_what_is_asked_to_stop_is_stopped_once(self, make: Any) -> None:
         rig = make("a", serves={"echo": 2, "other": 2})
         rig["a"].ask(1), rig["a"].ask(2, service=b"other")
-        withdraw(rig)
+        begun = withdraw(rig)
         for _ in range(2):
-            rig.worker.stop("echo")
+            rig.worker.stop(begun)
             rig.pump()
         assert rig.stopped == rig.jobs[:1]
+
+    def test_what_began_after_it_was_offered_again_is_not_stopped_with_what_ran_before(self, make: Any) -> None:
+        rig = make("a", serves={"echo": 2})
+        rig["a"].ask(1), rig["a"].ask(2)
+        begun = withdraw(rig)
+        offer(rig, "echo", 4)
+        rig["a"].ask(3)
+        rig.finish(rig.jobs[0])
+        withdraw(rig)
+        rig.worker.stop(begun)
+        rig.pump()
+        assert rig.stopped == [rig.jobs[1]], "one has ended, and one is of a later offer"
 
     def test_while_the_node_drains_brokers_need_not_be_told(self, make: Any) -> None:
         rig = make("a", serves={"echo": 2})
