@@ -118,8 +118,10 @@ def test_brokers_that_do_not_reach_each_other_are_named_while_both_answer(apart)
     well(apart)
     apart.partition("b1", "b3")
     apart.partition("b2", "b3")
-    found = named(apart, Kind.BROKERS_APART, "b3")
-    assert found["what"].startswith("b3 is cut off from b1 and b2")
+    wait_until(
+        lambda: named(apart, Kind.BROKERS_APART, "b3")["what"].startswith("b3 is cut off from b1 and b2"),
+        "all of them have noticed",
+    )
     apart.heal()
     well(apart)
 

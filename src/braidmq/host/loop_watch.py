@@ -49,6 +49,8 @@ class LoopWatch:
         late_s = max(0.0, self._loop.time() - self._due)
         before_s, self._waited_s = self._waited_s, run_delay_s()
         self._timer = None
-        self._tell(late_s, min(late_s, max(0.0, self._waited_s - before_s)))
-        if self._wanted() and not self._ended:
-            self._wait()
+        try:
+            self._tell(late_s, min(late_s, max(0.0, self._waited_s - before_s)))
+        finally:  # a log that fails is told of by asyncio, and ends no watch
+            if self._wanted() and not self._ended:
+                self._wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -77,12 +78,14 @@ class Node:
 @contextlib.asynccontextmanager
 async def driven():
     """A driver, its core and its node, which offers a service of the core."""
-    core, node = Core(), Node()
+    core: Any = Core()
+    node: Any = Node()
+    endpoint: Any = None
     driver = Driver(core, {OWN: node})
-    driver.start(None)
+    driver.start(endpoint)
     core.offer("mdp.echo")
     driver.schedule()
-    await until(lambda: node.handlers)
+    await until(lambda: bool(node.handlers))
     try:
         yield driver, core, node
     finally:

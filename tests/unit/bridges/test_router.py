@@ -301,7 +301,7 @@ async def test_peer_that_tells_nonsense_of_itself_costs_others_nothing(dealer, n
 
 async def test_error_over_one_message_costs_no_other(dealer, caplog):
     async with listening() as (listener, behind):
-        heard, behind.on_message = behind.on_message, lambda peer, frames: heard(peer, [b"%d" % int(frames[0])])
+        pass_on, behind.on_message = behind.on_message, lambda peer, frames: pass_on(peer, [b"%d" % int(frames[0])])
         peer = dealer(listener)
         for text in (b"1", b"two", b"3"):
             peer.send(text)

@@ -49,6 +49,29 @@ def test_a_standstill_shows_in_the_look_that_was_due():
     assert late_s >= 0.15
 
 
+def test_whoever_fails_to_be_told_is_told_again():
+    told, failed = [], []
+
+    async def run():
+        over = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failed.append(context["exception"]))
+
+        def tell(late_s, _away_s):
+            told.append(late_s)
+            if len(told) == 1:
+                raise ValueError
+            over.set()
+
+        watch = LoopWatch(tell, lambda: True)
+        watch.stir()
+        async with asyncio.timeout(30.0):
+            await over.wait()
+        watch.end()
+
+    asyncio.run(run())
+    assert [type(error) for error in failed] == [ValueError]
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/thread-self/schedstat"), reason="this system does not tell")  # noqa: PTH110
 def test_the_wait_for_a_processor_only_grows():
     before = run_delay_s()
