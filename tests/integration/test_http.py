@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import socket
+import ssl
+import subprocess
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -265,6 +267,82 @@ async def test_half_open_connections_make_room_for_others():
         assert it.bridge._server.connections <= 8
         for _, writer in ends:
             writer.close()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A server's certificate, as options of a gateway, and a context that trusts it."""
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    command = ["openssl", "req", "-x509", *ec, *names, "-keyout", "server.key", "-out", "server.pem"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "server.key").chmod(0o600)
+    options = {"certificate": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}
+    return options, ssl.create_default_context(cafile=options["certificate"])
+
+
+async def to_the_end(reader):
+    """Return all that comes until the gateway ends or cuts a connection."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
+async def test_those_who_begin_no_handshake_have_places_and_make_room_for_others(certificate):
+    options, trust = certificate
+    async with scene(connections=8, **options) as it:
+        server = it.bridge._server
+        silent = [await it.connect() for _ in range(30)]
+        for reader, _ in silent[:22]:
+            assert not await to_the_end(reader), "the oldest are cut"
+        assert server.connections == 8
+        reader, writer = await asyncio.open_connection(*it.bridge.addresses[0], ssl=trust, server_hostname="localhost")
+        writer.write(post())
+        assert (await reader.readuntil(b"42")).startswith(b"HTTP/1.1 200 ")
+        assert server.connections == 8, "an end of a handshake makes no second connection"
+        writer.close()
+        silent[-1][1].write(post())
+        assert b"HTTP" not in await to_the_end(silent[-1][0]), "who speaks no TLS is cut"
+        for _, each in silent:
+            each.close()
+        await until(lambda: server.connections == 0)
+
+
+async def test_a_request_may_come_with_the_end_of_the_handshake(certificate):
+    """As one segment: the gateway reads both in one turn of its event loop."""
+    options, trust = certificate
+    async with scene(**options) as it:
+        reader, writer = await it.connect()
+        read, write = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trust.wrap_bio(read, write, server_hostname="localhost")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                writer.write(write.read())
+                read.write(await reader.read(65_536))
+        tls.write(post())
+        writer.write(write.read())
+        answer = b""
+        while not answer.endswith(b"42"):
+            try:
+                answer += tls.read()
+            except ssl.SSLWantReadError:
+                read.write(await reader.read(65_536))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_handshakes_do_not_hold_up_a_drain(certificate):
+    options, _ = certificate
+    async with scene(**options) as it:
+        reader, writer = await it.connect()
+        await until(lambda: it.bridge._server.connections == 1)
+        await it.bridge.drain()
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_calls_under_way_are_not_cut_for_new_connections():

@@ -16,6 +16,7 @@ from braidmq.bridges.http.core import problems
 from braidmq.bridges.http.core.gateway import Call, Exchange, Gateway
 from braidmq.bridges.http.core.limits import CONNECTIONS_MAX, REQUEST_S_MAX, UNREAD_BYTES_MAX
 from braidmq.bridges.http.core.problems import Refused
+from braidmq.bridges.http.handshake import Handshake
 from braidmq.bridges.http.members import Members
 from braidmq.errors import BraidError, ConfigError, NotRegistered
 from braidmq.host.loggers import own_logger
@@ -33,7 +34,7 @@ class Server:
     Args:
         gateway: says what becomes of requests.
         members: make its calls.
-        connections_max: most connections at once.
+        connections_max: most connections at once, those in their handshakes among them.
         request_s_max: time for head and body of a request together.
     """
 
@@ -51,7 +52,7 @@ class Server:
         self._connections_max = connections_max
         self._loop = asyncio.get_running_loop()
         self._listeners: list[asyncio.Server] = []
-        self._free: dict[Connection, None] = {}
+        self._free: dict[Connection | Handshake, None] = {}
         self._busy: set[Connection] = set()
         self._unread: dict[Connection, int] = {}
         self._complaints = Complaints(_LOG, self._loop.time)
@@ -67,7 +68,7 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many connections there are."""
+        """How many connections there are, those in their handshakes among them."""
         return len(self._free) + len(self._busy)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None, *, elsewhere: str = "") -> None:
@@ -84,11 +85,9 @@ class Server:
         """
         try:
             listener = await self._loop.create_server(
-                lambda: Connection(self, self._loop),
+                lambda: self._receive(tls),
                 host or None,
                 port,
-                ssl=tls,
-                ssl_handshake_timeout=None if tls is None else self.request_s_max,
                 backlog=BACKLOG,
                 start_serving=False,
             )
@@ -100,6 +99,10 @@ class Server:
             listener.close()
             raise ConfigError(f"{host or '*'}:{port} can be reached from other machines, and {elsewhere}")
         self._listeners.append(listener)
+
+    def _receive(self, tls: ssl.SSLContext | None) -> Connection | Handshake:
+        connection = Connection(self, self._loop)
+        return connection if tls is None else Handshake(self, connection, tls, self._loop)
 
     async def serve(self) -> None:
         """Take in connections at all addresses."""
@@ -150,14 +153,26 @@ class Server:
         )
 
     def on_connected(self, connection: Connection) -> bool:
-        """See connection.Serving. Of those without a call, the one that has waited longest makes room."""
+        """See connection.Serving."""
+        return self._take_in(connection)
+
+    def on_handshake(self, handshake: Handshake) -> None:
+        """See handshake.Receiving. Where there is no place for it, it is told so once it can be told anything."""
+        self._take_in(handshake)
+
+    def on_handshake_end(self, handshake: Handshake) -> None:
+        """See handshake.Receiving."""
+        self._free.pop(handshake, None)
+
+    def _take_in(self, new: Connection | Handshake) -> bool:
+        """Return whether there is a place. Of those without a call, the one that has waited longest makes room."""
         full = self.connections >= self._connections_max
         if full and self._free:
             longest = next(iter(self._free))
             del self._free[longest]
             longest.cut()
             full = False
-        self._free[connection] = None
+        self._free[new] = None
         return not full
 
     def on_busy(self, connection: Connection, *, busy: bool) -> None:

@@ -22,7 +22,8 @@ ANSWER_BYTES_MIN: Final = 64 * 1024
 """What a caller must take of its answers in that time, as long as there is more than that."""
 
 CONNECTIONS_MAX: Final = 1_000
-"""Most connections: a new one takes the place of the one that has waited longest, if there is one without a call."""
+"""Most connections, those in their TLS handshakes among them: a new one takes the place of the one that has waited
+longest, if there is one without a call."""
 
 PIPELINED_MAX: Final = 16
 """Most requests that a connection may send ahead of their answers: it is closed when it sends more."""
