@@ -106,6 +106,22 @@ async def pricing_net():
         yield net
 
 
+@contextlib.asynccontextmanager
+async def slow_net():
+    """A net with the service `slow`, and what lets it answer."""
+    async with TestNet() as net:
+        worker, go = net.node("worker"), asyncio.Event()
+
+        @worker.service("slow")
+        async def slow(request):
+            await go.wait()
+            return b"at last"
+
+        await worker.start()
+        await net.served("slow")
+        yield net, go
+
+
 async def test_client_calls_a_service_of_the_net(programs):
     async with pricing_net() as net, bridged(net) as bridge:
         client = programs(bridge)
@@ -174,54 +190,34 @@ async def test_two_programs_with_one_address_get_their_own_answers(programs):
 
 
 async def test_answer_waits_for_a_program_that_was_cut_off(programs):
-    async with TestNet() as net:
-        worker, go = net.node("worker"), asyncio.Event()
-
-        @worker.service("slow")
-        async def slow(request):
-            await go.wait()
-            return b"at last"
-
-        await worker.start()
-        await net.served("slow")
-        async with bridged(net) as bridge:
-            client = programs(bridge)
-            client.ask(b"slow", tracker=b"mine")
-            await opened(client)
-            core = bridge._driver._core
-            await until(lambda: core.counters["requests"] == 1)
-            client.cut()
-            await until(lambda: not len(core._sessions))
-            go.set()
-            await until(lambda: core.counters["mail_kept"] == 1)
-            again = programs(bridge)
-            heard = await hear(again)
-            assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
+    async with slow_net() as (net, go), bridged(net) as bridge:
+        client = programs(bridge)
+        client.ask(b"slow", tracker=b"mine")
+        await opened(client)
+        core = bridge._driver._core
+        await until(lambda: core.counters["requests"] == 1)
+        client.cut()
+        await until(lambda: not len(core._sessions))
+        go.set()
+        await until(lambda: core.counters["mail_kept"] == 1)
+        again = programs(bridge)
+        heard = await hear(again)
+        assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
 
 
 async def test_program_that_was_stopped_finds_its_answer(programs, monkeypatch):
     """It is forgotten meanwhile, and opens anew as soon as it goes on."""
     monkeypatch.setattr("braidmq.bridges.malamute.sessions.SILENCE_S_MAX", 0.3)
-    async with TestNet() as net:
-        worker, go = net.node("worker"), asyncio.Event()
-
-        @worker.service("slow")
-        async def slow(request):
-            await go.wait()
-            return b"at last"
-
-        await worker.start()
-        await net.served("slow")
-        async with bridged(net) as bridge:
-            counters = bridge._driver._core.counters
-            client = programs(bridge)
-            client.ask(b"slow", tracker=b"mine")
-            await until(lambda: counters["forgotten"] == counters["requests"] == 1)
-            go.set()
-            await until(lambda: counters["mail_kept"] == 1)
-            heard = await hear(client)
-            assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
-            assert client.opens == 2
+    async with slow_net() as (net, go), bridged(net) as bridge:
+        counters = bridge._driver._core.counters
+        client = programs(bridge)
+        client.ask(b"slow", tracker=b"mine")
+        await until(lambda: counters["forgotten"] == counters["requests"] == 1)
+        go.set()
+        await until(lambda: counters["mail_kept"] == 1)
+        heard = await hear(client)
+        assert (heard.tracker, heard.content) == (b"mine", [b"at last"])
+        assert client.opens == 2
 
 
 # -- PLAIN
@@ -448,34 +444,24 @@ async def test_users_provide_services_as_their_members(programs):
 
 
 async def test_drain_answers_what_is_under_way(programs):
-    async with TestNet() as net, net.node("client") as client:
-        slow, go = net.node("worker"), asyncio.Event()
-
-        @slow.service("slow")
-        async def wait(request):
-            await go.wait()
-            return b"at last"
-
-        await slow.start()
-        await net.served("slow")
-        async with bridged(net) as bridge:
-            worker, shop = programs(bridge, b"worker-1"), programs(bridge)
-            await offered(worker, b"mlm.echo")
-            await client.wait_for_services("mlm.echo", timeout=10)
-            call = asyncio.create_task(client.request("mlm.echo", b"14"))
-            heard = await hear(worker)
-            shop.ask(b"slow", tracker=b"a")
-            await until(lambda: shop.step() or bridge._driver._core.counters["requests"] == 1)
-            drain = asyncio.create_task(bridge.drain())
-            await until(lambda: "mlm.echo" not in client.services_available())
-            shop.ask(b"slow", tracker=b"b")
-            refused = await hear(shop, [worker])
-            assert (refused.tracker, refused.content[0]) == (b"b", b"UNAVAILABLE")
-            go.set()
-            assert (await hear(shop, [worker])).content == [b"at last"]
-            worker.answer(heard, b"42")
-            await drain
-            assert (await call).payload == b"42"
+    async with slow_net() as (net, go), net.node("client") as client, bridged(net) as bridge:
+        worker, shop = programs(bridge, b"worker-1"), programs(bridge)
+        await offered(worker, b"mlm.echo")
+        await client.wait_for_services("mlm.echo", timeout=10)
+        call = asyncio.create_task(client.request("mlm.echo", b"14"))
+        heard = await hear(worker)
+        shop.ask(b"slow", tracker=b"a")
+        await until(lambda: shop.step() or bridge._driver._core.counters["requests"] == 1)
+        drain = asyncio.create_task(bridge.drain())
+        await until(lambda: "mlm.echo" not in client.services_available())
+        shop.ask(b"slow", tracker=b"b")
+        refused = await hear(shop, [worker])
+        assert (refused.tracker, refused.content[0]) == (b"b", b"UNAVAILABLE")
+        go.set()
+        assert (await hear(shop, [worker])).content == [b"at last"]
+        worker.answer(heard, b"42")
+        await drain
+        assert (await call).payload == b"42"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names of Unix sockets")
