@@ -22,7 +22,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.limits import TEXT_CHARS_MAX
 
-NODES_PER_HEARTBEAT_S: Final = 1_500
+NODES_PER_HEARTBEAT_S: Final = 1_000
 """Above this many nodes the heartbeat interval grows with their number, so that a broker spends at most some
 percent of a core on heartbeats."""
 
