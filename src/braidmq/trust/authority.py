@@ -427,8 +427,8 @@ class Authority:
             if public_key is not None:
                 return done(draft.rotate(name, public_key, until))
             file, member = self._files.join_file(name), draft.member(name)
-            if file is not None and file.old_secret_key is not None and file.public_key not in member.keys:
-                file = _before_rotation(file, file.old_secret_key, member)  # it was begun, and did not come into force
+            if file is not None and file.public_key not in member.keys:
+                file = file.before_rotation(member)  # it was begun, and did not come into force
             if file is None or file.public_key not in member.keys:
                 raise ConfigError(
                     f"the key of {name!r} does not lie in {self.directory}: make the new one where it does, with "
@@ -498,10 +498,3 @@ class Authority:
         known = {each.name for each in old.certificates} if files else set()
         for name in [each.name for each in files if each.name not in known]:
             self._files.check_free(name)
-
-
-def _before_rotation(file: JoinFile, secret_key: bytes, member: Certificate) -> JoinFile | None:
-    """Return a file with its former key alone; None if that is not the member's."""
-    if bytes(PrivateKey(secret_key).public_key) not in member.keys:
-        return None
-    return replace(file, secret_key=secret_key, old_secret_key=None, certificate=member)

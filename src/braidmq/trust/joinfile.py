@@ -116,6 +116,12 @@ class JoinFile:
         """What tells whether two files of a member say the same of the net (see `jointext.fingerprint`)."""
         return contents(self.certificate, self.roster, self.brokers, self.manifest)
 
+    def before_rotation(self, member: Certificate) -> Self | None:
+        """Return this file with its former key alone; None if there is none, or `member` does not have it."""
+        if self.old_secret_key is None or self.old_public_key not in member.keys:
+            return None
+        return replace(self, secret_key=self.old_secret_key, old_secret_key=None, certificate=member)
+
     def renewed(
         self, certificate: Certificate, *, roster: Roster | None = None, manifest: Manifest | None = None
     ) -> Self:

@@ -4,6 +4,7 @@ They take any object: compiled code checks the types that it declares by itself,
 the argument.
 """
 
+from collections.abc import Container
 from typing import Final
 
 from braidmq.bounds import ATTEMPTS_MAX, DAY_S
@@ -62,12 +63,14 @@ def wait_of(value: object) -> bool:
     return value
 
 
-def id_of(value: object) -> bytes:
-    """Return the id that a caller gives its request."""
+def id_of(value: object, taken: Container[bytes]) -> bytes:
+    """Return the id that a caller gives its request, which is none of those that calls of this node have."""
     if not isinstance(value, bytes) or not is_request_id(value):
         raise ConfigError(
             f"id must be {ID_BYTES} bytes whose first bit is 0, as it is in the id of a Request, not {value!r:.80}"
         )
+    if value in taken:
+        raise ConfigError(f"a call with the id {value.hex()} is under way at this node: wait for its end")
     return value
 
 

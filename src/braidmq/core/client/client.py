@@ -244,7 +244,7 @@ class ClientCore:
                 f"a payload of {len(sent)} bytes exceeds the limit of {limit}: split it, or raise payload_bytes_max",
                 service=service,
             )
-        own_id = None if id_ is None else self._free_id(id_)
+        own_id = None if id_ is None else arguments.id_of(id_, self._calls)
         places = self._own if not nested else self._places.of_run(nested)
         admitted = places.enter(name, len(sent))
         if not admitted:
@@ -275,12 +275,6 @@ class ClientCore:
             places.wait(call)
             call.timer = self._timers.add(call, call.deadline)
         return call.id
-
-    def _free_id(self, id_: object) -> bytes:
-        own_id = arguments.id_of(id_)
-        if own_id in self._calls:
-            raise ConfigError(f"a call with the id {own_id.hex()} is under way at this node: wait for its end")
-        return own_id
 
     def _name_of(self, service: str) -> bytes:
         name = check_service(service).encode()

@@ -14,12 +14,13 @@ from braidmq.core.links.papers import Papers
 from braidmq.core.node.own_certificate import OwnCertificate
 from braidmq.core.node.own_end import OwnEnd
 from braidmq.core.node.publishing import Publishing
+from braidmq.core.node.reading import Reading
 from braidmq.core.node.selection import Selection
 from braidmq.core.proofs import Checker, Keyring, Prover
 from braidmq.core.registry.ledger import Edition
 from braidmq.core.worker.job import Job
 from braidmq.core.worker.worker import WorkerCore
-from braidmq.errors import BraidError, ConfigError, ProtocolError, ServiceError
+from braidmq.errors import BraidError, ConfigError, ServiceError
 from braidmq.members import Member
 from braidmq.messages import Reply
 from braidmq.observer import NodeObserver
@@ -28,19 +29,8 @@ from braidmq.wire import control
 from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Demand, Report
 from braidmq.wire.envelope import (
-    CANCEL,
-    COMMAND_AT,
-    CUT,
-    LOST,
-    MAJOR,
-    REJECT,
-    REPLY,
-    REQUEST,
     SENT_AT,
     SENT_END,
-    VERSION_AT,
-    WORKING,
-    decode,
 )
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
@@ -118,7 +108,7 @@ class NodeCore:
         self.reports: dict[str, Report] = {}
         self.containment = self.links.containment
         self._intake: Intake[Link] = Intake(weighs=False)
-        self._handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
+        handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
             {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
         )
         self._own: OwnCertificate | None = None
@@ -126,7 +116,16 @@ class NodeCore:
             own = self._own = OwnCertificate(
                 member, keyring, papers, links=self.links, client=self.client, worker=self.worker
             )
-            self._handlers[CertificateIs.NUMBER] = own.on_certificate
+            handlers[CertificateIs.NUMBER] = own.on_certificate
+        self._reading = Reading(
+            self.links,
+            self.client,
+            self.worker,
+            handlers,
+            intake=self._intake,
+            settle=self._pass_changes,
+            contained=self._settle_contained,
+        )
         self._own_end = None if papers is None else OwnEnd(papers, self.links.events, observer)
         self.publishing: Publishing | None = None
         self._draining = False
@@ -318,7 +317,7 @@ class NodeCore:
     def publish(self, edition: Edition, now: float) -> Publishing:
         """Hand a registry to every broker that is up now, or comes up later; whoever returns it has the answers."""
         publishing = self.publishing = Publishing(edition, self.links)
-        self._handlers.update(publishing.handlers)
+        self._reading.handlers.update(publishing.handlers)
         for link in self.links.links.values():
             if link.open:
                 publishing.tell(link, now)
@@ -360,7 +359,7 @@ class NodeCore:
     def on_failed(self, name: str, failure: Failure, unsent: list[bytes], now: float) -> None:
         """Note that a connection failed or ended, and which messages never left."""
         if self._intake.since is not None:
-            self._read_on(now)  # there may be an answer in it
+            self._reading.read_on(now)  # there may be an answer in it
         self.client.on_unsent(self.links.links[name], unsent)
         self.links.on_failed(name, failure, now)
         self._pass_changes(now)
@@ -375,7 +374,7 @@ class NodeCore:
         self.links.on_heard(link, now)
         inlet = link.inlet
         messages, intact = self._intake.offer(inlet, link, frame, now)
-        self._read(link, messages, intact, now)
+        self._reading.read(link, messages, intact, now)
         if not messages and inlet.overflowed:
             self.links.give_up(link, Failure.FLOODED, now)
             self._pass_changes(now)
@@ -400,7 +399,7 @@ class NodeCore:
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
         if self._intake.since is not None:
-            self._read_on(now)
+            self._reading.read_on(now)
         self._try(self._select, now)
         self._try(self.links.on_timer, now)
         self._try(self._pass_changes, now)
@@ -435,58 +434,8 @@ class NodeCore:
         self.selection.on_timer(self.client, self.worker, now)
         self._pass_changes(now)
 
-    def _read(self, link: Link, messages: list[bytes], intact: bool, now: float) -> None:
-        """Handle messages that stood in one frame, one behind the other."""
-        message = b""
-        try:
-            sent, age_s = b"", 0.0
-            if len(messages) > 1:  # the last one was written last
-                link.staleness.age_s(int.from_bytes(messages[-1][SENT_AT:SENT_END]), now)
-            for message in messages:
-                if message[SENT_AT:SENT_END] != sent:  # the first one, or one added to what waited for a full pipe
-                    sent = message[SENT_AT:SENT_END]
-                    age_s = link.staleness.age_s(int.from_bytes(sent), now)
-                self._on_message(link, message, age_s, now)
-            if not intact:
-                self.links.on_malformed(link, "a frame that is no bundle")
-            self._pass_changes(now)
-        except Exception as error:  # noqa: BLE001 - see containment.py
-            self.links.contain(link, message, error, now)
-            self._try(self._pass_changes, now)
-
-    def _read_on(self, now: float) -> None:
-        """Handle what waits of the frames that have come, as much as may be done in one turn."""
-        for link, messages, intact in self._intake.portions():
-            self._read(link, messages, intact, now)
-
-    def _on_message(self, link: Link, message: bytes, age_s: float, now: float) -> None:
-        command = message[COMMAND_AT]
-        if message[VERSION_AT] >> 4 != MAJOR:
-            self.links.on_foreign(link, message, now)
-        elif command in (REPLY, WORKING, REJECT, LOST):
-            self.client.on_answer(link, message, now)
-        elif command == REQUEST:
-            self.worker.on_request(link, message, age_s, now)
-        elif command == CANCEL:
-            self.worker.on_cancel(link, message, now)
-        elif command == CUT:
-            self._on_cut(link, message, now)
-        elif command in self._handlers or self.links.handles(command):  # others are not even decoded
-            received = self.links.on_control(link, message, now)
-            if received is not None:
-                self._handlers[command](link, received, now)
-
-    def _on_cut(self, link: Link, message: bytes, now: float) -> None:
-        """Handle what stands for a message that is longer than this node takes; a broker may also make it up."""
-        try:
-            cut = decode(message)
-        except ProtocolError as error:
-            self.links.on_malformed(link, str(error))
-            return
-        if cut.code == REPLY:
-            self.client.on_cut(link, cut, now)
-        elif cut.code == REQUEST:
-            self.worker.on_cut(link, cut, now)
+    def _settle_contained(self, now: float) -> None:
+        self._try(self._pass_changes, now)
 
     def _on_demand(self, link: Link, demand: Demand, now: float) -> None:
         self.worker.on_demand(link, demand, now)
