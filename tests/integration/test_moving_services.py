@@ -344,8 +344,8 @@ async def test_services_that_a_node_may_not_call_are_none_of_its():
         await worker.offer("s", who)
         await client.wait_for_services("s", timeout=10.0)
         assert client.services_available() == {"s"}
-        with pytest.raises(AccessDenied, match="may not call hidden"):
-            await client.wait_for_services("s", "hidden")
+        with pytest.raises(AccessDenied, match="may not call hidden, unseen: the net's operator lets it by"):
+            await client.wait_for_services("unseen", "s", "hidden")
 
 
 async def test_a_wait_for_services_that_do_not_come_ends_in_time():
