@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from types import CoroutineType
@@ -119,9 +119,9 @@ class Running:
         self.threads.allow(self._threads_needed)
 
     @property
-    def on_the_loop(self) -> list[str]:
-        """The services of the handlers that run on the event loop."""
-        return [job.service.name.decode() for job, run in self._runs.items() if run.stoppable]
+    def on_the_loop(self) -> Iterator[str]:
+        """The services of the handlers that run on the event loop, one for each of these."""
+        return (job.service.name.decode() for job, run in self._runs.items() if run.stoppable)
 
     def run(self, job: Job) -> None:
         """Start a job."""
