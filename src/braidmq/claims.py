@@ -4,12 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from braidmq.bounds import COMMAND_BROKERS_MAX
-from braidmq.carrier.node_loop import NodeLoop
-from braidmq.carrier.papers import NodePapers
 from braidmq.presence import reports, until_settled
-from braidmq.publication import NoJobs
-from braidmq.settings import Settings
+from braidmq.publication import errand
 from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.manifest import Manifest
 from braidmq.wire.control import REPORT_CLAIMS_MAX
@@ -45,19 +41,11 @@ def ask(identity: JoinFile, manifest: Manifest, names: Iterable[str], *, wait_s:
 
 
 async def _ask(identity: JoinFile, manifest: Manifest, names: tuple[str, ...], wait_s: float) -> Answers:
-    papers = NodePapers(identity)
-    if manifest.roster is not None:
-        papers.take_roster(manifest.roster.blob)
-    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
-    loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
-    ends_at = loop.clock() + wait_s
-    try:
-        loop.start(NoJobs())
+    with errand(identity, manifest) as loop:
+        ends_at = loop.clock() + wait_s
         await until_settled(loop, wait_s / 2)
         found = await reports(loop, max(0.0, ends_at - loop.clock()), names)
         problem = loop.core.diagnosis()
-    finally:
-        loop.abort()
     told: dict[str, list[tuple[bytes, int]]] = {}
     for report in found.values():
         for name, rows in ({} if report.registry is None else report.registry.claims).items():

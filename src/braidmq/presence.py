@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import Iterable
 
 from braidmq.carrier.node_loop import NodeLoop
+from braidmq.core.client.endings import may_not_call
 from braidmq.core.node.node import NodeCore
 from braidmq.core.worker.job import Job
-from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered, NoWorker
+from braidmq.errors import BraidError, NoBroker, NotRegistered, NoWorker
 from braidmq.host.loggers import own_logger
 from braidmq.wire.control import Report
 
@@ -96,7 +97,7 @@ async def until_available(loop: NodeLoop, services: Iterable[str], wait_s: float
     missing = wanted
     denied = sorted(each for each in wanted if not loop.papers.member.may_call(each))
     if denied:
-        raise AccessDenied(f"this node may not call {', '.join(denied)}: its join file must be made with --call")
+        raise may_not_call(*denied)
     try:
         async with asyncio.timeout(wait_s):
             while missing := wanted - available(loop):

@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from braidmq import presence
 from braidmq.carrier.node_loop import NodeLoop
@@ -139,7 +140,7 @@ class Provider(ABC):
         check_whole("concurrency", concurrency, 1, CONCURRENCY_MAX)
         loop, before = self._serving(), self._provided(service)
         loop.resize(service, concurrency)
-        self._set(Service(before.name, before.handler, before.kind, concurrency))
+        self._set(replace(before, concurrency=concurrency))
 
     async def withdraw(self, service: str, *, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - see `close`
         """Provide a service no more, and wait until what runs of it has ended. No request is lost by it.

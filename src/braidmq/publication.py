@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,14 +68,7 @@ def publish(identity: JoinFile, manifest: Manifest, *, wait_s: float = PUBLISH_S
 
 
 async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Publication:
-    papers = NodePapers(identity)
-    if manifest.roster is not None:
-        papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
-    # None of the others hands it to a broker whose own registry names none of them.
-    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
-    loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
-    try:
-        loop.start(NoJobs())
+    with errand(identity, manifest) as loop:
         publishing = loop.core.publish(_Edition(manifest), loop.clock())
         loop.schedule()
         with contextlib.suppress(TimeoutError):
@@ -82,11 +76,25 @@ async def _publish(identity: JoinFile, manifest: Manifest, wait_s: float) -> Pub
                 while not _is_settled(loop, publishing, manifest):
                     await loop.changed()
         return _outcome(loop, publishing, manifest)
+
+
+@contextlib.contextmanager
+def errand(identity: JoinFile, manifest: Manifest) -> Iterator[NodeLoop]:
+    """Run a node in this event loop that serves nothing and connects to all brokers of a registry, and end it."""
+    papers = NodePapers(identity)
+    if manifest.roster is not None:
+        papers.take_roster(manifest.roster.blob)  # else a broker with an older one tells which of them are none
+    # None of the others hands a registry to a broker whose own one names none of them.
+    settings = Settings(brokers_connected_max=COMMAND_BROKERS_MAX)
+    loop = NodeLoop(identity, settings, on_stall=lambda _s: None, papers=papers)
+    try:
+        loop.start(_NoJobs())
+        yield loop
     finally:
         loop.abort()
 
 
-class NoJobs:
+class _NoJobs:
     """A node that serves nothing gets no jobs (see Jobs)."""
 
     def run(self, job: Job) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from types import CoroutineType
@@ -97,6 +97,7 @@ class Running:
         self._services = services
         self._loop = loop
         self._error_bytes_max = error_bytes_max
+        self._stalls = telling.stalls
         self._ended_at = telling.stalls.ended_at
         self._stir = telling.stir
         self._events = asyncio.get_running_loop()
@@ -117,11 +118,13 @@ class Running:
     def on_services(self) -> None:
         """Note that other services are offered, or with other concurrencies."""
         self.threads.allow(self._threads_needed)
+        if len(self._ended_at) > len(self._services):
+            self._stalls.forget({each.name for each in self._services.values()}, self._loop.clock())
 
     @property
-    def on_the_loop(self) -> list[str]:
-        """The services of the handlers that run on the event loop."""
-        return [job.service.name.decode() for job, run in self._runs.items() if run.stoppable]
+    def on_the_loop(self) -> Iterator[str]:
+        """The services of the handlers that run on the event loop, one for each of these."""
+        return (job.service.name.decode() for job, run in self._runs.items() if run.stoppable)
 
     def run(self, job: Job) -> None:
         """Start a job."""

@@ -58,7 +58,7 @@ class Telling:
         self._tell(stalled_s, self.stalls.suspects(stalled_s, self._on_the_loop(), now), now)
 
     def _is_wanted(self) -> bool:
-        return self._observer is not None or bool(self._on_the_loop())
+        return self._observer is not None or any(self._on_the_loop())
 
     def _on_look(self, late_s: float, away_s: float) -> None:
         now = self._loop.clock()

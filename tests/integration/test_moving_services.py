@@ -203,6 +203,17 @@ async def test_what_was_declared_may_be_withdrawn_and_resized_too():
             assert await worker.withdraw("s")
 
 
+async def test_nothing_is_remembered_of_services_that_come_and_go_without_end(monkeypatch):
+    monkeypatch.setattr("braidmq.host.stalls.KEPT_S", 0.0)
+    async with TestNet(1) as net, net.node("worker") as worker, net.node("client") as client:
+        for number in range(4):
+            await worker.offer(f"s{number}", who)
+            await client.wait_for_services(f"s{number}")
+            await client.request(f"s{number}")
+            await worker.withdraw(f"s{number}")
+        assert len(worker._telling.stalls.ended_at) <= 1
+
+
 async def test_a_blocking_node_does_all_of_it():
     def play(net):
         with net.blocking_node("worker") as worker, net.blocking_node("client") as client:
@@ -344,8 +355,8 @@ async def test_services_that_a_node_may_not_call_are_none_of_its():
         await worker.offer("s", who)
         await client.wait_for_services("s", timeout=10.0)
         assert client.services_available() == {"s"}
-        with pytest.raises(AccessDenied, match="may not call hidden"):
-            await client.wait_for_services("s", "hidden")
+        with pytest.raises(AccessDenied, match="may not call hidden, unseen: the net's operator lets it by"):
+            await client.wait_for_services("unseen", "s", "hidden")
 
 
 async def test_a_wait_for_services_that_do_not_come_ends_in_time():

@@ -12,8 +12,7 @@ from braidmq.trust import joinfile
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
 from braidmq.wire.extension import Field, field_of, pack_field
 from tests.support.async_tests import until
-
-CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
+from tests.support.proofs import CAREFUL, knows, names_at, unproven
 
 
 async def shout(request):
@@ -24,11 +23,6 @@ async def shout(request):
 
 def proof_in(envelope):
     return field_of(envelope.extension, Field.PROOF) or b""
-
-
-def unproven(node):
-    """How many replies a caller has refused."""
-    return node._loop.core.client.unproven
 
 
 @pytest.fixture
@@ -164,10 +158,6 @@ def process_of(join, *services, settings=CAREFUL):
     return node
 
 
-def knows(node, serial):
-    return node._loop.papers.serial == serial
-
-
 async def test_a_worker_whose_rights_are_back_proves_replies_by_them():
     """Its caller has seen meanwhile, from another process of it, that it might not serve."""
     async with TestNet() as net:
@@ -209,10 +199,6 @@ async def test_replies_are_proved_to_and_by_members_that_are_renamed():
                 assert {(reply.sender, reply.payload) for reply in replies} == {("miller", b"miller")}
             assert {reply.receiver for reply in replies} == {"baker"}
             assert unproven(caller) == 0
-
-
-def names_at(broker):
-    return {node.name for node in broker.report().nodes}
 
 
 async def test_what_a_node_may_call_is_judged_by_its_newest_certificate():

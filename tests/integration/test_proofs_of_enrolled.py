@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nacl.public import PrivateKey
 
-from braidmq import Node, Settings
+from braidmq import Node
 from braidmq.enrolment import await_certificate, use_token
 from braidmq.members import Role
 from braidmq.testing import TestNet
@@ -15,8 +15,7 @@ from braidmq.trust.joinfile import JoinFile
 from braidmq.trust.pending import Pending
 from braidmq.zmtp.handshake import KeyPair
 from tests.support.async_tests import until
-
-CAREFUL = Settings.test(authenticate_replies="always", retry_budget_max=1_000.0)
+from tests.support.proofs import CAREFUL, knows, names_at, unproven
 
 WAIT_S = 20.0
 """How long a member may take to be one on a busy machine."""
@@ -46,15 +45,6 @@ def worker_of(join):
         return request.receiver.encode()
 
     return node
-
-
-def unproven(node):
-    """How many replies a caller has refused."""
-    return node._loop.core.client.unproven
-
-
-def knows(node, serial):
-    return node._loop.papers.serial == serial
 
 
 async def prepare(net, **terms):
@@ -129,7 +119,3 @@ async def test_one_that_is_registered_later_goes_by_its_certificate_its_new_name
             await until(lambda: not worker._loop.core.selection._former)
             assert await senders_of(caller) == {"miller"}
             assert unproven(caller) == 0
-
-
-def names_at(broker):
-    return {node.name for node in broker.report().nodes}

@@ -1,6 +1,6 @@
 """Handlers that block the event loop: it stands still meanwhile, and nobody hears of the node."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from braidmq.host.loggers import own_logger
@@ -8,13 +8,18 @@ from braidmq.host.loggers import own_logger
 TELL_S: Final = 10.0
 """How often a standstill of the same suspects is told, at most."""
 
+KEPT_S: Final = 60.0
+"""How long it is remembered when a handler has ended whose service is offered no more: after a longer standstill a node
+has lost its brokers anyway."""
+
 _LOG = own_logger("braidmq.node")
 
 
 class Stalls:
     """Names the services whose handlers may have blocked the event loop of a node.
 
-    What it remembers is bounded by what fits into TELL_S: each standstill takes some of that.
+    What it remembers of standstills is bounded by what fits into TELL_S: each takes some of that. `forget` keeps it
+    from remembering services without end.
 
     Attributes:
         ended_at: when a handler of each service has ended on the event loop last; kept by whoever runs them.
@@ -30,6 +35,12 @@ class Stalls:
         """Return the services whose handlers may have done it: those that run, and those that have ended meanwhile."""
         ended = {service for service, at in self.ended_at.items() if at >= now - stalled_s}
         return tuple(sorted({*under_way, *ended}))
+
+    def forget(self, offered: Container[str], now: float) -> None:
+        """Forget the services that are offered no more, and of which no handler has ended in the last KEPT_S."""
+        for service, at in list(self.ended_at.items()):
+            if service not in offered and now - at > KEPT_S:
+                del self.ended_at[service]
 
     def on_stall(self, node: str, stalled_s: float, suspects: tuple[str, ...], now: float) -> bool:
         """Log that the event loop has stood still until now, at most each TELL_S for the same suspects.

@@ -74,8 +74,10 @@ def overload(views: Iterable[View], before: Sequence[View], apart_s: float) -> I
     if not before or apart_s <= 0.0:
         return
     refused = _grown(views, before, "busy")
+    callers = _callers(views) if refused else ""
+    now = services(views)
     waited = {service.name for service in services(before) if service.queued}
-    full = [each for each in services(views) if each.queued and each.workers and each.name in waited and _is_full(each)]
+    full = [each for each in now if each.queued and each.workers and each.name in waited and _is_full(each)]
     told: set[str] = set()
     for service in full:
         count = sum(refused.get(broker, 0) for broker in service.parts)
@@ -84,15 +86,15 @@ def overload(views: Iterable[View], before: Sequence[View], apart_s: float) -> I
         if not count:
             yield Finding(Kind.SERVICE_FULL, (service.name,), f"{service.name} is at its limit", why)
             continue
-        why += f"; {count / apart_s:,.0f} a second are refused{_callers(views)}"
+        why += f"; {count / apart_s:,.0f} a second are refused{callers}"
         yield Finding(Kind.OVERLOAD, (service.name,), f"{service.name} is overloaded", why)
     rest = {broker: count for broker, count in refused.items() if broker not in told}
     if rest:
-        why = f"{sum(rest.values()) / apart_s:,.0f} a second{_callers(views)}"
+        why = f"{sum(rest.values()) / apart_s:,.0f} a second{callers}"
         names = tuple(sorted(rest))
         verb = "refuses" if len(names) == 1 else "refuse"
         what = f"{together(names)} {verb} requests for want of room or time"
-        served = tuple(each.name for each in services(views) if each.outstanding)
+        served = tuple(each.name for each in now if each.outstanding)
         yield Finding(Kind.OVERLOAD, served or names, what, why)
 
 

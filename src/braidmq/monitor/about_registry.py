@@ -13,14 +13,15 @@ from braidmq.wire.registry_status import EndStatus
 def older(views: Sequence[View]) -> Iterator[Finding]:
     """Find brokers that go by an older registry than others."""
     newest = registries.newest(views)
+    if newest is None:
+        return
     behind: dict[int, list[str]] = {}
     for each in registries.told(views):
-        if newest is not None and each.registry.version < newest.version:
+        if each.registry.version < newest.version:
             behind.setdefault(each.registry.version, []).append(each.broker)
     for version, names in sorted(behind.items()):
         have = "has" if len(names) == 1 else "have"
-        latest = 0 if newest is None else newest.version
-        what = f"{together(names)} {have} registry {version}, which is older than registry {latest}"
+        what = f"{together(names)} {have} registry {version}, which is older than registry {newest.version}"
         yield Finding(Kind.REGISTRY_OLD, tuple(names), what)
 
 

@@ -1,6 +1,6 @@
 """Which workers and nodes are gone or silent, as brokers tell. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
 from braidmq.monitor.net import NodeSum, View, nodes
@@ -9,8 +9,9 @@ from braidmq.wire.control import LossStatus
 
 def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
     """Find the nodes that are connected to brokers, and silent there."""
-    views = list(views)
-    for node in nodes(views):
+    here = nodes(views)
+    servers = _servers(here)
+    for node in here:
         at = [(broker, part) for broker, part in node.parts if part.state == "suspect"]
         if not at:
             continue
@@ -20,7 +21,9 @@ def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
         heard = f"; {together(elsewhere)} {'hears' if len(elsewhere) == 1 else 'hear'} it" if elsewhere else ""
         if node.serves:
             what = f"{node.name} hangs or is cut off{lasting(since_s)}"
-            why = f"it says nothing to {where}{heard}, and gets no new work there{_left(views, node.name, node.serves)}"
+            why = (
+                f"it says nothing to {where}{heard}, and gets no new work there{_left(servers, node.name, node.serves)}"
+            )
             yield Finding(Kind.WORKER_HANGS, (node.name,), what, why, since_s)
         else:
             what = f"{node.name} is silent{lasting(since_s)}"
@@ -31,6 +34,7 @@ def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
     """Find the workers that have ended, or were given up, without a goodbye."""
     views = list(views)
     here = {node.name: node for node in nodes(views)}
+    servers = _servers(here.values())
     losses: dict[str, dict[str, LossStatus]] = {}
     for view in views:
         if view.report is not None and view.told:
@@ -53,7 +57,7 @@ def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
         why += "given it up for its silence" if silent else "lost its connection, without a goodbye"
         kind = Kind.WORKER_HANGS if silent else Kind.WORKER_DEAD
         what = f"{name} {how}{lasting(since_s)}"
-        yield Finding(kind, (name,), what, f"{why}{with_it}{_left(views, name, serves)}", since_s)
+        yield Finding(kind, (name,), what, f"{why}{with_it}{_left(servers, name, serves)}", since_s)
 
 
 def _is_at_work(node: NodeSum) -> bool:
@@ -66,17 +70,21 @@ def _path(node: NodeSum, at: dict[str, LossStatus]) -> Finding:
     return Finding(Kind.PATH_LOST, (node.name,), what, f"it is there over {together(node.brokers)}", since_s)
 
 
-def _left(views: Sequence[View], name: str, serves: Sequence[str]) -> str:
+def _servers(found: Iterable[NodeSum]) -> dict[str, list[str]]:
+    """Return who serves each service, of those that some broker hears."""
+    servers: dict[str, list[str]] = {}
+    for node in found:
+        if any(part.state == "open" for _, part in node.parts):
+            for service in node.serves:
+                servers.setdefault(service, []).append(node.name)
+    return servers
+
+
+def _left(servers: Mapping[str, Sequence[str]], name: str, serves: Sequence[str]) -> str:
     """Return who else serves what a worker does that is not there."""
     if not serves:
         return ""
-    others = {
-        service
-        for node in nodes(views)
-        if node.name != name and any(part.state == "open" for _, part in node.parts)
-        for service in node.serves
-    }
-    alone = [service for service in serves if service not in others]
+    alone = [service for service in serves if all(other == name for other in servers.get(service, ()))]
     if not alone:
         return f"; others serve {listed(serves)}, too"
     return f"; nobody else serves {listed(alone)}"

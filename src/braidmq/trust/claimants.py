@@ -41,8 +41,12 @@ class Record:
 
 
 def rank(record: Record) -> tuple[int, int, bytes, str, bytes]:
+    """Return the order of records: see `rank_of`."""
+    return rank_of(record.enrolment)
+
+
+def rank_of(each: Enrolment) -> tuple[int, int, bytes, str, bytes]:
     """Return the order of enrolments: the lesser of two is the better one."""
-    each = record.enrolment
     return each.made_at, each.serial, each.key, each.name, each.blob
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from braidmq.errors import ProtocolError
 from braidmq.trust import enrolment as enrolments
+from braidmq.trust.claimants import rank_of
 from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.manifest import Manifest
 
@@ -28,7 +29,7 @@ def verified(manifest: Manifest, name: str, told: Iterable[tuple[bytes, int]]) -
         told: enrolments as they travel, and how many seconds ago each was seen.
 
     Returns:
-        One claim for each key, the best one (`claimants.rank`) first.
+        One claim for each key, the best one (`rank_of`) first.
     """
     invited = {each.serial: each for each in manifest.invited()}
     taken = {key for each in manifest.certificates for key in each.keys}
@@ -42,13 +43,7 @@ def verified(manifest: Manifest, name: str, told: Iterable[tuple[bytes, int]]) -
             continue
         if enrolment is None or enrolment.name != name or enrolment.key in taken:
             continue
-        known = found.get(enrolment.key)
-        if known is None or _order(enrolment) < _order(known.enrolment):
-            found[enrolment.key] = Claim(enrolment, ago_s if known is None else min(ago_s, known.ago_s))
-        else:
-            found[enrolment.key] = Claim(known.enrolment, min(ago_s, known.ago_s))
-    return sorted(found.values(), key=lambda each: _order(each.enrolment))
-
-
-def _order(each: Enrolment) -> tuple[int, int, bytes, bytes]:
-    return each.made_at, each.serial, each.key, each.blob
+        known = found.get(enrolment.key, Claim(enrolment, ago_s))
+        best = min(enrolment, known.enrolment, key=rank_of)
+        found[enrolment.key] = Claim(best, min(ago_s, known.ago_s))
+    return sorted(found.values(), key=lambda each: rank_of(each.enrolment))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.host.stalls import TELL_S, Stalls
+from braidmq.host.stalls import KEPT_S, TELL_S, Stalls
 
 
 @pytest.fixture
@@ -45,6 +45,12 @@ def test_one_standstill_is_noticed_once(stalls, caplog):
     assert not stalls.on_stall("orders", 0.9, (), 100.1)
     assert len(caplog.messages) == 1
     assert stalls.on_stall("orders", 0.7, (), 101.0)
+
+
+def test_a_service_that_is_offered_no_more_is_forgotten_after_a_while(stalls):
+    stalls.ended_at.update(offered=0.0, gone=0.0, lately=1.0)
+    stalls.forget({"offered"}, KEPT_S + 0.5)
+    assert stalls.ended_at == {"offered": 0.0, "lately": 1.0}
 
 
 def test_what_was_told_long_ago_is_forgotten(stalls):

@@ -4,10 +4,11 @@ import pytest
 
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import Failure
+from braidmq.monitor import about_load, about_workers
 from braidmq.monitor.about_load import CALLERS_MAX, wants_another
 from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
-from braidmq.monitor.net import View, complete
+from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
@@ -350,6 +351,22 @@ def test_only_some_callers_are_named():
     before = net(b1=told("b1", services=[echo(8, 8, 9)]))
     (found,) = diagnose(views, before, 0.5)
     assert [name for name in ("c4", "c3", "c2", "c1", "c0") if name in found.why] == ["c4", "c3", "c2"][:CALLERS_MAX]
+
+
+def test_the_nodes_of_a_net_are_not_put_together_anew_for_each_fault(monkeypatch):
+    looks = []
+    for module in (about_load, about_workers):
+        monkeypatch.setattr(module, "nodes", lambda views: looks.append(views) or nodes(views))
+
+    def sick(count, busy):
+        losses = [loss(name=f"w{number}") for number in range(count)]
+        full = [ServiceStatus(f"s{number}", 1, 8, 8, 5) for number in range(count)]
+        return net(b1=told("b1", losses=losses, services=full, counters={"busy": busy}))
+
+    found = [len(diagnose(sick(count, 9), sick(count, 0), 0.5)) for count in (1, 50)]
+    assert found == [2, 100]
+    first, second = looks[: len(looks) // 2], looks[len(looks) // 2 :]
+    assert len(first) == len(second) == 3
 
 
 def test_the_sentence_of_health_says_how_the_net_is():

@@ -1,10 +1,10 @@
 """Members that tokens have made, of which the running net knows and the authority does not: asking for their keys."""
 
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 from braidmq.claims import Answers, ask
+from braidmq.cli.logs import log_nothing
 from braidmq.errors import BraidError, ConfigError
 from braidmq.trust.authority import Authority
 from braidmq.trust.claims import Claim, verified
@@ -89,7 +89,7 @@ def displaced(authority: Authority, before: Manifest, after: Manifest) -> list[E
 
 
 def _ask(identity: JoinFile, manifest: Manifest, names: Sequence[str], wait_s: float) -> Answers:
-    logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is told with the answers
+    log_nothing()  # what its links say is told with the answers
     return ask(identity, manifest, names, wait_s=wait_s)
 
 

@@ -1,12 +1,12 @@
 """How a change of the registry gets from the authority's directory to the running net, and what is said of it."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from braidmq import stderr
+from braidmq.cli.logs import log_nothing
 from braidmq.cli.net.claiming import displaced
 from braidmq.cli.net.telling import consequences, print_json, say, warn
 from braidmq.core.links.link import Failure
@@ -104,7 +104,7 @@ def hand_in(authority: Authority, manifest: Manifest) -> Publication:
     Raises:
         ConfigError: nobody may publish, see `publisher`.
     """
-    logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is told with the outcome
+    log_nothing()  # what its links say is told with the outcome
     outcome = publish(publisher(authority, manifest), manifest)
     newest = authority.manifest()
     if outcome.refused and newest.version > manifest.version:

@@ -1,12 +1,12 @@
 """What the brokers of a net know of its members: who is connected, who was seen when, and what became of tokens."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
+from braidmq.cli.logs import log_nothing
 from braidmq.cli.net.claiming import observer
 from braidmq.errors import BraidError
 from braidmq.monitor import registries
@@ -51,7 +51,7 @@ def ask(authority: Authority, manifest: Manifest) -> Seen:
     identity = observer(authority, manifest)
     if identity is None or not manifest.brokers:
         return Seen()
-    logging.getLogger("braidmq").addHandler(logging.NullHandler())  # what its links say is no part of a list
+    log_nothing()  # what its links say is no part of a list
     try:
         views = asyncio.run(_ask(identity))
     except (BraidError, OSError):  # the list is of what is in the directory; the net adds to it where it can

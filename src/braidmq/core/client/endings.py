@@ -41,9 +41,13 @@ def handler_failed(failure: Failure, sender: str) -> ServiceError:
 
 def denied(call: Call) -> RequestError:
     """Return the error of a call that this node may not make."""
-    service = call.service.decode()
+    return may_not_call(call.service.decode())
+
+
+def may_not_call(*services: str) -> AccessDenied:
+    """Return the error that a node may not call some services, which says what to do."""
     mend = "the net's operator lets it by `braidmq set NAME --call ...`, with all that it may call"
-    return AccessDenied(f"this node may not call {service}: {mend}")
+    return AccessDenied(f"this node may not call {', '.join(services)}: {mend}")
 
 
 def too_large(call: Call, broker: str) -> RequestError:

@@ -195,9 +195,10 @@ class Selection:
 
     def _is_due_back(self, link: Link) -> bool:
         """Whether a connection is being made, or was left to be made anew and is not back; a broker may be gone."""
-        if link.open or link.state is LinkState.CONNECTING:
-            return not link.open
-        return link.name in self._left and (link.failure is None or link.failure in KEY_REFUSED)
+        if link.open:
+            return False
+        left = link.name in self._left and (link.failure is None or link.failure in KEY_REFUSED)
+        return left or link.state is LinkState.CONNECTING
 
     @property
     def _lacks_sound_ones(self) -> bool:
