@@ -12,7 +12,9 @@ EVIL = '<img src=x onerror="window.harmed = 1">'
 def test_names_are_shown_as_text(browser, fed):
     names = (f"b1{EVIL}", f"b2{EVIL}")
     node, service = looks.node(f"w{EVIL}", serves=[f"s{EVIL}"]), looks.service(f"s{EVIL}", queued=3, workers=0)
-    fed.take(looks.look(looks.told(names[0], names=names, nodes=[node], services=[service]), looks.mute(names[1], EVIL)))
+    fed.take(
+        looks.look(looks.told(names[0], names=names, nodes=[node], services=[service]), looks.mute(names[1], EVIL))
+    )
     with opened(browser, fed.url) as page:
         expect(page.locator(".finding h3").first).to_contain_text(EVIL)
         for kind, name in (("service", f"s{EVIL}"), ("broker", names[0]), ("broker", names[1]), ("node", f"w{EVIL}")):
@@ -34,10 +36,10 @@ def test_large_net_is_paged_filtered_and_sorted(browser, fed):
         expect(rows).to_have_count(50)
         expect(rows.first).to_contain_text("node-0")
         page.get_by_role("button", name="Next").click()
-        expect(page.locator(".table-status")).to_have_text("51–100 of 2,000")
+        expect(page.locator(".table-status")).to_have_text("51 to 100 of 2,000")
         expect(rows.first).to_contain_text("node-50")
         page.get_by_label("Filter the table: Nodes").fill("node-199")
-        expect(page.locator(".table-status")).to_have_text("1–11 of 11 that match, of 2,000")
+        expect(page.locator(".table-status")).to_have_text("1 to 11 of 11 that match, of 2,000")
         page.get_by_role("button", name="Node", exact=True).click()
         expect(page.get_by_role("columnheader", name="Node", exact=True)).to_have_attribute("aria-sort", "descending")
         expect(rows.first).to_contain_text("node-1999")

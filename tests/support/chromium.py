@@ -53,9 +53,9 @@ def opened(browser, url, *, size=DESKTOP, scheme="light"):
     assert not errors, errors
 
 
-def until(page, condition):
+def until(page, condition, timeout=WAIT_MS_MAX / 1000):
     """Wait until something holds that no expectation of playwright tells."""
-    give_up_at = monotonic() + WAIT_MS_MAX / 1000
+    give_up_at = monotonic() + timeout
     while not condition():
         assert monotonic() < give_up_at, "it did not come to this"
         page.wait_for_timeout(POLL_MS)

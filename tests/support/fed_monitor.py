@@ -1,4 +1,4 @@
-"""The application of a monitor, fed with looks that are made up: for nets that no test can start, and for strange names."""
+"""The application of a monitor, fed with looks that are made up: of nets that no test can start, and of strange names."""
 
 import asyncio
 import secrets
@@ -9,23 +9,36 @@ import uvicorn
 
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
+from braidmq.monitor.trial import Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
 from braidmq.monitor.web.feed import Feed
-from braidmq.monitor.web.server import Door, listen
+from braidmq.monitor.web.figures import Figures
+from braidmq.monitor.web.server import Address, listen
 from tests.support.async_tests import wait_until
+
+
+class _NoTrials(Trials):
+    """No node stands behind it that could call anything."""
+
+    def __init__(self):
+        """It needs none."""
+
+    def callable(self):
+        return frozenset()
 
 
 class FedMonitor:
     """Serves a board on loopback in a thread of its own. `take` gives it looks, `close` ends it."""
 
     def __init__(self):
-        self._listening = listen(Door("127.0.0.1", 0))
+        self._listening = listen(Address("127.0.0.1", 0))
         host, port = self._listening.getsockname()
         self.url = f"http://{host}:{port}/"
         self._board = Board("watch", time.time())
         self._feed = Feed(self._board)
-        site = Site(self._board, self._feed, Access(None, (), secrets.token_urlsafe), cookie="monitor")
+        access, figures = Access(None, (), secrets.token_urlsafe), Figures(self._board, self._feed)
+        site = Site(self._board, self._feed, access, _NoTrials(), figures, cookie="monitor")
         options = {"lifespan": "off", "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
         self._server = uvicorn.Server(uvicorn.Config(site.app(), http=Connection, ws="none", **options))
         self._loop = asyncio.new_event_loop()

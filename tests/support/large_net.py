@@ -1,7 +1,7 @@
 """A look at a net of 100 brokers and 2,000 nodes, as its brokers would tell of it."""
 
-from braidmq.monitor.looking import Look
 from braidmq.monitor.diagnoses import diagnose
+from braidmq.monitor.looking import Look
 from tests.support import looks
 
 BROKERS = 100
