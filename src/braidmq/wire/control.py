@@ -136,13 +136,26 @@ class Status(Control, frozen=True):
 
 
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
-    """A service as a broker sees it."""
+    """A service as a broker sees it.
+
+    Attributes:
+        name: its name.
+        workers: how many it has there.
+        credit: how many requests they take at once.
+        outstanding: how many they have.
+        queued: how many wait for a worker.
+        replies: how many were answered, with a result or an error, since the broker has known the service.
+        took: how long these have taken, from the request's coming to the reply's leaving; see Histogram.encoded of
+            core/histogram.py. Empty where a report tells of too many others.
+    """
 
     name: str
     workers: int
     credit: int
     outstanding: int
     queued: int
+    replies: int = 0
+    took: list[int] = []
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
@@ -260,6 +273,10 @@ REPORT_SERVES_MAX: Final = 16
 
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
+
+REPORT_BUCKETS_MAX: Final = 40_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
+with 40 buckets each, where some tens are usual, and 440 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""
