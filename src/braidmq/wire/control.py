@@ -240,6 +240,22 @@ class RefusalStatus(Struct, frozen=True, omit_defaults=True):
     ago_ms: int = 0
 
 
+class LagStatus(Struct, frozen=True, omit_defaults=True):
+    """How late a broker's loop is, which looks at the time 25 times a second.
+
+    Attributes:
+        took: by how much it was late each time since its start; see Histogram.encoded of core/histogram.py.
+        stalls: how often it was late for more than 100 ms, since its start.
+        recent: how often within the last 10 seconds.
+        worst_ms: the longest of these recent ones; 0 if there are none.
+    """
+
+    took: list[int] = []
+    stalls: int = 0
+    recent: int = 0
+    worst_ms: int = 0
+
+
 class Report(Control, frozen=True):
     """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
 
@@ -258,6 +274,7 @@ class Report(Control, frozen=True):
     refusals: list[RefusalStatus] = []
     registry: RegistryStatus | None = None
     losses: list[LossStatus] = []
+    lag: LagStatus | None = None
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

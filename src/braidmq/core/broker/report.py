@@ -9,6 +9,7 @@ from braidmq.wire.control import (
     REPORT_BUCKETS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LagStatus,
     LossStatus,
     NodeStatus,
     PeerStatus,
@@ -28,6 +29,7 @@ def report(
     *,
     refusals: list[RefusalStatus],
     losses: list[LossStatus],
+    lag: LagStatus,
     registry: RegistryStatus | None,
     software: str,
     uptime_s: float,
@@ -71,6 +73,7 @@ def report(
         refusals=refusals,
         registry=registry,
         losses=losses,
+        lag=lag,
     )
 
 

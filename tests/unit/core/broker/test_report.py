@@ -3,7 +3,7 @@ import pytest
 
 from braidmq.core.broker import report as report_module
 from braidmq.core.broker.losses import LOSSES_MAX, REMEMBERED_S
-from braidmq.core.histogram import COUNT_MAX, Histogram
+from braidmq.core.histogram import BUCKETS, COUNT_MAX, Histogram
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
 from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
@@ -13,6 +13,7 @@ from braidmq.wire.control import (
     REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LagStatus,
     LossStatus,
     NodeStatus,
     PeerStatus,
@@ -61,6 +62,7 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
         services=[ServiceStatus("echo", 1, 2, 2, 1), ServiceStatus("another", 1, 1, 0, 0)],
         services_total=2,
         counters=rig.counters | dict.fromkeys(GOSSIP, 0),
+        lag=LagStatus(),
     )
 
 
@@ -115,7 +117,7 @@ def test_services_of_a_node_are_cut() -> None:
 
 def test_largest_report_fits_a_control_message() -> None:
     text, count = "x" * 63, 2**63
-    buckets = REPORT_BUCKETS_MAX // REPORT_ROWS_MAX
+    took = [255, COUNT_MAX] * (REPORT_BUCKETS_MAX // REPORT_ROWS_MAX)
     serves = ["s" * 127] * REPORT_SERVES_MAX
     numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
     row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
@@ -124,9 +126,10 @@ def test_largest_report_fits_a_control_message() -> None:
         broker=text,
         brokers=[peer] * REPORT_ROWS_MAX,
         nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
-        services=[ServiceStatus("s" * 127, *[count] * 5, took=[255, COUNT_MAX] * buckets)] * REPORT_ROWS_MAX,
+        services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
+        lag=LagStatus([255, COUNT_MAX] * BUCKETS, count, count, count),
         registry=RegistryStatus(
             count,
             ends=[EndStatus(text, count)] * REPORT_ROWS_MAX,
