@@ -3,7 +3,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braidmq.histogram import BUCKETS_MAX, GROWTH, LOW_MS, Histogram
@@ -66,6 +66,7 @@ def test_a_histogram_survives_json():
 latencies = st.lists(st.integers(0, 10**9).map(lambda us: us / 1000.0), min_size=1, max_size=200)
 
 
+@settings(deadline=None)
 @given(latencies, st.floats(0.0, 100.0))
 def test_any_percentile_is_that_of_the_sorted_list_or_up_to_a_bucket_above(latencies_ms, percent):
     ordered = sorted(latencies_ms)
@@ -75,6 +76,7 @@ def test_any_percentile_is_that_of_the_sorted_list_or_up_to_a_bucket_above(laten
     assert min(true, ends_ms) * (1 - 1e-9) <= told <= max(LOW_MS, true * GROWTH) * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(latencies, max_size=5))
 def test_histograms_of_any_parts_add_up_to_that_of_the_whole(parts):
     whole = filled([each for part in parts for each in part])

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braidmq.lab.pace import BURST_MAX, Pace
@@ -27,6 +27,7 @@ def test_no_more_are_due_than_there_are():
     assert pace.take(61.0) == []
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 10_000.0), st.lists(st.floats(0.0, 0.5), max_size=30))
 def test_none_begins_before_it_is_due_and_waiting_makes_one_due(rate, pauses):
     pace, now = Pace(5.0, rate), 5.0
