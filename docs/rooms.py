@@ -95,8 +95,8 @@ CORES: Final = (
         tuple(
             f"braidmq.core.{each}"
             for each in (
-                "backoff", "balancing", "containment", "events", "fair_queue", "ids", "intake", "liveness", "patience",
-                "proofs", "reasons", "send_queue", "share", "staleness", "timers",
+                "backoff", "balancing", "containment", "events", "fair_queue", "histogram", "ids", "intake", "liveness",
+                "patience", "proofs", "reasons", "send_queue", "share", "staleness", "timers",
             )
         ),
         "the files of `core/`, and `core/events/`",
