@@ -75,7 +75,8 @@ HOUSE: Final = (
     _folder("host", 1, 1, "the process: threads, DNS, clock, log", "stderr"),
     _files(
         "words", 0, 0, "what all others speak of",
-        "messages", "members", "observer", "settings", "checks", "bounds", "errors", "printable", "version",
+        "messages", "members", "observer", "settings", "checks", "bounds", "errors", "histogram", "printable",
+        "version",
     ),
     _folder("zmtp", 0, 1, "ZMTP 3.1 with CURVE as bytes"),
 )  # fmt: skip
