@@ -26,7 +26,10 @@ def source_of(target: str) -> list[Path]:
     """Return where the source is of the module that MODULE:NAME names: this directory, and its package elsewhere."""
     here = Path.cwd()
     sys.path.insert(0, str(here))
-    found = importlib.util.find_spec(target.partition(":")[0].partition(".")[0])
+    try:
+        found = importlib.util.find_spec(target.partition(":")[0].partition(".")[0])
+    except ValueError:  # __main__ has none
+        found = None
     if found is None:
         return [here]
     origin = [found.origin] if found.has_location and found.origin is not None else []
