@@ -282,7 +282,7 @@ def test_nobody_fills_the_log_by_calls(caplog):
 
     async def tell():
         process, grumbles = _Command(1_000, ()), _Grumbles()
-        process._transport = _Ended()
+        process.connection_made(_Ended())
         for _ in range(TOLD_MAX + 5):
             grumbles.tell("sh", process, request(), 0.0)  # it has written nothing
         process.pipe_data_received(2, b"why\n")
@@ -294,6 +294,6 @@ def test_nobody_fills_the_log_by_calls(caplog):
     assert "(and 5 more commands since this was told last): why" in caplog.messages[-1]
 
 
-class _Ended:
+class _Ended(asyncio.SubprocessTransport):
     def get_returncode(self):
         return 0
