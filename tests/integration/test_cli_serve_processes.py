@@ -86,7 +86,7 @@ def are_gone(numbers):
 
 
 def test_requests_run_side_by_side_in_processes_of_one_member(net, app):
-    with serving(net, app, "--processes", "2") as worker:
+    with serving(net, app, "--processes", "2", "--state", "w.state") as worker:
         net.wait_for_workers("meet", workers=2)
         with net.calling("meet", "--timeout", "30") as one, net.calling("meet", "--timeout", "30") as other:
             answers = {int(call.communicate(timeout=60)[0]) for call in (one, other)}
@@ -97,6 +97,7 @@ def test_requests_run_side_by_side_in_processes_of_one_member(net, app):
             assert f"app:services[{number}]: worker serves" in worker.log
             assert f"app:services[{number}]: worker has ended" in worker.log
         assert worker.log.rstrip().endswith("all 2 processes have ended")
+    assert sorted(path.name for path in app.glob("*.state")) == ["w-1.state", "w-2.state"]
 
 
 def test_one_that_is_killed_is_started_again_and_its_request_goes_on(net, app):
@@ -114,16 +115,14 @@ def test_one_that_is_killed_is_started_again_and_its_request_goes_on(net, app):
         assert worker.end() == 0
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to one", "to all"])
-def test_a_signal_lets_what_is_under_way_be_answered(net, app, to_all):
+def test_a_signal_to_all_is_one_signal_and_what_is_under_way_is_answered(net, app):
+    """As systemd sends it, whichever comes first at a process: its own signal, or the end of its lifeline."""
     with serving(net, app, "--processes", "2") as worker:
         net.wait_for_workers("wait", workers=2)
         with net.calling("wait", "--timeout", "60") as call:
             running(app)
-            worker.send_signal(signal.SIGTERM)
-            if to_all:  # as systemd does; whichever of it and the lifeline comes first
-                for pid in pids(worker).values():
-                    os.kill(pid, signal.SIGTERM)
+            for signalled in (worker.pid, *pids(worker).values()):
+                os.kill(signalled, signal.SIGTERM)
             for number in (1, 2):
                 worker.wait_for_line(f"app:services[{number}]: worker is draining")
             (app / "go").write_text("gone")
@@ -131,6 +130,7 @@ def test_a_signal_lets_what_is_under_way_be_answered(net, app, to_all):
         assert worker.wait() == 0
 
 
+@pytest.mark.nightly  # tests/unit/host/test_supervisor.py has a quicker one
 def test_a_second_signal_ends_all_at_once(net, app):
     with serving(net, app, "--processes", "2", "--set", "drain_s=600") as worker:
         net.wait_for_workers("wait", workers=2)
@@ -143,6 +143,7 @@ def test_a_second_signal_ends_all_at_once(net, app):
             call.kill()
 
 
+@pytest.mark.nightly  # tests/unit/host/test_lifeline.py has a quicker one
 def test_a_killed_parent_leaves_no_process(net, app):
     with serving(net, app, "--processes", "2") as worker:
         net.wait_for_workers("wait", workers=2)
@@ -168,13 +169,6 @@ def children(process):
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def test_each_process_has_a_state_file_of_its_own(net, app):
-    with serving(net, app, "--processes", "2", "--state", "w.state"):
-        for number in (1, 2):
-            wait_until((app / f"w-{number}.state").exists, f"process {number} has one")
-        assert not (app / "w.state").exists()
-
-
 def test_newer_code_takes_over_and_broken_code_does_not(net, app):
     with serving(net, app, "--reload") as worker:
         worker.wait_for_line("connected to b1")
@@ -195,32 +189,9 @@ def test_newer_code_takes_over_and_broken_code_does_not(net, app):
 def test_what_is_wrong_with_all_is_said_once_and_ends_all(net, app, monkeypatch):
     monkeypatch.chdir(app)
     (app / "app.py").write_text("import nothing_of_this_name\n")
-    for options in (["--processes", "2"], ["--reload"]):
-        result = net.run("serve", "app:services", "--join", net.join("worker"), *options)
-        assert result.returncode == 1
-        assert result.stderr.count(b"ModuleNotFoundError") == 1
+    result = net.run("serve", "app:services", "--join", net.join("worker"), "--reload")
+    assert result.returncode == 1
+    assert result.stderr.count(b"ModuleNotFoundError") == 1
     (app / "app.py").write_text("")
     result = net.run("serve", "app:services", "--join", net.join("worker"), "--processes", "2", "--log-level", "error")
     assert "'services' in app does not exist" in complaint(result, 2)
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["app:services", "--processes", "0"], "0 is not in the range 1<=x<=256"),
-        (["app:services", "--processes", "2", "--reload"], "--reload is for one process"),
-        (["--service", "s", "--exec", "cat", "--processes", "2"], "--exec starts a process for each request anyway"),
-        (["--service", "s", "--exec", "cat", "--reload"], "--exec starts a process for each request anyway"),
-        (["app services", "--processes", "2"], "write MODULE:NAME, as in app:services"),
-        (["app:services", "--time-limit", "1"], "goes without --service, --exec, --concurrency and --time-limit"),
-        (["--service", "s", "--exec", "cat", "--time-limit", "0"], "0.0 is not in the range 0.0<x<=86400.0"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_wrong_options_are_exit_code_2(net, options, said):
-    assert said in complaint(net.run("serve", "--join", net.join("worker"), *options), 2)
-
-
-def test_a_join_file_that_can_be_read_once_is_refused(net):
-    said = complaint(net.run("serve", "app:services", "--join", "-", "--processes", "2", stdin=b"x"), 2)
-    assert "a pipe can be read once: name a file" in said

@@ -151,23 +151,24 @@ def serve(
     if supervised is not None:
         _serve_supervised(target, supervised, making, log_level)
         return ExitCode.OK
-    log_to_stderr(log_level)
     if processes > 1 or reload:
-        return _serve_apart(target, join, processes, reload=reload)
+        _check_apart(join, processes, reload=reload)
+        log_to_stderr(log_level)
+        arguments: Sequence[str] = click.get_current_context().meta[_ARGUMENTS]
+        return run_reloaded(target, arguments) if reload else run_all(serve_programs(target, processes, arguments))
+    log_to_stderr(log_level)
     _node_of(target, making).run()
     return ExitCode.OK
 
 
-def _serve_apart(target: str, join: JoinFile | Path | None, processes: int, *, reload: bool) -> int:
-    """Serve in processes of their own; return an exit code."""
+def _check_apart(join: JoinFile | Path | None, processes: int, *, reload: bool) -> None:
+    """Raise UsageError if processes of their own cannot serve what was given."""
     if processes > 1 and reload:
-        raise click.UsageError("--reload is for one process: leave out --processes")
+        raise click.UsageError("--reload is for one process: leave out --processes", click.get_current_context())
     if isinstance(join, Path) and (str(join) == joinfile.STDIN or join.is_fifo()):
-        raise click.UsageError(
+        raise ConfigError(
             "each process reads the join file, and a pipe can be read once: name a file, or use $BRAIDMQ_JOIN_DATA"
         )
-    arguments: Sequence[str] = click.get_current_context().meta[_ARGUMENTS]
-    return run_reloaded(target, arguments) if reload else run_all(serve_programs(target, processes, arguments))
 
 
 def _serve_supervised(target: str, number: int, making: _Making, log_level: str) -> None:
