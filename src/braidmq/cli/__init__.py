@@ -58,6 +58,10 @@ JOIN_DATA: Final = "BRAIDMQ_JOIN_DATA"
 """The environment variable that may hold the text of a join file."""
 
 
+SUPERVISED: Final = "--supervised"
+"""The option of a process that is one of several: it has a lifeline in the place of stdin (`braidmq.host.lifeline`)."""
+
+
 def join_option(*, required: bool = True) -> Callable[[Any], Any]:
     """Return the decorator for --join, which says who a command is.
 
