@@ -59,7 +59,7 @@ HOUSE: Final = (
     _folder("cli", 8, 0, "the command `braidmq`", "__main__"),
     _folder("lab", 7, 0, "simulator, benchmark and demo"),
     _folder("testing", 7, 1, "nets in one process, for users' tests", "pytest_plugin"),
-    _folder("bridges", 7, 2, "programs of other protocols"),
+    _folder("bridges", 6, 1, "programs of other protocols"),
     _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
