@@ -160,6 +160,7 @@ def _as_dict(view: View) -> dict[str, Any]:
             "counters": report.counters,
             "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
             "losses": [msgspec.structs.asdict(each) for each in report.losses],
+            "lag": None if report.lag is None else msgspec.structs.asdict(report.lag),
             "registry": None if report.registry is None else _registry_as_dict(report.registry),
         }
     return shown
