@@ -6,6 +6,7 @@ soon a page with 100 brokers and 2,000 nodes is painted, and what keeping it up 
 
 import argparse
 import re
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -67,7 +68,7 @@ def make():
                 picture(page, "dark", 1320)
             with opened(browser, url, size=PHONE) as page:
                 picture(page, "phone", PHONE["height"] * 2)
-            brokers["b2"].kill()
+            brokers["b2"].end(signal.SIGKILL)
             with opened(browser, url) as page:
                 expect(page.locator(".sentence")).to_have_text(re.compile("b2 is dead"))
                 picture(page, "killed-broker", DESKTOP["height"])
