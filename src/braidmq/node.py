@@ -20,6 +20,7 @@ from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
@@ -436,7 +437,9 @@ class Node(Provider):
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
 
-        A second signal ends the process at once.
+        A second signal ends the process at once. A service manager that has set $NOTIFY_SOCKET, as systemd does for a
+        unit of Type=notify, hears that the node serves, how it is connected, and, for its watchdog, that its event loop
+        goes on.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
@@ -445,13 +448,24 @@ class Node(Provider):
         def tell() -> None:
             _LOG.info("%s is draining", self.name)
 
-        with LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end):
+        with (
+            LoopNotifier(self._status) as manager,
+            LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end),
+        ):
             async with self:
                 _LOG.info("%s serves %s", self.name, ", ".join(self.services))
                 if not self.brokers:
                     _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
+                manager.ready()
                 await self._leaving.wait()
+                manager.stopping()
         _LOG.info("%s has ended", self.name)
+
+    def _status(self) -> str:
+        """Return in a few words how this node is connected."""
+        states = [broker.state for broker in self.brokers]
+        services = ", ".join(self.services)
+        return f"{self.name}: {states.count('up')} of {len(states)} brokers connected, serves {services}"
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.

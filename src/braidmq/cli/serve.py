@@ -13,7 +13,7 @@ from braidmq.blocking import Node as BlockingNode
 from braidmq.cli import JOIN_DATA, join_option, state_option
 from braidmq.cli.exec_handler import ExecHandler
 from braidmq.cli.loading import load_named, wrong_kind
-from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
 from braidmq.node import Node
@@ -41,6 +41,7 @@ _NO_JOIN: Final = "Missing option '--join' (env var: 'BRAIDMQ_JOIN')"
 @settings_options
 @state_option
 @log_level_option
+@log_format_option
 def serve(
     target: str | None,
     join: JoinFile | Path | None,
@@ -52,6 +53,7 @@ def serve(
     command: str | None,
     concurrency: int | None,
     log_level: str,
+    log_format: Format,
 ) -> None:
     """Run services.
 
@@ -72,7 +74,7 @@ def serve(
     if target is not None and (service or command or concurrency is not None):
         raise click.UsageError("MODULE:NAME goes without --service, --exec and --concurrency")
     settings = Settings.parse(assignments, preset)
-    log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format=log_format)
     if target is not None:
         _node_of(target, join, settings, state).run()
         return

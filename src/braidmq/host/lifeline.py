@@ -1,7 +1,8 @@
 """The end of a lifeline that a supervised process holds: a socket to its supervisor, in the place of its stdin.
 
 The supervisor shuts it down to tell the process to drain, and the system does when the supervisor has ended, however
-that happens: nothing needs to be noticed, and no signal can be taken for a second one.
+that happens: nothing needs to be noticed, and no signal can be taken for a second one. What the process says by it is
+that it is ready, and then that it lives.
 """
 
 import os
@@ -17,6 +18,9 @@ from braidmq.host.room import room, start
 
 ENDING_S_MAX: Final = 5.0
 """How much longer than it drains a process may take to end: its last answers have to leave."""
+
+LIFE_S: Final = 1.0
+"""How often a process says that it lives."""
 
 _LOG = own_logger("braidmq.broker")
 
@@ -39,6 +43,7 @@ class Lifeline:
         self._socket.setblocking(True)
         self._drain: Callable[[], object] = _end_at_once
         self._patience_s = 0.0
+        self._beat_at = float("-inf")
         start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
 
     def hold(self, drain: Callable[[], object], drain_s: float) -> None:
@@ -50,8 +55,17 @@ class Lifeline:
         """
         self._patience_s = drain_s + ENDING_S_MAX
         self._drain = drain
-        with suppress(OSError):  # the supervisor has ended, which the thread finds out
-            self._socket.send(b"\0")
+        self._say()
+
+    def beat(self, now: float) -> None:
+        """Say that the process lives, every LIFE_S at most. Call it from the loop that does the work."""
+        if now >= self._beat_at:
+            self._beat_at = now + LIFE_S
+            self._say()
+
+    def _say(self) -> None:
+        with suppress(OSError):  # the supervisor has ended, which the thread finds out; or it has not read for long
+            self._socket.send(b"\0", socket.MSG_DONTWAIT)
 
     def _run(self) -> None:
         with self._socket, suppress(OSError):

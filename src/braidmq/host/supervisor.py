@@ -1,10 +1,12 @@
 """Runs several processes as one: starts them, starts again what ends by itself, and drains all of them at a signal.
 
-It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it.
+It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it. Where a service manager watches
+over it, it watches over them in the same way: one that hangs is ended, and started again.
 """
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -14,7 +16,9 @@ from typing import Final, NamedTuple
 from braidmq.host.clock import monotonic
 from braidmq.host.lifeline import ENDING_S_MAX
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
+from braidmq.host.notify import VARIABLES
 from braidmq.host.pauses import Pauses
 
 KILLED_S_MAX: Final = 1.0
@@ -22,6 +26,9 @@ KILLED_S_MAX: Final = 1.0
 
 _HEARD_S_MAX: Final = 1.0
 """How long a word is waited for that a process has said right before its end."""
+
+_WORDS_MAX: Final = 64
+"""How many words of a process are read at a time: that they have come is all that they say."""
 
 _FAILURE: Final = 1
 
@@ -58,7 +65,8 @@ class Supervisor:
             ended in good order.
         """
         leaving = asyncio.Event()
-        lives = [_Life(program, leaving) for program in self._programs]
+        manager = LoopNotifier(lambda: f"{sum(life.runs for life in lives)} of {len(lives)} processes run")
+        lives = [_Life(program, leaving, manager.watchdog_s) for program in self._programs]
         tasks: list[asyncio.Task[int]] = []
 
         async def kill() -> None:
@@ -71,13 +79,18 @@ class Supervisor:
             task.add_done_callback(lambda _: leaving.set())
             tasks.append(task)
 
-        with LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
+        with manager, LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
             begin(lives[0])
             await _any(lives[0].ready, leaving)
             if not leaving.is_set():
                 for life in lives[1:]:
                     begin(life)
+            for life in lives:
+                await _any(life.ready, leaving)
+            if not leaving.is_set():
+                manager.ready()
             await leaving.wait()
+            manager.stopping()
             for life in lives:
                 life.drain()
             _, late = await asyncio.wait(tasks, timeout=self._patience_s)
@@ -100,14 +113,26 @@ class _End(NamedTuple):
 
 
 class _Life:
-    """One process, and those that take its place. `ready` is set as soon as one of them was ready."""
+    """One process, and those that take its place.
 
-    def __init__(self, program: Program, leaving: asyncio.Event) -> None:
+    Attributes:
+        ready: is set as soon as one of them was ready.
+        runs: whether there is one that is ready now.
+
+    Args:
+        program: what is to run.
+        leaving: is set when all are to end.
+        silent_s_max: for how long one that is ready may say nothing before it is killed; None: without end.
+    """
+
+    def __init__(self, program: Program, leaving: asyncio.Event, silent_s_max: float | None) -> None:
         self.ready = asyncio.Event()
         self._name, self._command = program
         self._leaving = leaving
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: socket.socket | None = None
+        self._silent_s_max = silent_s_max
+        self.runs = False
 
     async def go_on(self) -> int:
         """Run it, again and again, until `leaving` is set or it has never been ready; return an exit code."""
@@ -155,7 +180,7 @@ class _Life:
                 try:
                     # In a session of its own, so that Ctrl-C reaches this process alone.
                     process = await asyncio.create_subprocess_exec(
-                        *self._command, stdin=theirs.fileno(), start_new_session=True
+                        *self._command, stdin=theirs.fileno(), start_new_session=True, env=_environment()
                     )
                 except OSError as error:
                     return _not_begun(error)
@@ -172,12 +197,22 @@ class _Life:
                 hearing.cancel()
                 await asyncio.wait((hearing,))
                 self._process = self._lifeline = None
+                self.runs = False
         return _End(code, _how(code), told=code > 0)
 
     async def _hear(self, lifeline: socket.socket) -> None:
-        """Wait until it is ready, or has ended."""
+        """Hear it until it has ended, or is silent for too long."""
+        loop = asyncio.get_running_loop()
         with suppress(ConnectionError):
-            if await asyncio.get_running_loop().sock_recv(lifeline, 1):
+            while True:
+                try:
+                    async with asyncio.timeout(self._silent_s_max if self.runs else None):
+                        if not await loop.sock_recv(lifeline, _WORDS_MAX):
+                            return
+                except TimeoutError:
+                    self.kill(f"has said nothing for {self._silent_s_max:g} s: it hangs, and is killed")
+                    return
+                self.runs = True
                 self.ready.set()
 
 
@@ -187,6 +222,11 @@ async def _any(*events: asyncio.Event) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
+
+
+def _environment() -> dict[str, str]:
+    """Return what is in the environment for others than this process alone."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
 
 
 def _not_begun(error: OSError) -> _End:
