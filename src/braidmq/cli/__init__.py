@@ -51,6 +51,7 @@ _COMMANDS: Final = {
     "bridge": _Command("braidmq.cli.bridge:bridge", "Let programs of other protocols in."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
     "monitor": _Command("braidmq.cli.monitor:monitor", "Show the net in a browser, and to Prometheus."),
+    "top": _Command("braidmq.cli.top.command:top", "Show the net live, in the terminal."),
     "doctor": _Command("braidmq.cli.doctor.command:doctor", "Say why a member does not reach its brokers."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
