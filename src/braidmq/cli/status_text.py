@@ -58,6 +58,7 @@ def show(views: Sequence[View], findings: Sequence[Finding] | None = None) -> st
             matrix(views, seen),
             service_table(services(views), max((view.services_cut for view in views), default=0)),
             node_table(nodes(views), max((view.nodes_cut for view in views), default=0)),
+            bridge_table(nodes(views)),
             token_table(registries.tokens(views)),
             enrolled_table(registries.enrolled(views), registries.enrolled_total(views)),
             refusal_table(views),
@@ -149,6 +150,16 @@ def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:
         for node in found
     ]
     return table(("NODE", "STATE", "BROKERS", "IN FLIGHT", "SILENT", "SERVES"), rows, cut)
+
+
+def bridge_table(found: Sequence[NodeSum]) -> list[str]:
+    """Return the table of the nodes that are bridges, by what they tell of themselves."""
+    rows = [
+        (node.name, told.kind, told.peers, told.services, told.requests, told.errors, told.denied, told.dropped)
+        for node in found
+        if (told := node.bridge) is not None
+    ]
+    return table(("BRIDGE", "TO", "PEERS", "SERVICES", "REQUESTS", "ERRORS", "DENIED", "DROPPED"), rows)
 
 
 def token_table(found: Sequence[TokenStatus]) -> list[str]:
