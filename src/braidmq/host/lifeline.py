@@ -6,6 +6,7 @@ that happens: nothing needs to be noticed, and no signal can be taken for a seco
 
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,13 +19,18 @@ from braidmq.host.room import room, start
 ENDING_S_MAX: Final = 5.0
 """How much longer than it drains a process may take to end: its last answers have to leave."""
 
-_LOG = own_logger("braidmq.broker")
+READY: Final = struct.Struct(">d")
+"""What a process says by it when it is ready: how long it may drain."""
+
+_LOG = own_logger("braidmq.processes")
 
 _STDIN: Final = 0
 
 
 class Lifeline:
     """Waits for the end of the lifeline in a thread of its own; until `hold`, the process ends with it at once.
+
+    A process that is ready for its work calls `ready`, after `hold`.
 
     Raises:
         NoRoom: this process may have no further thread or descriptor.
@@ -38,28 +44,32 @@ class Lifeline:
         os.close(nothing)
         self._socket.setblocking(True)
         self._drain: Callable[[], object] = _end_at_once
-        self._patience_s = 0.0
+        self._drain_s = 0.0
         start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
 
     def hold(self, drain: Callable[[], object], drain_s: float) -> None:
-        """Say that the process is ready, and what is to happen at the end of the lifeline.
+        """Say what is to happen at the end of the lifeline.
 
         Args:
             drain: begins to end the process, and returns at once; it is called in a thread.
             drain_s: how long that may take. `ENDING_S_MAX` later the process is ended.
         """
-        self._patience_s = drain_s + ENDING_S_MAX
+        self._drain_s = drain_s
         self._drain = drain
+
+    def ready(self) -> None:
+        """Say that the process is ready."""
         with suppress(OSError):  # the supervisor has ended, which the thread finds out
-            self._socket.send(b"\0")
+            self._socket.send(READY.pack(self._drain_s))
 
     def _run(self) -> None:
         with self._socket, suppress(OSError):
             while self._socket.recv(1):
                 pass
         self._drain()
-        threading.Event().wait(self._patience_s)
-        _LOG.error("not ended %g s after it was told to: it is given up", self._patience_s)
+        patience_s = self._drain_s + ENDING_S_MAX
+        threading.Event().wait(patience_s)
+        _LOG.error("not ended %g s after it was told to: it is given up", patience_s)
         stderr.flush()
         os._exit(1)
 
