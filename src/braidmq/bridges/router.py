@@ -156,6 +156,11 @@ class Router:
         monitor.setsockopt(zmq.RCVHWM, 0)  # what is told must not be lost
         monitor.connect(_MONITOR)
 
+    @property
+    def peers(self) -> int:
+        """How many connections have said something."""
+        return len(self._connections)
+
     def bind(self, endpoints: Sequence[str]) -> None:
         """Listen there, and begin to read.
 
