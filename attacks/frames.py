@@ -45,6 +45,7 @@ CONTROLS: Final[dict[Role, tuple[int, ...]]] = {
         control.Hello.NUMBER,
         control.Heartbeat.NUMBER,
         control.Status.NUMBER,
+        control.Operate.NUMBER,
         gossip.Seek.NUMBER,
         control.Goodbye.NUMBER,
     ),
@@ -196,6 +197,14 @@ class Fuzz:
                 rng.choice(("draining", "noted", "noted", "noted")), "\x1b]0;" * 10
             ),
             control.Status.NUMBER: control.Status,
+            control.Operate.NUMBER: lambda: control.Operate(
+                number,
+                rng.choice((control.DRAIN, control.TAKE_OUT, control.PUT_BACK, "\x1b[2J")),
+                rng.choice(("b1", "w1", "rogue")),
+                rng.random() < 0.5,
+            ),
+            control.Operated.NUMBER: lambda: control.Operated(number, control.DONE, "\x1b]0;" * 10),
+            control.Withheld.NUMBER: lambda: control.Withheld("rogue", rng.random() < 0.5),
             control.Report.NUMBER: control.Report,
             control.Services.NUMBER: lambda: control.Services([service] * rng.randrange(4)),
             control.Demand.NUMBER: lambda: control.Demand(service, number),

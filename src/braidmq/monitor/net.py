@@ -115,6 +115,11 @@ class NodeSum(NamedTuple):
         return max(part.silent_ms for _, part in self.parts)
 
     @property
+    def out_at(self) -> dict[str, NodeStatus]:
+        """Where it gets no new work, as an operator has taken it out."""
+        return {broker: part for broker, part in self.parts if part.out_by}
+
+    @property
     def serves(self) -> list[str]:
         """The services that it is a worker for."""
         return sorted({service for _, part in self.parts for service in part.serves})
@@ -124,7 +129,8 @@ class NodeSum(NamedTuple):
         """Its state, with the brokers at which it has it if it is not the same at all of them."""
         states: dict[str, dict[str, None]] = {}
         for broker, part in self.parts:
-            states.setdefault(part.state, {})[broker] = None
+            state = f"{part.state}, out" if part.out_by else part.state
+            states.setdefault(state, {})[broker] = None
         if len(states) == 1:
             return next(iter(states))
         return ", ".join(f"{state} at {listed(list(brokers))}" for state, brokers in states.items())

@@ -135,6 +135,74 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
+class Operate(Control, frozen=True):
+    """Asks a broker to do something for whoever runs the net. Only members with the right to operate are heard.
+
+    Attributes:
+        number: comes back with the answer.
+        action: see the constants below; a broker says so if it does not know it.
+        name: whom it is about: the broker itself, or a node.
+        force: whether to do it where nobody is left for the others then.
+    """
+
+    NUMBER = 59
+    number: Count
+    action: Text
+    name: Name
+    force: bool = False
+
+
+DRAIN: Final = "drain"
+"""The broker ends, in order: see Goodbye."""
+
+TAKE_OUT: Final = "take-out"
+"""A node gets no new work from the broker, until it is put back or its sessions there have ended."""
+
+PUT_BACK: Final = "put-back"
+"""A node that was taken out gets work again."""
+
+
+class Operated(Control, frozen=True):
+    """The answer to Operate.
+
+    Attributes:
+        number: that of the question.
+        outcome: see the constants below; any other means that it was not done.
+        text: what was done, or why not.
+    """
+
+    NUMBER = 60
+    number: Count
+    outcome: Text
+    text: Text = ""
+
+
+DONE: Final = "done"
+"""It is as was asked for."""
+
+NOTHING: Final = "nothing"
+"""There was nothing to do: the broker does not have the node, or has not taken it out."""
+
+REFUSED: Final = "refused"
+"""It was not done."""
+
+DENIED: Final = "denied"
+"""The asker has no right to it."""
+
+
+class Withheld(Control, frozen=True):
+    """Tells a node whether a broker withholds new work from it, as somebody has asked for.
+
+    Attributes:
+        by: who has.
+        out: whether it was taken out; else it was put back.
+    """
+
+    NUMBER = 61
+    by: Name
+    out: bool = False
+
+
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
     """A service as a broker sees it.
 
@@ -159,13 +227,41 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
-    """A connected node as a broker sees it."""
+    """A connected node as a broker sees it.
+
+    Attributes:
+        name: its name.
+        state: open, suspect or leaving.
+        silent_ms: for how long nothing was heard of it.
+        in_flight: its requests that await an answer.
+        serves: the services that it is a worker for.
+        out_by: who has taken it out of work there; empty if nobody has.
+        out_ms: for how long it is out.
+    """
 
     name: str
     state: str
     silent_ms: int
     in_flight: int
     serves: list[str] = []
+    out_by: str = ""
+    out_ms: int = 0
+
+
+class OperationStatus(Struct, frozen=True, omit_defaults=True):
+    """What a broker has done for a member with the right to operate.
+
+    Attributes:
+        action: see Operate.
+        name: whom it was about.
+        by: who has asked for it.
+        ago_ms: how long ago that was.
+    """
+
+    action: str
+    name: str
+    by: str
+    ago_ms: int = 0
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -185,6 +281,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         registry: the version of the registry that is in force there, as far as that is known; else 0.
         left: whether it is dead, and had said before that it would stop.
         rtt_ms: how long a probe takes there and back; 0 if that is not known.
+        operations: of the broker itself: what it has done for operators, the latest first.
     """
 
     name: str
@@ -200,6 +297,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     registry: int = 0
     left: bool = False
     rtt_ms: int = 0
+    operations: list[OperationStatus] = []
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):

@@ -13,14 +13,20 @@ from braidmq.settings import Settings
 from braidmq.trust.invitation import INVITATIONS_MAX
 from braidmq.wire import control
 from braidmq.wire.control import (
+    DRAIN,
     KINDS,
+    REFUSED,
     Demand,
     Failure,
     Goodbye,
     Heartbeat,
     Hello,
+    LagStatus,
     LossStatus,
     NodeStatus,
+    Operate,
+    Operated,
+    OperationStatus,
     Peer,
     Peers,
     PeerStatus,
@@ -30,6 +36,7 @@ from braidmq.wire.control import (
     ServiceStatus,
     Status,
     Welcome,
+    Withheld,
     decode_control,
     decode_failure,
     encode_control,
@@ -90,8 +97,10 @@ EVERY: dict[int, Control] = {
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
-        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8)],
-        nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
+        brokers=[
+            PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8, [OperationStatus(DRAIN, "a", "ops", 5)])
+        ],
+        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], "ops", 3)],
         services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(
@@ -107,6 +116,7 @@ EVERY: dict[int, Control] = {
             -90,
         ),
         losses=[LossStatus("w", 5, True, 2, ["echo"])],
+        lag=LagStatus([0, 1], 2, 3, 4),
     ),
     Ping.NUMBER: Ping(number=1, rumors=[RUMOR, Rumor("c", 0, "dead")]),
     Ack.NUMBER: Ack(number=1, rumors=[RUMOR]),
@@ -125,6 +135,9 @@ EVERY: dict[int, Control] = {
     Published.NUMBER: Published(version=7, refused="older", brokers=[BrokerVersion("b", 6)]),
     Enrol.NUMBER: Enrol(enrolment=b"\x00\xff"),
     Enrolled.NUMBER: Enrolled(rows=[EnrolmentRow(b"\x00\xff", 1)], refused="used"),
+    Operate.NUMBER: Operate(7, DRAIN, "b1", force=True),
+    Operated.NUMBER: Operated(7, REFUSED, "it is the last one"),
+    Withheld.NUMBER: Withheld("ops", out=True),
 }
 
 
@@ -159,7 +172,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [59, 99, 255])
+    @pytest.mark.parametrize("command", [62, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 

@@ -45,16 +45,7 @@ def report(
         state="draining" if dispatcher.draining else "up",
         uptime_s=uptime_s,
         brokers=peers[:REPORT_ROWS_MAX],
-        nodes=[
-            NodeStatus(
-                name=session.member.name,
-                state=session.state,
-                silent_ms=max(0, int((now - session.heard_at) * 1000)),
-                in_flight=len(session.requests),
-                serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
-            )
-            for session in nodes[:REPORT_ROWS_MAX]
-        ],
+        nodes=[_row(session, now) for session in nodes[:REPORT_ROWS_MAX]],
         nodes_total=len(nodes),
         services=[
             ServiceStatus(
@@ -74,6 +65,19 @@ def report(
         registry=registry,
         losses=losses,
         lag=lag,
+    )
+
+
+def _row(session: Session, now: float) -> NodeStatus:
+    withheld = session.withheld
+    return NodeStatus(
+        name=session.member.name,
+        state=session.state,
+        silent_ms=max(0, int((now - session.heard_at) * 1000)),
+        in_flight=len(session.requests),
+        serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
+        out_by="" if withheld is None else withheld.by,
+        out_ms=0 if withheld is None else int((now - withheld.since) * 1000),
     )
 
 

@@ -33,6 +33,23 @@ _OPEN: Final = SessionState.OPEN
 _NEVER: Final = float("-inf")
 
 
+class Withholding:
+    """Why a member gets no new work.
+
+    Attributes:
+        by: who has taken it out.
+        since: when.
+        credit: what it has granted for its services, and is not taken up.
+    """
+
+    __slots__ = ("by", "credit", "since")
+
+    def __init__(self, by: str, since: float) -> None:
+        self.by = by
+        self.since = since
+        self.credit: dict[bytes, int] = {}
+
+
 class Session:
     """A connected member.
 
@@ -53,6 +70,7 @@ class Session:
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
+        withheld: why it gets no new work, if it was taken out.
         serial: of the certificate that it has; and `roster`: the version of its list of brokers.
     """
 
@@ -84,6 +102,7 @@ class Session:
         "told",
         "usage",
         "warned",
+        "withheld",
     )
 
     def __init__(
@@ -114,6 +133,7 @@ class Session:
         self.warned = False
         self.noted = False
         self.peers_at = now
+        self.withheld: Withholding | None = None
         self.serial = 0
         self.roster = 0
 

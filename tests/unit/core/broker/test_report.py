@@ -3,6 +3,7 @@ import pytest
 
 from braidmq.core.broker import report as report_module
 from braidmq.core.broker.losses import LOSSES_MAX, REMEMBERED_S
+from braidmq.core.broker.operations import TOLD_MAX
 from braidmq.core.histogram import BUCKETS, COUNT_MAX, Histogram
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
@@ -16,6 +17,7 @@ from braidmq.wire.control import (
     LagStatus,
     LossStatus,
     NodeStatus,
+    OperationStatus,
     PeerStatus,
     Report,
     ServiceStatus,
@@ -122,10 +124,11 @@ def test_largest_report_fits_a_control_message() -> None:
     numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
     row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
     peer = msgspec.convert(row | dict.fromkeys(numbers, count), PeerStatus)
+    own = msgspec.structs.replace(peer, operations=[OperationStatus("take-out", text, text, count)] * TOLD_MAX)
     report = Report(
         broker=text,
-        brokers=[peer] * REPORT_ROWS_MAX,
-        nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
+        brokers=[own, *[peer] * (REPORT_ROWS_MAX - 1)],
+        nodes=[NodeStatus(text, "leaving", count, count, serves, text, count)] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
