@@ -228,7 +228,7 @@ class Dispatcher:
         interval = interval_s(working_ms)
         transit = Transit(
             session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
-            flags, retry_count, code, extension_bytes, working_ms, interval, now,
+            flags, retry_count, code, extension_bytes, working_ms, interval,
         )  # fmt: skip
         session.requests[tag] = transit
         session.usage.in_flight += 1
@@ -295,14 +295,13 @@ class Dispatcher:
         assert offer is not None
         if command == REPLY:
             self.counters["replies"] += 1
-            timing = service.timing
-            timing.left -= 1
-            if not timing.left:
-                timing.measure(now - transit.taken_at)
+            service.unmeasured -= 1
+            if not service.unmeasured:
+                service.unmeasured = service.timing.measure(now - (transit.came_at or transit.dispatched_at))
             if len(service.offers) > 1:
                 service.observe_reply(transit, offer, failed=code != _RESULT, now=now)
             if service.queue.count:
-                service.pace.on_answer(transit.dispatched_at if transit.has_waited else 0.0, now)
+                service.pace.on_answer(transit.dispatched_at if transit.came_at else 0.0, now)
             self._finish(transit, now)
         elif self._ends_here(transit, command, code, now):
             return
@@ -383,6 +382,7 @@ class Dispatcher:
         if self._observer is not None:
             self._observer.on_request_returned(transit.id, offer.session.member.name, name_of(reason), now)
         transit.returns += 1
+        transit.came_at = transit.came_at or transit.dispatched_at
         del offer.session.assigned[transit.tag]
         self._assignments.leave(transit)
         if offer.listed:

@@ -54,7 +54,7 @@ def report(
                 credit=sum(offer.credit for offer in service.offers.values()),
                 outstanding=sum(offer.outstanding for offer in service.offers.values()),
                 queued=service.queued,
-                replies=service.timing.replies,
+                replies=service.replies,
                 took=took.get(service.name, []),
             )
             for service in services
@@ -95,4 +95,4 @@ def _latencies(services: Iterable[Service]) -> dict[bytes, list[int]]:
 
 
 def _replies(service: Service) -> int:
-    return service.timing.replies
+    return service.replies

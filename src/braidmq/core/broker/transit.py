@@ -194,6 +194,7 @@ class Service:
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
         timing: how long its requests take.
+        unmeasured: how many more replies there are until one is measured.
     """
 
     __slots__ = (
@@ -208,6 +209,7 @@ class Service:
         "pace",
         "queue",
         "timing",
+        "unmeasured",
     )  # fmt: skip
 
     def __init__(self, name: bytes, settings: Settings) -> None:
@@ -222,6 +224,7 @@ class Service:
         self.demand_at = 0.0
         self.pace = Pace()
         self.timing = Timing()
+        self.unmeasured = 1
 
     @property
     def queued(self) -> int:
@@ -246,6 +249,11 @@ class Service:
             self.balancer.put(offer)
         else:
             self.balancer.remove(offer)
+
+    @property
+    def replies(self) -> int:
+        """How many replies there were."""
+        return self.timing.measured + self.timing.stride - self.unmeasured
 
     def observe_reply(self, transit: "Transit", offer: Offer, *, failed: bool, now: float) -> None:
         """Note how one of several workers has answered."""
@@ -342,8 +350,7 @@ class Transit:
         interval_s: what working_ms stands for.
         joins: whether its worker has it without credit.
         sure_until: until when no other attempt can have overtaken it (patience.py).
-        taken_at: when this broker has got it.
-        has_waited: whether it has waited.
+        came_at: when it has come, if it has waited or was given back by a worker; else 0.0.
         dispatched_at: when it went to its worker.
         returns: how often workers have given it back.
         working_at: when its client was last passed a WORKING of the worker.
@@ -352,6 +359,7 @@ class Transit:
     """
 
     __slots__ = (
+        "came_at",
         "client",
         "client_tag",
         "code",
@@ -359,7 +367,6 @@ class Transit:
         "dispatched_at",
         "extension_bytes",
         "flags",
-        "has_waited",
         "id",
         "interval_s",
         "joins",
@@ -372,7 +379,6 @@ class Transit:
         "superseded",
         "sure_until",
         "tag",
-        "taken_at",
         "timer",
         "usage",
         "version",
@@ -397,7 +403,6 @@ class Transit:
         extension_bytes: int,
         working_ms: int,
         interval_s: float,
-        taken_at: float,
     ) -> None:
         self.client: Session | None = client
         self.usage = client.usage
@@ -414,11 +419,10 @@ class Transit:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.interval_s = interval_s
-        self.taken_at = taken_at
         self.offer: Offer | None = None
         self.tag = 0
         self.waits = False
-        self.has_waited = False
+        self.came_at = 0.0
         self.rest: bytes | None = None
         self.dispatched_at = 0.0
         self.returns = 0
