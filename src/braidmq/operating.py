@@ -11,7 +11,7 @@ from braidmq.checks import check_wait_s
 from braidmq.core.links.link import Link
 from braidmq.errors import AccessDenied, ConfigError, NoBroker
 from braidmq.members import check_name
-from braidmq.wire.control import DENIED, DONE, DRAIN, NOTHING, PUT_BACK, TAKE_OUT
+from braidmq.wire.operation import DENIED, DONE, DRAIN, NOTHING, PUT_BACK, TAKE_OUT
 
 UNASKED: Final = "unasked"
 """There was no connection to the broker."""

@@ -14,12 +14,12 @@ from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.kinds import Control, kinds_of
-from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
+from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
+from braidmq.wire.operation import OperationStatus, Text
 from braidmq.wire.registry import Version
 from braidmq.wire.registry_status import RegistryStatus
 
-Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
@@ -135,72 +135,33 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
-class Operate(Control, frozen=True):
-    """Asks a broker to do something for whoever runs the net. Only members with the right to operate are heard.
+class BridgeStatus(Struct, frozen=True, omit_defaults=True):
+    """What a bridge tells of itself.
 
     Attributes:
-        number: comes back with the answer.
-        action: see the constants below; a broker says so if it does not know it.
-        name: whom it is about: the broker itself, or a node.
-        force: whether to do it where nobody is left for the others then.
+        kind: what it speaks to foreign programs.
+        peers: foreign connections that have said something.
+        services: what foreign programs provide through it now.
+        requests: what foreign programs have asked for since its start; the same holds for what follows.
+        errors: those that were answered with an error, or in silence for one.
+        denied: what a foreign program was not allowed.
+        dropped: what was dropped of what foreign programs have sent, or were to be sent.
     """
+
+    kind: Name
+    peers: Count = 0
+    services: Count = 0
+    requests: Count = 0
+    errors: Count = 0
+    denied: Count = 0
+    dropped: Count = 0
+
+
+class Bridging(Control, frozen=True):
+    """What a node that is a bridge tells of itself, after each change, at most each few seconds. The newest holds."""
 
     NUMBER = 59
-    number: Count
-    action: Text
-    name: Name
-    force: bool = False
-
-
-DRAIN: Final = "drain"
-"""The broker ends, in order: see Goodbye."""
-
-TAKE_OUT: Final = "take-out"
-"""A node gets no new work from the broker, until it is put back or its sessions there have ended."""
-
-PUT_BACK: Final = "put-back"
-"""A node that was taken out gets work again."""
-
-
-class Operated(Control, frozen=True):
-    """The answer to Operate.
-
-    Attributes:
-        number: that of the question.
-        outcome: see the constants below; any other means that it was not done.
-        text: what was done, or why not.
-    """
-
-    NUMBER = 60
-    number: Count
-    outcome: Text
-    text: Text = ""
-
-
-DONE: Final = "done"
-"""It is as was asked for."""
-
-NOTHING: Final = "nothing"
-"""There was nothing to do: the broker does not have the node, or has not taken it out."""
-
-REFUSED: Final = "refused"
-"""It was not done."""
-
-DENIED: Final = "denied"
-"""The asker has no right to it."""
-
-
-class Withheld(Control, frozen=True):
-    """Tells a node whether a broker withholds new work from it, as somebody has asked for.
-
-    Attributes:
-        by: who has.
-        out: whether it was taken out; else it was put back.
-    """
-
-    NUMBER = 61
-    by: Name
-    out: bool = False
+    bridge: BridgeStatus
 
 
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
@@ -235,6 +196,7 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
         silent_ms: for how long nothing was heard of it.
         in_flight: its requests that await an answer.
         serves: the services that it is a worker for.
+        bridge: what it tells of itself, if it is a bridge.
         out_by: who has taken it out of work there; empty if nobody has.
         out_ms: for how long it is out.
     """
@@ -244,24 +206,9 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
     silent_ms: int
     in_flight: int
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
     out_by: str = ""
     out_ms: int = 0
-
-
-class OperationStatus(Struct, frozen=True, omit_defaults=True):
-    """What a broker has done for a member with the right to operate.
-
-    Attributes:
-        action: see Operate.
-        name: whom it was about.
-        by: who has asked for it.
-        ago_ms: how long ago that was.
-    """
-
-    action: str
-    name: str
-    by: str
-    ago_ms: int = 0
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -301,7 +248,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):
-    """A worker whose session has ended without a goodbye, and who is not connected to the broker again.
+    """A worker or a bridge whose session has ended without a goodbye, and who is not connected to the broker again.
 
     Attributes:
         name: the worker.
@@ -309,6 +256,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
         silent: whether the broker has given it up for silence; else its connection was closed.
         requests: those that were with it.
         serves: what it served.
+        bridge: what it had told of itself, if it was a bridge.
     """
 
     name: str
@@ -316,6 +264,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
     silent: bool = False
     requests: int = 0
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):

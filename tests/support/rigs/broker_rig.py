@@ -21,8 +21,6 @@ from braidmq.wire.control import (
     Goodbye,
     Heartbeat,
     Hello,
-    Operate,
-    Operated,
     Peers,
     Ready,
     Report,
@@ -52,6 +50,7 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
+from braidmq.wire.operation import Operate, Operated
 from tests.support.rigs.books import BrokerBooks
 from tests.support.rigs.instants import Instants
 from tests.support.rigs.node_rig import address, verify

@@ -13,9 +13,9 @@ from braidmq.settings import Settings
 from braidmq.trust.invitation import INVITATIONS_MAX
 from braidmq.wire import control
 from braidmq.wire.control import (
-    DRAIN,
     KINDS,
-    REFUSED,
+    BridgeStatus,
+    Bridging,
     Demand,
     Failure,
     Goodbye,
@@ -24,9 +24,6 @@ from braidmq.wire.control import (
     LagStatus,
     LossStatus,
     NodeStatus,
-    Operate,
-    Operated,
-    OperationStatus,
     Peer,
     Peers,
     PeerStatus,
@@ -36,7 +33,6 @@ from braidmq.wire.control import (
     ServiceStatus,
     Status,
     Welcome,
-    Withheld,
     decode_control,
     decode_failure,
     encode_control,
@@ -62,6 +58,7 @@ from braidmq.wire.gossip import (
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 from braidmq.wire.nesting import NESTING_MAX
+from braidmq.wire.operation import DRAIN, REFUSED, Operate, Operated, OperationStatus, Withheld
 from braidmq.wire.registry import (
     DIGEST_BYTES,
     ENROLMENTS_TOLD_MAX,
@@ -94,13 +91,14 @@ EVERY: dict[int, Control] = {
     ),
     Goodbye.NUMBER: Goodbye(reason="refused", text="revoked"),
     Status.NUMBER: Status(),
+    Bridging.NUMBER: Bridging(BridgeStatus("majordomo", 3, 1, 20, 2, 1, 4)),
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
         brokers=[
             PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8, [OperationStatus(DRAIN, "a", "ops", 5)])
         ],
-        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], "ops", 3)],
+        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], None, "ops", 3)],
         services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(
@@ -172,7 +170,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [62, 99, 255])
+    @pytest.mark.parametrize("command", [63, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 

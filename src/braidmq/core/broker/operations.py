@@ -17,7 +17,7 @@ from braidmq.core.events.log import EventLog
 from braidmq.core.membership.peering import PeeringCore
 from braidmq.members import Role
 from braidmq.observer import BrokerObserver
-from braidmq.wire.control import (
+from braidmq.wire.operation import (
     DENIED,
     DONE,
     DRAIN,

@@ -76,6 +76,7 @@ def _row(session: Session, now: float) -> NodeStatus:
         silent_ms=max(0, int((now - session.heard_at) * 1000)),
         in_flight=len(session.requests),
         serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
+        bridge=session.bridge,
         out_by="" if withheld is None else withheld.by,
         out_ms=0 if withheld is None else int((now - withheld.since) * 1000),
     )

@@ -7,8 +7,8 @@ from braidmq.core.events.node import WorkWithheld
 from braidmq.core.links.link import Link
 from braidmq.core.links.links import Links
 from braidmq.errors import ConfigError
-from braidmq.wire.control import Operate, Operated, Withheld
 from braidmq.wire.envelope import UINT32
+from braidmq.wire.operation import Operate, Operated, Withheld
 
 OPEN_MAX: Final = 64
 """Inquiries at one time, far more than whoever operates a net has."""

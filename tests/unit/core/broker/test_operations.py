@@ -5,7 +5,9 @@ import pytest
 from braidmq.core.broker import operations
 from braidmq.core.broker.operations import OUT_KEPT_S, TOLD_MAX
 from braidmq.members import Role
-from braidmq.wire.control import (
+from braidmq.wire.control import Goodbye
+from braidmq.wire.envelope import REJECT, Outcome, Reason
+from braidmq.wire.operation import (
     DENIED,
     DONE,
     DRAIN,
@@ -13,13 +15,11 @@ from braidmq.wire.control import (
     PUT_BACK,
     REFUSED,
     TAKE_OUT,
-    Goodbye,
     Operate,
     Operated,
     OperationStatus,
     Withheld,
 )
-from braidmq.wire.envelope import REJECT, Outcome, Reason
 from tests.support.rigs.broker_rig import BROKER, FakeMember, Rig
 
 

@@ -14,10 +14,11 @@ from braidmq.wire.control import (
     REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    BridgeStatus,
+    Bridging,
     LagStatus,
     LossStatus,
     NodeStatus,
-    OperationStatus,
     PeerStatus,
     Report,
     ServiceStatus,
@@ -26,6 +27,7 @@ from braidmq.wire.control import (
 from braidmq.wire.envelope import Outcome, Reason
 from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.operation import OperationStatus
 from braidmq.wire.registry_status import ClaimStatus, EndStatus, RegistryStatus, SeenStatus
 from tests.support.rigs.broker_rig import BROKER, Rig
 from tests.support.rigs.node_rig import address
@@ -128,7 +130,7 @@ def test_largest_report_fits_a_control_message() -> None:
     report = Report(
         broker=text,
         brokers=[own, *[peer] * (REPORT_ROWS_MAX - 1)],
-        nodes=[NodeStatus(text, "leaving", count, count, serves, text, count)] * REPORT_ROWS_MAX,
+        nodes=[NodeStatus(text, "leaving", count, count, serves, None, text, count)] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
@@ -193,6 +195,20 @@ def test_worker_that_is_gone_without_a_goodbye_is_told_until_it_is_back() -> Non
     assert [loss.name for loss in losses_of(rig)] == ["worker"]
     rig.worker("worker", "echo")
     assert losses_of(rig) == []
+
+
+def test_bridge_is_told_by_its_newest_word_and_lost_though_it_serves_nothing() -> None:
+    rig = Rig()
+    bridge, first, newest = rig.client("bridge"), BridgeStatus("http"), BridgeStatus("http", 3, 0, 40, 2, 1, 5)
+    bridge.control(Bridging(first))
+    bridge.control(Bridging(newest))
+    (row,) = rig.core.report(rig.now).nodes
+    assert (row.name, row.bridge) == ("bridge", newest)
+    bridge.disconnect()
+    assert losses_of(rig) == [LossStatus("bridge", 0, bridge=newest)]
+    rig.client("bridge")
+    assert losses_of(rig) == []
+    assert rig.core.report(rig.now).nodes[0].bridge is None, "it has not said anything yet"
 
 
 def test_worker_that_is_silent_for_too_long_is_told_as_lost() -> None:
