@@ -1,5 +1,6 @@
 """What the brokers told, taken together: who sees whom how, whether they agree, and sums over the whole net. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -108,6 +109,24 @@ class NodeSum(NamedTuple):
     def in_flight(self) -> int:
         """Its requests that await an answer."""
         return sum(part.in_flight for _, part in self.parts)
+
+    @property
+    def requests(self) -> int:
+        """How many it has made; a broker counts anew when all its connections there have ended."""
+        return sum(part.requests for _, part in self.parts)
+
+    @property
+    def request_bytes(self) -> int:
+        """Their size."""
+        return sum(part.request_bytes for _, part in self.parts)
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """How many of them brokers have refused, by reason."""
+        found: Counter[str] = Counter()
+        for _, part in self.parts:
+            found.update(part.rejected)
+        return dict(found)
 
     @property
     def silent_ms(self) -> int:

@@ -199,6 +199,10 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
         bridge: what it tells of itself, if it is a bridge.
         out_by: who has taken it out of work there; empty if nobody has.
         out_ms: for how long it is out.
+        requests: how many its key has made over all its connections to the broker, since the first of them; told in the
+            first row of a key only, and so is what follows.
+        request_bytes: their size.
+        rejected: how many of them the broker itself has refused, by reason.
     """
 
     name: str
@@ -209,6 +213,9 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
     bridge: BridgeStatus | None = None
     out_by: str = ""
     out_ms: int = 0
+    requests: int = 0
+    request_bytes: int = 0
+    rejected: dict[str, int] = {}
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -338,9 +345,9 @@ REPORT_SERVES_MAX: Final = 16
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-REPORT_BUCKETS_MAX: Final = 40_000
-"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
-with 40 buckets each, where some tens are usual, and 440 KB at most."""
+REPORT_BUCKETS_MAX: Final = 16_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 400 services
+with 40 buckets each, which are usual, and 176 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""

@@ -98,7 +98,7 @@ EVERY: dict[int, Control] = {
         brokers=[
             PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8, [OperationStatus(DRAIN, "a", "ops", 5)])
         ],
-        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], None, "ops", 3)],
+        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], None, "ops", 3, 4, 5, {"BUSY": 6})],
         services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(

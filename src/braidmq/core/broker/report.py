@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.transit import Service, Session
+from braidmq.core.reasons import name_of
 from braidmq.members import Role
 from braidmq.wire.control import (
     REPORT_BUCKETS_MAX,
@@ -45,7 +49,7 @@ def report(
         state="draining" if dispatcher.draining else "up",
         uptime_s=uptime_s,
         brokers=peers[:REPORT_ROWS_MAX],
-        nodes=[_row(session, now) for session in nodes[:REPORT_ROWS_MAX]],
+        nodes=_rows(nodes[:REPORT_ROWS_MAX], now),
         nodes_total=len(nodes),
         services=[
             ServiceStatus(
@@ -66,6 +70,21 @@ def report(
         losses=losses,
         lag=lag,
     )
+
+
+def _rows(sessions: Iterable[Session], now: float) -> list[NodeStatus]:
+    """Return the rows of nodes; what is counted for a key is in the first one of it."""
+    told: set[KeyUsage] = set()
+    rows = []
+    for session in sessions:
+        usage = session.usage
+        row = _row(session, now)
+        if usage not in told:
+            told.add(usage)
+            rejected = {name_of(reason): count for reason, count in usage.rejected.items()}
+            row = replace(row, requests=usage.requests, request_bytes=usage.request_bytes, rejected=rejected)
+        rows.append(row)
+    return rows
 
 
 def _row(session: Session, now: float) -> NodeStatus:
