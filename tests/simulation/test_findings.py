@@ -4,12 +4,14 @@ import random
 
 import pytest
 
+from braidmq.core.broker.lag import RECENT_S, STALL_S
 from braidmq.core.links.link import Failure
 from braidmq.lab.simulation.faults import KINDS
 from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import plan_of
 from braidmq.lab.simulation.run import RESUME_S, WHOLE_S_MAX
 from braidmq.lab.simulation.world import World
+from braidmq.monitor.about_brokers import STALLS_MIN
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.finding import Kind
 from braidmq.monitor.net import View, complete
@@ -104,6 +106,20 @@ def test_a_worker_that_is_gone_is_named(fault, seed):
     assert healed(watched), watched.findings()
 
 
+def test_a_bridge_that_is_gone_is_named_with_what_it_has_left_behind():
+    watched = Watched(4, "bridge")
+    watched.pass_time(LOOK_S)
+    bridge = watched.net.bridge
+    bridge.kill()
+    assert named(watched, {Kind.BRIDGE_GONE}, bridge.name), watched.findings()
+    (found,) = [each for each in watched.findings() if each.kind is Kind.BRIDGE_GONE]
+    programs = len(bridge.street.programs)
+    assert f"{programs} foreign programs were connected to it" in found.why
+    assert found.why.endswith("nobody else serves f0")
+    bridge.start()
+    assert healed(watched), watched.findings()
+
+
 @pytest.mark.parametrize("seed", seeds_with(3))
 @pytest.mark.parametrize("both", [True, False])
 def test_a_broker_that_is_cut_off_from_the_others_is_named(both, seed):
@@ -126,6 +142,18 @@ def test_late_packets_are_named(seed):
     for pair in watched.net.pairs():
         watched.net.network.conditions(*pair).extra_s = 0.1
     assert named(watched, {Kind.SLOW}, None), watched.findings()
+
+
+@pytest.mark.parametrize("seed", seeds_with(2))
+def test_a_broker_that_stands_still_again_and_again_is_named_until_it_does_no_more(seed):
+    watched = Watched(seed)
+    for count in range(1, STALLS_MIN + 1):
+        assert not any(each.kind is Kind.SLOW for each in watched.findings()), count
+        watched.net.brokers["b0"].spend(STALL_S + 0.1)
+        watched.pass_time(LOOK_S)
+    assert [each.who for each in watched.findings() if each.kind is Kind.SLOW] == [("b0",)]
+    watched.pass_time(RECENT_S)
+    assert not any(each.kind is Kind.SLOW for each in watched.findings()), watched.findings()
 
 
 def named(watched, kinds, who):

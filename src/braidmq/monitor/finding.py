@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NO_WORKER = "no-worker"
     WORKER_DEAD = "worker-dead"
     WORKER_HANGS = "worker-hangs"
+    BRIDGE_GONE = "bridge-gone"
     OVERLOAD = "overload"
     LIMIT = "limit"
     REGISTRY_OLD = "registry-old"
@@ -122,6 +123,12 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
         "Look at the log and the process of {name}: make the handler that blocks a `def`, which runs in a thread; "
         "let the process go on, or restart it.",
     ),
+    Kind.BRIDGE_GONE: Diagnosis(
+        True,
+        "a bridge to another protocol is gone without a goodbye, or was given up for its silence: its foreign programs "
+        "cannot call, and what they provided is gone. Told for ten minutes, or until it is back",
+        "Start {name} again, and let a supervisor do it from then on; foreign programs connect again by themselves.",
+    ),
     Kind.OVERLOAD: Diagnosis(
         True,
         "more is asked for than is worked off: requests are refused for want of room or time",
@@ -178,7 +185,8 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     Kind.SLOW: Diagnosis(
         False,
         "answers of a broker take more than 150 ms, or it fails to hear others in time: packets are lost or late on "
-        "the way, or it has no processor",
+        "the way, or it has no processor; or its process stood still for more than 100 ms, three times within ten "
+        "seconds: it has no processor, or swaps",
         "See to the network and the load of the host of {name}; for brokers that are far apart take `--preset wan`.",
     ),
     Kind.NODE_SILENT: Diagnosis(

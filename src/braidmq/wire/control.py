@@ -135,24 +135,67 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
+class BridgeStatus(Struct, frozen=True, omit_defaults=True):
+    """What a bridge tells of itself.
+
+    Attributes:
+        kind: what it speaks to foreign programs.
+        peers: foreign connections that have said something.
+        services: what foreign programs provide through it now.
+        requests: what foreign programs have asked for since its start; the same holds for what follows.
+        errors: those that were answered with an error, or in silence for one.
+        denied: what a foreign program was not allowed.
+        dropped: what was dropped of what foreign programs have sent, or were to be sent.
+    """
+
+    kind: Name
+    peers: Count = 0
+    services: Count = 0
+    requests: Count = 0
+    errors: Count = 0
+    denied: Count = 0
+    dropped: Count = 0
+
+
+class Bridging(Control, frozen=True):
+    """What a node that is a bridge tells of itself, after each change, at most each few seconds. The newest holds."""
+
+    NUMBER = 59
+    bridge: BridgeStatus
+
+
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
-    """A service as a broker sees it."""
+    """A service as a broker sees it.
+
+    Attributes:
+        name: its name.
+        workers: how many it has there.
+        credit: how many requests they take at once.
+        outstanding: how many they have.
+        queued: how many wait for a worker.
+        replies: how many were answered, with a result or an error, since the broker has known the service.
+        took: how long these have taken, from the request's coming to the reply's leaving; see Histogram.encoded of
+            core/histogram.py. Empty where a report tells of too many others.
+    """
 
     name: str
     workers: int
     credit: int
     outstanding: int
     queued: int
+    replies: int = 0
+    took: list[int] = []
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
-    """A connected node as a broker sees it."""
+    """A connected node as a broker sees it; if it is a bridge, with what it tells of itself."""
 
     name: str
     state: str
     silent_ms: int
     in_flight: int
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -190,7 +233,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):
-    """A worker whose session has ended without a goodbye, and who is not connected to the broker again.
+    """A worker or a bridge whose session has ended without a goodbye, and who is not connected to the broker again.
 
     Attributes:
         name: the worker.
@@ -198,6 +241,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
         silent: whether the broker has given it up for silence; else its connection was closed.
         requests: those that were with it.
         serves: what it served.
+        bridge: what it had told of itself, if it was a bridge.
     """
 
     name: str
@@ -205,6 +249,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
     silent: bool = False
     requests: int = 0
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):
@@ -227,6 +272,22 @@ class RefusalStatus(Struct, frozen=True, omit_defaults=True):
     ago_ms: int = 0
 
 
+class LagStatus(Struct, frozen=True, omit_defaults=True):
+    """How late a broker's loop is, which looks at the time 25 times a second.
+
+    Attributes:
+        took: by how much it was late each time since its start; see Histogram.encoded of core/histogram.py.
+        stalls: how often it was late for more than 100 ms, since its start.
+        recent: how often within the last 10 seconds.
+        worst_ms: the longest of these recent ones; 0 if there are none.
+    """
+
+    took: list[int] = []
+    stalls: int = 0
+    recent: int = 0
+    worst_ms: int = 0
+
+
 class Report(Control, frozen=True):
     """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
 
@@ -245,6 +306,7 @@ class Report(Control, frozen=True):
     refusals: list[RefusalStatus] = []
     registry: RegistryStatus | None = None
     losses: list[LossStatus] = []
+    lag: LagStatus | None = None
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -260,6 +322,10 @@ REPORT_SERVES_MAX: Final = 16
 
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
+
+REPORT_BUCKETS_MAX: Final = 40_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
+with 40 buckets each, where some tens are usual, and 440 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""

@@ -10,7 +10,16 @@ from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
+from braidmq.wire.control import (
+    BridgeStatus,
+    LagStatus,
+    LossStatus,
+    NodeStatus,
+    PeerStatus,
+    RefusalStatus,
+    Report,
+    ServiceStatus,
+)
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 
 NAMES = ("b1", "b2", "b3")
@@ -188,6 +197,16 @@ CASES = [
         "w1 is dead for 4 s: b1 and b3 have lost its connection, without a goodbye; 2 requests were with it; others",
     ),
     (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(requests=2, bridge=BridgeStatus("majordomo", 3))])),
+        "; 3 foreign programs were connected to it; 2 requests were with it; nobody else serves echo. Start w1 again",
+    ),
+    (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(silent=True, serves=[], bridge=BridgeStatus("http", 1))])),
+        "the http bridge w1 hangs or is cut off for 4 s: b1 has given it up for its silence; 1 foreign program was",
+    ),
+    (
         Kind.WORKER_HANGS, ("w1",),
         net(b1=told("b1", losses=[loss(silent=True)])),
         "w1 hangs or is cut off for 4 s: b1 has given it up for its silence; nobody else serves echo. Look at",
@@ -253,6 +272,14 @@ CASES = [
         Kind.SLOW, ("b3",),
         net(b1=told("b1", row("b3", rtt_ms=150)), b2=told("b2", row("b3", rtt_ms=1_200))),
         "answers of b3 are late: 150 ms to b1, 1,200 ms to b2. ",
+    ),
+    (
+        Kind.SLOW, ("b3",),
+        net(
+            b1=told("b1", row("b3", rtt_ms=150)),
+            b3=told("b3", counters={"gossip_health": 2}, lag=LagStatus([], stalls=9, recent=3, worst_ms=1_240)),
+        ),
+        "b3 stands still again and again: 3 times within ten seconds, for up to 1,240 ms. ",
     ),
     (
         Kind.SLOW, ("b3",), net(b3=told("b3", counters={"gossip_health": 2})),

@@ -14,6 +14,8 @@ from braidmq.trust.invitation import INVITATIONS_MAX
 from braidmq.wire import control
 from braidmq.wire.control import (
     KINDS,
+    BridgeStatus,
+    Bridging,
     Demand,
     Failure,
     Goodbye,
@@ -87,12 +89,13 @@ EVERY: dict[int, Control] = {
     ),
     Goodbye.NUMBER: Goodbye(reason="refused", text="revoked"),
     Status.NUMBER: Status(),
+    Bridging.NUMBER: Bridging(BridgeStatus("majordomo", 3, 1, 20, 2, 1, 4)),
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
         brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8)],
         nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
-        services=[ServiceStatus("echo", 1, 2, 3, 4)],
+        services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(
             7,
@@ -159,7 +162,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [59, 99, 255])
+    @pytest.mark.parametrize("command", [60, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 
@@ -459,7 +462,8 @@ def test_full_welcome_carries_the_bounds_of_the_settings() -> None:
 
 
 def test_report_rows_are_cut_well_below_the_largest_message() -> None:
-    row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
+    took = [255, UINT32] * (control.REPORT_BUCKETS_MAX // control.REPORT_ROWS_MAX)
+    row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32, UINT32, took)
     node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
     problem = max(LinkFailure, key=len)
     peer = PeerStatus(
@@ -487,4 +491,4 @@ def test_report_rows_are_cut_well_below_the_largest_message() -> None:
         seen=[seen] * rows,
     )
     report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[peer] * rows, registry=registry)
-    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 3
+    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 2

@@ -7,11 +7,13 @@ from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundR
 from braidmq.core.broker.conduct import Conduct
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.pace import Pace
+from braidmq.core.broker.timing import Timing
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.liveness import Silence
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
 from braidmq.settings import Settings
+from braidmq.wire.control import BridgeStatus
 from braidmq.wire.extension import INSTANCE_BYTES, Field, field_of
 
 CALLABLE_MAX: Final = 1_024
@@ -49,6 +51,7 @@ class Session:
         silence: what its silence means.
         heartbeat_s: how often a word is due, in seconds; `beat_at`: when it is looked next whether one is.
         paced: whether it may be welcomed again, with another interval.
+        bridge: what it has told of itself, if it is a bridge.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -59,6 +62,7 @@ class Session:
         "assigned",
         "beat_at",
         "began_at",
+        "bridge",
         "call_rights",
         "heard_at",
         "heartbeat_s",
@@ -97,6 +101,7 @@ class Session:
         self.heartbeat_s = heartbeat_s
         self.beat_at = now + heartbeat_s / 2
         self.paced = False
+        self.bridge: BridgeStatus | None = None
         self.heard_at = now
         self.began_at = now
         self.told = False
@@ -172,6 +177,7 @@ class Service:
         queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
+        timing: how long its requests take.
     """
 
     __slots__ = (
@@ -185,6 +191,7 @@ class Service:
         "offers",
         "pace",
         "queue",
+        "timing",
     )  # fmt: skip
 
     def __init__(self, name: bytes, settings: Settings) -> None:
@@ -198,6 +205,7 @@ class Service:
         self.queue: FairQueue[KeyUsage, Transit] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
+        self.timing = Timing()
 
     @property
     def queued(self) -> int:
@@ -222,6 +230,17 @@ class Service:
             self.balancer.put(offer)
         else:
             self.balancer.remove(offer)
+
+    def observe_reply(self, transit: "Transit", offer: Offer, *, failed: bool, now: float) -> None:
+        """Note how one of several workers has answered."""
+        if failed or offer.failing:
+            self.balancer.observe_outcome(offer, failed=failed)
+        if not failed and not transit.retry_count and offer.listed:
+            self.balancer.observe(offer, now - transit.dispatched_at)
+            conduct = offer.conduct
+            conduct.good += 1.0
+            if conduct.watched:
+                conduct.praise(transit.usage.principal)
 
     def pick_other(self, avoided: list[Offer]) -> Offer | None:
         """Return the worker that the next request goes to: none of the avoided ones, if another one has credit."""
@@ -307,6 +326,7 @@ class Transit:
         interval_s: what working_ms stands for.
         joins: whether its worker has it without credit.
         sure_until: until when no other attempt can have overtaken it (patience.py).
+        taken_at: when this broker has got it.
         has_waited: whether it has waited.
         dispatched_at: when it went to its worker.
         returns: how often workers have given it back.
@@ -336,6 +356,7 @@ class Transit:
         "superseded",
         "sure_until",
         "tag",
+        "taken_at",
         "timer",
         "usage",
         "version",
@@ -360,6 +381,7 @@ class Transit:
         extension_bytes: int,
         working_ms: int,
         interval_s: float,
+        taken_at: float,
     ) -> None:
         self.client: Session | None = client
         self.usage = client.usage
@@ -376,6 +398,7 @@ class Transit:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.interval_s = interval_s
+        self.taken_at = taken_at
         self.offer: Offer | None = None
         self.tag = 0
         self.waits = False
