@@ -72,7 +72,7 @@ HOUSE: Final = (
     _folder("trust", 2, 1, "keys, certificates, registry, join files"),
     _folder("observability", 2, 2, "what a node tells, as metrics and traces"),
     _folder("wire", 1, 0, "BRAID/1 as bytes"),
-    _folder("host", 1, 1, "the process: threads, DNS, clock, log", "stderr"),
+    _folder("host", 1, 1, "the process: threads, DNS, clock, log", "journal", "log_fields", "log_json", "stderr"),
     _files(
         "words", 0, 0, "what all others speak of",
         "messages", "members", "observer", "settings", "checks", "bounds", "errors", "histogram", "printable",

@@ -437,7 +437,9 @@ class Node(Provider):
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
 
-        A second signal ends the process at once.
+        A second signal ends the process at once. A service manager that has set $NOTIFY_SOCKET, as systemd does for a
+        unit of Type=notify, hears that the node serves, how it is connected, and, for its watchdog, that its event loop
+        goes on.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.

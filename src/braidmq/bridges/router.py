@@ -376,7 +376,7 @@ class Router:
     def _look(self) -> None:
         """End connections that have sent too much of which nothing could be read."""
         received = {each: descriptors.received(each) for each in self._connections.descriptors()}
-        read = {self._connections.descriptor(peer) for peer in self._read_from}
+        read = set(filter(None, map(self._connections.descriptor, self._read_from)))
         self._read_from.clear()
         for descriptor in self._backlog.look(received, read):
             self.counters["too_far_ahead"] += 1

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -15,8 +16,11 @@ from click.core import ParameterSource
 from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
 from braidmq.errors import RequestError, ServiceError
+from braidmq.host.loggers import own_logger
 from braidmq.printable import printable
 from braidmq.version import cores
+
+_LOG = own_logger("braidmq.cli")
 
 
 class _Command(NamedTuple):
@@ -47,6 +51,7 @@ _COMMANDS: Final = {
     "bridge": _Command("braidmq.cli.bridge:bridge", "Let programs of other protocols in."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
     "monitor": _Command("braidmq.cli.monitor:monitor", "Show the net in a browser, and to Prometheus."),
+    "top": _Command("braidmq.cli.top.command:top", "Show the net live, in the terminal."),
     "doctor": _Command("braidmq.cli.doctor.command:doctor", "Say why a member does not reach its brokers."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
@@ -153,8 +158,11 @@ def main() -> NoReturn:
     try:
         code = run(sys.argv[1:])
     except Exception:  # noqa: BLE001 - a bug, which is shown as it is, and must not hang on a stderr that nobody reads
-        for line in traceback.format_exc().splitlines():
-            stderr.say(printable(line))
+        if _is_read_by_programs():
+            _LOG.exception("a bug of BraidMQ, please report it")
+        else:
+            for line in traceback.format_exc().splitlines():
+                stderr.say(printable(line))
         code = ExitCode.FAILURE
     stderr.flush()
     sys.exit(code)
@@ -189,9 +197,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def complain(message: str) -> None:
-    """Say in one line on stderr what is wrong."""
-    stderr.say(f"braidmq: {printable(' '.join(message.split()))}")
+    """Say in one line what is wrong: on stderr, or in the log where programs read that."""
+    line = printable(" ".join(message.split()))
+    if _is_read_by_programs():
+        _LOG.error("%s", line)
+    else:
+        stderr.say(f"braidmq: {line}")
     stderr.flush()
+
+
+def _is_read_by_programs() -> bool:
+    return any(getattr(handler, "for_programs", False) for handler in logging.getLogger().handlers)
 
 
 def _line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from braidmq.bridges.metrics import Metrics
 from braidmq.bridges.options import Options
 from braidmq.bridges.run import run_until_signal
 from braidmq.cli import join_option
-from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import take_all_descriptors
@@ -49,6 +49,7 @@ _LOG = own_logger("braidmq.bridge")
 )
 @settings_options
 @log_level_option
+@log_format_option
 def bridge(
     kinds: Sequence[str],
     join: JoinFile | Path | None,
@@ -60,6 +61,7 @@ def bridge(
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
     log_level: str,
+    log_format: Format,
 ) -> None:
     """Bridge other protocols into the net.
 
@@ -75,7 +77,7 @@ def bridge(
     if binds and len(names) > 1:
         raise click.UsageError("--bind is for one bridge: say where several listen in the --config file")
     folder = Path() if path is None else path.parent
-    log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format=log_format)
     take_all_descriptors()
     bridges: dict[str, Bridge] = {}
     metrics = None if place is None else Metrics()
