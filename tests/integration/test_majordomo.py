@@ -109,6 +109,7 @@ def test_status_knows_a_bridge_and_names_one_that_is_gone_with_what_it_has_left_
     found = named(net.live, Kind.BRIDGE_GONE, "bridge-1")
     assert found["what"].startswith("the majordomo bridge bridge-1 is dead")
     assert "1 foreign program was connected to it" in found["why"]
+    assert found["why"].endswith("nobody else serves mdp.echo")
     net.start()
     well(net.live)
 
