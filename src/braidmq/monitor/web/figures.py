@@ -14,11 +14,11 @@ from braidmq.monitor import registries
 from braidmq.monitor.board import Board
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import ServiceSum, View
+from braidmq.monitor.net import NodeSum, ServiceSum, View
 from braidmq.monitor.snapshot import Sums
 from braidmq.monitor.web.feed import Feed
 from braidmq.printable import printable
-from braidmq.wire.control import Report
+from braidmq.wire.control import BridgeStatus, Report
 
 BROKERS_MAX: Final = COMMAND_BROKERS_MAX
 """Brokers that have metrics: as many as a monitor is connected to."""
@@ -26,6 +26,9 @@ BROKERS_MAX: Final = COMMAND_BROKERS_MAX
 SERVICES_MAX: Final = 1_000
 """Services that have metrics, the first ones by name: each has some series, and somebody may register services without
 end. `braidmq_net_services` counts them all."""
+
+BRIDGES_MAX: Final = 100
+"""Bridges that have metrics, the first ones by name: any node may say that it is one. A net has some."""
 
 LOOK_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Buckets of how long looks take: a broker answers within milliseconds, and one that hangs is waited for a second."""
@@ -131,6 +134,27 @@ SERVICE_LEVELS: Final[dict[Figure, Callable[[ServiceSum], float]]] = {
     ),
 }
 
+_OF_BRIDGE: Final = ("bridge", "kind")
+
+BRIDGE_LEVELS: Final[dict[Figure, Callable[[BridgeStatus], int]]] = {
+    Figure("braidmq_net_bridge_peers", "Foreign connections of the bridge.", _OF_BRIDGE): lambda told: told.peers,
+    Figure("braidmq_net_bridge_services", "Services that foreign programs provide through the bridge.", _OF_BRIDGE): (
+        lambda told: told.services
+    ),
+    Figure("braidmq_net_bridge_requests", "What foreign programs have asked the bridge for.", _OF_BRIDGE, "counter"): (
+        lambda told: told.requests
+    ),
+    Figure("braidmq_net_bridge_errors", "Requests of foreign programs that have failed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.errors
+    ),
+    Figure("braidmq_net_bridge_denied", "What foreign programs were not allowed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.denied
+    ),
+    Figure("braidmq_net_bridge_dropped", "What was dropped of foreign programs, or for them.", _OF_BRIDGE, "counter"): (
+        lambda told: told.dropped
+    ),
+}
+
 FINDINGS: Final = Figure(
     "braidmq_net_findings", "What is found in the net now, by kind, and whether it is wrong.", ("kind", "wrong")
 )
@@ -158,7 +182,7 @@ LOOK_TIME: Final = Figure(
 
 FIGURES: Final = (
     *NET_LEVELS, FINDINGS, BROKER_UP, BROKER_INFO, *BROKER_LEVELS, *BROKER_COUNTERS.values(), REFUSED, *SERVICE_LEVELS,
-    LOOKS, LOOK_TIME, STREAMS,
+    *BRIDGE_LEVELS, LOOKS, LOOK_TIME, STREAMS,
 )  # fmt: skip
 """All metrics. docs/monitor.md shows them."""
 
@@ -199,6 +223,7 @@ class Figures(Collector):
             yield _findings(sums)
             yield from _of_brokers(sums.look.views[:BROKERS_MAX])
             yield from _of_services(sums.services[:SERVICES_MAX])
+            yield from _of_bridges(sums.nodes)
 
 
 def _gauge(figure: Figure) -> GaugeMetricFamily:
@@ -253,6 +278,15 @@ def _of_services(services: Iterable[ServiceSum]) -> Iterator[Metric]:
         family = _gauge(figure)
         for service in services:
             family.add_metric((printable(service.name),), value_of(service))
+        yield family
+
+
+def _of_bridges(nodes: Iterable[NodeSum]) -> Iterator[Metric]:
+    bridges = [(node.name, told) for node in nodes if (told := node.bridge) is not None][:BRIDGES_MAX]
+    for figure, value_of in BRIDGE_LEVELS.items():
+        family = _counter(figure) if figure.kind == "counter" else _gauge(figure)
+        for name, told in bridges:
+            family.add_metric((printable(name), printable(told.kind)), value_of(told))
         yield family
 
 
