@@ -8,7 +8,7 @@ import pytest
 
 from braidmq.monitor.finding import Kind
 from tests.support.bridged import Bridged
-from tests.support.findings import named, status, well
+from tests.support.findings import named, status
 from tests.support.processes import wait_until
 
 SUPPORT = Path(__file__).parents[1] / "support" / "foreign"
@@ -110,8 +110,6 @@ def test_status_knows_a_bridge_and_names_one_that_is_gone_with_what_it_has_left_
     assert found["what"].startswith("the majordomo bridge bridge-1 is dead")
     assert "1 foreign program was connected to it" in found["why"]
     assert found["why"].endswith("nobody else serves mdp.echo")
-    net.start()
-    well(net.live)
 
 
 @majortomo

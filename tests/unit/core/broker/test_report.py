@@ -213,6 +213,11 @@ def test_bridge_is_told_by_its_newest_word_and_lost_though_it_serves_nothing() -
     assert losses_of(rig) == [LossStatus("bridge", 0, bridge=newest)]
     rig.client("bridge")
     assert losses_of(rig) == []
+    other = rig.worker("other", "echo", credit=8)
+    other.control(Bridging(first))
+    rig.core.on_unsent(other.route, [], rig.now)
+    other.disconnect()
+    assert losses_of(rig) == [LossStatus("other", 0, serves=["echo"], bridge=first)]
     assert rig.core.report(rig.now).nodes[0].bridge is None, "it has not said anything yet"
 
 
