@@ -7,7 +7,7 @@ from typing import Final
 from braidmq.cli.status_text import OF_REFUSALS, per_s, refusal_table, table
 from braidmq.cli.top.pages import NOTHING, Kind, Net, broker_state, finding_name, load, percent
 from braidmq.monitor.finding import Finding, duration, listed
-from braidmq.monitor.net import View, seen_by
+from braidmq.monitor.net import View
 from braidmq.monitor.rates import UNKNOWN
 from braidmq.printable import printable
 
@@ -85,7 +85,7 @@ def _seen(net: Net, name: str) -> list[str]:
             f"{rows[name].rtt_ms:,} ms" if rows[name].rtt_ms else NOTHING,
             rows[name].problem or NOTHING,
         )
-        for broker, rows in seen_by(net.views).items()
+        for broker, rows in net.seen.items()
         if name in rows and broker != name
     ]
     lines = table(("SEEN BY", "AS", "LINK", "FOR", "RTT", "PROBLEM"), rows)
