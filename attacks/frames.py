@@ -48,7 +48,13 @@ CONTROLS: Final[dict[Role, tuple[int, ...]]] = {
         gossip.Seek.NUMBER,
         control.Goodbye.NUMBER,
     ),
-    "worker": (control.Hello.NUMBER, control.Heartbeat.NUMBER, control.Ready.NUMBER, control.Goodbye.NUMBER),
+    "worker": (
+        control.Hello.NUMBER,
+        control.Heartbeat.NUMBER,
+        control.Ready.NUMBER,
+        control.Goodbye.NUMBER,
+        control.Bridging.NUMBER,
+    ),
     "broker": tuple(sorted(control.KINDS)),
 }
 
@@ -196,6 +202,7 @@ class Fuzz:
                 rng.choice(("draining", "noted", "noted", "noted")), "\x1b]0;" * 10
             ),
             control.Status.NUMBER: control.Status,
+            control.Bridging.NUMBER: lambda: control.Bridging(control.BridgeStatus("\x1b[2J" * 12, number, number)),
             control.Report.NUMBER: control.Report,
             control.Services.NUMBER: lambda: control.Services([service] * rng.randrange(4)),
             control.Demand.NUMBER: lambda: control.Demand(service, number),

@@ -19,8 +19,8 @@ from braidmq.errors import ConfigError, NodeClosed
 from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
+from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
-from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
@@ -32,6 +32,7 @@ from braidmq.remembered import Remembered
 from braidmq.renewal import Renewal
 from braidmq.runner import Running
 from braidmq.services import Services
+from braidmq.serving import serve
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
 from braidmq.telling import Telling
@@ -436,22 +437,18 @@ class Node(Provider):
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
 
-        A second signal ends the process at once.
+        A second signal ends the process at once. A service manager that has set $NOTIFY_SOCKET, as systemd does for a
+        unit of Type=notify, hears that the node serves, how it is connected, and, for its watchdog, that its event loop
+        goes on.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
+        await serve(self, self._leaving, before_the_end)
 
-        def tell() -> None:
-            _LOG.info("%s is draining", self.name)
-
-        with LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end):
-            async with self:
-                _LOG.info("%s serves %s", self.name, ", ".join(self.services))
-                if not self.brokers:
-                    _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
-                await self._leaving.wait()
-        _LOG.info("%s has ended", self.name)
+    async def run_supervised(self, lifeline: Lifeline) -> None:
+        """Do what `run_until_signal` does, in one of several processes: drain when its lifeline ends, too."""
+        await serve(self, self._leaving, lifeline=lifeline)
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.

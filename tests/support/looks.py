@@ -21,12 +21,11 @@ def told(name, *, names=NAMES, nodes=(), services=(), uptime_s=100.0, queued=0, 
     ]
     report = Report(
         broker=name,
-        software="braidmq 9",
         uptime_s=uptime_s,
         brokers=sorted(rows, key=lambda row: row.name != name),
         nodes=list(nodes),
         services=list(services),
-        **{"state": "up", "nodes_total": len(nodes), "services_total": len(services), **more},
+        **{"software": "braidmq 9", "state": "up", "nodes_total": len(nodes), "services_total": len(services), **more},
     )
     return View(info(name), report)
 

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -15,8 +16,11 @@ from click.core import ParameterSource
 from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
 from braidmq.errors import RequestError, ServiceError
+from braidmq.host.loggers import own_logger
 from braidmq.printable import printable
 from braidmq.version import cores
+
+_LOG = own_logger("braidmq.cli")
 
 
 class _Command(NamedTuple):
@@ -57,6 +61,10 @@ _COMMANDS: Final = {
 
 JOIN_DATA: Final = "BRAIDMQ_JOIN_DATA"
 """The environment variable that may hold the text of a join file."""
+
+
+SUPERVISED: Final = "--supervised"
+"""The option of a process that is one of several: it has a lifeline in the place of stdin (`braidmq.host.lifeline`)."""
 
 
 def join_option(*, required: bool = True) -> Callable[[Any], Any]:
@@ -150,8 +158,11 @@ def main() -> NoReturn:
     try:
         code = run(sys.argv[1:])
     except Exception:  # noqa: BLE001 - a bug, which is shown as it is, and must not hang on a stderr that nobody reads
-        for line in traceback.format_exc().splitlines():
-            stderr.say(printable(line))
+        if _is_read_by_programs():
+            _LOG.exception("a bug of BraidMQ, please report it")
+        else:
+            for line in traceback.format_exc().splitlines():
+                stderr.say(printable(line))
         code = ExitCode.FAILURE
     stderr.flush()
     sys.exit(code)
@@ -186,9 +197,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def complain(message: str) -> None:
-    """Say in one line on stderr what is wrong."""
-    stderr.say(f"braidmq: {printable(' '.join(message.split()))}")
+    """Say in one line what is wrong: on stderr, or in the log where programs read that."""
+    line = printable(" ".join(message.split()))
+    if _is_read_by_programs():
+        _LOG.error("%s", line)
+    else:
+        stderr.say(f"braidmq: {line}")
     stderr.flush()
+
+
+def _is_read_by_programs() -> bool:
+    return any(getattr(handler, "for_programs", False) for handler in logging.getLogger().handlers)
 
 
 def _line(error: Exception) -> str:

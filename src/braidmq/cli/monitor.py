@@ -13,6 +13,7 @@ from braidmq.cli import join_option
 from braidmq.cli.logs import log_level_option, log_to_stderr
 from braidmq.errors import ConfigError
 from braidmq.monitor.access import TOKEN_CHARS_MAX, check_token
+from braidmq.monitor.trial import Paths
 from braidmq.node import Node
 from braidmq.settings import Settings
 from braidmq.trust import private_file
@@ -63,16 +64,17 @@ def monitor(
     or the extra `monitor` is missing; 6 if it may not observe the net.
     """
     try:
-        from braidmq.monitor.web.server import Door, run_until_signal  # noqa: PLC0415 - an extra
+        from braidmq.monitor.web.server import Address, run_until_signal  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn", "prometheus_client", "h11"}:
             raise
         raise ConfigError(f"the monitor needs {error.name}: pip install 'braidmq[monitor]'") from None
     host, port = _address(address)
-    door = Door(host, port, tuple(hosts), _token(token_file), guarded_by_proxy)
+    where = Address(host, port, tuple(hosts), _token(token_file), guarded_by_proxy)
     log_to_stderr(log_level)
-    node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX))
-    asyncio.run(run_until_signal(node, door))
+    paths = Paths()
+    node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX), observer=paths)
+    asyncio.run(run_until_signal(node, paths, where))
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -30,6 +30,7 @@ from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
+from braidmq.wire.control import LossStatus, NodeStatus
 from braidmq.wire.registry_status import RegistryStatus
 
 _CLEAR: Final = "\x1b[2J\x1b[1;1H"
@@ -201,17 +202,23 @@ def _as_dict(view: View) -> dict[str, Any]:
             "state": report.state,
             "uptime_s": round(report.uptime_s, 3),
             "brokers": [msgspec.structs.asdict(each) for each in report.brokers],
-            "nodes": [msgspec.structs.asdict(each) for each in report.nodes],
+            "nodes": [_bridge_as_dict(each) for each in report.nodes],
             "nodes_total": report.nodes_total,
             "services": [msgspec.structs.asdict(each) for each in report.services],
             "services_total": report.services_total,
             "counters": report.counters,
             "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
-            "losses": [msgspec.structs.asdict(each) for each in report.losses],
+            "losses": [_bridge_as_dict(each) for each in report.losses],
             "lag": None if report.lag is None else msgspec.structs.asdict(report.lag),
             "registry": None if report.registry is None else _registry_as_dict(report.registry),
         }
     return shown
+
+
+def _bridge_as_dict(row: NodeStatus | LossStatus) -> dict[str, Any]:
+    """Return a row that may be about a bridge."""
+    shown = msgspec.structs.asdict(row)
+    return shown if row.bridge is None else {**shown, "bridge": msgspec.structs.asdict(row.bridge)}
 
 
 def _registry_as_dict(registry: RegistryStatus) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def show(look: Look, narrowing: Narrowing = Narrowing()) -> str:  # noqa: B008 -
         tables = [] if narrowing.within_brokers and not narrowing.brokers else [_broker_table(look, shown, seen)]
         tables.append(_services(look, shown, apart=narrowing.narrows))
         tables.append(node_table(nodes(shown), max((view.nodes_cut for view in shown), default=0)))
+        tables.append(bridge_table(nodes(shown)))
         if not narrowing.narrows:
             tables.append(token_table(registries.tokens(look.views)))
             tables.append(enrolled_table(registries.enrolled(look.views), registries.enrolled_total(look.views)))
@@ -201,6 +202,16 @@ def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:
         for node in found
     ]
     return table(("NODE", "STATE", "BROKERS", "IN FLIGHT", "SILENT", "SERVES"), rows, cut)
+
+
+def bridge_table(found: Sequence[NodeSum]) -> list[str]:
+    """Return the table of the nodes that are bridges, by what they tell of themselves."""
+    rows = [
+        (node.name, told.kind, told.peers, told.services, told.requests, told.errors, told.denied, told.dropped)
+        for node in found
+        if (told := node.bridge) is not None
+    ]
+    return table(("BRIDGE", "TO", "PEERS", "SERVICES", "REQUESTS", "ERRORS", "DENIED", "DROPPED"), rows)
 
 
 def token_table(found: Sequence[TokenStatus]) -> list[str]:

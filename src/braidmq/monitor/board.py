@@ -1,6 +1,7 @@
 """All that a monitor knows: the newest look, since when its findings stand, its history and its journal. Pure."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 from braidmq.monitor.happenings import Happenings
 from braidmq.monitor.history import History, Past, Span
@@ -10,7 +11,7 @@ from braidmq.monitor.rates import rates
 from braidmq.monitor.snapshot import Sums, encode, level, snapshot
 from braidmq.monitor.standing import Standing
 
-IDS_PER_S = 1_000_000
+IDS_PER_S: Final = 1_000_000
 """Numbers of entries that each second since 1970 has: far more than entries of a second. A number is still exact in
 JavaScript."""
 
@@ -33,18 +34,21 @@ class Board:
         self._happenings = Happenings()
         self._unix_s = unix_s
         self._net: bytes | None = None
+        self._callable: Collection[str] = ()
 
-    def take(self, look: Look, unix_s: float) -> None:
+    def take(self, look: Look, unix_s: float, callable_: Collection[str] = ()) -> None:
         """Take a look.
 
         Args:
             look: the net.
             unix_s: when that was, in seconds since 1970 (UTC).
+            callable_: services that the monitor can call now.
         """
         before = () if self.sums is None else self.sums.look.views
         self.sums = Sums(look, rates(look.views, before))
         self.looks += 1
         self._unix_s = unix_s
+        self._callable = callable_
         self._net = None
         self._history.note(self.sums.values(), look.at_s)
         changes = self._standing.look(look.findings, look.at_s)
@@ -60,7 +64,7 @@ class Board:
         """Return the newest look as JSON; it is made when it is first asked for. Only after `take`."""
         assert self.sums is not None
         if self._net is None:
-            self._net = encode(snapshot(self.node, self.sums, self._standing, self._unix_s))
+            self._net = encode(snapshot(self.node, self.sums, self._standing, self._unix_s, self._callable))
         return self._net
 
     def past(self, subject: str, span: Span) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NO_WORKER = "no-worker"
     WORKER_DEAD = "worker-dead"
     WORKER_HANGS = "worker-hangs"
+    BRIDGE_GONE = "bridge-gone"
     OVERLOAD = "overload"
     LIMIT = "limit"
     REGISTRY_OLD = "registry-old"
@@ -121,6 +122,12 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
         "or the network to it is cut. Told for ten minutes, or until it is heard again",
         "Look at the log and the process of {name}: make the handler that blocks a `def`, which runs in a thread; "
         "let the process go on, or restart it.",
+    ),
+    Kind.BRIDGE_GONE: Diagnosis(
+        True,
+        "a bridge to another protocol is gone without a goodbye, or was given up for its silence: its foreign programs "
+        "cannot call, and what they provided is gone. Told for ten minutes, or until it is back",
+        "Start {name} again, and let a supervisor do it from then on; foreign programs connect again by themselves.",
     ),
     Kind.OVERLOAD: Diagnosis(
         True,

@@ -44,7 +44,7 @@ class Happenings:
         self._told_s: dict[str, float] = {}
         self._brokers: set[str] | None = None
         self._nodes: dict[str, str] = {}
-        self._served: set[str] = set()
+        self._served: set[str] | None = None
         self._registry = 0
         self._refusals: dict[tuple[str, str], tuple[float, int]] = {}
 
@@ -66,8 +66,8 @@ class Happenings:
 
     def _begin(self, views: Sequence[View], now_s: float) -> None:
         self._brokers = {view.info.name for view in views}
-        for _ in (self._of_nodes(views, now_s), self._of_services(views), self._of_registries(views)):
-            list(_)
+        for first in (self._of_nodes(views, now_s), self._of_services(views), self._of_registries(views)):
+            assert not list(first), "nothing has come or gone before the first look"
         for broker, row in _refusals(views):
             self._refusals[broker, row.kind] = (now_s - REFUSALS_S, row.count)
 
@@ -112,8 +112,10 @@ class Happenings:
         if not all(view.told for view in views) or any(view.services_cut for view in views):
             return  # workers may be where nothing was told
         served = {service.name for service in services(views) if service.workers}
-        came, gone = sorted(served - self._served), sorted(self._served - served)
-        self._served = served
+        before, self._served = self._served, served
+        if before is None:
+            return
+        came, gone = sorted(served - before), sorted(before - served)
         yield from _of_many("service-served", came, "has a worker", "have workers")
         yield from _of_many("service-unserved", gone, "has no worker any more", "have no workers any more")
 
@@ -125,12 +127,11 @@ class Happenings:
         for broker, row in rows:
             told_s, count = self._refusals.get((broker, row.kind), (now_s - REFUSALS_S, 0))
             if row.count < count:  # the broker was restarted
-                count = 0
+                told_s, count = now_s - REFUSALS_S, 0
             if row.count > count and now_s - told_s >= REFUSALS_S:
-                self._refusals[broker, row.kind] = (now_s, row.count)
                 yield _refused(broker, row, row.count - count)
-            elif row.count < self._refusals.get((broker, row.kind), (0.0, 0))[1]:
-                self._refusals[broker, row.kind] = (told_s, 0)
+                told_s, count = now_s, row.count
+            self._refusals[broker, row.kind] = told_s, count
 
     def _of_registries(self, views: Sequence[View]) -> Iterator[Happening]:
         newest = registries.newest(views)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.finding import listed
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
+from braidmq.wire.control import BridgeStatus, NodeStatus, PeerStatus, Report, ServiceStatus
 
 HEARSAY: Final = "unknown"
 """The link to a broker that this node does not know itself: others told of it."""
@@ -118,6 +118,12 @@ class NodeSum(NamedTuple):
     def serves(self) -> list[str]:
         """The services that it is a worker for."""
         return sorted({service for _, part in self.parts for service in part.serves})
+
+    @property
+    def bridge(self) -> BridgeStatus | None:
+        """What it tells of itself if it is a bridge; of what it told several brokers the newest."""
+        told = [part.bridge for _, part in self.parts if part.bridge is not None]
+        return max(told, key=lambda each: (each.requests, each.dropped), default=None)
 
     @property
     def state(self) -> str:

@@ -1,6 +1,6 @@
 """A look at the net as its pages and other programs get it: docs/monitor.md has the fields. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -54,7 +54,9 @@ def level(look: Look) -> str:
     return "well" if is_well(look.findings) else "degraded"
 
 
-def snapshot(node: str, sums: Sums, standing: Standing, unix_s: float) -> dict[str, Any]:
+def snapshot(
+    node: str, sums: Sums, standing: Standing, unix_s: float, callable_: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the net as a JSON object.
 
     Args:
@@ -62,6 +64,7 @@ def snapshot(node: str, sums: Sums, standing: Standing, unix_s: float) -> dict[s
         sums: the look.
         standing: since when its findings stand.
         unix_s: when the look was, in seconds since 1970 (UTC).
+        callable_: services that the monitor can call now.
     """
     look = sums.look
     problem = judge(node, look.views)
@@ -74,7 +77,7 @@ def snapshot(node: str, sums: Sums, standing: Standing, unix_s: float) -> dict[s
         "agree": agree(look.views),
         "findings": list(_findings(look, standing, unix_s)),
         "brokers": [_broker(view, sums.rates.get(view.info.name, UNKNOWN)) for view in look.views],
-        "services": [_service(service) for service in sums.services[:SERVICES_MAX]],
+        "services": [_service(service, callable_) for service in sums.services[:SERVICES_MAX]],
         "nodes": [_node(node) for node in sums.nodes[:NODES_MAX]],
         "refusals": list(_refusals(look.views)),
         "services_total": len(sums.services),
@@ -140,7 +143,7 @@ def _load(view: View) -> dict[str, int]:
     return {"queued": own.queued, "outstanding": own.in_flight} if own else {"queued": 0, "outstanding": 0}
 
 
-def _service(service: ServiceSum) -> dict[str, Any]:
+def _service(service: ServiceSum, callable_: Collection[str]) -> dict[str, Any]:
     parts = {
         broker: {
             "workers": part.workers,
@@ -159,6 +162,7 @@ def _service(service: ServiceSum) -> dict[str, Any]:
         **_rates(UNKNOWN),
         "p50_ms": None,
         "p99_ms": None,
+        "callable": service.name in callable_,
         "by_broker": parts,
     }
 

@@ -135,6 +135,35 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
+class BridgeStatus(Struct, frozen=True, omit_defaults=True):
+    """What a bridge tells of itself.
+
+    Attributes:
+        kind: what it speaks to foreign programs.
+        peers: foreign connections that have said something.
+        services: what foreign programs provide through it now.
+        requests: what foreign programs have asked for since its start; the same holds for what follows.
+        errors: those that were answered with an error, or in silence for one.
+        denied: what a foreign program was not allowed.
+        dropped: what was dropped of what foreign programs have sent, or were to be sent.
+    """
+
+    kind: Name
+    peers: Count = 0
+    services: Count = 0
+    requests: Count = 0
+    errors: Count = 0
+    denied: Count = 0
+    dropped: Count = 0
+
+
+class Bridging(Control, frozen=True):
+    """What a node that is a bridge tells of itself, after each change, at most each few seconds. The newest holds."""
+
+    NUMBER = 59
+    bridge: BridgeStatus
+
+
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
     """A service as a broker sees it.
 
@@ -159,13 +188,14 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
-    """A connected node as a broker sees it."""
+    """A connected node as a broker sees it; if it is a bridge, with what it tells of itself."""
 
     name: str
     state: str
     silent_ms: int
     in_flight: int
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -203,7 +233,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):
-    """A worker whose session has ended without a goodbye, and who is not connected to the broker again.
+    """A worker or a bridge whose session has ended without a goodbye, and who is not connected to the broker again.
 
     Attributes:
         name: the worker.
@@ -211,6 +241,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
         silent: whether the broker has given it up for silence; else its connection was closed.
         requests: those that were with it.
         serves: what it served.
+        bridge: what it had told of itself, if it was a bridge.
     """
 
     name: str
@@ -218,6 +249,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
     silent: bool = False
     requests: int = 0
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):

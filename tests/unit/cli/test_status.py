@@ -13,7 +13,7 @@ from braidmq.monitor.finding import duration, listed
 from braidmq.monitor.looking import Look, judge
 from braidmq.monitor.net import View, agree, complete, disagreements, nodes, services
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
+from braidmq.wire.control import BridgeStatus, NodeStatus, PeerStatus, Report, ServiceStatus
 from tests.support.three_brokers import looks
 
 REPORT = Report(
@@ -137,8 +137,15 @@ def test_json_holds_every_field_even_if_it_is_empty():
                 },
             ],
             "nodes": [
-                {"name": "worker", "state": "open", "silent_ms": 12, "in_flight": 3, "serves": ["a", "b"]},
-                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": []},
+                {
+                    "name": "worker",
+                    "state": "open",
+                    "silent_ms": 12,
+                    "in_flight": 3,
+                    "serves": ["a", "b"],
+                    "bridge": None,
+                },
+                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": [], "bridge": None},
             ],
             "nodes_total": 7,
             "services": [
@@ -183,6 +190,21 @@ def test_a_net_is_shown_on_one_screen():
         "b1 at tcp://b1:1 tcp://b1:2: up, for 1 min 30 s, braidmq 9",
         "  requests 10  replies 8",
     ]
+
+
+def test_bridges_have_a_table_of_their_own_with_their_newest_word():
+    old, new = (BridgeStatus("majordomo", peers, 1, peers * 10, 2, 1, 4) for peers in (2, 3))
+    views = [
+        View(info(name), Report(broker=name, nodes=[NodeStatus("bridge-1", "open", 0, 0, ["mdp.echo"], told)]))
+        for name, told in (("b1", old), ("b2", new))
+    ]
+    lines = show(look(*views)).split("\n")
+    at = lines.index("BRIDGE    TO         PEERS  SERVICES  REQUESTS  ERRORS  DENIED  DROPPED")
+    assert lines[at + 1] == "bridge-1  majordomo  3      1         30        2       1       4"
+    (node,) = json.loads(encode("n", look(*views)))["brokers"][1]["report"]["nodes"]
+    assert node["bridge"] == {
+        "kind": "majordomo", "peers": 3, "services": 1, "requests": 30, "errors": 2, "denied": 1, "dropped": 4,
+    }  # fmt: skip
 
 
 def test_a_net_that_tells_nothing_is_shown_with_the_reasons():

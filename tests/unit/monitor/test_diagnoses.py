@@ -10,7 +10,16 @@ from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import LagStatus, LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
+from braidmq.wire.control import (
+    BridgeStatus,
+    LagStatus,
+    LossStatus,
+    NodeStatus,
+    PeerStatus,
+    RefusalStatus,
+    Report,
+    ServiceStatus,
+)
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 
 NAMES = ("b1", "b2", "b3")
@@ -186,6 +195,16 @@ CASES = [
         Kind.WORKER_DEAD, ("w1",),
         net(b1=told("b1", losses=[loss(requests=2)]), b3=told("b3", losses=[loss()], nodes=[worker(name="w2")])),
         "w1 is dead for 4 s: b1 and b3 have lost its connection, without a goodbye; 2 requests were with it; others",
+    ),
+    (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(requests=2, bridge=BridgeStatus("majordomo", 3))])),
+        "; 3 foreign programs were connected to it; 2 requests were with it; nobody else serves echo. Start w1 again",
+    ),
+    (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(silent=True, serves=[], bridge=BridgeStatus("http", 1))])),
+        "the http bridge w1 hangs or is cut off for 4 s: b1 has given it up for its silence; 1 foreign program was",
     ),
     (
         Kind.WORKER_HANGS, ("w1",),

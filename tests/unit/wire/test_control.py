@@ -14,6 +14,8 @@ from braidmq.trust.invitation import INVITATIONS_MAX
 from braidmq.wire import control
 from braidmq.wire.control import (
     KINDS,
+    BridgeStatus,
+    Bridging,
     Demand,
     Failure,
     Goodbye,
@@ -87,6 +89,7 @@ EVERY: dict[int, Control] = {
     ),
     Goodbye.NUMBER: Goodbye(reason="refused", text="revoked"),
     Status.NUMBER: Status(),
+    Bridging.NUMBER: Bridging(BridgeStatus("majordomo", 3, 1, 20, 2, 1, 4)),
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
@@ -159,7 +162,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [59, 99, 255])
+    @pytest.mark.parametrize("command", [60, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 

@@ -15,7 +15,7 @@ from braidmq.core.membership.peering import PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.members import Role
 from braidmq.wire import control
-from braidmq.wire.control import Goodbye, Heartbeat, Hello, Ready, Status
+from braidmq.wire.control import Bridging, Goodbye, Heartbeat, Hello, Ready, Status
 from braidmq.wire.gossip import Gossiped, Paths, Seek
 from braidmq.wire.kinds import by_number, kinds_of
 from braidmq.wire.registry import RegistryPart
@@ -69,6 +69,7 @@ class Controls:
                 Ready: self._on_ready,
                 Goodbye: self._on_goodbye,
                 Status: self._on_status,
+                Bridging: self._on_bridging,
                 Seek: self._on_seek,
                 **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
             }
@@ -125,6 +126,9 @@ class Controls:
 
     def _on_status(self, session: Session, status: Status, _now: float) -> None:
         self._observers.add(session, status.claims)
+
+    def _on_bridging(self, session: Session, told: Bridging, _now: float) -> None:
+        session.bridge = told.bridge
 
     def _on_seek(self, session: Session, seek: Seek, now: float) -> None:
         usage = session.usage

@@ -52,6 +52,7 @@ def report(
                 silent_ms=max(0, int((now - session.heard_at) * 1000)),
                 in_flight=len(session.requests),
                 serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
+                bridge=session.bridge,
             )
             for session in nodes[:REPORT_ROWS_MAX]
         ],

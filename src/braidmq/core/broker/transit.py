@@ -13,6 +13,7 @@ from braidmq.core.liveness import Silence
 from braidmq.core.staleness import Staleness
 from braidmq.members import Member, is_service
 from braidmq.settings import Settings
+from braidmq.wire.control import BridgeStatus
 from braidmq.wire.extension import INSTANCE_BYTES, Field, field_of
 
 CALLABLE_MAX: Final = 1_024
@@ -50,6 +51,7 @@ class Session:
         silence: what its silence means.
         heartbeat_s: how often a word is due, in seconds; `beat_at`: when it is looked next whether one is.
         paced: whether it may be welcomed again, with another interval.
+        bridge: what it has told of itself, if it is a bridge.
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
@@ -60,6 +62,7 @@ class Session:
         "assigned",
         "beat_at",
         "began_at",
+        "bridge",
         "call_rights",
         "heard_at",
         "heartbeat_s",
@@ -98,6 +101,7 @@ class Session:
         self.heartbeat_s = heartbeat_s
         self.beat_at = now + heartbeat_s / 2
         self.paced = False
+        self.bridge: BridgeStatus | None = None
         self.heard_at = now
         self.began_at = now
         self.told = False

@@ -27,7 +27,7 @@ from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import COMMON_BYTES
-from braidmq.wire.control import Demand, Report
+from braidmq.wire.control import Bridging, Demand, Report
 from braidmq.wire.envelope import (
     SENT_AT,
     SENT_END,
@@ -128,6 +128,7 @@ class NodeCore:
         )
         self._own_end = None if papers is None else OwnEnd(papers, self.links.events, observer)
         self.publishing: Publishing | None = None
+        self._bridging: Bridging | None = None
         self._draining = False
 
     # -- outputs
@@ -323,6 +324,13 @@ class NodeCore:
                 publishing.tell(link, now)
         return publishing
 
+    def tell_of_bridge(self, told: Bridging, now: float) -> None:
+        """Tell all brokers, now and as they come up, what this node is as a bridge."""
+        self._bridging = told
+        for link in self.links.links.values():
+            if link.open:
+                self.links.send_control(link, told, now)
+
     def change_keyring(self, keyring: Keyring) -> None:
         """Go by the newest certificate in the papers from now on, and prove and check replies with these keys."""
         if self._own is not None:
@@ -460,5 +468,7 @@ class NodeCore:
                     self.worker.on_change(now)
                 if self.publishing is not None and change is Change.UP and link.open:
                     self.publishing.tell(link, now)
+                if self._bridging is not None and change is Change.UP and link.open:
+                    self.links.send_control(link, self._bridging, now)
                 if self._draining and change is Change.UP and link.open:
                     self.links.send_control(link, control.Goodbye("draining"), now)

@@ -1,23 +1,26 @@
-"""The routes of a monitor: its page, the net as JSON and as events, logging in and out, and whether it is alive."""
+"""The routes of a monitor: its page, the net as JSON and as events, its actions, and what Prometheus reads."""
 
 import time
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
-from starlette.applications import Starlette
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from braidmq import __version__
+from braidmq.errors import AccessDenied, ConfigError, NodeClosed
 from braidmq.monitor.access import LOGIN_S, TOKEN_CHARS_MAX, Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.history import NET, Span
+from braidmq.monitor.trial import TRIAL_S, TRIAL_S_MAX, Busy, Trials
 from braidmq.monitor.web.door import Door
 from braidmq.monitor.web.feed import Feed
+from braidmq.monitor.web.figures import Figures
 from braidmq.monitor.web.problems import RefusedError
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -38,6 +41,12 @@ class _Login(msgspec.Struct):
     token: str
 
 
+class _Try(msgspec.Struct):
+    service: str
+    payload: str = ""
+    timeout_s: Annotated[float, Meta(gt=0.0, le=TRIAL_S_MAX)] = TRIAL_S
+
+
 class Site:
     """What a monitor answers over HTTP.
 
@@ -45,13 +54,19 @@ class Site:
         board: what it knows.
         feed: gives it to readers.
         access: who may read and act.
+        trials: makes test calls.
+        figures: what Prometheus gets.
         cookie: the name of the cookie of those who have logged in.
     """
 
-    def __init__(self, board: Board, feed: Feed, access: Access, *, cookie: str) -> None:
+    def __init__(
+        self, board: Board, feed: Feed, access: Access, trials: Trials, figures: Figures, *, cookie: str
+    ) -> None:
         self._board = board
         self._feed = feed
         self._access = access
+        self._trials = trials
+        self._figures = figures
         self._cookie = cookie
         self._started_s = time.monotonic()
 
@@ -68,9 +83,11 @@ class Site:
             Route("/api/stream", self._stream),
             Route("/api/login", self._log_in, methods=["POST"]),
             Route("/api/logout", self._log_out, methods=["POST"]),
+            Route("/api/actions/try", self._try, methods=["POST"]),
+            Route("/metrics", self._metrics),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        return Door(Starlette(routes=routes, exception_handlers={404: _raise, 405: _raise}), self._access)
+        return Door(Router(routes), self._access)
 
     async def _page(self, _request: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
@@ -93,7 +110,7 @@ class Site:
                 "version": __version__,
                 "token_required": self._access.token_required,
                 "authorised": self._may_read(request),
-                "actions": [],
+                "actions": ["try"] if self._has_token(request) and self._trials.callable() else [],
             }
         )
 
@@ -146,6 +163,26 @@ class Site:
         answer.delete_cookie(self._cookie, httponly=True, samesite="strict")
         return answer
 
+    async def _try(self, request: Request) -> Response:
+        self._check_actor(request)
+        asked = await _body(request, _Try)
+        try:
+            trial = await self._trials.make(asked.service, asked.payload.encode(), asked.timeout_s)
+        except Busy:
+            raise RefusedError(429, "Too many calls are under way", "Try again when they have ended.") from None
+        except AccessDenied as error:
+            raise RefusedError(403, "The monitor may not call this service", f"{error}.") from None
+        except ConfigError as error:
+            raise RefusedError(400, "That cannot be called", f"{error}.") from None
+        except NodeClosed:
+            raise RefusedError(503, "The monitor is about to end", "Ask another one.") from None
+        return _json(trial)
+
+    async def _metrics(self, request: Request) -> Response:
+        self._check_reader(request)
+        content, kind = self._figures.read(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": kind})
+
     def _has_token(self, request: Request) -> bool:
         """Whether a request shows the token, or comes from a browser that has."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -162,9 +199,17 @@ class Site:
             detail = "Log in, or send the token as `Authorization: Bearer TOKEN`."
             raise RefusedError(401, "This needs the monitor's token", detail, {"www-authenticate": "Bearer"})
 
+    def _check_actor(self, request: Request) -> None:
+        """Refuse whoever may not act, or does not know that it does: others' pages can make a browser send much.
 
-def _raise(_request: Request, error: Exception) -> Response:
-    raise error
+        The door has seen that an Origin, if there is one, is the monitor's own. Programs send the token instead.
+        """
+        if not self._has_token(request):
+            what = "Log in" if self._access.token_required else "Start the monitor with --token-file, and log in"
+            raise RefusedError(401, "This needs the monitor's token", f"{what}.", {"www-authenticate": "Bearer"})
+        page = "origin" in request.headers or "authorization" in request.headers
+        if request.headers.get("x-braidmq-action") != "yes" or not page:
+            raise RefusedError(403, "No page of this monitor asks that", "Send `X-BraidMQ-Action: yes` and an Origin.")
 
 
 def _json(value: Any) -> Response:

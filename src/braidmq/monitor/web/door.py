@@ -58,7 +58,8 @@ class Door:
 
         try:
             self._check(Headers(scope=scope))
-            await self._app(scope, _bounded(receive), answer)
+            # With an "app", Starlette raises what it refuses, and answers nothing itself.
+            await self._app({**scope, "app": self._app}, _bounded(receive), answer)
         except RefusedError as error:
             refused = error
         except HTTPException as error:

@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
@@ -19,9 +19,11 @@ from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.looking import looks
+from braidmq.monitor.trial import Paths, Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
 from braidmq.monitor.web.feed import Feed
+from braidmq.monitor.web.figures import Figures
 from braidmq.node import Node
 
 BACKLOG: Final = 64
@@ -40,7 +42,7 @@ _LOG = own_logger("braidmq.monitor")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Address:
     """Where a monitor is reached, and by whom.
 
     Attributes:
@@ -54,7 +56,7 @@ class Door:
     host: str
     port: int
     hosts: tuple[str, ...] = ()
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     guarded: bool = False
 
 
@@ -67,31 +69,45 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run_until_signal(node: Node, door: Door) -> None:
+async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
     """Run a monitor until SIGINT or SIGTERM comes, and let it drain. A second signal ends it at once.
 
     Args:
         node: what looks at the net; it is started and closed here.
-        door: where the monitor is reached.
+        paths: its observer.
+        address: where the monitor is reached.
 
     Raises:
         ConfigError: it cannot listen there.
         BraidError: no broker has ever told its state, for a reason that does not pass by itself.
     """
-    listening = listen(door)
+    listening = listen(address)
     leaving = asyncio.Event()
     with listening, LoopSignals(leaving, on_first=lambda: _LOG.info("the monitor is draining")):
         async with node:
-            await _serve(node, door, listening, leaving)
+            await serve(node, paths, address, listening, leaving)
     _LOG.info("the monitor has ended")
 
 
-async def _serve(node: Node, door: Door, listening: socket.socket, leaving: asyncio.Event) -> None:
+async def serve(node: Node, paths: Paths, address: Address, listening: socket.socket, leaving: asyncio.Event) -> None:
+    """Look at the net and answer until `leaving` is set.
+
+    Args:
+        node: what looks at the net; it was started.
+        paths: its observer.
+        address: where the monitor is reached.
+        listening: the socket there, which is closed at the end.
+        leaving: ends it; is set if it ends by itself.
+
+    Raises:
+        BraidError: no broker has ever told its state, for a reason that does not pass by itself.
+    """
     board = Board(node.name, time.time())
     feed = Feed(board)
     host, port = listening.getsockname()[:2]
-    access = Access(door.token, door.hosts, secrets.token_urlsafe)
-    site = Site(board, feed, access, cookie=f"braidmq_monitor_{port}")
+    access = Access(address.token, address.hosts, secrets.token_urlsafe)
+    trials, figures = Trials(node, paths, asyncio.get_running_loop().time), Figures(board, feed)
+    site = Site(board, feed, access, trials, figures, cookie=f"braidmq_monitor_{port}")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of starts and of broken requests nobody needs a line
     config = uvicorn.Config(
         site.app(),
@@ -114,7 +130,7 @@ async def _serve(node: Node, door: Door, listening: socket.socket, leaving: asyn
         feed.close()
         server.should_exit = True
 
-    watching = asyncio.create_task(_watch(node, board, feed))
+    watching = asyncio.create_task(_watch(node, board, feed, figures))
     watching.add_done_callback(lambda _: leaving.set())
     ending = asyncio.create_task(end())
     shown = f"[{host}]" if ":" in host else host
@@ -128,30 +144,31 @@ async def _serve(node: Node, door: Door, listening: socket.socket, leaving: asyn
             await watching
 
 
-async def _watch(node: Node, board: Board, feed: Feed) -> None:
+async def _watch(node: Node, board: Board, feed: Feed, figures: Figures) -> None:
     async with contextlib.aclosing(looks(node)) as seen:
         async for look in seen:
-            board.take(look, time.time())
+            figures.look(look)
+            board.take(look, time.time(), node.services_available())
             feed.tell()
 
 
-def listen(door: Door) -> socket.socket:
+def listen(where: Address) -> socket.socket:
     """Take hold of the address of a monitor.
 
     Raises:
         ConfigError: it cannot be had, or others could read there who must not.
     """
     try:
-        found = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _cannot(door, error) from None
-    if door.token is None and not door.guarded and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise _cannot(where, error) from None
+    if where.token is None and not where.guarded and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
         listening.close()
         raise ConfigError(
-            f"{door.host}:{door.port} can be reached from other machines: give the monitor a token (--token-file), or "
-            "say --guarded-by-proxy if a reverse proxy lets in only who may read"
+            f"{where.host}:{where.port} can be reached from other machines: give the monitor a token (--token-file), "
+            "or say --guarded-by-proxy if a reverse proxy lets in only who may read"
         )
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,9 +176,9 @@ def listen(door: Door) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise _cannot(door, error) from None
+        raise _cannot(where, error) from None
     return listening
 
 
-def _cannot(door: Door, error: OSError) -> ConfigError:
-    return ConfigError(f"the monitor cannot listen at {door.host}:{door.port}: {error.strerror or error}")
+def _cannot(where: Address, error: OSError) -> ConfigError:
+    return ConfigError(f"the monitor cannot listen at {where.host}:{where.port}: {error.strerror or error}")

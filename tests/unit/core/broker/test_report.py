@@ -13,6 +13,8 @@ from braidmq.wire.control import (
     REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    BridgeStatus,
+    Bridging,
     LagStatus,
     LossStatus,
     NodeStatus,
@@ -190,6 +192,20 @@ def test_worker_that_is_gone_without_a_goodbye_is_told_until_it_is_back() -> Non
     assert [loss.name for loss in losses_of(rig)] == ["worker"]
     rig.worker("worker", "echo")
     assert losses_of(rig) == []
+
+
+def test_bridge_is_told_by_its_newest_word_and_lost_though_it_serves_nothing() -> None:
+    rig = Rig()
+    bridge, first, newest = rig.client("bridge"), BridgeStatus("http"), BridgeStatus("http", 3, 0, 40, 2, 1, 5)
+    bridge.control(Bridging(first))
+    bridge.control(Bridging(newest))
+    (row,) = rig.core.report(rig.now).nodes
+    assert (row.name, row.bridge) == ("bridge", newest)
+    bridge.disconnect()
+    assert losses_of(rig) == [LossStatus("bridge", 0, bridge=newest)]
+    rig.client("bridge")
+    assert losses_of(rig) == []
+    assert rig.core.report(rig.now).nodes[0].bridge is None, "it has not said anything yet"
 
 
 def test_worker_that_is_silent_for_too_long_is_told_as_lost() -> None:
