@@ -10,6 +10,7 @@ from braidmq.monitor.diagnoses import health
 from braidmq.monitor.finding import Finding, duration, listed
 from braidmq.monitor.looking import Look
 from braidmq.monitor.net import NodeSum, Seen, ServiceSum, View, nodes, opinions, seen_by, services
+from braidmq.monitor.node_rates import UNASKED, NodeRate, node_rates
 from braidmq.monitor.rates import UNKNOWN, Rates, rates
 from braidmq.monitor.service_rates import NO_RATE, ServiceRate, service_rates
 from braidmq.printable import printable
@@ -36,6 +37,7 @@ class Net(NamedTuple):
         service_rates: the same of services.
         services: over the whole net.
         nodes: over the whole net.
+        node_rates: what each node asks for a second.
         seen: how brokers see each other.
         moods: how those are of whom something was found.
     """
@@ -47,6 +49,7 @@ class Net(NamedTuple):
     service_rates: Mapping[str, ServiceRate]
     services: Sequence[ServiceSum]
     nodes: Sequence[NodeSum]
+    node_rates: Mapping[str, NodeRate]
     seen: Seen
     moods: Mapping[str, Mood]
 
@@ -61,6 +64,7 @@ class Net(NamedTuple):
             service_rates(look.views, look.before),
             services(look.views),
             nodes(look.views),
+            node_rates(look.views, look.before),
             seen_by(look.views),
             _moods(look.findings),
         )
@@ -215,8 +219,11 @@ def _caller_rows(net: Net) -> list[Row]:
     for each in net.nodes:
         if each.in_flight or not each.serves:
             share, brokers = each.in_flight / total if total else 0.0, listed(each.brokers)
-            cells = (f"{each.in_flight:,}", percent(share), each.state, f"{each.silent_ms:,} ms", brokers)
-            keys = (each.in_flight, share, each.state, each.silent_ms, brokers)
+            rate = net.node_rates.get(each.name, UNASKED)
+            asked = (f"{each.in_flight:,}", percent(share), per_s(rate.requests), per_s(rate.rejects))
+            cells = (*asked, each.state, f"{each.silent_ms:,} ms", brokers)
+            counts = (each.in_flight, share, rate.requests or 0.0, rate.rejects or 0.0)
+            keys = (*counts, each.state, each.silent_ms, brokers)
             found.append(_row(each.name, cells, keys, net.mood(each.name)))
     return found
 
@@ -271,7 +278,8 @@ PAGES: Final[dict[Kind, Page]] = {
     Kind.CALLERS: Page(
         (
             Column("CALLER", wide=True), Column("IN FLIGHT", number=True), Column("SHARE", number=True),
-            Column("STATE"), Column("SILENT", number=True), Column("BROKERS", wide=True),
+            Column("REQ/S", number=True), Column("REJ/S", number=True), Column("STATE"), Column("SILENT", number=True),
+            Column("BROKERS", wide=True),
         ),
         1, _caller_rows,
     ),
