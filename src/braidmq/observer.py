@@ -196,6 +196,16 @@ class BrokerObserver:
             now: the time.
         """
 
+    def on_operated(self, member: str, action: str, name: str, now: float) -> None:
+        """A member with the right to operate has asked for something, and it was done.
+
+        Args:
+            member: who has asked.
+            action: `drain`, `take-out` or `put-back`.
+            name: the broker or the node that it is about.
+            now: the time.
+        """
+
     def on_session_state(self, member: str, state: str, now: float) -> None:
         """A session is `suspect` as it is silent, `open` as it is heard again, or `leaving`."""
 

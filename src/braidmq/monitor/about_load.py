@@ -48,6 +48,7 @@ _WHY: Final = {
     Refused.CALL: "it may not call that",
     Refused.SERVE: "it may not serve that",
     Refused.OBSERVE: "it may not observe",
+    Refused.OPERATE: "it may not operate",
 }
 
 

@@ -186,6 +186,7 @@ def _node(node: NodeSum) -> dict[str, Any]:
         "serves": node.serves,
         "in_flight": node.in_flight,
         "silent_ms": node.silent_ms,
+        "bridge": None if node.bridge is None else msgspec.structs.asdict(node.bridge),
     }
 
 

@@ -17,11 +17,11 @@ from braidmq.monitor import registries
 from braidmq.monitor.board import Board
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import ServiceSum, View
+from braidmq.monitor.net import NodeSum, ServiceSum, View
 from braidmq.monitor.snapshot import Sums
 from braidmq.monitor.web.feed import Feed
 from braidmq.printable import printable
-from braidmq.wire.control import Report
+from braidmq.wire.control import BridgeStatus, Report
 
 BROKERS_MAX: Final = COMMAND_BROKERS_MAX
 """Brokers that have metrics: as many as a monitor is connected to."""
@@ -35,6 +35,10 @@ PARTS_MAX: Final = 1_000
 
 TIME_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets of how long requests take, and of how late loops are."""
+
+
+BRIDGES_MAX: Final = 100
+"""Bridges that have metrics, the first ones by name: any node may say that it is one. A net has some."""
 
 LOOK_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Buckets of how long looks take: a broker answers within milliseconds, and one that hangs is waited for a second."""
@@ -161,6 +165,28 @@ SERVICE_TIME: Final = Figure(
     "seconds",
 )
 
+
+_OF_BRIDGE: Final = ("bridge", "kind")
+
+BRIDGE_LEVELS: Final[dict[Figure, Callable[[BridgeStatus], int]]] = {
+    Figure("braidmq_net_bridge_peers", "Foreign connections of the bridge.", _OF_BRIDGE): lambda told: told.peers,
+    Figure("braidmq_net_bridge_services", "Services that foreign programs provide through the bridge.", _OF_BRIDGE): (
+        lambda told: told.services
+    ),
+    Figure("braidmq_net_bridge_requests", "What foreign programs have asked the bridge for.", _OF_BRIDGE, "counter"): (
+        lambda told: told.requests
+    ),
+    Figure("braidmq_net_bridge_errors", "Requests of foreign programs that have failed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.errors
+    ),
+    Figure("braidmq_net_bridge_denied", "What foreign programs were not allowed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.denied
+    ),
+    Figure("braidmq_net_bridge_dropped", "What was dropped of foreign programs, or for them.", _OF_BRIDGE, "counter"): (
+        lambda told: told.dropped
+    ),
+}
+
 FINDINGS: Final = Figure(
     "braidmq_net_findings", "What is found in the net now, by kind, and whether it is wrong.", ("kind", "wrong")
 )
@@ -188,7 +214,7 @@ LOOK_TIME: Final = Figure(
 
 FIGURES: Final = (
     *NET_LEVELS, FINDINGS, BROKER_UP, BROKER_INFO, *BROKER_LEVELS, *BROKER_COUNTERS.values(), REFUSED, LAG, STALLS,
-    *SERVICE_LEVELS, SERVICE_REPLIES, SERVICE_TIME,     LOOKS, LOOK_TIME, STREAMS,
+    *SERVICE_LEVELS, SERVICE_REPLIES, SERVICE_TIME, *BRIDGE_LEVELS, LOOKS, LOOK_TIME, STREAMS,
 )  # fmt: skip
 """All metrics. docs/monitor.md shows them."""
 
@@ -229,6 +255,7 @@ class Figures(Collector):
             yield _findings(sums)
             yield from _of_brokers(sums.look.views[:BROKERS_MAX])
             yield from _of_services(sums.services[:SERVICES_MAX])
+            yield from _of_bridges(sums.nodes)
 
 
 def _gauge(figure: Figure) -> GaugeMetricFamily:
@@ -308,6 +335,15 @@ def _buckets(took: Sequence[int]) -> list[tuple[str, float]]:
     found = Histogram.of(took)
     counts = zip(TIME_BOUNDS_S, found.cumulative(TIME_BOUNDS_S), strict=True)
     return [*((str(bound_s), float(count)) for bound_s, count in counts), ("+Inf", float(found.count))]
+
+
+def _of_bridges(nodes: Iterable[NodeSum]) -> Iterator[Metric]:
+    bridges = [(node.name, told) for node in nodes if (told := node.bridge) is not None][:BRIDGES_MAX]
+    for figure, value_of in BRIDGE_LEVELS.items():
+        family = _counter(figure) if figure.kind == "counter" else _gauge(figure)
+        for name, told in bridges:
+            family.add_metric((printable(name), printable(told.kind)), value_of(told))
+        yield family
 
 
 def _own(view: View, report: Report) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from braidmq.monitor.finding import Kind
 from braidmq.monitor.web import figures
 from braidmq.monitor.web.feed import Feed
 from braidmq.monitor.web.figures import BROKER_COUNTERS, FIGURES, Figures
-from braidmq.wire.control import LagStatus, RefusalStatus, ServiceStatus
+from braidmq.wire.control import BridgeStatus, LagStatus, NodeStatus, RefusalStatus, ServiceStatus
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 from tests.support.looks import look, mute, node, service, told
 from tests.support.rigs.broker_rig import Rig
@@ -43,9 +43,13 @@ def counters(**more):
     return dict.fromkeys(BROKER_COUNTERS, 0) | more
 
 
+BRIDGE = BridgeStatus("majordomo", 3, 1, 20, 2, 1, 4)
+
+
 def test_every_figure_is_there_with_its_help_and_unit():
+    nodes = [node(), NodeStatus("bridge-1", "open", 0, 0, bridge=BRIDGE)]
     families, _ = read(
-        told("b1", names=("b1",), nodes=[node()], services=[service()], counters=counters(), lag=LagStatus())
+        told("b1", names=("b1",), nodes=nodes, services=[service()], counters=counters(), lag=LagStatus())
     )
     assert set(families) == {each.name for each in FIGURES}
     for figure in FIGURES:
@@ -110,6 +114,18 @@ def test_how_late_a_brokers_loop_is():
     _, values = read(told("b1", lag=LagStatus(late.encoded(), 3, 1, 200)))
     assert values["braidmq_broker_stalls_total", "b1"] == 3
     assert [values["braidmq_broker_lag_seconds_bucket", "b1", each] for each in ("0.1", "0.25")] == [0, 1]
+
+
+def test_bridges_have_what_they_tell_and_only_so_many_of_them(monkeypatch):
+    monkeypatch.setattr(figures, "BRIDGES_MAX", 2)
+    nodes = [NodeStatus(f"bridge-{number}", "open", 0, 0, bridge=BRIDGE) for number in range(3)]
+    _, values = read(told("b1", nodes=nodes))
+    assert {key[0]: value for key, value in values.items() if key[1:] == ("bridge-1", "majordomo")} == {
+        "braidmq_net_bridge_peers": 3, "braidmq_net_bridge_services": 1, "braidmq_net_bridge_requests_total": 20,
+        "braidmq_net_bridge_errors_total": 2, "braidmq_net_bridge_denied_total": 1,
+        "braidmq_net_bridge_dropped_total": 4,
+    }  # fmt: skip
+    assert ("braidmq_net_bridge_peers", "bridge-2", "majordomo") not in values
 
 
 def test_each_kind_of_finding_has_a_value():
