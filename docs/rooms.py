@@ -64,7 +64,7 @@ HOUSE: Final = (
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
-        "inside", "enrolment", "publication", "claims", "telling", "serving",
+        "inside", "enrolment", "publication", "claims", "operating", "telling", "serving",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
@@ -72,7 +72,7 @@ HOUSE: Final = (
     _folder("trust", 2, 1, "keys, certificates, registry, join files"),
     _folder("observability", 2, 2, "what a node tells, as metrics and traces"),
     _folder("wire", 1, 0, "BRAID/1 as bytes"),
-    _folder("host", 1, 1, "the process: threads, DNS, clock, log", "stderr"),
+    _folder("host", 1, 1, "the process: threads, DNS, clock, log", "journal", "log_fields", "log_json", "stderr"),
     _files(
         "words", 0, 0, "what all others speak of",
         "messages", "members", "observer", "settings", "checks", "bounds", "errors", "histogram", "printable",

@@ -27,6 +27,7 @@ from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.observability.contained_tracer import ContainedTracer, tracer_of
 from braidmq.observer import NodeObserver
+from braidmq.operating import Operator
 from braidmq.provider import Provider
 from braidmq.remembered import Remembered
 from braidmq.renewal import Renewal
@@ -146,6 +147,11 @@ class Node(Provider):
             )
             for name, link in sorted(links.items())
         ]
+
+    @property
+    def operate(self) -> Operator:
+        """What it may ask brokers to do, if its certificate lets it: to drain, to take nodes out, to put them back."""
+        return Operator(self._running)
 
     async def start(self) -> None:
         """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection.
@@ -437,7 +443,9 @@ class Node(Provider):
     async def run_until_signal(self, before_the_end: Callable[[], Awaitable[None]] | None = None) -> None:
         """Serve until SIGINT or SIGTERM comes, or a handler closes the node; then drain and end.
 
-        A second signal ends the process at once.
+        A second signal ends the process at once. A service manager that has set $NOTIFY_SOCKET, as systemd does for a
+        unit of Type=notify, hears that the node serves, how it is connected, and, for its watchdog, that its event loop
+        goes on.
 
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.

@@ -16,6 +16,8 @@ from braidmq.members import Member, check_service
 from braidmq.runner import Running
 from braidmq.services import Offer, Service, Services
 from braidmq.settings import Settings
+from braidmq.wire.control import BridgeStatus, Bridging
+from braidmq.wire.envelope import UINT32
 
 STOP_S_MAX = 1.0
 """How long handlers may take to stop when the time of a withdrawal is over."""
@@ -240,6 +242,30 @@ class Provider(ABC):
         """
         wait_s = None if timeout is None else check_wait_s(timeout)
         return await presence.until_others(self._running(), _names("known", known), wait_s)
+
+    def tell_of_bridge(
+        self, kind: str, *, peers: int, services: int, requests: int, errors: int, denied: int, dropped: int
+    ) -> None:
+        """Tell the brokers that this node is a bridge to another protocol, and how it is; `braidmq status` shows it.
+
+        The newest word holds, also at brokers to which the node connects later. Say it when something has changed, at
+        most each few seconds. Brokers that do not know of bridges skip it.
+
+        Args:
+            kind: the protocol, in 1 to 63 bytes.
+            peers: foreign connections.
+            services: what foreign programs provide through it.
+            requests: what foreign programs have asked for since its start; the same holds for what follows.
+            errors: those that have failed.
+            denied: what a foreign program was not allowed.
+            dropped: what was dropped of what foreign programs have sent, or were to be sent.
+
+        Raises:
+            NodeClosed: the node is not running.
+            WrongLoop: the node belongs to another event loop.
+        """
+        counts = [min(each, UINT32) for each in (peers, services, requests, errors, denied, dropped)]
+        self._running().tell_of_bridge(Bridging(BridgeStatus(kind, *counts)))
 
     async def wait_for_services(self, *services: str, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
         """Wait until all of these services have a worker, as the brokers report it.

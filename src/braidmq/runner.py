@@ -16,6 +16,7 @@ from braidmq.errors import BraidError, NodeClosed, NotRun, OutcomeUnknown, Servi
 from braidmq.handler import Kind
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
+from braidmq.host.repeats import Repeats
 from braidmq.host.threads import DaemonThreads, NoThreadError
 from braidmq.inside import Run
 from braidmq.messages import Request
@@ -106,6 +107,7 @@ class Running:
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self.threads = DaemonThreads(self._threads_needed, f"braidmq-{name}")
         self._lacking: set[str] = set()
+        self._repeats = Repeats()
 
     def __len__(self) -> int:
         """How many jobs run, those that go on after their deadline included."""
@@ -244,7 +246,7 @@ class Running:
                 if not inspect.isawaitable(result):
                     break
                 result = await result
-            return of_result(result, request)
+            return of_result(result, request, self._repeats)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit() too, ends in an answer
             if run.stopped and isinstance(error, asyncio.CancelledError):
                 return None
@@ -301,7 +303,7 @@ class Running:
             result = handler(request)
             if type(result) is not bytes and inspect.isawaitable(result):
                 return _Returned(result)
-            return of_result(result, request)
+            return of_result(result, request, self._repeats)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends in an answer
             return self._of_error(error, request)
 
@@ -313,7 +315,7 @@ class Running:
         if issubclass(kind, NotRun | OutcomeUnknown):
             log_unanswered(error, request)
             return _Unanswered.NOT_RUN if issubclass(kind, NotRun) else _Unanswered.UNKNOWN
-        return of_error(error, request, self._error_bytes_max)
+        return of_error(error, request, self._error_bytes_max, self._repeats)
 
     def _arrive_soon(self, done: "asyncio.Future[Any]", returned: object) -> None:
         """Called in a thread: its handler has returned."""

@@ -7,8 +7,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from braidmq.host.lifeline import Lifeline
+from braidmq.host.clock import monotonic
+from braidmq.host.lifeline import LIFE_S, Lifeline
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.settings import Settings
 
@@ -70,7 +72,11 @@ async def serve(
             leaving.set()
 
     signalled = leaving if lifeline is None else asyncio.Event()
-    with LoopSignals(signalled, on_first=drain, before_the_end=before_the_end):
+    beats = None if lifeline is None else asyncio.create_task(_beat(lifeline))
+    with (
+        LoopNotifier(partial(_status, node)) as manager,
+        LoopSignals(signalled, on_first=drain, before_the_end=before_the_end),
+    ):
         async with node:
             _LOG.info("%s serves %s", node.name, ", ".join(node.services))
             if not node.brokers:
@@ -79,8 +85,26 @@ async def serve(
                 lifeline.hold(partial(_soon, asyncio.get_running_loop(), drain), node.settings.drain_s)
                 await node.settled(CONNECTED_S_MAX)
                 lifeline.ready()
+            manager.ready()
             await leaving.wait()
+            manager.stopping()
+    if beats is not None:
+        beats.cancel()
     _LOG.info("%s has ended", node.name)
+
+
+async def _beat(lifeline: Lifeline) -> None:
+    """Say that this process lives, from the loop that does the work: if that hangs, it is silent."""
+    while True:
+        lifeline.beat(monotonic())
+        await asyncio.sleep(LIFE_S)
+
+
+def _status(node: Served) -> str:
+    """Return in a few words how a node is connected."""
+    states = [broker.state for broker in node.brokers]
+    up, services = states.count("up"), ", ".join(node.services)
+    return f"{node.name}: {up} of {len(states)} brokers connected, serves {services}"
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

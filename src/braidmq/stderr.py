@@ -59,11 +59,16 @@ class StderrHandler(logging.Handler):
 
     Args:
         speaker: see LineFormatter.
+        formatter: how records look, if they are for programs and not as a LineFormatter has them.
+
+    Attributes:
+        for_programs: whether whoever reads there expects nothing but records.
     """
 
-    def __init__(self, speaker: str = "") -> None:
+    def __init__(self, speaker: str = "", formatter: logging.Formatter | None = None) -> None:
         super().__init__()
-        self.setFormatter(LineFormatter(speaker))
+        self.for_programs = formatter is not None
+        self.setFormatter(formatter or LineFormatter(speaker))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Let a record be written."""
@@ -79,20 +84,41 @@ class StderrHandler(logging.Handler):
         _WRITER.write(encoded + b"\n")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say that a record could not be formatted: the log must show that something is missing."""
-        kind = sys.exc_info()[0]
-        why = kind.__name__ if kind is not None else "error"
-        say(printable(f"a record of {record.name} ({record.filename}:{record.lineno}) cannot be formatted: {why}"))
+        """Say that a record could not be formatted."""
+        complain_of(record)
 
     def flush(self) -> None:
         """Wait until all of it is written, for a short time."""
         flush()
 
 
+def complain_of(record: logging.LogRecord) -> None:
+    """Say which record cannot be formatted, while that is handled: the log must show that something is missing."""
+    kind = sys.exc_info()[0]
+    why = kind.__name__ if kind is not None else "error"
+    say(printable(f"a record of {record.name} ({record.filename}:{record.lineno}) cannot be formatted: {why}"))
+
+
 def log_unless_configured() -> None:
-    """Let a program that has not configured `logging` log to stderr, from INFO on."""
-    if not logging.getLogger("braidmq").hasHandlers():
+    """Let a program that has not configured `logging` log to stderr, from INFO on.
+
+    Where neither the root logger nor `braidmq` has a handler, but another one has, the program has its own ideas of
+    what is to be logged: then only BraidMQ's own records go to stderr.
+    """
+    own = logging.getLogger("braidmq")
+    if own.hasHandlers():
+        return
+    if _is_configured():
+        own.addHandler(StderrHandler())
+        own.setLevel(logging.INFO)
+    else:
         logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
+
+
+def _is_configured() -> bool:
+    """Whether any logger writes anywhere. Libraries give theirs a handler that does not."""
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    return any(type(handler) is not logging.NullHandler for each in loggers for handler in each.handlers)
 
 
 def _encode(text: str) -> bytes:

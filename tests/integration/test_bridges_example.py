@@ -29,7 +29,7 @@ def without_ports(line):
 @pytest.mark.skipif(importlib.util.find_spec("majortomo") is None, reason="needs majortomo")
 def test_foreign_programs_are_answered_though_a_broker_is_killed():
     need_czmq()
-    command = [sys.executable, ROOT / "examples" / "bridges" / "run.py"]
+    command = [sys.executable, str(ROOT / "examples" / "bridges" / "run.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     said = iter(map(without_ports, done.stdout.splitlines()))

@@ -8,7 +8,8 @@ import ssl
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection, RemoteDisconnected
+from subprocess import PIPE
 
 import pytest
 
@@ -87,6 +88,26 @@ def test_every_call_is_answered_once_though_a_broker_is_killed(net):
         answers = [each.result() for each in calls]
     assert answers == [(200, b"%d" % number) for number in range(200)]
     assert net.brokers["b1"].wait() == -signal.SIGKILL
+
+
+def test_callers_hear_at_once_that_the_gateway_was_killed_and_go_on_with_the_next_one(net):
+    child, port = gateway(net)
+    with ThreadPoolExecutor(20) as threads:
+        calls = [threads.submit(post, port, "slow") for _ in range(20)]
+        wait_until(lambda: _under_way(net, "slow") == 20, "all are under way")
+        child.end(signal.SIGKILL)
+        ends = [type(each.exception(timeout=30)) for each in calls]
+    assert set(ends) <= {ConnectionResetError, RemoteDisconnected}
+    command = ["curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-d", "14"]
+    with subprocess.Popen([*command, f"http://127.0.0.1:{port}/services/echo"], stdout=PIPE, stderr=PIPE) as curl:
+        assert curl.stderr is not None
+        assert b"Failed to connect" in curl.stderr.readline()
+        gateway(net, bind=f"127.0.0.1:{port}")
+        assert curl.communicate(timeout=60)[0] == b"14"
+
+
+def _under_way(net, service):
+    return sum(each.outstanding + each.queued for each in (net.service(broker, service) for broker in net.brokers))
 
 
 def test_sigterm_lets_calls_end(net):

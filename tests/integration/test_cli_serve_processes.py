@@ -2,15 +2,14 @@
 
 import os
 import re
-import shutil
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from braidmq.host.process_tree import processes
-from tests.support.processes import BRAIDMQ, LiveNet, complaint, wait_until
+from tests.support.namespaces import alone, as_process_1, children
+from tests.support.processes import BRAIDMQ, LiveNet, wait_until
 
 APP = """
 import os, subprocess
@@ -59,9 +58,10 @@ def app(tmp_path):
 
 
 @contextmanager
-def serving(net, app, *options, before=()):
+def serving(net, app, *options, wrap=list):
     """Serve app:services; at the end the worker and all that it has started are gone."""
-    worker = net.launch([*before, *BRAIDMQ, "serve", "app:services", "--join", net.join("worker"), *options], cwd=app)
+    command = [*BRAIDMQ, "serve", "app:services", "--join", net.join("worker"), *options]
+    worker = net.launch(wrap(command), cwd=app)
     try:
         yield worker
     finally:
@@ -85,49 +85,35 @@ def are_gone(numbers):
     return not {process.id for process in processes()} & set(numbers)
 
 
-def test_requests_run_side_by_side_in_processes_of_one_member(net, app):
+def test_processes_of_one_member_share_the_work_and_one_that_is_killed_comes_back(net, app):
     with serving(net, app, "--processes", "2", "--state", "w.state") as worker:
         net.wait_for_workers("meet", workers=2)
         with net.calling("meet", "--timeout", "30") as one, net.calling("meet", "--timeout", "30") as other:
             answers = {int(call.communicate(timeout=60)[0]) for call in (one, other)}
-        assert answers == set(pids(worker).values())
+        assert answers == set(pids(worker).values()), "requests run side by side"
         assert {node.name for node in net.report("b1").nodes if node.state == "open"} == {"worker", "observer"}
-        assert worker.end() == 0
-        for number in (1, 2):
-            assert f"app:services[{number}]: worker serves" in worker.log
-            assert f"app:services[{number}]: worker has ended" in worker.log
-        assert worker.log.rstrip().endswith("all 2 processes have ended")
-    assert sorted(path.name for path in app.glob("*.state")) == ["w-1.state", "w-2.state"]
 
-
-def test_one_that_is_killed_is_started_again_and_its_request_goes_on(net, app):
-    with serving(net, app, "--processes", "2") as worker:
-        net.wait_for_workers("wait", workers=2)
         with net.calling("wait", "--timeout", "60") as call:
             busy = running(app)
             (app / "waits").unlink()
             os.kill(busy, signal.SIGKILL)
-            assert running(app) != busy
-            (app / "go").write_text("gone")
-            assert call.communicate(timeout=60)[0] == b"gone"
-        worker.wait_for_line("was ended by SIGKILL: it is started again in 0.25 s")
-        net.wait_for_workers("wait", workers=2)
-        assert worker.end() == 0
+            assert running(app) != busy, "what it had runs again"
+            worker.wait_for_line("was ended by SIGKILL: it is started again in 0.25 s")
+            net.wait_for_workers("meet", workers=2)
 
-
-def test_a_signal_to_all_is_one_signal_and_what_is_under_way_is_answered(net, app):
-    """As systemd sends it, whichever comes first at a process: its own signal, or the end of its lifeline."""
-    with serving(net, app, "--processes", "2") as worker:
-        net.wait_for_workers("wait", workers=2)
-        with net.calling("wait", "--timeout", "60") as call:
-            running(app)
+            # As systemd does it; whichever comes first at a process: its own signal, or the end of its lifeline.
             for signalled in (worker.pid, *pids(worker).values()):
                 os.kill(signalled, signal.SIGTERM)
             for number in (1, 2):
                 worker.wait_for_line(f"app:services[{number}]: worker is draining")
             (app / "go").write_text("gone")
-            assert call.communicate(timeout=60) == (b"gone", b"")
+            assert call.communicate(timeout=60) == (b"gone", b""), "that is one signal, and it is answered"
         assert worker.wait() == 0
+        for number in (1, 2):
+            assert f"app:services[{number}]: worker serves" in worker.log
+            assert f"app:services[{number}]: worker has ended" in worker.log
+        assert worker.log.rstrip().endswith("all 2 processes have ended")
+    assert sorted(path.name for path in app.glob("*.state")) == ["w-1.state", "w-2.state"]
 
 
 @pytest.mark.nightly  # tests/unit/host/test_supervisor.py has a quicker one
@@ -152,10 +138,10 @@ def test_a_killed_parent_leaves_no_process(net, app):
         assert worker.log.count("worker has ended") == 2
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+@pytest.mark.nightly  # tests/integration/test_cli_serve.py has a quicker one, with --exec
+@alone
 def test_as_process_1_of_a_container_it_waits_for_what_its_handlers_leave_behind(net, app):
-    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    with serving(net, app, "--processes", "2", before=unshare) as container:
+    with serving(net, app, "--processes", "2", wrap=as_process_1) as container:
         net.wait_for_workers("leave", workers=2)
         [first] = children(container.pid)
         for _ in range(3):
@@ -163,10 +149,6 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_handlers_leave_behind
         wait_until(lambda: len(children(first)) == 2, "no child is left but the two, not even one that has ended")
         os.kill(first, signal.SIGTERM)
         assert container.wait() == 0
-
-
-def children(process):
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def test_newer_code_takes_over_and_broken_code_does_not(net, app):
@@ -189,9 +171,7 @@ def test_newer_code_takes_over_and_broken_code_does_not(net, app):
 def test_what_is_wrong_with_all_is_said_once_and_ends_all(net, app, monkeypatch):
     monkeypatch.chdir(app)
     (app / "app.py").write_text("import nothing_of_this_name\n")
-    result = net.run("serve", "app:services", "--join", net.join("worker"), "--reload")
+    result = net.run("serve", "app:services", "--join", net.join("worker"), "--processes", "2")
     assert result.returncode == 1
     assert result.stderr.count(b"ModuleNotFoundError") == 1
-    (app / "app.py").write_text("")
-    result = net.run("serve", "app:services", "--join", net.join("worker"), "--processes", "2", "--log-level", "error")
-    assert "'services' in app does not exist" in complaint(result, 2)
+    assert b"all end, as app:services[1] was never ready: it ended with exit code 1" in result.stderr

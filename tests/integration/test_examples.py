@@ -31,9 +31,21 @@ TIME_S = 60.0
 
 def load(name):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Net:
+    """The net, a node that calls, and the modules of the examples that are workers in it."""
+
+    def __init__(self, nodes, modules):
+        self.modules = modules
+        self.wait_served = nodes.wait_served
+        self.client = nodes.blocking_node("shop")
+        self.client.start()
+        self.join = nodes.join("shop")
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +58,11 @@ def net():
     def sulk(_request):
         raise ServiceError("SULKS", "not today")
 
-    with TestNet(brokers=2) as net:
+    with TestNet(brokers=2) as nodes:
         modules = {name: load(name) for name in ("pricing", "thumbnails", "payments", "long_job")}
         for name, services in {**{name: each.services for name, each in modules.items()}, "others": others}.items():
-            net.blocking_node(name, services=services).start()
-        net.modules = modules
-        net.client = net.blocking_node("shop")
-        net.client.start()
+            nodes.blocking_node(name, services=services).start()
+        net = Net(nodes, modules)
         for service in ("pricing", "thumbnail", "payment", "reindex", "shout", "sulk"):
             net.wait_served(service)
         yield net
@@ -122,11 +132,12 @@ def test_a_long_job_stops_when_its_caller_gives_up(net, caplog):
 
 def test_a_payment_is_booked_once(net, tmp_path, monkeypatch):
     monkeypatch.setenv("PAYMENTS_DB", str(tmp_path / "payments.db"))
-    first = run("payments", net.join("shop"), 4250)
+    first = run("payments", net.join, 4250)
     id_, booking = re.fullmatch(r"id ([0-9a-f]{32})\nbooking (\d+)\n", first.stdout).groups()
-    again = run("payments", net.join("shop"), 4250, id_)
+    again = run("payments", net.join, 4250, id_)
     assert again.stdout == f"id {id_}\nbooking {booking}\n"
-    assert run("payments", net.join("shop"), 1, id_).stderr.rstrip().endswith("this id was used for another amount")
+    with pytest.raises(ServiceError, match="this id was used for another amount"):
+        net.modules["payments"].pay(net.client, 1, bytes.fromhex(id_), again=True)
     with sqlite3.connect(tmp_path / "payments.db") as db:
         assert db.execute("SELECT sender, cents FROM payments").fetchall() == [("shop", 4250)]
     db.close()
@@ -153,8 +164,7 @@ def test_two_runs_of_one_request_are_one_payment(net, tmp_path, monkeypatch):
 
 def test_a_pool_of_processes_computes(net):
     """By `braidmq serve`, as it is told to: the pool has to find the module, and to end."""
-    join = net.join("shop")
-    worker = Child([*BRAIDMQ, "serve", "cpu_bound:services", "--join", join], cwd=EXAMPLES)
+    worker = Child([*BRAIDMQ, "serve", "cpu_bound:services", "--join", net.join], cwd=EXAMPLES)
     try:
         net.wait_served("primes", timeout=TIME_S)
         assert net.client.request("primes", b"1000", timeout=TIME_S).payload == b"168"
@@ -186,15 +196,21 @@ def test_a_pool_that_is_broken_is_replaced(net, monkeypatch):
 
 
 def test_a_script_asks_for_each_line(net):
-    done = run("blocking_script", net.join("shop"), stdin="14\n0\n1\n")
+    done = run("blocking_script", net.join, stdin="14\n0\n1\n")
     assert (done.returncode, done.stdout) == (1, "14 42\n1 3\n")
     assert done.stderr == "0: the quantity must be positive\n"
-    assert run("blocking_script", net.join("shop"), stdin="14\n").returncode == 0
-    assert "does not exist" in run("blocking_script", "nothing.braid", stdin="14\n").stderr
+
+
+def test_its_exit_code_tells_whether_all_was_answered(net, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("14\n"))
+    module = load("blocking_script")
+    assert module.main(str(net.join)) == 0
+    assert module.main("nothing.braid") == 1
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_many_calls_at_once_have_an_end_each(net):
-    done = run("fan_out", net.join("shop"), 300)
+    done = run("fan_out", net.join, 300)
     assert (done.returncode, done.stdout) == (0, f"300 prices, {3 * sum(range(301))} in all; 0 failed\n")
 
 
@@ -206,7 +222,7 @@ def test_one_of_many_that_fails_leaves_the_others_alone(net, capsys, monkeypatch
         return await price(node, quantity - 1, timeout_s)
 
     monkeypatch.setattr(module, "price", sometimes)
-    assert asyncio.run(module.main(str(net.join("shop")), 3)) == 1
+    assert asyncio.run(module.main(str(net.join), 3)) == 1
     said = capsys.readouterr()
     assert said.out == "2 prices, 9 in all; 1 failed\n"
     assert "the quantity must be positive" in said.err
@@ -224,7 +240,7 @@ def app(net):
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=EXAMPLES,
-            env=environment(BRAIDMQ_JOIN=str(net.join("shop"))),
+            env=environment(BRAIDMQ_JOIN=str(net.join)),
             pass_fds=[server.fileno()],
             stderr=subprocess.PIPE,
         )
@@ -287,13 +303,13 @@ def plain_pyzmq(*arguments):
 
 
 def test_a_program_that_has_pyzmq_only_calls_a_service(net):
-    done = plain_pyzmq(net.join("shop"), "shout", "hello")
+    done = plain_pyzmq(net.join, "shout", "hello")
     assert (done.stdout, done.stderr) == ("HELLO\n", "")
 
 
 def test_it_says_what_became_of_calls_that_have_no_result(net):
     for service, why in (("sulk", "SULKS"), ("nothing", "command 4, code 0[14]")):  # nobody has it, or not in time
-        done = plain_pyzmq(net.join("shop"), service, "hello")
+        done = plain_pyzmq(net.join, service, "hello")
         assert done.stdout == ""
         assert re.search(why, done.stderr)
 

@@ -1,9 +1,7 @@
 """`braidmq status` names what is wrong with real processes, and says by its exit code that something is."""
 
-import json
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -15,7 +13,8 @@ from braidmq import NodeClosed, RequestError
 from braidmq.blocking import Node
 from braidmq.monitor.finding import Kind
 from braidmq.testing import TestNet
-from tests.support.processes import BRAIDMQ, environment, wait_until
+from tests.support.findings import named, well
+from tests.support.processes import wait_until
 
 NAMES = ("b1", "b2", "b3")
 
@@ -29,35 +28,6 @@ def three(live):
     live.wait_for_workers("echo")
     live.wait_for_agreement(*NAMES)
     return live
-
-
-def status(net):
-    """What `braidmq status` tells in JSON."""
-    command = [*BRAIDMQ, "status", "--json", "--join", str(net.join("observer"))]
-    result = subprocess.run(command, capture_output=True, env=environment(), timeout=60, check=False)
-    assert result.stderr == b""
-    told = json.loads(result.stdout)
-    assert told["well"] is (result.returncode == 0)
-    assert told["well"] is not any(each["wrong"] for each in told["findings"])
-    return told
-
-
-def named(net, kind, who):
-    """Wait until a fault is named; return the finding."""
-
-    def found():
-        told = status(net)
-        fits = [each for each in told["findings"] if each["kind"] == kind.value and who in each["who"]]
-        if fits and fits[0]["wrong"]:
-            assert not told["well"]
-        return fits[0] if fits else None
-
-    return wait_until(found, f"{kind.value} of {who} is named")
-
-
-def well(net):
-    """Wait until all is well."""
-    return wait_until(lambda: (told := status(net))["well"] and told, "all is well")
 
 
 def test_a_net_that_is_well_says_so_and_a_broker_that_is_killed_is_named(three):

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from braidmq.monitor.finding import Kind
 from tests.support.bridged import Bridged
+from tests.support.findings import named, status
+from tests.support.processes import wait_until
 
 SUPPORT = Path(__file__).parents[1] / "support" / "foreign"
 EXAMPLES = Path(__file__).parents[2] / "examples" / "bridges"
@@ -87,6 +90,26 @@ def test_client_of_the_guide_gets_through_while_its_bridge_restarts(net):
             net.bridge.end(signal.SIGKILL)
             net.start()
         assert hears(client, number)
+
+
+def test_status_knows_a_bridge_and_names_one_that_is_gone_with_what_it_has_left_behind(net):
+    program(net, "majortomo_worker", net.endpoint, "mdp.echo", "0.5")
+    net.live.wait_for_workers("mdp.echo")
+
+    def told():
+        reports = [broker["report"] for broker in status(net.live)["brokers"]]
+        rows = [node["bridge"] for report in reports for node in report["nodes"] if node["name"] == "bridge-1"]
+        return rows[0] if rows and all(row and row["services"] for row in rows) else None
+
+    bridge = wait_until(told, "brokers have heard of the foreign worker")
+    assert (bridge["kind"], bridge["peers"], bridge["services"]) == ("majordomo", 1, 1)
+    text = net.live.run("status", "--join", net.live.join("observer")).stdout.decode()
+    assert "BRIDGE    TO" in text
+    net.bridge.end(signal.SIGKILL)
+    found = named(net.live, Kind.BRIDGE_GONE, "bridge-1")
+    assert found["what"].startswith("the majordomo bridge bridge-1 is dead")
+    assert "1 foreign program was connected to it" in found["why"]
+    assert found["why"].endswith("nobody else serves mdp.echo")
 
 
 @majortomo

@@ -51,6 +51,17 @@ def test_where_logging_is_not_configured_it_says_with_time_and_name_that_it_serv
     assert lines[-1].endswith("after")
 
 
+def test_where_only_another_logger_is_configured_the_programs_own_lines_are_left_to_it(worker):
+    child = worker(
+        "logging.getLogger('mine').addHandler(logging.StreamHandler())\nlogging.getLogger('mine').setLevel('INFO')"
+    )
+    wait_until(lambda: "called" in child.log, "the handler's own line")
+    assert child.end() == 0
+    assert re.search(r"^\d{4}-\S+ \S+ INFO +worker serves echo$", child.log, re.MULTILINE)
+    assert child.log.count("called") == 1
+    assert "called" in child.log.splitlines(), "as it is written by its own handler"
+
+
 @pytest.mark.parametrize(
     ("setup", "lines"),
     [

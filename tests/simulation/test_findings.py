@@ -106,6 +106,20 @@ def test_a_worker_that_is_gone_is_named(fault, seed):
     assert healed(watched), watched.findings()
 
 
+def test_a_bridge_that_is_gone_is_named_with_what_it_has_left_behind():
+    watched = Watched(4, "bridge")
+    watched.pass_time(LOOK_S)
+    bridge = watched.net.bridge
+    bridge.kill()
+    assert named(watched, {Kind.BRIDGE_GONE}, bridge.name), watched.findings()
+    (found,) = [each for each in watched.findings() if each.kind is Kind.BRIDGE_GONE]
+    programs = len(bridge.street.programs)
+    assert f"{programs} foreign programs were connected to it" in found.why
+    assert found.why.endswith("nobody else serves f0")
+    bridge.start()
+    assert healed(watched), watched.findings()
+
+
 @pytest.mark.parametrize("seed", seeds_with(3))
 @pytest.mark.parametrize("both", [True, False])
 def test_a_broker_that_is_cut_off_from_the_others_is_named(both, seed):

@@ -15,6 +15,7 @@ from braidmq.cli import cli
 from braidmq.core.broker.transit import SessionState
 from braidmq.core.links.link import LinkState
 from braidmq.lab.simulation.faults import KINDS
+from braidmq.lab.simulation.foreign.faults import KINDS as FOREIGN_KINDS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -49,7 +50,7 @@ def tables() -> ModuleType:
 
 def test_tables_are_those_of_the_source() -> None:
     told = tables()
-    assert {path.name for path in told.documents()} == {"guide.md", "observability.md", "operations.md"}
+    assert {path.name for path in told.documents()} == {"guide.md", "monitor.md", "observability.md", "operations.md"}
     for path in told.documents():
         text = path.read_text()
         assert told.written(text) == text, f"{path.name}: run make docs-tables"
@@ -255,4 +256,4 @@ def test_the_faults_of_the_simulator_are_those_of_the_table() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     [table] = re.findall(r"^\| Fault \| What happens \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     named = {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split(" | ")[0])}
-    assert named == set(KINDS)
+    assert named == {*KINDS, *FOREIGN_KINDS}

@@ -80,8 +80,9 @@ class Nothing:
 
 sys.meta_path.insert(0, Nothing())
 import braidmq
+BRINGERS = "braidmq.cli.top.picture", "braidmq.lab.bench.ends", "braidmq.lab.demo"
 for module in pkgutil.walk_packages(braidmq.__path__, "braidmq."):
-    if not module.name.startswith(("braidmq.lab.bench.ends", "braidmq.lab.demo")) and "__main__" not in module.name:
+    if not module.name.startswith(BRINGERS) and "__main__" not in module.name:
         importlib.import_module(module.name)
 print("done")
 """

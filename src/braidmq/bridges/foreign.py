@@ -11,8 +11,8 @@ from braidmq.bridges.places import check_near
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.port import OWN, BridgeCore, Rights
 from braidmq.bridges.router import Router, load_zmq
+from braidmq.bridges.telling import Figures, Teller
 from braidmq.host.loggers import own_logger
-from braidmq.node import Node
 
 _LOG = own_logger("braidmq.bridge")
 
@@ -43,10 +43,11 @@ class RouterBridge:
         why = "PLAIN hides no password" if plan.options.users else "whoever reaches it may use it"
         check_near(self._bind, allowed=plan.options.insecure_bind, why=why)
         self._members = {user: user for user, told in plan.options.users.items() if told.join}
-        self._nodes = {OWN: Node(plan.join, settings=plan.settings)}
+        self._nodes = {OWN: plan.node(plan.join)}
         for user in self._members:
             path = Path(plan.options.users[user].join)
-            self._nodes[user] = Node(plan.folder / path, settings=plan.settings)
+            self._nodes[user] = plan.node(plan.folder / path)
+        self._teller = Teller(self._nodes[OWN], name, self._figures, plan.metrics)
         self._make_core = make_core
         self._ends = contextlib.AsyncExitStack()
         self._router: Router | None = None
@@ -69,6 +70,8 @@ class RouterBridge:
             driver.start(router)
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)
+            self._teller.start()
+            ends.callback(self._teller.stop)
             self._ends = ends.pop_all()
 
     async def drain(self) -> None:
@@ -81,12 +84,14 @@ class RouterBridge:
         """See kinds.Bridge."""
         await self._ends.aclose()
 
-    def _tell_counters(self) -> None:
+    def _figures(self) -> Figures:
         assert self._core is not None
         assert self._router is not None
-        tell_counters(
-            f"the {self._name} bridge of {self._nodes[OWN].name}", self._core.counters | self._router.counters
-        )
+        services = sum(len(node.services) for node in self._nodes.values())
+        return Figures(self._router.peers, services, self._core.counters | self._router.counters)
+
+    def _tell_counters(self) -> None:
+        tell_counters(f"the {self._name} bridge of {self._nodes[OWN].name}", self._figures().counters)
 
     def endpoints(self) -> Sequence[str]:
         """See kinds.Bridge."""

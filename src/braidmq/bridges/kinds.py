@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from braidmq.bridges.metrics import Metrics
 from braidmq.bridges.options import Options
 from braidmq.errors import ConfigError
+from braidmq.node import Node
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 
@@ -53,6 +55,7 @@ class Plan:
         folder: from where paths of the options count.
         settings: of its nodes.
         beside: all bridges of its process, by kind; it grows until the first of them starts.
+        metrics: of its process; None: nobody asks for them.
     """
 
     options: Options
@@ -60,6 +63,11 @@ class Plan:
     folder: Path
     settings: Settings
     beside: Mapping[str, Bridge] = field(default_factory=dict)
+    metrics: Metrics | None = None
+
+    def node(self, join: JoinFile | Path) -> Node:
+        """Return a node of the bridge, which is measured if anybody asks for that."""
+        return Node(join, settings=self.settings, observer=None if self.metrics is None else self.metrics.observer())
 
 
 @dataclass(frozen=True)

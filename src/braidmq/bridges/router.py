@@ -156,6 +156,11 @@ class Router:
         monitor.setsockopt(zmq.RCVHWM, 0)  # what is told must not be lost
         monitor.connect(_MONITOR)
 
+    @property
+    def peers(self) -> int:
+        """How many connections have said something."""
+        return len(self._connections)
+
     def bind(self, endpoints: Sequence[str]) -> None:
         """Listen there, and begin to read.
 
@@ -371,7 +376,7 @@ class Router:
     def _look(self) -> None:
         """End connections that have sent too much of which nothing could be read."""
         received = {each: descriptors.received(each) for each in self._connections.descriptors()}
-        read = {self._connections.descriptor(peer) for peer in self._read_from}
+        read = set(filter(None, map(self._connections.descriptor, self._read_from)))
         self._read_from.clear()
         for descriptor in self._backlog.look(received, read):
             self.counters["too_far_ahead"] += 1

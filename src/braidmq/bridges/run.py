@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from braidmq.bridges.kinds import Bridge
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 
 _LOG = own_logger("braidmq.bridge")
@@ -18,12 +19,17 @@ async def run_until_signal(bridges: Sequence[Bridge]) -> None:
         BraidError: one of them cannot start; those that had are closed.
     """
     leaving = asyncio.Event()
-    with LoopSignals(leaving, on_first=lambda: _LOG.info("the bridges are draining")):
+    with (
+        LoopNotifier(lambda: "; ".join(bridge.told() for bridge in bridges)) as manager,
+        LoopSignals(leaving, on_first=lambda: _LOG.info("the bridges are draining")),
+    ):
         async with contextlib.AsyncExitStack() as ends:
             for bridge in bridges:
                 await bridge.start()
                 ends.push_async_callback(bridge.close)
                 _LOG.info("%s", bridge.told())
+            manager.ready()
             await leaving.wait()
+            manager.stopping()
             await asyncio.gather(*(bridge.drain() for bridge in bridges))
     _LOG.info("all bridges have ended")

@@ -81,6 +81,7 @@ class BrokerLoop:
             brokers so.
         observer: is told what happens to sessions, requests and other brokers.
         state: the file in which it remembers the newest registry that it has seen; None for none.
+        alive: is called with the time, every REGISTRY_S, by the thread that serves: as long as it is, the broker works.
 
     Raises:
         ConfigError: the join file is wrong, or not a broker's; or something else is where its state is to be.
@@ -96,8 +97,10 @@ class BrokerLoop:
         local: bool = False,
         observer: BrokerObserver | None = None,
         state: Path | None = None,
+        alive: Callable[[float], object] | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        self._alive = alive
         self._observer = None if observer is None else contained(observer, BrokerObserver, _LOG)
         self._watched = WatchedJoinFile(Path(join) if joinfile.is_path(join) else None)
         self._reading = threading.Event()
@@ -231,17 +234,28 @@ class BrokerLoop:
             while not self._finished():
                 drains = self._stopping is not None
                 now = self._sockets.serve(self._broker_turn, self._dialer, self._registry_at, once=drains)
+                if self._core.leaving:
+                    self._begin_drain(now)
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
                     self._look_at_file()
                     self._look_at_clock(now)
                     self._remember(now)
                     self._core.on_surroundings(unix_time(), self._ledger.version, now)
+                    if self._alive is not None:
+                        self._alive(now)
             now = monotonic()
             self._core.end(now)
             self._broker_turn.settle(now)
         finally:
             self.close(FLUSH_S_MAX)
+
+    @property
+    def status(self) -> str:
+        """How it stands, in a few words. It belongs to the thread that serves."""
+        others = self._core.peering.peers()[1:]
+        nodes = sum(session.member.role is Role.NODE for session in self._core.sessions.values())
+        return f"{self.name}: {sum(each.connected for each in others)} of {len(others)} other brokers, {nodes} nodes"
 
     def stop(self) -> None:
         """Begin to drain. May be called from any thread and from a signal handler."""

@@ -35,6 +35,7 @@ from braidmq.observer import NodeObserver
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.turn.node import NodeTurn
+from braidmq.wire.control import Bridging
 from braidmq.wire.limits import CONTROL_BYTES_MAX, MESSAGE_BYTES_MAX
 from braidmq.zmtp.handshake import KeyPair
 
@@ -276,6 +277,12 @@ class NodeLoop(LoopHost):
         begun = self.core.withdraw(service, self.clock())
         self.schedule()
         return begun
+
+    def tell_of_bridge(self, told: Bridging) -> None:
+        """Tell all brokers what this node is as a bridge."""
+        if not self.closed:
+            self.core.tell_of_bridge(told, self.clock())
+            self.schedule()
 
     def stop_jobs(self, jobs: list[Job]) -> None:
         """Ask the handlers of some jobs to stop, as far as they run yet."""

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -15,8 +16,11 @@ from click.core import ParameterSource
 from braidmq import stderr
 from braidmq.cli.exit_codes import EXPECTED, ExitCode, exit_code
 from braidmq.errors import RequestError, ServiceError
+from braidmq.host.loggers import own_logger
 from braidmq.printable import printable
 from braidmq.version import cores
+
+_LOG = own_logger("braidmq.cli")
 
 
 class _Command(NamedTuple):
@@ -45,8 +49,12 @@ _COMMANDS: Final = {
     "ping": _Command("braidmq.cli.trial.ping:ping", "Measure round trips to a service, over each path."),
     "load": _Command("braidmq.cli.trial.load:load", "Find out how much a service takes."),
     "bridge": _Command("braidmq.cli.bridge:bridge", "Let programs of other protocols in."),
+    "drain": _Command("braidmq.cli.operate:drain", "Let a broker drain and end."),
+    "take-out": _Command("braidmq.cli.operate:take_out", "Give a node no new work."),
+    "put-back": _Command("braidmq.cli.operate:put_back", "Give it work again."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
     "monitor": _Command("braidmq.cli.monitor:monitor", "Show the net in a browser, and to Prometheus."),
+    "top": _Command("braidmq.cli.top.command:top", "Show the net live, in the terminal."),
     "doctor": _Command("braidmq.cli.doctor.command:doctor", "Say why a member does not reach its brokers."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
@@ -153,8 +161,11 @@ def main() -> NoReturn:
     try:
         code = run(sys.argv[1:])
     except Exception:  # noqa: BLE001 - a bug, which is shown as it is, and must not hang on a stderr that nobody reads
-        for line in traceback.format_exc().splitlines():
-            stderr.say(printable(line))
+        if _is_read_by_programs():
+            _LOG.exception("a bug of BraidMQ, please report it")
+        else:
+            for line in traceback.format_exc().splitlines():
+                stderr.say(printable(line))
         code = ExitCode.FAILURE
     stderr.flush()
     sys.exit(code)
@@ -189,9 +200,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def complain(message: str) -> None:
-    """Say in one line on stderr what is wrong."""
-    stderr.say(f"braidmq: {printable(' '.join(message.split()))}")
+    """Say in one line what is wrong: on stderr, or in the log where programs read that."""
+    line = printable(" ".join(message.split()))
+    if _is_read_by_programs():
+        _LOG.error("%s", line)
+    else:
+        stderr.say(f"braidmq: {line}")
     stderr.flush()
+
+
+def _is_read_by_programs() -> bool:
+    return any(getattr(handler, "for_programs", False) for handler in logging.getLogger().handlers)
 
 
 def _line(error: Exception) -> str:

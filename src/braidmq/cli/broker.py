@@ -15,11 +15,13 @@ from braidmq.carrier.twins import TwinWatch
 from braidmq.cli import SUPERVISED, join_option
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
-from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
+from braidmq.host.clock import monotonic
 from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
+from braidmq.host.notify import Notifier
 from braidmq.host.room import take_all_descriptors
 from braidmq.host.signals import STOP_SIGNALS, end_by_signal, heed_signals_as_process_1
 from braidmq.observer import BrokerObserver
@@ -80,6 +82,7 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 )
 @settings_options
 @log_level_option
+@log_format_option
 @click.option(SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
     join: JoinFile | Path,
@@ -94,6 +97,7 @@ def broker(
     preset: Literal["lan", "wan", "test"],
     assignments: Sequence[str],
     log_level: str,
+    log_format: Format,
     supervised: bool,
 ) -> int:
     """Run a broker, or several.
@@ -113,26 +117,38 @@ def broker(
             raise ConfigError(
                 f"{processes} brokers have a join file each: put them into a directory, and name the first"
             )
-        log_to_stderr(log_level)
-        options = [f"--balance={balance}", f"--preset={preset}", f"--log-level={log_level}"]
+        log_to_stderr(log_level, log_format=log_format)
+        options = [f"--balance={balance}", f"--preset={preset}"]
+        options += [f"--log-level={log_level}", f"--log-format={log_format}"]
         options += [f"--set={assignment}" for assignment in assignments]
         options += ["--no-local"] if no_local else []
         options += ["--no-state"] if no_state else []
         options += [] if observer is None else [f"--observer={observer}"]
         return _run_several(join, processes, bind, options)
+    if not supervised:
+        log_to_stderr(log_level, log_format=log_format)
     lifeline = Lifeline() if supervised else None
+    manager = Notifier(lambda: loop.status, {} if supervised else None)
+
+    def alive(now: float) -> None:
+        manager.on_time(now)
+        if lifeline is not None:
+            lifeline.beat(now)
+
     told = None if observer is None else _load_observer(observer)
     if state is None and not no_state:
         state = brokerstate.beside(join)
-    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told, state=state)
-    log_to_stderr(log_level, loop.name if supervised else "")
+    loop = BrokerLoop(join, settings, bind=bind, local=not no_local, observer=told, state=state, alive=alive)
+    if supervised:
+        log_to_stderr(log_level, loop.name, log_format)
     take_all_descriptors()
     heed_signals_as_process_1()
     loop.open()
-    _stop_at_signals(loop)
+    _stop_at_signals(loop, manager)
     if lifeline is not None:
         lifeline.hold(loop.stop, settings.drain_s)
         lifeline.ready()
+    manager.ready(monotonic())
     for endpoint in loop.endpoints:
         _LOG.info("%s listens at %s", loop.name, _IPV4_IN_IPV6.sub(r"\1", endpoint))
     twins = TwinWatch(loop.identity, loop.settings, loop.process)
@@ -165,8 +181,8 @@ def _load_observer(target: str) -> BrokerObserver:
     return named
 
 
-def _stop_at_signals(loop: BrokerLoop) -> None:
-    """Let the first signal drain `loop`, and give the next one its usual effect."""
+def _stop_at_signals(loop: BrokerLoop, manager: Notifier) -> None:
+    """Let the first signal drain `loop`, of which `manager` hears, and give the next one its usual effect."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         end_by_signal(number)
@@ -176,6 +192,7 @@ def _stop_at_signals(loop: BrokerLoop) -> None:
         usual = end if os.getpid() == 1 else signal.SIG_DFL
         for number in STOP_SIGNALS:
             signal.signal(number, usual)
+        loop.call(manager.stopping)  # in the thread of all that it is told
         loop.stop()
 
     for number in STOP_SIGNALS:

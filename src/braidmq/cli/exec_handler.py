@@ -17,6 +17,7 @@ from braidmq.errors import ConfigError, ServiceError
 from braidmq.host import process_tree
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
+from braidmq.host.notify import VARIABLES
 from braidmq.host.orphans import Orphans, inherit_orphans, inherits_orphans
 from braidmq.host.process_tree import Process
 from braidmq.messages import Request
@@ -54,11 +55,12 @@ class ExecHandler:
     Raises:
         ConfigError: there is no such command.
 
-    The command's environment is this process's, with BRAIDMQ_SERVICE, BRAIDMQ_SENDER, BRAIDMQ_ID (hex),
-    BRAIDMQ_POSSIBLE_DUPLICATE (0 or 1), BRAIDMQ_RETRY_COUNT and BRAIDMQ_REMAINING (seconds). It leads a session of
-    its own. It is killed at the request's deadline and at its own, when the caller gives up, and when it writes too
-    much, and so is all that it has started, on Linux also what is in another session. The answer is complete when it
-    has ended and nobody holds its stdout and stderr any more. The end of its stderr goes to the log.
+    The command's environment is this process's, but for what a service manager says to that, with BRAIDMQ_SERVICE,
+    BRAIDMQ_SENDER, BRAIDMQ_ID (hex), BRAIDMQ_POSSIBLE_DUPLICATE (0 or 1), BRAIDMQ_RETRY_COUNT and BRAIDMQ_REMAINING
+    (seconds). It leads a session of its own. It is killed at the request's deadline and at its own, when the caller
+    gives up, and when it writes too much, and so is all that it has started, on Linux also what is in another session.
+    The answer is complete when it has ended and nobody holds its stdout and stderr any more. The end of its stderr goes
+    to the log.
 
     The caller gets a ServiceError with the code EXIT_STATUS when its exit status is not 0, KILLED when a signal ended
     it, RESULT_TOO_LARGE, DEADLINE_EXCEEDED, TIME_LIMIT, or CANNOT_START.
@@ -141,7 +143,8 @@ class ExecHandler:
     async def _start(self, request: Request) -> "_Command":
         told = _metadata(request)
         name, _, value = self._mark.partition("=")
-        environment = {**os.environ, **told, name: value}
+        inherited = {each: text for each, text in os.environ.items() if each not in VARIABLES}
+        environment = {**inherited, **told, name: value}
         marks = (self._mark, f"BRAIDMQ_ID={told['BRAIDMQ_ID']}")
         try:
             _, process = await asyncio.get_running_loop().subprocess_exec(

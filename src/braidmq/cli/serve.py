@@ -14,7 +14,7 @@ from braidmq.cli import JOIN_DATA, SUPERVISED, join_option, state_option
 from braidmq.cli.exec_handler import ExecHandler
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import check_named, load_named, wrong_kind
-from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.cli.processes import run_all, run_reloaded, serve_programs
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
@@ -96,6 +96,7 @@ class _Serve(click.Command):
 @settings_options
 @state_option
 @log_level_option
+@log_format_option
 @click.option(SUPERVISED, "supervised", type=int, hidden=True, help="Its number as one of several; see lifeline.py.")
 def serve(
     target: str | None,
@@ -111,6 +112,7 @@ def serve(
     processes: int,
     reload: bool,
     log_level: str,
+    log_format: Format,
     supervised: int | None,
 ) -> int:
     """Run services.
@@ -144,19 +146,19 @@ def serve(
             raise click.UsageError(
                 "--processes and --reload are for MODULE:NAME: --exec starts a process for each request anyway"
             )
-        log_to_stderr(log_level)
+        log_to_stderr(log_level, log_format=log_format)
         _serve_command(service, command, making, concurrency, time_limit_s)
         return ExitCode.OK
     check_named(target, _EXAMPLE)
     if supervised is not None:
-        _serve_supervised(target, supervised, making, log_level)
+        _serve_supervised(target, supervised, making, log_level, log_format)
         return ExitCode.OK
     if processes > 1 or reload:
         _check_apart(join, processes, reload=reload)
-        log_to_stderr(log_level)
+        log_to_stderr(log_level, log_format=log_format)
         arguments: Sequence[str] = click.get_current_context().meta[_ARGUMENTS]
         return run_reloaded(target, arguments) if reload else run_all(serve_programs(target, processes, arguments))
-    log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format=log_format)
     _node_of(target, making).run()
     return ExitCode.OK
 
@@ -171,10 +173,10 @@ def _check_apart(join: JoinFile | Path | None, processes: int, *, reload: bool) 
         )
 
 
-def _serve_supervised(target: str, number: int, making: _Making, log_level: str) -> None:
+def _serve_supervised(target: str, number: int, making: _Making, log_level: str, log_format: Format) -> None:
     """Serve as one of several processes, or as one that gives way to newer code if its number is 0."""
     lifeline = Lifeline()
-    log_to_stderr(log_level, f"{target}[{number}]" if number else "")
+    log_to_stderr(log_level, f"{target}[{number}]" if number else "", log_format)
     if making.state is not None and number:
         path = making.state
         making = making._replace(state=path.with_name(f"{path.stem}-{number}{path.suffix}"))

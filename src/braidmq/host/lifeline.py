@@ -1,7 +1,8 @@
 """The end of a lifeline that a supervised process holds: a socket to its supervisor, in the place of its stdin.
 
 The supervisor shuts it down to tell the process to drain, and the system does when the supervisor has ended, however
-that happens: nothing needs to be noticed, and no signal can be taken for a second one.
+that happens: nothing needs to be noticed, and no signal can be taken for a second one. What the process says by it is
+that it is ready, and then that it lives.
 """
 
 import os
@@ -21,6 +22,9 @@ ENDING_S_MAX: Final = 5.0
 
 READY: Final = struct.Struct(">d")
 """What a process says by it when it is ready: how long it may drain."""
+
+LIFE_S: Final = 1.0
+"""How often a process that is ready says that it lives."""
 
 _LOG = own_logger("braidmq.processes")
 
@@ -45,6 +49,7 @@ class Lifeline:
         self._socket.setblocking(True)
         self._drain: Callable[[], object] = _end_at_once
         self._drain_s = 0.0
+        self._beat_at = float("inf")
         start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
 
     def hold(self, drain: Callable[[], object], drain_s: float) -> None:
@@ -59,8 +64,18 @@ class Lifeline:
 
     def ready(self) -> None:
         """Say that the process is ready."""
-        with suppress(OSError):  # the supervisor has ended, which the thread finds out
-            self._socket.send(READY.pack(self._drain_s))
+        self._say(READY.pack(self._drain_s))
+        self._beat_at = float("-inf")
+
+    def beat(self, now: float) -> None:
+        """Say that the process lives, once it is ready, every LIFE_S at most. For the loop that does the work."""
+        if now >= self._beat_at:
+            self._beat_at = now + LIFE_S
+            self._say(b"\0")
+
+    def _say(self, word: bytes) -> None:
+        with suppress(OSError):  # the supervisor has ended, which the thread finds out; or it has not read for long
+            self._socket.send(word, socket.MSG_DONTWAIT)
 
     def _run(self) -> None:
         with self._socket, suppress(OSError):

@@ -5,6 +5,7 @@ See `braidmq.host.lifeline` for the other end.
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -13,12 +14,16 @@ from typing import Final, NamedTuple
 
 from braidmq.host.lifeline import ENDING_S_MAX, READY
 from braidmq.host.loggers import own_logger
+from braidmq.host.notify import VARIABLES
 
 FAILURE: Final = 1
 """The exit code of a supervisor whose processes have not ended in good order."""
 
 _HEARD_S_MAX: Final = 1.0
 """How long a word is waited for that a process has said right before its end."""
+
+_WORDS_MAX: Final = 64
+"""How many words of a process are read at a time: that they have come is all that they say."""
 
 _LOG = own_logger("braidmq.processes")
 
@@ -54,6 +59,7 @@ class Supervised:
     Args:
         program: what it runs.
         on_ready: called when it says that it is ready.
+        silent_s_max: for how long one that is ready may say nothing before it is killed; None: without end.
 
     Attributes:
         name: what it is called.
@@ -63,9 +69,15 @@ class Supervised:
         patience_s: how long it may take to end once it was told to drain.
     """
 
-    def __init__(self, program: Program, on_ready: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        on_ready: Callable[[], object] | None = None,
+        silent_s_max: float | None = None,
+    ) -> None:
         self.name, self._command = program
         self._on_ready = on_ready
+        self._silent_s_max = silent_s_max
         self.ready = asyncio.Event()
         self.starting = True
         self.pid: int | None = None
@@ -73,6 +85,11 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: socket.socket | None = None
         self._leaving = False
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs, and is ready."""
+        return self.pid is not None and self.ready.is_set()
 
     def drain(self) -> None:
         """Tell it to drain; one that is not ready ends at once."""
@@ -105,7 +122,7 @@ class Supervised:
             with theirs:
                 # In a session of its own, so that Ctrl-C reaches this process alone.
                 process = await asyncio.create_subprocess_exec(
-                    *self._command, stdin=theirs.fileno(), start_new_session=True
+                    *self._command, stdin=theirs.fileno(), start_new_session=True, env=_environment()
                 )
             ours.setblocking(False)
             self._process, self._lifeline, self.pid = process, ours, process.pid
@@ -123,14 +140,27 @@ class Supervised:
         return End(code, _how(code), told=code > 0)
 
     async def _hear(self, lifeline: socket.socket) -> None:
-        """Wait until it is ready, or has ended."""
+        """Hear it until it has ended, or is silent for too long."""
+        loop = asyncio.get_running_loop()
         with suppress(ConnectionError):
-            said = await asyncio.get_running_loop().sock_recv(lifeline, READY.size)
-            if len(said) == READY.size:
-                self.patience_s = READY.unpack(said)[0] + ENDING_S_MAX
-                self.ready.set()
-                if self._on_ready is not None:
-                    self._on_ready()
+            said = await loop.sock_recv(lifeline, READY.size)
+            if len(said) != READY.size:
+                return
+            self.patience_s = READY.unpack(said)[0] + ENDING_S_MAX
+            self.ready.set()
+            if self._on_ready is not None:
+                self._on_ready()
+            try:
+                while said:
+                    async with asyncio.timeout(self._silent_s_max):
+                        said = await loop.sock_recv(lifeline, _WORDS_MAX)
+            except TimeoutError:
+                self.kill(f"has said nothing for {self._silent_s_max:g} s: it hangs, and is killed")
+
+
+def _environment() -> dict[str, str]:
+    """Return what is in the environment for others than this process alone."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
 
 
 def _how(code: int) -> str:

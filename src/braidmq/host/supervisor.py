@@ -1,6 +1,7 @@
 """Runs several processes as one: starts them, starts again what ends by itself, and drains all of them at a signal.
 
-It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it.
+It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it. Where a service manager watches
+over it, it watches over them in the same way: one that hangs is ended, and started again.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Final, Protocol
 
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.orphans import Orphans
 from braidmq.host.pauses import Pauses
@@ -35,8 +37,11 @@ class Life(Protocol):
     def processes(self) -> Sequence[Supervised]:
         """Those that run or are being started."""
 
-    async def go_on(self, leaving: asyncio.Event) -> int:
-        """Run until `leaving` is set or no process of it has ever been ready; return an exit code."""
+    async def go_on(self, leaving: asyncio.Event, silent_s_max: float | None) -> int:
+        """Run until `leaving` is set or no process of it has ever been ready; return an exit code.
+
+        A process that is ready and says nothing for `silent_s_max` hangs, and is killed; None: it may be silent.
+        """
 
 
 class Supervisor:
@@ -62,6 +67,7 @@ class Supervisor:
             ended in good order.
         """
         leaving = asyncio.Event()
+        manager = LoopNotifier(self._status)
         tasks: list[asyncio.Task[int]] = []
 
         async def kill() -> None:
@@ -70,19 +76,24 @@ class Supervisor:
             await asyncio.wait(tasks, timeout=KILLED_S_MAX)
 
         def begin(life: Life) -> None:
-            task = asyncio.create_task(life.go_on(leaving))
+            task = asyncio.create_task(life.go_on(leaving, manager.watchdog_s))
             task.add_done_callback(lambda _: leaving.set())
             tasks.append(task)
 
         if os.getpid() == 1:
             Orphans(self._numbers)
-        with LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
+        with manager, LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
             begin(self._lives[0])
             await _any(self._lives[0].ready, leaving)
             if not leaving.is_set():
                 for life in self._lives[1:]:
                     begin(life)
+            for life in self._lives:
+                await _any(life.ready, leaving)
+            if not leaving.is_set():
+                manager.ready()
             await leaving.wait()
+            manager.stopping()
             await self._drain(tasks)
         return next((code for code in (task.result() for task in tasks) if code), 0)
 
@@ -108,6 +119,10 @@ class Supervisor:
             return None
         return [process.pid for process in processes if process.pid is not None]
 
+    def _status(self) -> str:
+        """Return in a few words how they stand."""
+        return f"{sum(process.serves for process in self._processes())} of {len(self._lives)} processes run"
+
     def _tell(self) -> None:
         if len(self._lives) > 1:
             _LOG.info("all %d processes are told to drain", len(self._lives))
@@ -126,12 +141,12 @@ class Restarted:
         """See `Life`."""
         return () if self._process is None else (self._process,)
 
-    async def go_on(self, leaving: asyncio.Event) -> int:
+    async def go_on(self, leaving: asyncio.Event, silent_s_max: float | None) -> int:
         """See `Life`."""
         pauses, name = Pauses(), self._program.name
         while not leaving.is_set():
             began = monotonic()
-            self._process = Supervised(self._program, self.ready.set)
+            self._process = Supervised(self._program, self.ready.set, silent_s_max)
             end = await self._process.run()
             self._process = None
             if leaving.is_set():

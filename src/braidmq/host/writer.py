@@ -8,7 +8,7 @@ import errno
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from braidmq.host.clock import monotonic
@@ -19,7 +19,7 @@ BYTES_MAX: Final = 1024 * 1024
 FLUSH_S_MAX: Final = 1.0
 """How long a process that ends waits for its last lines to be taken: longer than any reader needs that reads at all."""
 
-_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOBUFS, errno.ENOMEM})
+PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOBUFS, errno.ENOMEM})
 """Errors that may pass: what comes later may be written again."""
 
 
@@ -30,11 +30,21 @@ class Writer:
         descriptor: where to write; it is not closed.
         lost: says that so many pieces were dropped, in a piece that is written in their place; b"" says nothing.
         bytes_max: what may wait; a piece that does not fit any more is dropped, unless nothing waits.
+        write: writes to the descriptor, as `os.write` does.
+        passing: the numbers of errors that may pass.
     """
 
     def __init__(
-        self, descriptor: int, lost: Callable[[int], bytes] = lambda _count: b"", *, bytes_max: int = BYTES_MAX
+        self,
+        descriptor: int,
+        lost: Callable[[int], bytes] = lambda _count: b"",
+        *,
+        bytes_max: int = BYTES_MAX,
+        write: Callable[[int, memoryview], int] = os.write,
+        passing: Container[int] = PASSING,
     ) -> None:
+        self._write_some = write
+        self._passing = passing
         self._descriptor = descriptor
         self._lost = lost
         self._bytes_max = bytes_max
@@ -121,7 +131,7 @@ class Writer:
                 self._write_piece(piece)
             except OSError as error:
                 with self._changed:
-                    if error.errno in _PASSING:
+                    if error.errno in self._passing:
                         self._failing = True
                         self._dropped += len(pieces) - done
                     else:
@@ -135,6 +145,6 @@ class Writer:
         rest = memoryview(piece)
         while rest:
             try:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[self._write_some(self._descriptor, rest) :]
             except BlockingIOError:  # somebody who shares it has made it so
                 select.select([], [self._descriptor], [])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
 from braidmq.monitor.net import NodeSum, View, nodes
-from braidmq.wire.control import LossStatus
+from braidmq.wire.control import BridgeStatus, LossStatus
 
 
 def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
 
 
 def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
-    """Find the workers that have ended, or were given up, without a goodbye."""
+    """Find the workers and bridges that have ended, or were given up, without a goodbye."""
     views = list(views)
     here = {node.name: node for node in nodes(views)}
     servers = _servers(here.values())
@@ -57,7 +57,33 @@ def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
         why += "given it up for its silence" if silent else "lost its connection, without a goodbye"
         kind = Kind.WORKER_HANGS if silent else Kind.WORKER_DEAD
         what = f"{name} {how}{lasting(since_s)}"
+        bridge = next((loss.bridge for loss in rows if loss.bridge is not None), None)
+        if bridge is not None:
+            kind = Kind.BRIDGE_GONE
+            what = f"the {bridge.kind} bridge {what}"
+            with_it = f"; {_foreign(bridge)}{with_it}"
         yield Finding(kind, (name,), what, f"{why}{with_it}{_left(servers, name, serves)}", since_s)
+
+
+def taken_out(views: Iterable[View]) -> Iterator[Finding]:
+    """Find the nodes that operators have taken out of work."""
+    for node in nodes(views):
+        out = node.out_at
+        if not out:
+            continue
+        since_s = max(part.out_ms for part in out.values()) / 1000
+        by = sorted({part.out_by for part in out.values()})
+        elsewhere = [broker for broker in node.brokers if broker not in out]
+        still = f"; {together(elsewhere)} {'gives' if len(elsewhere) == 1 else 'give'} it some" if elsewhere else ""
+        why = f"{together(by)} {'has' if len(by) == 1 else 'have'} taken it out at {together(list(out))}{still}"
+        yield Finding(Kind.NODE_OUT, (node.name,), f"{node.name} gets no new work{lasting(since_s)}", why, since_s)
+
+
+def _foreign(bridge: BridgeStatus) -> str:
+    """Return what foreign programs have lost."""
+    if bridge.peers > 1:
+        return f"{bridge.peers:,} foreign programs were connected to it"
+    return f"{'1' if bridge.peers else 'no'} foreign program was connected to it"
 
 
 def _is_at_work(node: NodeSum) -> bool:

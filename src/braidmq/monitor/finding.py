@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NO_WORKER = "no-worker"
     WORKER_DEAD = "worker-dead"
     WORKER_HANGS = "worker-hangs"
+    BRIDGE_GONE = "bridge-gone"
     OVERLOAD = "overload"
     LIMIT = "limit"
     REGISTRY_OLD = "registry-old"
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     SLOW = "slow"
     NODE_SILENT = "node-silent"
     PATH_LOST = "path-lost"
+    NODE_OUT = "node-out"
     SERVICE_FULL = "service-full"
     REFUSED = "refused"
     FAULTS = "faults"
@@ -122,6 +124,12 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
         "Look at the log and the process of {name}: make the handler that blocks a `def`, which runs in a thread; "
         "let the process go on, or restart it.",
     ),
+    Kind.BRIDGE_GONE: Diagnosis(
+        True,
+        "a bridge to another protocol is gone without a goodbye, or was given up for its silence: its foreign programs "
+        "cannot call, and what they provided is gone. Told for ten minutes, or until it is back",
+        "Start {name} again, and let a supervisor do it from then on; foreign programs connect again by themselves.",
+    ),
     Kind.OVERLOAD: Diagnosis(
         True,
         "more is asked for than is worked off: requests are refused for want of room or time",
@@ -191,6 +199,11 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
         False,
         "a worker has lost its connection to a broker, and is still there over others",
         "If it lasts, see why {name} does not get there: `braidmq doctor` with its join file, on its machine.",
+    ),
+    Kind.NODE_OUT: Diagnosis(
+        False,
+        "an operator has taken a node out of work: brokers give it nothing new",
+        "`braidmq put-back {one} --join FILE` when it is to work again.",
     ),
     Kind.SERVICE_FULL: Diagnosis(
         False,

@@ -35,12 +35,14 @@ class Look(NamedTuple):
         findings: what is wrong, or worth a note.
         at_s: when the brokers had answered, as the event loop counts.
         took_s: how long that took.
+        before: what they told at an earlier look, from which rates follow; empty if there was none.
     """
 
     views: Sequence[View]
     findings: Sequence[Finding]
     at_s: float = 0.0
     took_s: float = 0.0
+    before: Sequence[View] = ()
 
 
 async def look_once(node: Node) -> Look:
@@ -80,8 +82,9 @@ async def _look(node: Node, timeout_s: float, before: Look | None = None) -> Loo
     reports = await node.observe(timeout_s)
     views = complete([View(info, reports.get(info.name)) for info in node.brokers])
     now_s = clock()
-    earlier, apart_s = ((), 0.0) if before is None else (before.views, now_s - before.at_s)
-    return Look(views, diagnose(views, earlier, apart_s), now_s, now_s - begun_s)
+    earlier: Sequence[View] = () if before is None else before.views
+    apart_s = 0.0 if before is None else now_s - before.at_s
+    return Look(views, diagnose(views, earlier, apart_s), now_s, now_s - begun_s, earlier)
 
 
 def judge(name: str, views: Sequence[View]) -> BraidError | None:

@@ -14,12 +14,12 @@ from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.kinds import Control, kinds_of
-from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
+from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
+from braidmq.wire.operation import OperationStatus, Text
 from braidmq.wire.registry import Version
 from braidmq.wire.registry_status import RegistryStatus
 
-Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
@@ -135,6 +135,35 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
+class BridgeStatus(Struct, frozen=True, omit_defaults=True):
+    """What a bridge tells of itself.
+
+    Attributes:
+        kind: what it speaks to foreign programs.
+        peers: foreign connections that have said something.
+        services: what foreign programs provide through it now.
+        requests: what foreign programs have asked for since its start; the same holds for what follows.
+        errors: those that were answered with an error, or in silence for one.
+        denied: what a foreign program was not allowed.
+        dropped: what was dropped of what foreign programs have sent, or were to be sent.
+    """
+
+    kind: Name
+    peers: Count = 0
+    services: Count = 0
+    requests: Count = 0
+    errors: Count = 0
+    denied: Count = 0
+    dropped: Count = 0
+
+
+class Bridging(Control, frozen=True):
+    """What a node that is a bridge tells of itself, after each change, at most each few seconds. The newest holds."""
+
+    NUMBER = 59
+    bridge: BridgeStatus
+
+
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
     """A service as a broker sees it.
 
@@ -159,13 +188,34 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
-    """A connected node as a broker sees it."""
+    """A connected node as a broker sees it.
+
+    Attributes:
+        name: its name.
+        state: open, suspect or leaving.
+        silent_ms: for how long nothing was heard of it.
+        in_flight: its requests that await an answer.
+        serves: the services that it is a worker for.
+        bridge: what it tells of itself, if it is a bridge.
+        out_by: who has taken it out of work there; empty if nobody has.
+        out_ms: for how long it is out.
+        requests: how many its key has made over all its connections to the broker, since the first of them; told in the
+            first row of a key only, and so is what follows.
+        request_bytes: their size.
+        rejected: how many of them the broker itself has refused, by reason.
+    """
 
     name: str
     state: str
     silent_ms: int
     in_flight: int
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
+    out_by: str = ""
+    out_ms: int = 0
+    requests: int = 0
+    request_bytes: int = 0
+    rejected: dict[str, int] = {}
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -185,6 +235,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         registry: the version of the registry that is in force there, as far as that is known; else 0.
         left: whether it is dead, and had said before that it would stop.
         rtt_ms: how long a probe takes there and back; 0 if that is not known.
+        operations: of the broker itself: what it has done for operators, the latest first.
     """
 
     name: str
@@ -200,10 +251,11 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     registry: int = 0
     left: bool = False
     rtt_ms: int = 0
+    operations: list[OperationStatus] = []
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):
-    """A worker whose session has ended without a goodbye, and who is not connected to the broker again.
+    """A worker or a bridge whose session has ended without a goodbye, and who is not connected to the broker again.
 
     Attributes:
         name: the worker.
@@ -211,6 +263,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
         silent: whether the broker has given it up for silence; else its connection was closed.
         requests: those that were with it.
         serves: what it served.
+        bridge: what it had told of itself, if it was a bridge.
     """
 
     name: str
@@ -218,6 +271,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
     silent: bool = False
     requests: int = 0
     serves: list[str] = []
+    bridge: BridgeStatus | None = None
 
 
 class RefusalStatus(Struct, frozen=True, omit_defaults=True):
@@ -291,9 +345,9 @@ REPORT_SERVES_MAX: Final = 16
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-REPORT_BUCKETS_MAX: Final = 40_000
-"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
-with 40 buckets each, where some tens are usual, and 440 KB at most."""
+REPORT_BUCKETS_MAX: Final = 16_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 400 services
+with 40 buckets each, which are usual, and 176 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""

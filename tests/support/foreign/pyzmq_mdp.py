@@ -1,6 +1,7 @@
 """pyzmq-mdp, with what newer versions of pyzmq have taken from it: its worker echoes, its client calls.
 
-`client ENDPOINT SERVICE` calls with each line of its input, and prints each reply; `worker ENDPOINT SERVICE` serves until it is ended.
+`client ENDPOINT SERVICE` calls with each line of its input, and prints each reply; `worker ENDPOINT SERVICE` serves
+until it is ended.
 """
 
 import sys

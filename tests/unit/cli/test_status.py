@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from braidmq.cli.narrowing import Narrowing
 from braidmq.cli.status import encode
 from braidmq.cli.status_text import CREDIT_NOTE, fit, show, table
 from braidmq.core.links.link import Failure
@@ -12,7 +13,8 @@ from braidmq.monitor.finding import duration, listed
 from braidmq.monitor.looking import Look, judge
 from braidmq.monitor.net import View, agree, complete, disagreements, nodes, services
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
+from braidmq.wire.control import BridgeStatus, NodeStatus, PeerStatus, Report, ServiceStatus
+from tests.support.three_brokers import looks
 
 REPORT = Report(
     broker="b1",
@@ -89,6 +91,10 @@ def test_without_one_the_reason_decides_which_error_it_is(views, error, said):
     assert said in str(judged)
 
 
+UNASKED = {"bridge": None, "out_by": "", "out_ms": 0, "requests": 0, "request_bytes": 0, "rejected": {}}
+"""What is told besides of a node that has asked for nothing."""
+
+
 def test_json_holds_every_field_even_if_it_is_empty():
     told = json.loads(encode("n", look(UP, DOWN, DENIED)))
     assert (told["node"], told["agree"], told["disagreements"]) == ("n", True, [])
@@ -117,6 +123,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "registry": 0,
                     "left": False,
                     "rtt_ms": 0,
+                    "operations": [],
                 },
                 {
                     "name": "b2",
@@ -132,18 +139,29 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "registry": 0,
                     "left": False,
                     "rtt_ms": 0,
+                    "operations": [],
                 },
             ],
             "nodes": [
-                {"name": "worker", "state": "open", "silent_ms": 12, "in_flight": 3, "serves": ["a", "b"]},
-                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": []},
+                {
+                    "name": "worker",
+                    "state": "open",
+                    "silent_ms": 12,
+                    "in_flight": 3,
+                    "serves": ["a", "b"],
+                    **UNASKED,
+                },
+                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": [], **UNASKED},
             ],
             "nodes_total": 7,
-            "services": [{"name": "a", "workers": 1, "credit": 64, "outstanding": 2, "queued": 5}],
+            "services": [
+                {"name": "a", "workers": 1, "credit": 64, "outstanding": 2, "queued": 5, "replies": 0, "took": []}
+            ],
             "services_total": 1,
             "counters": {"requests": 10, "replies": 8},
             "refusals": [],
             "losses": [],
+            "lag": None,
             "registry": None,
         },
     }
@@ -158,7 +176,7 @@ DEAD = (
 
 
 def test_a_net_is_shown_on_one_screen():
-    assert show([UP, DOWN]).split("\n") == [
+    assert show(look(UP, DOWN)).split("\n") == [
         "something is wrong: b2 is dead for 12 s",
         f"  ! {DEAD}",
         "",
@@ -180,8 +198,23 @@ def test_a_net_is_shown_on_one_screen():
     ]
 
 
+def test_bridges_have_a_table_of_their_own_with_their_newest_word():
+    old, new = (BridgeStatus("majordomo", peers, 1, peers * 10, 2, 1, 4) for peers in (2, 3))
+    views = [
+        View(info(name), Report(broker=name, nodes=[NodeStatus("bridge-1", "open", 0, 0, ["mdp.echo"], told)]))
+        for name, told in (("b1", old), ("b2", new))
+    ]
+    lines = show(look(*views)).split("\n")
+    at = lines.index("BRIDGE    TO         PEERS  SERVICES  REQUESTS  ERRORS  DENIED  DROPPED")
+    assert lines[at + 1] == "bridge-1  majordomo  3      1         30        2       1       4"
+    (node,) = json.loads(encode("n", look(*views)))["brokers"][1]["report"]["nodes"]
+    assert node["bridge"] == {
+        "kind": "majordomo", "peers": 3, "services": 1, "requests": 30, "errors": 2, "denied": 1, "dropped": 4,
+    }  # fmt: skip
+
+
 def test_a_net_that_tells_nothing_is_shown_with_the_reasons():
-    assert show([DOWN]) == "no broker tells its state\n  b2 at tcp://b2:1 tcp://b2:2: nothing answers there"
+    assert show(look(DOWN)) == "no broker tells its state\n  b2 at tcp://b2:1 tcp://b2:2: nothing answers there"
 
 
 def test_what_a_broker_tells_does_not_reach_the_terminal_raw():
@@ -193,7 +226,7 @@ def test_what_a_broker_tells_does_not_reach_the_terminal_raw():
         services=[ServiceStatus("a\r\nb", 1, 1, 0, 0)],
         counters={"\x1b": 1},
     )
-    shown = show(complete([View(info(), report)]))
+    shown = show(look(*complete([View(info(), report)])))
     assert shown.replace("\n", "").isprintable()
     assert "\\x1b[2Jup" in shown
     assert "a\\r\\nb" in shown
@@ -247,7 +280,7 @@ def test_a_broker_that_only_others_know_is_one_of_the_net():
 def test_the_load_of_a_broker_that_told_nothing_comes_from_one_that_is_connected_to_it():
     cut_off = View(info("b1"), Report(brokers=[PeerStatus("b1", "alive"), PeerStatus("b3", "alive", "waiting")]))
     linked = View(info("b2"), Report(brokers=[PeerStatus("b3", "alive", "up", nodes=5, queued=7)]))
-    row = next(line for line in show([cut_off, linked, SILENT]).split("\n") if line.startswith("b3 "))
+    row = next(line for line in show(look(cut_off, linked, SILENT)).split("\n") if line.startswith("b3 "))
     assert row.split()[-6:] == ["5", "0", "7", "0", "-", "-"]
 
 
@@ -255,7 +288,7 @@ def test_many_brokers_share_one_column():
     names = [f"b{n}" for n in range(1, 13)]
     views = [saw(name, **dict.fromkeys(names, "alive")) for name in names]
     views[0] = saw("b1", **{**dict.fromkeys(names, "alive"), "b2": "suspect"})
-    shown = show(views).split("\n")
+    shown = show(look(*views)).split("\n")
     assert shown[0] == "something is wrong: the brokers do not agree on b1 for 0 s"
     head, first, second = shown[3:6]
     assert re.split("  +", head)[1] == "SEEN AS"
@@ -291,8 +324,83 @@ def test_services_and_nodes_are_summed_up_over_the_net():
         ("w3", "open", ["b2"], 0, 0),
     ]
     assert nodes(views)[1].serves == ["a", "b"]
-    shown = show(views)
+    shown = show(look(*views))
     assert "\na        all     3        16      4            1\n         b1      2        10      3 " in shown
+
+
+def test_sixteen_services_of_three_brokers_fit_on_a_small_screen():
+    many = [ServiceStatus(f"service-{number:02}", 2, 16, 0, 0) for number in range(16)]
+    seen = looks(services=many)
+    text = fit(show(seen), columns=80, lines=23)
+    shown = text.split("\n")
+    assert [line.split()[0] for line in shown if line.startswith("service-")] == [each.name for each in many]
+    assert [line.split()[0] for line in shown[2:5]] == ["b1", "b2", "b3"]
+    assert len(shown) <= 23
+
+
+def test_services_have_a_row_for_each_broker_if_they_are_few_or_chosen():
+    few = show(looks())
+    assert "\npricing  all     2        192     180          36 " in few
+    assert "\n         b1      2        64      60           12\n" in few
+    many = [ServiceStatus(f"service-{number:02}", 2, 16, 0, 0) for number in range(16)]
+    assert " b1  " not in show(looks(services=many)).partition("SERVICE  ")[2].partition("NODE ")[0]
+    chosen = show(looks(services=many), Narrowing(services=("*-07",)))
+    assert "\nservice-07  all     2 " in chosen
+    assert "\n            b1      2 " in chosen
+
+
+def test_two_looks_show_what_is_done_a_second():
+    seen = looks("b2")
+    lines = show(seen).split("\n")
+    head = next(line for line in lines if line.startswith("BROKER"))
+    assert re.split("  +", head)[3:5] == ["REQ/S", "REP/S"]
+    assert re.split("  +", next(line for line in lines if line.startswith("b1 ")))[3:5] == ["2,100", "1,050"]
+    assert re.split("  +", next(line for line in lines if line.startswith("b2 ")))[3:5] == ["-", "-"]
+    assert "REQ/S" not in show(seen._replace(before=()))
+    told = json.loads(encode("n", seen))
+    assert told["rates"]["brokers"]["b1"] == {"requests_per_s": 2100.0, "replies_per_s": 1050.0, "rejects_per_s": 0.0}
+    assert told["rates"]["brokers"].keys() == {"b1", "b3"}
+    speed = told["rates"]["services"]["pricing"]
+    assert (speed["replies_per_s"], round(speed["p50_ms"]), round(speed["p99_ms"])) == (2100.0, 3, 3)
+    assert re.split("  +", next(line for line in lines if line.startswith("pricing "))) == [
+        "pricing", "all", "2", "128", "120", "24", "2,100", "2.9", "2.9",
+    ]  # fmt: skip
+    assert json.loads(encode("n", seen._replace(before=())))["rates"] is None
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "heads", "nodes", "brokers"),
+    [
+        (Narrowing(), ["BROKER", "SERVICE", "NODE"], 4, ["b1", "b2", "b3"]),
+        (Narrowing(services=("stock",)), ["SERVICE", "NODE"], 1, []),
+        (Narrowing(nodes=("w1",)), ["SERVICE", "NODE"], 1, []),
+        (Narrowing(nodes=("shop", "web")), ["NODE"], 2, []),
+        (Narrowing(brokers=("b[12]",)), ["BROKER", "SERVICE", "NODE"], 4, ["b1", "b2"]),
+        (Narrowing(services=("st*",), brokers=("b3",)), ["BROKER", "SERVICE", "NODE"], 1, ["b3"]),
+    ],
+)
+def test_what_is_asked_for_is_shown_and_nothing_else(narrowing, heads, nodes, brokers):
+    lines = show(looks(), narrowing).split("\n")
+    assert lines[0] == "all is well: 3 brokers (b1, b2, b3), 4 nodes, 3 services"
+    assert [line.split()[0] for line in lines if line.startswith(("BROKER ", "SERVICE ", "NODE "))] == heads
+    assert sum(line.startswith(("shop ", "web ", "w1 ", "w2 ")) for line in lines) == nodes
+    assert [line.split()[0] for line in lines if re.match(r"b\d +alive", line)] == brokers
+
+
+def test_a_broker_that_is_left_out_tells_nothing():
+    seen = looks()
+    text = show(seen, Narrowing(brokers=("b2",)))
+    assert "\npricing  b2      2        64 " in text
+    told = json.loads(encode("n", seen, Narrowing(brokers=("b2",), services=("pr*",))))
+    assert [each["name"] for each in told["brokers"]] == ["b2"]
+    assert [each["name"] for each in told["brokers"][0]["report"]["services"]] == ["pricing"]
+    assert told["rates"]["brokers"].keys() == {"b2"}
+
+
+def test_a_pattern_that_nothing_fits_says_so_and_what_is_wrong_is_told_all_the_same():
+    lines = show(looks("b2"), Narrowing(services=("x*",), nodes=("y",))).split("\n")
+    assert lines[0].startswith("something is wrong: b2 is dead")
+    assert lines[-1] == "nothing fits --service 'x*' --node 'y'"
 
 
 def test_workers_that_share_a_name_or_are_cut_off_the_list_count_as_their_broker_says():
@@ -313,7 +421,8 @@ def test_a_table_without_rows_is_not_shown():
     ("text", "shown"),
     [
         ("a\nb\n\nc", "a\nb\n\nc"),
-        ("a\nb\n\nc\nd", "a\nb\n\n... and 2 more lines"),
+        ("a\nb\n\nc\nd", "a\nb\nc\nd"),
+        ("a\nb\n\nc\nd\n\ne", "a\nb\nc\n... and 2 more lines"),
         ("a\n12345678901\nc\nd", "a\n12345678901\n... and 2 more lines"),
         ("a\nb\n123456789012345678901\nd", "a\nb\n... and 2 more lines"),
     ],

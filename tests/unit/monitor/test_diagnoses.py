@@ -10,7 +10,16 @@ from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import LagStatus, LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
+from braidmq.wire.control import (
+    BridgeStatus,
+    LagStatus,
+    LossStatus,
+    NodeStatus,
+    PeerStatus,
+    RefusalStatus,
+    Report,
+    ServiceStatus,
+)
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 
 NAMES = ("b1", "b2", "b3")
@@ -188,6 +197,21 @@ CASES = [
         "w1 is dead for 4 s: b1 and b3 have lost its connection, without a goodbye; 2 requests were with it; others",
     ),
     (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(requests=2, bridge=BridgeStatus("majordomo", 3))])),
+        "; 3 foreign programs were connected to it; 2 requests were with it; nobody else serves echo. Start w1 again",
+    ),
+    (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(silent=True, serves=[], bridge=BridgeStatus("http", 1))])),
+        "the http bridge w1 hangs or is cut off for 4 s: b1 has given it up for its silence; 1 foreign program was",
+    ),
+    (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(serves=[], bridge=BridgeStatus("http"))])),
+        "without a goodbye; no foreign program was connected to it. Start w1 again",
+    ),
+    (
         Kind.WORKER_HANGS, ("w1",),
         net(b1=told("b1", losses=[loss(silent=True)])),
         "w1 hangs or is cut off for 4 s: b1 has given it up for its silence; nobody else serves echo. Look at",
@@ -265,6 +289,14 @@ CASES = [
     (
         Kind.SLOW, ("b3",), net(b3=told("b3", counters={"gossip_health": 2})),
         "b3 does not hear the other brokers in time. ",
+    ),
+    (
+        Kind.NODE_OUT, ("w1",),
+        net(
+            b1=told("b1", nodes=[NodeStatus("w1", "open", 1, 0, ["echo"], out_by="ops", out_ms=61_000)]),
+            b2=told("b2", nodes=[NodeStatus("w1", "open", 1, 0, ["echo"])]),
+        ),
+        "w1 gets no new work for 1 min 1 s: ops has taken it out at b1; b2 gives it some. `braidmq put-back w1 --join ",
     ),
     (Kind.FAULTS, ("b3",), net(b3=told("b3", counters={"faults": 2})), "b3 has met 2 errors of its own. "),
     (Kind.FORGED, ("b3",), net(b3=told("b3", counters={"forged": 2})), "b3 has got 2 frames with a forged key. "),
@@ -374,7 +406,7 @@ def test_the_nodes_of_a_net_are_not_put_together_anew_for_each_fault(monkeypatch
     found = [len(diagnose(sick(count, 9), sick(count, 0), 0.5)) for count in (1, 50)]
     assert found == [2, 100]
     first, second = looks[: len(looks) // 2], looks[len(looks) // 2 :]
-    assert len(first) == len(second) == 3
+    assert len(first) == len(second) == 4
 
 
 def test_the_sentence_of_health_says_how_the_net_is():

@@ -23,10 +23,10 @@ from braidmq.bridges.http.core.limits import (
 from braidmq.bridges.http.members import Members
 from braidmq.bridges.kinds import Kind, Plan
 from braidmq.bridges.options import Options, Seconds
+from braidmq.bridges.telling import Figures, Teller
 from braidmq.errors import BraidError, ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.members import check_service
-from braidmq.node import Node
 
 BIND: Final = "127.0.0.1:8080"
 """Where it listens if nothing is said."""
@@ -35,6 +35,9 @@ MediaType = Annotated[str, msgspec.Meta(pattern="^[!-~]+/[ -~]*$", max_length=25
 """What Content-Type may say."""
 
 _LOG = own_logger("braidmq.bridge")
+
+_FAILED: Final = 500
+"""Answers from here on tell that a call has failed, and not for its caller's fault."""
 
 _NO_ENCRYPTION: Final = (
     "tokens and payloads can be read on the way: write certificate and key, or say insecure_bind = true "
@@ -97,8 +100,9 @@ class HttpBridge:
             check_service(service)
         self._tls = self._context()
         self._callers = self._read_callers()
-        self._own = Node(plan.join, settings=plan.settings)
-        self._members = Members(self._own, plan.settings)
+        self._own = plan.node(plan.join)
+        self._members = Members(self._own, plan.node)
+        self._teller = Teller(self._own, "http", self._figures, plan.metrics)
         self._server: server.Server | None = None
         self._reading: asyncio.Task[None] | None = None
         self._hears_hups = False
@@ -137,6 +141,7 @@ class HttpBridge:
             await self._members.start(self._callers.joins)
             await server.serve()
             self._serves = True
+            self._teller.start()
         except BaseException:
             await self.close()
             raise
@@ -175,7 +180,14 @@ class HttpBridge:
         await self._stop()
         self._members.end_now()
 
+    def _figures(self) -> Figures:
+        assert self._server is not None
+        gateway = self._server.gateway
+        failed = sum(number for status, number in gateway.answers.items() if status >= _FAILED)
+        return Figures(self._server.connections, 0, {**gateway.counters, "errors": failed})
+
     async def _stop(self) -> None:
+        self._teller.stop()
         if self._hears_hups:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
             self._hears_hups = False

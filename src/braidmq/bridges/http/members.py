@@ -1,13 +1,12 @@
 """The members that calls are made by: one node for each, in the gateway's event loop."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from braidmq.errors import NodeClosed
 from braidmq.host.loggers import own_logger
 from braidmq.node import Node
-from braidmq.settings import Settings
 
 _LOG = own_logger("braidmq.bridge")
 
@@ -17,12 +16,12 @@ class Members:
 
     Args:
         own: the gateway's own node, not started.
-        settings: of the others.
+        make: makes another one of a join file.
     """
 
-    def __init__(self, own: Node, settings: Settings) -> None:
+    def __init__(self, own: Node, make: Callable[[Path], Node]) -> None:
         self._own = own
-        self._settings = settings
+        self._make = make
         self._nodes = {"": own}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -60,7 +59,7 @@ class Members:
         try:
             for join in joins:
                 if join not in self._nodes and join not in added:
-                    added[join] = Node(Path(join), settings=self._settings)
+                    added[join] = self._make(Path(join))
                     await added[join].start()
         except BaseException:
             for node in added.values():

@@ -13,6 +13,7 @@ from braidmq.bridges.kinds import Bridge, Kind, Plan
 from braidmq.bridges.places import check_near, is_near
 from braidmq.bridges.port import OWN, Peer
 from braidmq.bridges.router import Router, load_zmq
+from braidmq.bridges.telling import Figures, Teller
 from braidmq.bridges.zgossip.core import GossipCore
 from braidmq.bridges.zgossip.keys import Keys
 from braidmq.bridges.zgossip.limits import LOOK_S, OBSERVE_S, OBSERVE_TIMEOUT_S, VALUE_BYTES_MAX
@@ -94,7 +95,8 @@ class GossipBridge:
         identity = joinfile.load(plan.join)
         self._member = identity.certificate.member
         self._keys = Keys(options.net or identity.net, identity.name)
-        self._node = Node(plan.join, settings=plan.settings)
+        self._node = plan.node(plan.join)
+        self._teller = Teller(self._node, NAME, self._figures, plan.metrics)
         self._ends = contextlib.AsyncExitStack()
         self._router: Router | None = None
         self._core: GossipCore | None = None
@@ -115,6 +117,8 @@ class GossipBridge:
             driver.start(_Endpoints(router, remotes))
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)
+            self._teller.start()
+            ends.callback(self._teller.stop)
             self._look()
             remotes.connect(self._options.connect)
             ends.enter_context(_running(self._look_on()))
@@ -132,10 +136,13 @@ class GossipBridge:
         """See kinds.Bridge."""
         await self._ends.aclose()
 
-    def _tell_counters(self) -> None:
+    def _figures(self) -> Figures:
         assert self._core is not None
         assert self._router is not None
-        tell_counters(f"the {NAME} bridge of {self._node.name}", self._core.counters | self._router.counters)
+        return Figures(self._core.gauges["contacts"], 0, self._core.counters | self._router.counters)
+
+    def _tell_counters(self) -> None:
+        tell_counters(f"the {NAME} bridge of {self._node.name}", self._figures().counters)
 
     def endpoints(self) -> Sequence[str]:
         """See kinds.Bridge."""

@@ -68,6 +68,7 @@ class Calls:
         self.seconds = 0.0
         self._began = self._half = self._until = monotonic()
         self._steady = 0
+        self._runs: asyncio.Task[object] | None = None
 
     @property
     def per_s(self) -> float:
@@ -107,7 +108,13 @@ class Calls:
         finally:
             self._stop()
 
+    def end(self) -> None:
+        """End what goes on, by cancelling it: calls under way are not counted."""
+        if self._runs is not None:
+            self._runs.cancel()
+
     def _start(self, duration_s: float) -> None:
+        self._runs = asyncio.current_task()
         self._began = monotonic()
         self._half = self._began + duration_s / 2
         self._until = self._began + duration_s

@@ -90,6 +90,8 @@ def ping(
 
     def tell(number: int, end: End, latency_s: float) -> None:
         writer.write(f"{end_line(number, end, latency_s)}\n".encode())
+        if writer.error is not None:  # nobody reads any more: the summary fails, too
+            calls.end()
 
     calls = Calls(node, call, None if quiet or as_json else tell)
     asyncio.run(until_signal(node, timeout or settings.timeout_s, lambda: calls.open(rate, count)))

@@ -4,7 +4,7 @@ import pytest
 
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.trial.tally import ERRORS_MAX, OTHER_ERRORS, OTHER_PATHS, PATHS_MAX, Path, Tally
-from braidmq.errors import AttemptsExhausted, DeadlineExceeded, NoWorker, ServiceError
+from braidmq.errors import AttemptsExhausted, BraidError, DeadlineExceeded, NoWorker, ServiceError
 from tests.support.trials import reply
 
 
@@ -12,7 +12,7 @@ def told(*ends):
     tally = Tally()
     for end in ends:
         tally.sent += 1
-        if isinstance(end, Exception):
+        if isinstance(end, BraidError):
             tally.on_error(end)
         else:
             tally.on_reply(end, 0.002)

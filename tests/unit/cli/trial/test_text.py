@@ -3,7 +3,7 @@ import pytest
 from braidmq.cli.trial.steps import Step, judge
 from braidmq.cli.trial.tally import Tally
 from braidmq.cli.trial.text import end_line, load_text, milliseconds, picture, summary
-from braidmq.errors import NoWorker, ServiceError
+from braidmq.errors import BraidError, NoWorker, ServiceError
 from braidmq.histogram import Histogram
 from tests.support.trials import reply
 
@@ -44,7 +44,7 @@ def filled(*ends):
     tally = Tally()
     for number, end in enumerate(ends):
         tally.sent += 1
-        if isinstance(end, Exception):
+        if isinstance(end, BraidError):
             tally.on_error(end)
         else:
             tally.on_reply(end, 0.001 * 2**number)

@@ -69,6 +69,17 @@ def test_a_broker_with_a_name_that_the_node_had_before_is_one_like_any_other(mak
     assert rig[NODE].link.state is LinkState.UP
 
 
+def test_what_a_bridge_tells_of_itself_comes_to_every_broker_also_to_one_that_comes_later(make: Any) -> None:
+    rig = make("a", "b")
+    rig["b"].die()
+    told = [control.Bridging(control.BridgeStatus("majordomo", peers)) for peers in (1, 2)]
+    for each in told:
+        rig.core.tell_of_bridge(each, rig.now)
+    rig.advance(0.3)
+    assert rig["a"].take(control.Bridging) == told
+    assert rig["b"].take(control.Bridging) == told[1:]
+
+
 class TestDrain:
     def test_every_broker_is_told(self, make: Any) -> None:
         rig = make("a", "b", serves={"echo": 4})

@@ -25,6 +25,7 @@ from braidmq.lab.simulation.foreign.street import Street
 from braidmq.lab.simulation.node import NodeProcess, Task
 from braidmq.lab.simulation.payload import answer_to, key_of, key_of_answer
 from braidmq.messages import Reply, Request
+from braidmq.wire.control import BridgeStatus, Bridging
 from braidmq.wire.envelope import Flag
 from braidmq.wire.extension import decode_metadata
 
@@ -89,6 +90,7 @@ class BridgeProcess(NodeProcess):
         self._bridge = self.street.make_core(lambda _: member, tokens, self._bytes_max)
         self._over = False
         self.listens = True
+        self.core.tell_of_bridge(Bridging(BridgeStatus(self.street.kind, len(self.street.programs))), self.clock)
 
     def _offer_first(self) -> None:
         """Provide nothing: its foreign workers have not come yet."""

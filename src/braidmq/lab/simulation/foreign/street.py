@@ -45,6 +45,7 @@ class Street:
 
     Attributes:
         lines: the sockets of programs.
+        kind: what the bridge speaks to them.
         callers: programs that ask.
         servers: programs that provide `service`.
         service: its name.
@@ -56,6 +57,7 @@ class Street:
     def __init__(self, net: Net, bridge: BridgeProcess, bridged: Bridged) -> None:
         self.world: World = net.world
         self.lines: dict[Line, None] = {}
+        self.kind = bridged.kind
         self.service = bridged.service
         self.timeout_s = bridged.timeout_s
         self.speaks_of_errors = bridged.errors

@@ -31,6 +31,7 @@ const WORDS = {
   slow: "slow",
   "node-silent": "silent",
   "path-lost": "lost a path",
+  "node-out": "taken out",
   "service-full": "full",
   refused: "refused",
   faults: "own errors",

@@ -1,0 +1,1 @@
+"""`braidmq top`: the net in a terminal, live."""
