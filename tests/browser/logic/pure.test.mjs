@@ -83,6 +83,8 @@ test("two brokers see each other as the one of them does that sees worse", () =>
   assert.equal(found.total, 6);
   const level = (here, there) => found.gaps.find((gap) => gap.here === here && gap.there === there).level;
   assert.deepEqual([level("b1", "b3"), level("b2", "b3"), level("b3", "b4")], ["wrong", "note", "unknown"]);
+  assert.equal(condition.ofPair(broker("b1", { b2: up }), broker("b2", { b1: dead })), "wrong");
+  assert.equal(condition.ofPair(broker("b1", { b2: { state: "alive", link: "waiting" } }), broker("b2", { b1: up })), "wrong");
 });
 
 test("brokers and nodes have places within the picture, and none stands on another", () => {
