@@ -65,8 +65,7 @@ export function ofServices(found) {
     number("workers", "Workers", (row) => row.workers, count, { minor: true }),
     load(),
     number("queued", "Queued", (row) => row.queued, count),
-    number("requests", "Requests/s", (row) => row.requests_per_s, rate, { minor: true }),
-    number("rejects", "Rejects/s", (row) => row.rejects_per_s, rate, { minor: true }),
+    number("replies", "Replies/s", (row) => row.replies_per_s, rate, { minor: true }),
     number("p50", "Median", (row) => row.p50_ms, ms, { minor: true, help: "Half of the calls take no longer" }),
     number("p99", "99 %", (row) => row.p99_ms, ms, { minor: true, help: "99 of 100 calls take no longer" }),
   ];
