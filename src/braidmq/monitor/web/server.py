@@ -19,6 +19,7 @@ from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.looking import looks
+from braidmq.monitor.operations import Operations
 from braidmq.monitor.trial import Paths, Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
@@ -127,8 +128,16 @@ async def serve(node: Node, paths: Paths, address: Address, listening: socket.so
     feed = Feed(board)
     host, port = listening.getsockname()[:2]
     access = Access(address.token, address.hosts, secrets.token_urlsafe)
-    trials, figures = Trials(node, paths, asyncio.get_running_loop().time), Figures(board, feed)
-    site = Site(board, feed, access, trials, figures, cookie=f"braidmq_monitor_{port}")
+    figures = Figures(board, feed)
+    site = Site(
+        board,
+        feed,
+        access,
+        figures,
+        trials=Trials(node, paths, asyncio.get_running_loop().time),
+        operations=Operations(node),
+        cookie=f"braidmq_monitor_{port}",
+    )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of starts and of broken requests nobody needs a line
     config = uvicorn.Config(
         site.app(),
