@@ -200,8 +200,7 @@ class Site:
     def _operator(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         async def operate(request: Request) -> Response:
             self._check_actor(request)
-            asked = await _body(request, _Drain if operation == "drain" else _Move)
-            name = asked.broker if isinstance(asked, _Drain) else asked.node
+            name = await _whom(request, operation)
             with _told():
                 outcome = await self._operations.make(operation, name)
             _LOG.info("asked for by a page or a program: %s", outcome.text)
@@ -241,6 +240,13 @@ class Site:
         page = "origin" in request.headers or "authorization" in request.headers
         if request.headers.get("x-braidmq-action") != "yes" or not page:
             raise RefusedError(403, "No page of this monitor asks that", "Send `X-BraidMQ-Action: yes` and an Origin.")
+
+
+async def _whom(request: Request, operation: Operation) -> str:
+    """Return the broker or the node that an operation is about."""
+    if operation == "drain":
+        return (await _body(request, _Drain)).broker
+    return (await _body(request, _Move)).node
 
 
 @contextlib.contextmanager
