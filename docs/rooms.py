@@ -58,13 +58,13 @@ def _files(name: str, floor: int, column: int, what: str, *stems: str) -> Room:
 HOUSE: Final = (
     _folder("cli", 8, 0, "the command `braidmq`", "__main__"),
     _folder("lab", 7, 0, "simulator, benchmark and demo"),
-    _folder("testing", 7, 1, "nets in one process, for users' tests"),
-    _folder("bridges", 7, 2, "programs of other protocols"),
+    _folder("testing", 7, 1, "nets in one process, for users' tests", "pytest_plugin"),
+    _folder("bridges", 6, 1, "programs of other protocols"),
     _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
-        "inside", "enrolment", "publication", "claims", "telling",
+        "inside", "enrolment", "publication", "claims", "telling", "serving",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),
@@ -75,7 +75,8 @@ HOUSE: Final = (
     _folder("host", 1, 1, "the process: threads, DNS, clock, log", "journal", "log_fields", "log_json", "stderr"),
     _files(
         "words", 0, 0, "what all others speak of",
-        "messages", "members", "observer", "settings", "checks", "bounds", "errors", "printable", "version",
+        "messages", "members", "observer", "settings", "checks", "bounds", "errors", "histogram", "printable",
+        "version",
     ),
     _folder("zmtp", 0, 1, "ZMTP 3.1 with CURVE as bytes"),
 )  # fmt: skip
@@ -94,8 +95,8 @@ CORES: Final = (
         tuple(
             f"braidmq.core.{each}"
             for each in (
-                "backoff", "balancing", "containment", "events", "fair_queue", "ids", "intake", "liveness", "patience",
-                "proofs", "reasons", "send_queue", "share", "staleness", "timers",
+                "backoff", "balancing", "containment", "events", "fair_queue", "histogram", "ids", "intake", "liveness",
+                "patience", "proofs", "reasons", "send_queue", "share", "staleness", "timers",
             )
         ),
         "the files of `core/`, and `core/events/`",

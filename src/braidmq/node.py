@@ -19,9 +19,8 @@ from braidmq.errors import ConfigError, NodeClosed
 from braidmq.host.forgotten import Guard
 from braidmq.host.forked import FORKED, tell_child
 from braidmq.host.home import Home, check_main_thread
+from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
-from braidmq.host.loop_notify import LoopNotifier
-from braidmq.host.loop_signals import LoopSignals
 from braidmq.host.threads import DaemonThreads
 from braidmq.inside import inside, run_of
 from braidmq.members import Role
@@ -33,6 +32,7 @@ from braidmq.remembered import Remembered
 from braidmq.renewal import Renewal
 from braidmq.runner import Running
 from braidmq.services import Services
+from braidmq.serving import serve
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
 from braidmq.telling import Telling
@@ -444,28 +444,11 @@ class Node(Provider):
         Args:
             before_the_end: awaited before a second signal ends the process, e.g. to end what it has started.
         """
+        await serve(self, self._leaving, before_the_end)
 
-        def tell() -> None:
-            _LOG.info("%s is draining", self.name)
-
-        with (
-            LoopNotifier(self._status) as manager,
-            LoopSignals(self._leaving, on_first=tell, before_the_end=before_the_end),
-        ):
-            async with self:
-                _LOG.info("%s serves %s", self.name, ", ".join(self.services))
-                if not self.brokers:
-                    _LOG.warning("the join file of %s names no broker: add one, and copy the file again", self.name)
-                manager.ready()
-                await self._leaving.wait()
-                manager.stopping()
-        _LOG.info("%s has ended", self.name)
-
-    def _status(self) -> str:
-        """Return in a few words how this node is connected."""
-        states = [broker.state for broker in self.brokers]
-        services = ", ".join(self.services)
-        return f"{self.name}: {states.count('up')} of {len(states)} brokers connected, serves {services}"
+    async def run_supervised(self, lifeline: Lifeline) -> None:
+        """Do what `run_until_signal` does, in one of several processes: drain when its lifeline ends, too."""
+        await serve(self, self._leaving, lifeline=lifeline)
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM comes; for the main thread of a program that does nothing else.

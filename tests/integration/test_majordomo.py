@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.bridged import Bridged
 
-PROGRAMS = Path(__file__).parents[1] / "support" / "foreign"
+SUPPORT = Path(__file__).parents[1] / "support" / "foreign"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "bridges"
 
 majortomo = pytest.mark.skipif(importlib.util.find_spec("majortomo") is None, reason="needs majortomo")
 pyzmq_mdp = pytest.mark.skipif(importlib.util.find_spec("mdp") is None, reason="needs pyzmq-mdp and tornado")
@@ -21,24 +22,30 @@ def net(live, tmp_path):
 
 def program(net, name, *arguments):
     """Start a foreign program."""
-    return net.launch(PROGRAMS / f"{name}.py", *arguments)
+    folder = EXAMPLES if name.startswith("majortomo") else SUPPORT
+    return net.launch(folder / f"{name}.py", *arguments)
+
+
+def hears(client, number, reply="price {}"):
+    return client.hear(30).strip() == reply.format(number)
 
 
 CLIENTS = [
     pytest.param("guide_client", (), "price {}", id="0.1"),
-    pytest.param("majortomo_client", (), "[b'price {}']", id="majortomo", marks=majortomo),
+    pytest.param("majortomo_client", (), "price {}", id="majortomo", marks=majortomo),
     pytest.param("pyzmq_mdp", ("client",), "[b'pricing', b'price {}']", id="pyzmq-mdp", marks=pyzmq_mdp),
 ]
 
 
 @pytest.mark.parametrize(("name", "role", "reply"), CLIENTS)
 def test_every_call_of_a_foreign_client_is_answered_once_though_a_broker_is_killed(net, name, role, reply):
-    client = program(net, name, *role, net.endpoint, "pricing", 200)
+    client = program(net, name, *role, net.endpoint, "pricing")
     for number in range(200):
-        assert client.hear(30).strip() == reply.format(number)
+        client.tell(f"{number}")
         if number == 100:
-            net.brokers["b1"].end(signal.SIGKILL)
-    assert client.wait() == 0
+            net.brokers["b1"].send_signal(signal.SIGKILL)
+        assert hears(client, number, reply)
+    assert net.brokers["b1"].wait() == -signal.SIGKILL
     assert net.bridge.running
 
 
@@ -61,13 +68,25 @@ def test_foreign_worker_is_back_after_its_bridge_was_killed(net, name, role, mor
     assert net.ask_after_its_death("mdp.echo", b"14") == b"14"
 
 
+@pytest.mark.parametrize(("name", "role", "reply"), CLIENTS)
+def test_foreign_client_goes_on_after_its_bridge_was_killed(net, name, role, reply):
+    client = program(net, name, *role, net.endpoint, "pricing")
+    for number in range(4):
+        client.tell(f"{number}")
+        assert hears(client, number, reply)
+        if number == 2:
+            net.bridge.end(signal.SIGKILL)
+            net.start()
+
+
 def test_client_of_the_guide_gets_through_while_its_bridge_restarts(net):
-    client = program(net, "guide_client", net.endpoint, "pricing", 200)
+    client = program(net, "guide_client", net.endpoint, "pricing")
     for number in range(200):
-        assert client.hear(30).strip() == f"price {number}"
+        client.tell(f"{number}")
         if number == 100:
             net.bridge.end(signal.SIGKILL)
             net.start()
+        assert hears(client, number)
 
 
 @majortomo

@@ -8,6 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fuzz.__main__ as runner
+from braidmq.bridges.majordomo import wire as majordomo_wire
+from braidmq.bridges.malamute import patterns as subjects
+from braidmq.bridges.malamute import wire as malamute_wire
+from braidmq.bridges.zgossip import wire as gossip_wire
 from braidmq.carrier.fragments import Joiner
 from braidmq.carrier.outbox import Outbox
 from braidmq.members import Role
@@ -36,8 +40,12 @@ from fuzz import (
     http,
     invitation,
     joinfile,
+    majordomo,
+    malamute,
     manifest,
+    patterns,
     statefile,
+    zgossip,
     zmtp,
 )
 
@@ -139,6 +147,53 @@ def test_outbox_that_loses_something_is_found(patch_cores):
     patch_cores.setattr(Outbox, "take_bundle", lambda self: take_bundle(self)[:0])
     with pytest.raises(AssertionError, match="lost"):
         fragments.one(fragments.SEEDS[1])
+
+
+# -- what foreign programs say to bridges
+
+FOREIGN = (majordomo, malamute, patterns, zgossip)
+
+
+@pytest.mark.parametrize("target", FOREIGN, ids=lambda target: target.__name__)
+@given(data=st.data())
+def test_any_doings_of_foreign_programs_are_borne(target, data):
+    rows = st.lists(st.sampled_from(target.SEEDS) | st.binary(max_size=12), max_size=6)
+    target.one(b"".join(data.draw(rows)))
+
+
+@pytest.mark.parametrize("target", FOREIGN, ids=lambda target: target.__name__)
+def test_doings_of_foreign_programs_to_begin_with_are_understood(target):
+    assert all(target.one(seed) for seed in target.SEEDS)
+
+
+def test_a_bridge_that_says_what_kills_a_program_of_malamute_is_found(monkeypatch):
+    monkeypatch.setattr(malamute_wire, "PONG", malamute_wire.PING)
+    with pytest.raises(AssertionError, match="stops for good"):
+        malamute.one(malamute.SEEDS[0][:3] + bytes((1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0)))
+
+
+def test_a_bridge_that_speaks_another_dialect_is_found(monkeypatch):
+    monkeypatch.setattr(majordomo_wire, "request", lambda dialect, token, body: [*dialect.front, b"\2", token, *body])
+    with pytest.raises(AssertionError, match="does not bear"):
+        majordomo.one(majordomo.SEEDS[0])
+
+
+def test_tuples_that_are_written_otherwise_are_found(monkeypatch):
+    monkeypatch.setattr(gossip_wire, "publish", lambda key, value: gossip_wire.HELLO)
+    with pytest.raises(AssertionError, match="something else is written"):
+        zgossip.one(zgossip.SEEDS[0])
+
+
+def test_patterns_that_find_other_things_in_a_group_are_found(monkeypatch):
+    read = subjects._Reader._choice
+
+    def read_too_much(self):
+        whole = read(self)
+        return subjects._Part(True, whole.first, whole.last) if self._depth else whole
+
+    monkeypatch.setattr(subjects._Reader, "_choice", read_too_much)
+    with pytest.raises(AssertionError, match="a group changes it"):
+        patterns.one(bytes((1,)) + b"x" + bytes((0, 1)) + b"a")
 
 
 # -- what reads bytes and documents of others

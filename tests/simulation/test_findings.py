@@ -4,12 +4,14 @@ import random
 
 import pytest
 
+from braidmq.core.broker.lag import RECENT_S, STALL_S
 from braidmq.core.links.link import Failure
 from braidmq.lab.simulation.faults import KINDS
 from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import plan_of
 from braidmq.lab.simulation.run import RESUME_S, WHOLE_S_MAX
 from braidmq.lab.simulation.world import World
+from braidmq.monitor.about_brokers import STALLS_MIN
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.finding import Kind
 from braidmq.monitor.net import View, complete
@@ -126,6 +128,18 @@ def test_late_packets_are_named(seed):
     for pair in watched.net.pairs():
         watched.net.network.conditions(*pair).extra_s = 0.1
     assert named(watched, {Kind.SLOW}, None), watched.findings()
+
+
+@pytest.mark.parametrize("seed", seeds_with(2))
+def test_a_broker_that_stands_still_again_and_again_is_named_until_it_does_no_more(seed):
+    watched = Watched(seed)
+    for count in range(1, STALLS_MIN + 1):
+        assert not any(each.kind is Kind.SLOW for each in watched.findings()), count
+        watched.net.brokers["b0"].spend(STALL_S + 0.1)
+        watched.pass_time(LOOK_S)
+    assert [each.who for each in watched.findings() if each.kind is Kind.SLOW] == [("b0",)]
+    watched.pass_time(RECENT_S)
+    assert not any(each.kind is Kind.SLOW for each in watched.findings()), watched.findings()
 
 
 def named(watched, kinds, who):

@@ -9,7 +9,7 @@ import pytest
 
 from braidmq.lab.processes.waiting import wait_until
 
-PROGRAM = Path(__file__).parent / "foreign" / "czmq_node.py"
+PROGRAM = Path(__file__).parents[2] / "examples" / "bridges" / "zgossip_node.py"
 TRY = "import ctypes; ctypes.CDLL('libczmq.so.4')"
 
 

@@ -1,6 +1,8 @@
 """The core of the zgossip bridge in virtual time, and nodes of libczmq as a model of what recorded ones do."""
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from braidmq.bridges.port import OWN, Finish, Job, Offer, Peer, Send, Withdraw
 from braidmq.bridges.zgossip import wire
@@ -26,7 +28,7 @@ def tuples(frames):
     return [(key, value) for kind, key, value in read if kind is wire.Kind.PUBLISH]
 
 
-def is_wellformed(frame):
+def is_wellformed(frame: bytes) -> bool:
     """Whether libczmq bears a message; any other one ends its node. Written without the bridge's own codec."""
     if re.fullmatch(rb"\xaa\xa0[\x01\x03\x04\x05]\x01", frame):
         return True
@@ -47,26 +49,26 @@ class World:
         offered: the services of the bridge.
     """
 
-    def __init__(self, *, serves=("*",), put_prefix=b"", keys=KEYS):
+    def __init__(self, *, serves: tuple[str, ...] = ("*",), put_prefix: bytes = b"", keys: Keys = KEYS) -> None:
         self.now = 1_000.0
         self.member = Member(NAME, Role.NODE, calls=("*",), serves=serves)
         self.core = GossipCore(keys, lambda member: {OWN: self.member}[member], put_prefix)
-        self.peers = {}
-        self.sent = []
-        self.unreachable = set()
-        self.finished = {}
-        self.offered = set()
-        self.facts = {}
+        self.peers: dict[str, Peer] = {}
+        self.sent: list[tuple[str, bytes]] = []
+        self.unreachable: set[str] = set()
+        self.finished: dict[int, Any] = {}
+        self.offered: set[str] = set()
+        self.facts: dict[str, Any] = {}
 
     # -- peers
 
-    def connect(self, name):
+    def connect(self, name: str) -> None:
         """Let a connection stand that the bridge has opened."""
         peer = self.peers[name] = Peer(b"", name)
         self.core.on_connected(peer, self.now)
         self.settle()
 
-    def say(self, name, *frames):
+    def say(self, name: str, *frames: bytes) -> list[bytes]:
         """Let a peer send a message; return what it gets at once."""
         if name not in self.peers:
             self.peers[name] = Peer(b"\0" + name.encode(), "127.0.0.1")
@@ -75,18 +77,18 @@ class World:
         self.settle()
         return [frame for told, frame in self.sent[before:] if told == name]
 
-    def tell(self, name, key, value):
+    def tell(self, name: str, key: bytes, value: bytes) -> list[bytes]:
         """Let a peer publish a tuple."""
         return self.say(name, wire.publish(key, value))
 
-    def close(self, name):
+    def close(self, name: str) -> None:
         peer = self.peers.pop(name, None)
         if peer is not None:
             peer.gone = True
             self.core.on_gone(peer, self.now)
             self.settle()
 
-    def heard(self, name):
+    def heard(self, name: str) -> list[bytes]:
         """Return what a peer has got since it was last asked."""
         got = [frame for told, frame in self.sent if told == name]
         self.sent = [(told, frame) for told, frame in self.sent if told != name]
@@ -94,7 +96,7 @@ class World:
 
     # -- the net
 
-    def know(self, services=SAME, *, brokers=SAME, bridges=SAME):
+    def know(self, services: Any = SAME, *, brokers: Any = SAME, bridges: Any = SAME) -> None:
         """Let the net be so."""
         for kind, what in (("services", services), ("brokers", brokers), ("bridges", bridges)):
             if what is not SAME:
@@ -103,11 +105,11 @@ class World:
         self.core.on_facts(facts, self.now)
         self.settle()
 
-    def list_members(self, names):
+    def list_members(self, names: Iterable[str] | None) -> None:
         self.core.on_listed(None if names is None else frozenset(names), self.now)
         self.settle()
 
-    def ask(self, service, payload, member="shop"):
+    def ask(self, service: str, payload: bytes, member: str = "shop") -> Any:
         """Let a member call a service of the bridge; return how it ended."""
         number = len(self.finished)
         request = Request(
@@ -119,7 +121,7 @@ class World:
 
     # -- time
 
-    def advance(self, seconds):
+    def advance(self, seconds: float) -> None:
         until = self.now + seconds
         while (due := self.core.next_deadline()) is not None and due <= until:
             self.now = max(self.now, due)
@@ -127,14 +129,14 @@ class World:
             self.settle()
         self.now = until
 
-    def settle(self):
+    def settle(self) -> None:
         """Do what the core asks for."""
         while outputs := self.core.take():
             for output in outputs:
                 self._do(output)
         self.core.validate_state()
 
-    def _do(self, output):
+    def _do(self, output: Any) -> None:
         match output:
             case Send(peer, [frame]):
                 assert is_wellformed(frame)

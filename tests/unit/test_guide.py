@@ -26,13 +26,13 @@ def examples(document, section):
     raise AssertionError(f"{document} has no section {section}")
 
 
-def test_the_tests_of_the_guide_pass_under_pytest_without_plugins(tmp_path):
+def test_the_tests_of_the_guide_pass_under_pytest_with_no_plugin_but_ours(tmp_path):
     (tmp_path / "worker.py").write_text(examples("docs/guide.md", "A worker")[0])
     tests = examples("docs/guide.md", "Testing")
     for number, test in enumerate(tests):
         (tmp_path / f"test_{number}.py").write_text(test)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "braidmq.pytest_plugin", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True,

@@ -5,7 +5,7 @@ batch is handled in this order: read messages, read what the monitor has told, a
 messages are. The monitor has told of a connection before any message of it can be read.
 """
 
-from braidmq.bridges.limits import PEERS_MAX
+from braidmq.bridges.limits import PEERS_MAX, SILENT_MAX
 from braidmq.bridges.port import Peer
 
 
@@ -18,6 +18,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._by_descriptor: dict[int, Peer | None] = {}
+        self._silent: dict[int, None] = {}
         self._by_route: dict[bytes, tuple[Peer, int]] = {}
         self.gone: list[Peer] = []
 
@@ -29,9 +30,11 @@ class Connections:
         """Note a new connection."""
         self.on_disconnected(descriptor)  # in case that was not told
         self._by_descriptor[descriptor] = None
+        self._silent[descriptor] = None
 
     def on_disconnected(self, descriptor: int) -> None:
         """Note the end of a connection."""
+        self._silent.pop(descriptor, None)
         peer = self._by_descriptor.pop(descriptor, None)
         if peer is not None:
             self._forget(peer)
@@ -67,14 +70,35 @@ class Connections:
         if holder is not None:
             self._forget(holder)
         self._by_descriptor[descriptor] = peer
+        self._silent.pop(descriptor, None)
         self._by_route[peer.route] = peer, descriptor
         return True
 
+    def descriptor(self, peer: Peer) -> int | None:
+        """Return over which connection a peer speaks, as long as it can be reached."""
+        found = self._by_route.get(peer.route)
+        return found[1] if found is not None and found[0] is peer else None
+
+    def descriptors(self) -> list[int]:
+        """Return all connections."""
+        return list(self._by_descriptor)
+
+    def too_silent(self) -> int | None:
+        """Return the connection that has said nothing for the longest time if there are too many of them.
+
+        It is one of them no longer: whoever asks ends it.
+        """
+        if len(self._silent) <= SILENT_MAX:
+            return None
+        oldest = next(iter(self._silent))
+        del self._silent[oldest]
+        return oldest
+
     def end(self, peer: Peer) -> None:
         """Note that nothing reaches a peer any more, which its connection's end has not told yet."""
-        found = self._by_route.get(peer.route)
-        if found is not None and found[0] is peer:
-            self._by_descriptor[found[1]] = None
+        descriptor = self.descriptor(peer)
+        if descriptor is not None:
+            self._by_descriptor[descriptor] = None
             self._forget(peer)
 
     def _forget(self, peer: Peer) -> None:

@@ -8,6 +8,13 @@ PEERS_MAX: Final = 1_000
 """Foreign connections of one endpoint that have said something. All programs of a machine fit; what more of them
 say is dropped, until one ends."""
 
+SILENT_MAX: Final = 1_000
+"""Foreign connections of one endpoint that have said nothing: as many as may have. Beyond, the oldest is ended, and
+its program connects again by itself: so nobody can take all descriptors by saying nothing."""
+
+HANDSHAKE_S_MAX: Final = 10.0
+"""Time for the ZMTP handshake of a foreign connection: as long as the HTTP gateway gives a request."""
+
 CALLS_PER_PEER_MAX: Final = 256
 """Calls under way for one foreign peer: as many as a node has on their way by default, so that one peer can keep a
 bridge busy, and no more than that."""
@@ -32,6 +39,17 @@ MESSAGES_UNREAD_MAX: Final = 1_000
 MESSAGES_AHEAD_MAX: Final = 16
 """Messages of one foreign connection that libzmq reads before the bridge takes them. Any of them may be as large as a
 payload: TCP holds back the rest, at the peer that has sent it."""
+
+AHEAD_SLACK_BYTES: Final = 8 * _MIB
+"""How much more than MESSAGES_AHEAD_MAX messages a foreign connection may have sent of which nothing could be read: the
+system's own buffers hold six MiB at most by default."""
+
+AHEAD_BYTES_MAX: Final = 256 * _MIB
+"""What all foreign connections may have sent together of which nothing could be read. Beyond, the one with the most is
+ended: a message that never ends takes memory that libzmq does not bound."""
+
+LOOK_S: Final = 0.1
+"""How often that is looked at. Over loopback a peer sends some hundred MiB in that time."""
 
 HEARTBEAT_S: Final = 5.0
 """How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""

@@ -10,11 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, Final, Protocol
 
+from braidmq.bridges import descriptors
+from braidmq.bridges.backlog import Backlog
 from braidmq.bridges.connections import Connections
 from braidmq.bridges.limits import (
+    AHEAD_BYTES_MAX,
+    AHEAD_SLACK_BYTES,
     CLOSE_S_MAX,
     FRAMES_MAX,
+    HANDSHAKE_S_MAX,
     HEARTBEAT_S,
+    LOOK_S,
     MESSAGES_AHEAD_MAX,
     MESSAGES_UNREAD_MAX,
     READS_AT_ONCE,
@@ -40,6 +46,16 @@ _MAPPED: Final = "::ffff:"
 
 _UNIX: Final = "localhost:"
 """How the address of a peer over a Unix socket begins, before its user, group and process."""
+
+_COUNTED: Final = (
+    "too_many_peers",
+    "too_many_silent",
+    "too_far_ahead",
+    "too_large",
+    "unread",
+    "unreachable",
+    "refused",
+)
 
 _Come = tuple[Peer | None, bytes, Any, list[bytes]]
 """A message: its peer if the routing id tells it, that id, else a frame that tells it, and all frames."""
@@ -97,12 +113,16 @@ class Router:
         self._bytes_max = payload_bytes_max + SLACK_BYTES
         self._loop = asyncio.get_running_loop()
         self._connections = Connections()
+        self._backlog = Backlog(MESSAGES_AHEAD_MAX * self._bytes_max + AHEAD_SLACK_BYTES, AHEAD_BYTES_MAX)
+        self._read_from: set[Peer] = set()
+        self._places: set[object] = set()
+        self._look_timer: asyncio.TimerHandle | None = None
         self._dont_wait, self._pollin = int(self._zmq.NOBLOCK), int(self._zmq.POLLIN)
         self._events = self._zmq.EVENTS
         self._reads_on = False
         self._news = False
         self._closed = False
-        self.counters = dict.fromkeys(("too_many_peers", "too_large", "unread", "unreachable", "refused"), 0)
+        self.counters = dict.fromkeys(_COUNTED, 0)
         self.endpoints: list[str] = []
         # libzmq counts routing ids up from a random number of the C library, which is the same in every process until
         # it is seeded: whoever knows it could foresee the ids of others.
@@ -120,6 +140,7 @@ class Router:
             (zmq.MAXMSGSIZE, self._bytes_max),
             (zmq.RCVHWM, MESSAGES_AHEAD_MAX),
             (zmq.SNDHWM, MESSAGES_UNREAD_MAX),
+            (zmq.HANDSHAKE_IVL, int(HANDSHAKE_S_MAX * _MS)),
             (zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * _MS)),
             (zmq.HEARTBEAT_TIMEOUT, int(SILENCE_S_MAX * _MS)),
         ):
@@ -148,8 +169,11 @@ class Router:
             except self._zmq.ZMQError as error:
                 raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}") from None
             self.endpoints.append(self._socket.getsockopt(self._zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
+        self._places.update(map(_place, self.endpoints))
         self._watch(self._monitor, self._on_monitor)
         self._watch(self._socket, self._read)
+        if descriptors.COUNTS:
+            self._look_soon()
 
     def _watch(self, socket: Any, call: Callable[[], None]) -> None:
         """Call when there is news of a socket; libzmq tells only once of what is not read."""
@@ -163,6 +187,8 @@ class Router:
         if self._closed:
             return
         self._closed = True
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         for descriptor in self._watched:
             self._loop.remove_reader(descriptor)
         self._socket.disable_monitor()
@@ -237,7 +263,10 @@ class Router:
         peer, route, first, frames = message
         try:
             speaker = peer or self._connections.known(route) or self._peer(route, first)
-            if speaker is not None and frames:
+            if speaker is None:
+                return
+            self._read_from.add(speaker)
+            if frames:
                 self._behind.on_message(speaker, frames)
         except Exception:  # noqa: BLE001 - a bug of ours, which must not cost what others have said
             _LOG.exception("the bridge met an error of its own")
@@ -317,13 +346,37 @@ class Router:
                 event, descriptor = _EVENT.unpack(receive(self._dont_wait)[0])
                 if event == self._zmq.EVENT_ACCEPTED:
                     self._connections.on_accepted(descriptor)
+                    self._backlog.on_accepted(descriptor)
+                    self._end_silent()
                 elif event == self._zmq.EVENT_DISCONNECTED:
                     self._connections.on_disconnected(descriptor)
+                    self._backlog.on_disconnected(descriptor)
 
     def _tell_gone(self) -> None:
         gone, self._connections.gone = self._connections.gone, []
         for peer in gone:
             self._behind.on_gone(peer)
+
+    # -- connections that take too much
+
+    def _end_silent(self) -> None:
+        descriptor = self._connections.too_silent()
+        if descriptor is not None:
+            self.counters["too_many_silent"] += 1
+            descriptors.end(descriptor, self._places)
+
+    def _look_soon(self) -> None:
+        self._look_timer = self._loop.call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """End connections that have sent too much of which nothing could be read."""
+        received = {each: descriptors.received(each) for each in self._connections.descriptors()}
+        read = {self._connections.descriptor(peer) for peer in self._read_from}
+        self._read_from.clear()
+        for descriptor in self._backlog.look(received, read):
+            self.counters["too_far_ahead"] += 1
+            descriptors.end(descriptor, self._places)
+        self._look_soon()
 
     def _on_zap(self) -> None:
         if self._closed:
@@ -333,3 +386,11 @@ class Router:
             while True:
                 self._zap.send_multipart(self._door.answer(self._zap.recv_multipart(self._dont_wait)))
         self.counters["refused"] = self._door.refused
+
+
+def _place(endpoint: str) -> object:
+    """Return what the connections to an endpoint have in common, see `descriptors.name`."""
+    scheme, _, place = endpoint.partition("://")
+    if scheme == "ipc":
+        return b"\0" + place[1:].encode() if place.startswith("@") else place
+    return int(place.rpartition(":")[2])

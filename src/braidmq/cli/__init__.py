@@ -46,8 +46,11 @@ _COMMANDS: Final = {
     "broker": _Command("braidmq.cli.broker:broker", "Run a broker."),
     "serve": _Command("braidmq.cli.serve:serve", "Run the services of a node."),
     "call": _Command("braidmq.cli.call:call", "Call a service."),
+    "ping": _Command("braidmq.cli.trial.ping:ping", "Measure round trips to a service, over each path."),
+    "load": _Command("braidmq.cli.trial.load:load", "Find out how much a service takes."),
     "bridge": _Command("braidmq.cli.bridge:bridge", "Let programs of other protocols in."),
     "status": _Command("braidmq.cli.status:status", "Show brokers, nodes and services."),
+    "monitor": _Command("braidmq.cli.monitor:monitor", "Show the net in a browser, and to Prometheus."),
     "doctor": _Command("braidmq.cli.doctor.command:doctor", "Say why a member does not reach its brokers."),
     "simulate": _Command("braidmq.cli.simulate:simulate", "Simulate nets with faults, from seeds."),
     "bench": _Command("braidmq.cli.bench:bench", "Measure an echo over BraidMQ and over its rivals."),
@@ -57,6 +60,10 @@ _COMMANDS: Final = {
 
 JOIN_DATA: Final = "BRAIDMQ_JOIN_DATA"
 """The environment variable that may hold the text of a join file."""
+
+
+SUPERVISED: Final = "--supervised"
+"""The option of a process that is one of several: it has a lifeline in the place of stdin (`braidmq.host.lifeline`)."""
 
 
 def join_option(*, required: bool = True) -> Callable[[Any], Any]:

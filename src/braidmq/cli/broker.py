@@ -6,13 +6,13 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal
+from typing import Literal
 
 import click
 
 from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.carrier.twins import TwinWatch
-from braidmq.cli import join_option
+from braidmq.cli import SUPERVISED, join_option
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import load_named, wrong_kind
 from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
@@ -23,7 +23,7 @@ from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.notify import Notifier
 from braidmq.host.room import take_all_descriptors
-from braidmq.host.signals import STOP_SIGNALS, end_by_signal
+from braidmq.host.signals import STOP_SIGNALS, end_by_signal, heed_signals_as_process_1
 from braidmq.observer import BrokerObserver
 from braidmq.settings import Settings
 from braidmq.trust import brokerstate
@@ -32,9 +32,6 @@ from braidmq.trust.joinfile import STDIN, JoinFile
 from braidmq.trust.numbered import PROCESSES_MAX
 
 _LOG = own_logger("braidmq.broker")
-
-_SUPERVISED: Final = "--supervised"
-"""Says that a process is one of several, and has a lifeline in the place of stdin (`braidmq.host.lifeline`)."""
 
 _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 """How a socket for both families spells an IPv4 address."""
@@ -86,7 +83,7 @@ _IPV4_IN_IPV6 = re.compile(r"\[::ffff:([0-9.]+)\]", re.IGNORECASE)
 @settings_options
 @log_level_option
 @log_format_option
-@click.option(_SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
+@click.option(SUPERVISED, "supervised", is_flag=True, hidden=True, help="One of several: stdin is its lifeline.")
 def broker(
     join: JoinFile | Path,
     *,
@@ -127,7 +124,7 @@ def broker(
         options += ["--no-local"] if no_local else []
         options += ["--no-state"] if no_state else []
         options += [] if observer is None else [f"--observer={observer}"]
-        return _run_several(join, processes, bind, options, settings.drain_s)
+        return _run_several(join, processes, bind, options)
     if not supervised:
         log_to_stderr(log_level, log_format=log_format)
     lifeline = Lifeline() if supervised else None
@@ -145,11 +142,12 @@ def broker(
     if supervised:
         log_to_stderr(log_level, loop.name, log_format)
     take_all_descriptors()
-    _end_at_signals()
+    heed_signals_as_process_1()
     loop.open()
     _stop_at_signals(loop, manager)
     if lifeline is not None:
         lifeline.hold(loop.stop, settings.drain_s)
+        lifeline.ready()
     manager.ready(monotonic())
     for endpoint in loop.endpoints:
         _LOG.info("%s listens at %s", loop.name, _IPV4_IN_IPV6.sub(r"\1", endpoint))
@@ -162,13 +160,13 @@ def broker(
     return ExitCode.OK
 
 
-def _run_several(join: Path, count: int, bind: Sequence[str], options: Sequence[str], drain_s: float) -> int:
+def _run_several(join: Path, count: int, bind: Sequence[str], options: Sequence[str]) -> int:
     """Run a process for each of several brokers; return an exit code."""
-    from braidmq.cli.processes import programs, run_all  # noqa: PLC0415 - asyncio, which no broker needs
+    from braidmq.cli.processes import broker_programs, run_all  # noqa: PLC0415 - asyncio, which no broker needs
 
-    several = programs(join, count, bind, (_SUPERVISED, *options))
-    _end_at_signals()
-    return run_all(several, drain_s)
+    several = broker_programs(join, count, bind, (SUPERVISED, *options))
+    heed_signals_as_process_1()
+    return run_all(several)
 
 
 def _load_observer(target: str) -> BrokerObserver:
@@ -199,9 +197,3 @@ def _stop_at_signals(loop: BrokerLoop, manager: Notifier) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
-
-
-def _end_at_signals() -> None:
-    """Let a signal end process 1 of a container, too, while it is not a broker yet."""
-    if os.getpid() == 1:
-        signal.signal(signal.SIGTERM, lambda number, _frame: end_by_signal(number))

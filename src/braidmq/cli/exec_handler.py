@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import shlex
@@ -14,6 +15,8 @@ from typing import Final, cast
 
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.host import process_tree
+from braidmq.host.clock import monotonic
+from braidmq.host.loggers import own_logger
 from braidmq.host.notify import VARIABLES
 from braidmq.host.orphans import Orphans, inherit_orphans, inherits_orphans
 from braidmq.host.process_tree import Process
@@ -21,6 +24,11 @@ from braidmq.messages import Request
 
 STDERR_BYTES_MAX: Final = 4 * 1024
 """How much of the end of stderr is kept."""
+
+TOLD_MAX: Final = 10
+"""Commands whose stderr the log has in full, in `TOLD_S`: nobody can fill a log by his calls. Others are counted."""
+
+TOLD_S: Final = 10.0
 
 COMPLAINT_LINES_MAX: Final = 3
 """How many of its last lines the caller gets to see."""
@@ -31,6 +39,8 @@ COMPLAINT_CHARS_MAX: Final = 500
 CANCEL_S_MAX: Final = 1.0
 """How long, at the deadline, the caller's own end of the request is awaited: an answer would only race with it."""
 
+_LOG = own_logger("braidmq.node")
+
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
@@ -40,23 +50,27 @@ class ExecHandler:
     Args:
         command: split as a shell would split it (`shlex`), but no shell runs it.
         output_bytes_max: how many bytes it may write to stdout.
+        time_s_max: how long it may run, if its caller waits longer.
 
     Raises:
         ConfigError: there is no such command.
 
     The command's environment is this process's, but for what a service manager says to that, with BRAIDMQ_SERVICE,
     BRAIDMQ_SENDER, BRAIDMQ_ID (hex), BRAIDMQ_POSSIBLE_DUPLICATE (0 or 1), BRAIDMQ_RETRY_COUNT and BRAIDMQ_REMAINING
-    (seconds). It leads a session of its own. It is killed at the request's deadline, when the caller gives up, and when
-    it writes too much, and so is all that it has started, on Linux also what is in another session. The answer is
-    complete when it has ended and nobody holds its stdout and stderr any more.
+    (seconds). It leads a session of its own. It is killed at the request's deadline and at its own, when the caller
+    gives up, and when it writes too much, and so is all that it has started, on Linux also what is in another session.
+    The answer is complete when it has ended and nobody holds its stdout and stderr any more. The end of its stderr goes
+    to the log.
 
     The caller gets a ServiceError with the code EXIT_STATUS when its exit status is not 0, KILLED when a signal ended
-    it, RESULT_TOO_LARGE, DEADLINE_EXCEEDED, or CANNOT_START.
+    it, RESULT_TOO_LARGE, DEADLINE_EXCEEDED, TIME_LIMIT, or CANNOT_START.
     """
 
-    def __init__(self, command: str, output_bytes_max: int) -> None:
+    def __init__(self, command: str, output_bytes_max: int, time_s_max: float | None = None) -> None:
         self.arguments = _split(command)
         self._output_bytes_max = output_bytes_max
+        self._time_s_max = time_s_max
+        self._grumbles = _Grumbles()
         self._starts: set[asyncio.Task[_Command]] = set()
         self._orphans: Orphans | None = None
         self._mark = f"BRAIDMQ_TREE={secrets.token_hex(16)}"
@@ -94,8 +108,11 @@ class ExecHandler:
         self._starts.add(start)
         try:
             process = await asyncio.shield(start)  # cancelled half-way, it would lose sight of the process
-            await self._wait(process, request)
-            return self._result(process)
+            try:
+                await self._wait(process, request)
+                return self._result(process)
+            finally:
+                self._grumbles.tell(self.arguments[0], process, request, monotonic())
         finally:
             await asyncio.shield(asyncio.create_task(self._end(start)))
 
@@ -141,11 +158,17 @@ class ExecHandler:
         return process
 
     async def _wait(self, process: "_Command", request: Request) -> None:
+        remaining_s = request.remaining
+        limit_s = remaining_s if self._time_s_max is None else self._time_s_max
         try:
-            async with asyncio.timeout(request.remaining):
+            async with asyncio.timeout(min(limit_s, remaining_s)):
                 await process.run(request.payload)
         except TimeoutError:
             process.kill()
+            if limit_s < remaining_s:
+                raise ServiceError(
+                    "TIME_LIMIT", f"{self.arguments[0]} was killed: it may take {limit_s:g} s here"
+                ) from None
             await asyncio.sleep(CANCEL_S_MAX)
             raise ServiceError(
                 "DEADLINE_EXCEEDED", f"{self.arguments[0]} was killed at the request's deadline"
@@ -222,10 +245,19 @@ class _Command(asyncio.SubprocessProtocol):
         found = process_tree.marked(self._marks, among)
         return found if self._exited.is_set() else found + process_tree.tree(self.id, among)
 
-    def complaint(self) -> str:
-        """Return the last lines that it wrote to stderr, ready to follow a sentence."""
+    @property
+    def failed(self) -> bool:
+        """Whether it has not ended, or not with exit status 0."""
+        return self._transport.get_returncode() != 0
+
+    def lines(self) -> list[str]:
+        """Return the last lines that it wrote to stderr."""
         lines = self._stderr.decode(errors="replace").split("\n")
-        text = "; ".join([line.strip() for line in lines if line.strip()][-COMPLAINT_LINES_MAX:])
+        return [line.strip() for line in lines if line.strip()]
+
+    def complaint(self) -> str:
+        """Return some of them, ready to follow a sentence."""
+        text = "; ".join(self.lines()[-COMPLAINT_LINES_MAX:])
         return f": {text[-COMPLAINT_CHARS_MAX:]}" if text else ""
 
     # -- what asyncio calls
@@ -259,6 +291,32 @@ class _Command(asyncio.SubprocessProtocol):
     def _end(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
+
+
+class _Grumbles:
+    """Tells the log what commands have written to stderr, in at most `TOLD_MAX` records each `TOLD_S`."""
+
+    def __init__(self) -> None:
+        self._told = 0
+        self._untold = 0
+        self._until = float("-inf")
+
+    def tell(self, program: str, command: _Command, request: Request, now: float) -> None:
+        """Tell what one of them has written."""
+        lines = command.lines()
+        if not lines:
+            return
+        if now >= self._until:
+            self._told, self._until = 0, now + TOLD_S
+        if self._told == TOLD_MAX:
+            self._untold += 1
+            return
+        self._told += 1
+        more = f" (and {self._untold:,} more commands since this was told last)" if self._untold else ""
+        self._untold = 0
+        level = logging.WARNING if command.failed else logging.INFO
+        what = f"{request.service}, request {request.id.hex()} of {request.sender}"
+        _LOG.log(level, "%s: %s wrote to stderr%s: %s", what, program, more, "; ".join(lines))
 
 
 def _split(command: str) -> list[str]:

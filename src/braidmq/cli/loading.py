@@ -1,11 +1,40 @@
 """What a command line names as MODULE:NAME: an object in a module of the user's own."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from braidmq.errors import ConfigError
+
+
+def check_named(target: str, example: str) -> tuple[str, str]:
+    """Return the module and the attribute that MODULE:NAME names.
+
+    Raises:
+        ConfigError: `target` is not of that form; `example` is, as in ``app:services``.
+    """
+    name, colon, attribute = target.partition(":")
+    if not colon or not attribute or not all(part.isidentifier() for part in name.split(".")):
+        what = example.partition(":")[2]
+        raise ConfigError(f"{target!r} does not name {what}: write MODULE:NAME, as in {example}")
+    return name, attribute
+
+
+def source_of(target: str) -> list[Path]:
+    """Return where the source is of the module that MODULE:NAME names: this directory, and its package elsewhere."""
+    here = Path.cwd()
+    sys.path.insert(0, str(here))
+    try:
+        found = importlib.util.find_spec(target.partition(":")[0].partition(".")[0])
+    except ValueError:  # __main__ has none
+        found = None
+    if found is None:
+        return [here]
+    origin = [found.origin] if found.has_location and found.origin is not None else []
+    places = [Path(each) for each in found.submodule_search_locations or origin]
+    return [here, *(place for place in places if not place.resolve().is_relative_to(here.resolve()))]
 
 
 def load_named(target: str, kinds: tuple[type, ...], example: str) -> tuple[ModuleType, object]:
@@ -19,10 +48,7 @@ def load_named(target: str, kinds: tuple[type, ...], example: str) -> tuple[Modu
     Raises:
         ConfigError: there is no such module, or nothing of that name in it.
     """
-    name, colon, attribute = target.partition(":")
-    if not colon or not attribute or not all(part.isidentifier() for part in name.split(".")):
-        what = example.partition(":")[2]
-        raise ConfigError(f"{target!r} does not name {what}: write MODULE:NAME, as in {example}")
+    name, attribute = check_named(target, example)
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(name)

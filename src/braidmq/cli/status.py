@@ -5,9 +5,9 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 import msgspec
@@ -17,35 +17,17 @@ from braidmq.cli import join_option
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.logs import log_nothing
 from braidmq.cli.status_text import fit, show
-from braidmq.core.links.link import FINAL, KEY_REFUSED
-from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
 from braidmq.host.signals import STOP_SIGNALS
 from braidmq.host.writer import Writer
 from braidmq.monitor import registries
-from braidmq.monitor.about_load import wants_another
-from braidmq.monitor.diagnoses import diagnose, health, is_well
-from braidmq.monitor.finding import Finding
-from braidmq.monitor.net import View, agree, complete, disagreements
+from braidmq.monitor.diagnoses import health, is_well
+from braidmq.monitor.looking import Look, judge, look_once, looks
+from braidmq.monitor.net import View, agree, disagreements
 from braidmq.node import Node
 from braidmq.printable import printable_json
 from braidmq.settings import Settings
 from braidmq.trust.joinfile import JoinFile
 from braidmq.wire.registry_status import RegistryStatus
-
-SETTLE_S_MAX: Final = 2.0
-"""How long a broker may take to be connected or to fail."""
-
-OBSERVE_S_MAX: Final = 2.0
-"""How long a broker may take to tell its state."""
-
-WATCH_S: Final = 1.0
-"""How often --watch asks: what it tells changes within seconds, and people read no faster. Also how long a broker may
-take to answer it, so that one that hangs does not hold up the others."""
-
-APART_S: Final = 0.5
-"""How long after the first look a second one is taken, if something waits or was refused: what is refused now shows by
-what is counted in between. An overload of some requests a second is one by then."""
-
 
 _CLEAR: Final = "\x1b[2J\x1b[1;1H"
 """Clears a terminal, and goes to its first line."""
@@ -86,34 +68,9 @@ def status(join: JoinFile | Path, *, as_json: bool, watch: bool) -> int:
     return ExitCode.OK if is_well(look.findings) else ExitCode.FAILURE
 
 
-class Look(NamedTuple):
-    """The net at one time.
-
-    Attributes:
-        views: the brokers, and what they told.
-        findings: what is wrong, or worth a note.
-    """
-
-    views: list[View]
-    findings: list[Finding]
-
-
 async def _look_once(node: Node) -> Look:
     async with node:
-        await node.settled(SETTLE_S_MAX)
-        views = await _ask(node, OBSERVE_S_MAX)
-        if not wants_another(views):
-            return Look(views, diagnose(views))
-        clock = asyncio.get_running_loop().time
-        asked_at = clock()
-        await asyncio.sleep(APART_S)
-        again = await _ask(node, OBSERVE_S_MAX)
-        return Look(again, diagnose(again, views, clock() - asked_at))
-
-
-async def _ask(node: Node, timeout_s: float) -> list[View]:
-    reports = await node.observe(timeout_s)
-    return complete([View(info, reports.get(info.name)) for info in node.brokers])
+        return await look_once(node)
 
 
 async def _watch(node: Node, tell: Callable[[str, Look], None]) -> None:
@@ -126,21 +83,10 @@ async def _watch(node: Node, tell: Callable[[str, Look], None]) -> None:
     assert task is not None
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, task.cancel)
-    told, before, before_at = False, list[View](), 0.0
     with contextlib.suppress(asyncio.CancelledError):
-        async with node:
-            await node.settled(SETTLE_S_MAX)
-            while True:
-                due = loop.time() + WATCH_S
-                views = await _ask(node, WATCH_S)
-                now = loop.time()
-                tell(node.name, Look(views, diagnose(views, before, now - before_at)))
-                before, before_at = views, now
-                problem = judge(node.name, views)
-                told = told or problem is None
-                if problem is not None and not told and (not views or not isinstance(problem, NoBroker)):
-                    raise problem
-                await asyncio.sleep(due - loop.time())
+        async with node, contextlib.aclosing(looks(node)) as seen:
+            async for look in seen:
+                tell(node.name, look)
 
 
 class _Screen:
@@ -174,25 +120,9 @@ class _Screen:
         self._writer.flush()
 
 
-def judge(name: str, views: Sequence[View]) -> BraidError | None:
-    """Return the error of a node to which no broker told its state; None if one did."""
-    if any(view.told for view in views):
-        return None
-    if any(view.report is not None for view in views):
-        return AccessDenied(
-            f"{name} may not observe the net: use a join file made by `braidmq add node NAME --net DIR --observe`"
-        )
-    if not views:
-        return NoBroker(f"the join file of {name} names no broker: add one with `braidmq add broker`, and copy it anew")
-    reasons = "; ".join(f"{view.info.name} at {' '.join(view.info.endpoints)}: {view.problem}" for view in views)
-    if all(view.info.problem in FINAL for view in views) and any(view.info.problem in KEY_REFUSED for view in views):
-        return NotRegistered(f"every broker refuses this node's key: {reasons}")
-    return NoBroker(f"no broker could be reached: {reasons}")
-
-
 def encode(name: str, look: Look) -> bytes:
     """Return the state of the net as a JSON object."""
-    views, findings = look
+    views, findings, *_ = look
     return msgspec.json.encode(
         {
             "node": name,
@@ -230,6 +160,7 @@ def _as_dict(view: View) -> dict[str, Any]:
             "counters": report.counters,
             "refusals": [msgspec.structs.asdict(each) for each in report.refusals],
             "losses": [msgspec.structs.asdict(each) for each in report.losses],
+            "lag": None if report.lag is None else msgspec.structs.asdict(report.lag),
             "registry": None if report.registry is None else _registry_as_dict(report.registry),
         }
     return shown

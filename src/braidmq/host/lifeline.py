@@ -7,6 +7,7 @@ that it is ready, and then that it lives.
 
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,16 +20,21 @@ from braidmq.host.room import room, start
 ENDING_S_MAX: Final = 5.0
 """How much longer than it drains a process may take to end: its last answers have to leave."""
 
+READY: Final = struct.Struct(">d")
+"""What a process says by it when it is ready: how long it may drain."""
+
 LIFE_S: Final = 1.0
 """How often a process says that it lives."""
 
-_LOG = own_logger("braidmq.broker")
+_LOG = own_logger("braidmq.processes")
 
 _STDIN: Final = 0
 
 
 class Lifeline:
     """Waits for the end of the lifeline in a thread of its own; until `hold`, the process ends with it at once.
+
+    A process that is ready for its work calls `ready`, after `hold`.
 
     Raises:
         NoRoom: this process may have no further thread or descriptor.
@@ -42,38 +48,42 @@ class Lifeline:
         os.close(nothing)
         self._socket.setblocking(True)
         self._drain: Callable[[], object] = _end_at_once
-        self._patience_s = 0.0
+        self._drain_s = 0.0
         self._beat_at = float("-inf")
         start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
 
     def hold(self, drain: Callable[[], object], drain_s: float) -> None:
-        """Say that the process is ready, and what is to happen at the end of the lifeline.
+        """Say what is to happen at the end of the lifeline.
 
         Args:
             drain: begins to end the process, and returns at once; it is called in a thread.
             drain_s: how long that may take. `ENDING_S_MAX` later the process is ended.
         """
-        self._patience_s = drain_s + ENDING_S_MAX
+        self._drain_s = drain_s
         self._drain = drain
-        self._say()
+
+    def ready(self) -> None:
+        """Say that the process is ready."""
+        self._say(READY.pack(self._drain_s))
 
     def beat(self, now: float) -> None:
-        """Say that the process lives, every LIFE_S at most. Call it from the loop that does the work."""
+        """Say that the process lives, every LIFE_S at most. Call it, after `ready`, from the loop that does the work."""
         if now >= self._beat_at:
             self._beat_at = now + LIFE_S
-            self._say()
+            self._say(b"\0")
 
-    def _say(self) -> None:
+    def _say(self, word: bytes) -> None:
         with suppress(OSError):  # the supervisor has ended, which the thread finds out; or it has not read for long
-            self._socket.send(b"\0", socket.MSG_DONTWAIT)
+            self._socket.send(word, socket.MSG_DONTWAIT)
 
     def _run(self) -> None:
         with self._socket, suppress(OSError):
             while self._socket.recv(1):
                 pass
         self._drain()
-        threading.Event().wait(self._patience_s)
-        _LOG.error("not ended %g s after it was told to: it is given up", self._patience_s)
+        patience_s = self._drain_s + ENDING_S_MAX
+        threading.Event().wait(patience_s)
+        _LOG.error("not ended %g s after it was told to: it is given up", patience_s)
         stderr.flush()
         os._exit(1)
 

@@ -53,7 +53,7 @@ class Notifier:
         self._status = status
         self._address = _address(variables.get("NOTIFY_SOCKET", ""))
         self._file = _AliveFile(variables[ALIVE]) if variables.get(ALIVE) else None
-        self.watchdog_s = None if self._address is None else _watchdog_s(variables, pid or os.getpid())
+        self.watchdog_s = watchdog_s(variables, pid)
         self.beat_s = self._beat_s()
         self._socket: socket.socket | None = None
         self._unsaid: dict[str, str] = {}
@@ -170,8 +170,15 @@ def _address(path: str) -> str | None:
     return "\0" + path[1:] if path[0] == "@" else path
 
 
-def _watchdog_s(variables: Mapping[str, str], pid: int) -> float | None:
+def watchdog_s(environment: Mapping[str, str] | None = None, pid: int | None = None) -> float | None:
+    """Return how long this process may be silent before the service manager ends it; None: without end.
+
+    Args:
+        environment: see Notifier.
+        pid: see Notifier.
+    """
+    variables = os.environ if environment is None else environment
     period, meant = variables.get("WATCHDOG_USEC", ""), variables.get("WATCHDOG_PID", "")
-    if not period.isdecimal() or int(period) == 0 or (meant and meant != str(pid)):
+    if not variables.get("NOTIFY_SOCKET", "").startswith(("/", "@")) or not period.isdecimal() or int(period) == 0:
         return None
-    return int(period) / 1_000_000
+    return None if meant and meant != str(pid or os.getpid()) else int(period) / 1_000_000

@@ -17,3 +17,9 @@ def end_by_signal(number: int) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
     os._exit(128 + number)
+
+
+def heed_signals_as_process_1() -> None:
+    """Let SIGTERM end process 1 of a container, too, before it has a handler of its own. For the main thread."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _frame: end_by_signal(number))

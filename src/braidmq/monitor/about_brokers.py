@@ -22,6 +22,9 @@ SLOW_MS: Final = 150
 """A probe that takes longer there and back is no longer one between machines that are near, and loaded as usual; one of
 whose packets is lost takes 200 ms."""
 
+STALLS_MIN: Final = 3
+"""How often a broker has to stand still within ten seconds: once or twice may be a machine that was away."""
+
 UNWELL: Final = 2
 """What a broker thinks of its own health (SWIM, 0 is well) that is more than one probe that nobody has answered."""
 
@@ -186,8 +189,16 @@ def twins(views: Iterable[View]) -> Iterator[Finding]:
 
 
 def slow(views: Iterable[View]) -> Iterator[Finding]:
-    """Find ways between brokers on which answers are late, and brokers that do not hear others in time."""
+    """Find brokers that stand still, ways on which answers are late, and brokers that do not hear others in time."""
     views = list(views)
+    still = set()
+    for view in views:
+        lag = view.report.lag if view.report is not None and view.told else None
+        if lag is not None and lag.recent >= STALLS_MIN:
+            name = view.info.name
+            still.add(name)
+            why = f"{lag.recent} times within ten seconds, for up to {lag.worst_ms:,} ms"
+            yield Finding(Kind.SLOW, (name,), f"{name} stands still again and again", why)
     late: dict[str, dict[str, int]] = {}
     for here, rows in seen_by(views).items():
         for there, row in rows.items():
@@ -195,9 +206,10 @@ def slow(views: Iterable[View]) -> Iterator[Finding]:
                 late.setdefault(there, {})[here] = row.rtt_ms
     for name, times in sorted(late.items()):
         told = listed([f"{ms:,} ms to {here}" for here, ms in sorted(times.items())])
-        yield Finding(Kind.SLOW, (name,), f"answers of {name} are late", told)
+        if name not in still:
+            yield Finding(Kind.SLOW, (name,), f"answers of {name} are late", told)
     for name, health in _counter(views, "gossip_health").items():
-        if health >= UNWELL and name not in late:
+        if health >= UNWELL and name not in late and name not in still:
             yield Finding(Kind.SLOW, (name,), f"{name} does not hear the other brokers in time")
 
 

@@ -178,7 +178,8 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     Kind.SLOW: Diagnosis(
         False,
         "answers of a broker take more than 150 ms, or it fails to hear others in time: packets are lost or late on "
-        "the way, or it has no processor",
+        "the way, or it has no processor; or its process stood still for more than 100 ms, three times within ten "
+        "seconds: it has no processor, or swaps",
         "See to the network and the load of the host of {name}; for brokers that are far apart take `--preset wan`.",
     ),
     Kind.NODE_SILENT: Diagnosis(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from braidmq.core.histogram import Histogram
 from braidmq.monitor.finding import listed
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus
@@ -80,6 +81,16 @@ class ServiceSum(NamedTuple):
     def queued(self) -> int:
         """Requests that wait for a worker."""
         return sum(part.queued for part in self.parts.values())
+
+    @property
+    def replies(self) -> int:
+        """Requests that were answered since the brokers have known the service."""
+        return sum(part.replies for part in self.parts.values())
+
+    @property
+    def took(self) -> Histogram:
+        """How long these have taken, as far as brokers have told."""
+        return Histogram().merge(Histogram.of(part.took) for part in self.parts.values())
 
 
 class NodeSum(NamedTuple):

@@ -136,13 +136,26 @@ class Status(Control, frozen=True):
 
 
 class ServiceStatus(Struct, frozen=True, omit_defaults=True):
-    """A service as a broker sees it."""
+    """A service as a broker sees it.
+
+    Attributes:
+        name: its name.
+        workers: how many it has there.
+        credit: how many requests they take at once.
+        outstanding: how many they have.
+        queued: how many wait for a worker.
+        replies: how many were answered, with a result or an error, since the broker has known the service.
+        took: how long these have taken, from the request's coming to the reply's leaving; see Histogram.encoded of
+            core/histogram.py. Empty where a report tells of too many others.
+    """
 
     name: str
     workers: int
     credit: int
     outstanding: int
     queued: int
+    replies: int = 0
+    took: list[int] = []
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
@@ -227,6 +240,22 @@ class RefusalStatus(Struct, frozen=True, omit_defaults=True):
     ago_ms: int = 0
 
 
+class LagStatus(Struct, frozen=True, omit_defaults=True):
+    """How late a broker's loop is, which looks at the time 25 times a second.
+
+    Attributes:
+        took: by how much it was late each time since its start; see Histogram.encoded of core/histogram.py.
+        stalls: how often it was late for more than 100 ms, since its start.
+        recent: how often within the last 10 seconds.
+        worst_ms: the longest of these recent ones; 0 if there are none.
+    """
+
+    took: list[int] = []
+    stalls: int = 0
+    recent: int = 0
+    worst_ms: int = 0
+
+
 class Report(Control, frozen=True):
     """A broker's state. Lists are cut at REPORT_ROWS_MAX; the counters are totals since its start."""
 
@@ -245,6 +274,7 @@ class Report(Control, frozen=True):
     refusals: list[RefusalStatus] = []
     registry: RegistryStatus | None = None
     losses: list[LossStatus] = []
+    lag: LagStatus | None = None
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -260,6 +290,10 @@ REPORT_SERVES_MAX: Final = 16
 
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
+
+REPORT_BUCKETS_MAX: Final = 40_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
+with 40 buckets each, where some tens are usual, and 440 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""

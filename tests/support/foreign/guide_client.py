@@ -1,6 +1,6 @@
 """A client of 0.1 as in the guide: a REQ socket, three attempts of 2.5 s, each over a socket of its own.
 
-It calls SERVICE at ENDPOINT so many times, one after the other, and prints each reply.
+It calls SERVICE at ENDPOINT with each line of its input, and prints each reply.
 """
 
 import sys
@@ -29,10 +29,10 @@ def call(context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, service: byte
     print("abandoned", flush=True)
 
 
-def main(endpoint: str, service: str, count: str) -> None:
+def main(endpoint: str, service: str) -> None:
     with zmq.Context() as context:
-        for number in range(int(count)):
-            call(context, endpoint, service.encode(), b"%d" % number)
+        for line in sys.stdin:
+            call(context, endpoint, service.encode(), line.rstrip("\n").encode())
 
 
 main(*sys.argv[1:])

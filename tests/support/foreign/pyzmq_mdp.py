@@ -1,6 +1,6 @@
 """pyzmq-mdp, with what newer versions of pyzmq have taken from it: its worker echoes, its client calls.
 
-`client ENDPOINT SERVICE COUNT` prints each reply; `worker ENDPOINT SERVICE` serves until it is ended.
+`client ENDPOINT SERVICE` calls with each line of its input, and prints each reply; `worker ENDPOINT SERVICE` serves until it is ended.
 """
 
 import sys
@@ -38,17 +38,17 @@ class Echo(MDPWorker):
         self.reply(msg)
 
 
-def main(role: str, endpoint: str, service: str, count: str = "0") -> None:
+def main(role: str, endpoint: str, service: str) -> None:
     context = zmq.Context()
     if role == "worker":
         worker = Echo(context, endpoint, service.encode())
         IOLoop.current().start()
         worker.shutdown()
         return
-    for number in range(int(count)):
+    for line in sys.stdin:
         socket = context.socket(zmq.REQ)
         socket.connect(endpoint)
-        print(mdp_request(socket, service.encode(), [b"%d" % number], 20), flush=True)
+        print(mdp_request(socket, service.encode(), [line.rstrip("\n").encode()], 20), flush=True)
         socket.close()
 
 

@@ -87,3 +87,17 @@ def test_only_so_many_are_known(known, monkeypatch):
     assert not known.add(Peer(b"\0CCCC"), 9)
     known.on_disconnected(7)
     assert known.add(Peer(b"\0CCCC"), 9)
+
+
+def test_of_too_many_that_say_nothing_the_oldest_is_told_once(known, monkeypatch):
+    monkeypatch.setattr(connections, "SILENT_MAX", 2)
+    for descriptor in (7, 8, 9):
+        known.on_accepted(descriptor)
+    assert known.add(Peer(A), 7)
+    assert known.too_silent() is None, "one has spoken"
+    known.on_accepted(10)
+    assert known.too_silent() == 8
+    assert known.too_silent() is None
+    known.on_disconnected(9)
+    known.on_accepted(11)
+    assert known.too_silent() is None

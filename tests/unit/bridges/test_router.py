@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from braidmq.bridges import connections, router
+from braidmq.bridges.descriptors import COUNTS
 from braidmq.bridges.limits import FRAMES_MAX, SLACK_BYTES
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router, load_zmq
@@ -194,6 +195,75 @@ async def test_bytes_that_are_no_zmtp_harm_nobody(dealer):
         peer.send(b"hello")
         await until(lambda: behind.frames == [[b"hello"]])
         assert behind.gone == []
+
+
+def shaking_hands():
+    """Return what a DEALER of ZMTP 3.0 says first, without authentication."""
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+    return greeting + bytes((4, len(ready))) + ready
+
+
+MIB_OF_FRAMES = (b"\x03" + (0x4000).to_bytes(8) + bytes(0x4000)) * 64
+"""64 frames, behind each of which there are more of the same message."""
+
+
+async def pour(writer, data, times):
+    with contextlib.suppress(ConnectionError):
+        for _ in range(times):
+            writer.write(data)
+            await writer.drain()
+
+
+@pytest.mark.skipif(not COUNTS, reason="only Linux tells how much a connection has received")
+async def test_peer_whose_message_never_ends_is_cut(dealer):
+    async with listening() as (listener, behind):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        writer.write(shaking_hands())
+        await reader.readexactly(64)
+        pouring = asyncio.create_task(pour(writer, MIB_OF_FRAMES, 200))
+        await until(lambda: listener.counters["too_far_ahead"] == 1)
+        await until(lambda: not listener._connections.descriptors())
+        pouring.cancel()
+        writer.transport.abort()
+        dealer(listener).send(b"honest")
+        await until(lambda: behind.frames == [[b"honest"]])
+
+
+@pytest.mark.skipif(not COUNTS, reason="only Linux tells how much a connection has received")
+async def test_peer_that_sends_much_in_whole_messages_is_not_cut(dealer):
+    async with listening() as (listener, behind):
+        peer = dealer(listener)
+        for number in range(1_500):
+            await until(lambda: peer.poll(0, zmq.POLLOUT), 60)
+            peer.send_multipart([b"%d" % number, bytes(PAYLOAD_BYTES_MAX)])
+        await until(lambda: len(behind.come) == 1_500, 60)
+        assert [int(frames[0]) for frames in behind.frames] == list(range(1_500))
+        assert listener.counters["too_far_ahead"] == 0
+
+
+async def test_of_too_many_that_say_nothing_the_oldest_is_cut(dealer, monkeypatch):
+    monkeypatch.setattr(connections, "SILENT_MAX", 3)
+    async with listening() as (listener, behind):
+        speaker = dealer(listener)
+        speaker.send(b"1")
+        await until(lambda: len(behind.come) == 1)
+        silent = []
+        for number in range(4):
+            silent.append(await asyncio.open_connection("127.0.0.1", port_of(listener)))
+            await until(lambda: len(listener._connections.descriptors()) == number + 2)  # noqa: B023 - it is called at once
+        with contextlib.suppress(ConnectionResetError):
+            await silent[0][0].read()  # to its end
+        assert listener.counters["too_many_silent"] == 1
+        assert not silent[1][0].at_eof()
+        speaker.send(b"2")
+        await until(lambda: behind.frames == [[b"1"], [b"2"]])
+        for _, writer in silent:
+            writer.close()
+
+
+def port_of(listener):
+    return int(listener.endpoints[0].rpartition(":")[2])
 
 
 async def test_only_so_many_peers_are_heard(dealer, monkeypatch):

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import signal
 import sys
 from time import monotonic
@@ -6,7 +7,15 @@ from time import monotonic
 import msgspec
 import pytest
 
-from braidmq.cli.exec_handler import COMPLAINT_CHARS_MAX, STDERR_BYTES_MAX, ExecHandler, _Command
+from braidmq.cli.exec_handler import (
+    COMPLAINT_CHARS_MAX,
+    STDERR_BYTES_MAX,
+    TOLD_MAX,
+    TOLD_S,
+    ExecHandler,
+    _Command,
+    _Grumbles,
+)
 from braidmq.errors import ConfigError, ServiceError
 from braidmq.messages import Request
 from tests.support.processes import Lifeline
@@ -231,3 +240,60 @@ def test_the_processes_of_another_request_are_left_alone(lifeline, tmp_path, mon
 
     asyncio.run(both())
     other_line.close()
+
+
+def test_a_command_is_killed_with_all_that_it_started_at_its_own_time_limit(lifeline):
+    handler = ExecHandler(f"sh -c '{lifeline.command}; sleep 100; true'", 1_000, 0.5)
+    with pytest.raises(ServiceError, match=r"TIME_LIMIT: sh was killed: it may take 0\.5 s here"):
+        asyncio.run(handler.run(request()))
+    lifeline.wait_for_start()
+    lifeline.wait_for_end()
+
+
+def test_the_deadline_counts_where_it_is_nearer_than_the_time_limit(monkeypatch):
+    monkeypatch.setattr("braidmq.cli.exec_handler.CANCEL_S_MAX", 0.0)
+    with pytest.raises(ServiceError, match="DEADLINE_EXCEEDED"):
+        asyncio.run(ExecHandler("sleep 100", 1_000, 90.0).run(request(time_s=0.2)))
+
+
+@pytest.mark.parametrize(("status", "level"), [(0, "INFO"), (1, "WARNING")])
+def test_the_end_of_stderr_goes_to_the_log(caplog, status, level):
+    caplog.set_level(logging.INFO)
+    handler = ExecHandler(f"sh -c 'echo one >&2; echo; echo two >&2; exit {status}'", 1_000)
+    asyncio.run(_settled(handler.run(request())))
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        level,
+        f"s, request {'01' * 16} of c: sh wrote to stderr: one; two",
+    )
+
+
+def test_a_command_that_is_killed_has_its_stderr_in_the_log(caplog):
+    asyncio.run(_settled(ExecHandler("sh -c 'echo why >&2; sleep 100; true'", 1_000, 0.5).run(request())))
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["why"]
+
+
+async def _settled(work):
+    await asyncio.gather(work, return_exceptions=True)
+
+
+def test_nobody_fills_the_log_by_calls(caplog):
+    caplog.set_level(logging.INFO)
+
+    async def tell():
+        process, grumbles = _Command(1_000, ()), _Grumbles()
+        process.connection_made(_Ended())
+        for _ in range(TOLD_MAX + 5):
+            grumbles.tell("sh", process, request(), 0.0)  # it has written nothing
+        process.pipe_data_received(2, b"why\n")
+        for now in [1.0] * (TOLD_MAX + 5) + [1.0 + TOLD_S]:
+            grumbles.tell("sh", process, request(), now)
+
+    asyncio.run(tell())
+    assert len(caplog.records) == TOLD_MAX + 1
+    assert "(and 5 more commands since this was told last): why" in caplog.messages[-1]
+
+
+class _Ended(asyncio.SubprocessTransport):
+    def get_returncode(self):
+        return 0

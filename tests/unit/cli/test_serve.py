@@ -1,7 +1,10 @@
+import os
 import sys
 
 import pytest
 
+from braidmq import cli
+from braidmq.cli.loading import source_of
 from braidmq.cli.serve import load
 from braidmq.errors import ConfigError
 from braidmq.node import Node
@@ -76,3 +79,34 @@ def test_a_module_that_lacks_another_is_not_said_to_be_missing(here):
     here("import not_there\n")
     with pytest.raises(ModuleNotFoundError, match="not_there"):
         load("served_here:node")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["served_here:node", "--processes", "0"], "0 is not in the range 1<=x<=256"),
+        (["served_here:node", "--processes", "2", "--reload"], "--reload is for one process"),
+        (["served_here:node", "--processes", "2", "--join", "-"], "a pipe can be read once: name a file"),
+        (["served_here:node", "--reload", "--join", "pipe"], "a pipe can be read once: name a file"),
+        (["--service", "s", "--exec", "cat", "--processes", "2"], "--exec starts a process for each request anyway"),
+        (["--service", "s", "--exec", "cat", "--reload"], "--exec starts a process for each request anyway"),
+        (["served here", "--processes", "2"], "write MODULE:NAME, as in app:services"),
+        (["served_here:node", "--time-limit", "1"], "goes without --service, --exec, --concurrency and --time-limit"),
+        (["--service", "s", "--exec", "cat", "--time-limit", "0"], "0.0 is not in the range 0.0<x<=86400.0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_do_not_go_together_are_exit_code_2(here, tmp_path, capfd, options, said):
+    os.mkfifo(tmp_path / "pipe")
+    assert cli.run(["serve", *options]) == 2
+    assert said in capfd.readouterr().err
+
+
+def test_the_source_is_watched_here_and_where_the_package_is(here, tmp_path, monkeypatch):
+    assert source_of("served_here:node") == [tmp_path]
+    assert source_of("nothing_of_this_name:node") == [tmp_path]
+    elsewhere = tmp_path.parent / f"{tmp_path.name} elsewhere" / "package"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "__init__.py").write_text("raise SystemExit('it is not imported')\n")
+    monkeypatch.syspath_prepend(elsewhere.parent)
+    assert source_of("package.part:node") == [tmp_path, elsewhere]

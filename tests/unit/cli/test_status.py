@@ -3,12 +3,13 @@ import re
 
 import pytest
 
-from braidmq.cli.status import Look, encode, judge
+from braidmq.cli.status import encode
 from braidmq.cli.status_text import CREDIT_NOTE, fit, show, table
 from braidmq.core.links.link import Failure
 from braidmq.errors import AccessDenied, NoBroker, NotRegistered
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.finding import duration, listed
+from braidmq.monitor.looking import Look, judge
 from braidmq.monitor.net import View, agree, complete, disagreements, nodes, services
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report, ServiceStatus

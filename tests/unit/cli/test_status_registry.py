@@ -5,10 +5,11 @@ import json
 import pytest
 
 from braidmq.bounds import DAY_S
-from braidmq.cli.status import Look, encode
+from braidmq.cli.status import encode
 from braidmq.cli.status_text import show
 from braidmq.monitor import diagnoses
 from braidmq.monitor.diagnoses import diagnose
+from braidmq.monitor.looking import Look
 from braidmq.monitor.net import View
 from braidmq.monitor.registries import enrolled, last_seen, tokens
 from braidmq.node import BrokerInfo

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from braidmq.host import lifeline
-from braidmq.host.lifeline import Lifeline
+from braidmq.host.lifeline import READY, Lifeline
 
 WAIT_S = 30.0
 
@@ -25,6 +25,7 @@ what = sys.argv[1]
 if what == "never ready":
     threading.Event().wait()
 line.hold(ended.set if what == "drains" else int, 0.1)
+line.ready()
 ended.wait()
 sys.exit(7)
 """
@@ -55,7 +56,7 @@ def held():
 @pytest.mark.parametrize("end", [socket.socket.close, lambda ours: ours.shutdown(socket.SHUT_WR)])
 def test_it_says_when_it_is_ready_and_drains_when_the_lifeline_ends(held, end):
     child, ours = held("drains")
-    assert ours.recv(1) == b"\0"
+    assert READY.unpack(ours.recv(READY.size)) == (0.1,)
     assert child.poll() is None
     end(ours)
     assert child.wait(WAIT_S) == 7
@@ -69,7 +70,7 @@ def test_what_is_not_ready_yet_ends_at_once(held):
 
 def test_what_does_not_drain_in_time_is_given_up(held):
     child, ours = held("hangs")
-    assert ours.recv(1) == b"\0"
+    assert len(ours.recv(READY.size)) == READY.size
     ours.close()
     assert child.wait(WAIT_S) == 1
 
@@ -109,8 +110,10 @@ def ours(exits):
 
 def test_only_its_end_counts_and_not_what_is_said(ours, exits):
     drained = threading.Event()
-    Lifeline().hold(drained.set, 0.01)
-    assert ours.recv(1) == b"\0"
+    line = Lifeline()
+    line.hold(drained.set, 0.01)
+    line.ready()
+    assert READY.unpack(ours.recv(READY.size)) == (0.01,)
     ours.send(b"word")
     assert not drained.wait(0.05)
     ours.shutdown(socket.SHUT_WR)
@@ -123,3 +126,4 @@ def test_a_supervisor_that_has_ended_meanwhile_is_noticed(ours, exits):
     ours.close()
     assert exits.get(timeout=WAIT_S) == 0
     line.hold(int, 0.0)
+    line.ready()

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from braidmq.host import loop_signals, supervisor
+from braidmq.host import loop_signals, supervised
 from braidmq.host.process_tree import processes
-from braidmq.host.supervisor import Program, Supervisor
+from braidmq.host.supervised import Program
+from braidmq.host.supervisor import Restarted, Supervisor
 from braidmq.lab.processes.waiting import wait_until
 
 WAIT_S = 30.0
@@ -18,7 +19,7 @@ WAIT_S = 30.0
 PROGRAM = """
 import os, sys, threading
 from braidmq.host.lifeline import Lifeline
-path, what = sys.argv[1:]
+path, what, drain_s = sys.argv[1:]
 lives = sum(name[0].isdigit() for name in os.listdir(path))
 open(os.path.join(path, f"{lives}-{os.getpid()}-{os.getsid(0)}"), "w").close()
 if what == "fails" or (what == "fails later" and lives):
@@ -28,7 +29,8 @@ if what == "killed":
 line, over = Lifeline(), threading.Event()
 if what == "never ready":
     over.wait()
-line.hold(int if what == "hangs" else over.set, 60.0)
+line.hold(int if what == "hangs" else over.set, float(drain_s))
+line.ready()
 open(os.path.join(path, f"ready-{lives}"), "w").close()
 over.wait()
 sys.exit(6 if what == "fails at its end" else 0)
@@ -43,11 +45,11 @@ class Case:
         self._caplog = caplog
         self.names = []
 
-    def program(self, what):
+    def program(self, what, drain_s=0.1):
         self.names.append(f"p{len(self.names)}")
         path = self._path / self.names[-1]
         path.mkdir()
-        return Program(self.names[-1], (sys.executable, "-c", PROGRAM, str(path), what))
+        return Program(self.names[-1], (sys.executable, "-c", PROGRAM, str(path), what, str(drain_s)))
 
     def lives(self, name):
         """Return the process ids and sessions of all lives so far."""
@@ -77,10 +79,10 @@ class Case:
 
     def run(self, *whats, during=None, drain_s=0.1):
         """Run these processes; return the exit code."""
-        programs = [self.program(what) for what in whats]
+        lives = [Restarted(self.program(what, drain_s)) for what in whats]
 
         async def main():
-            task = asyncio.create_task(Supervisor(programs, drain_s).run())
+            task = asyncio.create_task(Supervisor(lives).run())
             if during is not None:
                 await asyncio.wait_for(during(), WAIT_S)
             return await asyncio.wait_for(task, WAIT_S)
@@ -94,7 +96,7 @@ class Case:
 @pytest.fixture
 def case(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(supervisor, "ENDING_S_MAX", 3.0)
+    monkeypatch.setattr(supervised, "ENDING_S_MAX", 3.0)
     return Case(tmp_path, caplog)
 
 
@@ -166,8 +168,10 @@ def test_one_that_a_signal_ends_at_its_start_ends_all_with_a_line(case):
 
 
 def test_a_program_that_is_not_there_is_told(case):
-    code = asyncio.run(Supervisor([Program("p0", ("/nothing/there",))], 1.0).run())
-    assert code == 1
+    async def run():
+        return await Supervisor([Restarted(Program("p0", ("/nothing/there",)))]).run()
+
+    assert asyncio.run(run()) == 1
     [line] = case.lines
     assert line.startswith("all end, as p0 was never ready: it cannot be started (No such file")
 

@@ -10,7 +10,7 @@ from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
-from braidmq.wire.control import LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
+from braidmq.wire.control import LagStatus, LossStatus, NodeStatus, PeerStatus, RefusalStatus, Report, ServiceStatus
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 
 NAMES = ("b1", "b2", "b3")
@@ -253,6 +253,14 @@ CASES = [
         Kind.SLOW, ("b3",),
         net(b1=told("b1", row("b3", rtt_ms=150)), b2=told("b2", row("b3", rtt_ms=1_200))),
         "answers of b3 are late: 150 ms to b1, 1,200 ms to b2. ",
+    ),
+    (
+        Kind.SLOW, ("b3",),
+        net(
+            b1=told("b1", row("b3", rtt_ms=150)),
+            b3=told("b3", counters={"gossip_health": 2}, lag=LagStatus([], stalls=9, recent=3, worst_ms=1_240)),
+        ),
+        "b3 stands still again and again: 3 times within ten seconds, for up to 1,240 ms. ",
     ),
     (
         Kind.SLOW, ("b3",), net(b3=told("b3", counters={"gossip_health": 2})),

@@ -92,7 +92,7 @@ EVERY: dict[int, Control] = {
         uptime_s=1.5,
         brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8)],
         nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
-        services=[ServiceStatus("echo", 1, 2, 3, 4)],
+        services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(
             7,
@@ -459,7 +459,8 @@ def test_full_welcome_carries_the_bounds_of_the_settings() -> None:
 
 
 def test_report_rows_are_cut_well_below_the_largest_message() -> None:
-    row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32)
+    took = [255, UINT32] * (control.REPORT_BUCKETS_MAX // control.REPORT_ROWS_MAX)
+    row = ServiceStatus("s" * SERVICE_BYTES_MAX, UINT32, UINT32, UINT32, UINT32, UINT32, took)
     node = NodeStatus("n" * NAME_BYTES_MAX, "suspect", UINT32, UINT32, ["s" * SERVICE_BYTES_MAX])
     problem = max(LinkFailure, key=len)
     peer = PeerStatus(
@@ -487,4 +488,4 @@ def test_report_rows_are_cut_well_below_the_largest_message() -> None:
         seen=[seen] * rows,
     )
     report = Report(services=[row] * rows, nodes=[node] * rows, brokers=[peer] * rows, registry=registry)
-    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 3
+    assert len(encode_control(report, 0)) < CONTROL_BYTES_MAX // 2

@@ -136,7 +136,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._stop_listening()
         except httptools.HttpParserError:
-            self._refuse(Refused(problems.MALFORMED, "it was not understood", closes=True))
+            if self._ends_at is None:  # else it is what comes behind a request that was the last one
+                self._refuse(Refused(problems.MALFORMED, "it was not understood", closes=True))
         else:
             incoming = self._incoming
             if self._loose_bytes > HEAD_BYTES_MAX:

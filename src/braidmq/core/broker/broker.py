@@ -11,6 +11,7 @@ from braidmq.core.broker.controls import Controls
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.guard import Guard
 from braidmq.core.broker.key_usage import KeyUsage
+from braidmq.core.broker.lag import Lag
 from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.observers import Observers
 from braidmq.core.broker.outgoing import Outgoing
@@ -106,6 +107,7 @@ class BrokerCore:
         self._events = events = EventLog()
         self._refusals = refusals = Refusals(self.counters, events, observer)
         self._losses = losses = Losses(directory)
+        self._lag = lag = Lag()
         self._outgoing = outgoing = Outgoing(name, self._send_queue, self.counters, observer)
         self.dispatcher = dispatcher = Dispatcher(
             settings, outgoing, self.counters, events, refusals=refusals, observer=observer
@@ -136,6 +138,7 @@ class BrokerCore:
             counters=self.counters,
             refusals=refusals,
             losses=losses,
+            lag=lag,
             registrar=registrar,
             software=software,
             tick_s=TICK_S,
@@ -196,6 +199,7 @@ class BrokerCore:
             events=events,
             losses=losses,
             looks=self._looks,
+            lag=lag,
         )
 
     # -- outputs
@@ -468,6 +472,7 @@ class BrokerCore:
         self._guard.bars.validate_state()
         self._refusals.validate_state()
         self._losses.validate_state()
+        self._lag.validate_state()
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()

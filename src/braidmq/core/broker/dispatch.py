@@ -228,7 +228,7 @@ class Dispatcher:
         interval = interval_s(working_ms)
         transit = Transit(
             session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
-            flags, retry_count, code, extension_bytes, working_ms, interval,
+            flags, retry_count, code, extension_bytes, working_ms, interval, now,
         )  # fmt: skip
         session.requests[tag] = transit
         session.usage.in_flight += 1
@@ -295,15 +295,12 @@ class Dispatcher:
         assert offer is not None
         if command == REPLY:
             self.counters["replies"] += 1
+            timing = service.timing
+            timing.left -= 1
+            if not timing.left:
+                timing.measure(now - transit.taken_at)
             if len(service.offers) > 1:
-                if code != _RESULT or offer.failing:
-                    service.balancer.observe_outcome(offer, failed=code != _RESULT)
-                if code == _RESULT and not transit.retry_count and offer.listed:
-                    service.balancer.observe(offer, now - transit.dispatched_at)
-                    conduct = offer.conduct
-                    conduct.good += 1.0
-                    if conduct.watched:
-                        conduct.praise(transit.usage.principal)
+                service.observe_reply(transit, offer, failed=code != _RESULT, now=now)
             if service.queue.count:
                 service.pace.on_answer(transit.dispatched_at if transit.has_waited else 0.0, now)
             self._finish(transit, now)

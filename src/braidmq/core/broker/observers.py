@@ -7,6 +7,7 @@ from msgspec import structs
 
 from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.lag import Lag
 from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
@@ -31,7 +32,7 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_losses", "_outgoing", "_peering",
+        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_lag", "_losses", "_outgoing", "_peering",
         "_refusals", "_registrar", "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
     )  # fmt: skip
 
@@ -46,6 +47,7 @@ class Observers:
         counters: dict[str, int],
         refusals: Refusals,
         losses: Losses,
+        lag: Lag,
         registrar: Registrar | None,
         software: str,
         tick_s: float,
@@ -59,6 +61,7 @@ class Observers:
         self._counters = counters
         self._refusals = refusals
         self._losses = losses
+        self._lag = lag
         self._registrar = registrar
         self._software = software
         self._tick_s = tick_s
@@ -111,6 +114,7 @@ class Observers:
             self._counters | {f"gossip_{name}": count for name, count in self._peering.membership.counters.items()},
             refusals=self._refusals.rows(now),
             losses=self._losses.rows({session.member.name for session in self._sessions.values()}, now),
+            lag=self._lag.status(now),
             registry=None if self._registrar is None else self._registrar.status(claimed, now),
             software=self._software,
             uptime_s=now - self._started_at,

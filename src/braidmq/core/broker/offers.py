@@ -118,6 +118,7 @@ class Offers:
             self._halve_at = now + HALVE_S
             for service in self._catalogue.services.values():
                 forget_old(service, now)
+                service.timing.renew()
         for offer, until in list(self._withdrawn.items()):
             if until <= now and not offer.outstanding:
                 self._remove(offer, now)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 
 from braidmq.core.broker.dispatch import Dispatcher
-from braidmq.core.broker.transit import Session
+from braidmq.core.broker.transit import Service, Session
 from braidmq.members import Role
 from braidmq.wire.control import (
+    REPORT_BUCKETS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LagStatus,
     LossStatus,
     NodeStatus,
     PeerStatus,
@@ -27,6 +29,7 @@ def report(
     *,
     refusals: list[RefusalStatus],
     losses: list[LossStatus],
+    lag: LagStatus,
     registry: RegistryStatus | None,
     software: str,
     uptime_s: float,
@@ -34,7 +37,8 @@ def report(
 ) -> Report:
     """Return the state of a broker, its lists cut at REPORT_ROWS_MAX."""
     nodes = [session for session in sessions if session.member.role is Role.NODE]
-    services = dispatcher.services
+    services = list(dispatcher.services.values())[:REPORT_ROWS_MAX]
+    took = _latencies(services)
     return Report(
         broker=broker,
         software=software,
@@ -59,12 +63,32 @@ def report(
                 credit=sum(offer.credit for offer in service.offers.values()),
                 outstanding=sum(offer.outstanding for offer in service.offers.values()),
                 queued=service.queued,
+                replies=service.timing.replies,
+                took=took.get(service.name, []),
             )
-            for service in list(services.values())[:REPORT_ROWS_MAX]
+            for service in services
         ],
-        services_total=len(services),
+        services_total=len(dispatcher.services),
         counters=counters,
         refusals=refusals,
         registry=registry,
         losses=losses,
+        lag=lag,
     )
+
+
+def _latencies(services: Iterable[Service]) -> dict[bytes, list[int]]:
+    """Return how long the requests of services have taken: of those with the most replies, as long as there is room."""
+    found: dict[bytes, list[int]] = {}
+    left = 2 * REPORT_BUCKETS_MAX
+    for service in sorted(services, key=_replies, reverse=True):
+        took = service.timing.encoded()
+        left -= len(took)
+        if not took or left < 0:
+            break
+        found[service.name] = took
+    return found
+
+
+def _replies(service: Service) -> int:
+    return service.timing.replies

@@ -7,6 +7,7 @@ from braidmq.core.balancing import Balancer, Candidate, LeastOutstanding, RoundR
 from braidmq.core.broker.conduct import Conduct
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.pace import Pace
+from braidmq.core.broker.timing import Timing
 from braidmq.core.fair_queue import FairQueue
 from braidmq.core.liveness import Silence
 from braidmq.core.staleness import Staleness
@@ -172,6 +173,7 @@ class Service:
         queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
+        timing: how long its requests take.
     """
 
     __slots__ = (
@@ -185,6 +187,7 @@ class Service:
         "offers",
         "pace",
         "queue",
+        "timing",
     )  # fmt: skip
 
     def __init__(self, name: bytes, settings: Settings) -> None:
@@ -198,6 +201,7 @@ class Service:
         self.queue: FairQueue[KeyUsage, Transit] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
+        self.timing = Timing()
 
     @property
     def queued(self) -> int:
@@ -222,6 +226,17 @@ class Service:
             self.balancer.put(offer)
         else:
             self.balancer.remove(offer)
+
+    def observe_reply(self, transit: "Transit", offer: Offer, *, failed: bool, now: float) -> None:
+        """Note how one of several workers has answered."""
+        if failed or offer.failing:
+            self.balancer.observe_outcome(offer, failed=failed)
+        if not failed and not transit.retry_count and offer.listed:
+            self.balancer.observe(offer, now - transit.dispatched_at)
+            conduct = offer.conduct
+            conduct.good += 1.0
+            if conduct.watched:
+                conduct.praise(transit.usage.principal)
 
     def pick_other(self, avoided: list[Offer]) -> Offer | None:
         """Return the worker that the next request goes to: none of the avoided ones, if another one has credit."""
@@ -307,6 +322,7 @@ class Transit:
         interval_s: what working_ms stands for.
         joins: whether its worker has it without credit.
         sure_until: until when no other attempt can have overtaken it (patience.py).
+        taken_at: when this broker has got it.
         has_waited: whether it has waited.
         dispatched_at: when it went to its worker.
         returns: how often workers have given it back.
@@ -336,6 +352,7 @@ class Transit:
         "superseded",
         "sure_until",
         "tag",
+        "taken_at",
         "timer",
         "usage",
         "version",
@@ -360,6 +377,7 @@ class Transit:
         extension_bytes: int,
         working_ms: int,
         interval_s: float,
+        taken_at: float,
     ) -> None:
         self.client: Session | None = client
         self.usage = client.usage
@@ -376,6 +394,7 @@ class Transit:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.interval_s = interval_s
+        self.taken_at = taken_at
         self.offer: Offer | None = None
         self.tag = 0
         self.waits = False

@@ -3,6 +3,7 @@
 from typing import Final
 
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.lag import Lag
 from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.session_life import SessionLife
@@ -38,10 +39,11 @@ class Watch:
 
     Args:
         looks: when they are due.
+        lag: is told how late they come.
     """
 
     __slots__ = (
-        "_counters", "_dispatcher", "_events", "_life", "_looks", "_losses", "_outgoing", "_round", "_sessions",
+        "_counters", "_dispatcher", "_events", "_lag", "_life", "_looks", "_losses", "_outgoing", "_round", "_sessions",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +57,7 @@ class Watch:
         events: EventLog,
         losses: Losses,
         looks: Looks,
+        lag: Lag,
     ) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
@@ -64,10 +67,12 @@ class Watch:
         self._events = events
         self._losses = losses
         self._looks = looks
+        self._lag = lag
         self._round: list[Session] = []
 
     def notice_stall(self, now: float) -> None:
         """Take the time in which this process has stood still off the silence of others."""
+        self._lag.note(now - self._looks.due_at, now)
         self._looks.begin(now)
         if self._looks.stalled_s:
             for session in self._sessions.values():

@@ -40,10 +40,6 @@ class LocalServices:
         for service, _until in self.withdrawn.values():
             yield service
 
-    def __len__(self) -> int:
-        """How many there are of which something may be here."""
-        return len(self.offered) + len(self.withdrawn)
-
     def offer(self, service: str, concurrency: int) -> LocalService:
         """Return a service that is offered from now on.
 

@@ -105,7 +105,7 @@ class WorkerCore:
     @property
     def offers(self) -> bool:
         """Whether requests may be on their way to this node."""
-        return len(self._local) > 0
+        return bool(self._services or self._withdrawn)
 
     @property
     def services(self) -> Collection[LocalService]:

@@ -18,6 +18,7 @@ import msgspec
 
 from braidmq.lab.bench.ends.caller import Call, Ends, run
 from braidmq.lab.bench.orders import Answer, Member, Order
+from braidmq.lab.pace import Pace
 
 READY_S: Final = 30.0
 """How long it may take until a call succeeds."""
@@ -26,9 +27,6 @@ PROBE_S: Final = 0.05
 
 OPEN_S_MAX: Final = 5.0
 """How long after the last call of an open loop has begun the others may take."""
-
-BURST_MAX: Final = 32
-"""Calls begun in a row before answers have their turn."""
 
 
 class Load:
@@ -51,16 +49,14 @@ class Load:
     async def open(self, rate: float, duration_s: float) -> Answer:
         """Begin `rate` calls each second; latencies count from when a call was due."""
         began = perf_counter()
-        count, begun = int(rate * duration_s), 0
+        pace = Pace(began, rate, int(rate * duration_s))
         calls: set[asyncio.Task[None]] = set()
-        while begun < count:
-            due = min(count, int((perf_counter() - began) * rate) + 1, begun + BURST_MAX)
-            for number in range(begun, due):
-                task = asyncio.ensure_future(self._one(began + number / rate))
+        while not pace.done:
+            for due in pace.take(perf_counter()):
+                task = asyncio.ensure_future(self._one(due))
                 calls.add(task)
                 task.add_done_callback(calls.discard)
-            begun = due
-            await asyncio.sleep(max(0.0, began + begun / rate - perf_counter()))
+            await asyncio.sleep(pace.wait_s(perf_counter()))
         seconds = perf_counter() - began
         if calls:
             _, late = await asyncio.wait(calls, timeout=OPEN_S_MAX)

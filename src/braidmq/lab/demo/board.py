@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-from braidmq.lab.demo.histogram import Histogram
+from braidmq.histogram import Histogram
 from braidmq.lab.demo.plan import Plan
 from braidmq.lab.demo.tally import Snapshot, Stage, merged
 

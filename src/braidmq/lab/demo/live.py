@@ -8,8 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from braidmq.histogram import Histogram
 from braidmq.lab.demo.board import SAMPLE_S, Board, BrokerRow, BrokerState
-from braidmq.lab.demo.histogram import Histogram
 
 CHART_ROWS: Final = 5
 

@@ -19,6 +19,7 @@ from braidmq.host.loggers import own_logger
 from braidmq.lab.demo.plan import IN_FLIGHT_MAX, PAYLOAD_BYTES
 from braidmq.lab.demo.service import SERVICE, SETTINGS, stamped
 from braidmq.lab.demo.tally import Stage, Tally
+from braidmq.lab.pace import Pace
 from braidmq.node import Node
 from braidmq.stderr import StderrHandler
 
@@ -26,9 +27,6 @@ _LOG = own_logger("braidmq.demo.load")
 
 REPORT_S: Final = 0.2
 """From one line of totals to the next."""
-
-BURST_MAX: Final = 32
-"""Requests issued in a row, after a delay, before answers have their turn."""
 
 PAUSE_S_MAX: Final = 0.05
 """How late a client that has nothing to issue for long notices ``stop``."""
@@ -107,14 +105,11 @@ class Load:
             return
 
     async def _issue(self) -> None:
-        start, issued = self._now(), 0
+        pace = Pace(self._now(), self._orders.rate)
         while not self._stopping:
-            now = self._now()
-            due = min(int((now - start) * self._orders.rate) + 1, issued + BURST_MAX)
-            for number in range(issued, due):
-                self._begin(start + number / self._orders.rate)
-            issued = due
-            await asyncio.sleep(max(0.0, min(PAUSE_S_MAX, start + issued / self._orders.rate - self._now())))
+            for due_at in pace.take(self._now()):
+                self._begin(due_at)
+            await asyncio.sleep(min(PAUSE_S_MAX, pace.wait_s(self._now())))
 
     def _begin(self, due_at: float) -> None:
         if self._tally.open >= IN_FLIGHT_MAX:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from braidmq.lab.demo.histogram import Histogram
+from braidmq.histogram import Histogram
 from braidmq.lab.demo.plan import PAYLOAD_BYTES, WORK_S, Plan
 from braidmq.lab.demo.tally import Snapshot
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from braidmq.lab.demo.histogram import Histogram
+from braidmq.histogram import Histogram
 from braidmq.messages import Reply
 
 GRACE_S: Final = 0.25

@@ -12,6 +12,7 @@ from braidmq.core.patience import HOLD_JOURNEYS, HOLD_S_MIN
 from braidmq.core.registry.registry import CATCH_UP_S_MAX
 from braidmq.lab.simulation.broker import BrokerProcess
 from braidmq.lab.simulation.edition import Authority, Edition
+from braidmq.lab.simulation.foreign.bridge import BridgeProcess
 from braidmq.lab.simulation.hostile_broker import HostileBroker
 from braidmq.lab.simulation.hostile_client import OWN, HostileClient
 from braidmq.lab.simulation.hostile_worker import HostileWorker
@@ -69,6 +70,7 @@ class Net:
         operator: publishes them.
         brokers: the honest ones.
         nodes: likewise.
+        bridge: the one among them that is a bridge, if there is one.
         hostile: the member that is in an attacker's hands, if there is one.
         buried: the brokers that do not come back.
     """
@@ -95,8 +97,13 @@ class Net:
         for name in plan.brokers:
             self.brokers[name] = BrokerProcess(self, name, clock_rate=self._clock_rate(name))
         self.nodes: dict[str, NodeProcess] = {}
+        self.bridge: BridgeProcess | None = None
         for name, serves in plan.nodes.items():
-            self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=self._clock_rate(name))
+            rate, bridged = self._clock_rate(name), plan.bridged
+            if bridged is not None and name == bridged.node:
+                self.nodes[name] = self.bridge = BridgeProcess(self, name, bridged, serves=serves, clock_rate=rate)
+            else:
+                self.nodes[name] = NodeProcess(self, name, serves=serves, clock_rate=rate)
         self.buried: set[str] = set()
         self.operator = Operator(self)
         self.intruder = Intruder(self)
@@ -106,7 +113,7 @@ class Net:
         record.catch_up_s = CATCH_UP_S_MAX * (1.0 - 2 * plan.clock_drift)
         record.delay_unseen_s = UNSEEN_S + 2 * plan.delay_s[1]
         record.slow_s = 2 * plan.extra_s
-        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down or plan.moves_every_s
+        disturbed = plan.kinds or plan.has_enemies or plan.one_stays_down or plan.moves_every_s or plan.bridged
         record.undisturbed = (
             not disturbed
             and settings.outbox_bytes_max > plan.burst * max(plan.payload_bytes)
@@ -119,7 +126,7 @@ class Net:
             record.answers_s = ANSWERS_S + settings.reconnect_s_max + settings.backoff_s_max
         elif plan.patient and set(plan.kinds) <= set(SCENARIOS["stalls"]):
             record.stalls_s = settings.dead_after_s
-        if plan.kinds == ("kill-node",) and not plan.has_enemies and not plan.moves_every_s:
+        if plan.kinds == ("kill-node",) and not plan.has_enemies and not plan.moves_every_s and plan.bridged is None:
             slow_s = 4 * plan.delay_s[1]
             record.prompt_s = PROMPT_S + settings.failover_spread_s + slow_s + max(HOLD_S_MIN, HOLD_JOURNEYS * slow_s)
         if set(plan.kinds) <= set(SCENARIOS["hang"]) and not plan.has_enemies:
@@ -143,6 +150,9 @@ class Net:
                 self.world.later(LATE_S, process.start)
             else:
                 process.start()
+        if self.bridge is not None:
+            for program in self.bridge.street.programs:
+                program.start()
 
     def defeat(self) -> None:
         """End whoever is hostile, for good."""
@@ -247,6 +257,7 @@ class Net:
                 found.append(f"{node.name} holds {len(node.core.client)} calls")
             if len(node.core.worker):
                 found.append(f"{node.name} holds {len(node.core.worker)} jobs")
+            found += node.leftovers()
             lost = sum(service.running for service in node.core.worker.services) - len(node.core.worker)
             if lost > 0:
                 found.append(f"{node.name} has lost {lost} places")
@@ -303,7 +314,7 @@ class Net:
         )
 
     def _is_whole_node(self, node: NodeProcess) -> bool:
-        if not node.is_at_work:
+        if not node.is_at_work or not node.is_complete:
             return False
         links = node.core.links.links
         if any(link.open and not self.is_registered(link.name) for link in links.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,7 @@ NODES_FASTER: Final = 10
 
 
 @dataclass(eq=False)
-class _Task:
+class Task:
     """The handler of one job.
 
     Attributes:
@@ -94,8 +95,8 @@ class NodeProcess(Process):
         )  # fmt: skip
         self._calls: dict[bytes, record.Call] = {}
         self._ended: dict[bytes, record.Call] = {}
-        self._tasks: dict[Job, _Task] = {}
-        self._callers: dict[bytes, tuple[Job, _Task]] = {}
+        self._tasks: dict[Job, Task] = {}
+        self._callers: dict[bytes, tuple[Job, Task]] = {}
         self._numbers = 0
         self._looked_up: list[tuple[str, list[str]]] = []
 
@@ -141,6 +142,15 @@ class NodeProcess(Process):
         """Whether a caller waits."""
         return bool(self._calls)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is there that belongs to it."""
+        return True
+
+    def leftovers(self) -> list[str]:
+        """Return what is still held of calls and jobs that have ended, besides what its core holds."""
+        return []
+
     def give_up_one(self) -> None:
         """Let one caller wait no longer."""
 
@@ -166,22 +176,41 @@ class NodeProcess(Process):
     ) -> bytes:
         """Make a call now, and return its id; empty if the core refuses it."""
         self._numbers += 1
-        key, now, world = f"{self.name}:{self._numbers}", self.clock, self.world
+        key, world = f"{self.name}:{self._numbers}", self.world
         call = record.Call(key, self.name, world.now, world.now + timeout_s, attempts, life=self.life)
         call.must_succeed = must_succeed
-        world.record.calls.append(call)
         own_id, share = None, self._net.plan.repeats_share
         if share and not nested and not must_succeed and self._repeat_rng.random() < share:
             own_id, call.repeats = self._repeat_rng.randrange(1 << 127).to_bytes(16), 1
+        return self._request(
+            call, service, size_bytes, timeout_s, wait=self._net.plan.wait, nested=nested, own_id=own_id
+        )
+
+    def _request(
+        self,
+        call: record.Call,
+        service: str,
+        size_bytes: int,
+        timeout_s: float,
+        *,
+        wait: bool | None,
+        nested: int = 0,
+        own_id: bytes | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """Give a call to the core, and return its id; empty if the core refuses it."""
+        world, attempts = self.world, call.attempts_max
+        world.record.calls.append(call)
         try:
             call.id = self.core.request(
                 service,
-                payload_of(key, size_bytes),
+                payload_of(call.key, size_bytes),
                 timeout_s=timeout_s,
                 attempts=attempts,
-                wait=self._net.plan.wait,
+                metadata=metadata,
+                wait=wait,
                 nested=nested,
-                now=now,
+                now=self.clock,
                 id_=own_id,
                 possible_duplicate=call.repeats > 0,
             )
@@ -210,12 +239,16 @@ class NodeProcess(Process):
             keyring=keyring, papers=self.papers,
         )  # fmt: skip
         self.turn = NodeTurn(self.core, self.dealers, self)
-        self._offered = dict(self.serves)
-        for service, concurrency in self.serves.items():
-            self.core.offer(service, concurrency)
+        self._offer_first()
         for address in (*map(address_of, net.first_brokers(self.name)), *self.papers.addresses):
             if not self.papers.lacks(address):
                 self.core.learn(address, now)
+
+    def _offer_first(self) -> None:
+        """Provide what it has from the start."""
+        self._offered = dict(self.serves)
+        for service, concurrency in self.serves.items():
+            self.core.offer(service, concurrency)
 
     def _drain(self, now: float) -> None:
         self.core.drain(now)
@@ -227,10 +260,15 @@ class NodeProcess(Process):
         due = self.turn.run(now)
         self.spend((core.handled - handled) * self._net.plan.message_s / NODES_FASTER)
         self._check()
-        if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
+        if self._may_end(now):
             self.dealers.close_all(lossless=True)
             self._end()
         return due
+
+    def _may_end(self, now: float) -> bool:
+        """Whether it ends: it drains, and has nothing left, or its time is over."""
+        drains_since = self.stopping
+        return drains_since is not None and (self.core.idle or now - drains_since >= self._net.plan.settings.drain_s)
 
     def _on_roster(self, version: int) -> None:
         """Note that it acts on a newer list of brokers."""
@@ -245,9 +283,12 @@ class NodeProcess(Process):
     def _check(self) -> None:
         """Let the core check itself after a turn, if that is due."""
         if self.is_check_due(1, len(self.core.worker.cache) // CHECKED_FAST):
-            self.core.validate_state()
-            for what, value, bound in sizes_of_node(self.core, self._net.plan.settings):
-                self.world.record.size(self.name, what, value, bound)
+            self._check_state()
+
+    def _check_state(self) -> None:
+        self.core.validate_state()
+        for what, value, bound in sizes_of_node(self.core, self._net.plan.settings):
+            self.world.record.size(self.name, what, value, bound)
 
     def _end(self) -> None:
         for task in self._tasks.values():
@@ -279,6 +320,14 @@ class NodeProcess(Process):
 
     def complete(self, id_: bytes, outcome: Reply | BraidError) -> None:
         """Record the end of a call; a handler that waits for it ends."""
+        self._note_end(id_, outcome)
+        caller = self._callers.pop(id_, None)
+        if caller is not None:
+            job, task = caller
+            answer = answer_to(job.request.payload)
+            self._finish(job, task, answer if isinstance(outcome, Reply) else ServiceError("UPSTREAM", str(outcome)))
+
+    def _note_end(self, id_: bytes, outcome: Reply | BraidError) -> None:
         call = self._calls.pop(id_, None) or self._ended.get(id_)
         if call is None:
             return
@@ -286,15 +335,10 @@ class NodeProcess(Process):
         call.ends.append((self.world.now, _as_recorded(outcome)))
         text = f"{self.name} has the end of {id_.hex()[-6:]}: {type(outcome).__name__}"
         self.world.trace.note(self.world.now, text, ids=frozenset((id_,)))
-        caller = self._callers.pop(id_, None)
-        if caller is not None:
-            job, task = caller
-            answer = answer_to(job.request.payload)
-            self._finish(job, task, answer if isinstance(outcome, Reply) else ServiceError("UPSTREAM", str(outcome)))
 
     def run_job(self, job: Job) -> None:
         """Begin a handler in the next turn."""
-        task = self._tasks[job] = _Task()
+        task = self._tasks[job] = Task()
         self.later(0.0, lambda: self._begin_handler(job, task))
 
     def stop_job(self, job: Job) -> None:
@@ -308,13 +352,13 @@ class NodeProcess(Process):
 
     # -- its handlers
 
-    def _begin_handler(self, job: Job, task: _Task) -> None:
+    def _begin_handler(self, job: Job, task: Task) -> None:
         if task.over:
             return
         if not self.turn.begin(job, self.clock):
             del self._tasks[job]
             return
-        request, rng, world = job.request, self._work_rng, self.world
+        request, world = job.request, self.world
         client, broker = request.sender.decode("ascii", "replace"), job.link.name
         unseen_s = self._net.network.journey_s(self.name, broker, outward=False)
         if broker in self._net.brokers and client not in world.record.hostile:  # else nobody judges when it began
@@ -333,7 +377,11 @@ class NodeProcess(Process):
         world.record.executions.append(task.execution)
         text = f"{self.name} begins {request.id.hex()[-6:]}"
         world.trace.note(world.now, text, ids=frozenset((request.id,)))
-        work = self._net.work
+        self._work(job, task)
+
+    def _work(self, job: Job, task: Task) -> None:
+        """Do what a handler does, which ends with `_finish`."""
+        request, rng, work = job.request, self._work_rng, self._net.work
         outcome: bytes | ServiceError = answer_to(request.payload)
         if rng.random() < work.error_share:
             outcome = ServiceError("REFUSED", "as it was drawn")
@@ -355,7 +403,7 @@ class NodeProcess(Process):
             return "not run"
         return "unknown" if drawn < work.not_run_share + work.unknown_share else ""
 
-    def _call_another(self, job: Job, task: _Task) -> None:
+    def _call_another(self, job: Job, task: Task) -> None:
         """Let a handler call a service, and end when that call ends."""
         remaining_s = job.deadline - self.clock
         if task.over or remaining_s <= 0.0:
@@ -371,7 +419,7 @@ class NodeProcess(Process):
             self._finish(job, task, ServiceError("UPSTREAM", "the call was refused"))
 
     def _finish(
-        self, job: Job, task: _Task, outcome: bytes | ServiceError | None, disclaimer: record.Disclaimer = ""
+        self, job: Job, task: Task, outcome: bytes | ServiceError | None, disclaimer: record.Disclaimer = ""
     ) -> None:
         if task.over:
             return

@@ -34,6 +34,27 @@ SCENARIOS: Final[dict[str, tuple[str, ...]]] = {
     "stalls": ("stall-caller", "pause-node", "pause-broker"),
     "services": ("kill-broker", "stop-broker", "kill-node", "stop-node", "pause-node", "pause-broker", "cut", "reset"),
     "roll-services": (),
+    "bridge": (
+        "kill-broker",
+        "kill-relay",
+        "stop-broker",
+        "vanish-broker",
+        "pause-broker",
+        "kill-node",
+        "stop-node",
+        "pause-node",
+        "cut",
+        "loss",
+        "delay",
+        "reset",
+        "half-open",
+        "kill-bridge",
+        "stop-bridge",
+        "pause-bridge",
+        "kill-program",
+        "pause-program",
+        "reset-program",
+    ),
     "hostile-client": (),
     "hostile-worker": (),
     "hostile-broker": (),
@@ -88,6 +109,41 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Bridged:
+    """A bridge of the net, and the foreign programs before it.
+
+    Attributes:
+        node: which member is the bridge.
+        kind: what it speaks.
+        service: what foreign workers provide.
+        callers: foreign clients.
+        servers: foreign workers.
+        asks: requests of foreign clients while faults last.
+        timeout_s: how long these may take.
+        errors: whether foreign clients are told of errors.
+        duplicates: whether foreign workers get what may have been run before.
+        ordered: whether clients of Majordomo get their replies in the order of their requests.
+        wait: what calls say of waiting for a worker.
+        places: requests that a worker of Malamute has at once.
+        unread_max: messages that may wait for a program to read them.
+    """
+
+    node: str
+    kind: Literal["majordomo", "malamute"]
+    service: str
+    callers: int
+    servers: int
+    asks: int
+    timeout_s: float
+    errors: bool
+    duplicates: Literal["deliver", "refuse"]
+    ordered: bool
+    wait: bool | None
+    places: int
+    unread_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One run.
 
@@ -119,6 +175,7 @@ class Plan:
         crowd: members that are registered, and never there.
         moves_every_s: the mean time after which a worker offers, withdraws or resizes a service; 0: never.
         repeats_share: how many calls repeat an earlier request, by their callers' word, under ids of their own.
+        bridged: the bridge among its nodes, if there is one.
         stubborn: handlers cannot be stopped.
         known: how many brokers a node is configured with.
         wait: what callers say of waiting for a worker.
@@ -162,6 +219,7 @@ class Plan:
     crowd: int = 0
     moves_every_s: float = 0.0
     repeats_share: float = 0.0
+    bridged: Bridged | None = None
 
     @property
     def has_enemies(self) -> bool:
@@ -174,6 +232,7 @@ class Plan:
             f"{self.calls} calls in {self.safety_s:.0f} s; faults: {', '.join(self.kinds) or 'none'}"
             f"{'; an intruder' if self.intruder else ''}"
             f"{f'; a hostile {self.hostile}' if self.hostile else ''}"
+            f"{f'; a bridge of {self.bridged.kind}' if self.bridged is not None else ''}"
         )
 
 
@@ -228,6 +287,8 @@ def plan_of(seed: int, scenario: str = "swarm") -> Plan:
         return _moving(_roomy(plan, scenario), scenario)
     if scenario in ("stalls", "long-jobs"):
         return _patient(plan, scenario)
+    if scenario == "bridge":
+        return _bridged(plan)
     if scenario in HOSTILE:
         return _besieged(plan, HOSTILE[scenario])
     return _moving(_infiltrated(_crowded(_laden(plan, scenario), scenario), scenario), scenario)
@@ -251,6 +312,29 @@ def _moving(plan: Plan, scenario: str) -> Plan:
         repeats_share=rng.choice((0.0, 0.1)),
         work=replace(plan.work, not_run_share=rng.choice(shares), unknown_share=rng.choice(shares)),
     )
+
+
+def _bridged(plan: Plan) -> Plan:
+    """Return a plan with a bridge, and foreign programs on both of its sides. Its draws are its own."""
+    rng = random.Random(f"bridge of {plan.seed}")  # noqa: S311 - a run must be repeatable
+    bridged = Bridged(
+        node="x0",
+        kind=rng.choice(("majordomo", "malamute")),
+        service="f0",
+        callers=rng.choice((1, 2, 3)),
+        servers=rng.choice((1, 2, 3)),
+        asks=rng.choice((30, 60, 120)),
+        timeout_s=rng.choice((0.7, 2.0, 5.0)),
+        errors=rng.random() < 0.5,
+        duplicates=rng.choice(("deliver", "deliver", "refuse")),
+        ordered=rng.random() < 0.2,
+        wait=rng.choice((None, True, False)),
+        places=rng.choice((1, 3, 16)),
+        unread_max=rng.choice((4, 1_000, 1_000)),
+    )
+    services = (*plan.services, bridged.service)
+    nodes = {**plan.nodes, bridged.node: {bridged.service: bridged.servers}}
+    return replace(plan, nodes=nodes, services=services, bridged=bridged, stubborn=False)
 
 
 def _crowded(plan: Plan, scenario: str) -> Plan:

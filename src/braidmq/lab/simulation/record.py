@@ -217,6 +217,35 @@ class End(msgspec.Struct, gc=False):
     why: str
 
 
+class ForeignCall(msgspec.Struct):
+    """A request of a foreign program to a bridge, as it was sent over one connection; a copy is another one.
+
+    Attributes:
+        until: when the bridge must have answered it.
+        speaks: whether its protocol tells errors here; else they are silence.
+        answers: what has come of it: "reply", or the code of an error. There may be one.
+        left_at: when nobody waited any more, or the connection has ended.
+    """
+
+    key: str
+    program: str
+    started: float
+    until: float
+    service: str = ""
+    speaks: bool = False
+    must_succeed: bool = False
+    answers: list[tuple[float, str]] = []
+    left_at: float | None = None
+
+
+class ForeignRun(msgspec.Struct, gc=False):
+    """A request as a foreign worker ran it, which knows its payload only."""
+
+    key: str
+    program: str
+    at: float
+
+
 class Budget(msgspec.Struct, gc=False, frozen=True):
     """What the clients may spend on retries: see Settings."""
 
@@ -263,6 +292,11 @@ class Record(msgspec.Struct):
         in_force: at the end: on which registry each broker acts that runs.
         faults: how often each process had to contain an error of its own while it took something in.
         leftovers: at the end: what a process still held after everything had ended.
+        bridge: the member that is a bridge; empty if there is none.
+        refuses_duplicates: whether no foreign worker may get what may have been run before.
+        drops_unread: whether what a foreign program does not read at once is soon dropped.
+        foreign_outages: what was wrong with foreign programs: "kill", "pause", and "reset" of their connections.
+        harms: what a foreign program was told that would stop, hang or mislead a real one.
     """
 
     delay_unseen_s: float = 0.05
@@ -302,6 +336,13 @@ class Record(msgspec.Struct):
     views: dict[tuple[str, str], str] = {}
     alive: list[str] = []
     leftovers: list[str] = []
+    bridge: str = ""
+    refuses_duplicates: bool = False
+    drops_unread: bool = False
+    foreign_calls: list[ForeignCall] = []
+    foreign_runs: list[ForeignRun] = []
+    foreign_outages: list[Outage] = []
+    harms: list[End] = []
 
     def executions_by_key(self) -> dict[str, list[Execution]]:
         """Return the executions of each call.

@@ -9,6 +9,7 @@ from braidmq.lab.simulation import registry_faults
 from braidmq.lab.simulation.checkers import Violation, violations
 from braidmq.lab.simulation.checkers.ends_once import GRACE_S
 from braidmq.lab.simulation.faults import KINDS, Heal
+from braidmq.lab.simulation.foreign import faults as foreign_faults
 from braidmq.lab.simulation.moves import Moves
 from braidmq.lab.simulation.net import QUIET_WORK, Net
 from braidmq.lab.simulation.plan import Plan, plan_of
@@ -40,6 +41,9 @@ BETWEEN_S: Final = 0.005
 
 SETTLE_S_MAX: Final = 10.0
 """How long handlers may go on that nobody waits for any more."""
+
+
+_FAULTS: Final = {**KINDS, **foreign_faults.KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ def _break_it(net: Net) -> None:
             )
         if rng.random() < 0.1:
             world.at(min(plan.safety_s, at + rng.uniform(0.0, 0.5)), client.give_up_one)
+    _ask_as_foreigners(net)
     faults = Faults(net, world.chance("faults"))
     at = WARM_UP_S
     while plan.kinds and at < plan.safety_s:
@@ -140,12 +145,36 @@ def _break_it(net: Net) -> None:
     net.defeat()
 
 
+def _ask_as_foreigners(net: Net) -> None:
+    """Let foreign programs ask, too, if there are any."""
+    bridge, bridged = net.bridge, net.plan.bridged
+    if bridge is None or bridged is None:
+        return
+    rng, made = net.world.chance("foreign load"), 0
+    while made < bridged.asks:
+        at, caller = rng.uniform(0.0, net.plan.safety_s), rng.choice(bridge.street.callers)
+        for _ in range(min(bridged.asks - made, rng.randint(1, net.plan.burst))):
+            made += 1
+            service, size_bytes = rng.choice(net.plan.services), rng.choice(net.plan.payload_bytes)
+            net.world.at(
+                at,
+                lambda caller=caller, service=service, size_bytes=size_bytes: caller.ask(  # type: ignore[misc]
+                    service, size_bytes, must_succeed=False
+                ),
+            )
+
+
 def _make_good_calls(net: Net) -> None:
     """The liveness phase: one call after the other, so that no limit stands in its way."""
     world = net.world
     for client in net.plan.clients * LIVENESS_CALLS:
         for service in net.plan.services:
             net.nodes[client].call(service, timeout_s=LIVENESS_TIMEOUT_S, attempts=3, size_bytes=0, must_succeed=True)
+            world.run(world.now + BETWEEN_S)
+            world.run(world.now + LIVENESS_TIMEOUT_S + 2 * GRACE_S, net.is_quiet)
+    for caller in () if net.bridge is None else net.bridge.street.callers * LIVENESS_CALLS:
+        for service in net.plan.services:
+            caller.ask(service, 0, must_succeed=True)
             world.run(world.now + BETWEEN_S)
             world.run(world.now + LIVENESS_TIMEOUT_S + 2 * GRACE_S, net.is_quiet)
 
@@ -162,7 +191,7 @@ class Faults:
     def begin_one(self) -> None:
         """Begin a fault of a kind that the plan knows, and see to it that it ends."""
         rng = self._rng
-        heal = KINDS[rng.choice(self._net.plan.kinds)](self._net, rng)
+        heal = _FAULTS[rng.choice(self._net.plan.kinds)](self._net, rng)
         if heal is None:
             return
         self._begun += 1

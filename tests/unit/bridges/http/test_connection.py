@@ -51,6 +51,13 @@ def test_requests_ahead_of_their_answers_have_their_turn_in_order():
     assert peer.transport.ended == "closed"
 
 
+def test_what_comes_at_once_behind_the_last_request_has_no_answer_of_its_own():
+    peer = Peer()
+    peer.send(b"GET /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nmore\r\n\r\n")
+    assert [status for status, _, _ in peer.answers()] == [404]
+    assert peer.transport.ended == "closed"
+
+
 def test_one_that_comes_between_two_turns_does_not_overtake():
     peer = Peer()
     peer.send(post(b"a") + post(b"b"))

@@ -3,14 +3,17 @@ import pytest
 
 from braidmq.core.broker import report as report_module
 from braidmq.core.broker.losses import LOSSES_MAX, REMEMBERED_S
+from braidmq.core.histogram import BUCKETS, COUNT_MAX, Histogram
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
 from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
 from braidmq.wire.control import (
+    REPORT_BUCKETS_MAX,
     REPORT_CLAIMED_MAX,
     REPORT_CLAIMS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
+    LagStatus,
     LossStatus,
     NodeStatus,
     PeerStatus,
@@ -18,6 +21,7 @@ from braidmq.wire.control import (
     ServiceStatus,
     encode_control,
 )
+from braidmq.wire.envelope import Outcome, Reason
 from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 from braidmq.wire.registry_status import ClaimStatus, EndStatus, RegistryStatus, SeenStatus
@@ -58,6 +62,7 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
         services=[ServiceStatus("echo", 1, 2, 2, 1), ServiceStatus("another", 1, 1, 0, 0)],
         services_total=2,
         counters=rig.counters | dict.fromkeys(GOSSIP, 0),
+        lag=LagStatus(),
     )
 
 
@@ -112,6 +117,7 @@ def test_services_of_a_node_are_cut() -> None:
 
 def test_largest_report_fits_a_control_message() -> None:
     text, count = "x" * 63, 2**63
+    took = [255, COUNT_MAX] * (REPORT_BUCKETS_MAX // REPORT_ROWS_MAX)
     serves = ["s" * 127] * REPORT_SERVES_MAX
     numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
     row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
@@ -120,9 +126,10 @@ def test_largest_report_fits_a_control_message() -> None:
         broker=text,
         brokers=[peer] * REPORT_ROWS_MAX,
         nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
-        services=[ServiceStatus("s" * 127, count, count, count, count)] * REPORT_ROWS_MAX,
+        services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
+        lag=LagStatus([255, COUNT_MAX] * BUCKETS, count, count, count),
         registry=RegistryStatus(
             count,
             ends=[EndStatus(text, count)] * REPORT_ROWS_MAX,
@@ -244,3 +251,69 @@ def test_requests_that_are_refused_for_want_of_room_are_counted_apart() -> None:
     client.request("nobody")
     counters = rig.core.report(rig.now).counters
     assert (counters["busy"], counters["rejected"]) == (2, 3)
+
+
+class TestHowLongServicesTake:
+    def took(self, rig: Rig, service: str = "echo") -> Histogram:
+        (row,) = [each for each in rig.core.report(rig.now).services if each.name == service]
+        found = Histogram.of(row.took)
+        assert found.count == row.replies
+        return found
+
+    def test_it_is_from_the_requests_coming_to_the_replys_leaving_with_the_time_that_it_has_waited(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=1)
+        for _ in range(2):
+            client.request()
+        for _ in range(2):
+            rig.advance(0.5, heartbeats=True)
+            worker.reply(worker.request_in())
+        took = self.took(rig)
+        assert took.count == 2
+        assert took.quantile(0.0) == pytest.approx(0.5, rel=0.07)
+        assert took.quantile(1.0) == pytest.approx(1.0, rel=0.07)
+
+    def test_it_counts_from_the_beginning_though_a_worker_has_given_it_back(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        first, second = rig.worker("w1", credit=1), rig.worker("w2", credit=1)
+        client.request()
+        (busy, free) = (first, second) if first.held else (second, first)
+        (held,) = busy.held.values()
+        rig.advance(0.04)
+        busy.reject(held, Reason.BUSY)
+        rig.advance(0.46, heartbeats=True)
+        free.reply(free.request_in())
+        assert self.took(rig).quantile(1.0) == pytest.approx(0.5, rel=0.07)
+
+    def test_errors_of_handlers_count_and_refusals_do_not(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker(credit=2)
+        for _ in range(2):
+            client.request()
+        failed, refused = worker.requests()
+        worker.reply(failed, code=Outcome.ERROR)
+        worker.reject(refused, Reason.EXPIRED)
+        assert self.took(rig).count == 1
+
+    def test_one_is_counted_whose_client_is_gone(self) -> None:
+        rig = Rig()
+        client, worker = rig.client(), rig.worker()
+        client.request()
+        client.disconnect()
+        worker.reply(worker.requests()[0])
+        assert self.took(rig).count == 1
+
+    def test_those_with_the_most_replies_are_told_of_where_there_is_no_room_for_all(
+        self, patch_cores: pytest.MonkeyPatch
+    ) -> None:
+        patch_cores.setattr(report_module, "REPORT_BUCKETS_MAX", 1)
+        rig = Rig()
+        client, worker = rig.client(), rig.worker("w", "rare")
+        worker.ready("often")
+        for service in ("rare", "often", "often"):
+            client.request(service)
+            worker.reply(worker.request_in())
+        rows = {row.name: row for row in rig.core.report(rig.now).services}
+        assert [rows[name].replies for name in ("rare", "often")] == [1, 2]
+        assert (rows["rare"].took, Histogram.of(rows["often"].took).count) == ([], 2)

@@ -80,8 +80,13 @@ def mixed(command: int, good: int, code: int = 0) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("connections", [1, 16])
-@pytest.mark.parametrize("good", [0, 1, 3, 5])
+@pytest.mark.parametrize(
+    ("connections", "good"),
+    [
+        *[(1, 3), (16, 0), (16, 5)],
+        *(pytest.param(*each, marks=pytest.mark.nightly) for each in [(1, 0), (1, 1), (1, 5), (16, 1), (16, 3)]),
+    ],
+)
 class TestMixed:
     def test_losses_cost_honest_callers_little(self, connections: int, good: int) -> None:
         net = Net(connections, bad_answer=mixed(LOST, good))
@@ -175,7 +180,7 @@ class TestCallersThatConspire:
         net.good_answer = answer
         assert self.cooled(net, 20.0) <= 0.05
 
-    @pytest.mark.parametrize("callers", [1, 2, 4])
+    @pytest.mark.parametrize("callers", [2, *(pytest.param(number, marks=pytest.mark.nightly) for number in (1, 4))])
     def test_at_all_workers(self, callers: int) -> None:
         net = Net(0, bad_answer=mixed(LOST, 0))
         del net.callers[callers:]

@@ -1,7 +1,7 @@
 import pytest
 
+from braidmq.histogram import Histogram
 from braidmq.lab.demo.board import SILENT_S, WINDOW, Board, BrokerState
-from braidmq.lab.demo.histogram import Histogram
 from braidmq.lab.demo.plan import Plan
 from braidmq.lab.demo.tally import Snapshot, Stage
 from braidmq.lab.demo.view import PlainView

@@ -12,6 +12,8 @@ from braidmq.lab.simulation.record import (
     End,
     Error,
     Execution,
+    ForeignCall,
+    ForeignRun,
     Issue,
     Outage,
     Parting,
@@ -30,8 +32,17 @@ def good() -> Record:
         calls=[
             Call("a", "c1", 1.0, 6.0, 3, b"1", [(2.0, Reply("a", "w1", b"1", True, 1))]),
             Call("b", "c1", 1.0, 6.0, 3, b"2", [(2.0, Error("NoWorker", 3, maybe_executed=False))]),
+            Call("f#1.1", "x", 1.0, 6.0, 3, b"3", given_up_at=1.5),
+            Call("f#1.2", "x", 1.6, 6.6, 3, b"4", [(2.0, Reply("f#1.2", "w1", b"4", True, 0))], repeats=1),
+            Call("g#1.3", "x", 1.6, 6.6, 3, b"5", [(2.0, Error("NoWorker", 3, maybe_executed=False))]),
         ],
-        executions=[Execution("a", "w1", b"1", 1.1, False, 0), Execution("a", "w2", b"1", 1.6, True, 1)],
+        executions=[
+            Execution("a", "w1", b"1", 1.1, False, 0),
+            Execution("a", "w2", b"1", 1.6, True, 1),
+            Execution("f#1.2", "w1", b"4", 1.8, True, 0),
+            Execution("h", "x", b"6", 1.1, False, 0, client="c1"),
+            Execution("h", "x", b"6", 1.2, True, 1, client="c1", disclaimer="not run"),
+        ],
         passages=[
             Passage(1.0, "b1", "in", "c1", REQUEST, b"1"),
             Passage(1.5, "b2", "in", "c1", REQUEST, b"1", possible_duplicate=True, retry_count=1),
@@ -60,6 +71,15 @@ def good() -> Record:
         admissions=[Admission(2.0, "b2", "c1", 0.0, ("b1",)), Admission(5.2, "b1", "c1", 5.0, ())],
         catch_up_s=2.0,
         in_force={"b1": 2, "b2": 2},
+        bridge="x",
+        foreign_calls=[
+            ForeignCall("f", "p1", 1.0, 6.0, left_at=1.5),
+            ForeignCall("f", "p1", 1.6, 6.6, answers=[(2.0, "reply")]),
+            ForeignCall("g", "p1", 1.6, 6.6, speaks=True, answers=[(2.0, "NO_WORKER")]),
+            ForeignCall("i", "p2", 1.6, 6.6),
+        ],
+        foreign_runs=[ForeignRun("h", "q1", 1.1)],
+        foreign_outages=[Outage("p2", "kill", 2.0, 3.0)],
     )
 
 
@@ -82,6 +102,29 @@ def without(name: str, **rights: tuple[str, ...]) -> Callable[[Record], None]:
             record.issues[2].rights[name] = Rights(**rights)
 
     return change
+
+
+def answered(number: int, *kinds: str, at: float = 2.0, must_succeed: bool = False) -> Callable[[Record], None]:
+    """Return what lets other answers come of a foreign call."""
+
+    def change(record: Record) -> None:
+        call = record.foreign_calls[number]
+        call.answers, call.must_succeed = [(at, kind) for kind in kinds], must_succeed
+
+    return change
+
+
+def answered_all(record: Record, number: int, *, speaks: bool) -> None:
+    """Let a call be answered by an error that its bridge did not meet."""
+    record.foreign_calls[1].speaks = speaks
+    record.foreign_calls[1].answers = [(2.0, "LOST")] * (number - 1)
+
+
+def refusing_doubts(record: Record) -> None:
+    """Foreign workers were not to get what may have been run before, and h is flagged."""
+    record.refuses_duplicates = True
+    (first, *_) = [each for each in record.executions if each.key == "h"]
+    first.possible_duplicate = True
 
 
 def doubted(record):
@@ -127,7 +170,7 @@ def given_to_a_stopped_worker(record: Record) -> None:
 
 def overtaken(record: Record) -> None:
     """The first attempt waits somewhere, and begins after the second one, which was flagged."""
-    first, second = record.executions
+    first, second = record.executions[:2]
     first.started, second.started = second.started, first.started
 
 
@@ -214,6 +257,26 @@ def fail(record: Record) -> None:
     record.calls[1].must_succeed = True
 
 
+FOREIGN: dict[str, tuple[str, Callable[[Record], None]]] = {
+    "a foreign call that was answered twice": ("foreign", answered(1, "reply", "reply")),
+    "a foreign call that nobody has answered": ("foreign", answered(2)),
+    "a foreign call that was left alone with a reply": ("foreign", answered(1)),
+    "an error where there are none": ("foreign", answered(1, "NO_WORKER")),
+    "an error that nothing has come to": ("foreign", lambda record: answered_all(record, 2, speaks=True)),
+    "a foreign reply out of nothing": ("foreign", answered(2, "reply")),
+    "a foreign call that was answered late": ("foreign", answered(1, "reply", at=7.2)),
+    "a foreign call that is not answered as its program is well": (
+        "foreign",
+        lambda record: record.foreign_outages.clear(),
+    ),
+    "a foreign call that fails in a sound net": ("foreign", answered(2, "NO_WORKER", must_succeed=True)),
+    "a foreign run too many": ("foreign runs", lambda record: record.foreign_runs.append(ForeignRun("h", "q2", 1.3))),
+    "a foreign run of what may have been run": ("foreign runs", refusing_doubts),
+    "a copy that says nothing": ("foreign runs", lambda record: setattr(record.calls[3], "repeats", 0)),
+    "a program that would stop": ("harm", lambda record: record.harms.append(End(1.0, "p1", "it aborts"))),
+}
+
+
 DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
     "never ends": ("I1", lambda record: record.calls[0].ends.clear()),
     "ends twice": ("I1", lambda record: record.calls[0].ends.append(record.calls[0].ends[0])),
@@ -287,6 +350,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Record], object]]] = {
         "caught up",
         lambda record: record.admissions.append(Admission(7.9, "b2", "c1", 6.0, ("b1",))),
     ),
+    **FOREIGN,
     "a request left": ("leak", lambda record: record.leftovers.append("b1 holds a request")),
 }
 

@@ -14,6 +14,9 @@ from braidmq.lab.simulation.checkers import (
     ends_once,
     fair_share,
     flawless,
+    foreign_answered,
+    foreign_runs,
+    foreign_unharmed,
     given_up,
     ids_unforeseen,
     losses_told,
@@ -61,6 +64,9 @@ CHECKERS: Final[dict[str, Callable[[Record], list[Violation]]]] = {
     "registry": registry_kept.check,
     "removed": removed_unheard.check,
     "caught up": caught_up_first.check,
+    "foreign": foreign_answered.check,
+    "foreign runs": foreign_runs.check,
+    "harm": foreign_unharmed.check,
 }
 """All checkers, by the rule that their violations name."""
 

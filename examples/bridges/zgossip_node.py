@@ -1,7 +1,10 @@
-"""A zgossip node of libczmq as a program: commands come in as lines of JSON, and what the node says goes out likewise.
+"""A zgossip node of libczmq, which knows nothing of BraidMQ: commands come in as lines of JSON, and go out likewise.
 
-It is a program of its own as libczmq ends a node that gets a malformed message, and handles signals itself. `PORT` and
-`STATUS` are answered as any other news. The program ends with its stdin.
+Usage: python zgossip_node.py [ENDPOINT]...
+
+It connects to each ENDPOINT, prints `["DELIVER", KEY, VALUE]` for whatever it hears, and takes the commands of zgossip:
+`["BIND", ENDPOINT]`, `["CONNECT", ENDPOINT]`, `["PUBLISH", KEY, VALUE]`; `["PORT"]` and `["STATUS"]` are answered by a
+line. It ends with its input. libczmq comes by `apt-get install libczmq4`.
 """
 
 import ctypes
@@ -23,11 +26,13 @@ def load() -> Any:
     return czmq
 
 
-def main() -> None:
+def main(endpoints: list[str]) -> None:
     """Run until stdin ends."""
     czmq = load()
     actor = ctypes.c_void_p(czmq.zactor_new(czmq.zgossip, b"node"))
     czmq.zsock_set_rcvtimeo(actor, TICK_MS)
+    for endpoint in endpoints:
+        send(czmq, actor, ["CONNECT", endpoint])
     pending = b""
     while True:
         readable, _, _ = select.select([0], [], [], 0)
@@ -63,4 +68,4 @@ def read(czmq: Any, message: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

@@ -1,9 +1,12 @@
+import math
 from random import Random
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from braidmq.lab.demo.histogram import BUCKETS_MAX, GROWTH, Histogram
+from braidmq.histogram import BUCKETS_MAX, GROWTH, LOW_MS, Histogram
 
 
 def filled(latencies_ms):
@@ -58,3 +61,24 @@ def test_a_window_holds_what_was_added_since():
 def test_a_histogram_survives_json():
     histogram = filled([0.5, 12, 12, 3_000])
     assert msgspec.json.decode(msgspec.json.encode(histogram), type=Histogram) == histogram
+
+
+latencies = st.lists(st.integers(0, 10**9).map(lambda us: us / 1000.0), min_size=1, max_size=200)
+
+
+@settings(deadline=None)
+@given(latencies, st.floats(0.0, 100.0))
+def test_any_percentile_is_that_of_the_sorted_list_or_up_to_a_bucket_above(latencies_ms, percent):
+    ordered = sorted(latencies_ms)
+    true = ordered[max(0, math.ceil(len(ordered) * percent / 100.0) - 1)]
+    told = filled(latencies_ms).percentile_ms(percent)
+    ends_ms = LOW_MS * GROWTH ** (BUCKETS_MAX - 1)  # what is longer is told as the last bucket, or as the maximum
+    assert min(true, ends_ms) * (1 - 1e-9) <= told <= max(LOW_MS, true * GROWTH) * (1 + 1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(latencies, max_size=5))
+def test_histograms_of_any_parts_add_up_to_that_of_the_whole(parts):
+    whole = filled([each for part in parts for each in part])
+    assert Histogram.merged(map(filled, parts)) == whole
+    assert len(whole.counts) <= BUCKETS_MAX

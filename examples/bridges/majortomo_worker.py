@@ -1,4 +1,7 @@
-"""majortomo's worker: echoes what SERVICE at ENDPOINT is asked, and registers again when it is told to."""
+"""A worker of majortomo, which knows nothing of BraidMQ: it answers with what it was asked.
+
+Usage: python majortomo_worker.py ENDPOINT SERVICE HEARTBEAT_S
+"""
 
 import sys
 
@@ -19,4 +22,5 @@ def main(endpoint: str, service: str, heartbeat_s: str) -> None:
             continue
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Latencies in bounded memory: buckets whose bounds grow by 2 %, and the exact maximum."""
+"""Latencies in bounded memory: buckets whose bounds grow by 2 %, and the exact maximum. Pure."""
 
 import math
 from collections.abc import Iterable

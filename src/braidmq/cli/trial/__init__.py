@@ -1,0 +1,1 @@
+"""To try a service: `braidmq ping` and `braidmq load`."""

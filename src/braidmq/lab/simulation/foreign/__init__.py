@@ -1,0 +1,1 @@
+"""Programs of other protocols before a simulated bridge, and the way between them."""

@@ -1,0 +1,184 @@
+"""A monitor as a process: looks at the net again and again, and answers over HTTP, until it is told to end."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final
+
+import uvicorn
+
+from braidmq.errors import ConfigError
+from braidmq.host.loggers import own_logger
+from braidmq.host.loop_signals import LoopSignals
+from braidmq.monitor.access import Access
+from braidmq.monitor.board import Board
+from braidmq.monitor.looking import looks
+from braidmq.monitor.trial import Paths, Trials
+from braidmq.monitor.web.app import Site
+from braidmq.monitor.web.connection import Connection
+from braidmq.monitor.web.feed import Feed
+from braidmq.monitor.web.figures import Figures
+from braidmq.node import Node
+
+BACKLOG: Final = 64
+"""Connections that the system holds until they are taken in."""
+
+DRAIN_S_MAX: Final = 3
+"""How long answers that are under way may take at the end, in whole seconds. Streams end at once."""
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+"""Longest head of a request."""
+
+IDLE_S_MAX: Final = 30
+"""How long a connection is kept on which nothing is asked."""
+
+_LOG = own_logger("braidmq.monitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a monitor is reached, and by whom.
+
+    Attributes:
+        host: where it listens.
+        port: 0 for any.
+        hosts: further names under which it is reached.
+        token: what shows that somebody may read and act; None if there is none.
+        guarded: whether a reverse proxy lets in only who may read.
+    """
+
+    host: str
+    port: int
+    hosts: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
+    guarded: bool = False
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which leaves signals to this program: it would raise them again at its end, and exit by them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
+    """Run a monitor until SIGINT or SIGTERM comes, and let it drain. A second signal ends it at once.
+
+    Args:
+        node: what looks at the net; it is started and closed here.
+        paths: its observer.
+        address: where the monitor is reached.
+
+    Raises:
+        ConfigError: it cannot listen there.
+        BraidError: no broker has ever told its state, for a reason that does not pass by itself.
+    """
+    listening = listen(address)
+    leaving = asyncio.Event()
+    with listening, LoopSignals(leaving, on_first=lambda: _LOG.info("the monitor is draining")):
+        async with node:
+            await serve(node, paths, address, listening, leaving)
+    _LOG.info("the monitor has ended")
+
+
+async def serve(node: Node, paths: Paths, address: Address, listening: socket.socket, leaving: asyncio.Event) -> None:
+    """Look at the net and answer until `leaving` is set.
+
+    Args:
+        node: what looks at the net; it was started.
+        paths: its observer.
+        address: where the monitor is reached.
+        listening: the socket there, which is closed at the end.
+        leaving: ends it; is set if it ends by itself.
+
+    Raises:
+        BraidError: no broker has ever told its state, for a reason that does not pass by itself.
+    """
+    board = Board(node.name, time.time())
+    feed = Feed(board)
+    host, port = listening.getsockname()[:2]
+    access = Access(address.token, address.hosts, secrets.token_urlsafe)
+    trials, figures = Trials(node, paths, asyncio.get_running_loop().time), Figures(board, feed)
+    site = Site(board, feed, access, trials, figures, cookie=f"braidmq_monitor_{port}")
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of starts and of broken requests nobody needs a line
+    config = uvicorn.Config(
+        site.app(),
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_S_MAX,
+        timeout_graceful_shutdown=DRAIN_S_MAX,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+    )
+    server = _Server(config)
+
+    async def end() -> None:
+        await leaving.wait()
+        feed.close()
+        server.should_exit = True
+
+    watching = asyncio.create_task(_watch(node, board, feed, figures))
+    watching.add_done_callback(lambda _: leaving.set())
+    ending = asyncio.create_task(end())
+    shown = f"[{host}]" if ":" in host else host
+    _LOG.info("%s shows the net at http://%s:%d/", node.name, shown, port)
+    try:
+        await server.serve([listening])
+    finally:
+        ending.cancel()
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch(node: Node, board: Board, feed: Feed, figures: Figures) -> None:
+    async with contextlib.aclosing(looks(node)) as seen:
+        async for look in seen:
+            figures.look(look)
+            board.take(look, time.time(), node.services_available())
+            feed.tell()
+
+
+def listen(where: Address) -> socket.socket:
+    """Take hold of the address of a monitor.
+
+    Raises:
+        ConfigError: it cannot be had, or others could read there who must not.
+    """
+    try:
+        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _cannot(where, error) from None
+    if where.token is None and not where.guarded and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        listening.close()
+        raise ConfigError(
+            f"{where.host}:{where.port} can be reached from other machines: give the monitor a token (--token-file), "
+            "or say --guarded-by-proxy if a reverse proxy lets in only who may read"
+        )
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _cannot(where, error) from None
+    return listening
+
+
+def _cannot(where: Address, error: OSError) -> ConfigError:
+    return ConfigError(f"the monitor cannot listen at {where.host}:{where.port}: {error.strerror or error}")
