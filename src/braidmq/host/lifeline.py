@@ -67,7 +67,7 @@ class Lifeline:
         self._say(READY.pack(self._drain_s))
 
     def beat(self, now: float) -> None:
-        """Say that the process lives, every LIFE_S at most. Call it, after `ready`, from the loop that does the work."""
+        """Say that the process lives, every LIFE_S at most. Call it from the loop that does the work."""
         if now >= self._beat_at:
             self._beat_at = now + LIFE_S
             self._say(b"\0")

@@ -18,6 +18,7 @@ EXPOSURE_MAX = 1.5
 COMMANDS = {
     "braidmq-bridge@": "bridge",
     "braidmq-broker@": "broker",
+    "braidmq-monitor": "monitor",
     "braidmq-worker@": "serve",
 }
 
@@ -59,7 +60,7 @@ def test_what_it_runs_is_a_command_with_options_that_exist(unit):
 def test_it_is_watched_capped_and_nobody(unit):
     assert one(unit, "Type") == "notify"
     assert int(one(unit, "WatchdogSec")) >= 10
-    assert one(unit, "MemoryMax").endswith("G")
+    assert one(unit, "MemoryMax").endswith(("G", "M"))
     assert one(unit, "MemorySwapMax") == "0"
     assert one(unit, "DynamicUser") == "yes"
     assert one(unit, "Restart") == "always"
@@ -69,7 +70,10 @@ def test_it_is_watched_capped_and_nobody(unit):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_its_join_file_is_a_credential(unit):
-    assert of_unit(unit, "LoadCredential")[0] == "join:/etc/braidmq/%i.braid"
+    name = "monitor" if unit.stem == "braidmq-monitor" else "%i"
+    assert of_unit(unit, "LoadCredential")[0] == f"join:/etc/braidmq/{name}.braid"
+    credentials = {each.partition(":")[0] for each in of_unit(unit, "LoadCredential")}
+    assert set(re.findall(r"%d/(\S+)", one(unit, "ExecStart"))) == credentials
     assert "--join %d/join" in one(unit, "ExecStart")
     assert "BRAIDMQ_" not in unit.read_text(), "an environment is seen by others"
 
@@ -112,7 +116,18 @@ def test_its_exposure_is_what_the_readme_says(unit, installed):
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_each_line_that_hardens_it_is_in_all_units(unit):
     def hardening(path):
-        names = ("Capability", "Lock", "Memory", "NoNew", "Private", "Proc", "Protect", "Remove", "Restrict", "System")
+        names = (
+            "Capability",
+            "Lock",
+            "MemoryDeny",
+            "NoNew",
+            "Private",
+            "Proc",
+            "Protect",
+            "Remove",
+            "Restrict",
+            "System",
+        )
         return [line for line in lines_of_unit(path) if line[0] == "Service" and line[1].startswith(names)]
 
     assert hardening(unit) == hardening(UNITS[0])
