@@ -60,7 +60,7 @@ HOUSE: Final = (
     _folder("lab", 7, 0, "simulator, benchmark and demo"),
     _folder("testing", 7, 1, "nets in one process, for users' tests", "pytest_plugin"),
     _folder("bridges", 6, 1, "programs of other protocols"),
-    _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out"),
+    _folder("monitor", 6, 0, "how a net is: reports of brokers in, findings out; and over HTTP"),
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",

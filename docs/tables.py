@@ -15,6 +15,7 @@ from typing import Final
 
 from braidmq import settings
 from braidmq.monitor.finding import DIAGNOSES
+from braidmq.monitor.web.figures import FIGURES
 from braidmq.observability.instruments import INSTRUMENTS
 from braidmq.observability.spans import SPANS
 from braidmq.settings import KIB, MIB, Settings
@@ -96,9 +97,19 @@ def _findings() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _monitor() -> str:
+    """Every metric of the monitor."""
+    rows = ["| Metric | Kind | Labels | Meaning |", "|---|---|---|---|"]
+    for each in FIGURES:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        name = f"{each.name}_total" if each.kind == "counter" else each.name
+        rows.append(f"| `{name}` | {each.kind} | {labels} | {each.help} |")
+    return "\n".join(rows) + "\n"
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
-    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "settings": _settings, "spans": _spans,
-    "tuning": _tuning,
+    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "monitor": _monitor, "settings": _settings,
+    "spans": _spans, "tuning": _tuning,
 }  # fmt: skip
 
 

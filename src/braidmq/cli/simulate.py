@@ -67,7 +67,7 @@ def simulate(*, seed: int | None, seeds: int, scenario: str, trace: bool, jobs: 
         if outcome.violations:
             failed.append(outcome)
             _tell_failure(outcome, scenario, whole=len(failed) <= TOLD_MAX)
-        if perf_counter() - told_at > PROGRESS_S:
+        if len(done) < seeds and perf_counter() - told_at > PROGRESS_S:
             told_at = perf_counter()
             stderr.say(f"{len(done)} of {seeds} seeds, {len(failed)} failed")
     seconds = perf_counter() - began

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from braidmq.core.ids import ID_BYTES
-from braidmq.errors import RequestError, ServiceError
+from braidmq.errors import AccessDenied, RequestError, ServiceError
 from braidmq.messages import Reply
 from braidmq.node import Node
 from braidmq.observer import AttemptEnd, NodeObserver
@@ -143,6 +143,8 @@ class Trials:
         self._under_way += 1
         try:
             reply = await self._node.request(service, payload, timeout=timeout_s, id=id_)
+        except AccessDenied:
+            raise
         except RequestError as error:
             took_ms = _ms(self._clock() - begun_s)
             return Trial(ok=False, text=_why(error), service=service, took_ms=took_ms, attempts=attempts)

@@ -1,7 +1,7 @@
 """What Prometheus reads of a monitor: the newest look as metrics, at most as many as the bounds below allow."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -37,13 +37,15 @@ class Figure(NamedTuple):
     Attributes:
         name: as Prometheus has it.
         help: what it tells, in a sentence.
-        counts: whether it only grows, until the broker is restarted.
+        labels: names of its labels.
+        kind: `gauge`, `counter` (which begins anew when its broker is restarted), or `histogram`.
         unit: if it has one.
     """
 
     name: str
     help: str
-    counts: bool = False
+    labels: tuple[str, ...] = ()
+    kind: Literal["gauge", "counter", "histogram"] = "gauge"
     unit: str = ""
 
 
@@ -73,49 +75,65 @@ _COUNTERS: Final = {
 }
 """What a broker counts, by the name of its counter. Of others, which are new or of details, there are no metrics."""
 
-BROKER_COUNTERS: Final = {name: Figure(f"braidmq_broker_{name}", told, True) for name, told in _COUNTERS.items()}
-
-BROKER_UP: Final = Figure("braidmq_broker_up", "Whether the broker tells its state to the monitor.")
-BROKER_INFO: Final = Figure("braidmq_broker_info", "What runs there, and whether it is up or draining: always 1.")
-
-BROKER_LEVELS: Final[dict[Figure, Callable[[View, Report], float]]] = {
-    Figure("braidmq_broker_uptime_seconds", "Time since the broker's start.", unit="seconds"): (
-        lambda _, report: report.uptime_s
-    ),
-    Figure("braidmq_broker_nodes", "Nodes that are connected, once for each of their connections."): (
-        lambda _, report: report.nodes_total
-    ),
-    Figure("braidmq_broker_services", "Services that the broker knows."): lambda _, report: report.services_total,
-    Figure("braidmq_broker_queued_requests", "Requests that wait for a worker at the broker."): (
-        lambda view, report: _own(view, report)[0]
-    ),
-    Figure("braidmq_broker_outstanding_requests", "Requests that are with workers of the broker."): (
-        lambda view, report: _own(view, report)[1]
-    ),
-    Figure("braidmq_broker_registry_version", "The version of the registry that is in force at the broker."): (
-        lambda _, report: 0 if report.registry is None else report.registry.version
-    ),
-    Figure("braidmq_broker_gossip_health", "What the broker thinks of its own health: 0 is well, 7 is the worst."): (
-        lambda _, report: report.counters.get("gossip_health", 0)
-    ),
+BROKER_COUNTERS: Final = {
+    name: Figure(f"braidmq_broker_{name}", told, ("broker",), "counter") for name, told in _COUNTERS.items()
 }
 
-REFUSED: Final = Figure("braidmq_broker_refused", "What was refused, by kind: see docs/operations.md.", counts=True)
+BROKER_UP: Final = Figure("braidmq_broker_up", "Whether the broker tells its state to the monitor.", ("broker",))
+BROKER_INFO: Final = Figure(
+    "braidmq_broker_info",
+    "What runs there, and whether it is up or draining: always 1.",
+    ("broker", "software", "state"),
+)
+
+BROKER_LEVELS: Final[dict[Figure, Callable[[View, Report], float]]] = {
+    Figure("braidmq_broker_uptime_seconds", "Time since the broker's start.", ("broker",), unit="seconds"): (
+        lambda _, report: report.uptime_s
+    ),
+    Figure("braidmq_broker_nodes", "Nodes that are connected, once for each of their connections.", ("broker",)): (
+        lambda _, report: report.nodes_total
+    ),
+    Figure("braidmq_broker_services", "Services that the broker knows.", ("broker",)): lambda _, report: (
+        report.services_total
+    ),
+    Figure("braidmq_broker_queued_requests", "Requests that wait for a worker at the broker.", ("broker",)): (
+        lambda view, report: _own(view, report)[0]
+    ),
+    Figure("braidmq_broker_outstanding_requests", "Requests that are with workers of the broker.", ("broker",)): (
+        lambda view, report: _own(view, report)[1]
+    ),
+    Figure(
+        "braidmq_broker_registry_version", "The version of the registry that is in force at the broker.", ("broker",)
+    ): (lambda _, report: 0 if report.registry is None else report.registry.version),
+    Figure(
+        "braidmq_broker_gossip_health",
+        "What the broker thinks of its own health: 0 is well, 7 is the worst.",
+        ("broker",),
+    ): (lambda _, report: report.counters.get("gossip_health", 0)),
+}
+
+REFUSED: Final = Figure(
+    "braidmq_broker_refused", "What was refused, by kind: see docs/operations.md.", ("broker", "kind"), "counter"
+)
 
 SERVICE_LEVELS: Final[dict[Figure, Callable[[ServiceSum], float]]] = {
-    Figure("braidmq_service_workers", "Nodes that serve the service, each counted once."): lambda each: each.workers,
-    Figure("braidmq_service_credit_requests", "Requests that the workers of the service take at once."): (
+    Figure("braidmq_service_workers", "Nodes that serve the service, each counted once.", ("service",)): lambda each: (
+        each.workers
+    ),
+    Figure("braidmq_service_credit_requests", "Requests that the workers of the service take at once.", ("service",)): (
         lambda each: each.credit
     ),
-    Figure("braidmq_service_outstanding_requests", "Requests that are with workers of the service."): (
+    Figure("braidmq_service_outstanding_requests", "Requests that are with workers of the service.", ("service",)): (
         lambda each: each.outstanding
     ),
-    Figure("braidmq_service_queued_requests", "Requests that wait for a worker of the service."): (
+    Figure("braidmq_service_queued_requests", "Requests that wait for a worker of the service.", ("service",)): (
         lambda each: each.queued
     ),
 }
 
-FINDINGS: Final = Figure("braidmq_net_findings", "What is found in the net now, by kind, and whether it is wrong.")
+FINDINGS: Final = Figure(
+    "braidmq_net_findings", "What is found in the net now, by kind, and whether it is wrong.", ("kind", "wrong")
+)
 
 NET_LEVELS: Final[dict[Figure, Callable[[Sums], float]]] = {
     Figure("braidmq_net_well", "Whether nothing is wrong in the net, and some broker tells its state."): (
@@ -130,9 +148,12 @@ NET_LEVELS: Final[dict[Figure, Callable[[Sums], float]]] = {
 }
 
 STREAMS: Final = Figure("braidmq_monitor_streams", "Pages that follow the net.")
-LOOKS: Final = Figure("braidmq_monitor_looks", "Looks at the net that the monitor has taken.", counts=True)
+LOOKS: Final = Figure("braidmq_monitor_looks", "Looks at the net that the monitor has taken.", kind="counter")
 LOOK_TIME: Final = Figure(
-    "braidmq_monitor_look_duration_seconds", "How long it took to ask all brokers for their state.", unit="seconds"
+    "braidmq_monitor_look_duration_seconds",
+    "How long it took to ask all brokers for their state.",
+    kind="histogram",
+    unit="seconds",
 )
 
 FIGURES: Final = (
@@ -180,12 +201,20 @@ class Figures(Collector):
             yield from _of_services(sums.services[:SERVICES_MAX])
 
 
+def _gauge(figure: Figure) -> GaugeMetricFamily:
+    return GaugeMetricFamily(figure.name, figure.help, labels=figure.labels, unit=figure.unit)
+
+
+def _counter(figure: Figure) -> CounterMetricFamily:
+    return CounterMetricFamily(figure.name, figure.help, labels=figure.labels)
+
+
 def _level(figure: Figure, value: float) -> Metric:
     return GaugeMetricFamily(figure.name, figure.help, value, unit=figure.unit)
 
 
 def _findings(sums: Sums) -> Metric:
-    family = GaugeMetricFamily(FINDINGS.name, FINDINGS.help, labels=("kind", "wrong"))
+    family = _gauge(FINDINGS)
     found = [finding.kind for finding in sums.look.findings]
     for kind in Kind:
         family.add_metric((kind.value, str(DIAGNOSES[kind].wrong).lower()), found.count(kind))
@@ -193,15 +222,11 @@ def _findings(sums: Sums) -> Metric:
 
 
 def _of_brokers(views: Iterable[View]) -> Iterator[Metric]:
-    up = GaugeMetricFamily(BROKER_UP.name, BROKER_UP.help, labels=("broker",))
-    about = GaugeMetricFamily(BROKER_INFO.name, BROKER_INFO.help, labels=("broker", "software", "state"))
-    levels = {
-        each: GaugeMetricFamily(each.name, each.help, labels=("broker",), unit=each.unit) for each in BROKER_LEVELS
-    }
-    counters = {
-        name: CounterMetricFamily(each.name, each.help, labels=("broker",)) for name, each in BROKER_COUNTERS.items()
-    }
-    refused = CounterMetricFamily(REFUSED.name, REFUSED.help, labels=("broker", "kind"))
+    up = _gauge(BROKER_UP)
+    about = _gauge(BROKER_INFO)
+    levels = {each: _gauge(each) for each in BROKER_LEVELS}
+    counters = {name: _counter(each) for name, each in BROKER_COUNTERS.items()}
+    refused = _counter(REFUSED)
     for view in views:
         name, report = printable(view.info.name), view.report
         up.add_metric((name,), view.told)
@@ -225,7 +250,7 @@ def _of_brokers(views: Iterable[View]) -> Iterator[Metric]:
 def _of_services(services: Iterable[ServiceSum]) -> Iterator[Metric]:
     services = list(services)
     for figure, value_of in SERVICE_LEVELS.items():
-        family = GaugeMetricFamily(figure.name, figure.help, labels=("service",))
+        family = _gauge(figure)
         for service in services:
             family.add_metric((printable(service.name),), value_of(service))
         yield family

@@ -45,7 +45,8 @@ def test_every_figure_is_there_with_its_help_and_unit():
         family = families[figure.name]
         assert family.documentation == figure.help
         assert figure.help.endswith(".")
-        assert (family.type == "counter") == figure.counts
+        assert family.type == figure.kind
+        assert all(set(figure.labels) <= set(sample.labels) for sample in family.samples)
         assert figure.name.startswith("braidmq_")
         assert figure.name.endswith("_seconds") == (figure.unit == "seconds")
 

@@ -2,8 +2,8 @@
 
 import { post } from "./api.js";
 import { command } from "./command.js";
-import { attribute, clear, h, text } from "./dom.js";
-import { ms } from "./format.js";
+import { attribute, clear, h, shown, text } from "./dom.js";
+import { counted, ms } from "./format.js";
 
 let labels = 0;
 
@@ -68,28 +68,29 @@ const ACTIONS = {
   try: { label: "Test call …", open: testCall },
 };
 
-function testCall(name) {
+function testCall(name, monitor) {
   const payload = h("textarea", { name: "payload", rows: 3, spellcheck: "false", autocomplete: "off" });
   dialog({
     title: `Call ${name}`,
     about: ["One call of this service, as this monitor. Its handler really runs."],
     fields: [h("label", null, "Payload, as text", payload)],
     verb: "Call it",
-    send: async () => outcomeOf(await post("api/actions/try", { service: name, payload: payload.value })),
+    send: async () => outcomeOf(await post("api/actions/try", { service: name, payload: payload.value }), monitor),
   });
 }
 
 /** What has come of a test call: its reply, its path and its times. */
-function outcomeOf(answer) {
+function outcomeOf(answer, monitor) {
   const rows = [];
-  if (answer.took_ms !== undefined) rows.push(["Took", ms(answer.took_ms)]);
-  if (answer.path?.length > 0) rows.push(["Path", answer.path.join(" → ")]);
-  for (const [index, attempt] of (answer.attempts ?? []).entries()) {
-    rows.push([`Attempt ${index + 1}`, `over ${attempt.broker}: ${attempt.outcome}, ${ms(attempt.took_ms)}`]);
+  rows.push(["Took", ms(answer.took_ms)]);
+  if (answer.ok) rows.push(["Path", `${monitor} → ${answer.broker} → ${answer.worker}`], ["Reply", counted(answer.reply_bytes, "byte")]);
+  for (const [index, { broker, outcome, reason, took_ms: took }] of answer.attempts.entries()) {
+    const how = outcome === "" ? "not ended" : [outcome, reason].filter(Boolean).join(", ");
+    rows.push([`Attempt ${index + 1}`, `over ${broker}: ${how}, ${ms(took)}`]);
   }
   const list = h("dl", { class: "facts" }, ...rows.flatMap(([term, words]) => [h("dt", null, term), h("dd", null, words)]));
-  const reply = typeof answer.reply === "string" ? h("pre", { tabindex: 0, "aria-label": "Reply" }, answer.reply) : null;
-  return [...answered(answer), list, ...(reply === null ? [] : [reply])];
+  const reply = answer.reply === "" ? [] : [h("pre", { tabindex: 0, "aria-label": "Reply" }, answer.reply)];
+  return [...answered(answer), list, ...reply];
 }
 
 /** The buttons of the actions that may be taken with a thing, and the commands for what may not. */
@@ -97,29 +98,36 @@ export class Actions {
   #buttons = h("div", { class: "buttons" });
   #hint = h("p", { class: "quiet" });
   #names;
+  #monitor = "";
 
   /** `names` are actions; `name` is with what; `commands` are `{about, line}` for what stays on the command line. */
   constructor(names, name, commands = []) {
     this.#names = names;
     for (const action of names) {
-      this.#buttons.append(h("button", { type: "button", "data-action": action, on: { click: () => ACTIONS[action].open(name) } }, ACTIONS[action].label));
+      this.#buttons.append(h("button", { type: "button", "data-action": action, on: { click: () => ACTIONS[action].open(name, this.#monitor) } }, ACTIONS[action].label));
     }
     const lines = commands.map(({ about, line }) => h("p", null, `${about} `, command(line)));
     this.element = h("section", { class: "panel" }, h("h2", null, "What to do with it"), this.#buttons, this.#hint, ...lines);
   }
 
-  /** Let those be taken that the monitor allows; none while the thing is not there. */
-  update({ about }, present) {
-    const allowed = new Set(present ? (about?.actions ?? []) : []);
-    const missing = this.#names.filter((name) => !allowed.has(name));
-    for (const button of this.#buttons.children) attribute(button, "disabled", !allowed.has(button.dataset.action));
-    text(this.#hint, missing.length === 0 ? "" : present ? why(about) : "It does not answer now.");
+  /** Offer what the monitor does; `possible` is whether it can be done with this thing now. */
+  update({ about }, possible) {
+    if (about === null) return;
+    this.#monitor = about.node;
+    const offered = this.#names.filter((name) => about.actions.includes(name));
+    for (const button of this.#buttons.children) {
+      shown(button, offered.includes(button.dataset.action));
+      attribute(button, "disabled", !possible);
+    }
+    shown(this.#buttons, offered.length > 0);
+    text(this.#hint, offered.length === this.#names.length ? "" : why(about));
+    shown(this.#hint, this.#hint.textContent !== "");
   }
 }
 
 function why(about) {
-  if (about === null) return "";
-  if (!about.token_required) return "Nothing can be done from here: the monitor was started without a token (--token-file).";
-  return "The certificate of this monitor does not allow it.";
+  return about.token_required
+    ? "This monitor offers nothing to be done from here: its certificate does not allow it."
+    : "This monitor was started without a token: nothing can be done from here. Start it with --token-file to act.";
 }
 

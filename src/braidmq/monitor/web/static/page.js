@@ -10,7 +10,7 @@ export class Head {
 
   constructor(kind, name, list) {
     const back = h("p", { class: "crumb" }, h("a", { href: href(list) }, `All ${list}`));
-    this.#gone = h("p", { class: "empty" }, `The net has no ${kind} of this name now. What is below is what was known of it.`);
+    this.#gone = h("p", { class: "empty" }, `The net has no ${kind.toLowerCase()} of this name now. What is below is what was known of it.`);
     this.element = h("header", { class: "page-head" }, back, h("h1", { tabindex: -1 }, `${kind} `, h("span", { class: "name" }, name)), this.#badge, this.#gone);
   }
 

@@ -68,11 +68,11 @@ export class ServicePage {
     const service = net.services.find(({ name }) => name === this.#name);
     this.#head.update(service === undefined ? null : condition.ofService(service, this.#found));
     this.#findings.update(net.findings.filter(({ names }) => names.includes(this.#name)), net);
-    if (service !== undefined) this.#facts.update(facts(service));
+    if (service?.callable === true) this.#facts.update(facts(service));
     const parts = Object.entries(service?.by_broker ?? {});
     this.#parts.update(parts.map(([broker, part]) => ({ broker, ...part })));
     this.#workers.update(net.nodes.filter((node) => node.serves.includes(this.#name)));
-    this.#actions.update(store, service !== undefined);
+    this.#actions.update(store, service?.callable === true);
     this.#log.update(store);
   }
 }

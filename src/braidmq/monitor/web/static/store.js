@@ -114,7 +114,7 @@ export class Store {
   }
 
   #become(state, until = null) {
-    if (state === "live" && this.state !== "live" && this.about === null) this.#learn("about", "api/about");
+    if (state === "live" && this.state === "waiting") this.#learn("about", "api/about"); // it may be another one by now
     if (state === "connecting" && this.state === "waiting") return; // it is told to be away until it is back
     if (state === "unauthorised") {
       this.#stream.stop();

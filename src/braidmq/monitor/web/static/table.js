@@ -140,7 +140,7 @@ const classes = (column) => [column.numeric ? "numeric" : "", column.minor ? "mi
 
 function telling(first, last, found, all) {
   if (found === 0) return `none of ${count(all)} matches`;
-  const range = `${count(first + 1)}–${count(last)} of ${count(found)}`;
+  const range = `${count(first + 1)} to ${count(last)} of ${count(found)}`;
   return found === all ? range : `${range} that match, of ${count(all)}`;
 }
 
