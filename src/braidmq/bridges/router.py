@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +168,9 @@ class Router:
                 self._socket.setsockopt(self._zmq.IPV6, int("[" in endpoint))
                 self._socket.bind(endpoint)
             except self._zmq.ZMQError as error:
-                raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}") from None
+                why = self._zmq.strerror(error.errno)
+                hint = ": end what listens there, or bind elsewhere" if error.errno == errno.EADDRINUSE else ""
+                raise ConfigError(f"cannot listen at {endpoint}: {why}{hint}") from None
             self.endpoints.append(self._socket.getsockopt(self._zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
         self._places.update(map(_place, self.endpoints))
         self._watch(self._monitor, self._on_monitor)
