@@ -19,6 +19,7 @@ from braidmq.bridges.limits import (
     AHEAD_SLACK_BYTES,
     CLOSE_S_MAX,
     FRAMES_MAX,
+    GROWN_BYTES,
     HANDSHAKE_S_MAX,
     HEARTBEAT_S,
     LOOK_S,
@@ -118,6 +119,7 @@ class Router:
         self._read_from: set[Peer] = set()
         self._places: set[object] = set()
         self._look_timer: asyncio.TimerHandle | None = None
+        self._resident_bytes = 0
         self._dont_wait, self._pollin = int(self._zmq.NOBLOCK), int(self._zmq.POLLIN)
         self._events = self._zmq.EVENTS
         self._reads_on = False
@@ -176,6 +178,7 @@ class Router:
         self._watch(self._monitor, self._on_monitor)
         self._watch(self._socket, self._read)
         if descriptors.COUNTS:
+            self._resident_bytes = descriptors.resident_bytes()
             self._look_soon()
 
     def _watch(self, socket: Any, call: Callable[[], None]) -> None:
@@ -358,6 +361,7 @@ class Router:
     def _tell_gone(self) -> None:
         gone, self._connections.gone = self._connections.gone, []
         for peer in gone:
+            self._read_from.discard(peer)
             self._behind.on_gone(peer)
 
     # -- connections that take too much
@@ -372,14 +376,19 @@ class Router:
         self._look_timer = self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        """End connections that have sent too much of which nothing could be read."""
+        """If memory has grown, end connections that have sent too much of which nothing could be read."""
+        self._look_soon()
+        resident = descriptors.resident_bytes()
+        self._resident_bytes = min(self._resident_bytes, resident)
+        if resident - self._resident_bytes < GROWN_BYTES:
+            return
+        self._resident_bytes = resident
         received = {each: descriptors.received(each) for each in self._connections.descriptors()}
         read = set(filter(None, map(self._connections.descriptor, self._read_from)))
         self._read_from.clear()
         for descriptor in self._backlog.look(received, read):
             self.counters["too_far_ahead"] += 1
             descriptors.end(descriptor, self._places)
-        self._look_soon()
 
     def _on_zap(self) -> None:
         if self._closed:
