@@ -1,7 +1,7 @@
 """How many replies services gave a second and how long these took, by what brokers counted between looks. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.net import View
@@ -18,6 +18,9 @@ class Latency(NamedTuple):
     p99_ms: float | None = None
 
 
+NO_LATENCY: Final = Latency()
+
+
 class Pace(NamedTuple):
     """What a service has done between two looks.
 
@@ -27,7 +30,7 @@ class Pace(NamedTuple):
     """
 
     replies: float | None = None
-    latency: Latency = Latency()
+    latency: Latency = NO_LATENCY
 
 
 class Paces(NamedTuple):
@@ -38,7 +41,7 @@ class Paces(NamedTuple):
     net: Latency
 
 
-UNKNOWN = Pace()
+UNKNOWN: Final = Pace()
 
 
 def paces(views: Iterable[View], before: Iterable[View]) -> Paces:
@@ -55,11 +58,12 @@ def paces(views: Iterable[View], before: Iterable[View]) -> Paces:
         here: Counts = {}
         for name, rate, counts in _services(report, earlier):
             replies[name] = replies.get(name, 0.0) + rate
-            _add(grown.setdefault(name, {}), counts)
-            _add(here, counts)
+            if counts:
+                _add(grown.setdefault(name, {}), counts)
+                _add(here, counts)
         brokers[view.info.name] = _latency(here)
         _add(net, here)
-    services = {name: Pace(rate, _latency(grown[name])) for name, rate in replies.items()}
+    services = {name: Pace(rate, _latency(grown.get(name))) for name, rate in replies.items()}
     return Paces(services, brokers, _latency(net))
 
 
@@ -93,9 +97,9 @@ def _add(to: Counts, counts: Counts) -> None:
         to[bucket] = to.get(bucket, 0) + times
 
 
-def _latency(counts: Counts) -> Latency:
+def _latency(counts: Counts | None) -> Latency:
     if not counts:
-        return Latency()
+        return NO_LATENCY
     found = Histogram.of([number for pair in counts.items() for number in pair])
     return Latency(_ms(found.quantile(0.5)), _ms(found.quantile(0.99)))
 
