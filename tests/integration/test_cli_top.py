@@ -1,5 +1,6 @@
 """`braidmq top` at a real terminal, with real brokers."""
 
+import importlib.util
 import shlex
 import signal
 import sys
@@ -8,7 +9,6 @@ import termios
 import pytest
 
 from braidmq.cli import run
-from braidmq.cli.top import command
 from tests.support.processes import BRAIDMQ, complaint, wait_until
 from tests.support.terminals import ENTER_SCREEN, LEAVE_SCREEN, TerminalRun
 
@@ -195,6 +195,6 @@ def test_where_there_is_no_terminal_it_says_so(one):
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capfd):
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert run(["top", "--join", "nothing"]) == 2
     assert "pip install 'braidmq[tui]'" in capfd.readouterr().err
