@@ -320,6 +320,9 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 REPORT_SERVES_MAX: Final = 16
 """Services that a Report names for each node."""
 
+REPORT_BRIDGES_MAX: Final = 100
+"""Nodes of which a Report tells what they are as bridges: a net has some, and any node may say that it is one."""
+
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 

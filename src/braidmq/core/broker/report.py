@@ -6,6 +6,7 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.transit import Service, Session
 from braidmq.members import Role
 from braidmq.wire.control import (
+    REPORT_BRIDGES_MAX,
     REPORT_BUCKETS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
@@ -37,6 +38,7 @@ def report(
 ) -> Report:
     """Return the state of a broker, its lists cut at REPORT_ROWS_MAX."""
     nodes = [session for session in sessions if session.member.role is Role.NODE]
+    bridges = set([session for session in nodes if session.bridge is not None][:REPORT_BRIDGES_MAX])
     services = list(dispatcher.services.values())[:REPORT_ROWS_MAX]
     took = _latencies(services)
     return Report(
@@ -52,7 +54,7 @@ def report(
                 silent_ms=max(0, int((now - session.heard_at) * 1000)),
                 in_flight=len(session.requests),
                 serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
-                bridge=session.bridge,
+                bridge=session.bridge if session in bridges else None,
             )
             for session in nodes[:REPORT_ROWS_MAX]
         ],

@@ -8,6 +8,7 @@ from braidmq.core.links.link import Failure
 from braidmq.members import Role
 from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
 from braidmq.wire.control import (
+    REPORT_BRIDGES_MAX,
     REPORT_BUCKETS_MAX,
     REPORT_CLAIMED_MAX,
     REPORT_CLAIMS_MAX,
@@ -109,6 +110,17 @@ def test_lists_are_cut_and_the_totals_tell(patch_cores: pytest.MonkeyPatch) -> N
     assert (report.nodes_total, report.services_total) == (5, 5)
 
 
+def test_only_so_many_nodes_are_told_as_bridges(patch_cores: pytest.MonkeyPatch) -> None:
+    patch_cores.setattr(report_module, "REPORT_BRIDGES_MAX", 2)
+    rig = Rig()
+    for number in range(4):
+        client = rig.client(f"c{number}")
+        if number:
+            client.control(Bridging(BridgeStatus("http", number)))
+    nodes = rig.core.report(rig.now).nodes
+    assert [node.bridge and node.bridge.peers for node in nodes] == [None, 1, 2, None]
+
+
 def test_services_of_a_node_are_cut() -> None:
     rig = Rig()
     worker = rig.worker("w", "s0")
@@ -124,13 +136,17 @@ def test_largest_report_fits_a_control_message() -> None:
     numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
     row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
     peer = msgspec.convert(row | dict.fromkeys(numbers, count), PeerStatus)
+    bridge = BridgeStatus(text, *[2**32 - 1] * 6)
     report = Report(
         broker=text,
         brokers=[peer] * REPORT_ROWS_MAX,
-        nodes=[NodeStatus(text, "leaving", count, count, serves)] * REPORT_ROWS_MAX,
+        nodes=[
+            *[NodeStatus(text, "leaving", count, count, serves, bridge)] * REPORT_BRIDGES_MAX,
+            *[NodeStatus(text, "leaving", count, count, serves)] * (REPORT_ROWS_MAX - REPORT_BRIDGES_MAX),
+        ],
         services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
-        losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
+        losses=[LossStatus(text, count, True, count, serves, bridge)] * LOSSES_MAX,
         lag=LagStatus([255, COUNT_MAX] * BUCKETS, count, count, count),
         registry=RegistryStatus(
             count,
