@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from attacks.arms import now_ms, said
-from braidmq.wire import control, gossip, registry
+from braidmq.wire import control, gossip, operation, registry
 from braidmq.wire.envelope import COMMON, UINT16, UINT32, VERSION, Command, Envelope, encode
 from braidmq.wire.kinds import Control
 from braidmq.wire.limits import BUNDLE_BYTES
@@ -45,6 +45,7 @@ CONTROLS: Final[dict[Role, tuple[int, ...]]] = {
         control.Hello.NUMBER,
         control.Heartbeat.NUMBER,
         control.Status.NUMBER,
+        operation.Operate.NUMBER,
         gossip.Seek.NUMBER,
         control.Goodbye.NUMBER,
     ),
@@ -203,6 +204,14 @@ class Fuzz:
             ),
             control.Status.NUMBER: control.Status,
             control.Bridging.NUMBER: lambda: control.Bridging(control.BridgeStatus("\x1b[2J" * 12, number, number)),
+            operation.Operate.NUMBER: lambda: operation.Operate(
+                number,
+                rng.choice((operation.DRAIN, operation.TAKE_OUT, operation.PUT_BACK, "\x1b[2J")),
+                rng.choice(("b1", "w1", "rogue")),
+                rng.random() < 0.5,
+            ),
+            operation.Operated.NUMBER: lambda: operation.Operated(number, operation.DONE, "\x1b]0;" * 10),
+            operation.Withheld.NUMBER: lambda: operation.Withheld("rogue", rng.random() < 0.5),
             control.Report.NUMBER: control.Report,
             control.Services.NUMBER: lambda: control.Services([service] * rng.randrange(4)),
             control.Demand.NUMBER: lambda: control.Demand(service, number),

@@ -64,7 +64,7 @@ HOUSE: Final = (
     _files(
         "api", 5, 0, "what a program uses: Node, Services",
         "node", "blocking", "runner", "services", "handler", "outcome", "presence", "provider", "remembered", "renewal",
-        "inside", "enrolment", "publication", "claims", "telling", "serving",
+        "inside", "enrolment", "publication", "claims", "operating", "telling", "serving",
     ),
     _folder("carrier", 4, 0, "the carrier: sockets, loops, who gets in"),
     _folder("turn", 3, 0, "the order in which a core is served"),

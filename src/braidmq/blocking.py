@@ -22,6 +22,7 @@ from braidmq.messages import Reply
 from braidmq.node import FLUSH_S_MAX, BrokerInfo
 from braidmq.node import Node as AsyncNode
 from braidmq.observer import NodeObserver
+from braidmq.operating import Answer
 from braidmq.services import Services
 from braidmq.settings import Settings
 from braidmq.stderr import log_unless_configured
@@ -37,6 +38,29 @@ FORGET_S_MAX: Final = 1.0
 """Time that the thread of a forgotten node has to end."""
 
 _LOG = own_logger("braidmq.node")
+
+
+class Operator:
+    """The operations of a node; see `braidmq.operating.Operator`."""
+
+    def __init__(self, node: AsyncNode, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._operate = node.operate
+        self._run = run
+
+    def drain(self, broker: str, *, force: bool = False, timeout: float = 2.0) -> Answer:
+        """See `braidmq.operating.Operator.drain`."""
+        answer: Answer = self._run(self._operate.drain(broker, force=force, timeout=timeout))
+        return answer
+
+    def take_out(self, node: str, *, timeout: float = 2.0) -> dict[str, Answer]:
+        """See `braidmq.operating.Operator.take_out`."""
+        answers: dict[str, Answer] = self._run(self._operate.take_out(node, timeout=timeout))
+        return answers
+
+    def put_back(self, node: str, *, timeout: float = 2.0) -> dict[str, Answer]:
+        """See `braidmq.operating.Operator.put_back`."""
+        answers: dict[str, Answer] = self._run(self._operate.put_back(node, timeout=timeout))
+        return answers
 
 
 class Node:
@@ -210,6 +234,11 @@ class Node:
     def observe(self, timeout: float = 2.0) -> dict[str, Report]:
         """See `braidmq.Node.observe`."""
         return self._run(self._node.observe(timeout))
+
+    @property
+    def operate(self) -> Operator:
+        """See `braidmq.Node.operate`."""
+        return Operator(self._node, self._run)
 
     def _new_thread(self) -> LoopThread:
         with self._starting:

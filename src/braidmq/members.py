@@ -81,6 +81,7 @@ class Member:
         observe: whether it may read the status of brokers.
         publish: whether it may hand a newer registry to brokers.
         invitation: whose token it holds, if it is no member yet, and may ask to be one; 0 for members.
+        operate: whether it may drain brokers, and take nodes out of work.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Member:
     observe: bool = False
     publish: bool = False
     invitation: int = 0
+    operate: bool = False
 
     def may_call(self, service: str) -> bool:
         """Whether this member may call `service`."""

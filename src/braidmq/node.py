@@ -27,6 +27,7 @@ from braidmq.members import Role
 from braidmq.messages import Reply
 from braidmq.observability.contained_tracer import ContainedTracer, tracer_of
 from braidmq.observer import NodeObserver
+from braidmq.operating import Operator
 from braidmq.provider import Provider
 from braidmq.remembered import Remembered
 from braidmq.renewal import Renewal
@@ -146,6 +147,11 @@ class Node(Provider):
             )
             for name, link in sorted(links.items())
         ]
+
+    @property
+    def operate(self) -> Operator:
+        """What it may ask brokers to do, if its certificate lets it: to drain, to take nodes out, to put them back."""
+        return Operator(self._running)
 
     async def start(self) -> None:
         """Begin to connect to the brokers. Requests may be made at once: they wait for the first connection.

@@ -114,7 +114,7 @@ class NodeObserver:
     # -- itself
 
     def on_lag(self, lag_s: float, now: float) -> None:
-        """The event loop was `lag_s` late with what was due: told some times a second, by a node that has an observer.
+        """The event loop was `lag_s` late with what was due: told some times a second, to an observer with this method.
 
         It is 0.0 or little more unless something keeps the loop busy.
         """
@@ -193,6 +193,16 @@ class BrokerObserver:
             who: a member's name, or `the key ...` where its member is not known; empty for who has shown no key.
             where: the address that it came from; empty where a member is refused within its session.
             what: the service, or what else there is to say.
+            now: the time.
+        """
+
+    def on_operated(self, member: str, action: str, name: str, now: float) -> None:
+        """A member with the right to operate has asked for something, and it was done.
+
+        Args:
+            member: who has asked.
+            action: `drain`, `take-out` or `put-back`.
+            name: the broker or the node that it is about.
             now: the time.
         """
 

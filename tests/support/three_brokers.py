@@ -49,6 +49,7 @@ def view(name, *, dead=(), uptime_s=90.0, requests=0, services=SERVICES, nodes=N
         if other != name
     ]
     rows = [msgspec.structs.replace(each, replies=requests // 2, took=took(requests // 2)) for each in services]
+    callers = [msgspec.structs.replace(each, requests=each.in_flight * requests) for each in nodes]
     own = PeerStatus(name, "alive", nodes=len(nodes), in_flight=61, queued=12, services=len(services))
     return View(
         info(name),
@@ -58,7 +59,7 @@ def view(name, *, dead=(), uptime_s=90.0, requests=0, services=SERVICES, nodes=N
             state="up",
             uptime_s=uptime_s,
             brokers=[own, *others],
-            nodes=list(nodes),
+            nodes=callers,
             nodes_total=len(nodes),
             services=rows,
             services_total=len(services),

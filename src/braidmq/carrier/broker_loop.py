@@ -234,6 +234,8 @@ class BrokerLoop:
             while not self._finished():
                 drains = self._stopping is not None
                 now = self._sockets.serve(self._broker_turn, self._dialer, self._registry_at, once=drains)
+                if self._core.leaving:
+                    self._begin_drain(now)
                 if now >= self._registry_at:
                     self._registry_at = now + REGISTRY_S
                     self._look_at_file()

@@ -65,6 +65,20 @@ def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
         yield Finding(kind, (name,), what, f"{why}{with_it}{_left(servers, name, serves)}", since_s)
 
 
+def taken_out(views: Iterable[View]) -> Iterator[Finding]:
+    """Find the nodes that operators have taken out of work."""
+    for node in nodes(views):
+        out = node.out_at
+        if not out:
+            continue
+        since_s = max(part.out_ms for part in out.values()) / 1000
+        by = sorted({part.out_by for part in out.values()})
+        elsewhere = [broker for broker in node.brokers if broker not in out]
+        still = f"; {together(elsewhere)} {'gives' if len(elsewhere) == 1 else 'give'} it some" if elsewhere else ""
+        why = f"{together(by)} {'has' if len(by) == 1 else 'have'} taken it out at {together(list(out))}{still}"
+        yield Finding(Kind.NODE_OUT, (node.name,), f"{node.name} gets no new work{lasting(since_s)}", why, since_s)
+
+
 def _foreign(bridge: BridgeStatus) -> str:
     """Return what foreign programs have lost."""
     if bridge.peers > 1:

@@ -27,6 +27,7 @@ _BY_ONE_LOOK: Final[tuple[Callable[[Sequence[View]], Iterator[Finding]], ...]] =
     about_brokers.faulty,
     about_workers.silent_nodes,
     about_workers.lost_workers,
+    about_workers.taken_out,
     about_load.unserved,
     about_load.refusals,
     about_registry.older,

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     SLOW = "slow"
     NODE_SILENT = "node-silent"
     PATH_LOST = "path-lost"
+    NODE_OUT = "node-out"
     SERVICE_FULL = "service-full"
     REFUSED = "refused"
     FAULTS = "faults"
@@ -198,6 +199,11 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
         False,
         "a worker has lost its connection to a broker, and is still there over others",
         "If it lasts, see why {name} does not get there: `braidmq doctor` with its join file, on its machine.",
+    ),
+    Kind.NODE_OUT: Diagnosis(
+        False,
+        "an operator has taken a node out of work: brokers give it nothing new",
+        "`braidmq put-back {one} --join FILE` when it is to work again.",
     ),
     Kind.SERVICE_FULL: Diagnosis(
         False,

@@ -1,5 +1,6 @@
 """What the brokers told, taken together: who sees whom how, whether they agree, and sums over the whole net. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -110,9 +111,32 @@ class NodeSum(NamedTuple):
         return sum(part.in_flight for _, part in self.parts)
 
     @property
+    def requests(self) -> int:
+        """How many it has made; a broker counts anew when all its connections there have ended."""
+        return sum(part.requests for _, part in self.parts)
+
+    @property
+    def request_bytes(self) -> int:
+        """Their size."""
+        return sum(part.request_bytes for _, part in self.parts)
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """How many of them brokers have refused, by reason."""
+        found: Counter[str] = Counter()
+        for _, part in self.parts:
+            found.update(part.rejected)
+        return dict(found)
+
+    @property
     def silent_ms(self) -> int:
         """The longest silence."""
         return max(part.silent_ms for _, part in self.parts)
+
+    @property
+    def out_at(self) -> dict[str, NodeStatus]:
+        """Where it gets no new work, as an operator has taken it out."""
+        return {broker: part for broker, part in self.parts if part.out_by}
 
     @property
     def serves(self) -> list[str]:
@@ -130,7 +154,8 @@ class NodeSum(NamedTuple):
         """Its state, with the brokers at which it has it if it is not the same at all of them."""
         states: dict[str, dict[str, None]] = {}
         for broker, part in self.parts:
-            states.setdefault(part.state, {})[broker] = None
+            state = f"{part.state}, out" if part.out_by else part.state
+            states.setdefault(state, {})[broker] = None
         if len(states) == 1:
             return next(iter(states))
         return ", ".join(f"{state} at {listed(list(brokers))}" for state, brokers in states.items())
@@ -215,7 +240,7 @@ def services(views: Iterable[View]) -> list[ServiceSum]:
     return [
         ServiceSum(
             name,
-            max(len(workers.get(name, ())), *(part.workers for part in parts[name].values())),
+            max([len(workers.get(name, ())), *[part.workers for part in parts[name].values()]]),
             parts[name],
         )
         for name in sorted(parts)

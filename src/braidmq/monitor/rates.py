@@ -1,6 +1,6 @@
 """How much brokers do a second, by what they have counted between two looks. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from braidmq.monitor.net import View
@@ -29,15 +29,22 @@ def rates(views: Iterable[View], before: Iterable[View]) -> dict[str, Rates]:
 
     The time between two reports is that of the broker's own clock, which their way to here does not change.
     """
+    return {
+        broker: Rates(*(_rate(report, earlier, name, apart_s) for name in _COUNTERS))
+        for broker, report, earlier, apart_s in both(views, before)
+    }
+
+
+def both(views: Iterable[View], before: Iterable[View]) -> Iterator[tuple[str, Report, Report, float]]:
+    """Yield the brokers that told their state in two looks and were not restarted between them.
+
+    Each with what it told, what it told before, and how many seconds lie between the two by its own clock.
+    """
     past = {view.info.name: view.report for view in before if view.report is not None and view.told}
-    found = {}
     for view in views:
         report, earlier = view.report, past.get(view.info.name)
-        if report is not None and view.told and earlier is not None:
-            apart_s = report.uptime_s - earlier.uptime_s
-            if apart_s > 0.0:
-                found[view.info.name] = Rates(*(_rate(report, earlier, name, apart_s) for name in _COUNTERS))
-    return found
+        if report is not None and view.told and earlier is not None and report.uptime_s > earlier.uptime_s:
+            yield view.info.name, report, earlier, report.uptime_s - earlier.uptime_s
 
 
 def total(found: Mapping[str, Rates]) -> Rates:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.net import View
+from braidmq.monitor.rates import both
 from braidmq.wire.control import ServiceStatus
 
 
@@ -47,16 +48,12 @@ def service_rates(views: Iterable[View], before: Iterable[View]) -> dict[str, Se
 
 
 def _pairs(views: Iterable[View], before: Iterable[View]) -> Iterator[tuple[ServiceStatus, ServiceStatus, float]]:
-    """Yield what a broker told of a service in both looks, and how many seconds lie between them by its own clock."""
-    past = {view.info.name: view.report for view in before if view.report is not None and view.told}
-    for view in views:
-        report, earlier = view.report, past.get(view.info.name)
-        if report is None or not view.told or earlier is None or report.uptime_s <= earlier.uptime_s:
-            continue
+    """Yield what a broker told of a service in both looks, and how many seconds lie between them."""
+    for _, report, earlier, apart_s in both(views, before):
         known = {each.name: each for each in earlier.services}
         for service in report.services:
             if service.name in known:
-                yield service, known[service.name], report.uptime_s - earlier.uptime_s
+                yield service, known[service.name], apart_s
 
 
 def _ms(took: Histogram | None, share: float) -> float | None:

@@ -141,6 +141,7 @@ class TestNet:
         call: Iterable[str] = ("*",),
         serve: Iterable[str] = ("*",),
         observe: bool = False,
+        operate: bool = False,
         settings: Settings | None = None,
         services: Services | None = None,
         observer: NodeObserver | None = None,
@@ -153,6 +154,7 @@ class TestNet:
             call: patterns of the services it may call.
             serve: patterns of the services it may provide.
             observe: whether it may read the status of brokers.
+            operate: whether it may drain brokers, and take nodes out of work.
             settings: those of the net if None.
             services: what it provides, besides what is declared with its own `service`.
             observer: is told what happens to its calls and jobs.
@@ -160,7 +162,7 @@ class TestNet:
         Raises:
             ConfigError: the name is taken with other rights, an argument is not valid, or the net does not run.
         """
-        join = self._register(name, call, serve, observe)
+        join = self._register(name, call, serve, observe, operate)
         chosen = self.settings if settings is None else settings
         node = TestNode(join, settings=chosen, services=services, observer=observer)
         self._nodes.append(node)
@@ -173,12 +175,13 @@ class TestNet:
         call: Iterable[str] = ("*",),
         serve: Iterable[str] = ("*",),
         observe: bool = False,
+        operate: bool = False,
         settings: Settings | None = None,
         services: Services | None = None,
         observer: NodeObserver | None = None,
     ) -> BlockingTestNode:
         """Return a node for programs without asyncio, not started yet; see `node`."""
-        join = self._register(name, call, serve, observe)
+        join = self._register(name, call, serve, observe, operate)
         chosen = self.settings if settings is None else settings
         node = BlockingTestNode(join, settings=chosen, services=services, observer=observer)
         self._nodes.append(node)
@@ -289,13 +292,14 @@ class TestNet:
             raise ConfigError("the net has ended, and its files are gone: make another one")
         return self._authority
 
-    def _register(self, name: str, call: Iterable[str], serve: Iterable[str], observe: bool) -> Path:
+    def _register(self, name: str, call: Iterable[str], serve: Iterable[str], observe: bool, operate: bool) -> Path:
         check_name(name)
-        rights = (_patterns("call", call), _patterns("serve", serve), observe)
+        rights = (_patterns("call", call), _patterns("serve", serve), observe, operate)
         check_kind("observe", observe, bool, "True or False")
+        check_kind("operate", operate, bool, "True or False")
         known = self._rights.get(name)
         if known is None:
-            self.authority.add_node(name, *rights)
+            self.authority.add_node(name, *rights[:-1], operate=operate)
             self._rights[name] = rights
             for done in [broker.reread_registry() for broker in self._reachable()]:
                 done.result(ANSWER_S_MAX)

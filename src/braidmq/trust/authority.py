@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
@@ -22,7 +22,7 @@ from braidmq.trust.authority_files import AuthorityFiles
 from braidmq.trust.certificate import Certificate
 from braidmq.trust.change import OPERATOR, TOKEN_S, Change, done, once, told, young
 from braidmq.trust.codes import Netcode, Token
-from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Draft
+from braidmq.trust.draft import DAY_S, OVERLAP_S, OVERLAP_S_MAX, Changes, Draft
 from braidmq.trust.enrolment import Enrolment
 from braidmq.trust.invitation import Terms
 from braidmq.trust.joinfile import JoinFile
@@ -58,8 +58,7 @@ class Authority:
 
         Args:
             directory: where it is to lie.
-            operator: whether the net has a member from the start, OPERATOR, that may observe and publish; its join file
-                lies in the directory.
+            operator: whether the net has the member OPERATOR from the start; its join file lies in the directory.
 
         Raises:
             ConfigError: an authority is there already, it cannot be a directory, or others may change what is in it.
@@ -78,7 +77,7 @@ class Authority:
             if operator:
                 key = PrivateKey.generate()
                 draft = Draft(first, authority._seed, authority._clock())
-                member = draft.add(OPERATOR, Role.NODE, bytes(key.public_key), observe=True, publish=True)
+                member = draft.add(OPERATOR, Role.NODE, bytes(key.public_key), observe=True, publish=True, operate=True)
                 first = draft.issue()
                 files.write_manifest(first)
                 told(young(bytes(key), member, authority.public_key, first), first).write(files.path(OPERATOR))
@@ -171,6 +170,7 @@ class Authority:
         observe: bool = False,
         *,
         publish: bool = False,
+        operate: bool = False,
         not_after: int = 0,
     ) -> Path:
         """Register a node and return the path of its join file.
@@ -181,6 +181,7 @@ class Authority:
             serves: patterns of the services it may provide, up to 64.
             observe: whether it may read the status of brokers.
             publish: whether it may hand a newer registry to brokers.
+            operate: whether it may drain brokers, and take nodes out of work.
             not_after: the Unix time in seconds at which its certificate ends; 0 if it does not.
 
         Raises:
@@ -198,6 +199,7 @@ class Authority:
                 serves=serves,
                 observe=observe,
                 publish=publish,
+                operate=operate,
                 not_after=not_after,
             )
             return [young(bytes(key), member, self.public_key, draft.old)]
@@ -215,6 +217,7 @@ class Authority:
         observe: bool = False,
         endpoints: Iterable[str] = (),
         publish: bool = False,
+        operate: bool = False,
         not_after: int = 0,
     ) -> Change:
         """Register a broker or a node whose key was made elsewhere; no join file is written.
@@ -228,11 +231,11 @@ class Authority:
             observe: of a node, see `add_node`.
             endpoints: of a broker, see `add_broker`.
             publish: of a node, see `add_node`.
+            operate: of a node, see `add_node`.
             not_after: the Unix time in seconds at which its certificate ends; 0 if it does not.
 
         Raises:
-            ConfigError: the name, the key or an endpoint is taken or not valid, the key was revoked, or a pattern is
-                not valid.
+            ConfigError: the name, the key or an endpoint is taken, the key was revoked, or something is not valid.
             OSError: a file could not be written; repeat the call.
         """
         return self._make(
@@ -246,6 +249,7 @@ class Authority:
                     observe=observe,
                     endpoints=endpoints,
                     publish=publish,
+                    operate=operate,
                     not_after=not_after,
                 )
             )
@@ -357,36 +361,14 @@ class Authority:
 
     # -- what they are
 
-    def change(
-        self,
-        name: str,
-        *,
-        calls: Iterable[str] | None = None,
-        serves: Iterable[str] | None = None,
-        observe: bool | None = None,
-        endpoints: Iterable[str] | None = None,
-        publish: bool | None = None,
-        not_after: int | None = None,
-    ) -> Change:
-        """Give a member other rights, endpoints or another end; None leaves what it has. See `add_node`.
+    def change(self, name: str, **wanted: Unpack[Changes]) -> Change:
+        """Give a member other rights, endpoints or another end; what is None or left out stays. See `add_node`.
 
         Raises:
             ConfigError: there is no such member, an endpoint is taken, or something breaks a rule.
             OSError: a file could not be written; repeat the call.
         """
-        return self._make(
-            lambda draft: done(
-                draft.change(
-                    name,
-                    calls=calls,
-                    serves=serves,
-                    observe=observe,
-                    endpoints=endpoints,
-                    publish=publish,
-                    not_after=not_after,
-                )
-            )
-        )
+        return self._make(lambda draft: done(draft.change(name, **wanted)))
 
     def rename(self, old: str, new: str) -> Change:
         """Give a member another name. If its join file lies in the directory, it is moved.

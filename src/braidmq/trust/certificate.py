@@ -52,6 +52,7 @@ class Claims(Said, frozen=True, kw_only=True, omit_defaults=True):
         not_after: the Unix time in seconds at which the certificate ends; 0 if it does not.
         old_key_until: the Unix time in seconds until which the older of two keys holds; 0 if that is until it is taken
             away.
+        operate: whether it may drain brokers, and take nodes out of work.
     """
 
     serial: int
@@ -65,6 +66,7 @@ class Claims(Said, frozen=True, kw_only=True, omit_defaults=True):
     publish: bool = False
     not_after: int = 0
     old_key_until: int = 0
+    operate: bool = False
 
 
 class Certificate(Claims, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class Certificate(Claims, frozen=True, kw_only=True):
             serves=self.serves,
             observe=self.observe,
             publish=self.publish,
+            operate=self.operate,
         )
 
     def ended(self, unix_s: float) -> bool:
@@ -128,8 +131,8 @@ def check_claims(claims: Claims) -> None:
             raise ConfigError(f"broker {claims.name!r} must have 1 to {ENDPOINTS_MAX} endpoints")
         if claims.calls or claims.serves:
             raise ConfigError(f"broker {claims.name!r} must not call or serve: it only carries requests")
-        if claims.observe or claims.publish:
-            raise ConfigError(f"broker {claims.name!r} must neither observe nor publish: nodes do")
+        if claims.observe or claims.publish or claims.operate:
+            raise ConfigError(f"broker {claims.name!r} must neither observe nor publish nor operate: nodes do")
         for endpoint in claims.endpoints:
             check_endpoint(endpoint)
     elif claims.endpoints:

@@ -14,7 +14,7 @@ TOKEN_S: Final = 15 * 60
 """For how long a token makes members, unless something else is asked for."""
 
 OPERATOR: Final = "operator"
-"""The name of the member that a new net has from the start, to observe and to publish."""
+"""The name of the member that a new net has from the start, to observe, to publish and to operate."""
 
 
 @dataclass(frozen=True, slots=True)

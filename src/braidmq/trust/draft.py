@@ -4,7 +4,7 @@ Nothing here reads or writes. What comes out is a manifest that the authority ha
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -31,6 +31,18 @@ OVERLAP_S_MAX: Final = 366 * DAY_S
 
 CLOCK_S_MIN: Final = 1_767_225_600
 """The beginning of 2026 as a Unix time: a clock that shows an earlier one is wrong."""
+
+
+class Changes(TypedDict, total=False):
+    """What `Draft.change` changes of a member."""
+
+    calls: Iterable[str] | None
+    serves: Iterable[str] | None
+    observe: bool | None
+    endpoints: Iterable[str] | None
+    publish: bool | None
+    operate: bool | None
+    not_after: int | None
 
 
 class Draft:
@@ -89,6 +101,7 @@ class Draft:
         observe: bool = False,
         endpoints: Iterable[str] = (),
         publish: bool = False,
+        operate: bool = False,
         not_after: int = 0,
     ) -> Certificate:
         """Register a new member (see `Claims`).
@@ -117,6 +130,7 @@ class Draft:
                 observe=observe,
                 endpoints=_once(endpoints),
                 publish=publish,
+                operate=operate,
                 not_after=self._future(name, not_after),
             )
         )
@@ -130,6 +144,7 @@ class Draft:
         observe: bool | None = None,
         endpoints: Iterable[str] | None = None,
         publish: bool | None = None,
+        operate: bool | None = None,
         not_after: int | None = None,
     ) -> Certificate:
         """Give a member other rights, endpoints or another end; None leaves what it has.
@@ -143,6 +158,7 @@ class Draft:
             "observe": observe,
             "endpoints": None if endpoints is None else _once(endpoints),
             "publish": publish,
+            "operate": operate,
             "not_after": None if not_after is None else self._future(name, not_after),
         }
         return self._alter(name, {claim: value for claim, value in wanted.items() if value is not None})

@@ -14,12 +14,12 @@ from braidmq.wire.envelope import COMMON, MAJOR, UINT32, VERSION
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import MEMBERS_MAX, Blob, Count, Name, ServiceName, State
 from braidmq.wire.kinds import Control, kinds_of
-from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX, TEXT_CHARS_MAX
+from braidmq.wire.limits import CLAIMS_ASKED_MAX, CONTROL_BYTES_MAX, SERVICE_ROWS_MAX
 from braidmq.wire.nesting import VALUES_MAX, check_nesting
+from braidmq.wire.operation import OperationStatus, Text
 from braidmq.wire.registry import Version
 from braidmq.wire.registry_status import RegistryStatus
 
-Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Milliseconds = Annotated[int, Meta(ge=1, le=UINT32)]
 
 
@@ -188,7 +188,22 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True):
-    """A connected node as a broker sees it; if it is a bridge, with what it tells of itself."""
+    """A connected node as a broker sees it.
+
+    Attributes:
+        name: its name.
+        state: open, suspect or leaving.
+        silent_ms: for how long nothing was heard of it.
+        in_flight: its requests that await an answer.
+        serves: the services that it is a worker for.
+        bridge: what it tells of itself, if it is a bridge.
+        out_by: who has taken it out of work there; empty if nobody has.
+        out_ms: for how long it is out.
+        requests: how many its key has made over all its connections to the broker, since the first of them; told in the
+            first row of a key only, and so is what follows.
+        request_bytes: their size.
+        rejected: how many of them the broker itself has refused, by reason.
+    """
 
     name: str
     state: str
@@ -196,6 +211,11 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
     in_flight: int
     serves: list[str] = []
     bridge: BridgeStatus | None = None
+    out_by: str = ""
+    out_ms: int = 0
+    requests: int = 0
+    request_bytes: int = 0
+    rejected: dict[str, int] = {}
 
 
 class PeerStatus(Struct, frozen=True, omit_defaults=True):
@@ -215,6 +235,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         registry: the version of the registry that is in force there, as far as that is known; else 0.
         left: whether it is dead, and had said before that it would stop.
         rtt_ms: how long a probe takes there and back; 0 if that is not known.
+        operations: of the broker itself: what it has done for operators, the latest first.
     """
 
     name: str
@@ -230,6 +251,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     registry: int = 0
     left: bool = False
     rtt_ms: int = 0
+    operations: list[OperationStatus] = []
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):
@@ -320,15 +342,12 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 REPORT_SERVES_MAX: Final = 16
 """Services that a Report names for each node."""
 
-REPORT_BRIDGES_MAX: Final = 100
-"""Nodes of which a Report tells what they are as bridges: a net has some, and any node may say that it is one."""
-
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-REPORT_BUCKETS_MAX: Final = 40_000
-"""Buckets of latencies that all services of a Report have together, those with the most replies first: 1,000 services
-with 40 buckets each, where some tens are usual, and 440 KB at most."""
+REPORT_BUCKETS_MAX: Final = 16_000
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 400 services
+with 40 buckets each, which are usual, and 176 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""

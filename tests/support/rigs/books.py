@@ -118,6 +118,9 @@ class BrokerBooks(BrokerObserver):
     def on_certificate_end(self, member: str, left_s: float, now: float) -> None:
         self._next.on_certificate_end(member, left_s, now)
 
+    def on_operated(self, member: str, action: str, name: str, now: float) -> None:
+        self._next.on_operated(member, action, name, now)
+
     def on_session_refused(self, who: str, why: str, now: float) -> None:
         self._next.on_session_refused(who, why, now)
 

@@ -50,6 +50,7 @@ from braidmq.wire.envelope import (
 )
 from braidmq.wire.gossip import About, Ack, Ping, ServiceAbout
 from braidmq.wire.kinds import Control
+from braidmq.wire.operation import Operate, Operated
 from tests.support.rigs.books import BrokerBooks
 from tests.support.rigs.instants import Instants
 from tests.support.rigs.node_rig import address, verify
@@ -136,11 +137,12 @@ class Rig:
         calls: tuple[str, ...] = (),
         serves: tuple[str, ...] = (),
         observe: bool = False,
+        operate: bool = False,
         role: Role = Role.NODE,
     ) -> str:
         """Register a member, or change its rights; return its principal."""
         principal = f"key-of-{name}"
-        self.registry.members[principal] = Member(name, role, calls, serves, observe)
+        self.registry.members[principal] = Member(name, role, calls, serves, observe, operate=operate)
         return principal
 
     def stranger(self, name: str, *, route: bytes | None = None, principal: str | None = None) -> "FakeMember":
@@ -445,6 +447,14 @@ class FakeMember:
         """Forget a service: what it still holds of it counts towards no later grant."""
         self.granted.pop(service, None)
         self.held = {tag: each for tag, each in self.held.items() if each.service != service}
+
+    def operate(self, action: str, name: str, *, force: bool = False, number: int = 1) -> tuple[str, str]:
+        """Ask for something that operators may; return what came of it."""
+        self.take()
+        self.control(Operate(number, action, name, force))
+        (answer,) = self.of(Operated)
+        assert answer.number == number
+        return answer.outcome, answer.text
 
     def status(self) -> Report:
         self.control(Status())

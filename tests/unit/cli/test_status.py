@@ -91,6 +91,10 @@ def test_without_one_the_reason_decides_which_error_it_is(views, error, said):
     assert said in str(judged)
 
 
+UNASKED = {"bridge": None, "out_by": "", "out_ms": 0, "requests": 0, "request_bytes": 0, "rejected": {}}
+"""What is told besides of a node that has asked for nothing."""
+
+
 def test_json_holds_every_field_even_if_it_is_empty():
     told = json.loads(encode("n", look(UP, DOWN, DENIED)))
     assert (told["node"], told["agree"], told["disagreements"]) == ("n", True, [])
@@ -119,6 +123,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "registry": 0,
                     "left": False,
                     "rtt_ms": 0,
+                    "operations": [],
                 },
                 {
                     "name": "b2",
@@ -134,6 +139,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "registry": 0,
                     "left": False,
                     "rtt_ms": 0,
+                    "operations": [],
                 },
             ],
             "nodes": [
@@ -143,9 +149,9 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "silent_ms": 12,
                     "in_flight": 3,
                     "serves": ["a", "b"],
-                    "bridge": None,
+                    **UNASKED,
                 },
-                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": [], "bridge": None},
+                {"name": "client", "state": "open", "silent_ms": 0, "in_flight": 0, "serves": [], **UNASKED},
             ],
             "nodes_total": 7,
             "services": [

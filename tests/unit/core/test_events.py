@@ -67,6 +67,12 @@ def texts(log):
     return [str(event) for event in log.take()]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_logger_takes_the_fields_of_an_event(kind):
+    taken = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+    assert not fields_of(an_event(kind, "text")).keys() & taken
+
+
 def test_events_come_out_in_order_and_only_once(log):
     log.add(Came("n1"))
     log.add(Told("n2", "nonsense"))

@@ -300,6 +300,15 @@ class TestSessions:
         assert who.startswith("key ")
         assert why == "the key is not registered"
 
+    def test_what_operators_have_asked_for_and_nothing_that_others_have(self) -> None:
+        rig, observer = self.rig()
+        rig.worker("w")
+        ops, other = rig.connect("ops", operate=True), rig.connect("other")
+        other.operate("take-out", "w")
+        ops.operate("take-out", "nobody")
+        ops.operate("take-out", "w")
+        assert told(observer, "on_operated") == [("on_operated", "ops", "take-out", "w")]
+
     def test_every_frame_is_seen_before_it_is_handled_and_every_message_before_it_is_sent(self) -> None:
         rig, observer = self.rig()
         client, worker = rig.client("c"), rig.worker("w")

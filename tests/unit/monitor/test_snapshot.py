@@ -4,7 +4,6 @@ import pytest
 
 from braidmq.monitor.board import Board
 from braidmq.monitor.net import View
-from braidmq.monitor.rates import rates
 from braidmq.monitor.snapshot import NODES_MAX, SERVICES_MAX, Sums, encode, level, snapshot
 from braidmq.monitor.standing import Standing
 from braidmq.wire.control import BridgeStatus, NodeStatus, RefusalStatus, Report
@@ -14,7 +13,7 @@ NOW = 1_800_000_000.0
 
 
 def shown(seen, before=(), standing=None, **more):
-    return snapshot("watcher", Sums(seen, rates(seen.views, before)), standing or Standing(), NOW, **more)
+    return snapshot("watcher", Sums(seen, before), standing or Standing(), NOW, **more)
 
 
 def test_a_net_that_is_well():

@@ -61,7 +61,8 @@ def assert_up_to_date(authority, *elsewhere):
 def test_a_new_net_may_have_an_operator(tmp_path):
     authority = Authority.create(tmp_path / "net", operator=True)
     (operator,) = authority.members()
-    assert (operator.name, operator.role, operator.observe, operator.publish) == (OPERATOR, Role.NODE, True, True)
+    rights = (operator.observe, operator.publish, operator.operate)
+    assert (operator.name, operator.role, rights) == (OPERATOR, Role.NODE, (True, True, True))
     assert (operator.calls, operator.serves, authority.manifest().version) == ((), (), 1)
     assert_up_to_date(authority)
 

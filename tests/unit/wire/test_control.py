@@ -21,6 +21,7 @@ from braidmq.wire.control import (
     Goodbye,
     Heartbeat,
     Hello,
+    LagStatus,
     LossStatus,
     NodeStatus,
     Peer,
@@ -57,6 +58,7 @@ from braidmq.wire.gossip import (
 from braidmq.wire.kinds import Control, kinds_of
 from braidmq.wire.limits import CONTROL_BYTES_MAX
 from braidmq.wire.nesting import NESTING_MAX
+from braidmq.wire.operation import DRAIN, REFUSED, Operate, Operated, OperationStatus, Withheld
 from braidmq.wire.registry import (
     DIGEST_BYTES,
     ENROLMENTS_TOLD_MAX,
@@ -93,8 +95,10 @@ EVERY: dict[int, Control] = {
     Report.NUMBER: Report(
         broker="a",
         uptime_s=1.5,
-        brokers=[PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8)],
-        nodes=[NodeStatus("n", "up", 1, 2, ["echo"])],
+        brokers=[
+            PeerStatus("b", "alive", "up", "", 1, 2, 3, 4, 5, 6, 7, True, 8, [OperationStatus(DRAIN, "a", "ops", 5)])
+        ],
+        nodes=[NodeStatus("n", "up", 1, 2, ["echo"], None, "ops", 3, 4, 5, {"BUSY": 6})],
         services=[ServiceStatus("echo", 1, 2, 3, 4, 5, [17, 5])],
         counters={"requests": 2**63},
         registry=RegistryStatus(
@@ -110,6 +114,7 @@ EVERY: dict[int, Control] = {
             -90,
         ),
         losses=[LossStatus("w", 5, True, 2, ["echo"])],
+        lag=LagStatus([0, 1], 2, 3, 4),
     ),
     Ping.NUMBER: Ping(number=1, rumors=[RUMOR, Rumor("c", 0, "dead")]),
     Ack.NUMBER: Ack(number=1, rumors=[RUMOR]),
@@ -128,6 +133,9 @@ EVERY: dict[int, Control] = {
     Published.NUMBER: Published(version=7, refused="older", brokers=[BrokerVersion("b", 6)]),
     Enrol.NUMBER: Enrol(enrolment=b"\x00\xff"),
     Enrolled.NUMBER: Enrolled(rows=[EnrolmentRow(b"\x00\xff", 1)], refused="used"),
+    Operate.NUMBER: Operate(7, DRAIN, "b1", force=True),
+    Operated.NUMBER: Operated(7, REFUSED, "it is the last one"),
+    Withheld.NUMBER: Withheld("ops", out=True),
 }
 
 
@@ -162,7 +170,7 @@ class TestControl:
     def test_sign_of_life_is_13_bytes(self) -> None:
         assert len(encode_control(Heartbeat(), 0)) == 13
 
-    @pytest.mark.parametrize("command", [60, 99, 255])
+    @pytest.mark.parametrize("command", [63, 99, 255])
     def test_unknown_command_is_skipped_whatever_its_body(self, command: int) -> None:
         assert decode_control(message(command, b"\xc1\xc1")) is None
 

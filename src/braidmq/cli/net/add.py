@@ -94,6 +94,7 @@ def add_broker(
 @serves_option
 @click.option("--observe", is_flag=True, help="It may read the status of brokers.")
 @click.option("--publisher", is_flag=True, help="It may bring changes of the registry to brokers.")
+@click.option("--operate", is_flag=True, help="It may drain brokers, and take nodes out of work.")
 @_request_option
 @_days_option
 @no_publish_option
@@ -106,6 +107,7 @@ def add_node(
     serves: Sequence[str],
     observe: bool,
     publisher: bool,
+    operate: bool,
     request: str | None,
     days: int | None,
     no_publish: bool,
@@ -122,12 +124,14 @@ def add_node(
             serves=serves,
             observe=observe,
             publish=publisher,
+            operate=operate,
             not_after=not_after(days),
         )
         _tell_admitted(authority, change, Role.NODE, name, as_json=as_json, publish=not no_publish)
         return
     before = authority.manifest()
-    path = authority.add_node(name, calls, serves, observe, publish=publisher, not_after=not_after(days))
+    ends = not_after(days)
+    path = authority.add_node(name, calls, serves, observe, publish=publisher, operate=operate, not_after=ends)
     _tell(authority, before, Role.NODE, {name: path}, as_json=as_json, publish=not no_publish)
 
 

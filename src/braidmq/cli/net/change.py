@@ -34,6 +34,7 @@ from braidmq.trust.manifest import Manifest
 @click.option(
     "--publisher/--no-publisher", default=None, help="Whether it may bring changes of the registry to brokers."
 )
+@click.option("--operate/--no-operate", default=None, help="Whether it may drain brokers, and take nodes out of work.")
 @days_option("After how many days from now its certificate ends.")
 @click.option("--no-end", is_flag=True, help="Its certificate does not end.")
 @no_publish_option
@@ -49,6 +50,7 @@ def set_member(
     endpoints: Sequence[str],
     observe: bool | None,
     publisher: bool | None,
+    operate: bool | None,
     days: int | None,
     no_end: bool,
     no_publish: bool,
@@ -66,7 +68,7 @@ def set_member(
         if both:
             raise click.UsageError(f"{one} and {other} exclude each other", click.get_current_context())
     wanted = (calls, no_call, serves, no_serve, endpoints, days, no_end)
-    if not any(wanted) and observe is None and publisher is None:
+    if not any(wanted) and (observe, publisher, operate) == (None, None, None):
         raise click.UsageError("nothing is to be changed: name what", click.get_current_context())
     authority = opened(directory)
     change = authority.change(
@@ -76,6 +78,7 @@ def set_member(
         observe=observe,
         endpoints=endpoints or None,
         publish=publisher,
+        operate=operate,
         not_after=not_after(days) if days or no_end else None,
     )
     warn_of_ports(tuple(endpoints))

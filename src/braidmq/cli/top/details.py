@@ -7,7 +7,8 @@ from typing import Final
 from braidmq.cli.status_text import OF_REFUSALS, per_s, refusal_table, table
 from braidmq.cli.top.pages import NOTHING, Kind, Net, broker_state, finding_name, load, percent
 from braidmq.monitor.finding import Finding, duration, listed
-from braidmq.monitor.net import View, seen_by
+from braidmq.monitor.net import View
+from braidmq.monitor.node_rates import UNASKED
 from braidmq.monitor.rates import UNKNOWN
 from braidmq.printable import printable
 
@@ -85,7 +86,7 @@ def _seen(net: Net, name: str) -> list[str]:
             f"{rows[name].rtt_ms:,} ms" if rows[name].rtt_ms else NOTHING,
             rows[name].problem or NOTHING,
         )
-        for broker, rows in seen_by(net.views).items()
+        for broker, rows in net.seen.items()
         if name in rows and broker != name
     ]
     lines = table(("SEEN BY", "AS", "LINK", "FOR", "RTT", "PROBLEM"), rows)
@@ -116,7 +117,14 @@ def _node(net: Net, name: str, width: int) -> list[str]:
         return [_gone("node", name), *_about(net, name, width)]
     total = sum(each.in_flight for each in net.nodes)
     share = percent(node.in_flight / total) if total else percent(0.0)
-    lines = [printable(f"{name}: {node.in_flight:,} requests under way, {share} of those of all nodes")]
+    rate = net.node_rates.get(name, UNASKED)
+    lines = [
+        printable(f"{name}: {node.in_flight:,} requests under way, {share} of those of all nodes"),
+        f"requests/s {per_s(rate.requests)}  rejects/s {per_s(rate.rejects)}",
+    ]
+    if node.rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(node.rejected.items()))
+        lines.append(printable(f"refused so far: {reasons}"))
     parts = [(broker, part.state, f"{part.silent_ms:,} ms", part.in_flight) for broker, part in node.parts]
     return [
         *lines,

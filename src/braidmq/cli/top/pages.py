@@ -6,9 +6,11 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from braidmq.cli.status_text import per_s
+from braidmq.monitor.diagnoses import health
 from braidmq.monitor.finding import Finding, duration, listed
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import NodeSum, ServiceSum, View, nodes, opinions, seen_by, services
+from braidmq.monitor.net import NodeSum, Seen, ServiceSum, View, nodes, opinions, seen_by, services
+from braidmq.monitor.node_rates import UNASKED, NodeRate, node_rates
 from braidmq.monitor.rates import UNKNOWN, Rates, rates
 from braidmq.monitor.service_rates import NO_RATE, ServiceRate, service_rates
 from braidmq.printable import printable
@@ -25,14 +27,31 @@ class Mood(StrEnum):
 
 
 class Net(NamedTuple):
-    """A look at the net, and what follows from it and the one before, worked out once for all that is shown."""
+    """A look at the net, and what follows from it and the one before, worked out once for all that is shown.
+
+    Attributes:
+        views: the brokers, and what they told.
+        findings: what is wrong, or worth a note.
+        sentence: how the net is.
+        rates: what each broker does a second.
+        service_rates: the same of services.
+        services: over the whole net.
+        nodes: over the whole net.
+        node_rates: what each node asks for a second.
+        seen: how brokers see each other.
+        moods: how those are of whom something was found.
+    """
 
     views: Sequence[View]
     findings: Sequence[Finding]
+    sentence: str
     rates: Mapping[str, Rates]
     service_rates: Mapping[str, ServiceRate]
     services: Sequence[ServiceSum]
     nodes: Sequence[NodeSum]
+    node_rates: Mapping[str, NodeRate]
+    seen: Seen
+    moods: Mapping[str, Mood]
 
     @classmethod
     def of(cls, look: Look) -> "Net":
@@ -40,16 +59,28 @@ class Net(NamedTuple):
         return cls(
             look.views,
             look.findings,
+            health(look.views, look.findings),
             rates(look.views, look.before),
             service_rates(look.views, look.before),
             services(look.views),
             nodes(look.views),
+            node_rates(look.views, look.before),
+            seen_by(look.views),
+            _moods(look.findings),
         )
 
     def mood(self, name: str) -> Mood:
         """Return how a broker, node or service is, by what was found of it."""
-        wrongs = [each.wrong for each in self.findings if name in each.who]
-        return (Mood.BAD if any(wrongs) else Mood.NOTE) if wrongs else Mood.PLAIN
+        return self.moods.get(name, Mood.PLAIN)
+
+
+def _moods(findings: Sequence[Finding]) -> dict[str, Mood]:
+    moods: dict[str, Mood] = {}
+    for each in findings:
+        for name in each.who:
+            if each.wrong or name not in moods:
+                moods[name] = Mood.BAD if each.wrong else Mood.NOTE
+    return moods
 
 
 class Column(NamedTuple):
@@ -146,8 +177,7 @@ def broker_state(net: Net, view: View) -> str:
     """Return how a broker is: in its own words, or else as others see it, or why it tells nothing."""
     if view.told and view.report is not None:
         return view.report.state
-    seen = opinions(seen_by(net.views), view.info.name)
-    return next(iter(seen), "") or view.problem
+    return next(iter(opinions(net.seen, view.info.name)), "") or view.problem
 
 
 def _service_rows(net: Net) -> list[Row]:
@@ -189,8 +219,11 @@ def _caller_rows(net: Net) -> list[Row]:
     for each in net.nodes:
         if each.in_flight or not each.serves:
             share, brokers = each.in_flight / total if total else 0.0, listed(each.brokers)
-            cells = (f"{each.in_flight:,}", percent(share), each.state, f"{each.silent_ms:,} ms", brokers)
-            keys = (each.in_flight, share, each.state, each.silent_ms, brokers)
+            rate = net.node_rates.get(each.name, UNASKED)
+            asked = (f"{each.in_flight:,}", percent(share), per_s(rate.requests), per_s(rate.rejects))
+            cells = (*asked, each.state, f"{each.silent_ms:,} ms", brokers)
+            counts = (each.in_flight, share, rate.requests or 0.0, rate.rejects or 0.0)
+            keys = (*counts, each.state, each.silent_ms, brokers)
             found.append(_row(each.name, cells, keys, net.mood(each.name)))
     return found
 
@@ -245,7 +278,8 @@ PAGES: Final[dict[Kind, Page]] = {
     Kind.CALLERS: Page(
         (
             Column("CALLER", wide=True), Column("IN FLIGHT", number=True), Column("SHARE", number=True),
-            Column("STATE"), Column("SILENT", number=True), Column("BROKERS", wide=True),
+            Column("REQ/S", number=True), Column("REJ/S", number=True), Column("STATE"), Column("SILENT", number=True),
+            Column("BROKERS", wide=True),
         ),
         1, _caller_rows,
     ),

@@ -11,7 +11,7 @@ from braidmq.cli.status_text import per_s, unreached_lines
 from braidmq.cli.top.details import detail_lines, finding_lines
 from braidmq.cli.top.pages import PAGES, Kind, Mood, Net, Row, broker_state
 from braidmq.cli.top.state import HELP, Screen
-from braidmq.monitor.diagnoses import health, is_well
+from braidmq.monitor.diagnoses import is_well
 from braidmq.monitor.rates import UNKNOWN
 from braidmq.printable import printable
 
@@ -63,8 +63,9 @@ def _head(net: Net, width: int) -> list[RenderableType]:
         return [_line(ASKING, "bold"), _line("")]
     told = any(view.told for view in net.views)
     style = "bold green" if told and is_well(net.findings) else "bold red"
-    lines: list[RenderableType] = [_line(health(net.views, net.findings), style)]
-    about = finding_lines(net.findings, width) if told else unreached_lines(net.views)
+    lines: list[RenderableType] = [_line(net.sentence, style)]
+    first = net.findings[: FINDING_LINES_MAX + 1]  # each has a line at least
+    about = finding_lines(first, width) if told else unreached_lines(net.views)
     lines += [_line(line, "red" if line.startswith("!") else "") for line in about[:FINDING_LINES_MAX]]
     if len(about) > FINDING_LINES_MAX:
         lines[-1] = _line("  ... 5 shows all of it")

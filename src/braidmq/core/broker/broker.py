@@ -14,6 +14,7 @@ from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.lag import Lag
 from braidmq.core.broker.losses import Losses
 from braidmq.core.broker.observers import Observers
+from braidmq.core.broker.operations import Operations
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.reading import Reading
 from braidmq.core.broker.reception import Reception
@@ -38,10 +39,7 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Goodbye
-from braidmq.wire.envelope import (
-    SENT_AT,
-    SENT_END,
-)
+from braidmq.wire.envelope import SENT_AT, SENT_END
 
 TICK_S: Final = 0.04
 """How often the broker looks after its sessions and announcements; see also TICK_S of links.py."""
@@ -129,6 +127,9 @@ class BrokerCore:
                 observer=observer,
             )
         )
+        self._operations = operations = Operations(
+            self.sessions, dispatcher, peering, outgoing, events=events, refusals=refusals, observer=observer
+        )
         self._observers = Observers(
             self.sessions,
             dispatcher,
@@ -139,6 +140,7 @@ class BrokerCore:
             refusals=refusals,
             losses=losses,
             lag=lag,
+            operations=operations,
             registrar=registrar,
             software=software,
             tick_s=TICK_S,
@@ -153,6 +155,7 @@ class BrokerCore:
             dispatcher=dispatcher,
             announcements=self._announcements,
             observers=self._observers,
+            operations=operations,
             send_queue=self._send_queue,
             outgoing=outgoing,
             counters=self.counters,
@@ -166,6 +169,7 @@ class BrokerCore:
             dispatcher,
             self._life,
             self._observers,
+            operations,
             peering=peering,
             outgoing=outgoing,
             refusals=refusals,
@@ -264,6 +268,11 @@ class BrokerCore:
     def idle(self) -> bool:
         """Whether this draining broker has nothing left to do: it has ended every session."""
         return self.dispatcher.draining and not self.sessions
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is to `drain` now, as an operator has asked for."""
+        return self._operations.leaving and not self.dispatcher.draining
 
     @property
     def usages(self) -> Collection[KeyUsage]:
@@ -453,6 +462,7 @@ class BrokerCore:
         self._guard.attempt(self._watch.on_tick, now)
         self._guard.attempt(self.dispatcher.on_tick, now)
         self._controls.on_tick()
+        self._operations.on_tick(now)
         if self._observers.is_due(now):
             self._guard.attempt(self._observers.answer, now)
         self._guard.attempt(self._controls.pass_answers, now)
@@ -473,6 +483,7 @@ class BrokerCore:
         self._refusals.validate_state()
         self._losses.validate_state()
         self._lag.validate_state()
+        self._operations.validate_state()
         assert not self._containment.count, "nothing that a peer sends is an error of our own"
         self.dispatcher.validate_state(self.sessions.values())
         self._announcements.validate_state()

@@ -6,6 +6,7 @@ from typing import Any, Final
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.observers import Observers
+from braidmq.core.broker.operations import Operations
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Registrar
@@ -18,6 +19,7 @@ from braidmq.wire import control
 from braidmq.wire.control import Bridging, Goodbye, Heartbeat, Hello, Ready, Status
 from braidmq.wire.gossip import Gossiped, Paths, Seek
 from braidmq.wire.kinds import by_number, kinds_of
+from braidmq.wire.operation import Operate
 from braidmq.wire.registry import RegistryPart
 
 SEEKS_PER_TICK: Final = 64
@@ -38,8 +40,8 @@ class Controls:
     """
 
     __slots__ = (
-        "_dispatcher", "_handlers", "_life", "_observers", "_outgoing", "_peering", "_refusals", "_registrar",
-        "_seeking", "_sessions",
+        "_dispatcher", "_handlers", "_life", "_observers", "_operations", "_outgoing", "_peering", "_refusals",
+        "_registrar", "_seeking", "_sessions",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +50,7 @@ class Controls:
         dispatcher: Dispatcher,
         life: SessionLife,
         observers: Observers,
+        operations: Operations,
         *,
         peering: PeeringCore,
         outgoing: Outgoing,
@@ -58,6 +61,7 @@ class Controls:
         self._dispatcher = dispatcher
         self._life = life
         self._observers = observers
+        self._operations = operations
         self._peering = peering
         self._outgoing = outgoing
         self._refusals = refusals
@@ -71,6 +75,7 @@ class Controls:
                 Status: self._on_status,
                 Bridging: self._on_bridging,
                 Seek: self._on_seek,
+                Operate: operations.on_operate,
                 **dict.fromkeys(kinds_of(Gossiped), self._on_gossip),
             }
         )
@@ -109,6 +114,7 @@ class Controls:
     def _on_hello(self, session: Session, hello: Hello, now: float) -> None:
         session.instance = hello.instance
         session.paced = hello.paced
+        self._operations.on_hello(session, now)
         if self._registrar is not None:
             self._registrar.on_hello(session, hello, now)
 

@@ -188,7 +188,10 @@ class Dispatcher:
     def on_request(self, session: Session, message: bytes, age_s: float, now: float) -> None:
         """Handle a REQUEST that was delayed by `age_s` on its way."""
         self.counters["requests"] += 1
-        if len(message) < PREFIX_BYTES:
+        size_bytes, usage = len(message), session.usage
+        usage.requests += 1
+        usage.request_bytes += size_bytes
+        if size_bytes < PREFIX_BYTES:
             raise ProtocolError("a REQUEST that is cut off")
         (
             _length, version, _command, flags, retry_count, _sent_ms, time_ms, tag, id_, service_bytes,
@@ -196,7 +199,7 @@ class Dispatcher:
         ) = unpack(message)  # fmt: skip
         receiver_at = PREFIX_BYTES + service_bytes + sender_bytes
         rest_at = receiver_at + receiver_bytes
-        payload_bytes = len(message) - rest_at - extension_bytes
+        payload_bytes = size_bytes - rest_at - extension_bytes
         if payload_bytes < 0 or tag in session.requests:
             raise ProtocolError("a REQUEST whose lengths or tag are wrong")
         name = message[PREFIX_BYTES : PREFIX_BYTES + service_bytes]
@@ -209,7 +212,7 @@ class Dispatcher:
             session, name, payload_bytes, remaining_s, known=service is not None, draining=self.draining
         )
         if service is None and reason is None:
-            service = self.catalogue.expect(name, session.usage)
+            service = self.catalogue.expect(name, usage)
         if reason is not None or service is None:
             if self._observer is not None:
                 self._observe_request(session, id_, name, retry_count, now)
@@ -221,17 +224,17 @@ class Dispatcher:
         if retry_count and service.offers:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
             joins = again is not None and not (again.ready and again.outstanding < again.credit)
-            if again is not None and joins and not may_join(session, again, len(message), now):
+            if again is not None and joins and not may_join(session, again, size_bytes, now):
                 again = None
         if self._observer is not None:
             self._observe_request(session, id_, name, retry_count, now)
         interval = interval_s(working_ms)
         transit = Transit(
-            session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), len(message), version,
-            flags, retry_count, code, extension_bytes, working_ms, interval, now,
+            session, tag, id_, service, now + remaining_s, now - age_s + sure_s(interval, code), size_bytes, version,
+            flags, retry_count, code, extension_bytes, working_ms, interval,
         )  # fmt: skip
         session.requests[tag] = transit
-        session.usage.in_flight += 1
+        usage.in_flight += 1
         if again is not None:
             if joins:
                 self._assignments.let_join(transit, again)
@@ -276,14 +279,15 @@ class Dispatcher:
 
     def on_answer(self, session: Session, command: int, message: bytes, now: float) -> None:
         """Handle a REPLY, WORKING, REJECT or LOST from a worker."""
-        if len(message) < PREFIX_BYTES:
+        size_bytes = len(message)
+        if size_bytes < PREFIX_BYTES:
             raise ProtocolError("an answer that is cut off")
         (
             _length, version, _command, flags, retry_count, _sent_ms, time_ms, tag, id_, service_bytes,
             sender_bytes, receiver_bytes, code, extension_bytes, _working_ms,
         ) = unpack(message)  # fmt: skip
         rest_at = PREFIX_BYTES + service_bytes + sender_bytes + receiver_bytes
-        if rest_at + extension_bytes > len(message):
+        if rest_at + extension_bytes > size_bytes:
             raise ProtocolError("an answer whose lengths are wrong")
         transit = session.assigned.get(tag)
         if transit is None or transit.id != id_:
@@ -295,14 +299,13 @@ class Dispatcher:
         assert offer is not None
         if command == REPLY:
             self.counters["replies"] += 1
-            timing = service.timing
-            timing.left -= 1
-            if not timing.left:
-                timing.measure(now - transit.taken_at)
+            service.unmeasured -= 1
+            if not service.unmeasured:
+                service.unmeasured = service.timing.measure(now - (transit.came_at or transit.dispatched_at))
             if len(service.offers) > 1:
                 service.observe_reply(transit, offer, failed=code != _RESULT, now=now)
             if service.queue.count:
-                service.pace.on_answer(transit.dispatched_at if transit.has_waited else 0.0, now)
+                service.pace.on_answer(transit.dispatched_at if transit.came_at else 0.0, now)
             self._finish(transit, now)
         elif self._ends_here(transit, command, code, now):
             return
@@ -383,6 +386,7 @@ class Dispatcher:
         if self._observer is not None:
             self._observer.on_request_returned(transit.id, offer.session.member.name, name_of(reason), now)
         transit.returns += 1
+        transit.came_at = transit.came_at or transit.dispatched_at
         del offer.session.assigned[transit.tag]
         self._assignments.leave(transit)
         if offer.listed:

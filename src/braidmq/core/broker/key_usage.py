@@ -44,6 +44,8 @@ class KeyUsage:
     Who takes something for a key, or gives it back, changes the number here.
 
     Attributes:
+        requests: how many it has made, and `request_bytes`: their size, since it is here.
+        rejected: how many of them this broker has refused, by reason.
         call_rights: whether it may call services, as far as that was asked.
         in_flight: its unanswered requests.
         queued_bytes: of those that wait for a worker.
@@ -74,6 +76,9 @@ class KeyUsage:
         "offended_at",
         "principal",
         "queued_bytes",
+        "rejected",
+        "request_bytes",
+        "requests",
         "seeks",
         "serves",
         "sessions",
@@ -85,6 +90,9 @@ class KeyUsage:
         self.offences = 0.0
         self.offended_at = 0.0
         self.sessions = 0
+        self.requests = 0
+        self.request_bytes = 0
+        self.rejected: dict[int, int] = {}
         self.call_rights: dict[bytes, bool] = {}
         self.in_flight = 0
         self.queued_bytes = 0

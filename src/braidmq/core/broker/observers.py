@@ -9,6 +9,7 @@ from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.lag import Lag
 from braidmq.core.broker.losses import Losses
+from braidmq.core.broker.operations import Operations
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.refusals import Refusals, Refused
 from braidmq.core.broker.registrar import Registrar
@@ -32,8 +33,9 @@ class Observers:
     """
 
     __slots__ = (
-        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_lag", "_losses", "_outgoing", "_peering",
-        "_refusals", "_registrar", "_report_at", "_sessions", "_software", "_started_at", "_tick_s",
+        "_announcements", "_asking", "_claimed", "_counters", "_dispatcher", "_lag", "_losses", "_operations",
+        "_outgoing", "_peering", "_refusals", "_registrar", "_report_at", "_sessions", "_software",
+        "_started_at", "_tick_s",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +50,7 @@ class Observers:
         refusals: Refusals,
         losses: Losses,
         lag: Lag,
+        operations: Operations,
         registrar: Registrar | None,
         software: str,
         tick_s: float,
@@ -62,6 +65,7 @@ class Observers:
         self._refusals = refusals
         self._losses = losses
         self._lag = lag
+        self._operations = operations
         self._registrar = registrar
         self._software = software
         self._tick_s = tick_s
@@ -139,6 +143,7 @@ class Observers:
             in_flight=about.in_flight,
             queued=about.queued,
             services=len(about.services),
+            operations=self._operations.rows(now),
         )
 
 

@@ -7,13 +7,13 @@ no credit keeps its place for a while.
 from collections.abc import Collection
 from typing import Final
 
-from braidmq.core.broker.catalogue import Catalogue
+from braidmq.core.broker.catalogue import SERVES_MAX, Catalogue
 from braidmq.core.broker.conduct import HALVE_S
 from braidmq.core.broker.cooling import Cooling, forget_old
 from braidmq.core.broker.key_usage import KEY_CREDIT_MAX
 from braidmq.core.broker.queues import Queues
 from braidmq.core.broker.refusals import Refusals, Refused
-from braidmq.core.broker.transit import Offer, Service, Session, SessionState
+from braidmq.core.broker.transit import Offer, Service, Session, SessionState, Withholding
 from braidmq.core.events.broker import ServiceDenied, ServiceOffered, ServicePostponed
 from braidmq.core.events.log import EventLog
 from braidmq.members import ECHO_SERVICE, is_service
@@ -100,8 +100,11 @@ class Offers:
                     self._events.add(ServiceDenied(session.member.name, ready.service))
                 return
             self._catalogue.withdraw(session, name)
-            if not ready.credit:
+            if not ready.credit and session.withheld is None:
                 return
+        if session.withheld is not None:
+            self._withhold(session.withheld, name, ready.credit)
+            return
         if not self._grant(session, name, ready.credit, now):
             self._counters["postponed"] += 1
             if not session.warned:
@@ -156,7 +159,32 @@ class Offers:
         for offer in list(session.offers.values()):
             self._remove(offer, now)
 
+    def withhold(self, session: Session, withholding: Withholding, now: float) -> None:
+        """Give a session no new work from now on, whatever it grants."""
+        session.withheld = withholding
+        for name, credit in session.postponed.items():
+            self._withhold(withholding, name, credit)
+        self._catalogue.withdraw_all(session)
+        for name, offer in list(session.offers.items()):
+            self._withhold(withholding, name, offer.credit)
+            self._grant(session, name, 0, now)
+
+    def restore(self, session: Session, now: float) -> None:
+        """Take up again what a session grants."""
+        withholding, session.withheld = session.withheld, None
+        if withholding is None:
+            return
+        for name, credit in withholding.credit.items():
+            service = name.decode()
+            if credit and session.member.may_serve(service):
+                self.on_ready(session, control.Ready(service, credit), now)
+
     # -- inner
+
+    @staticmethod
+    def _withhold(withholding: Withholding, name: bytes, credit: int) -> None:
+        if name in withholding.credit or len(withholding.credit) < SERVES_MAX:
+            withholding.credit[name] = credit
 
     def _grant(self, session: Session, name: bytes, credit: int, now: float) -> bool:
         """Let a worker have so many requests of a service, now or once there is room for the service."""
@@ -254,6 +282,8 @@ class Offers:
                 assert services[name].offers[session] is offer
                 assert session.state is not SessionState.LEAVING
                 assert session.member.may_serve(name.decode())
+                assert session.withheld is None or not offer.credit, "who is taken out gets nothing new"
+            assert session.withheld is None or not session.postponed
         offers = {offer for session in sessions for offer in session.offers.values()}
         assert self._withdrawn.keys() <= {offer for offer in offers if not offer.credit}
         for usage in {session.usage for session in sessions}:

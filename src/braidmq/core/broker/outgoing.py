@@ -69,6 +69,8 @@ class Outgoing:
     ) -> None:
         """Refuse a request that certainly was not run."""
         self._counters["rejected"] += 1
+        rejected = client.usage.rejected
+        rejected[reason] = rejected.get(reason, 0) + 1
         if reason is Reason.BUSY:
             self._counters["busy"] += 1
         if self._observer is not None:

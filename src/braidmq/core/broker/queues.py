@@ -79,7 +79,8 @@ class Queues:
                 queue.put_back(usage, transit)
             else:
                 queue.add(usage, transit, turns)
-            transit.waits = transit.has_waited = True
+            transit.waits = True
+            transit.came_at = transit.came_at or now
             transit.rest = rest
             self.bytes += size_bytes
             usage.queued_bytes += size_bytes

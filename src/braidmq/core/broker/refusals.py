@@ -42,6 +42,7 @@ class Refused(StrEnum):
     CALL = "call"
     SERVE = "serve"
     OBSERVE = "observe"
+    OPERATE = "operate"
 
 
 _REFUSED: Final = "connections were refused since this was told last, the newest one from {where}: {who}"
@@ -85,6 +86,10 @@ SENTENCES: Final[dict[Refused, str]] = {
     Refused.CALL: "calls were refused since this was told last, the newest one of {who}: it may not call {what}",
     Refused.SERVE: "offers were refused since this was told last, the newest one of {who}: it may not serve {what}",
     Refused.OBSERVE: "reports were refused since this was told last, the newest one to {who}: it may not observe",
+    Refused.OPERATE: (
+        "operations were refused since this was told last, the newest one to {who}, who wanted to {what}: it may not "
+        "operate"
+    ),
 }
 """What a line says behind the number. Who, where and what are those of the newest one."""
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from braidmq.core.broker.dispatch import Dispatcher
+from braidmq.core.broker.key_usage import KeyUsage
 from braidmq.core.broker.transit import Service, Session
+from braidmq.core.reasons import name_of
 from braidmq.members import Role
 from braidmq.wire.control import (
-    REPORT_BRIDGES_MAX,
     REPORT_BUCKETS_MAX,
     REPORT_ROWS_MAX,
     REPORT_SERVES_MAX,
@@ -38,7 +41,6 @@ def report(
 ) -> Report:
     """Return the state of a broker, its lists cut at REPORT_ROWS_MAX."""
     nodes = [session for session in sessions if session.member.role is Role.NODE]
-    bridges = set([session for session in nodes if session.bridge is not None][:REPORT_BRIDGES_MAX])
     services = list(dispatcher.services.values())[:REPORT_ROWS_MAX]
     took = _latencies(services)
     return Report(
@@ -47,17 +49,7 @@ def report(
         state="draining" if dispatcher.draining else "up",
         uptime_s=uptime_s,
         brokers=peers[:REPORT_ROWS_MAX],
-        nodes=[
-            NodeStatus(
-                name=session.member.name,
-                state=session.state,
-                silent_ms=max(0, int((now - session.heard_at) * 1000)),
-                in_flight=len(session.requests),
-                serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
-                bridge=session.bridge if session in bridges else None,
-            )
-            for session in nodes[:REPORT_ROWS_MAX]
-        ],
+        nodes=_rows(nodes[:REPORT_ROWS_MAX], now),
         nodes_total=len(nodes),
         services=[
             ServiceStatus(
@@ -66,7 +58,7 @@ def report(
                 credit=sum(offer.credit for offer in service.offers.values()),
                 outstanding=sum(offer.outstanding for offer in service.offers.values()),
                 queued=service.queued,
-                replies=service.timing.replies,
+                replies=service.replies,
                 took=took.get(service.name, []),
             )
             for service in services
@@ -77,6 +69,35 @@ def report(
         registry=registry,
         losses=losses,
         lag=lag,
+    )
+
+
+def _rows(sessions: Iterable[Session], now: float) -> list[NodeStatus]:
+    """Return the rows of nodes; what is counted for a key is in the first one of it."""
+    told: set[KeyUsage] = set()
+    rows = []
+    for session in sessions:
+        usage = session.usage
+        row = _row(session, now)
+        if usage not in told:
+            told.add(usage)
+            rejected = {name_of(reason): count for reason, count in usage.rejected.items()}
+            row = replace(row, requests=usage.requests, request_bytes=usage.request_bytes, rejected=rejected)
+        rows.append(row)
+    return rows
+
+
+def _row(session: Session, now: float) -> NodeStatus:
+    withheld = session.withheld
+    return NodeStatus(
+        name=session.member.name,
+        state=session.state,
+        silent_ms=max(0, int((now - session.heard_at) * 1000)),
+        in_flight=len(session.requests),
+        serves=sorted(name.decode() for name in session.offers)[:REPORT_SERVES_MAX],
+        bridge=session.bridge,
+        out_by="" if withheld is None else withheld.by,
+        out_ms=0 if withheld is None else int((now - withheld.since) * 1000),
     )
 
 
@@ -94,4 +115,4 @@ def _latencies(services: Iterable[Service]) -> dict[bytes, list[int]]:
 
 
 def _replies(service: Service) -> int:
-    return service.timing.replies
+    return service.replies

@@ -7,6 +7,7 @@ from braidmq.core.broker.announcements import Announcements
 from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.core.broker.key_usage import KEY_IN_FLIGHT_FACTOR, KeyUsage
 from braidmq.core.broker.observers import Observers
+from braidmq.core.broker.operations import Operations
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.registrar import Registrar
 from braidmq.core.broker.transit import Session, SessionState
@@ -69,6 +70,7 @@ class SessionLife:
         "_intake",
         "_observer",
         "_observers",
+        "_operations",
         "_outgoing",
         "_peering",
         "_registrar",
@@ -93,6 +95,7 @@ class SessionLife:
         dispatcher: Dispatcher,
         announcements: Announcements,
         observers: Observers,
+        operations: Operations,
         send_queue: SendQueue[bytes],
         outgoing: Outgoing,
         counters: dict[str, int],
@@ -111,6 +114,7 @@ class SessionLife:
         self._dispatcher = dispatcher
         self._announcements = announcements
         self._observers = observers
+        self._operations = operations
         self._send_queue = send_queue
         self._outgoing = outgoing
         self._counters = counters
@@ -210,6 +214,7 @@ class SessionLife:
         if self._observer is not None:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
+        self._operations.on_end(session, now)
         self._announcements.on_end(session)
         if self._registrar is not None:
             self._registrar.on_end(session, now)
@@ -225,6 +230,7 @@ class SessionLife:
         if self._sessions.pop(session.route, None) is not None and self._observer is not None:
             self._observer.on_session_end(session.member.name, now)
         self._observers.on_end(session)
+        self._operations.on_end(session, now)
         self._announcements.on_end(session)
         if self._registrar is not None:
             self._registrar.on_end(session, now)

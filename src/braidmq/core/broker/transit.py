@@ -34,6 +34,23 @@ _OPEN: Final = SessionState.OPEN
 _NEVER: Final = float("-inf")
 
 
+class Withholding:
+    """Why a member gets no new work.
+
+    Attributes:
+        by: who has taken it out.
+        since: when.
+        credit: what it has granted for its services, and is not taken up.
+    """
+
+    __slots__ = ("by", "credit", "since")
+
+    def __init__(self, by: str, since: float) -> None:
+        self.by = by
+        self.since = since
+        self.credit: dict[bytes, int] = {}
+
+
 class Session:
     """A connected member.
 
@@ -55,6 +72,7 @@ class Session:
         spoke: whether something was sent to it since the broker last looked.
         peers_at: when it was sent the list of brokers.
         noted: whether it has said that it sends no more requests to this draining broker.
+        withheld: why it gets no new work, if it was taken out.
         serial: of the certificate that it has; and `roster`: the version of its list of brokers.
     """
 
@@ -87,6 +105,7 @@ class Session:
         "told",
         "usage",
         "warned",
+        "withheld",
     )
 
     def __init__(
@@ -118,6 +137,7 @@ class Session:
         self.warned = False
         self.noted = False
         self.peers_at = now
+        self.withheld: Withholding | None = None
         self.serial = 0
         self.roster = 0
 
@@ -178,6 +198,7 @@ class Service:
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
         timing: how long its requests take.
+        unmeasured: how many more replies there are until one is measured.
     """
 
     __slots__ = (
@@ -192,6 +213,7 @@ class Service:
         "pace",
         "queue",
         "timing",
+        "unmeasured",
     )  # fmt: skip
 
     def __init__(self, name: bytes, settings: Settings) -> None:
@@ -206,6 +228,7 @@ class Service:
         self.demand_at = 0.0
         self.pace = Pace()
         self.timing = Timing()
+        self.unmeasured = 1
 
     @property
     def queued(self) -> int:
@@ -230,6 +253,11 @@ class Service:
             self.balancer.put(offer)
         else:
             self.balancer.remove(offer)
+
+    @property
+    def replies(self) -> int:
+        """How many replies there were."""
+        return self.timing.measured + self.timing.stride - self.unmeasured
 
     def observe_reply(self, transit: "Transit", offer: Offer, *, failed: bool, now: float) -> None:
         """Note how one of several workers has answered."""
@@ -326,8 +354,7 @@ class Transit:
         interval_s: what working_ms stands for.
         joins: whether its worker has it without credit.
         sure_until: until when no other attempt can have overtaken it (patience.py).
-        taken_at: when this broker has got it.
-        has_waited: whether it has waited.
+        came_at: when it has come, if it has waited or was given back by a worker; else 0.0.
         dispatched_at: when it went to its worker.
         returns: how often workers have given it back.
         working_at: when its client was last passed a WORKING of the worker.
@@ -336,6 +363,7 @@ class Transit:
     """
 
     __slots__ = (
+        "came_at",
         "client",
         "client_tag",
         "code",
@@ -343,7 +371,6 @@ class Transit:
         "dispatched_at",
         "extension_bytes",
         "flags",
-        "has_waited",
         "id",
         "interval_s",
         "joins",
@@ -356,7 +383,6 @@ class Transit:
         "superseded",
         "sure_until",
         "tag",
-        "taken_at",
         "timer",
         "usage",
         "version",
@@ -381,7 +407,6 @@ class Transit:
         extension_bytes: int,
         working_ms: int,
         interval_s: float,
-        taken_at: float,
     ) -> None:
         self.client: Session | None = client
         self.usage = client.usage
@@ -398,11 +423,10 @@ class Transit:
         self.extension_bytes = extension_bytes
         self.working_ms = working_ms
         self.interval_s = interval_s
-        self.taken_at = taken_at
         self.offer: Offer | None = None
         self.tag = 0
         self.waits = False
-        self.has_waited = False
+        self.came_at = 0.0
         self.rest: bytes | None = None
         self.dispatched_at = 0.0
         self.returns = 0

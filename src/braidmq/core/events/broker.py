@@ -177,6 +177,26 @@ class KeyBarred(Event, frozen=True):
         return f"{self.about} {self.why}: its connections are cut, and it is barred for {self.barred_s:.0f} s"
 
 
+class Operated(Event, frozen=True):
+    """A member, which `about` names, has asked for something that only operators may, and it was done.
+
+    Attributes:
+        action: what, as in the protocol.
+        whom: it is about.
+        did: what was done.
+    """
+
+    level = WARNING
+
+    action: str
+    whom: str
+    did: str
+
+    def text(self) -> str:
+        """See `Event`."""
+        return f"{self.about} has asked to {self.action} {self.whom}: {self.did}"
+
+
 class ServiceOffered(Event, frozen=True):
     """A member serves a service.
 

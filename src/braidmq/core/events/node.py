@@ -29,6 +29,26 @@ class PathOpened(Event, frozen=True):
         return f"{self.about} takes calls again"
 
 
+class WorkWithheld(Event, frozen=True):
+    """A broker gives this node no new work, or gives it some again, as an operator has asked for.
+
+    Attributes:
+        by: who has.
+        out: whether it gives none.
+    """
+
+    level = WARNING
+
+    by: str
+    out: bool
+
+    def text(self) -> str:
+        """See `Event`."""
+        if self.out:
+            return f"{self.about} gives this node no new work: {self.by} has taken it out"
+        return f"{self.about} gives this node work again: {self.by} has put it back"
+
+
 class ReplyUnproven(Event, frozen=True):
     """A broker has brought a reply that its worker has not proved, for the first time.
 

@@ -11,6 +11,7 @@ from braidmq.core.intake import Intake
 from braidmq.core.links.link import Action, BrokerAddress, Change, Failure, Link, LinkState, Verify
 from braidmq.core.links.links import Links
 from braidmq.core.links.papers import Papers
+from braidmq.core.node.operating import Operating
 from braidmq.core.node.own_certificate import OwnCertificate
 from braidmq.core.node.own_end import OwnEnd
 from braidmq.core.node.publishing import Publishing
@@ -28,13 +29,11 @@ from braidmq.settings import Settings
 from braidmq.wire import control
 from braidmq.wire.bundle import COMMON_BYTES
 from braidmq.wire.control import Bridging, Demand, Report
-from braidmq.wire.envelope import (
-    SENT_AT,
-    SENT_END,
-)
+from braidmq.wire.envelope import SENT_AT, SENT_END
 from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import by_number
+from braidmq.wire.operation import Operated, Withheld
 from braidmq.wire.registry import CertificateIs
 
 
@@ -58,6 +57,7 @@ class NodeCore:
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
         publishing: hands a registry to the brokers, if that was asked for.
+        operating: what it asks brokers to do.
 
     Args:
         keyring: what it proves its replies with, and checks those of others, if `authenticate_replies` says so.
@@ -108,8 +108,15 @@ class NodeCore:
         self.reports: dict[str, Report] = {}
         self.containment = self.links.containment
         self._intake: Intake[Link] = Intake(weighs=False)
+        operating = self.operating = Operating(self.links)
         handlers: dict[int, Callable[[Link, Any, float], None]] = by_number(
-            {Demand: self._on_demand, Report: self._on_report, Paths: self._on_paths}
+            {
+                Demand: self._on_demand,
+                Report: self._on_report,
+                Paths: self._on_paths,
+                Operated: operating.on_operated,
+                Withheld: operating.on_withheld,
+            }
         )
         self._own: OwnCertificate | None = None
         if papers is not None:

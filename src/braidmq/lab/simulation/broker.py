@@ -231,6 +231,8 @@ class BrokerProcess(Process):
         self._note()
         self._note_readiness()
         self.spend((core.handled - handled) * self._net.plan.message_s)
+        if core.leaving:
+            self.stop()
         if self.stopping is not None and (core.idle or now - self.stopping >= self._net.plan.settings.drain_s):
             core.end(now)
             self.turn.settle(now)

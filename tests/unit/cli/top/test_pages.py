@@ -48,6 +48,7 @@ def test_callers_are_those_with_requests_under_way_and_those_that_serve_nothing(
         ("shop", "30", "25%"),
         ("idle", "0", "0%"),
     ]
+    assert [row.cells[3:5] for row in rows] == [("189,000", "0"), ("63,000", "0"), ("0", "0")]
     assert rows[1].mood is Mood.NOTE
     assert names(seen, Kind.WORKERS, 0) == ["both", "w"]
 

@@ -124,9 +124,10 @@ def test_a_service_in_detail():
 
 
 def test_a_caller_in_detail():
-    assert drawn(net(), "3", "enter")[3:11] == [
+    assert drawn(net(), "3", "enter")[3:12] == [
         "Callers > shop",
         "shop: 120 requests under way, 80% of those of all nodes",
+        "requests/s 252,000  rejects/s 0",
         "",
         "AT BROKER  STATE  SILENT  IN FLIGHT",
         "b1         open   10 ms   40",

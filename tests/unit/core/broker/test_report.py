@@ -3,12 +3,12 @@ import pytest
 
 from braidmq.core.broker import report as report_module
 from braidmq.core.broker.losses import LOSSES_MAX, REMEMBERED_S
+from braidmq.core.broker.operations import TOLD_MAX
 from braidmq.core.histogram import BUCKETS, COUNT_MAX, Histogram
 from braidmq.core.links.link import Failure
 from braidmq.members import Role
 from braidmq.trust.enrolment import ENROLMENT_BYTES_MAX
 from braidmq.wire.control import (
-    REPORT_BRIDGES_MAX,
     REPORT_BUCKETS_MAX,
     REPORT_CLAIMED_MAX,
     REPORT_CLAIMS_MAX,
@@ -24,12 +24,15 @@ from braidmq.wire.control import (
     ServiceStatus,
     encode_control,
 )
-from braidmq.wire.envelope import Outcome, Reason
+from braidmq.wire.envelope import REQUEST, UINT32, Envelope, Outcome, Reason, encode
 from braidmq.wire.gossip import Gossip, Rumor
 from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.operation import OperationStatus
 from braidmq.wire.registry_status import ClaimStatus, EndStatus, RegistryStatus, SeenStatus
-from tests.support.rigs.broker_rig import BROKER, Rig
+from tests.support.rigs.broker_rig import BROKER, Rig, packed
 from tests.support.rigs.node_rig import address
+
+SIZE_BYTES = len(encode(Envelope(REQUEST, bytes(16), service=b"echo")))
 
 GOSSIP = (
     "gossip_probes", "gossip_probes_failed", "gossip_refutations", "gossip_deaths", "gossip_lies", "gossip_unknown",
@@ -58,7 +61,7 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
             PeerStatus("b2", "alive", "up", "", 0, 750, nodes=3, in_flight=4, queued=5, services=2),
         ],
         nodes=[
-            NodeStatus("client", "open", 250, 3, []),
+            NodeStatus("client", "open", 250, 3, [], requests=3, request_bytes=3 * SIZE_BYTES),
             NodeStatus("worker", "open", 250, 0, ["another", "echo"]),
         ],
         nodes_total=2,
@@ -110,17 +113,6 @@ def test_lists_are_cut_and_the_totals_tell(patch_cores: pytest.MonkeyPatch) -> N
     assert (report.nodes_total, report.services_total) == (5, 5)
 
 
-def test_only_so_many_nodes_are_told_as_bridges(patch_cores: pytest.MonkeyPatch) -> None:
-    patch_cores.setattr(report_module, "REPORT_BRIDGES_MAX", 2)
-    rig = Rig()
-    for number in range(4):
-        client = rig.client(f"c{number}")
-        if number:
-            client.control(Bridging(BridgeStatus("http", number)))
-    nodes = rig.core.report(rig.now).nodes
-    assert [node.bridge and node.bridge.peers for node in nodes] == [None, 1, 2, None]
-
-
 def test_services_of_a_node_are_cut() -> None:
     rig = Rig()
     worker = rig.worker("w", "s0")
@@ -131,19 +123,19 @@ def test_services_of_a_node_are_cut() -> None:
 
 def test_largest_report_fits_a_control_message() -> None:
     text, count = "x" * 63, 2**63
+    refused = {reason.name: count for reason in Reason}
     took = [255, COUNT_MAX] * (REPORT_BUCKETS_MAX // REPORT_ROWS_MAX)
     serves = ["s" * 127] * REPORT_SERVES_MAX
     numbers = ("incarnation", "since_ms", "nodes", "in_flight", "queued", "services", "registry", "rtt_ms")
     row = {"name": text, "state": "suspect", "link": "connecting", "problem": max(Failure, key=len), "left": True}
     peer = msgspec.convert(row | dict.fromkeys(numbers, count), PeerStatus)
-    bridge = BridgeStatus(text, *[2**32 - 1] * 6)
+    own = msgspec.structs.replace(peer, operations=[OperationStatus("take-out", text, text, count)] * TOLD_MAX)
+    bridge = BridgeStatus(text, UINT32, UINT32, UINT32, UINT32, UINT32, UINT32)
+    node = NodeStatus(text, "leaving", count, count, serves, bridge, text, count, count, count, refused)
     report = Report(
         broker=text,
-        brokers=[peer] * REPORT_ROWS_MAX,
-        nodes=[
-            *[NodeStatus(text, "leaving", count, count, serves, bridge)] * REPORT_BRIDGES_MAX,
-            *[NodeStatus(text, "leaving", count, count, serves)] * (REPORT_ROWS_MAX - REPORT_BRIDGES_MAX),
-        ],
+        brokers=[own, *[peer] * (REPORT_ROWS_MAX - 1)],
+        nodes=[node] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves, bridge)] * LOSSES_MAX,
@@ -319,9 +311,9 @@ class TestHowLongServicesTake:
         (held,) = busy.held.values()
         rig.advance(0.04)
         busy.reject(held, Reason.BUSY)
-        rig.advance(0.46, heartbeats=True)
+        rig.advance(0.02)
         free.reply(free.request_in())
-        assert self.took(rig).quantile(1.0) == pytest.approx(0.5, rel=0.07)
+        assert self.took(rig).quantile(1.0) == pytest.approx(0.06, rel=0.07)
 
     def test_errors_of_handlers_count_and_refusals_do_not(self) -> None:
         rig = Rig()
@@ -354,3 +346,49 @@ class TestHowLongServicesTake:
         rows = {row.name: row for row in rig.core.report(rig.now).services}
         assert [rows[name].replies for name in ("rare", "often")] == [1, 2]
         assert (rows["rare"].took, Histogram.of(rows["often"].took).count) == ([], 2)
+
+
+class TestWhatACallerDoes:
+    def row(self, rig: Rig, name: str = "client") -> NodeStatus:
+        first, *further = [row for row in rig.core.report(rig.now).nodes if row.name == name]
+        assert all((row.requests, row.request_bytes, row.rejected) == (0, 0, {}) for row in further)
+        return first
+
+    def test_its_requests_their_size_and_refusals_are_counted(self) -> None:
+        rig = Rig()
+        client = rig.client(calls=("echo", "none"))
+        rig.worker(credit=1)
+        payloads = (b"", b"12345", b"1" * 1_000)
+        for payload in payloads:
+            client.request(payload=payload)
+        client.request("none")
+        client.request("other")
+        client.request("other")
+        row = self.row(rig)
+        assert row.requests == 6
+        assert row.request_bytes == 6 * SIZE_BYTES + sum(map(len, payloads)) + 2 * len("other") - 2 * len("none")
+        assert row.rejected == {"NO_WORKER": 1, "DENIED": 2}
+
+    def test_connections_of_one_key_count_together_and_those_of_others_apart(self) -> None:
+        rig = Rig()
+        rig.worker(credit=8)
+        one, again, other = rig.client(), rig.client(), rig.client("other")
+        for member in (one, again, other, other, other):
+            member.request()
+        assert self.row(rig).requests == 2
+        assert self.row(rig, "other").requests == 3
+
+    def test_it_begins_anew_when_all_its_connections_have_ended(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        client.request()
+        client.disconnect()
+        rig.client()
+        row = self.row(rig)
+        assert (row.requests, row.rejected) == (0, {})
+
+    def test_what_is_malformed_counts_as_well(self) -> None:
+        rig = Rig()
+        client = rig.client()
+        client.frame(packed(REQUEST, b"cut"))
+        assert self.row(rig).requests == 1

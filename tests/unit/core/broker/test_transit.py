@@ -36,7 +36,6 @@ def transit(service: Service, client: str = "c") -> Transit:
         extension_bytes=0,
         working_ms=1000,
         interval_s=1000 / 1000.0,
-        taken_at=0.0,
     )
 
 
