@@ -15,6 +15,7 @@ import uvicorn
 
 from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
@@ -105,8 +106,17 @@ async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
     """
     listening = listen(address)
     leaving = asyncio.Event()
-    with listening, LoopSignals(leaving, on_first=lambda: _LOG.info("the monitor is draining")):
+
+    def status() -> str:
+        return f"{node.name}: {sum(broker.state == 'up' for broker in node.brokers)} brokers connected"
+
+    def tell() -> None:
+        _LOG.info("the monitor is draining")
+        manager.stopping()
+
+    with listening, LoopNotifier(status) as manager, LoopSignals(leaving, on_first=tell):
         async with node:
+            manager.ready()
             await serve(node, paths, address, listening, leaving)
     _LOG.info("the monitor has ended")
 
