@@ -15,10 +15,12 @@ import uvicorn
 
 from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.looking import looks
+from braidmq.monitor.operations import Operations
 from braidmq.monitor.trial import Paths, Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
@@ -104,8 +106,17 @@ async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
     """
     listening = listen(address)
     leaving = asyncio.Event()
-    with listening, LoopSignals(leaving, on_first=lambda: _LOG.info("the monitor is draining")):
+
+    def status() -> str:
+        return f"{node.name}: {sum(broker.state == 'up' for broker in node.brokers)} brokers connected"
+
+    def tell() -> None:
+        _LOG.info("the monitor is draining")
+        manager.stopping()
+
+    with listening, LoopNotifier(status) as manager, LoopSignals(leaving, on_first=tell):
         async with node:
+            manager.ready()
             await serve(node, paths, address, listening, leaving)
     _LOG.info("the monitor has ended")
 
@@ -127,8 +138,16 @@ async def serve(node: Node, paths: Paths, address: Address, listening: socket.so
     feed = Feed(board)
     host, port = listening.getsockname()[:2]
     access = Access(address.token, address.hosts, secrets.token_urlsafe)
-    trials, figures = Trials(node, paths, asyncio.get_running_loop().time), Figures(board, feed)
-    site = Site(board, feed, access, trials, figures, cookie=f"braidmq_monitor_{port}")
+    figures = Figures(board, feed)
+    site = Site(
+        board,
+        feed,
+        access,
+        figures,
+        trials=Trials(node, paths, asyncio.get_running_loop().time),
+        operations=Operations(node),
+        cookie=f"braidmq_monitor_{port}",
+    )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of starts and of broken requests nobody needs a line
     config = uvicorn.Config(
         site.app(),

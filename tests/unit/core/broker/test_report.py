@@ -138,7 +138,7 @@ def test_largest_report_fits_a_control_message() -> None:
         nodes=[node] * REPORT_ROWS_MAX,
         services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
-        losses=[LossStatus(text, count, True, count, serves)] * LOSSES_MAX,
+        losses=[LossStatus(text, count, True, count, serves, bridge)] * LOSSES_MAX,
         lag=LagStatus([255, COUNT_MAX] * BUCKETS, count, count, count),
         registry=RegistryStatus(
             count,
