@@ -3,10 +3,11 @@
 import asyncio
 import json
 import re
+from typing import cast
 
 import pytest
 
-from braidmq import Services
+from braidmq import Node, Services
 from braidmq.cli import run
 from braidmq.cli.trial.calls import AFTER_ERROR_S, IN_FLIGHT_MAX, Call, Calls
 from braidmq.errors import Overloaded
@@ -101,9 +102,13 @@ class Never:
         return await self.asked[-1]
 
 
+def calls_of(node):
+    return Calls(cast("Node", node), Call("echo", b"", None, None))
+
+
 async def test_what_is_due_beyond_the_limit_does_not_begin_and_is_counted():
     node = Never()
-    calls = Calls(node, Call("echo", b"", None, None))
+    calls = calls_of(node)
     running = asyncio.create_task(calls.open(100_000.0, IN_FLIGHT_MAX + 500))
     await until(lambda: calls.held_back == 500)
     assert node.calls == calls.tally.under_way == IN_FLIGHT_MAX
@@ -114,7 +119,7 @@ async def test_what_is_due_beyond_the_limit_does_not_begin_and_is_counted():
 
 
 async def test_who_is_refused_at_once_does_not_ask_again_without_a_pause():
-    calls = Calls(Never(Overloaded("full")), Call("echo", b"", None, None))
+    calls = calls_of(Never(Overloaded("full")))
     await calls.closed(2, 0.1)
     assert 2 <= calls.tally.failed <= 2 * (0.1 / AFTER_ERROR_S + 1)
     assert calls.per_s == 0.0
@@ -122,7 +127,7 @@ async def test_who_is_refused_at_once_does_not_ask_again_without_a_pause():
 
 async def test_what_is_ended_counts_what_has_come_so_far():
     node = Never()
-    calls = Calls(node, Call("echo", b"", None, None))
+    calls = calls_of(node)
     running = asyncio.create_task(calls.open(1_000.0, None))
     await until(lambda: node.calls >= 3)
     node.asked[0].set_result(reply())
