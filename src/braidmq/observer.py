@@ -114,7 +114,7 @@ class NodeObserver:
     # -- itself
 
     def on_lag(self, lag_s: float, now: float) -> None:
-        """The event loop was `lag_s` late with what was due: told some times a second, by a node that has an observer.
+        """The event loop was `lag_s` late with what was due: told some times a second, to an observer with this method.
 
         It is 0.0 or little more unless something keeps the loop busy.
         """

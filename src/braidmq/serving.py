@@ -7,8 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from braidmq.host.clock import monotonic
-from braidmq.host.lifeline import LIFE_S, Lifeline
+from braidmq.host.lifeline import Lifeline
 from braidmq.host.loggers import own_logger
 from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
@@ -72,9 +71,8 @@ async def serve(
             leaving.set()
 
     signalled = leaving if lifeline is None else asyncio.Event()
-    beats = None if lifeline is None else asyncio.create_task(_beat(lifeline))
     with (
-        LoopNotifier(partial(_status, node)) as manager,
+        LoopNotifier(partial(_status, node), lifeline) as manager,
         LoopSignals(signalled, on_first=drain, before_the_end=before_the_end),
     ):
         async with node:
@@ -88,23 +86,13 @@ async def serve(
             manager.ready()
             await leaving.wait()
             manager.stopping()
-    if beats is not None:
-        beats.cancel()
     _LOG.info("%s has ended", node.name)
-
-
-async def _beat(lifeline: Lifeline) -> None:
-    """Say that this process lives, from the loop that does the work: if that hangs, it is silent."""
-    while True:
-        lifeline.beat(monotonic())
-        await asyncio.sleep(LIFE_S)
 
 
 def _status(node: Served) -> str:
     """Return in a few words how a node is connected."""
     states = [broker.state for broker in node.brokers]
-    up, services = states.count("up"), ", ".join(node.services)
-    return f"{node.name}: {up} of {len(states)} brokers connected, serves {services}"
+    return f"{node.name}: {states.count('up')} of {len(states)} brokers connected, serves {', '.join(node.services)}"
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from braidmq.carrier.node_loop import NodeLoop
+from braidmq.host.contained_observer import hears
 from braidmq.host.loop_watch import LOOK_S, LoopWatch
 from braidmq.host.stalls import Stalls
 
@@ -13,7 +14,7 @@ node meanwhile, and all its other requests wait. What computes or waits longer b
 
 
 class Telling:
-    """Watches the event loop of a node while handlers run on it, and always if the node has an observer.
+    """Watches the event loop of a node while handlers run on it, and always if the node's observer hears of its lag.
 
     Make it and use it in that loop: `begin`, then `stir` as a handler begins, and `end`.
 
@@ -28,6 +29,7 @@ class Telling:
         self.stalls = Stalls()
         self._loop = loop
         self._observer = loop.observer
+        self._lag_heard = loop.observer is not None and hears(loop.observer, "on_lag")
         self._on_the_loop: Callable[[], Iterable[str]] = tuple
         self._watch = LoopWatch(self._on_look, self._is_wanted)
         self.stir = self._watch.stir
@@ -40,7 +42,7 @@ class Telling:
             on_the_loop: returns the services whose handlers run on the event loop.
         """
         self._on_the_loop = on_the_loop
-        if self._observer is not None:
+        if self._lag_heard:
             self._watch.stir()
 
     def end(self) -> None:
@@ -58,7 +60,7 @@ class Telling:
         self._tell(stalled_s, self.stalls.suspects(stalled_s, self._on_the_loop(), now), now)
 
     def _is_wanted(self) -> bool:
-        return self._observer is not None or any(self._on_the_loop())
+        return self._lag_heard or any(self._on_the_loop())
 
     def _on_look(self, late_s: float, away_s: float) -> None:
         now = self._loop.clock()

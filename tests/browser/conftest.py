@@ -32,7 +32,7 @@ def net(browser, tmp_path_factory):
     with LiveNet(directory / "net") as live:
         live.add_members("b1", "b2", "b3")
         live.add_node("watch", observe=True)
-        live.add_node("guard", observe=True)
+        live.add_node("guard", observe=True, calls=["*"])
         live.brokers = {name: live.broker(name) for name in ("b1", "b2", "b3")}
         live.monitor = start_monitor(live, "watch")
         token = directory / "token"

@@ -111,6 +111,28 @@ def test_token_is_wanted_and_opens_the_page(browser, net):
         expect(page.locator(".health")).to_be_hidden()
 
 
+def test_service_is_called_from_its_page_and_the_way_is_told(browser, net):
+    with opened(browser, f"{net.monitor.url}#/service/echo") as page:
+        expect(page.get_by_text("This monitor was started without a token")).to_be_visible()
+        expect(page.get_by_role("button", name="Test call")).to_be_hidden()
+    with opened(browser, f"{net.guarded.url}#/service/echo") as page:
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Test call").click()
+        dialog = page.get_by_role("dialog", name="Call echo")
+        expect(dialog.get_by_label("Payload")).to_be_focused()
+        dialog.get_by_label("Payload").fill("<b>hello</b>")
+        dialog.get_by_role("button", name="Call it").click()
+        expect(dialog.locator(".done")).to_contain_text("worker has answered over b")
+        expect(dialog.locator("pre")).to_have_text("<b>hello</b>")
+        expect(dialog.locator(".facts")).to_contain_text(re.compile("guard → b[123] → worker"))
+        expect(dialog.locator(".facts")).to_contain_text("Attempt 1")
+        assert complaints(page) == []
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        expect(page.get_by_role("button", name="Test call")).to_be_focused()
+
+
 def test_keyboard_goes_through_the_page_in_its_order(browser, net):
     with opened(browser, net.monitor.url) as page:
         expect(page.get_by_role("table", name="Services").get_by_role("link", name="echo")).to_be_visible()

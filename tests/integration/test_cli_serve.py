@@ -1,16 +1,15 @@
 """`braidmq serve`: a Node object or a command as a service, in real processes."""
 
 import os
-import shutil
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from braidmq.host.process_tree import processes
 from braidmq.trust.joinfile import load
+from tests.support.namespaces import alone, as_process_1, children
 from tests.support.processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
@@ -355,17 +354,16 @@ def test_orphans_of_commands_are_waited_for(net):
         assert net.call("run").stdout == b"done\n"
 
     def only_the_warden():
-        return len(Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()) <= 1
+        return len(children(worker.pid)) <= 1
 
     wait_until(only_the_warden, "no zombies are left")
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+@alone
 def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind(net):
     command = "sh -c 'sleep 0.1 >/dev/null 2>&1 & read status; echo $status; exit $status'"
-    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     serve = ["serve", "--join", net.join("worker"), "--service", "run", "--exec", command, "--concurrency", "4"]
-    container = net.launch([*unshare, *BRAIDMQ, *serve])
+    container = net.launch(as_process_1([*BRAIDMQ, *serve]))
     net.wait_for_workers("run")
     worker = children(container.pid)[0]
     for _ in range(3):
@@ -381,10 +379,6 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind
     wait_until(lambda: not children(worker), "no child is left, not even one that has ended")
     os.kill(worker, signal.SIGTERM)
     assert container.wait() == 0
-
-
-def children(process):
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 import os
 import re
-import shutil
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from braidmq.host.process_tree import processes
+from tests.support.namespaces import alone, as_process_1, children
 from tests.support.processes import BRAIDMQ, LiveNet, wait_until
 
 APP = """
@@ -59,9 +58,10 @@ def app(tmp_path):
 
 
 @contextmanager
-def serving(net, app, *options, before=()):
+def serving(net, app, *options, wrap=list):
     """Serve app:services; at the end the worker and all that it has started are gone."""
-    worker = net.launch([*before, *BRAIDMQ, "serve", "app:services", "--join", net.join("worker"), *options], cwd=app)
+    command = [*BRAIDMQ, "serve", "app:services", "--join", net.join("worker"), *options]
+    worker = net.launch(wrap(command), cwd=app)
     try:
         yield worker
     finally:
@@ -139,10 +139,9 @@ def test_a_killed_parent_leaves_no_process(net, app):
 
 
 @pytest.mark.nightly  # tests/integration/test_cli_serve.py has a quicker one, with --exec
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+@alone
 def test_as_process_1_of_a_container_it_waits_for_what_its_handlers_leave_behind(net, app):
-    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    with serving(net, app, "--processes", "2", before=unshare) as container:
+    with serving(net, app, "--processes", "2", wrap=as_process_1) as container:
         net.wait_for_workers("leave", workers=2)
         [first] = children(container.pid)
         for _ in range(3):
@@ -150,10 +149,6 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_handlers_leave_behind
         wait_until(lambda: len(children(first)) == 2, "no child is left but the two, not even one that has ended")
         os.kill(first, signal.SIGTERM)
         assert container.wait() == 0
-
-
-def children(process):
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def test_newer_code_takes_over_and_broken_code_does_not(net, app):

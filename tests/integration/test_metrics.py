@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
 
 from braidmq import NodeObserver, ServiceError
+from braidmq.host.loop_watch import LOOK_S, LoopWatch
 from braidmq.observability.instruments import INSTRUMENTS, Kind
 from braidmq.observability.opentelemetry import OpenTelemetryObserver
 from braidmq.observability.prometheus import PrometheusObserver
@@ -99,3 +100,19 @@ async def test_the_event_loop_of_a_node_with_an_observer_is_watched():
         assert not lags.closed
         await client.close()
         assert lags.closed == 1
+
+
+async def test_without_a_handler_nobody_watches_the_event_loop_for_an_observer_that_does_not_hear_of_it(monkeypatch):
+    looked = []
+    monkeypatch.setattr(LoopWatch, "_look", looked.append)
+
+    class Calls(NodeObserver):
+        def on_call_end(self, id_, outcome, took_s, now):
+            self.ended = True
+
+    calls = Calls()
+    async with TestNet(brokers=1) as net, net.node("client", observer=calls) as client:
+        await client.request("braid.echo", b"x")
+        await asyncio.sleep(2 * LOOK_S)
+        assert calls.ended
+    assert looked == []

@@ -3,24 +3,27 @@
 import asyncio
 import contextlib
 import json
-import select
 import signal
 import socket
+import sys
 import urllib.request
 from time import monotonic
 
 import pytest
 
+from braidmq.cli import run
+from braidmq.cli.exit_codes import ExitCode
+from braidmq.cli.monitor import TOKEN as TOKEN_VARIABLE
 from braidmq.errors import AccessDenied, ConfigError, ServiceError
 from braidmq.messages import Request
 from braidmq.monitor.trial import REPLY_CHARS_MAX, TRIALS_MAX, Busy, Paths, Trials
 from braidmq.monitor.web import connection
-from braidmq.monitor.web.connection import CONNECTIONS_MAX
+from braidmq.monitor.web.connection import CONNECTIONS_MAX, Connection
 from braidmq.monitor.web.server import Address, listen, serve
 from braidmq.services import Services
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
-from tests.support.processes import complaint, wait_until
+from tests.support.processes import wait_until
 
 TOKEN = "a token of some length"
 HEAD = "Host: 127.0.0.1\r\n"
@@ -124,6 +127,7 @@ async def test_a_test_call_tells_its_way_and_what_became_of_it():
             assert trial.reply_bytes == 2 * REPLY_CHARS_MAX
             (attempt,) = trial.attempts
             assert (attempt.broker, attempt.outcome, attempt.reason) == (trial.broker, "answered", "")
+            assert attempt.took_ms is not None
             assert 0.0 <= attempt.at_ms <= attempt.at_ms + attempt.took_ms <= trial.took_ms
             assert trial.text == f"worker has answered over {trial.broker} in {trial.took_ms:,.1f} ms"
             failed = await trials.make("echo", b"fail", 5.0)
@@ -186,6 +190,13 @@ async def until_well(monitor):
 async def test_connections_that_say_nothing_or_read_nothing_are_cut(monkeypatch):
     monkeypatch.setattr(connection, "REQUEST_S_MAX", 0.3)
     monkeypatch.setattr(connection, "UNREAD_S_MAX", 0.3)
+    lost, on_lost = [], Connection.connection_lost
+
+    def note(self, exc):
+        lost.append(self.client[1])
+        on_lost(self, exc)
+
+    monkeypatch.setattr(Connection, "connection_lost", note)
     async with TestNet(brokers=1) as net, monitoring(net) as monitor:
         await until_well(monitor)
         for begun in (b"", b"GET / HTT", b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{"):
@@ -196,9 +207,7 @@ async def test_connections_that_say_nothing_or_read_nothing_are_cut(monkeypatch)
         with socket.create_connection(("127.0.0.1", monitor.port)) as deaf:
             asked = f"GET /metrics HTTP/1.1\r\n{HEAD}{BEARER}\r\n".encode()
             deaf.sendall(asked * 30)
-            poll = select.poll()
-            poll.register(deaf, select.POLLERR)
-            await until(lambda: bool(poll.poll(0)), 20.0)
+            await until(lambda: deaf.getsockname()[1] in lost, 20.0)
         assert (await monitor.ask("/livez"))[0] == 200
 
 
@@ -289,20 +298,37 @@ def test_as_a_process_it_ends_in_order_and_hangs_without_harm(live, tmp_path):
     assert monitor.wait() == 0
 
 
-def test_what_is_wrong_with_its_options_is_one_line(live, tmp_path):
+def test_what_is_wrong_with_its_options_is_one_line(live, tmp_path, capfd, monkeypatch):
+    def complaint(*options):
+        assert run(["monitor", *map(str, options)]) == ExitCode.USAGE
+        (line,) = capfd.readouterr().err.splitlines()
+        return line
+
     live.add_members("b1")
-    public = tmp_path / "token"
+    public, join = tmp_path / "token", live.join("observer")
     public.write_text(TOKEN)
     public.chmod(0o644)
-    join = live.join("observer")
     for options, said in (
         (("--join", join, "--http", "8088"), "'8088' is no address to listen at: write HOST:PORT"),
+        (("--join", join, "--http", "[::1:8088"), "'[::1:8088' is no address to listen at"),
         (("--join", join, "--http", "0.0.0.0:0"), "can be reached from other machines"),
         (("--join", join, "--token-file", public), f"chmod 600 {public}"),
         (("--join", tmp_path / "none"), "does not exist"),
         (("--join", live.join("b1")), "is a broker's"),
     ):
-        assert said in complaint(live.run("monitor", *options), 2)
-    said = complaint(live.run("monitor", "--join", join, BRAIDMQ_MONITOR_TOKEN="short"), 2)
-    assert "the token in $BRAIDMQ_MONITOR_TOKEN has to be of 16" in said
+        assert said in complaint(*options)
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    said = complaint("--join", join)
+    assert f"the token in ${TOKEN_VARIABLE} has to be of 16" in said
     assert "short" not in said
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    assert "leave one of them out" in complaint("--join", join, "--token-file", public)
+
+
+def test_without_the_extra_it_says_what_to_install(capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "braidmq.monitor.web.server", None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for name in [name for name in sys.modules if name.startswith("braidmq.monitor.web")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert run(["monitor", "--join", "x"]) == ExitCode.USAGE
+    assert capfd.readouterr().err == "braidmq: the monitor needs uvicorn: pip install 'braidmq[monitor]'\n"

@@ -1,21 +1,21 @@
 """Brokers, workers and bridges as units of a service manager: what they say to it, and what they do not."""
 
-import json
 import os
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from braidmq.journal import SOCKET
 from braidmq.lab.processes.ports import HOST, free_ports
 from tests.support.processes import wait_until
 from tests.support.service_manager import ServiceManager
 
 WATCHDOG_S = 2.0
+
+STARTED_S_MAX = 120.0
+"""Two brokers start one after the other, on a machine that may do much else."""
 
 HANGS = """
 import threading
@@ -148,15 +148,15 @@ def test_several_brokers_are_one_unit_and_one_of_them_that_hangs_is_started_agai
     parent = two.start(
         "broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", env=manager.environment(WATCHDOG_S)
     )
-    manager.hear("READY=1")
+    manager.hear("READY=1", STARTED_S_MAX)
     assert "STATUS=2 of 2 processes run" in manager.said
     for number in (1, 2):
         parent.wait_for_line(f"b1-{number} listens at")
     line = parent.wait_for_line("b1-2 runs as process ")
     os.kill(int(line.split()[-1]), signal.SIGSTOP)
-    parent.wait_for_line("b1-2 has said nothing for 2 s: it hangs, and is killed")
-    parent.wait_for_line("b1-2 was ended by SIGKILL: it is started again in")
-    wait_until(lambda: parent.log.count("b1-2 listens at") == 2, "it is started again")
+    parent.wait_for_line("b1-2 has said nothing for 2 s: it hangs, and is killed", STARTED_S_MAX)
+    parent.wait_for_line("b1-2 was ended by SIGKILL: it is started again in", STARTED_S_MAX)
+    wait_until(lambda: parent.log.count("b1-2 listens at") >= 2, "it is started again", STARTED_S_MAX)
     manager.take()
     manager.hear("WATCHDOG=1")
     assert parent.end(signal.SIGTERM) == 0
@@ -184,47 +184,3 @@ def test_a_service_manager_that_reads_nothing_is_no_reason_to_stand_still(net, m
     manager.take()
     manager.hear("READY=1")
     assert broker.end(signal.SIGTERM) == 0
-
-
-# -- logs for programs
-
-
-def test_a_log_in_json_has_nothing_but_objects_with_the_fields_of_events(net):
-    broker = net.start("broker", "--join", net.join("b1"), "--no-local", "--log-format", "json")
-    worker = net.serve("--service", "echo", "--exec", "cat", "--log-format", "json")
-    worker.wait_for_line("connected to b1")
-    broker.wait_for_line("SessionBegun")
-    assert worker.end(signal.SIGTERM) == broker.end(signal.SIGTERM) == 0
-    of_broker = [json.loads(line) for line in broker.log.splitlines()]
-    of_worker = [json.loads(line) for line in worker.log.splitlines()]
-    assert {each["message"] for each in of_worker} >= {"worker serves echo", "connected to b1", "worker has ended"}
-    (begun,) = [each for each in of_broker if each.get("event") == "SessionBegun"]
-    assert begun["fields"] == {"about": "worker"}
-    assert (begun["level"], begun["logger"]) == ("info", "braidmq.broker")
-
-
-def test_what_is_wrong_at_its_end_is_an_object_as_well(net):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        bind = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        result = net.run("broker", "--join", net.join("b1"), "--bind", bind, "--log-format", "json")
-    assert result.returncode == 1
-    said = [json.loads(line) for line in result.stderr.splitlines()]
-    assert said[-1]["level"] == "error"
-    assert "cannot listen at" in said[-1]["message"]
-
-
-def test_several_brokers_say_who_speaks_in_json(two):
-    parent = two.start("broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", "--log-format", "json")
-    parent.wait_for_line("b1-2 listens at")
-    assert parent.end(signal.SIGTERM) == 0
-    said = [json.loads(line) for line in parent.log.splitlines()]
-    assert {each.get("member") for each in said} == {None, "b1-1", "b1-2"}
-
-
-def test_without_a_journal_that_is_one_line(net):
-    if Path(SOCKET).exists():
-        pytest.skip("there is a journal")
-    result = net.run("broker", "--join", net.join("b1"), "--log-format", "journal")
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"braidmq: there is no journal at {SOCKET}".encode())
-    assert result.stderr.count(b"\n") == 1

@@ -31,6 +31,7 @@ from braidmq.wire.envelope import (
 from braidmq.wire.extension import Field, pack_field
 from braidmq.wire.gossip import About, Ack, Gossip, Gossiped, Nack, Paths, Ping, Probe, Rumor, Seek, ServiceAbout, Sync
 from braidmq.wire.kinds import Control
+from braidmq.wire.operation import DRAIN, PUT_BACK, TAKE_OUT, Operate
 from tests.support.examples import TIMES
 from tests.support.rigs.broker_rig import BROKER, FINAL, FakeMember, Rig
 
@@ -132,10 +133,12 @@ class Machine(RuleBasedStateMachine):
         self.asked: dict[tuple[bytes, int], Asked] = {}
         self.assigned: dict[tuple[bytes, int], tuple[FakeMember, Envelope]] = {}
         self.callers: dict[bytes, bytes] = {}
+        self.left = False
         for name in EVERYONE:
             self.register(name)
             self.connect(name)
         self.peer = self.rig.peer("b2")
+        self.operator = self.rig.connect("ops", operate=True)
         for member in self.connections[len(CLIENTS) : len(CLIENTS + WORKERS)]:
             member.ready("echo", 1)
             member.ready("sum", 1)
@@ -292,6 +295,31 @@ class Machine(RuleBasedStateMachine):
             _worker, request = list(self.assigned.values())[pick % len(self.assigned)]
             if (robber.route, request.tag) not in self.assigned:
                 robber.send_answer(command, request, payload=b"forged")
+
+    # -- operators, and others who ask the same
+
+    @rule(
+        action=st.sampled_from([TAKE_OUT, TAKE_OUT, PUT_BACK, PUT_BACK, DRAIN]),
+        name=st.sampled_from([*WORKERS, *WORKERS, "c1", "b3", BROKER]),
+        pick=picks,
+        entitled=st.sampled_from([True, True, True, False]),
+    )
+    def operate(self, action: str, name: str, pick: int, entitled: bool) -> None:
+        if self.operator.route not in self.rig.core.sessions:
+            self.operator = self.rig.stranger("ops")
+            self.operator.hello()
+        member = self.operator if entitled else self.pick(pick)
+        if member is not None:
+            out = {route for route, session in self.rig.core.sessions.items() if session.withheld is not None}
+            member.control(Operate(pick, action, name))
+            self.operator.take()
+            left = {route for route, session in self.rig.core.sessions.items() if session.withheld is not None}
+            assert entitled or out == left
+            assert entitled or not self.rig.core.leaving or self.left
+            self.left = self.rig.core.leaving
+            if entitled and self.operator.route in self.rig.core.sessions and action != DRAIN:
+                named = [each for each in self.rig.core.sessions.values() if each.member.name == name]
+                assert all((each.withheld is not None) is (action == TAKE_OUT) for each in named if name in WORKERS)
 
     # -- brokers among themselves
 

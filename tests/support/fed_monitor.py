@@ -1,4 +1,4 @@
-"""The application of a monitor, fed with looks that are made up: of nets that no test can start, and of strange names."""
+"""The application of a monitor, fed with looks that are made up: nets that no test can start, and strange names."""
 
 import asyncio
 import secrets

@@ -10,7 +10,7 @@ import click
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.cli import join_option
-from braidmq.cli.logs import log_level_option, log_to_stderr
+from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.errors import ConfigError
 from braidmq.monitor.access import TOKEN_CHARS_MAX, check_token
 from braidmq.monitor.trial import Paths
@@ -43,6 +43,7 @@ TOKEN: Final = "BRAIDMQ_MONITOR_TOKEN"  # noqa: S105 - where it is, not what it 
     "--host", "hosts", metavar="NAME", multiple=True, help="A name under which it is reached. May be repeated."
 )
 @log_level_option
+@log_format_option
 def monitor(
     join: JoinFile | Path,
     *,
@@ -51,6 +52,7 @@ def monitor(
     guarded_by_proxy: bool,
     hosts: Sequence[str],
     log_level: str,
+    log_format: Format,
 ) -> None:
     """Show whether the net is well, what is wrong and what to do: in a browser, as JSON, and to Prometheus at /metrics.
 
@@ -71,7 +73,7 @@ def monitor(
         raise ConfigError(f"the monitor needs {error.name}: pip install 'braidmq[monitor]'") from None
     host, port = _address(address)
     where = Address(host, port, tuple(hosts), _token(token_file), guarded_by_proxy)
-    log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format=log_format)
     paths = Paths()
     node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX), observer=paths)
     asyncio.run(run_until_signal(node, paths, where))

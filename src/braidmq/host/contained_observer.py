@@ -24,6 +24,11 @@ def contained(observer: O, kind: type[O], log: logging.Logger) -> O:
     return contained_observer
 
 
+def hears(contained_observer: object, name: str) -> bool:
+    """Whether the observer that `contained` has wrapped has a hook of its own of this name."""
+    return name in vars(contained_observer)
+
+
 def _guarded(hook: Callable[..., object], name: str, found: Any, log: logging.Logger) -> Callable[..., None]:
     told = False
 

@@ -24,7 +24,7 @@ READY: Final = struct.Struct(">d")
 """What a process says by it when it is ready: how long it may drain."""
 
 LIFE_S: Final = 1.0
-"""How often a process that is ready says that it lives."""
+"""How often a process says that it lives."""
 
 _LOG = own_logger("braidmq.processes")
 
@@ -49,7 +49,7 @@ class Lifeline:
         self._socket.setblocking(True)
         self._drain: Callable[[], object] = _end_at_once
         self._drain_s = 0.0
-        self._beat_at = float("inf")
+        self._beat_at = float("-inf")
         start(threading.Thread(target=self._run, name="braidmq-lifeline", daemon=True), "a supervised process")
 
     def hold(self, drain: Callable[[], object], drain_s: float) -> None:
@@ -65,10 +65,9 @@ class Lifeline:
     def ready(self) -> None:
         """Say that the process is ready."""
         self._say(READY.pack(self._drain_s))
-        self._beat_at = float("-inf")
 
     def beat(self, now: float) -> None:
-        """Say that the process lives, once it is ready, every LIFE_S at most. For the loop that does the work."""
+        """Say that the process lives, every LIFE_S at most. Call it from the loop that does the work."""
         if now >= self._beat_at:
             self._beat_at = now + LIFE_S
             self._say(b"\0")

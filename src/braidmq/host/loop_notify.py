@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from braidmq.host.clock import monotonic
+from braidmq.host.lifeline import LIFE_S, Lifeline
 from braidmq.host.notify import Notifier
 
 
@@ -14,12 +15,16 @@ class LoopNotifier:
 
     Args:
         status: see Notifier.
+        lifeline: that of a supervised process, whose supervisor hears that it lives.
     """
 
-    def __init__(self, status: Callable[[], str]) -> None:
+    def __init__(self, status: Callable[[], str], lifeline: Lifeline | None = None) -> None:
         self._notifier = Notifier(status)
+        self._lifeline = lifeline
+        self._beat_s = self._notifier.beat_s if lifeline is None else LIFE_S
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._serves = False
 
     def __enter__(self) -> Self:
         self._wait()
@@ -32,13 +37,9 @@ class LoopNotifier:
             self._timer.cancel()
         self._notifier.close()
 
-    @property
-    def watchdog_s(self) -> float | None:
-        """See Notifier."""
-        return self._notifier.watchdog_s
-
     def ready(self) -> None:
         """See Notifier."""
+        self._serves = True
         self._notifier.ready(monotonic())
 
     def stopping(self) -> None:
@@ -46,9 +47,12 @@ class LoopNotifier:
         self._notifier.stopping(monotonic())
 
     def _wait(self) -> None:
-        if self._notifier.beat_s is not None:
-            self._timer = self._loop.call_later(self._notifier.beat_s, self._on_time)
+        if self._beat_s is not None:
+            self._timer = self._loop.call_later(self._beat_s, self._on_time)
 
     def _on_time(self) -> None:
-        self._notifier.on_time(monotonic())
+        now = monotonic()
+        self._notifier.on_time(now)
+        if self._lifeline is not None and self._serves:
+            self._lifeline.beat(now)
         self._wait()

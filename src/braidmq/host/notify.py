@@ -1,7 +1,8 @@
-"""Tells the service manager how a process is: that it is ready, what it does, that it lives (sd_notify(3)).
+"""Tells whatever looks after a process how it is: that it is ready, what it does, that it lives.
 
-systemd, and whatever does as it does, names a Unix datagram socket in $NOTIFY_SOCKET. Nothing here ever blocks: what
-the socket does not take at once is said the next time.
+systemd, and whatever does as it does, names a Unix datagram socket in $NOTIFY_SOCKET (sd_notify(3)). Where there is
+none, as in a container, a file is changed as long as the process lives: $BRAIDMQ_ALIVE names it, and a probe looks how
+old it is. Nothing here ever blocks: what the socket does not take at once is said the next time.
 """
 
 import os
@@ -11,7 +12,13 @@ from typing import Final
 
 from braidmq.host.loggers import own_logger
 
-VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+ALIVE: Final = "BRAIDMQ_ALIVE"
+"""The environment variable that names the file."""
+
+ALIVE_S: Final = 1.0
+"""How often the file is changed: probes come every few seconds."""
+
+VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", ALIVE)
 """The environment variables that are meant for one process, and not for those that it starts."""
 
 BEATS_PER_PERIOD: Final = 4
@@ -27,7 +34,7 @@ _LOG = own_logger("braidmq.notify")
 
 
 class Notifier:
-    """Talks to the service manager, if there is one. All methods belong to one thread.
+    """Talks to the service manager, and changes the file, if there are any. All methods belong to one thread.
 
     Args:
         status: returns in a few words how this process stands. It is called while the process is ready.
@@ -45,15 +52,21 @@ class Notifier:
         variables = os.environ if environment is None else environment
         self._status = status
         self._address = _address(variables.get("NOTIFY_SOCKET", ""))
-        self.watchdog_s = None if self._address is None else _watchdog_s(variables, pid or os.getpid())
-        watch_s = STATUS_S if self.watchdog_s is None else self.watchdog_s / BEATS_PER_PERIOD
-        self.beat_s = None if self._address is None else min(STATUS_S, watch_s)
+        self._file = _AliveFile(variables[ALIVE]) if variables.get(ALIVE) else None
+        self.watchdog_s = watchdog_s(variables, pid)
+        self.beat_s = self._beat_s()
         self._socket: socket.socket | None = None
         self._unsaid: dict[str, str] = {}
         self._shown = ""
         self._serves = False
         self._look_at = float("-inf")
         self._beat_at = float("-inf")
+
+    def _beat_s(self) -> float | None:
+        spans = [] if self._address is None else [STATUS_S]
+        spans += [] if self.watchdog_s is None else [self.watchdog_s / BEATS_PER_PERIOD]
+        spans += [] if self._file is None else [ALIVE_S]
+        return min(spans, default=None)
 
     def ready(self, now: float) -> None:
         """Say that this process does its work from now on."""
@@ -69,6 +82,8 @@ class Notifier:
 
     def on_time(self, now: float) -> None:
         """Say that this process lives, and what else is due. Call it from the loop that does the work."""
+        if self._file is not None and (self._serves or self._file.exists):
+            self._file.change(now)
         if self._address is None:
             return
         if self._serves and now >= self._look_at:
@@ -84,10 +99,10 @@ class Notifier:
 
     def close(self) -> None:
         """Say nothing more."""
-        self._address = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._hang_up()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _say(self, address: str) -> None:
         said = "".join(f"{name}={value}\n" for name, value in self._unsaid.items())
@@ -100,9 +115,49 @@ class Notifier:
             return
         except OSError as error:
             _LOG.warning("the service manager cannot be told how this process is: %s", error.strerror or error)
-            self.close()
+            self._hang_up()
             return
         self._unsaid.clear()
+
+    def _hang_up(self) -> None:
+        self._address = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class _AliveFile:
+    """The file that says that a process lives, by the time of its last change."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._failed = False
+        self._due = float("-inf")
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there, made by this process."""
+        return self._descriptor is not None
+
+    def change(self, now: float) -> None:
+        """Change it, if that is due."""
+        if self._failed or now < self._due:
+            return
+        self._due = now + ALIVE_S
+        try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            os.utime(self._descriptor)
+        except OSError as error:
+            _LOG.warning("%s, which says that this process lives, cannot be changed: %s", self._path, error.strerror)
+            self._failed = True
+
+    def close(self) -> None:
+        """Change it no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _address(path: str) -> str | None:
@@ -115,8 +170,15 @@ def _address(path: str) -> str | None:
     return "\0" + path[1:] if path[0] == "@" else path
 
 
-def _watchdog_s(variables: Mapping[str, str], pid: int) -> float | None:
+def watchdog_s(environment: Mapping[str, str] | None = None, pid: int | None = None) -> float | None:
+    """Return how long this process may be silent before the service manager ends it; None: without end.
+
+    Args:
+        environment: see Notifier.
+        pid: see Notifier.
+    """
+    variables = os.environ if environment is None else environment
     period, meant = variables.get("WATCHDOG_USEC", ""), variables.get("WATCHDOG_PID", "")
-    if not period.isdecimal() or int(period) == 0 or (meant and meant != str(pid)):
+    if not variables.get("NOTIFY_SOCKET", "").startswith(("/", "@")) or not period.isdecimal() or int(period) == 0:
         return None
-    return int(period) / 1_000_000
+    return None if meant and meant != str(pid or os.getpid()) else int(period) / 1_000_000

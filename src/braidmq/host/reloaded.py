@@ -22,8 +22,8 @@ _LOG = own_logger("braidmq.processes")
 class _Run:
     """A process that runs."""
 
-    def __init__(self, program: Program, silent_s_max: float | None) -> None:
-        self.process = Supervised(program, silent_s_max=silent_s_max)
+    def __init__(self, program: Program) -> None:
+        self.process = Supervised(program)
         self.end = asyncio.create_task(self.process.run())
         self.ready = asyncio.create_task(self.process.ready.wait())
         self.end.add_done_callback(lambda _: self.ready.cancel())
@@ -51,16 +51,14 @@ class Reloaded:
         self._seen: State = {}
         self._changed: set[str] = set()
         self._runs: list[_Run] = []
-        self._silent_s_max: float | None = None
 
     @property
     def processes(self) -> Sequence[Supervised]:
         """See `Life`."""
         return [run.process for run in self._runs]
 
-    async def go_on(self, leaving: asyncio.Event, silent_s_max: float | None) -> int:
+    async def go_on(self, leaving: asyncio.Event) -> int:
         """See `Life`."""
-        self._silent_s_max = silent_s_max
         self._seen = await asyncio.to_thread(self._files.look)
         if len(self._seen) >= FILES_MAX:
             _LOG.warning("only the first %d Python files below this directory are watched", FILES_MAX)
@@ -151,7 +149,7 @@ class Reloaded:
         return FAILURE if end.code and not had_ended else 0
 
     def _begin(self) -> _Run:
-        run = _Run(self._program, self._silent_s_max)
+        run = _Run(self._program)
         self._runs.append(run)
         return run
 

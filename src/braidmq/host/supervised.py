@@ -1,6 +1,7 @@
 """One process that a supervisor looks after: it is run once, and hears of its end by a lifeline.
 
-See `braidmq.host.lifeline` for the other end.
+See `braidmq.host.lifeline` for the other end. Where a service manager watches over the supervisor, that watches over
+its processes in the same way: one that hangs is ended.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 
 from braidmq.host.lifeline import ENDING_S_MAX, READY
 from braidmq.host.loggers import own_logger
-from braidmq.host.notify import VARIABLES
+from braidmq.host.notify import VARIABLES, watchdog_s
 
 FAILURE: Final = 1
 """The exit code of a supervisor whose processes have not ended in good order."""
@@ -59,7 +60,6 @@ class Supervised:
     Args:
         program: what it runs.
         on_ready: called when it says that it is ready.
-        silent_s_max: for how long one that is ready may say nothing before it is killed; None: without end.
 
     Attributes:
         name: what it is called.
@@ -69,15 +69,9 @@ class Supervised:
         patience_s: how long it may take to end once it was told to drain.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        on_ready: Callable[[], object] | None = None,
-        silent_s_max: float | None = None,
-    ) -> None:
+    def __init__(self, program: Program, on_ready: Callable[[], object] | None = None) -> None:
         self.name, self._command = program
         self._on_ready = on_ready
-        self._silent_s_max = silent_s_max
         self.ready = asyncio.Event()
         self.starting = True
         self.pid: int | None = None
@@ -85,11 +79,7 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: socket.socket | None = None
         self._leaving = False
-
-    @property
-    def serves(self) -> bool:
-        """Whether it runs, and is ready."""
-        return self.pid is not None and self.ready.is_set()
+        self._silent_s_max = watchdog_s()
 
     def drain(self) -> None:
         """Tell it to drain; one that is not ready ends at once."""
@@ -140,11 +130,11 @@ class Supervised:
         return End(code, _how(code), told=code > 0)
 
     async def _hear(self, lifeline: socket.socket) -> None:
-        """Hear it until it has ended, or is silent for too long."""
+        """Hear it until it has ended, or says nothing for too long after it was ready."""
         loop = asyncio.get_running_loop()
         with suppress(ConnectionError):
             said = await loop.sock_recv(lifeline, READY.size)
-            if len(said) != READY.size:
+            if len(said) < READY.size:
                 return
             self.patience_s = READY.unpack(said)[0] + ENDING_S_MAX
             self.ready.set()

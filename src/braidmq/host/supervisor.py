@@ -1,7 +1,6 @@
 """Runs several processes as one: starts them, starts again what ends by itself, and drains all of them at a signal.
 
-It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it. Where a service manager watches
-over it, it watches over them in the same way: one that hangs is ended, and started again.
+It holds a lifeline to each (see `braidmq.host.lifeline`), so that none outlives it.
 """
 
 import asyncio
@@ -37,11 +36,8 @@ class Life(Protocol):
     def processes(self) -> Sequence[Supervised]:
         """Those that run or are being started."""
 
-    async def go_on(self, leaving: asyncio.Event, silent_s_max: float | None) -> int:
-        """Run until `leaving` is set or no process of it has ever been ready; return an exit code.
-
-        A process that is ready and says nothing for `silent_s_max` hangs, and is killed; None: it may be silent.
-        """
+    async def go_on(self, leaving: asyncio.Event) -> int:
+        """Run until `leaving` is set or no process of it has ever been ready; return an exit code."""
 
 
 class Supervisor:
@@ -67,7 +63,6 @@ class Supervisor:
             ended in good order.
         """
         leaving = asyncio.Event()
-        manager = LoopNotifier(self._status)
         tasks: list[asyncio.Task[int]] = []
 
         async def kill() -> None:
@@ -76,13 +71,13 @@ class Supervisor:
             await asyncio.wait(tasks, timeout=KILLED_S_MAX)
 
         def begin(life: Life) -> None:
-            task = asyncio.create_task(life.go_on(leaving, manager.watchdog_s))
+            task = asyncio.create_task(life.go_on(leaving))
             task.add_done_callback(lambda _: leaving.set())
             tasks.append(task)
 
         if os.getpid() == 1:
             Orphans(self._numbers)
-        with manager, LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
+        with LoopNotifier(self._status) as manager, LoopSignals(leaving, on_first=self._tell, before_the_end=kill):
             begin(self._lives[0])
             await _any(self._lives[0].ready, leaving)
             if not leaving.is_set():
@@ -109,6 +104,10 @@ class Supervisor:
                 process.kill(f"has not ended {patience_s:g} s after it was told to drain: it is killed")
             await asyncio.wait(tasks)
 
+    def _status(self) -> str:
+        running = sum(any(process.ready.is_set() for process in life.processes) for life in self._lives)
+        return f"{running} of {len(self._lives)} processes run"
+
     def _processes(self) -> list[Supervised]:
         return [process for life in self._lives for process in life.processes]
 
@@ -118,10 +117,6 @@ class Supervisor:
         if any(process.starting for process in processes):
             return None
         return [process.pid for process in processes if process.pid is not None]
-
-    def _status(self) -> str:
-        """Return in a few words how they stand."""
-        return f"{sum(process.serves for process in self._processes())} of {len(self._lives)} processes run"
 
     def _tell(self) -> None:
         if len(self._lives) > 1:
@@ -141,12 +136,12 @@ class Restarted:
         """See `Life`."""
         return () if self._process is None else (self._process,)
 
-    async def go_on(self, leaving: asyncio.Event, silent_s_max: float | None) -> int:
+    async def go_on(self, leaving: asyncio.Event) -> int:
         """See `Life`."""
         pauses, name = Pauses(), self._program.name
         while not leaving.is_set():
             began = monotonic()
-            self._process = Supervised(self._program, self.ready.set, silent_s_max)
+            self._process = Supervised(self._program, self.ready.set)
             end = await self._process.run()
             self._process = None
             if leaving.is_set():

@@ -63,6 +63,9 @@ def wants_another(views: Iterable[View]) -> bool:
 
 def unserved(views: Iterable[View]) -> Iterator[Finding]:
     """Find services for which requests wait, and nobody is there."""
+    views = list(views)
+    if not _waits(views):
+        return
     for service in services(views):
         if service.queued and not service.workers:
             what = f"{service.name} has no worker"
@@ -75,6 +78,8 @@ def overload(views: Iterable[View], before: Sequence[View], apart_s: float) -> I
     if not before or apart_s <= 0.0:
         return
     refused = _grown(views, before, "busy")
+    if not refused and not _waits(views):
+        return
     callers = _callers(views) if refused else ""
     now = services(views)
     waited = {service.name for service in services(before) if service.queued}
@@ -117,6 +122,11 @@ def refusals(views: Iterable[View]) -> Iterator[Finding]:
         why = f"{reason}{f' ({about})' if about else ''}; the last one {since}"
         what = f"{brokers} {'refuses' if len(rows) == 1 else 'refuse'} {who}"
         yield Finding(Kind.LIMIT if kind in _LIMITS else Kind.REFUSED, (who,), what, why)
+
+
+def _waits(views: Iterable[View]) -> bool:
+    """Whether any request waits for a worker."""
+    return any(each.queued for view in views if view.report is not None for each in view.report.services)
 
 
 def _is_full(service: ServiceSum) -> bool:

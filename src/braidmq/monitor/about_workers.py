@@ -81,8 +81,9 @@ def taken_out(views: Iterable[View]) -> Iterator[Finding]:
 
 def _foreign(bridge: BridgeStatus) -> str:
     """Return what foreign programs have lost."""
-    peers = "1 foreign program was" if bridge.peers == 1 else f"{bridge.peers:,} foreign programs were"
-    return f"{peers} connected to it"
+    if bridge.peers > 1:
+        return f"{bridge.peers:,} foreign programs were connected to it"
+    return f"{'1' if bridge.peers else 'no'} foreign program was connected to it"
 
 
 def _is_at_work(node: NodeSum) -> bool:

@@ -7,7 +7,6 @@ from braidmq.monitor.happenings import Happenings
 from braidmq.monitor.history import History, Past, Span
 from braidmq.monitor.journal import Journal
 from braidmq.monitor.looking import Look
-from braidmq.monitor.rates import rates
 from braidmq.monitor.snapshot import Sums, encode, level, snapshot
 from braidmq.monitor.standing import Standing
 
@@ -45,7 +44,7 @@ class Board:
             callable_: services that the monitor can call now.
         """
         before = () if self.sums is None else self.sums.look.views
-        self.sums = Sums(look, rates(look.views, before))
+        self.sums = Sums(look, before)
         self.looks += 1
         self._unix_s = unix_s
         self._callable = callable_

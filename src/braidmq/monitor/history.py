@@ -1,7 +1,7 @@
 """What was measured over time, in bounded memory: an hour by the second, and a day by the minute. Pure."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import Final, Literal, NamedTuple
 
@@ -9,6 +9,8 @@ Span = Literal["hour", "day"]
 
 SECOND_S: Final = 1.0
 MINUTE_S: Final = 60.0
+
+PER_MINUTE: Final = int(MINUTE_S / SECOND_S)
 
 STEPS: Final[Mapping[Span, tuple[float, int]]] = {"hour": (SECOND_S, 3_600), "day": (MINUTE_S, 1_440)}
 """How far apart the values of each span are, in seconds, and how many there are."""
@@ -93,13 +95,14 @@ class _Ring:
         self._count = count
         self._values: array[float] | None = None
 
-    def put(self, slot: int, value: float) -> None:
-        """Put a value into a slot, which has to be cleared when its time comes."""
-        if self._values is None:
-            if isnan(value):
+    def put(self, slot: int, value: float | None) -> None:
+        """Put a value into a slot, in place of what it had when it came round last."""
+        values = self._values
+        if values is None:
+            if value is None:
                 return
-            self._values = array("f", [nan]) * self._count
-        self._values[slot % self._count] = value
+            values = self._values = array("f", [nan]) * self._count
+        values[slot % self._count] = nan if value is None else value
 
     def read(self, first: int, last: int) -> list[float | None]:
         """Return the values of slots, the last one included."""
@@ -117,32 +120,28 @@ class _Ring:
 class _Track:
     """One span of a subject."""
 
-    __slots__ = ("_count", "_first", "_last", "_rings", "_step_s")
+    __slots__ = ("_count", "_rings", "first", "last", "step_s")
 
-    def __init__(self, step_s: float, count: int) -> None:
-        self._step_s = step_s
-        self._count = count
-        self._rings = [_Ring(count) for _ in SERIES]
-        self._first = self._last = -1
+    def __init__(self, span: Span) -> None:
+        self.step_s, self._count = STEPS[span]
+        self._rings = [_Ring(self._count) for _ in SERIES]
+        self.first = self.last = -1
 
-    def put(self, row: Sequence[float], now_s: float) -> None:
-        slot = int(now_s // self._step_s)
-        if self._last < 0:
-            self._first = self._last = slot
-        for missing in range(max(self._last + 1, slot - self._count), slot):
+    def put(self, slot: int, row: Values) -> None:
+        if self.last < 0:
+            self.first = self.last = slot
+        for missing in range(max(self.last + 1, slot - self._count), slot):
             for ring in self._rings:
-                ring.put(missing, nan)
-        self._last = max(slot, self._last)
+                ring.put(missing, None)
+        if slot > self.last:
+            self.last = slot
         for ring, value in zip(self._rings, row, strict=True):
             ring.put(slot, value)
 
-    def past(self, now_s: float) -> Past:
-        """Return the values up to the newest one."""
-        if self._last < 0:
-            return Past(self._step_s, now_s, {name: [] for name in SERIES})
-        first = max(self._first, self._last - self._count + 1)
-        series = {name: ring.read(first, self._last) for name, ring in zip(SERIES, self._rings, strict=True)}
-        return Past(self._step_s, first * self._step_s, series)
+    def read(self, first: int, last: int) -> list[list[float | None]]:
+        """Return the values of each series, in slots that this track still has."""
+        first = max(first, self.first, self.last - self._count + 1)
+        return [ring.read(first, last) if first <= last else [] for ring in self._rings]
 
     @property
     def values_bytes(self) -> int:
@@ -150,38 +149,50 @@ class _Track:
 
 
 class _Subject:
-    """All that is kept of one broker, one service, or the net."""
+    """All that is kept of one broker, one service, or the net. A minute is made of its seconds when it is over."""
 
-    __slots__ = ("_minute", "_seconds", "_tracks", "noted_s")
+    __slots__ = ("_days", "_hour", "noted_s")
 
     def __init__(self) -> None:
-        self._tracks: dict[Span, _Track] = {span: _Track(*STEPS[span]) for span in STEPS}
-        self._minute = -1
-        self._seconds: list[list[float]] = [[] for _ in SERIES]
+        self._hour = _Track("hour")
+        self._days = _Track("day")
         self.noted_s = 0.0
 
     def note(self, values: Values, now_s: float) -> None:
-        row = [nan if value is None else value for value in values]
-        self._tracks["hour"].put(row, now_s)
-        minute = int(now_s // MINUTE_S)
-        if minute != self._minute:
-            self._minute, self._seconds = minute, [[] for _ in SERIES]
-        for seconds, value in zip(self._seconds, row, strict=True):
-            if not isnan(value):
-                seconds.append(value)
-        self._tracks["day"].put(list(self._of_minute()), now_s)
+        slot, last = int(now_s // SECOND_S), self._hour.last
+        if last >= 0 and last // PER_MINUTE < slot // PER_MINUTE:
+            self._days.put(last // PER_MINUTE, self._minute(last))
+        self._hour.put(slot, values)
         self.noted_s = now_s
 
-    def _of_minute(self) -> Iterator[float]:
-        for name, seconds in zip(SERIES, self._seconds, strict=True):
-            if not seconds:
-                yield nan
-            else:
-                yield max(seconds) if name in LARGEST else sum(seconds) / len(seconds)
+    def _minute(self, slot: int) -> Values:
+        """Return what the minute of a second amounts to."""
+        begun = slot - slot % PER_MINUTE
+        return [_of_minute(name, seconds) for name, seconds in zip(SERIES, self._hour.read(begun, slot), strict=True)]
 
     def past(self, span: Span, now_s: float) -> Past:
-        return self._tracks[span].past(now_s)
+        """Return the values up to the newest one."""
+        hour, days = self._hour, self._days
+        if hour.last < 0:
+            return Past(STEPS[span][0], now_s, {name: [] for name in SERIES})
+        if span == "hour":
+            series = hour.read(0, hour.last)
+            first = hour.last + 1 - len(series[0])
+            return Past(SECOND_S, first * SECOND_S, dict(zip(SERIES, series, strict=True)))
+        this = hour.last // PER_MINUTE
+        values = days.read(0, days.last) if days.last >= 0 else [[] for _ in SERIES]
+        missing: list[float | None] = [None] * (this - days.last - 1 if days.last >= 0 else 0)
+        series = [[*row, *missing, now] for row, now in zip(values, self._minute(hour.last), strict=True)]
+        first = this + 1 - len(series[0])
+        return Past(MINUTE_S, first * MINUTE_S, dict(zip(SERIES, series, strict=True)))
 
     @property
     def values_bytes(self) -> int:
-        return sum(track.values_bytes for track in self._tracks.values())
+        return self._hour.values_bytes + self._days.values_bytes
+
+
+def _of_minute(name: str, seconds: list[float | None]) -> float | None:
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return None
+    return max(known) if name in LARGEST else round(sum(known) / len(known), 3)

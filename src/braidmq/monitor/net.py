@@ -240,7 +240,7 @@ def services(views: Iterable[View]) -> list[ServiceSum]:
     return [
         ServiceSum(
             name,
-            max(len(workers.get(name, ())), *(part.workers for part in parts[name].values())),
+            max([len(workers.get(name, ())), *[part.workers for part in parts[name].values()]]),
             parts[name],
         )
         for name in sorted(parts)

@@ -1,6 +1,6 @@
 """A look at the net as its pages and other programs get it: docs/monitor.md has the fields. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +9,9 @@ from braidmq.monitor.diagnoses import health, is_well
 from braidmq.monitor.history import NET, Values
 from braidmq.monitor.looking import Look, judge
 from braidmq.monitor.net import NodeSum, ServiceSum, View, agree, nodes, services
-from braidmq.monitor.rates import UNKNOWN, Rates, total
+from braidmq.monitor.paces import UNKNOWN as NO_PACE
+from braidmq.monitor.paces import Latency, Pace, paces
+from braidmq.monitor.rates import UNKNOWN, Rates, rates, total
 from braidmq.monitor.standing import Standing
 from braidmq.printable import printable
 
@@ -23,9 +25,11 @@ SERVICES_MAX: Final = 2_000
 class Sums:
     """A look, and what its brokers told of services and nodes, added up once for all that need it."""
 
-    def __init__(self, look: Look, rates: Mapping[str, Rates]) -> None:
+    def __init__(self, look: Look, before: Iterable[View] = ()) -> None:
+        before = list(before)
         self.look = look
-        self.rates = rates
+        self.rates = rates(look.views, before)
+        self.paces = paces(look.views, before)
         self.services = services(look.views)
         self.nodes = nodes(look.views)
 
@@ -38,13 +42,21 @@ class Sums:
             if view.told:
                 load = _load(view)
                 queued, outstanding = queued + load["queued"], outstanding + load["outstanding"]
-                rates = self.rates.get(view.info.name, UNKNOWN)
-                rows[f"broker:{printable(view.info.name)}"] = (*rates, load["queued"], load["outstanding"], None, None)
+                rated = self.rates.get(view.info.name, UNKNOWN)
+                latency = self.paces.brokers.get(view.info.name, Latency())
+                row = (*rated, load["queued"], load["outstanding"], *latency)
+                rows[f"broker:{printable(view.info.name)}"] = row
         told = len(rows) > 1
-        rows[NET] = (*net, queued if told else None, outstanding if told else None, None, None)
+        rows[NET] = (*net, queued if told else None, outstanding if told else None, *self.paces.net)
         for service in self.services:
-            rows[f"service:{printable(service.name)}"] = (*UNKNOWN, service.queued, service.outstanding, None, None)
+            pace = self.pace(service)
+            row = (None, pace.replies, None, service.queued, service.outstanding, *pace.latency)
+            rows[f"service:{printable(service.name)}"] = row
         return rows
+
+    def pace(self, service: ServiceSum) -> Pace:
+        """Return what a service has done since the look before."""
+        return self.paces.services.get(service.name, NO_PACE)
 
 
 def level(look: Look) -> str:
@@ -77,7 +89,7 @@ def snapshot(
         "agree": agree(look.views),
         "findings": list(_findings(look, standing, unix_s)),
         "brokers": [_broker(view, sums.rates.get(view.info.name, UNKNOWN)) for view in look.views],
-        "services": [_service(service, callable_) for service in sums.services[:SERVICES_MAX]],
+        "services": [_service(service, sums.pace(service), callable_) for service in sums.services[:SERVICES_MAX]],
         "nodes": [_node(node) for node in sums.nodes[:NODES_MAX]],
         "refusals": list(_refusals(look.views)),
         "services_total": len(sums.services),
@@ -108,7 +120,7 @@ def _findings(look: Look, standing: Standing, unix_s: float) -> Iterator[dict[st
         yield finding.as_dict() | about
 
 
-def _broker(view: View, rates: Rates) -> dict[str, Any]:
+def _broker(view: View, rated: Rates) -> dict[str, Any]:
     info, report = view
     shown: dict[str, Any] = {
         "name": info.name,
@@ -132,7 +144,7 @@ def _broker(view: View, rates: Rates) -> dict[str, Any]:
             "services": report.services_total,
             "sees": {row.name: {"state": row.state, "link": row.link} for row in report.brokers},
         }
-    return shown | _rates(rates) | _load(view)
+    return shown | _rates(rated) | _load(view)
 
 
 def _load(view: View) -> dict[str, int]:
@@ -143,7 +155,7 @@ def _load(view: View) -> dict[str, int]:
     return {"queued": own.queued, "outstanding": own.in_flight} if own else {"queued": 0, "outstanding": 0}
 
 
-def _service(service: ServiceSum, callable_: Collection[str]) -> dict[str, Any]:
+def _service(service: ServiceSum, pace: Pace, callable_: Collection[str]) -> dict[str, Any]:
     parts = {
         broker: {
             "workers": part.workers,
@@ -159,9 +171,8 @@ def _service(service: ServiceSum, callable_: Collection[str]) -> dict[str, Any]:
         "credit": service.credit,
         "outstanding": service.outstanding,
         "queued": service.queued,
-        **_rates(UNKNOWN),
-        "p50_ms": None,
-        "p99_ms": None,
+        **_rates(Rates(replies=pace.replies)),
+        **pace.latency._asdict(),
         "callable": service.name in callable_,
         "by_broker": parts,
     }
@@ -175,13 +186,14 @@ def _node(node: NodeSum) -> dict[str, Any]:
         "serves": node.serves,
         "in_flight": node.in_flight,
         "silent_ms": node.silent_ms,
+        "bridge": None if node.bridge is None else msgspec.structs.asdict(node.bridge),
     }
 
 
-def _rates(rates: Rates) -> dict[str, float | None]:
+def _rates(rated: Rates) -> dict[str, float | None]:
     return {
         f"{name}_per_s": None if value is None else round(value, 2)
-        for name, value in zip(Rates._fields, rates, strict=True)
+        for name, value in zip(Rates._fields, rated, strict=True)
     }
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from braidmq.host.contained_observer import contained
+from braidmq.host.contained_observer import contained, hears
 from braidmq.host.loggers import own_logger
 from braidmq.observer import BrokerObserver, NodeObserver
 
@@ -58,3 +58,9 @@ def test_what_is_to_end_the_process_ends_it(error):
 
     with pytest.raises(error):
         contained(Ending(), NodeObserver, LOG).on_call(b"id", "s", 1.0)
+
+
+def test_it_is_known_which_hooks_are_heard():
+    observer = contained(Faulty(), NodeObserver, LOG)
+    assert hears(observer, "on_call")
+    assert not hears(observer, "on_lag")

@@ -1,10 +1,11 @@
 import itertools
 import logging
 import os
+import time
 
 import pytest
 
-from braidmq.host.notify import BEATS_PER_PERIOD, STATUS_CHARS_MAX, STATUS_S, Notifier
+from braidmq.host.notify import ALIVE, ALIVE_S, BEATS_PER_PERIOD, STATUS_CHARS_MAX, STATUS_S, Notifier
 from tests.support.service_manager import ServiceManager
 
 NUMBERS = itertools.count()
@@ -120,6 +121,54 @@ def test_another_kind_of_socket_is_told_of(address, caplog):
     told.ready(0.0)
     assert (told.beat_s, told.watchdog_s) == (None, None)
     assert "no Unix socket" in caplog.text
+
+
+# -- the file
+
+
+def age_s(path):
+    return time.time() - path.stat().st_mtime
+
+
+def test_a_file_is_changed_as_long_as_a_process_lives(tmp_path):
+    path = tmp_path / "alive"
+    told = Notifier(lambda: "works", {ALIVE: str(path)})
+    assert told.beat_s == ALIVE_S
+    told.on_time(0.0)
+    assert not path.exists(), "it is not ready yet"
+    told.ready(1.0)
+    for number in range(3):
+        os.utime(path, (0, 0))
+        told.on_time(1.0 + number + 0.9 * ALIVE_S)
+        assert age_s(path) > 1_000
+        told.on_time(1.0 + number + ALIVE_S)
+        assert age_s(path) < 10
+    told.stopping(9.0)
+    os.utime(path, (0, 0))
+    told.on_time(11.0)
+    assert age_s(path) < 10, "what drains lives"
+    told.close()
+    os.utime(path, (0, 0))
+    told.on_time(13.0)
+    assert age_s(path) > 1_000
+
+
+def test_a_file_goes_beside_a_socket(manager, tmp_path):
+    path = tmp_path / "alive"
+    told = Notifier(lambda: "works", {**manager.environment(20.0), ALIVE: str(path)})
+    assert told.beat_s == ALIVE_S
+    told.ready(0.0)
+    assert path.exists()
+    assert "READY=1" in manager.take()
+    told.close()
+
+
+def test_a_file_that_cannot_be_made_is_told_of_once(tmp_path, caplog):
+    told = Notifier(lambda: "works", {ALIVE: str(tmp_path / "nothing" / "alive")})
+    told.ready(0.0)
+    told.on_time(2.0)
+    (record,) = caplog.records
+    assert "says that this process lives, cannot be changed: No such file" in record.getMessage()
 
 
 def test_where_nobody_listens_nothing_is_done(caplog):

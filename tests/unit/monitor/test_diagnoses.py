@@ -207,6 +207,11 @@ CASES = [
         "the http bridge w1 hangs or is cut off for 4 s: b1 has given it up for its silence; 1 foreign program was",
     ),
     (
+        Kind.BRIDGE_GONE, ("w1",),
+        net(b1=told("b1", losses=[loss(serves=[], bridge=BridgeStatus("http"))])),
+        "without a goodbye; no foreign program was connected to it. Start w1 again",
+    ),
+    (
         Kind.WORKER_HANGS, ("w1",),
         net(b1=told("b1", losses=[loss(silent=True)])),
         "w1 hangs or is cut off for 4 s: b1 has given it up for its silence; nobody else serves echo. Look at",

@@ -59,10 +59,22 @@ def test_a_minute_has_the_mean_of_its_seconds_and_of_latencies_the_largest():
     assert read(history, span="day", name="p99_ms") == (120.0, [9.0, None])
 
 
+def test_minutes_without_a_look_have_none_and_days_end():
+    history, count = History(), STEPS["day"][1]
+    for minute in range(count + 3):
+        if minute % 100 != 50:
+            history.note({NET: row(float(minute))}, 60.0 * minute + 7)
+    first_s, values = read(history, span="day")
+    assert (first_s, len(values)) == (60.0 * 2, count + 1)
+    assert (values[0], values[48], values[49], values[-1]) == (2.0, None, 51.0, count + 2.0)
+
+
 def test_what_was_never_told_is_none_and_weighs_nothing():
     history = History()
     history.note({NET: row(1.0)}, 100.0)
     assert read(history, name="p99_ms") == (100.0, [None])
+    assert history.values_bytes == 4 * STEPS["hour"][1]
+    history.note({NET: row(1.0)}, 160.0)
     assert history.values_bytes == SUBJECT_BYTES / len(SERIES)
 
 
@@ -74,7 +86,8 @@ def test_subjects_are_bounded_and_so_is_their_memory():
     history = History()
     everything = (1.0,) * len(SERIES)
     many = {f"service:{number}": everything for number in range(SUBJECTS_MAX + 5)}
-    history.note({NET: everything, **many}, 100.0)
+    for now_s in (100.0, 160.0):
+        history.note({NET: everything, **many}, now_s)
     assert [name for name in many if history.past(name, "hour", 0.0) is None] == list(many)[SUBJECTS_MAX:]
     assert history.values_bytes == (SUBJECTS_MAX + 1) * SUBJECT_BYTES
     assert history.values_bytes < 37 * 1024 * 1024

@@ -4,17 +4,16 @@ import pytest
 
 from braidmq.monitor.board import Board
 from braidmq.monitor.net import View
-from braidmq.monitor.rates import rates
 from braidmq.monitor.snapshot import NODES_MAX, SERVICES_MAX, Sums, encode, level, snapshot
 from braidmq.monitor.standing import Standing
-from braidmq.wire.control import RefusalStatus, Report
+from braidmq.wire.control import BridgeStatus, NodeStatus, RefusalStatus, Report
 from tests.support.looks import info, look, mute, node, service, told
 
 NOW = 1_800_000_000.0
 
 
 def shown(seen, before=(), standing=None, **more):
-    return snapshot("watcher", Sums(seen, rates(seen.views, before)), standing or Standing(), NOW, **more)
+    return snapshot("watcher", Sums(seen, before), standing or Standing(), NOW, **more)
 
 
 def test_a_net_that_is_well():
@@ -51,7 +50,15 @@ def test_a_net_that_is_well():
     }  # fmt: skip
     assert echo["by_broker"]["b2"] == {"workers": 1, "credit": 8, "outstanding": 2, "queued": 0}
     assert told_["nodes"] == [
-        {"name": "w1", "state": "open", "brokers": ["b1", "b2"], "serves": ["echo"], "in_flight": 2, "silent_ms": 10}
+        {
+            "name": "w1",
+            "state": "open",
+            "brokers": ["b1", "b2"],
+            "serves": ["echo"],
+            "in_flight": 2,
+            "silent_ms": 10,
+            "bridge": None,
+        }
     ]
     assert (told_["findings"], told_["refusals"]) == ([], [])
     assert (told_["nodes_total"], told_["services_total"]) == (1, 1)
@@ -165,3 +172,11 @@ def test_the_board_notes_history_of_all_and_what_has_happened():
     assert past_of("net")["series"]["queued"][-1] is None
     assert json.loads(board.net())["at"] == NOW + 3
     assert board.journal.last_id == first
+
+
+def test_a_node_that_is_a_bridge_has_what_it_tells():
+    nodes = [NodeStatus("bridge-1", "open", 0, 0, bridge=BridgeStatus("http", 2))]
+    (node,) = shown(look(told("b1", names=("b1",), nodes=nodes)))["nodes"]
+    assert node["bridge"] == {
+        "kind": "http", "peers": 2, "services": 0, "requests": 0, "errors": 0, "denied": 0, "dropped": 0,
+    }  # fmt: skip

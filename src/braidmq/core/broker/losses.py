@@ -18,11 +18,12 @@ started again is not missed."""
 class _Loss:
     """A worker or a bridge and its key, when it was lost, and what with it."""
 
-    __slots__ = ("at", "bridge", "principal", "requests", "serves", "silent")
+    __slots__ = ("at", "bridge", "principal", "requests", "route", "serves", "silent")
 
     def __init__(self, session: Session, at: float, *, silent: bool) -> None:
         self.at = at
         self.principal = session.usage.principal
+        self.route = session.route
         self.bridge = session.bridge
         self.silent = silent
         self.requests = sum(transit.client is not None for transit in session.assigned.values())
@@ -48,7 +49,10 @@ class Losses:
         """Note that a session is about to end; it is no loss if it serves nobody, or if either side has said why."""
         if (session.offers or session.bridge) and session.state is not SessionState.LEAVING and not session.noted:
             name = session.member.name
-            self._losses.pop(name, None)
+            known = self._losses.pop(name, None)
+            if known is not None and known.route == session.route and not session.offers:
+                self._losses[name] = known  # what it has served was taken from it since that was noted
+                return
             self._losses[name] = _Loss(session, now, silent=silent)
             if len(self._losses) > LOSSES_MAX:
                 del self._losses[next(iter(self._losses))]

@@ -172,7 +172,9 @@ class Offers:
     def restore(self, session: Session, now: float) -> None:
         """Take up again what a session grants."""
         withholding, session.withheld = session.withheld, None
-        for name, credit in {} if withholding is None else withholding.credit.items():
+        if withholding is None:
+            return
+        for name, credit in withholding.credit.items():
             service = name.decode()
             if credit and session.member.may_serve(service):
                 self.on_ready(session, control.Ready(service, credit), now)

@@ -1,24 +1,27 @@
 """What Prometheus reads of a monitor: the newest look as metrics, at most as many as the bounds below allow."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Histogram as OwnHistogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
 from braidmq.core.broker.refusals import Refused
+from braidmq.core.histogram import Histogram
 from braidmq.monitor import registries
 from braidmq.monitor.board import Board
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import ServiceSum, View
+from braidmq.monitor.net import NodeSum, ServiceSum, View
 from braidmq.monitor.snapshot import Sums
 from braidmq.monitor.web.feed import Feed
 from braidmq.printable import printable
-from braidmq.wire.control import Report
+from braidmq.wire.control import BridgeStatus, Report
 
 BROKERS_MAX: Final = COMMAND_BROKERS_MAX
 """Brokers that have metrics: as many as a monitor is connected to."""
@@ -26,6 +29,16 @@ BROKERS_MAX: Final = COMMAND_BROKERS_MAX
 SERVICES_MAX: Final = 1_000
 """Services that have metrics, the first ones by name: each has some series, and somebody may register services without
 end. `braidmq_net_services` counts them all."""
+
+PARTS_MAX: Final = 1_000
+"""Services at brokers that have metrics each, the first ones by name: 100 of each of 10 brokers. One has 16 series."""
+
+TIME_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of how long requests take, and of how late loops are."""
+
+
+BRIDGES_MAX: Final = 100
+"""Bridges that have metrics, the first ones by name: any node may say that it is one. A net has some."""
 
 LOOK_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Buckets of how long looks take: a broker answers within milliseconds, and one that hangs is waited for a second."""
@@ -116,6 +129,13 @@ REFUSED: Final = Figure(
     "braidmq_broker_refused", "What was refused, by kind: see docs/operations.md.", ("broker", "kind"), "counter"
 )
 
+LAG: Final = Figure(
+    "braidmq_broker_lag_seconds", "By how much the broker's loop was late.", ("broker",), "histogram", "seconds"
+)
+STALLS: Final = Figure(
+    "braidmq_broker_stalls", "How often the broker's loop was late for more than 100 ms.", ("broker",), "counter"
+)
+
 SERVICE_LEVELS: Final[dict[Figure, Callable[[ServiceSum], float]]] = {
     Figure("braidmq_service_workers", "Nodes that serve the service, each counted once.", ("service",)): lambda each: (
         each.workers
@@ -128,6 +148,42 @@ SERVICE_LEVELS: Final[dict[Figure, Callable[[ServiceSum], float]]] = {
     ),
     Figure("braidmq_service_queued_requests", "Requests that wait for a worker of the service.", ("service",)): (
         lambda each: each.queued
+    ),
+}
+
+SERVICE_REPLIES: Final = Figure(
+    "braidmq_service_replies",
+    "Requests that were answered, with a result or an error, since the broker has known the service.",
+    ("service", "broker"),
+    "counter",
+)
+SERVICE_TIME: Final = Figure(
+    "braidmq_service_duration_seconds",
+    "Time from a request's coming to the broker to its reply's leaving.",
+    ("service", "broker"),
+    "histogram",
+    "seconds",
+)
+
+
+_OF_BRIDGE: Final = ("bridge", "kind")
+
+BRIDGE_LEVELS: Final[dict[Figure, Callable[[BridgeStatus], int]]] = {
+    Figure("braidmq_net_bridge_peers", "Foreign connections of the bridge.", _OF_BRIDGE): lambda told: told.peers,
+    Figure("braidmq_net_bridge_services", "Services that foreign programs provide through the bridge.", _OF_BRIDGE): (
+        lambda told: told.services
+    ),
+    Figure("braidmq_net_bridge_requests", "What foreign programs have asked the bridge for.", _OF_BRIDGE, "counter"): (
+        lambda told: told.requests
+    ),
+    Figure("braidmq_net_bridge_errors", "Requests of foreign programs that have failed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.errors
+    ),
+    Figure("braidmq_net_bridge_denied", "What foreign programs were not allowed.", _OF_BRIDGE, "counter"): (
+        lambda told: told.denied
+    ),
+    Figure("braidmq_net_bridge_dropped", "What was dropped of foreign programs, or for them.", _OF_BRIDGE, "counter"): (
+        lambda told: told.dropped
     ),
 }
 
@@ -157,8 +213,8 @@ LOOK_TIME: Final = Figure(
 )
 
 FIGURES: Final = (
-    *NET_LEVELS, FINDINGS, BROKER_UP, BROKER_INFO, *BROKER_LEVELS, *BROKER_COUNTERS.values(), REFUSED, *SERVICE_LEVELS,
-    LOOKS, LOOK_TIME, STREAMS,
+    *NET_LEVELS, FINDINGS, BROKER_UP, BROKER_INFO, *BROKER_LEVELS, *BROKER_COUNTERS.values(), REFUSED, LAG, STALLS,
+    *SERVICE_LEVELS, SERVICE_REPLIES, SERVICE_TIME, *BRIDGE_LEVELS, LOOKS, LOOK_TIME, STREAMS,
 )  # fmt: skip
 """All metrics. docs/monitor.md shows them."""
 
@@ -177,7 +233,7 @@ class Figures(Collector):
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self._looks = Counter(LOOKS.name, LOOKS.help, registry=self._registry)
-        self._took = Histogram(LOOK_TIME.name, LOOK_TIME.help, buckets=LOOK_BOUNDS_S, registry=self._registry)
+        self._took = OwnHistogram(LOOK_TIME.name, LOOK_TIME.help, buckets=LOOK_BOUNDS_S, registry=self._registry)
 
     def look(self, look: Look) -> None:
         """Count a look."""
@@ -199,6 +255,7 @@ class Figures(Collector):
             yield _findings(sums)
             yield from _of_brokers(sums.look.views[:BROKERS_MAX])
             yield from _of_services(sums.services[:SERVICES_MAX])
+            yield from _of_bridges(sums.nodes)
 
 
 def _gauge(figure: Figure) -> GaugeMetricFamily:
@@ -207,6 +264,10 @@ def _gauge(figure: Figure) -> GaugeMetricFamily:
 
 def _counter(figure: Figure) -> CounterMetricFamily:
     return CounterMetricFamily(figure.name, figure.help, labels=figure.labels)
+
+
+def _histogram(figure: Figure) -> HistogramMetricFamily:
+    return HistogramMetricFamily(figure.name, figure.help, labels=figure.labels, unit=figure.unit)
 
 
 def _level(figure: Figure, value: float) -> Metric:
@@ -226,7 +287,7 @@ def _of_brokers(views: Iterable[View]) -> Iterator[Metric]:
     about = _gauge(BROKER_INFO)
     levels = {each: _gauge(each) for each in BROKER_LEVELS}
     counters = {name: _counter(each) for name, each in BROKER_COUNTERS.items()}
-    refused = _counter(REFUSED)
+    refused, stalls, lag = _counter(REFUSED), _counter(STALLS), _histogram(LAG)
     for view in views:
         name, report = printable(view.info.name), view.report
         up.add_metric((name,), view.told)
@@ -240,11 +301,16 @@ def _of_brokers(views: Iterable[View]) -> Iterator[Metric]:
         for row in report.refusals:
             if row.kind in _REFUSALS:
                 refused.add_metric((name, row.kind), row.count)
+        if report.lag is not None:
+            lag.add_metric((name,), _buckets(report.lag.took), None)
+            stalls.add_metric((name,), report.lag.stalls)
     yield up
     yield about
     yield from levels.values()
     yield from counters.values()
     yield refused
+    yield stalls
+    yield lag
 
 
 def _of_services(services: Iterable[ServiceSum]) -> Iterator[Metric]:
@@ -253,6 +319,30 @@ def _of_services(services: Iterable[ServiceSum]) -> Iterator[Metric]:
         family = _gauge(figure)
         for service in services:
             family.add_metric((printable(service.name),), value_of(service))
+        yield family
+    replies, times = _counter(SERVICE_REPLIES), _histogram(SERVICE_TIME)
+    parts = ((service.name, *part) for service in services for part in service.parts.items())
+    for name, broker, status in islice(parts, PARTS_MAX):
+        labels = printable(name), printable(broker)
+        replies.add_metric(labels, status.replies)
+        times.add_metric(labels, _buckets(status.took), None)
+    yield replies
+    yield times
+
+
+def _buckets(took: Sequence[int]) -> list[tuple[str, float]]:
+    """Return a histogram of a report as Prometheus has it: how many have taken at most so long."""
+    found = Histogram.of(took)
+    counts = zip(TIME_BOUNDS_S, found.cumulative(TIME_BOUNDS_S), strict=True)
+    return [*((str(bound_s), float(count)) for bound_s, count in counts), ("+Inf", float(found.count))]
+
+
+def _of_bridges(nodes: Iterable[NodeSum]) -> Iterator[Metric]:
+    bridges = [(node.name, told) for node in nodes if (told := node.bridge) is not None][:BRIDGES_MAX]
+    for figure, value_of in BRIDGE_LEVELS.items():
+        family = _counter(figure) if figure.kind == "counter" else _gauge(figure)
+        for name, told in bridges:
+            family.add_metric((printable(name), printable(told.kind)), value_of(told))
         yield family
 
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
+from braidmq.host.loop_notify import LoopNotifier
 from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
@@ -34,6 +35,9 @@ DRAIN_S_MAX: Final = 3
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Longest head of a request."""
+
+TICK_S: Final = 1.0
+"""How often the date in answers is set."""
 
 IDLE_S_MAX: Final = 30
 """How long a connection is kept on which nothing is asked."""
@@ -61,12 +65,30 @@ class Address:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which leaves signals to this program: it would raise them again at its end, and exit by them."""
+    """uvicorn, until `leaving` is set.
+
+    Signals are left to this program: uvicorn would raise them again at its end, and exit by them. Its own loop looks
+    ten times a second whether to end.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: asyncio.Event, feed: Feed) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+        self._feed = feed
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    async def main_loop(self) -> None:
+        """Wait for the end, keep the time that answers tell, and end the streams."""
+        while not self._leaving.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._leaving.wait()
+        self._feed.close()
 
 
 async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
@@ -83,8 +105,17 @@ async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
     """
     listening = listen(address)
     leaving = asyncio.Event()
-    with listening, LoopSignals(leaving, on_first=lambda: _LOG.info("the monitor is draining")):
+
+    def status() -> str:
+        return f"{node.name}: {sum(broker.state == 'up' for broker in node.brokers)} brokers connected"
+
+    def tell() -> None:
+        _LOG.info("the monitor is draining")
+        manager.stopping()
+
+    with listening, LoopNotifier(status) as manager, LoopSignals(leaving, on_first=tell):
         async with node:
+            manager.ready()
             await serve(node, paths, address, listening, leaving)
     _LOG.info("the monitor has ended")
 
@@ -123,22 +154,15 @@ async def serve(node: Node, paths: Paths, address: Address, listening: socket.so
         timeout_graceful_shutdown=DRAIN_S_MAX,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
-    server = _Server(config)
-
-    async def end() -> None:
-        await leaving.wait()
-        feed.close()
-        server.should_exit = True
+    server = _Server(config, leaving, feed)
 
     watching = asyncio.create_task(_watch(node, board, feed, figures))
     watching.add_done_callback(lambda _: leaving.set())
-    ending = asyncio.create_task(end())
     shown = f"[{host}]" if ":" in host else host
     _LOG.info("%s shows the net at http://%s:%d/", node.name, shown, port)
     try:
         await server.serve([listening])
     finally:
-        ending.cancel()
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching

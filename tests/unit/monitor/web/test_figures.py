@@ -2,18 +2,23 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from braidmq.core.histogram import Histogram
 from braidmq.monitor.board import Board
 from braidmq.monitor.finding import Kind
 from braidmq.monitor.web import figures
 from braidmq.monitor.web.feed import Feed
 from braidmq.monitor.web.figures import BROKER_COUNTERS, FIGURES, Figures
-from braidmq.wire.control import RefusalStatus
+from braidmq.wire.control import BridgeStatus, LagStatus, NodeStatus, RefusalStatus, ServiceStatus
 from braidmq.wire.registry_status import EndStatus, RegistryStatus
 from tests.support.looks import look, mute, node, service, told
 from tests.support.rigs.broker_rig import Rig
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 EVIL = 'x"} 1\n# HELP evil \x1b[2J'
+
+
+def _bound_last(label):
+    return label[0] == "le", label
 
 
 def read(*views):
@@ -27,7 +32,7 @@ def read(*views):
     assert kind.startswith("application/openmetrics-text")
     families = {family.name: family for family in parse_openmetrics(content.decode())}
     values = {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *(value for _, value in sorted(sample.labels.items(), key=_bound_last))): sample.value
         for family in families.values()
         for sample in family.samples
     }
@@ -38,8 +43,14 @@ def counters(**more):
     return dict.fromkeys(BROKER_COUNTERS, 0) | more
 
 
+BRIDGE = BridgeStatus("majordomo", 3, 1, 20, 2, 1, 4)
+
+
 def test_every_figure_is_there_with_its_help_and_unit():
-    families, _ = read(told("b1", names=("b1",), nodes=[node()], services=[service()], counters=counters()))
+    nodes = [node(), NodeStatus("bridge-1", "open", 0, 0, bridge=BRIDGE)]
+    families, _ = read(
+        told("b1", names=("b1",), nodes=nodes, services=[service()], counters=counters(), lag=LagStatus())
+    )
     assert set(families) == {each.name for each in FIGURES}
     for figure in FIGURES:
         family = families[figure.name]
@@ -85,6 +96,38 @@ def test_services_have_their_sums():
     )} == {"workers": 1, "credit_requests": 8, "outstanding_requests": 6, "queued_requests": 4}  # fmt: skip
 
 
+def test_replies_and_their_times_are_told_for_each_broker():
+    took = Histogram()
+    for seconds in (0.0001, 0.02, 0.02, 60.0):
+        took.add(seconds)
+    row = ServiceStatus("echo", 1, 8, 0, 0, 4, took.encoded())
+    _, values = read(told("b1", services=[row]), told("b2", services=[service()]))
+    assert [values["braidmq_service_replies_total", name, "echo"] for name in ("b1", "b2")] == [4, 0]
+    bounds = ("0.0005", "0.01", "0.025", "10.0", "+Inf")
+    assert [values["braidmq_service_duration_seconds_bucket", "b1", "echo", each] for each in bounds] == [1, 1, 3, 3, 4]
+    assert values["braidmq_service_duration_seconds_bucket", "b2", "echo", "+Inf"] == 0
+
+
+def test_how_late_a_brokers_loop_is():
+    late = Histogram()
+    late.add(0.2)
+    _, values = read(told("b1", lag=LagStatus(late.encoded(), 3, 1, 200)))
+    assert values["braidmq_broker_stalls_total", "b1"] == 3
+    assert [values["braidmq_broker_lag_seconds_bucket", "b1", each] for each in ("0.1", "0.25")] == [0, 1]
+
+
+def test_bridges_have_what_they_tell_and_only_so_many_of_them(monkeypatch):
+    monkeypatch.setattr(figures, "BRIDGES_MAX", 2)
+    nodes = [NodeStatus(f"bridge-{number}", "open", 0, 0, bridge=BRIDGE) for number in range(3)]
+    _, values = read(told("b1", nodes=nodes))
+    assert {key[0]: value for key, value in values.items() if key[1:] == ("bridge-1", "majordomo")} == {
+        "braidmq_net_bridge_peers": 3, "braidmq_net_bridge_services": 1, "braidmq_net_bridge_requests_total": 20,
+        "braidmq_net_bridge_errors_total": 2, "braidmq_net_bridge_denied_total": 1,
+        "braidmq_net_bridge_dropped_total": 4,
+    }  # fmt: skip
+    assert ("braidmq_net_bridge_peers", "bridge-2", "majordomo") not in values
+
+
 def test_each_kind_of_finding_has_a_value():
     _, values = read(told("b1", names=("b1",)))
     assert values["braidmq_net_well",] == 1
@@ -117,11 +160,13 @@ def test_there_are_metrics_before_the_first_look():
 def test_labels_are_bounded_whatever_brokers_say(monkeypatch):
     monkeypatch.setattr(figures, "BROKERS_MAX", 2)
     monkeypatch.setattr(figures, "SERVICES_MAX", 3)
+    monkeypatch.setattr(figures, "PARTS_MAX", 7)
     services = [service(f"s{number}") for number in range(5)]
     made_up = {f"made_up_{at}": 1 for at in range(1_000)}
     _, values = read(*(told(f"b{number}", services=services, counters=made_up) for number in range(4)))
     names = [key[0] for key in values]
     assert (names.count("braidmq_broker_up"), names.count("braidmq_service_workers")) == (2, 3)
+    assert names.count("braidmq_service_replies_total") == 7
     assert (values["braidmq_net_brokers",], values["braidmq_net_services",]) == (4, 5)
     assert not any("made_up" in name for name in names)
 

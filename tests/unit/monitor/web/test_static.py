@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from braidmq.monitor.finding import Kind
+
 STATIC = resources.files("braidmq.monitor.web") / "static"
 TESTS = Path(__file__).parents[3]
 OWN = sorted(Path(str(STATIC)).glob("*.*"))
@@ -64,6 +66,11 @@ def test_files_of_others_are_unchanged_and_listed_with_their_licence(vendor):
     assert any(name.endswith("LICENSE") for name in there)
     for name, digest in rows:
         assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_pages_have_a_word_for_every_kind_of_finding():
+    words = re.findall(r'^  "?([\w-]+)"?: "', (STATIC / "condition.js").read_text(), re.MULTILINE)
+    assert sorted(words) == sorted(kind.value for kind in Kind)
 
 
 def test_pure_modules_do_what_they_say():

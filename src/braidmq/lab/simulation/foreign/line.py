@@ -125,7 +125,7 @@ class Line:
 
     def tell(self, peer: Peer, frames: Sequence[bytes]) -> bool:
         """Send a message to the program; return whether it has left."""
-        if peer is not self._peer or len(self.arrived) + len(self._ways[False]) >= self._unread_max:
+        if peer is not self._peer or len(self.arrived) >= self._unread_max:
             return False
         self._send(list(frames), inward=False, peer=peer)
         return True

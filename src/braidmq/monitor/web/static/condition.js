@@ -18,6 +18,7 @@ const WORDS = {
   "no-worker": "no worker",
   "worker-dead": "dead",
   "worker-hangs": "hangs",
+  "bridge-gone": "gone",
   overload: "overloaded",
   limit: "at a limit",
   "registry-old": "old registry",
