@@ -5,7 +5,7 @@ connected (not of HTTP), when all their calls are under way, and when all are an
 
 `flood`: 999 such peers, each of which asks again as soon as it is answered, in turns without and with one beside them
 that calls as fast as it can. It has a low priority: whoever floods has a machine of his own. The last row tells what it
-costs the others.
+costs the others; what the bridge needs of a processor for each of their calls says so on a busy machine, too.
 
 `restart`: the bridge is ended by kill -9 and started again at once; its peers ask as soon as it is gone, those of HTTP
 as soon as they can connect again. A row tells after how long it listens, and after how long they are served.
@@ -194,9 +194,13 @@ class Load:
     Args:
         those: the peers.
         calls: how many each has under way.
+
+    Attributes:
+        answered: how many calls were answered so far.
     """
 
     def __init__(self, those: Crowd, calls: int) -> None:
+        self.answered = 0
         self._those = those
         self._numbers = count()
         self._begun: dict[int, float] = {}
@@ -216,6 +220,7 @@ class Load:
         while perf_counter() < until:
             for peer, number in self._those.answers(0.1):
                 took.append(perf_counter() - self._begun.pop(number))
+                self.answered += 1
                 self._ask(peer)
             for peer in self._those.peers:
                 peer.keep_up()
@@ -234,26 +239,31 @@ def flood(it: Scene, peers: int, calls: int, rounds: int, seconds: float) -> Ite
     those = Crowd(it.peer(number) for number in range(peers))
     flooder = it.net.launch([sys.executable, "-m", "bench.strangers", "flooder", it.kind, it.endpoint])
     load = Load(those, calls)
-    costs: list[tuple[float, float]] = []
+    costs: list[tuple[float, float, float]] = []
     try:
         for number in range(rounds):
             rows = []
             for flooded in (False, True):
                 flooder.send_signal(signal.SIGCONT if flooded else signal.SIGSTOP)
-                before = processor_s(it.bridge.pid), processor_s(flooder.pid)
+                answered, before = load.answered, processor_s(it.bridge.pid)
                 row: dict[str, Any] = load.measure(seconds)
-                used = processor_s(it.bridge.pid) - before[0], processor_s(flooder.pid) - before[1]
-                bridge_cpu, flooder_cpu = (round(each / seconds / (1 + UNCOUNTED), 2) for each in used)
-                row |= {"bridge_cpu": bridge_cpu, "flooder_cpu": flooder_cpu}
+                used_us = (processor_s(it.bridge.pid) - before) * 1e6
+                row["bridge_us"] = round(max(1.0, used_us / max(1, load.answered - answered)), 1)
                 rows.append(row)
                 yield {"round": number, "flooded": flooded, **row}
             calm, loud = rows
-            costs.append((loud["p50_us"] / calm["p50_us"], calm["calls_per_s"] / loud["calls_per_s"]))
+            slower = (loud[name] / calm[name] for name in ("p50_us", "bridge_us"))
+            costs.append((*slower, calm["calls_per_s"] / loud["calls_per_s"]))
     finally:
         flooder.send_signal(signal.SIGCONT)
         those.close()
-    p50, throughput = (round(100 * (median(each) - 1), 1) for each in zip(*costs, strict=True))
-    yield {"p50_longer_by_percent": p50, "throughput_less_by_percent": throughput, "mib": mib(it.bridge)}
+    p50, bridge, throughput = (round(100 * (median(each) - 1), 1) for each in zip(*costs, strict=True))
+    percents = {
+        "p50_longer_by_percent": p50,
+        "throughput_less_by_percent": throughput,
+        "bridge_more_by_percent": bridge,
+    }
+    yield {**percents, "mib": mib(it.bridge)}
 
 
 def flood_on(peer: Peer) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from time import monotonic
 
 import pytest
 import zmq
@@ -89,6 +90,17 @@ def test_node_that_connects_is_told_of_the_net_and_of_its_changes(net):
     net.bridge.end()
     node.wait_for(net.key("bridge/bridge-1/zgossip"), "")
     assert node.lives()
+
+
+@pytest.mark.nightly
+def test_node_that_has_been_silent_for_30_s_is_told_of_changes(net):
+    net.start()
+    node = net.node()
+    node.wait_for(net.key("service/pricing/bridge-1"), "2")
+    silent_since = monotonic()
+    wait_until(lambda: monotonic() > silent_since + 30, "30 s have gone", timeout=60)
+    net.brokers["b1"].end(signal.SIGKILL)
+    node.wait_for(net.key("service/pricing/bridge-1"), "1")
 
 
 def test_bridges_of_one_process_are_published_and_addresses_that_are_told(net):

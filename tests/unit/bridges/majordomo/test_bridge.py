@@ -192,7 +192,7 @@ async def test_answer_that_comes_too_late_is_nobodys_and_the_worker_serves_on(pe
         with pytest.raises(DeadlineExceeded):
             await client.request("mdp.echo", b"slow", timeout=0.2, attempts=1)
         late, _ = await worker.hear_request()
-        await until(lambda: not bridge._core._workers._jobs)  # it learns of the end after the client
+        await until(lambda: bridge._core.idle)  # it has given the request up, too
         call = asyncio.create_task(client.request("mdp.echo", b"next"))
         worker.say(*OLD_WORKER, b"\x03", late, b"", b"too late")
         token, body = await worker.hear_request()
