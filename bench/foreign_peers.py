@@ -30,7 +30,7 @@ class Peer(Protocol):
     """One program.
 
     Attributes:
-        sockets: what to poll for its answers: sockets of libzmq, or descriptors.
+        sockets: what to poll for its answers: sockets of libzmq, or descriptors. There may be more after `ask`.
     """
 
     sockets: list[Any]
@@ -135,20 +135,23 @@ class MalamutePeer(_ZmqPeer):
 
 
 class HttpPeer:
-    """A caller of the HTTP gateway with a token, and a connection for each of its calls."""
+    """A caller of the HTTP gateway with a token, and a connection for each of its calls.
 
-    def __init__(self, endpoint: str, token: str, connections: int) -> None:
+    Args:
+        endpoint: of the gateway.
+        token: its own.
+        connections_max: where all have a call, no other one is made.
+    """
+
+    def __init__(self, endpoint: str, token: str, connections_max: int) -> None:
         host, _, port = endpoint.rpartition(":")
         self._place = host, int(port)
         self._token = token
+        self._connections_max = connections_max
         self._free: list[socket] = []
         self._all: dict[int, socket] = {}
         self._pending: dict[int, bytes] = {}
-        for _ in range(connections):
-            connection = create_connection(self._place)
-            self._all[connection.fileno()] = connection
-            self._free.append(connection)
-        self.sockets = list(self._all)
+        self.sockets: list[int] = []
 
     def ask(self, service: str, number: int) -> None:
         """See Peer."""
@@ -157,7 +160,12 @@ class HttpPeer:
             f"POST /services/{service} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self._token}\r\n"
             f"Braid-Timeout: 600\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        connection = self._free.pop()
+        if not self._free and len(self._all) < self._connections_max:
+            connection = create_connection(self._place)  # no sooner: the gateway ends those that say nothing
+            self._all[connection.fileno()] = connection
+            self.sockets.append(connection.fileno())
+        else:
+            connection = self._free.pop()
         connection.sendall(head.encode() + body)
         self._pending[connection.fileno()] = b""
 
@@ -173,7 +181,10 @@ class HttpPeer:
         for descriptor in self._pending:
             waiting.register(descriptor, select.POLLIN)
         for descriptor, _ in waiting.poll(0) if self._pending else ():
-            come = self._pending[descriptor] = self._pending[descriptor] + self._all[descriptor].recv(65_536)
+            data = self._all[descriptor].recv(65_536)
+            if not data:
+                raise FailedError("the gateway has ended a connection")
+            come = self._pending[descriptor] = self._pending[descriptor] + data
             head, end, body = come.partition(b"\r\n\r\n")
             if end and body:
                 if not head.startswith(b"HTTP/1.1 200 "):
@@ -202,15 +213,20 @@ class Crowd:
         self.peers = list(peers)
         self._poller = zmq.Poller()
         self._owners: dict[Any, Peer] = {}
-        for peer in self.peers:
-            for each in peer.sockets:
-                self._poller.register(each, zmq.POLLIN)
-                self._owners[each] = peer
+        self._polled = dict.fromkeys(self.peers, 0)
 
-    def ask(self, service: str) -> None:
+    def ask(self, peer: Peer, service: str, number: int) -> None:
+        """Let a peer send a request."""
+        peer.ask(service, number)
+        for each in peer.sockets[self._polled[peer] :]:
+            self._polled[peer] += 1
+            self._poller.register(each, zmq.POLLIN)
+            self._owners[each] = peer
+
+    def ask_each(self, service: str) -> None:
         """Let each peer send a request."""
         for peer in self.peers:
-            peer.ask(service, 0)
+            self.ask(peer, service, 0)
 
     def answers(self, timeout_s: float) -> Iterator[tuple[Peer, int]]:
         """Wait until answers come, and yield whose they are and their numbers. Raises FailedError."""

@@ -56,6 +56,11 @@ class Operator:
     def __init__(self, running: Callable[[], NodeLoop]) -> None:
         self._running = running
 
+    @property
+    def allowed(self) -> bool:
+        """Whether this node has the right, by the certificate that it goes by; brokers go by the newest registry."""
+        return self._running().papers.member.operate
+
     async def drain(
         self,
         broker: str,

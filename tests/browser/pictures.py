@@ -6,6 +6,7 @@ soon a page with 100 brokers and 2,000 nodes is painted, and what keeping it up 
 
 import argparse
 import re
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from playwright.sync_api import expect
 
 from tests.support.calls import Calls
-from tests.support.chromium import DESKTOP, PHONE, chromium, opened, until
+from tests.support.chromium import PHONE, chromium, opened, until
 from tests.support.fed_monitor import FedMonitor
 from tests.support.large_net import large_look
 from tests.support.processes import LiveNet
@@ -62,15 +63,15 @@ def make():
                 lasts = "document.querySelector('.plot .unseen')?.textContent ?? ''"
                 begun = time.monotonic()
                 until(page, lambda: page.evaluate(lasts) and time.monotonic() - begun > HISTORY_S, HISTORY_S * 10)
-                picture(page, "light", 1320)
+                picture(page, "light", 1220)
             with opened(browser, url, scheme="dark") as page:
-                picture(page, "dark", 1320)
+                picture(page, "dark", 1220)
             with opened(browser, url, size=PHONE) as page:
                 picture(page, "phone", PHONE["height"] * 2)
-            brokers["b2"].kill()
+            brokers["b2"].end(signal.SIGKILL)
             with opened(browser, url) as page:
                 expect(page.locator(".sentence")).to_have_text(re.compile("b2 is dead"))
-                picture(page, "killed-broker", DESKTOP["height"])
+                picture(page, "killed-broker", 1160)
 
 
 def picture(page, name, height):

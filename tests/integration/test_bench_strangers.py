@@ -27,7 +27,7 @@ def rows(*arguments, timeout=100):
 def test_calls_of_many_peers_are_all_under_way_and_answered_once(kind):
     (row,) = rows("crowd", kind, "--peers", 40, "--calls", 10)
     assert (row["kind"], row["answered_once"]) == (kind, 400)
-    assert row["mib"].keys() == {"empty", "connected", "under_way", "after"}
+    assert row["mib"].keys() >= {"empty", "under_way", "after"}
 
 
 @pytest.mark.nightly

@@ -76,6 +76,7 @@ def test_a_net_is_made_filled_and_listed(net):
         "serves": [],
         "observe": False,
         "publish": False,
+        "operate": False,
         "endpoints": ["tcp://h:1", "tcp://h:2"],
         "not_after": None,
         "old_key_until": None,
@@ -84,11 +85,27 @@ def test_a_net_is_made_filled_and_listed(net):
     }
     assert (listed["tokens"], listed["enrolled"], listed["brokers_heard"]) == ([], [], [])
     assert (node["calls"], node["serves"], node["observe"], node["endpoints"]) == (["a", "b.*"], ["c"], True, [])
-    assert (operator["name"], operator["observe"], operator["publish"]) == ("operator", True, True)
+    assert [operator[right] for right in ("name", "observe", "publish", "operate")] == ["operator", True, True, True]
     table = done("list", "--net", net).splitlines()
     assert [line.split()[0] for line in table] == ["NAME", "b1", "n1", "operator"]
     assert node["keys"][0][:12] in table[2]
     assert node["keys"][0] not in table[2]
+
+
+def test_the_right_to_operate_is_given_and_taken_and_listed(net):
+    done("add", "node", "n1", "--net", net, "--operate")
+
+    def rights():
+        (node,) = [each for each in json.loads(done("list", "--net", net, "--json"))["members"] if each["name"] == "n1"]
+        (row,) = [line for line in done("list", "--net", net).splitlines() if line.startswith("n1 ")]
+        assert node["operate"] is ("operate" in row)
+        return node["operate"], load(net / "n1.braid").certificate.member.operate
+
+    assert rights() == (True, True)
+    done("set", "n1", "--net", net, "--no-operate", "--no-publish")
+    assert rights() == (False, False)
+    done("set", "n1", "--net", net, "--operate", "--no-publish")
+    assert rights() == (True, True)
 
 
 def test_json_says_what_was_made(tmp_path):

@@ -65,7 +65,7 @@ def test_what_is_wrong_at_its_end_is_an_object_as_well(net):
 
 def test_several_brokers_say_who_speaks_in_json(two):
     parent = two.start("broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", "--log-format", "json")
-    parent.wait_for_line("b1-2 listens at")
+    parent.wait_for_line("b1-2 listens at", 120.0)
     assert parent.end(signal.SIGTERM) == 0
     said = [json.loads(line) for line in parent.log.splitlines()]
     assert {each.get("member") for each in said} == {None, "b1-1", "b1-2"}

@@ -5,10 +5,12 @@ They are no mlm_client, which no registry has: see tests/support/mlm_client.py.
 
 import signal
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from tests.support.bridged import Bridged
+from tests.support.processes import wait_until
 
 PROGRAM = Path(__file__).parents[1] / "support" / "mlm_client.py"
 
@@ -55,6 +57,20 @@ def test_client_goes_on_after_its_bridge_was_killed(net):
             net.bridge.end(signal.SIGKILL)
             net.start()
     assert client.hear().strip() in {"asked again 0 times", "asked again 1 times"}
+    assert client.wait() == 0
+
+
+@pytest.mark.nightly
+def test_client_that_was_stopped_for_15_s_finds_its_answer(net):
+    """It is forgotten meanwhile; it opens anew, and goes on with what it had asked."""
+    client = program(net, "client", "pricing", 2_000)
+    assert client.hear(30).strip() == "price price 0"
+    client.send_signal(signal.SIGSTOP)
+    stopped_at = monotonic()
+    wait_until(lambda: monotonic() > stopped_at + 15, "15 s have gone")
+    client.send_signal(signal.SIGCONT)
+    for number in range(1, 2_000):
+        assert client.hear(30).strip() == f"price price {number}"
     assert client.wait() == 0
 
 

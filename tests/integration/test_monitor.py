@@ -16,6 +16,7 @@ from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.monitor import TOKEN as TOKEN_VARIABLE
 from braidmq.errors import AccessDenied, ConfigError, ServiceError
 from braidmq.messages import Request
+from braidmq.monitor.operations import Operations
 from braidmq.monitor.trial import REPLY_CHARS_MAX, TRIALS_MAX, Busy, Paths, Trials
 from braidmq.monitor.web import connection
 from braidmq.monitor.web.connection import CONNECTIONS_MAX, Connection
@@ -149,6 +150,35 @@ async def test_a_test_call_tells_its_way_and_what_became_of_it():
                 assert not late.ok
                 assert late.attempts[0].broker in net.brokers
             assert (await trials.make("echo", b"x", 5.0)).reply == "x"
+
+
+def connected(node):
+    return bool(node.brokers) and all(each.state == "up" for each in node.brokers)
+
+
+async def test_nodes_are_taken_out_and_brokers_drained_by_who_may_operate():
+    async with (
+        TestNet(brokers=2) as net,
+        net.node("worker", services=services),
+        net.node("watcher", call=["*"], operate=True) as node,
+        net.node("blind", call=["*"]) as blind,
+    ):
+        operations = Operations(node)
+        await until(lambda: "echo" in node.services_available() and connected(node) and connected(blind))
+        assert (operations.allowed, Operations(blind).allowed) == (True, False)
+        out = await operations.make("take_out", "worker")
+        assert (out.ok, set(out.brokers)) == (True, {"b1", "b2"}), out
+        assert out.text.startswith("worker is out: b1: ")
+        assert (await operations.make("put_back", "worker")).ok
+        nobody = await operations.make("take_out", "nobody")
+        assert (nobody.ok, nobody.text.startswith("nobody is not out: ")) == (False, True)
+        with pytest.raises(ConfigError, match="no broker is called 'b9'"):
+            await operations.make("drain", "b9")
+        with pytest.raises(AccessDenied, match="--operate"):
+            await Operations(blind).make("take_out", "worker")
+        drained = await operations.make("drain", "b2")
+        assert drained.ok, drained
+        assert drained.text.startswith("b2 drains: ")
 
 
 async def test_hostile_requests_are_refused_and_the_monitor_goes_on():

@@ -14,6 +14,9 @@ from tests.support.service_manager import ServiceManager
 
 WATCHDOG_S = 2.0
 
+STARTED_S_MAX = 120.0
+"""Two brokers start one after the other, on a machine that may do much else."""
+
 HANGS = """
 import threading
 from pathlib import Path
@@ -145,15 +148,15 @@ def test_several_brokers_are_one_unit_and_one_of_them_that_hangs_is_started_agai
     parent = two.start(
         "broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", env=manager.environment(WATCHDOG_S)
     )
-    manager.hear("READY=1")
+    manager.hear("READY=1", STARTED_S_MAX)
     assert "STATUS=2 of 2 processes run" in manager.said
     for number in (1, 2):
         parent.wait_for_line(f"b1-{number} listens at")
     line = parent.wait_for_line("b1-2 runs as process ")
     os.kill(int(line.split()[-1]), signal.SIGSTOP)
-    parent.wait_for_line("b1-2 has said nothing for 2 s: it hangs, and is killed")
-    parent.wait_for_line("b1-2 was ended by SIGKILL: it is started again in")
-    wait_until(lambda: parent.log.count("b1-2 listens at") == 2, "it is started again")
+    parent.wait_for_line("b1-2 has said nothing for 2 s: it hangs, and is killed", STARTED_S_MAX)
+    parent.wait_for_line("b1-2 was ended by SIGKILL: it is started again in", STARTED_S_MAX)
+    wait_until(lambda: parent.log.count("b1-2 listens at") >= 2, "it is started again", STARTED_S_MAX)
     manager.take()
     manager.hear("WATCHDOG=1")
     assert parent.end(signal.SIGTERM) == 0

@@ -4,11 +4,13 @@ import asyncio
 import secrets
 import threading
 import time
+from typing import Any
 
 import uvicorn
 
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
+from braidmq.monitor.operations import Operations
 from braidmq.monitor.trial import Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
@@ -28,6 +30,17 @@ class _NoTrials(Trials):
         return frozenset()
 
 
+class _NoOperations(Operations):
+    """And none that has the right to operate."""
+
+    def __init__(self):
+        """It needs none."""
+
+    @property
+    def allowed(self):
+        return False
+
+
 class FedMonitor:
     """Serves a board on loopback in a thread of its own. `take` gives it looks, `close` ends it."""
 
@@ -38,8 +51,16 @@ class FedMonitor:
         self._board = Board("watch", time.time())
         self._feed = Feed(self._board)
         access, figures = Access(None, (), secrets.token_urlsafe), Figures(self._board, self._feed)
-        site = Site(self._board, self._feed, access, _NoTrials(), figures, cookie="monitor")
-        options = {"lifespan": "off", "log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
+        site = Site(
+            self._board, self._feed, access, figures,
+            trials=_NoTrials(), operations=_NoOperations(), cookie="monitor",
+        )  # fmt: skip
+        options: dict[str, Any] = {
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "timeout_graceful_shutdown": 1,
+        }
         self._server = uvicorn.Server(uvicorn.Config(site.app(), http=Connection, ws="none", **options))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run)

@@ -1,4 +1,4 @@
-"""Connections of libzmq as their descriptors: what they have received, and how one is ended that libzmq cannot end."""
+"""Connections of libzmq as the system has them: what they have received, and how one is ended that it cannot end."""
 
 import os
 import socket
@@ -6,14 +6,23 @@ import struct
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from mmap import PAGESIZE
+from pathlib import Path
 from typing import Final
 
 _RECEIVED: Final = struct.Struct("=Q")
 _RECEIVED_AT: Final = 128
 """Where `tcpi_bytes_received` stands in Linux's `struct tcp_info`."""
 
+_MEMORY: Final = Path("/proc/self/statm")
+
 COUNTS: Final = sys.platform == "linux"
 """Whether the system tells how much a connection has received: only Linux does, and only of TCP."""
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process has. Only for Linux."""
+    return int(_MEMORY.read_bytes().split()[1]) * PAGESIZE
 
 
 def received(descriptor: int) -> int:

@@ -49,7 +49,10 @@ AHEAD_BYTES_MAX: Final = 256 * _MIB
 ended: a message that never ends takes memory that libzmq does not bound."""
 
 LOOK_S: Final = 0.1
-"""How often that is looked at. Over loopback a peer sends some hundred MiB in that time."""
+"""How often the memory of the process is looked at. Over loopback a peer sends some hundred MiB in that time."""
+
+GROWN_BYTES: Final = 32 * _MIB
+"""By so much it must have grown before each connection is looked at: a thousand of them cost some milliseconds."""
 
 HEARTBEAT_S: Final = 5.0
 """How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from braidmq.bridges.limits import (
     AHEAD_SLACK_BYTES,
     CLOSE_S_MAX,
     FRAMES_MAX,
+    GROWN_BYTES,
     HANDSHAKE_S_MAX,
     HEARTBEAT_S,
     LOOK_S,
@@ -117,6 +119,7 @@ class Router:
         self._read_from: set[Peer] = set()
         self._places: set[object] = set()
         self._look_timer: asyncio.TimerHandle | None = None
+        self._resident_bytes = 0
         self._dont_wait, self._pollin = int(self._zmq.NOBLOCK), int(self._zmq.POLLIN)
         self._events = self._zmq.EVENTS
         self._reads_on = False
@@ -172,12 +175,15 @@ class Router:
                 self._socket.setsockopt(self._zmq.IPV6, int("[" in endpoint))
                 self._socket.bind(endpoint)
             except self._zmq.ZMQError as error:
-                raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}") from None
+                why = self._zmq.strerror(error.errno)
+                hint = ": end what listens there, or bind elsewhere" if error.errno == errno.EADDRINUSE else ""
+                raise ConfigError(f"cannot listen at {endpoint}: {why}{hint}") from None
             self.endpoints.append(self._socket.getsockopt(self._zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
         self._places.update(map(_place, self.endpoints))
         self._watch(self._monitor, self._on_monitor)
         self._watch(self._socket, self._read)
         if descriptors.COUNTS:
+            self._resident_bytes = descriptors.resident_bytes()
             self._look_soon()
 
     def _watch(self, socket: Any, call: Callable[[], None]) -> None:
@@ -360,6 +366,7 @@ class Router:
     def _tell_gone(self) -> None:
         gone, self._connections.gone = self._connections.gone, []
         for peer in gone:
+            self._read_from.discard(peer)
             self._behind.on_gone(peer)
 
     # -- connections that take too much
@@ -374,14 +381,19 @@ class Router:
         self._look_timer = self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        """End connections that have sent too much of which nothing could be read."""
+        """If memory has grown, end connections that have sent too much of which nothing could be read."""
+        self._look_soon()
+        resident = descriptors.resident_bytes()
+        self._resident_bytes = min(self._resident_bytes, resident)
+        if resident - self._resident_bytes < GROWN_BYTES:
+            return
+        self._resident_bytes = resident
         received = {each: descriptors.received(each) for each in self._connections.descriptors()}
         read = set(filter(None, map(self._connections.descriptor, self._read_from)))
         self._read_from.clear()
         for descriptor in self._backlog.look(received, read):
             self.counters["too_far_ahead"] += 1
             descriptors.end(descriptor, self._places)
-        self._look_soon()
 
     def _on_zap(self) -> None:
         if self._closed:

@@ -1,7 +1,7 @@
 """How much brokers do a second, by what they have counted between two looks. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from braidmq.monitor.net import View
 from braidmq.wire.control import Report
@@ -21,7 +21,8 @@ class Rates(NamedTuple):
     rejects: float | None = None
 
 
-UNKNOWN = Rates()
+UNKNOWN: Final = Rates()
+"""Of a broker without a past."""
 
 
 def rates(views: Iterable[View], before: Iterable[View]) -> dict[str, Rates]:
@@ -52,7 +53,7 @@ def total(found: Mapping[str, Rates]) -> Rates:
     return Rates(*(map(_sum, zip(*found.values(), strict=True)))) if found else UNKNOWN
 
 
-_COUNTERS = ("requests", "replies", "rejected")
+_COUNTERS: Final = ("requests", "replies", "rejected")
 """Of a report, in the order of Rates."""
 
 

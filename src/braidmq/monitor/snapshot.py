@@ -9,9 +9,8 @@ from braidmq.monitor.diagnoses import health, is_well
 from braidmq.monitor.history import NET, Values
 from braidmq.monitor.looking import Look, judge
 from braidmq.monitor.net import NodeSum, ServiceSum, View, agree, nodes, services
-from braidmq.monitor.paces import UNKNOWN as NO_PACE
-from braidmq.monitor.paces import Latency, Pace, paces
 from braidmq.monitor.rates import UNKNOWN, Rates, rates, total
+from braidmq.monitor.service_rates import NO_LATENCY, NO_RATE, ServiceRate, done
 from braidmq.monitor.standing import Standing
 from braidmq.printable import printable
 
@@ -29,7 +28,7 @@ class Sums:
         before = list(before)
         self.look = look
         self.rates = rates(look.views, before)
-        self.paces = paces(look.views, before)
+        self.done = done(look.views, before)
         self.services = services(look.views)
         self.nodes = nodes(look.views)
 
@@ -43,20 +42,20 @@ class Sums:
                 load = _load(view)
                 queued, outstanding = queued + load["queued"], outstanding + load["outstanding"]
                 rated = self.rates.get(view.info.name, UNKNOWN)
-                latency = self.paces.brokers.get(view.info.name, Latency())
+                latency = self.done.brokers.get(view.info.name, NO_LATENCY)
                 row = (*rated, load["queued"], load["outstanding"], *latency)
                 rows[f"broker:{printable(view.info.name)}"] = row
         told = len(rows) > 1
-        rows[NET] = (*net, queued if told else None, outstanding if told else None, *self.paces.net)
+        rows[NET] = (*net, queued if told else None, outstanding if told else None, *self.done.net)
         for service in self.services:
-            pace = self.pace(service)
-            row = (None, pace.replies, None, service.queued, service.outstanding, *pace.latency)
+            rate = self.rate(service)
+            row = (None, rate.replies, None, service.queued, service.outstanding, rate.p50_ms, rate.p99_ms)
             rows[f"service:{printable(service.name)}"] = row
         return rows
 
-    def pace(self, service: ServiceSum) -> Pace:
+    def rate(self, service: ServiceSum) -> ServiceRate:
         """Return what a service has done since the look before."""
-        return self.paces.services.get(service.name, NO_PACE)
+        return self.done.services.get(service.name, NO_RATE)
 
 
 def level(look: Look) -> str:
@@ -89,7 +88,7 @@ def snapshot(
         "agree": agree(look.views),
         "findings": list(_findings(look, standing, unix_s)),
         "brokers": [_broker(view, sums.rates.get(view.info.name, UNKNOWN)) for view in look.views],
-        "services": [_service(service, sums.pace(service), callable_) for service in sums.services[:SERVICES_MAX]],
+        "services": [_service(service, sums.rate(service), callable_) for service in sums.services[:SERVICES_MAX]],
         "nodes": [_node(node) for node in sums.nodes[:NODES_MAX]],
         "refusals": list(_refusals(look.views)),
         "services_total": len(sums.services),
@@ -155,7 +154,7 @@ def _load(view: View) -> dict[str, int]:
     return {"queued": own.queued, "outstanding": own.in_flight} if own else {"queued": 0, "outstanding": 0}
 
 
-def _service(service: ServiceSum, pace: Pace, callable_: Collection[str]) -> dict[str, Any]:
+def _service(service: ServiceSum, rate: ServiceRate, callable_: Collection[str]) -> dict[str, Any]:
     parts = {
         broker: {
             "workers": part.workers,
@@ -171,8 +170,9 @@ def _service(service: ServiceSum, pace: Pace, callable_: Collection[str]) -> dic
         "credit": service.credit,
         "outstanding": service.outstanding,
         "queued": service.queued,
-        **_rates(Rates(replies=pace.replies)),
-        **pace.latency._asdict(),
+        **_rates(Rates(replies=rate.replies)),
+        "p50_ms": None if rate.p50_ms is None else round(rate.p50_ms, 3),
+        "p99_ms": None if rate.p99_ms is None else round(rate.p99_ms, 3),
         "callable": service.name in callable_,
         "by_broker": parts,
     }

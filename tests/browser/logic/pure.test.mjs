@@ -83,10 +83,12 @@ test("two brokers see each other as the one of them does that sees worse", () =>
   assert.equal(found.total, 6);
   const level = (here, there) => found.gaps.find((gap) => gap.here === here && gap.there === there).level;
   assert.deepEqual([level("b1", "b3"), level("b2", "b3"), level("b3", "b4")], ["wrong", "note", "unknown"]);
+  assert.equal(condition.ofPair(broker("b1", { b2: up }), broker("b2", { b1: dead })), "wrong");
+  assert.equal(condition.ofPair(broker("b1", { b2: { state: "alive", link: "waiting" } }), broker("b2", { b1: up })), "wrong");
 });
 
 test("brokers and nodes have places within the picture, and none stands on another", () => {
-  for (const [total, width] of [[1, 300], [3, 320], [16, 900], [17, 300], [100, 900]]) {
+  for (const [total, width] of [[1, 300], [3, 320], [10, 900], [10, 300], [11, 900], [100, 900]]) {
     const names = Array.from({ length: total }, (_, index) => `b${index}`);
     const picture = layout.brokers(names, width, true);
     const nodes = layout.nodes([{ name: "n1", brokers: names }, { name: "n2", brokers: ["b0", "gone"] }], picture, width);

@@ -222,13 +222,16 @@ def test_a_change_that_changes_nothing_makes_no_new_version():
 def test_rights_and_endpoints_are_replaced_and_the_rest_stays():
     old = with_members()
     draft = drafted(old)
-    node = draft.change("n", serves=("y",), observe=True, publish=True)
-    assert (node.calls, node.serves, node.observe, node.publish) == (("x",), ("y",), True, True)
+    node = draft.change("n", serves=("y",), observe=True, publish=True, operate=True)
+    assert (node.calls, node.serves, node.observe, node.publish, node.operate) == (("x",), ("y",), True, True, True)
+    assert node.member.operate
     assert node.keys == old.certificates[1].keys
     assert draft.change("b", endpoints=("tcp://h:1", "tcp://h:2")).endpoints == ("tcp://h:1", "tcp://h:2")
     assert draft.change("n", calls=()).calls == ()
     with pytest.raises(ConfigError, match="must not call"):
         draft.change("b", calls=("x",))
+    with pytest.raises(ConfigError, match="must neither observe nor publish nor operate"):
+        draft.change("b", operate=True)
     with pytest.raises(ConfigError, match="must not have endpoints"):
         draft.change("n", endpoints=("tcp://h:9",))
 

@@ -93,7 +93,8 @@ class Calls:
                             self._begin(tasks, due_at)
                         else:
                             self.held_back += 1
-                    await asyncio.sleep(pace.wait_s(monotonic()))
+                    if not pace.done:
+                        await asyncio.sleep(pace.wait_s(monotonic()))
                 self._stop()
         finally:
             self._stop()

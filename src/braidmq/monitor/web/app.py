@@ -1,6 +1,8 @@
 """The routes of a monitor: its page, the net as JSON and as events, its actions, and what Prometheus reads."""
 
+import contextlib
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 
@@ -13,10 +15,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from braidmq import __version__
-from braidmq.errors import AccessDenied, ConfigError, NodeClosed
+from braidmq.errors import AccessDenied, ConfigError, NoBroker, NodeClosed
+from braidmq.host.loggers import own_logger
 from braidmq.monitor.access import LOGIN_S, TOKEN_CHARS_MAX, Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.history import NET, Span
+from braidmq.monitor.operations import OPERATIONS, Operation, Operations
 from braidmq.monitor.trial import TRIAL_S, TRIAL_S_MAX, Busy, Trials
 from braidmq.monitor.web.door import Door
 from braidmq.monitor.web.feed import Feed
@@ -34,11 +38,21 @@ LOG_LIMIT_MAX: Final = 500
 
 _JSON: Final = "application/json"
 
+_LOG = own_logger("braidmq.monitor")
+
 _T = TypeVar("_T")
 
 
 class _Login(msgspec.Struct):
     token: str
+
+
+class _Drain(msgspec.Struct):
+    broker: str
+
+
+class _Move(msgspec.Struct):
+    node: str
 
 
 class _Try(msgspec.Struct):
@@ -54,18 +68,28 @@ class Site:
         board: what it knows.
         feed: gives it to readers.
         access: who may read and act.
-        trials: makes test calls.
         figures: what Prometheus gets.
+        trials: makes test calls.
+        operations: are done to the net.
         cookie: the name of the cookie of those who have logged in.
     """
 
     def __init__(
-        self, board: Board, feed: Feed, access: Access, trials: Trials, figures: Figures, *, cookie: str
+        self,
+        board: Board,
+        feed: Feed,
+        access: Access,
+        figures: Figures,
+        *,
+        trials: Trials,
+        operations: Operations,
+        cookie: str,
     ) -> None:
         self._board = board
         self._feed = feed
         self._access = access
         self._trials = trials
+        self._operations = operations
         self._figures = figures
         self._cookie = cookie
         self._started_s = time.monotonic()
@@ -84,6 +108,7 @@ class Site:
             Route("/api/login", self._log_in, methods=["POST"]),
             Route("/api/logout", self._log_out, methods=["POST"]),
             Route("/api/actions/try", self._try, methods=["POST"]),
+            *(Route(f"/api/actions/{each}", self._operator(each), methods=["POST"]) for each in OPERATIONS),
             Route("/metrics", self._metrics),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
@@ -110,7 +135,7 @@ class Site:
                 "version": __version__,
                 "token_required": self._access.token_required,
                 "authorised": self._may_read(request),
-                "actions": ["try"] if self._has_token(request) and self._trials.callable() else [],
+                "actions": self._actions() if self._has_token(request) else [],
             }
         )
 
@@ -163,20 +188,25 @@ class Site:
         answer.delete_cookie(self._cookie, httponly=True, samesite="strict")
         return answer
 
+    def _actions(self) -> list[str]:
+        return [*(["try"] if self._trials.callable() else []), *(OPERATIONS if self._operations.allowed else [])]
+
     async def _try(self, request: Request) -> Response:
         self._check_actor(request)
         asked = await _body(request, _Try)
-        try:
-            trial = await self._trials.make(asked.service, asked.payload.encode(), asked.timeout_s)
-        except Busy:
-            raise RefusedError(429, "Too many calls are under way", "Try again when they have ended.") from None
-        except AccessDenied as error:
-            raise RefusedError(403, "The monitor may not call this service", f"{error}.") from None
-        except ConfigError as error:
-            raise RefusedError(400, "That cannot be called", f"{error}.") from None
-        except NodeClosed:
-            raise RefusedError(503, "The monitor is about to end", "Ask another one.") from None
-        return _json(trial)
+        with _told():
+            return _json(await self._trials.make(asked.service, asked.payload.encode(), asked.timeout_s))
+
+    def _operator(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        async def operate(request: Request) -> Response:
+            self._check_actor(request)
+            name = await _whom(request, operation)
+            with _told():
+                outcome = await self._operations.make(operation, name)
+            _LOG.info("asked for by a page or a program: %s", outcome.text)
+            return _json(outcome)
+
+        return operate
 
     async def _metrics(self, request: Request) -> Response:
         self._check_reader(request)
@@ -210,6 +240,30 @@ class Site:
         page = "origin" in request.headers or "authorization" in request.headers
         if request.headers.get("x-braidmq-action") != "yes" or not page:
             raise RefusedError(403, "No page of this monitor asks that", "Send `X-BraidMQ-Action: yes` and an Origin.")
+
+
+async def _whom(request: Request, operation: Operation) -> str:
+    """Return the broker or the node that an operation is about."""
+    if operation == "drain":
+        return (await _body(request, _Drain)).broker
+    return (await _body(request, _Move)).node
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Say of an action that cannot be done why that is."""
+    try:
+        yield
+    except Busy:
+        raise RefusedError(429, "Too many calls are under way", "Try again when they have ended.") from None
+    except AccessDenied as error:
+        raise RefusedError(403, "The monitor has not the right to do that", f"{error}.") from None
+    except ConfigError as error:
+        raise RefusedError(400, "That cannot be done", f"{error}.") from None
+    except NoBroker as error:
+        raise RefusedError(503, "The broker cannot be asked", f"{error}.") from None
+    except NodeClosed:
+        raise RefusedError(503, "The monitor is about to end", "Ask another one.") from None
 
 
 def _json(value: Any) -> Response:

@@ -20,6 +20,7 @@ from braidmq.host.loop_signals import LoopSignals
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
 from braidmq.monitor.looking import looks
+from braidmq.monitor.operations import Operations
 from braidmq.monitor.trial import Paths, Trials
 from braidmq.monitor.web.app import Site
 from braidmq.monitor.web.connection import Connection
@@ -35,6 +36,9 @@ DRAIN_S_MAX: Final = 3
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Longest head of a request."""
+
+TICK_S: Final = 1.0
+"""How often the date in answers is set."""
 
 IDLE_S_MAX: Final = 30
 """How long a connection is kept on which nothing is asked."""
@@ -62,12 +66,30 @@ class Address:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which leaves signals to this program: it would raise them again at its end, and exit by them."""
+    """uvicorn, until `leaving` is set.
+
+    Signals are left to this program: uvicorn would raise them again at its end, and exit by them. Its own loop looks
+    ten times a second whether to end.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: asyncio.Event, feed: Feed) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+        self._feed = feed
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    async def main_loop(self) -> None:
+        """Wait for the end, keep the time that answers tell, and end the streams."""
+        while not self._leaving.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._leaving.wait()
+        self._feed.close()
 
 
 async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
@@ -116,8 +138,16 @@ async def serve(node: Node, paths: Paths, address: Address, listening: socket.so
     feed = Feed(board)
     host, port = listening.getsockname()[:2]
     access = Access(address.token, address.hosts, secrets.token_urlsafe)
-    trials, figures = Trials(node, paths, asyncio.get_running_loop().time), Figures(board, feed)
-    site = Site(board, feed, access, trials, figures, cookie=f"braidmq_monitor_{port}")
+    figures = Figures(board, feed)
+    site = Site(
+        board,
+        feed,
+        access,
+        figures,
+        trials=Trials(node, paths, asyncio.get_running_loop().time),
+        operations=Operations(node),
+        cookie=f"braidmq_monitor_{port}",
+    )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # of starts and of broken requests nobody needs a line
     config = uvicorn.Config(
         site.app(),
@@ -133,22 +163,15 @@ async def serve(node: Node, paths: Paths, address: Address, listening: socket.so
         timeout_graceful_shutdown=DRAIN_S_MAX,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
-    server = _Server(config)
-
-    async def end() -> None:
-        await leaving.wait()
-        feed.close()
-        server.should_exit = True
+    server = _Server(config, leaving, feed)
 
     watching = asyncio.create_task(_watch(node, board, feed, figures))
     watching.add_done_callback(lambda _: leaving.set())
-    ending = asyncio.create_task(end())
     shown = f"[{host}]" if ":" in host else host
     _LOG.info("%s shows the net at http://%s:%d/", node.name, shown, port)
     try:
         await server.serve([listening])
     finally:
-        ending.cancel()
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching

@@ -172,6 +172,7 @@ class TestTakeOut:
         rig.change_registry()
         rig.advance(0.1)
         ops.operate(PUT_BACK, "worker")
+        assert not rig.counters["denied"], "it has not asked for that again"
         client.request()
         assert client.answer() == (REJECT, Reason.NO_WORKER)
         assert not worker.requests()

@@ -7,6 +7,7 @@ from braidmq import __version__
 from braidmq.errors import AccessDenied, ConfigError, NodeClosed
 from braidmq.monitor.access import Access
 from braidmq.monitor.board import Board
+from braidmq.monitor.operations import Operated, Operations
 from braidmq.monitor.trial import Busy, Trial, Trials
 from braidmq.monitor.web.app import STATIC, Site
 from braidmq.monitor.web.door import BODY_BYTES_MAX, FIELDS
@@ -42,6 +43,22 @@ class Calls(Trials):
         return self.outcome
 
 
+class Net(Operations):
+    """Stands for brokers that do what they are asked for."""
+
+    def __init__(self):
+        self.made = []
+        self.may = False
+
+    @property
+    def allowed(self):
+        return self.may
+
+    async def make(self, operation, name):
+        self.made.append((operation, name))
+        return Operated(True, f"{name} is out", {"b1": "done"})
+
+
 class Monitor:
     """A monitor without sockets; give it looks."""
 
@@ -52,7 +69,9 @@ class Monitor:
         secrets = iter(range(1_000))
         access = Access(token, hosts, lambda: f"secret-{next(secrets)}")
         figures = Figures(self.board, self.feed)
-        self.app = Site(self.board, self.feed, access, self.calls, figures, cookie="monitor").app()
+        self.net = Net()
+        site = Site(self.board, self.feed, access, figures, trials=self.calls, operations=self.net, cookie="monitor")
+        self.app = site.app()
         self._at_s = asyncio.get_running_loop().time()
 
     def look(self, *views):
@@ -238,6 +257,32 @@ async def test_a_test_call_tells_its_way_and_times():
     answer = await post(monitor.app, "/api/actions/try", {"service": "echo"}, [cookie, OWN, ACTION])
     assert answer.json()["text"] == "w1 has answered"
     assert monitor.calls.made == [("echo", "hü".encode(), 2.0), ("echo", b"", 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked", "other"),
+    [("drain", {"broker": "b1"}, {"node": "w1"}), ("take_out", {"node": "w1"}, {"broker": "b1"}),
+     ("put_back", {"node": "w1"}, {})],
+)  # fmt: skip
+async def test_the_net_is_operated_by_who_has_the_token(operation, asked, other):
+    monitor = Monitor(TOKEN)
+    target = f"/api/actions/{operation}"
+    for fields, status in (([OWN, ACTION], 401), ([BEARER], 403)):
+        problem(await post(monitor.app, target, asked, fields), status)
+    problem(await post(monitor.app, target, other, [BEARER, ACTION]), 400)
+    assert monitor.net.made == []
+    done = (await post(monitor.app, target, asked, [BEARER, ACTION])).json()
+    (name,) = asked.values()
+    assert monitor.net.made == [(operation, name)]
+    assert done == {"ok": True, "text": f"{name} is out", "brokers": {"b1": "done"}}
+
+
+async def test_operations_are_offered_if_the_monitor_has_the_right():
+    monitor = Monitor(TOKEN)
+    for may, actions in ((False, ["try"]), (True, ["try", "drain", "take_out", "put_back"])):
+        monitor.net.may = may
+        assert (await ask(monitor.app, "/api/about", fields=[BEARER])).json()["actions"] == actions
+    assert (await ask(monitor.app, "/api/about")).json()["actions"] == []
 
 
 async def test_an_action_needs_to_be_asked_by_a_page_of_the_monitor():

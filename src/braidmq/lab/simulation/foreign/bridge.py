@@ -32,8 +32,8 @@ from braidmq.wire.extension import decode_metadata
 if TYPE_CHECKING:
     from braidmq.core.worker.job import Job as NodeJob
     from braidmq.lab.simulation.foreign.line import Frames
+    from braidmq.lab.simulation.foreign.plan import Bridged
     from braidmq.lab.simulation.net import Net
-    from braidmq.lab.simulation.plan import Bridged
 
 
 class BridgeProcess(NodeProcess):

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from braidmq.bridges.port import Peer, Rights
     from braidmq.lab.simulation.foreign.bridge import BridgeProcess
+    from braidmq.lab.simulation.foreign.plan import Bridged
     from braidmq.lab.simulation.net import Net
-    from braidmq.lab.simulation.plan import Bridged, Work
+    from braidmq.lab.simulation.plan import Work
     from braidmq.lab.simulation.world import World
 
 _CLIENTS: Final[dict[str, Callable[[Street, str], Caller]]] = {

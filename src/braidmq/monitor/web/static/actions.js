@@ -39,7 +39,12 @@ async function told(send) {
   }
 }
 
-const answered = ({ ok, text: words }) => [h("p", { class: ok ? "done" : "failed" }, words)];
+const answered = ({ ok, text: words }) => h("p", { class: ok ? "done" : "failed" }, words);
+
+const listed = (rows) => h("dl", { class: "facts" }, ...rows.flatMap(([term, words]) => [h("dt", null, term), h("dd", null, words)]));
+
+/** Do something to the net; the sentence that comes back has what each broker has said. */
+const operate = async (action, about) => [answered(await post(`api/actions/${action}`, about))];
 
 /** Each action with its name at the monitor. */
 const ACTIONS = {
@@ -51,7 +56,7 @@ const ACTIONS = {
         about: ["The broker takes no new requests, ends what it has, and stops. Nodes go on over the others.", "It has to be started on its host to come back."],
         verb: "Drain it",
         grave: true,
-        send: async () => answered(await post("api/actions/drain", { broker: name })),
+        send: () => operate("drain", { broker: name }),
       }),
   },
   take_out: {
@@ -62,7 +67,17 @@ const ACTIONS = {
         about: ["It gets no new work, and ends what it has. Its own calls go on."],
         verb: "Take it out",
         grave: true,
-        send: async () => answered(await post("api/actions/take_out", { node: name })),
+        send: () => operate("take_out", { node: name }),
+      }),
+  },
+  put_back: {
+    label: "Put back …",
+    open: (name) =>
+      dialog({
+        title: `Put ${name} back?`,
+        about: ["It gets new work again, if it was taken out."],
+        verb: "Put it back",
+        send: () => operate("put_back", { node: name }),
       }),
   },
   try: { label: "Test call …", open: testCall },
@@ -88,9 +103,8 @@ function outcomeOf(answer, monitor) {
     const how = outcome === "" ? "not ended" : [outcome, reason].filter(Boolean).join(", ");
     rows.push([`Attempt ${index + 1}`, `over ${broker}: ${how}, ${ms(took)}`]);
   }
-  const list = h("dl", { class: "facts" }, ...rows.flatMap(([term, words]) => [h("dt", null, term), h("dd", null, words)]));
   const reply = answer.reply === "" ? [] : [h("pre", { tabindex: 0, "aria-label": "Reply" }, answer.reply)];
-  return [...answered(answer), list, ...reply];
+  return [answered(answer), listed(rows), ...reply];
 }
 
 /** The buttons of the actions that may be taken with a thing, and the commands for what may not. */

@@ -7,7 +7,7 @@ import * as condition from "./condition.js";
 import { h } from "./dom.js";
 import { Facts } from "./facts.js";
 import { Findings } from "./findings.js";
-import { count, duration, rate } from "./format.js";
+import { NOTHING, count, duration, rate } from "./format.js";
 import { Log } from "./log.js";
 import { Head } from "./page.js";
 import { Plots } from "./plots.js";
@@ -83,9 +83,9 @@ export class BrokerPage {
 }
 
 const facts = (broker) => [
-  ["Addresses", broker.endpoints.join(", ") || "–"],
+  ["Addresses", broker.endpoints.join(", ") || NOTHING],
   ["Up for", duration(broker.uptime_s)],
-  ["Software", broker.software ?? "–"],
+  ["Software", broker.software ?? NOTHING],
   ["Nodes", count(broker.nodes)],
   ["Services", count(broker.services)],
   ["Requests/s", rate(broker.requests_per_s)],

@@ -3,7 +3,7 @@
 import { badge, change } from "./badge.js";
 import * as condition from "./condition.js";
 import { attribute, h, text } from "./dom.js";
-import { count, duration, listed, ms, rate } from "./format.js";
+import { NOTHING, count, duration, listed, ms, rate } from "./format.js";
 import { href } from "./route.js";
 import { linked } from "./table.js";
 
@@ -53,7 +53,7 @@ export function ofBrokers(found) {
     number("queued", "Queued", (row) => row.queued, count),
     number("outstanding", "In flight", (row) => row.outstanding, count, { minor: true }),
     number("uptime", "Up for", (row) => row.uptime_s, duration, { minor: true }),
-    { id: "software", title: "Software", of: (row) => row.software, show: (row) => row.software ?? "–", minor: true },
+    { id: "software", title: "Software", of: (row) => row.software, show: (row) => row.software ?? NOTHING, minor: true },
   ];
 }
 
@@ -65,8 +65,7 @@ export function ofServices(found) {
     number("workers", "Workers", (row) => row.workers, count, { minor: true }),
     load(),
     number("queued", "Queued", (row) => row.queued, count),
-    number("requests", "Requests/s", (row) => row.requests_per_s, rate, { minor: true }),
-    number("rejects", "Rejects/s", (row) => row.rejects_per_s, rate, { minor: true }),
+    number("replies", "Replies/s", (row) => row.replies_per_s, rate, { minor: true }),
     number("p50", "Median", (row) => row.p50_ms, ms, { minor: true, help: "Half of the calls take no longer" }),
     number("p99", "99 %", (row) => row.p99_ms, ms, { minor: true, help: "99 of 100 calls take no longer" }),
   ];
@@ -86,7 +85,7 @@ export function ofNodes(found) {
 
 /** Return the columns of the table of what brokers have refused. */
 export function ofRefusals() {
-  const told = (id, title, more = {}) => ({ id, title, of: (row) => row[id] || null, show: (row) => row[id] || "–", ...more });
+  const told = (id, title, more = {}) => ({ id, title, of: (row) => row[id] || null, show: (row) => row[id] || NOTHING, ...more });
   return [
     told("kind", "Refused"),
     told("broker", "Broker", { minor: true }),

@@ -2,7 +2,7 @@
 
 import { identity } from "./condition.js";
 import { attribute, h, shown, sync, text } from "./dom.js";
-import { duration, moment, sentence } from "./format.js";
+import { moment, sentence } from "./format.js";
 import { quoting } from "./command.js";
 import { sign } from "./icons.js";
 import { href, kindOf } from "./route.js";
@@ -14,26 +14,18 @@ const NAMES_MAX = 12;
 const SHOWN_MAX = 30;
 
 export class Findings {
+  #heading = h("h2", null, "What is wrong");
   #list = h("ul", { class: "findings" });
   #more = h("p", { class: "quiet" });
-  #none;
 
-  /** `none` is what is said if nothing is found; without it, nothing is shown then. */
-  constructor({ title = "What is wrong", none = null } = {}) {
-    this.#none = h("p", { class: "empty" }, none ?? "");
-    const heading = h("h2", null, title);
-    this.heading = heading;
-    this.element = h("section", { class: "panel" }, heading, this.#list, this.#more, this.#none);
-    this.quiet = none === null;
-  }
+  element = h("section", { class: "panel" }, this.#heading, this.#list, this.#more);
 
-  /** Show findings of a net. */
+  /** Show findings of a net; nothing, if there are none. */
   update(findings, net) {
-    const wrong = findings.some((finding) => finding.wrong);
-    shown(this.element, findings.length > 0 || !this.quiet);
-    shown(this.#none, findings.length === 0);
-    text(this.heading, findings.length > 0 && !wrong ? "Worth a note" : "What is wrong");
+    shown(this.element, findings.length > 0);
+    text(this.#heading, findings.some((finding) => finding.wrong) ? "What is wrong" : "Worth a note");
     sync(this.#list, findings.slice(0, SHOWN_MAX), identity, (finding) => item(finding, net), (element, finding) => patch(element, finding, net));
+    shown(this.#more, findings.length > SHOWN_MAX);
     text(this.#more, findings.length > SHOWN_MAX ? `and ${findings.length - SHOWN_MAX} more` : "");
   }
 }
@@ -62,5 +54,5 @@ function patch(element, finding, net) {
   attribute(head, "aria-label", `${level}: ${finding.what}`);
   text(why, finding.why === "" ? "" : `${sentence(finding.why, finding.names)}.`);
   shown(why, finding.why !== "");
-  text(since, finding.since === null ? "" : `since ${moment(finding.since, net.at)} (${duration(net.at - finding.since)})`);
+  text(since, finding.since === null ? "" : `since ${moment(finding.since, net.at)}`);
 }

@@ -1,7 +1,7 @@
 /** Where the brokers and nodes of a net stand in its picture. Pure. */
 
 /** So many brokers stand in a circle, in which lines between all of them can be followed; more stand in rows. */
-export const CIRCLE_BROKERS_MAX = 16;
+export const CIRCLE_BROKERS_MAX = 10;
 
 /** So many nodes are drawn one by one; more are told as a count at each broker. */
 export const NODES_DRAWN_MAX = 40;
@@ -9,20 +9,26 @@ export const NODES_DRAWN_MAX = 40;
 /** The width and height of a broker in rows. */
 const TILE = { width: 92, height: 46 };
 
-/** Room around the circle for names. */
-const MARGIN = 64;
+/** From the middle of a broker in the circle to that of the next one, at least. */
+const APART = 112;
+
+/** Room around the middles of the brokers for themselves, and for the nodes. */
+const MARGIN = { self: 52, nodes: 96 };
 
 /** The height of a picture with a broker and nothing else. */
 const LONELY = 120;
 
 /** Return `{kind, height, brokers: Map(name -> {x, y}), radius}` for a picture of a width; `surrounded` if nodes are drawn as well. */
 export function brokers(names, width, surrounded) {
-  return names.length > CIRCLE_BROKERS_MAX ? rows(names, width) : circle(names, width, surrounded);
+  const least = names.length < 2 ? 0 : APART / 2 / Math.sin(Math.PI / names.length);
+  const fits = names.length <= CIRCLE_BROKERS_MAX && least <= width / 2 - MARGIN.self;
+  return fits ? circle(names, width, least, surrounded) : rows(names, width);
 }
 
-function circle(names, width, surrounded) {
-  const height = names.length < 2 && !surrounded ? LONELY : Math.min(440, Math.max(300, width * 0.72));
-  const radius = names.length === 1 ? 0 : Math.max(54, Math.min(height, width) / 2 - MARGIN - 34);
+function circle(names, width, least, surrounded) {
+  const wished = Math.min(400, Math.max(280, width * 0.6));
+  const height = names.length < 2 && !surrounded ? LONELY : Math.max(wished, 2 * (least + MARGIN.nodes));
+  const radius = names.length < 2 ? 0 : Math.max(least, Math.min(height, width) / 2 - MARGIN.nodes);
   const places = new Map();
   names.forEach((name, index) => {
     const turn = (2 * Math.PI * index) / names.length - Math.PI / 2;

@@ -2,11 +2,10 @@
 
 import * as columns from "./columns.js";
 import * as condition from "./condition.js";
-import { h } from "./dom.js";
+import { h, text } from "./dom.js";
 import { counted } from "./format.js";
 import { Log } from "./log.js";
 import { Table } from "./table.js";
-import { text } from "./dom.js";
 
 const LISTS = {
   brokers: { title: "Brokers", noun: "broker", of: columns.ofBrokers, conditionOf: condition.ofBroker, textOf: (row) => `${row.name} ${row.endpoints.join(" ")} ${row.software ?? ""}`, total: (net) => net.brokers.length },

@@ -1,7 +1,7 @@
 /** What has happened in the net, the newest first. */
 
 import { h, shown, sync, text } from "./dom.js";
-import { moment } from "./format.js";
+import { moment, parts } from "./format.js";
 import { filtered } from "./order.js";
 import { href, kindOf } from "./route.js";
 
@@ -38,6 +38,7 @@ export class Log {
 }
 
 function entry(event, net) {
+  const text = parts(event.text).map((part) => (part.code ? h("code", null, part.text) : part.text));
   const names = event.names.slice(0, NAMES_MAX).map((name) => {
     const kind = kindOf(net, name);
     return kind === null ? h("span", { class: "name" }, name) : h("a", { href: href(kind, name), class: "name" }, name);
@@ -46,7 +47,6 @@ function entry(event, net) {
     "li",
     null,
     h("time", { datetime: new Date(event.at * 1000).toISOString() }, moment(event.at, net.at)),
-    h("p", null, event.text, " ", h("span", { class: "log-kind" }, event.kind)),
-    h("p", { class: "log-names" }, ...names),
+    h("p", null, ...text, h("span", { class: "log-names" }, h("span", null, event.kind), ...names)),
   );
 }

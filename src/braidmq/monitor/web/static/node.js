@@ -28,7 +28,7 @@ export class NodePage {
     this.#head = new Head("Node", name, "nodes");
     const found = () => this.#found;
     const keyOf = (row) => row.name;
-    this.#actions = new Actions(["take_out"], name, [
+    this.#actions = new Actions(["take_out", "put_back"], name, [
       { about: "A node whose key is in wrong hands is revoked by the operator:", line: `braidmq revoke ${name} --net DIR` },
       { about: "Why it does not get to a broker, on its machine:", line: `braidmq doctor --join ${name}.braid` },
     ]);

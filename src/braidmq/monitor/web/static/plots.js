@@ -1,8 +1,8 @@
 /** Plots over the last hour or day, of the net or of one thing of it. */
 
-import { get } from "./api.js";
+import { Refusal, get } from "./api.js";
 import { attribute, h, shown, text } from "./dom.js";
-import { clock, count, minute, ms, rate, short } from "./format.js";
+import { NOTHING, clock, count, minute, ms, rate, short } from "./format.js";
 import { POINTS_MAX, extremes, joined, points } from "./series.js";
 
 /** How often newer points are asked for, by span. */
@@ -40,7 +40,7 @@ class Plot {
 
   constructor({ title, show, lines }, group) {
     Object.assign(this, { title, format: show, lines, group });
-    this.#values = lines.map(() => h("b", null, "–"));
+    this.#values = lines.map(() => h("b", null, NOTHING));
     const legend = lines.map(([, name], index) => h("span", { class: "legend", "data-line": index + 1 }, h("i", { "aria-hidden": "true" }), `${name} `, this.#values[index]));
     this.element = h("figure", { class: "plot" }, h("figcaption", null, h("h3", null, title), h("p", { class: "legends" }, ...legend)), this.#frame, this.#spoken);
   }
@@ -147,9 +147,10 @@ export class Plots {
       if (!document.hidden) await this.#more(asked);
       if (asked === this.#asked) shown(this.#problem, false);
     } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
       if (asked !== this.#asked) return;
       shown(this.#problem, true);
-      text(this.#problem, `No newer points: ${error.message}.`);
+      text(this.#problem, error.status === 404 ? "Nothing was measured of it yet." : `No newer points: ${error.message}.`);
     }
     if (asked === this.#asked) this.#timer = setTimeout(() => this.#ask(), EVERY_MS[this.#span]);
   }

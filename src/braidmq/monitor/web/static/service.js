@@ -82,9 +82,7 @@ const facts = (service) => [
   ["Credit", count(service.credit)],
   ["In flight", count(service.outstanding)],
   ["Queued", count(service.queued)],
-  ["Requests/s", rate(service.requests_per_s)],
   ["Replies/s", rate(service.replies_per_s)],
-  ["Rejects/s", rate(service.rejects_per_s)],
   ["Median", ms(service.p50_ms)],
   ["99 %", ms(service.p99_ms)],
 ];

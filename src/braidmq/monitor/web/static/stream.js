@@ -18,7 +18,7 @@ const SILENT_MS_MAX = 15_000;
 
 /** Return the pause before a try, a random part of the whole, so that many pages do not come at once. Pure. */
 export function pause(failures, random) {
-  const whole = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures - 1, 10));
+  const whole = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** (failures - 1));
   return whole / 2 + (whole / 2) * random;
 }
 

@@ -1,7 +1,7 @@
 import pytest
 
 from braidmq.core.histogram import Histogram
-from braidmq.monitor.paces import Latency, paces
+from braidmq.monitor.service_rates import NO_LATENCY, Latency, done
 from braidmq.wire.control import ServiceStatus
 from tests.support.looks import mute, told
 
@@ -29,43 +29,39 @@ def near(ms):
 
 
 def test_only_what_was_counted_since_the_last_look_counts():
-    found = paces([at(102.0, served("echo", 5.0, 5.0, *[0.01] * 98, 1.0, 1.0), served("idle", 5.0))], BEFORE)
-    echo = found.services["echo"]
-    assert echo.replies == 50.0
-    assert (echo.latency.p50_ms, echo.latency.p99_ms) == (near(10.0), near(1_000.0))
-    assert found.services["idle"] == (0.0, Latency())
-    assert found.net == found.brokers["b1"] == echo.latency
+    found = done([at(102.0, served("echo", 5.0, 5.0, *[0.01] * 98, 1.0, 1.0), served("idle", 5.0))], BEFORE)
+    assert found.services["echo"] == (50.0, near(10.0), near(1_000.0))
+    assert found.services["idle"] == (0.0, None, None)
+    assert found.net == found.brokers["b1"] == Latency(near(10.0), near(1_000.0))
 
 
 def test_what_brokers_have_counted_is_added_up():
     before = [at(100.0, served()), at(100.0, served(), name="b2")]
     now = [at(101.0, served("echo", *[0.01] * 3)), at(101.0, served("echo", 2.0), name="b2")]
-    found = paces(now, before)
+    found = done(now, before)
     assert found.services["echo"].replies == 4.0
-    assert (found.services["echo"].latency.p50_ms, found.net.p99_ms) == (near(10.0), near(2_000.0))
+    assert (found.services["echo"].p50_ms, found.net.p99_ms) == (near(10.0), near(2_000.0))
     assert (found.brokers["b1"].p99_ms, found.brokers["b2"].p50_ms) == (near(10.0), near(2_000.0))
 
 
-def test_a_service_that_is_new_or_was_forgotten_has_all_that_is_counted():
-    found = paces([at(101.0, served("new", 0.01), served("echo", 0.01))], BEFORE)
-    assert (found.services["new"].replies, found.services["echo"].replies) == (1.0, 1.0)
-    assert found.services["echo"].latency.p50_ms == near(10.0)
+def test_a_service_that_is_new_or_was_forgotten_has_no_past():
+    assert done([at(101.0, served("new", 0.01), served("echo", 0.01))], BEFORE).services == {}
 
 
 @pytest.mark.parametrize("before", [[], [mute("b1")], [at(200.0, served("echo"))]])
 def test_without_a_past_nothing_is_known(before):
-    assert paces([at(101.0, served("echo", 0.01))], before) == ({}, {}, Latency())
+    assert done([at(101.0, served("echo", 0.01))], before) == ({}, {}, NO_LATENCY)
 
 
 def test_older_brokers_and_long_reports_tell_no_times():
-    found = paces([at(101.0, served("echo", replies=9))], [at(100.0, served("echo", replies=8))])
-    assert found.services["echo"] == (1.0, Latency())
+    found = done([at(101.0, served("echo", replies=9))], [at(100.0, served("echo", replies=8))])
+    assert found.services["echo"] == (1.0, None, None)
 
 
 @pytest.mark.parametrize("odd", [[5], [-7, 3], [9_999, 2], [3, -5], [3, 2**80], [1, 2, 3]])
 def test_whatever_a_broker_says_is_some_pace(odd):
     row = ServiceStatus("echo", 1, 8, 0, 0, 3, odd)
     for now, before in (([row], []), ([row], [served()]), ([served("echo", 1.0)], [row])):
-        found = paces([at(101.0, *now)], [at(100.0, *before)])
+        found = done([at(101.0, *now)], [at(100.0, *before)])
         p50_ms = found.net.p50_ms
         assert p50_ms is None or p50_ms >= 0.0
