@@ -93,4 +93,10 @@ FAILED = [
         980003176,
         "the last registry was given to a broker that one which came back later did not let in",
     ),
+    (
+        "bridge",
+        10042,
+        "more answers at one moment than a program's queue was to hold were dropped, though it read them",
+    ),
+    ("bridge", 20072, "a program that had stood still gave up as it went on, with its answer unread"),
 ]

@@ -633,3 +633,14 @@ def test_who_cannot_be_heard_is_not_waited_for(outage: Outage) -> None:
     assert CHECKERS["caught up"](record)
     record.outages.append(outage)
     assert CHECKERS["caught up"](record) == []
+
+
+def test_a_foreign_program_that_stood_still_may_give_up_as_it_goes_on() -> None:
+    record = good()
+    record.foreign_outages = [Outage("p2", "pause", 2.0, 9.0)]
+    call = record.foreign_calls[3]
+    assert CHECKERS["foreign"](record)
+    call.left_at = 8.5
+    assert CHECKERS["foreign"](record)
+    call.left_at = 9.0
+    assert not CHECKERS["foreign"](record)

@@ -63,10 +63,18 @@ def _wrong(record: Record, call: ForeignCall, made: list[Call]) -> Iterator[str]
 
 def _is_excused(record: Record, call: ForeignCall) -> bool:
     """Whether nobody can expect an answer."""
-    if call.left_at is not None and call.left_at <= call.until + GRACE_S:
+    if call.left_at is not None and (call.left_at <= call.until + GRACE_S or _left_as_it_went_on(record, call)):
         return True
     ends = _ENDS | {"pause"} if record.drops_unread else _ENDS
     return any(each.kind in ends for each in _near(record, call, GRACE_S, call.until + GRACE_S))
+
+
+def _left_as_it_went_on(record: Record, call: ForeignCall) -> bool:
+    """Whether a program that had stood still found that its time was over, and looked no further."""
+    return any(
+        each.kind == "pause" and each.process == call.program and each.end == call.left_at
+        for each in record.foreign_outages
+    )
 
 
 def _near(record: Record, call: ForeignCall, before_s: float, until: float) -> Iterator[Outage]:
