@@ -80,7 +80,7 @@ class Nothing:
 
 sys.meta_path.insert(0, Nothing())
 import braidmq
-BRINGERS = "braidmq.cli.top.picture", "braidmq.lab.bench.ends", "braidmq.lab.demo"
+BRINGERS = "braidmq.cli.top.picture", "braidmq.lab.bench.ends", "braidmq.lab.demo", "braidmq.monitor.web"
 for module in pkgutil.walk_packages(braidmq.__path__, "braidmq."):
     if not module.name.startswith(BRINGERS) and "__main__" not in module.name:
         importlib.import_module(module.name)
@@ -89,7 +89,7 @@ print("done")
 
 
 def test_no_module_of_the_product_needs_what_only_extras_bring():
-    absent = ["dns", "matplotlib", "opentelemetry", "prometheus_client", "rich", "uvloop", "zmq"]
+    absent = ["dns", "matplotlib", "opentelemetry", "prometheus_client", "rich", "starlette", "uvicorn", "uvloop", "zmq"]
     done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *absent], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("done\n", "")
 
