@@ -146,8 +146,21 @@ def test_without_brokers_it_waits_for_them(live):
         first_line(terminal, "all is well")
 
 
-def test_it_follows_the_size_of_the_window(one):
-    with top(one) as terminal:
+LOOKS_ONCE = """
+import asyncio
+from braidmq.cli import main
+from braidmq.cli.top import command
+async def looks(node, real=command.looks):
+    async for look in real(node):
+        yield look
+        await asyncio.Event().wait()
+command.looks = looks
+main()
+"""
+
+
+def test_it_follows_the_size_of_the_window_at_once(one):
+    with TerminalRun([sys.executable, "-c", LOOKS_ONCE, "top", "--join", one.join("observer")]) as terminal:
         first_line(terminal, "all is well")
         terminal.resize(50, 12)
         terminal.wait_for(lambda lines: lines[11].startswith("q quit"), "the last line is the twelfth")
