@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from braidmq.lab.processes.child import Child
 from tests.support.calls import Calls
 from tests.support.chromium import chromium
 from tests.support.fed_monitor import FedMonitor
@@ -18,6 +19,14 @@ def browser():
         yield started
 
 
+class WatchedNet(LiveNet):
+    """A net with monitors: one that everybody may read, and one with a token."""
+
+    brokers: dict[str, Child]
+    monitor: SimpleNamespace
+    guarded: SimpleNamespace
+
+
 def start_monitor(net, name, *options, port=0):
     """Start a monitor; return its process and its address."""
     child = net.start("monitor", "--join", net.join(name), "--http", f"127.0.0.1:{port}", *options)
@@ -29,10 +38,10 @@ def start_monitor(net, name, *options, port=0):
 def net(browser, tmp_path_factory):
     """Three brokers, a worker, calls, a monitor, and one with a token."""
     directory = tmp_path_factory.mktemp("pages")
-    with LiveNet(directory / "net") as live:
+    with WatchedNet(directory / "net") as live:
         live.add_members("b1", "b2", "b3")
         live.add_node("watch", observe=True)
-        live.add_node("guard", observe=True, calls=["*"])
+        live.authority.add_node("guard", ["*"], observe=True, operate=True)
         live.brokers = {name: live.broker(name) for name in ("b1", "b2", "b3")}
         live.monitor = start_monitor(live, "watch")
         token = directory / "token"

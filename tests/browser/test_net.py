@@ -133,6 +133,27 @@ def test_service_is_called_from_its_page_and_the_way_is_told(browser, net):
         expect(page.get_by_role("button", name="Test call")).to_be_focused()
 
 
+def test_node_is_taken_out_and_put_back_from_its_page(browser, net):
+    with opened(browser, f"{net.guarded.url}#/node/worker") as page:
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        for name, title, verb, said in (
+            ("Take out", "Take worker out?", "Take it out", "worker is out: b1: "),
+            ("Put back", "Put worker back?", "Put it back", "worker is back: b1: "),
+        ):
+            page.get_by_role("button", name=name).click()
+            dialog = page.get_by_role("dialog", name=title)
+            dialog.get_by_role("button", name=verb).click()
+            expect(dialog.locator(".done")).to_contain_text(said)
+            dialog.get_by_role("button", name="Close").click()
+            expect(dialog).to_be_hidden()
+        page.goto(f"{net.guarded.url}#/broker/b2")
+        page.get_by_role("button", name="Drain").click()
+        dialog = page.get_by_role("dialog", name="Drain b2?")
+        dialog.get_by_role("button", name="Cancel").click()
+        expect(dialog).to_be_hidden()
+
+
 def test_keyboard_goes_through_the_page_in_its_order(browser, net):
     with opened(browser, net.monitor.url) as page:
         expect(page.get_by_role("table", name="Services").get_by_role("link", name="echo")).to_be_visible()
