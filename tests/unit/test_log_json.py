@@ -18,7 +18,9 @@ def log():
     logger.setLevel("DEBUG")
     handler = StderrHandler(formatter=JsonFormatter())
     logger.addHandler(handler)
+    logger.propagate = False  # what pytest captures has to be UTF-8
     yield logger
+    logger.propagate = True
     logger.removeHandler(handler)
 
 
