@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from braidmq.errors import ProtocolError, ServiceError
 from braidmq.members import NAME_BYTES_MAX, SERVICE_BYTES_MAX
-from braidmq.wire import control, gossip, registry
+from braidmq.wire import control, gossip, operation, registry
 from braidmq.wire.bundle import bundle_bytes_max, join, split
 from braidmq.wire.control import decode_control, decode_failure, encode_control, encode_failure
 from braidmq.wire.envelope import (
@@ -144,6 +144,10 @@ controls: dict[int, st.SearchStrategy[Control]] = {
     registry.Enrolled.NUMBER: st.builds(
         registry.Enrolled, st.lists(st.builds(registry.EnrolmentRow, blobs, uint32), max_size=3), texts
     ),
+    control.Bridging.NUMBER: st.builds(control.Bridging, st.builds(control.BridgeStatus, names, *[uint32] * 6)),
+    operation.Operate.NUMBER: st.builds(operation.Operate, uint32, texts, names, st.booleans()),
+    operation.Operated.NUMBER: st.builds(operation.Operated, uint32, texts, texts),
+    operation.Withheld.NUMBER: st.builds(operation.Withheld, names, st.booleans()),
 }
 any_control = st.one_of(*controls.values())
 

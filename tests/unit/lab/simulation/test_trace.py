@@ -5,7 +5,7 @@ import pytest
 
 from braidmq.lab.simulation import trace as module
 from braidmq.lab.simulation.trace import Trace, describe
-from braidmq.wire import control, gossip, registry
+from braidmq.wire import control, gossip, operation, registry
 from braidmq.wire.bundle import join
 from braidmq.wire.envelope import COMMON, VERSION, Command, Envelope, Flag, Outcome, Progress, Reason, encode
 
@@ -39,6 +39,10 @@ CONTROLS = (
     registry.Published(3),
     registry.Enrol(b"x"),
     registry.Enrolled([registry.EnrolmentRow(b"x", 1)]),
+    control.Bridging(control.BridgeStatus("http")),
+    operation.Operate(1, operation.DRAIN, "b1"),
+    operation.Operated(1, operation.DONE),
+    operation.Withheld("operator", out=True),
 )
 
 
