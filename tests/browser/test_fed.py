@@ -1,5 +1,6 @@
 """The pages of a monitor that is told of nets which cannot be started here: large ones, empty ones, hostile names."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support import looks
@@ -47,6 +48,7 @@ def test_large_net_is_paged_filtered_and_sorted(browser, fed):
         expect(page.locator(".table-status")).to_have_text("none of 2,000 matches")
 
 
+@pytest.mark.nightly
 def test_large_net_is_folded_in_its_picture(browser, fed):
     fed.take(large_look())
     with opened(browser, fed.url) as page:
@@ -59,6 +61,7 @@ def test_large_net_is_folded_in_its_picture(browser, fed):
             fed.take(large_look())
 
 
+@pytest.mark.nightly
 def test_new_look_changes_only_what_differs(browser, fed):
     services = [looks.service(f"s{number}") for number in range(5)]
     fed.take(looks.look(looks.told("b1", names=("b1",), services=services)))
@@ -76,6 +79,7 @@ def test_new_look_changes_only_what_differs(browser, fed):
         assert sorted(page.evaluate("changed")) == ["attributes ", "characterData 4 of 8"]
 
 
+@pytest.mark.nightly
 def test_focus_stays_where_it_is_when_the_page_changes(browser, fed):
     def show(*names):
         fed.take(looks.look(looks.told("b1", names=("b1",), services=[looks.service(name) for name in names])))
@@ -89,6 +93,7 @@ def test_focus_stays_where_it_is_when_the_page_changes(browser, fed):
         expect(link).to_be_focused()
 
 
+@pytest.mark.nightly
 def test_empty_net_says_how_to_begin(browser, fed):
     fed.take(looks.look(looks.told("b1", names=("b1",))))
     with opened(browser, fed.url, size=PHONE) as page:
@@ -98,6 +103,7 @@ def test_empty_net_says_how_to_begin(browser, fed):
         expect(page.locator(".topology-frame .quiet")).to_have_text("No node is connected.")
 
 
+@pytest.mark.nightly
 def test_net_that_does_not_answer_is_told_as_that(browser, fed):
     fed.take(looks.look(looks.mute("b1"), looks.mute("b2")))
     with opened(browser, fed.url) as page:
@@ -106,6 +112,7 @@ def test_net_that_does_not_answer_is_told_as_that(browser, fed):
         expect(page.locator(".brokers a[data-level=unknown]")).to_have_count(2)
 
 
+@pytest.mark.nightly
 def test_monitor_that_has_not_looked_yet_is_waited_for(browser, fed):
     with opened(browser, fed.url) as page:
         expect(page.locator(".sentence")).to_have_text("Waiting for the monitor to tell how the net is")
@@ -113,6 +120,7 @@ def test_monitor_that_has_not_looked_yet_is_waited_for(browser, fed):
         expect(page.locator(".sentence")).to_contain_text("All is well")
 
 
+@pytest.mark.nightly
 def test_page_of_a_thing_that_goes_stays_and_says_so(browser, fed):
     fed.take(looks.look(looks.told("b1", names=("b1",), nodes=[looks.node("w1")])))
     with opened(browser, f"{fed.url}#/node/w1") as page:
@@ -122,6 +130,7 @@ def test_page_of_a_thing_that_goes_stays_and_says_so(browser, fed):
         expect(page.get_by_text("The net has no node of this name now.")).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_rows_stand_still_under_the_pointer(browser, fed):
     def show(**outstanding):
         services = [looks.service(name, outstanding=count) for name, count in outstanding.items()]

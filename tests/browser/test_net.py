@@ -77,6 +77,7 @@ def test_killed_broker_is_named_marked_and_has_a_remedy(browser, net):
         expect(sentence(page)).to_contain_text("All is well")
 
 
+@pytest.mark.nightly
 def test_page_says_that_the_monitor_is_away_and_comes_back_with_it(browser, net):
     with opened(browser, net.monitor.url) as page:
         expect(page.locator(".lamp")).to_have_text("live")
@@ -111,6 +112,7 @@ def test_token_is_wanted_and_opens_the_page(browser, net):
         expect(page.locator(".health")).to_be_hidden()
 
 
+@pytest.mark.nightly
 def test_service_is_called_from_its_page_and_the_way_is_told(browser, net):
     with opened(browser, f"{net.monitor.url}#/service/echo") as page:
         expect(page.get_by_text("This monitor was started without a token")).to_be_visible()
@@ -133,6 +135,7 @@ def test_service_is_called_from_its_page_and_the_way_is_told(browser, net):
         expect(page.get_by_role("button", name="Test call")).to_be_focused()
 
 
+@pytest.mark.nightly
 def test_node_is_taken_out_and_put_back_from_its_page(browser, net):
     with opened(browser, f"{net.guarded.url}#/node/worker") as page:
         page.get_by_label("Token").fill(TOKEN)

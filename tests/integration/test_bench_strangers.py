@@ -39,6 +39,7 @@ def test_a_thousand_peers_with_ten_calls_each_take_bounded_memory(kind):
 
 
 @pytest.mark.parametrize("kind", nightly_but({"malamute"}, KINDS))
+@pytest.mark.nightly
 def test_peers_are_served_on_beside_one_that_floods(kind):
     *measured, cost = rows("flood", kind, "--peers", 8, "--calls", 2, "--rounds", 1, "--seconds", 0.4)
     assert [row["flooded"] for row in measured] == [False, True]
@@ -48,6 +49,7 @@ def test_peers_are_served_on_beside_one_that_floods(kind):
 
 
 @pytest.mark.parametrize("kind", nightly_but({"http"}, KINDS))
+@pytest.mark.nightly
 def test_all_peers_are_served_again_after_their_bridge_was_killed(kind):
     (row,) = rows("restart", kind, "--peers", 8)
     assert 0 < row["listens_s"] <= row["half_s"] <= row["all_s"]

@@ -137,6 +137,7 @@ def test_a_bug_is_shown_as_it_is_where_the_terminal_was_given_back(one):
         assert given_back(terminal)
 
 
+@pytest.mark.nightly
 def test_without_brokers_it_waits_for_them(live):
     live.add_members("b1")
     with top(live) as terminal:
@@ -159,6 +160,7 @@ main()
 """
 
 
+@pytest.mark.nightly
 def test_it_follows_the_size_of_the_window_at_once(one):
     with TerminalRun([sys.executable, "-c", LOOKS_ONCE, "top", "--join", one.join("observer")]) as terminal:
         first_line(terminal, "all is well")
@@ -168,6 +170,7 @@ def test_it_follows_the_size_of_the_window_at_once(one):
         terminal.wait_for(lambda lines: lines[39].startswith("q quit"), "the last line is the fortieth")
 
 
+@pytest.mark.nightly
 def test_it_stops_and_goes_on_at_a_shell(one):
     shell = ["/bin/bash", "-c", "exec /bin/bash --norc --noprofile -i 2>&0"]  # it prompts at stderr
     with TerminalRun(shell) as terminal:
@@ -189,6 +192,7 @@ def test_it_stops_and_goes_on_at_a_shell(one):
         terminal.wait_for(lambda lines: "code=0" in lines, "it has ended")
 
 
+@pytest.mark.nightly
 def test_a_window_that_is_closed_ends_it(one):
     with top(one) as terminal:
         first_line(terminal, "all is well")
@@ -196,6 +200,7 @@ def test_a_window_that_is_closed_ends_it(one):
         assert terminal.end()[0] in (0, 1, -signal.SIGHUP)
 
 
+@pytest.mark.nightly
 def test_without_colours_it_writes_none(one):
     with top(one, NO_COLOR="1") as terminal:
         first_line(terminal, "all is well")

@@ -41,6 +41,7 @@ def test_each_round_trip_has_a_line_and_the_paths_a_table(net):
     assert table == [["b1", "worker", "2"], ["b2", "worker", "2"], ["all", "all", "4"]]
 
 
+@pytest.mark.nightly
 def test_brokers_themselves_can_be_pinged(net):
     told = loaded(ping(net, "braid.echo", "--count", "4", "--rate", "50", "--each-broker", "--json"))
     assert {(path["broker"], path["worker"]) for path in told["paths"]} == {("b1", "b1"), ("b2", "b2")}
@@ -104,6 +105,7 @@ def test_a_broker_that_dies_meanwhile_costs_no_answer(net):
     assert b"\necho: 40 sent, 40 answered, 0 failed" in out
 
 
+@pytest.mark.nightly
 def test_a_reader_that_has_gone_ends_it_silently(net):
     with pinging(net, "echo", "--rate", "50") as child:
         child.stdout.close()
@@ -143,6 +145,7 @@ def loaded_quietly(result):
     return json.loads(result.stdout)
 
 
+@pytest.mark.nightly
 def test_an_open_load_keeps_its_rate(net):
     result = load(net, "echo", "hello", "--rate", "40", "--duration", "1")
     assert result.returncode == 0

@@ -175,6 +175,7 @@ def test_a_pool_of_processes_computes(net):
         worker.close()
 
 
+@pytest.mark.nightly
 def test_a_pool_that_is_broken_is_replaced(net, monkeypatch):
     module = load("cpu_bound")
     monkeypatch.setitem(sys.modules, "cpu_bound", module)

@@ -537,7 +537,7 @@ def without_waiting_for_the_others(patch):
         (with_whatever_comes_put_in_force, "registry"),
         (without_catching_up, "registry"),
         (without_cutting_off, "removed"),
-        (without_narrowed_rights, "removed"),
+        pytest.param(without_narrowed_rights, "removed", marks=pytest.mark.nightly),
         (without_a_check_of_signatures, "registry"),
         (with_differences_from_any_base, "registry"),
         (without_state, "registry"),
