@@ -159,6 +159,7 @@ def test_node_is_taken_out_and_put_back_from_its_page(browser, net):
 
 def test_keyboard_goes_through_the_page_in_its_order(browser, net):
     with opened(browser, net.monitor.url) as page:
+        expect(page.locator(".finding")).to_have_count(0, timeout=60_000)  # that a broker is new is a note for 10 s
         expect(page.get_by_role("table", name="Services").get_by_role("link", name="echo")).to_be_visible()
         stops = []
         for _ in range(12):
