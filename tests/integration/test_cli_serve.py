@@ -394,7 +394,7 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind
         (["--service", "run"], "Name MODULE:NAME, or --service and --exec"),
         (["--exec", "cat"], "Name MODULE:NAME, or --service and --exec"),
         ([], "Name MODULE:NAME, or --service and --exec"),
-        (["app:node", "--exec", "cat"], "goes without --service, --exec and --concurrency"),
+        (["app:node", "--exec", "cat"], "goes without --service, --exec, --concurrency and --time-limit"),
         (["app:node", "other:node"], "--help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
