@@ -105,12 +105,11 @@ def log_unless_configured() -> None:
     Where neither the root logger nor `braidmq` has a handler, but another one has, the program has its own ideas of
     what is to be logged: then only BraidMQ's own records go to stderr.
     """
-    own = logging.getLogger("braidmq")
-    if own.hasHandlers():
+    if logging.getLogger("braidmq").hasHandlers():
         return
     if _is_configured():
-        own.addHandler(StderrHandler())
-        own.setLevel(logging.INFO)
+        logging.getLogger("braidmq").addHandler(StderrHandler())
+        logging.getLogger("braidmq").setLevel(logging.INFO)
     else:
         logging.basicConfig(handlers=[StderrHandler()], level=logging.INFO)
 
