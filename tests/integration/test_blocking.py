@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 
 import pytest
 
@@ -23,13 +22,7 @@ from braidmq import (
 )
 from braidmq.blocking import Node
 from braidmq.testing import TestNet
-
-
-def until(condition):
-    give_up_at = monotonic() + 10.0
-    while not condition():
-        assert monotonic() < give_up_at
-        threading.Event().wait(0.005)
+from tests.support.waiting import until
 
 
 @pytest.fixture

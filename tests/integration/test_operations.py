@@ -2,8 +2,6 @@
 
 import json
 import logging
-import threading
-from time import monotonic
 
 import pytest
 
@@ -11,13 +9,7 @@ from braidmq import AccessDenied, ConfigError, NoBroker, NodeClosed, NoWorker
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.testing import TestNet
 from tests.support.processes import wait_until
-
-
-def until(condition):
-    give_up_at = monotonic() + 20.0
-    while not condition():
-        assert monotonic() < give_up_at
-        threading.Event().wait(0.005)
+from tests.support.waiting import until
 
 
 @pytest.fixture

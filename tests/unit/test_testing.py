@@ -7,20 +7,13 @@ import os
 import socket
 import threading
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 
 from braidmq import BraidError, ConfigError, NodeClosed, Settings, WrongLoop, testing
 from braidmq.testing import TestNet
-
-
-def until(condition):
-    give_up_at = monotonic() + 10.0
-    while not condition():
-        assert monotonic() < give_up_at
-        threading.Event().wait(0.005)
+from tests.support.waiting import until
 
 
 def port_of(broker):
