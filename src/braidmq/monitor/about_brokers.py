@@ -117,13 +117,20 @@ class _Gap(NamedTuple):
 
 def apart(views: Iterable[View]) -> Iterator[Finding]:
     """Find brokers that answer, and do not reach each other or do not see each other alive."""
-    gaps = _gaps(seen_by(views))
-    while gaps:
-        sides = [name for pair in gaps for name in pair]
-        name = max(sorted(set(sides)), key=sides.count)
-        found = {pair: gap for pair, gap in gaps.items() if name in pair}
-        gaps = {pair: gap for pair, gap in gaps.items() if name not in pair}
+    of: dict[str, dict[tuple[str, str], _Gap]] = {}
+    for pair, gap in _gaps(seen_by(views)).items():
+        for side in pair:
+            of.setdefault(side, {})[pair] = gap
+    while of:
+        name = max(sorted(of), key=lambda side: len(of[side]))
+        found = of.pop(name)
         others = sorted({other for pair in found for other in pair if other != name})
+        for pair in found:
+            here, there = pair
+            other = there if here == name else here
+            del of[other][pair]
+            if not of[other]:
+                del of[other]
         problems = [f"{here} to {there}: {gap.problem}" for (here, there), gap in sorted(found.items())]
         since_s = max((gap.since_s for gap in found.values() if gap.since_s is not None), default=None)
         if all(gap.linked for gap in found.values()):

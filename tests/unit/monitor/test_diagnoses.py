@@ -318,6 +318,15 @@ def test_every_kind_is_in_the_table_and_has_a_case():
     assert {case[0] for case in CASES} | {Kind.OVERLOAD, Kind.SERVICE_FULL} == set(Kind)
 
 
+def test_each_gap_between_many_brokers_is_told_once():
+    names = [f"b{number:02}" for number in range(20)]
+    strangers = [told(name)._replace(report=Report(broker=name, uptime_s=100.0, brokers=[own(name)])) for name in names]
+    found = diagnose(strangers)
+    assert [each.who for each in found] == [tuple(names[at:]) for at in range(len(names) - 1)]
+    assert found[0].sentence.startswith("b00 is cut off from b01, b02, b03, b04, b05, b06, b07, b08 and 11 more: ")
+    assert found[-1].why == "b18 to b19: it does not know it, b19 to b18: it does not know it"
+
+
 WORKING = {
     "nodes": [worker(in_flight=200, name="c1", serves=()), worker()],
     "services": [echo(8, 8, 5)],
