@@ -298,6 +298,8 @@ def test_an_address_that_cannot_be_had_is_named():
             listen(Address("127.0.0.1", port))
     with pytest.raises(ConfigError, match=r"cannot listen at no\.such\.invalid:1: "):
         listen(Address("no.such.invalid", 1))
+    with pytest.raises(ConfigError, match=r"cannot listen at no\.\.name:1: .*label empty or too long"):
+        listen(Address("no..name", 1))
 
 
 def test_as_a_process_it_ends_in_order_and_hangs_without_harm(live, tmp_path):

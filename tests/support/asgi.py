@@ -38,6 +38,21 @@ def _scope(method, target, fields):
     }
 
 
+async def abandon(app, target, method="POST", *, fields=()):
+    """Begin a request, and leave before its body has come; return what was answered."""
+    coming = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    messages = []
+
+    async def receive():
+        return coming.pop(0)
+
+    async def send(message):
+        messages.append(message)
+
+    await app(_scope(method, target, [("host", "127.0.0.1:8088"), *fields]), receive, send)
+    return messages
+
+
 async def ask(app, target, method="GET", *, fields=(), body=b"", host="127.0.0.1:8088"):
     """Return the answer to a request whose body comes in two parts."""
     hosts = [] if host is None else [("host", host)]

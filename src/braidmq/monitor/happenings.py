@@ -67,7 +67,8 @@ class Happenings:
     def _begin(self, views: Sequence[View], now_s: float) -> None:
         self._brokers = {view.info.name for view in views}
         for first in (self._of_nodes(views, now_s), self._of_services(views), self._of_registries(views)):
-            assert not list(first), "nothing has come or gone before the first look"
+            found = list(first)
+            assert not found, "nothing has come or gone before the first look"
         for broker, row in _refusals(views):
             self._refusals[broker, row.kind] = (now_s - REFUSALS_S, row.count)
 
@@ -121,9 +122,9 @@ class Happenings:
 
     def _of_refusals(self, views: Sequence[View], now_s: float) -> Iterator[Happening]:
         rows = list(_refusals(views))
-        told = {view.info.name for view in views if view.told}
+        silent = {view.info.name for view in views if not view.told}
         kept = {(broker, row.kind) for broker, row in rows}
-        self._refusals = {key: each for key, each in self._refusals.items() if key in kept or key[0] not in told}
+        self._refusals = {key: each for key, each in self._refusals.items() if key in kept or key[0] in silent}
         for broker, row in rows:
             told_s, count = self._refusals.get((broker, row.kind), (now_s - REFUSALS_S, 0))
             if row.count < count:  # the broker was restarted

@@ -61,17 +61,19 @@ class History:
         If there are too many subjects, one that is no longer told of makes room for a new one. If all are told of, the
         new one gets no history.
         """
+        idle = sorted(self._subjects.keys() - values.keys() - {NET}, key=lambda name: self._subjects[name].noted_s)
+        idle.reverse()
         for subject, row in values.items():
-            kept = self._subjects.get(subject) or self._make(subject, values)
+            kept = self._subjects.get(subject) or self._make(subject, idle)
             if kept is not None:
                 kept.note(row, now_s)
 
-    def _make(self, subject: str, told: Mapping[str, Values]) -> "_Subject | None":
+    def _make(self, subject: str, idle: list[str]) -> "_Subject | None":
+        """Return a new subject, in place of the last of `idle` if there are too many; None if there is no room."""
         if len(self._subjects) > SUBJECTS_MAX:
-            gone = [name for name in self._subjects if name not in told and name != NET]
-            if not gone:
+            if not idle:
                 return None
-            del self._subjects[min(gone, key=lambda name: self._subjects[name].noted_s)]
+            del self._subjects[idle.pop()]
         made = self._subjects[subject] = _Subject()
         return made
 

@@ -128,6 +128,14 @@ def test_refusals_of_a_new_kind_are_told_at_once():
     assert found[2].startswith("b1 has refused 3 more (call)")
 
 
+def test_what_a_broker_refused_that_left_the_net_is_forgotten():
+    looking = Looking(refusing(5), told("b2"))
+    assert looking.look(mute("b1"), told("b2")) == []
+    assert looking.look(refusing(5), told("b2")) == []
+    assert [each[0] for each in looking.look(told("b2"))] == ["broker-left"]
+    assert [each[0] for each in looking.look(refusing(5), told("b2"))] == ["broker-joined", "refused"]
+
+
 def test_a_broker_that_was_restarted_counts_anew():
     looking = Looking(refusing(500))
     assert [each[0] for each in looking.look(refusing(2, uptime_s=1.0))] == ["broker-restarted", "refused"]

@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from braidmq.host.loggers import own_logger
@@ -65,6 +66,8 @@ class Door:
         except HTTPException as error:
             title = error.detail or "Not possible"
             refused = RefusedError(error.status_code, title, "See docs/monitor.md.", error.headers)
+        except ClientDisconnect:
+            return  # it left before all of its request had come
         except Exception:  # noqa: BLE001 - one request must not end the monitor, and its error is logged
             _LOG.exception("the monitor met an error of its own at a request")
             refused = RefusedError(500, "The monitor met an error of its own", "Please report it with its log.")

@@ -93,17 +93,22 @@ class Reader:
             await send({"type": "http.response.body", "body": b"retry: %d\n\n" % RETRY_MS, "more_body": True})
             async for chunk in self._chunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if not self._gone:
+            if self._gone:
+                await watching
+            else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             watching.cancel()
             self._feed.remove(self)
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        self.wake.set()
+        """Wait until the reader goes, or sends what is refused."""
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._gone = True
+            self.wake.set()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while not self._gone and not self._feed.closing:

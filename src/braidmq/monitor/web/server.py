@@ -195,7 +195,7 @@ def listen(where: Address) -> socket.socket:
         found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
         raise _cannot(where, error) from None
     if where.token is None and not where.guarded and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
         listening.close()
@@ -213,5 +213,6 @@ def listen(where: Address) -> socket.socket:
     return listening
 
 
-def _cannot(where: Address, error: OSError) -> ConfigError:
-    return ConfigError(f"the monitor cannot listen at {where.host}:{where.port}: {error.strerror or error}")
+def _cannot(where: Address, error: OSError | UnicodeError) -> ConfigError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ConfigError(f"the monitor cannot listen at {where.host}:{where.port}: {why}")

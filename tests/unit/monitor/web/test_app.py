@@ -13,7 +13,7 @@ from braidmq.monitor.web.app import STATIC, Site
 from braidmq.monitor.web.door import BODY_BYTES_MAX, FIELDS
 from braidmq.monitor.web.feed import STREAMS_MAX, Feed
 from braidmq.monitor.web.figures import Figures
-from tests.support.asgi import ask, post, streaming
+from tests.support.asgi import abandon, ask, post, streaming
 from tests.support.looks import look, mute, node, service, told
 
 TOKEN = "a token of some length"
@@ -343,6 +343,11 @@ async def test_what_is_no_sound_request_gets_one_clear_answer(body, kind, status
     assert monitor.calls.made == []
 
 
+async def test_who_leaves_in_the_middle_of_a_request_is_no_error_of_the_monitor(caplog):
+    assert await abandon(Monitor(TOKEN).app, "/api/login", fields=[("content-type", "application/json")]) == []
+    assert caplog.text == ""
+
+
 async def test_a_body_is_refused_by_what_it_says_of_its_length():
     fields = [BEARER, ("content-type", "application/json"), ("content-length", str(BODY_BYTES_MAX + 1))]
     problem(await ask(Monitor(TOKEN).app, "/api/login", "POST", fields=fields), 413)
@@ -414,6 +419,14 @@ async def test_streams_are_bounded_and_give_their_place_back():
         await each.__aexit__(None, None, None)
     async with streaming(monitor.app):
         assert monitor.feed.readers == 1
+
+
+async def test_a_stream_whose_request_is_too_long_gives_its_place_back():
+    monitor = Monitor().look(well())
+    async with asyncio.timeout(10):
+        answer = await ask(monitor.app, "/api/stream", body=b"x" * (BODY_BYTES_MAX + 1))
+    assert answer.status == 200
+    assert monitor.feed.readers == 0
 
 
 async def test_streams_end_when_the_monitor_does():
