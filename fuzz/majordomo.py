@@ -2,22 +2,18 @@
 
 import msgspec
 
-from braidmq import NoWorker, ServiceError
 from braidmq.bridges.majordomo import wire
 from braidmq.bridges.majordomo.core import MajordomoCore
 from braidmq.bridges.majordomo.options import MajordomoOptions
-from braidmq.members import Member, Role
+from fuzz.foreign import ForeignRun
 from fuzz.script import Script
-from tests.support.foreign_net import ForeignNet
 from tests.support.majordomo import is_allowed
 
 BYTES_MAX = 1_000
 
-PEERS = ("p", "q", "r")
 SERVICES = (b"a", b"b", b"net", b"no", b"mmi.service", b"mmi.x", b"\xff", b"x" * 300)
 ASKS = ((b"", b"MDPC01"), (b"MDPC02", b"\1"), (b"", b"MDPC02", b"\1"), (b"", b"MDPC02", b"\2"), (b"", b"MDPC02"))
 FRONTS = ((b"", b"MDPW01"), (b"", b"MDPW02"), (b"MDPW02",))
-ENDS = (b"42", b"", b"\x91\xc4\x01x", NoWorker("none"), ServiceError("MINE", maybe_executed=True))
 WAITS_S = (0.1, 1.0, 5.0, 12.0, 40.0)
 
 _OPTIONS = msgspec.convert(
@@ -25,21 +21,14 @@ _OPTIONS = msgspec.convert(
 )
 
 
-class _Run:
-    """One bridge with three peers, and a net that does what the script says."""
-
+class _Run(ForeignRun):
     def __init__(self, script: Script) -> None:
-        self._script = script
-        self.net = ForeignNet(lambda rights: MajordomoCore(_OPTIONS, rights, 2_000))
-        self.net.members[""] = Member("bridge-1", Role.NODE, calls=("*",), serves=("a", "b"))
-        self.net.services["net"] = None
+        super().__init__(script, lambda rights: MajordomoCore(_OPTIONS, rights, 2_000), ("a", "b"), WAITS_S)
         self._said: dict[str, list[list[bytes]]] = {}
         self._asked: dict[str, tuple[tuple[bytes, ...], bytes]] = {}
-        self._jobs: list[int] = []
-        self.said = 0
         self.acts = (
-            self._say_anything, self._ask, self._register, self._say_as_worker, self._close, self._lose, self._call,
-            self._drop, self._end, self._wait,
+            self._say_anything, self._ask, self._register, self._say_as_worker, self.close, self.lose, self._call,
+            self.drop, self.end, self.wait,
         )  # fmt: skip
 
     def say(self, name: str, frames: list[bytes]) -> None:
@@ -49,7 +38,7 @@ class _Run:
         self.net.say(name, *frames)
 
     def check(self) -> None:
-        """See that whoever was told something bears it."""
+        """See ForeignRun; note whom it has asked something."""
         for name, told in self.net.sent:
             assert is_allowed(told, self._said.get(name, ())), f"{name} does not bear {told}"
             for front in FRONTS:
@@ -57,56 +46,34 @@ class _Run:
                     self._asked[name] = front, told[len(front) + 1]
         self.net.sent.clear()
 
-    def _who(self) -> str:
-        return PEERS[self._script.number(len(PEERS))]
-
     def _say_anything(self) -> None:
-        self.say(self._who(), self._script.frames(6, 12))
+        self.say(self.who(), self.script.frames(6, 12))
 
     def _ask(self) -> None:
-        front, service = ASKS[self._script.number(len(ASKS))], SERVICES[self._script.number(len(SERVICES))]
-        self.say(self._who(), [*front, service, *self._script.frames(3, 8)])
+        front, service = ASKS[self.script.number(len(ASKS))], SERVICES[self.script.number(len(SERVICES))]
+        self.say(self.who(), [*front, service, *self.script.frames(3, 8)])
 
     def _register(self) -> None:
-        front, service = FRONTS[self._script.number(len(FRONTS))], SERVICES[self._script.number(len(SERVICES))]
-        self.say(self._who(), [*front, b"\1", service])
+        front, service = FRONTS[self.script.number(len(FRONTS))], SERVICES[self.script.number(len(SERVICES))]
+        self.say(self.who(), [*front, b"\1", service])
 
     def _say_as_worker(self) -> None:
-        name, command, script = self._who(), bytes((1 + self._script.number(8),)), self._script
+        name, command, script = self.who(), bytes((1 + self.script.number(8),)), self.script
         front, token = self._asked.get(name, (FRONTS[0], b""))
         if not script.number(4):
             front, token = FRONTS[script.number(len(FRONTS))], script.some(8)
         self.say(name, [*front, command, token, b"", *script.frames(3, 8)])
 
-    def _close(self) -> None:
-        name = self._who()
-        self.net.close(name)
+    def forget(self, name: str) -> None:
+        """See ForeignRun."""
+        super().forget(name)
         self._said.pop(name, None)
         self._asked.pop(name, None)
-        self.net.unreachable.discard(name)
-
-    def _lose(self) -> None:
-        self.net.unreachable.add(self._who())
 
     def _call(self) -> None:
-        service, script = ("a", "b", "no")[self._script.number(3)], self._script
+        service, script = ("a", "b", "no")[self.script.number(3)], self.script
         duplicate, payload = bool(script.number(2)), script.some(8)
-        self._jobs.append(self.net.job(service, payload, duplicate=duplicate))
-
-    def _drop(self) -> None:
-        left = [number for number in self._jobs if number not in self.net.finished]
-        if left:
-            number = left[self._script.number(len(left))]
-            self._jobs.remove(number)
-            self.net.drop(number)
-
-    def _end(self) -> None:
-        asked = [number for number, call in self.net.calls.items() if call.service == "net"]
-        if asked:
-            self.net.answer(asked[self._script.number(len(asked))], ENDS[self._script.number(len(ENDS))])
-
-    def _wait(self) -> None:
-        self.net.advance(WAITS_S[self._script.number(len(WAITS_S))])
+        self.jobs.append(self.net.job(service, payload, duplicate=duplicate))
 
 
 def one(data: bytes) -> int:
@@ -119,12 +86,7 @@ def one(data: bytes) -> int:
         AssertionError: what must not be has come to be.
         Exception: something was raised that must not.
     """
-    script = Script(data)
-    run = _Run(script)
-    while not script.over:
-        run.acts[script.number(len(run.acts))]()
-        run.check()
-    return run.said
+    return _Run(Script(data)).play()
 
 
 SEEDS = (

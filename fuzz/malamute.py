@@ -4,22 +4,18 @@ import random
 
 import msgspec
 
-from braidmq import NoWorker, ServiceError
 from braidmq.bridges.malamute import wire
 from braidmq.bridges.malamute.core import MalamuteCore
 from braidmq.bridges.malamute.options import MalamuteOptions
 from braidmq.bridges.malamute.wire import Command, Message
-from braidmq.members import Member, Role
+from fuzz.foreign import ForeignRun
 from fuzz.script import Script
-from tests.support.foreign_net import ForeignNet
 from tests.support.malamute import heard, judge, mail_to, offer, opening
 
 BYTES_MAX = 1_000
 
-PEERS = ("p", "q", "r")
 SERVICES = ("a", "b", "net", "c.x")
 TEXTS = (b"", b"a", b"b", b"c", b"net", b"$braidmq", b"p", b"x" * 255)
-ENDS = (b"42", b"", b"\x91\xc4\x01x", NoWorker("none"), ServiceError("MINE", maybe_executed=True))
 WAITS_S = (0.1, 1.0, 5.0, 12.0, 70.0)
 
 _OPTIONS = msgspec.convert(
@@ -34,25 +30,23 @@ _OPTIONS = msgspec.convert(
 )
 
 
-class _Run:
-    """One bridge with three programs, and a net that does what the script says."""
-
+class _Run(ForeignRun):
     def __init__(self, script: Script) -> None:
-        self._script = script
-        self.net = ForeignNet(lambda rights: MalamuteCore(_OPTIONS, rights, random.Random(7), 2_000))
-        self.net.members[""] = Member("bridge-1", Role.NODE, calls=("*",), serves=("a", "b", "c*"))
-        self.net.services["net"] = None
-        self._jobs: list[int] = []
+        super().__init__(
+            script,
+            lambda rights: MalamuteCore(_OPTIONS, rights, random.Random(7), 2_000),
+            ("a", "b", "c*"),
+            WAITS_S,
+        )
         self._asked: list[bytes] = []
-        self.said = 0
         self.acts = (
-            self._say_anything, self._say_something, self._open, self._offer, self._answer_delivery, self._close,
-            self._lose, self._call, self._drop, self._end, self._wait,
+            self._say_anything, self._say_something, self._open, self._offer, self._answer_delivery, self.close,
+            self.lose, self._call, self.drop, self.end, self.wait,
         )  # fmt: skip
 
     def say(self, frames: list[bytes]) -> None:
         """Let a program say something, and see that it bears what it hears at once."""
-        name = PEERS[self._script.number(len(PEERS))]
+        name = self.who()
         answers = self.net.say(name, *frames)
         said = wire.read(frames)
         self.said += said is not None
@@ -61,7 +55,7 @@ class _Run:
             judge(frames, answers if said is not None and said.command is Command.SERVICE_OFFER else told)
 
     def check(self) -> None:
-        """See that whoever was told something bears it, and note whom an answer would go to."""
+        """See ForeignRun; note whom an answer would go to."""
         for _, frames in self.net.sent:
             told = heard(frames)
             if told.command is Command.SERVICE_DELIVER:
@@ -69,10 +63,10 @@ class _Run:
         self.net.sent.clear()
 
     def _say_anything(self) -> None:
-        self.say(self._script.frames(4, 40))
+        self.say(self.script.frames(4, 40))
 
     def _say_something(self) -> None:
-        script = self._script
+        script = self.script
         text = [TEXTS[script.number(len(TEXTS))] for _ in range(4)]
         message = Message(
             Command(1 + script.number(len(Command))),
@@ -83,44 +77,21 @@ class _Run:
         self.say([first[: len(first) - script.number(3)] + script.some(2), *rest])
 
     def _open(self) -> None:
-        self.say(opening(TEXTS[self._script.number(len(TEXTS))]))
+        self.say(opening(TEXTS[self.script.number(len(TEXTS))]))
 
     def _offer(self) -> None:
-        self.say(offer(TEXTS[self._script.number(len(TEXTS))], self._script.some(20) or b".*"))
+        self.say(offer(TEXTS[self.script.number(len(TEXTS))], self.script.some(20) or b".*"))
 
     def _answer_delivery(self) -> None:
         if self._asked:
-            sender = self._asked[self._script.number(len(self._asked))]
-            self.say(mail_to(sender, *self._script.frames(3, 8)))
-
-    def _close(self) -> None:
-        name = PEERS[self._script.number(len(PEERS))]
-        self.net.close(name)
-        self.net.unreachable.discard(name)
-
-    def _lose(self) -> None:
-        self.net.unreachable.add(PEERS[self._script.number(len(PEERS))])
+            sender = self._asked[self.script.number(len(self._asked))]
+            self.say(mail_to(sender, *self.script.frames(3, 8)))
 
     def _call(self) -> None:
-        service, script = SERVICES[self._script.number(len(SERVICES))], self._script
+        service, script = SERVICES[self.script.number(len(SERVICES))], self.script
         duplicate, subject = bool(script.number(2)), script.some(5).decode(errors="replace")
         payload = script.some(8)
-        self._jobs.append(self.net.job(service, payload, duplicate=duplicate, headers={"subject": subject}))
-
-    def _drop(self) -> None:
-        left = [number for number in self._jobs if number not in self.net.finished]
-        if left:
-            number = left[self._script.number(len(left))]
-            self._jobs.remove(number)
-            self.net.drop(number)
-
-    def _end(self) -> None:
-        asked = [number for number, call in self.net.calls.items() if call.service == "net"]
-        if asked:
-            self.net.answer(asked[self._script.number(len(asked))], ENDS[self._script.number(len(ENDS))])
-
-    def _wait(self) -> None:
-        self.net.advance(WAITS_S[self._script.number(len(WAITS_S))])
+        self.jobs.append(self.net.job(service, payload, duplicate=duplicate, headers={"subject": subject}))
 
 
 def one(data: bytes) -> int:
@@ -133,12 +104,7 @@ def one(data: bytes) -> int:
         AssertionError: what must not be has come to be.
         Exception: something was raised that must not.
     """
-    script = Script(data)
-    run = _Run(script)
-    while not script.over:
-        run.acts[script.number(len(run.acts))]()
-        run.check()
-    return run.said
+    return _Run(Script(data)).play()
 
 
 SEEDS = (
