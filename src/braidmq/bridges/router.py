@@ -49,7 +49,7 @@ _MAPPED: Final = "::ffff:"
 _UNIX: Final = "localhost:"
 """How the address of a peer over a Unix socket begins, before its user, group and process."""
 
-_COUNTED: Final = (
+COUNTED: Final = (
     "too_many_peers",
     "too_many_silent",
     "too_far_ahead",
@@ -58,6 +58,7 @@ _COUNTED: Final = (
     "unreachable",
     "refused",
 )
+"""What an endpoint counts."""
 
 _Come = tuple[Peer | None, bytes, Any, list[bytes]]
 """A message: its peer if the routing id tells it, that id, else a frame that tells it, and all frames."""
@@ -125,7 +126,7 @@ class Router:
         self._reads_on = False
         self._news = False
         self._closed = False
-        self.counters = dict.fromkeys(_COUNTED, 0)
+        self.counters = dict.fromkeys(COUNTED, 0)
         self.endpoints: list[str] = []
         # libzmq counts routing ids up from a random number of the C library, which is the same in every process until
         # it is seeded: whoever knows it could foresee the ids of others.

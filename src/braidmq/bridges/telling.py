@@ -31,8 +31,8 @@ DENIED: Final = ("denied", "refused", "unauthenticated", "access-denied", "forei
 
 DROPPED: Final = (
     "dropped", "malformed", "unexpected", "streams", "mail_dropped", "mail_expired", "too_many_peers",
-    "too_many_changes", "too_large", "unread", "evicted", "too-many-connections", "too-many-calls", "head-too-large",
-    "request-timeout",
+    "too_many_silent", "too_far_ahead", "too_many_changes", "too_large", "unread", "evicted", "too-many-connections",
+    "too-many-calls", "head-too-large", "request-timeout",
 )  # fmt: skip
 """Counters of what was dropped of what foreign programs have sent, or were to be sent."""
 

@@ -10,6 +10,7 @@ import pytest
 from braidmq.bridges.http.bridge import HttpOptions
 from braidmq.bridges.kinds import HOMES, Plan, kind
 from braidmq.bridges.metrics import Metrics
+from braidmq.bridges.router import COUNTED
 from braidmq.bridges.telling import DENIED, DROPPED, ERRORS, REQUESTS, Figures
 from braidmq.errors import ConfigError
 from braidmq.testing import TestNet
@@ -115,3 +116,8 @@ def test_every_counter_that_is_summed_up_is_summed_up_once():
     names = [*REQUESTS, *ERRORS, *DENIED, *DROPPED]
     assert len(names) == len(set(names))
     assert Figures(1, 0, {"denied": 2, "refused": 3, "jobs": 9}).sum(DENIED) == 5
+
+
+def test_what_an_endpoint_refuses_and_drops_is_summed_up():
+    gone = {"unreachable"}  # whoever has left loses nothing
+    assert set(COUNTED) - gone <= {*DENIED, *DROPPED}
