@@ -75,6 +75,8 @@ class Reloaded:
             end = await run.end
             _LOG.log(end.level, "%s was never ready: it %s", self._program.name, end.how)
             return end.exit_code
+        for run in self._runs:
+            run.process.drain()  # one may have been started after all were told to
         return max([await self._ended(each) for each in list(self._runs)], default=0)
 
     async def _replace(self, current: _Run, left: "asyncio.Task[bool]") -> None:

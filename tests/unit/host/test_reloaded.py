@@ -105,6 +105,26 @@ def test_newer_code_is_ready_before_the_older_one_drains(case):
     assert "code.py changed: the new code is started" in case.lines
 
 
+def test_one_that_is_started_as_all_are_told_to_drain_drains_as_well(case):
+    async def go_on():
+        leaving = asyncio.Event()
+        life = Reloaded(Program("app", (sys.executable, "-c", PROGRAM, str(case.path))), WatchedFiles([case.path]))
+        change = life._change
+
+        async def change_and_leave(_):
+            life._change = change
+            life._changed.add("code.py")
+            leaving.set()
+            for process in life.processes:
+                process.drain()
+
+        life._change = change_and_leave
+        return await asyncio.wait_for(life.go_on(leaving), WAIT_S)
+
+    assert asyncio.run(go_on()) == 0
+    assert "code.py changed: the new code is started" in case.lines
+
+
 def test_code_that_is_never_ready_leaves_the_older_one_as_it_is(case):
     async def during():
         await case.until_serves("one")
