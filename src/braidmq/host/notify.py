@@ -2,7 +2,8 @@
 
 systemd, and whatever does as it does, names a Unix datagram socket in $NOTIFY_SOCKET (sd_notify(3)). Where there is
 none, as in a container, a file is changed as long as the process lives: $BRAIDMQ_ALIVE names it, and a probe looks how
-old it is. Nothing here ever blocks: what the socket does not take at once is said the next time.
+old it is. Nothing here ever blocks: what the socket does not take is said the next time, for a process that is not
+heard is ended.
 """
 
 import os
@@ -57,6 +58,7 @@ class Notifier:
         self.beat_s = self._beat_s()
         self._socket: socket.socket | None = None
         self._unsaid: dict[str, str] = {}
+        self._failed = False
         self._shown = ""
         self._serves = False
         self._look_at = float("-inf")
@@ -99,7 +101,10 @@ class Notifier:
 
     def close(self) -> None:
         """Say nothing more."""
-        self._hang_up()
+        self._address = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -114,16 +119,11 @@ class Notifier:
         except BlockingIOError:
             return
         except OSError as error:
-            _LOG.warning("the service manager cannot be told how this process is: %s", error.strerror or error)
-            self._hang_up()
+            if not self._failed:
+                self._failed = True
+                _LOG.warning("the service manager cannot be told how this process is: %s", error.strerror or error)
             return
         self._unsaid.clear()
-
-    def _hang_up(self) -> None:
-        self._address = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
 
 
 class _AliveFile:

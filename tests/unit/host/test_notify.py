@@ -113,6 +113,23 @@ def test_a_service_manager_that_is_not_there_is_told_of_once(tmp_path, caplog):
     told.stopping(1.0)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "No such file" in caplog.text
+    told.close()
+
+
+def test_a_service_manager_that_comes_back_hears_all_of_it(tmp_path, caplog):
+    told = Notifier(lambda: "works", {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "4000000"})
+    told.ready(0.0)
+    manager = ServiceManager(tmp_path / "notify")
+    told.on_time(0.5)
+    assert sorted(manager.take()) == ["READY=1", "STATUS=works", "WATCHDOG=1"]
+    manager.close()
+    told.on_time(1.0)
+    manager = ServiceManager(tmp_path / "notify")
+    told.on_time(2.0)
+    assert manager.take() == ["WATCHDOG=1"]
+    assert len(caplog.records) == 1
+    told.close()
+    manager.close()
 
 
 @pytest.mark.parametrize("address", ["vsock:2:1234", "relative"])
