@@ -159,6 +159,6 @@ async def _ask(
         elif link not in inquiry.asked:
             found[link.name] = Answer(link.name, UNASKED, f"it was not asked: {link.problem or 'no connection'}")
         else:
-            why = "its connection has ended" if not link.open else f"it did not answer within {wait_s:g} s"
-            found[link.name] = Answer(link.name, SILENT, f"{why}: perhaps it is of an older version")
+            silence = f"it did not answer within {wait_s:g} s: perhaps it is of an older version"
+            found[link.name] = Answer(link.name, SILENT, silence if link.open else "its connection has ended")
     return found

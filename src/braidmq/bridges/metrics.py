@@ -70,7 +70,7 @@ class Metrics:
         """
         host, _, port = place.rpartition(":")
         host = host.strip("[]") or HOST
-        if not port.isdigit() or not int(port) <= 65_535:
+        if not (port.isascii() and port.isdigit()) or not int(port) <= 65_535:
             raise ConfigError(f"{place!r} is no place for metrics: write a port, or HOST:PORT")
         try:
             self._server, _ = self._client.start_http_server(int(port), host, self._registry)

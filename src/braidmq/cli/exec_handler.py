@@ -20,15 +20,15 @@ from braidmq.host.loggers import own_logger
 from braidmq.host.notify import VARIABLES
 from braidmq.host.orphans import Orphans, inherit_orphans, inherits_orphans
 from braidmq.host.process_tree import Process
+from braidmq.host.repeats import Repeats
 from braidmq.messages import Request
 
 STDERR_BYTES_MAX: Final = 4 * 1024
 """How much of the end of stderr is kept."""
 
-TOLD_MAX: Final = 10
-"""Commands whose stderr the log has in full, in `TOLD_S`: nobody can fill a log by his calls. Others are counted."""
-
 TOLD_S: Final = 10.0
+"""In so long the log has the stderr of `repeats.LINES_MAX` commands: nobody can fill a log by his calls. Others are
+counted."""
 
 COMPLAINT_LINES_MAX: Final = 3
 """How many of its last lines the caller gets to see."""
@@ -70,7 +70,7 @@ class ExecHandler:
         self.arguments = _split(command)
         self._output_bytes_max = output_bytes_max
         self._time_s_max = time_s_max
-        self._grumbles = _Grumbles()
+        self._repeats = Repeats(TOLD_S)
         self._starts: set[asyncio.Task[_Command]] = set()
         self._orphans: Orphans | None = None
         self._mark = f"BRAIDMQ_TREE={secrets.token_hex(16)}"
@@ -112,7 +112,7 @@ class ExecHandler:
                 await self._wait(process, request)
                 return self._result(process)
             finally:
-                self._grumbles.tell(self.arguments[0], process, request, monotonic())
+                _tell_stderr(self.arguments[0], process, request, self._repeats, monotonic())
         finally:
             await asyncio.shield(asyncio.create_task(self._end(start)))
 
@@ -293,30 +293,16 @@ class _Command(asyncio.SubprocessProtocol):
             self._ended.set_result(None)
 
 
-class _Grumbles:
-    """Tells the log what commands have written to stderr, in at most `TOLD_MAX` records each `TOLD_S`."""
-
-    def __init__(self) -> None:
-        self._told = 0
-        self._untold = 0
-        self._until = float("-inf")
-
-    def tell(self, program: str, command: _Command, request: Request, now: float) -> None:
-        """Tell what one of them has written."""
-        lines = command.lines()
-        if not lines:
-            return
-        if now >= self._until:
-            self._told, self._until = 0, now + TOLD_S
-        if self._told == TOLD_MAX:
-            self._untold += 1
-            return
-        self._told += 1
-        more = f" (and {self._untold:,} more commands since this was told last)" if self._untold else ""
-        self._untold = 0
-        level = logging.WARNING if command.failed else logging.INFO
-        what = f"{request.service}, request {request.id.hex()} of {request.sender}"
-        _LOG.log(level, "%s: %s wrote to stderr%s: %s", what, program, more, "; ".join(lines))
+def _tell_stderr(program: str, command: _Command, request: Request, repeats: Repeats, now: float) -> None:
+    """Tell the log what a command has written to stderr, unless `repeats` only counts it."""
+    lines = command.lines()
+    untold = repeats.admit(program, now) if lines else None
+    if untold is None:
+        return
+    more = f" (and {untold:,} more commands since this was told last)" if untold else ""
+    level = logging.WARNING if command.failed else logging.INFO
+    what = f"{request.service}, request {request.id.hex()} of {request.sender}"
+    _LOG.log(level, "%s: %s wrote to stderr%s: %s", what, program, more, "; ".join(lines))
 
 
 def _split(command: str) -> list[str]:

@@ -26,9 +26,14 @@ class _Kind:
 
 
 class Repeats:
-    """Counts lines by their kind. `admit` may be called from any thread."""
+    """Counts lines by their kind. `admit` may be called from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        period_s: how long a period lasts.
+    """
+
+    def __init__(self, period_s: float = PERIOD_S) -> None:
+        self._period_s = period_s
         self._lock = threading.Lock()
         self._kinds: dict[Hashable, _Kind] = {}
 
@@ -38,7 +43,7 @@ class Repeats:
             now = monotonic() if now is None else now
             found = self._kinds.get(kind) or self._begin(kind, now)
             if now >= found.ends_at:
-                found.ends_at, found.lines = now + PERIOD_S, 0
+                found.ends_at, found.lines = now + self._period_s, 0
             if found.lines >= LINES_MAX:
                 found.left_out += 1
                 return None
@@ -51,7 +56,7 @@ class Repeats:
             self._kinds = {each: found for each, found in self._kinds.items() if now < found.ends_at}
         if len(self._kinds) >= KINDS_MAX:
             kind = None
-        return self._kinds.setdefault(kind, _Kind(now + PERIOD_S))
+        return self._kinds.setdefault(kind, _Kind(now + self._period_s))
 
 
 def more_of(count: int) -> str:

@@ -105,7 +105,13 @@ async def test_prometheus_is_told_the_same_and_what_the_node_measures(peers, met
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("here", "no place for metrics"), ("1:2:x", "no place"), ("65536", "no place"), ("256.0.0.1:0", "cannot show")],
+    [
+        ("here", "no place for metrics"),
+        ("1:2:x", "no place"),
+        ("65536", "no place"),
+        ("²", "no place"),
+        ("256.0.0.1:0", "cannot show"),
+    ],
 )
 def test_a_place_where_metrics_cannot_be_shown_is_told(metrics, place, said):
     with pytest.raises(ConfigError, match=said):

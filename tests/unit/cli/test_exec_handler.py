@@ -10,13 +10,13 @@ import pytest
 from braidmq.cli.exec_handler import (
     COMPLAINT_CHARS_MAX,
     STDERR_BYTES_MAX,
-    TOLD_MAX,
     TOLD_S,
     ExecHandler,
     _Command,
-    _Grumbles,
+    _tell_stderr,
 )
 from braidmq.errors import ConfigError, ServiceError
+from braidmq.host.repeats import LINES_MAX, Repeats
 from braidmq.messages import Request
 from tests.support.processes import Lifeline
 
@@ -281,16 +281,16 @@ def test_nobody_fills_the_log_by_calls(caplog):
     caplog.set_level(logging.INFO)
 
     async def tell():
-        process, grumbles = _Command(1_000, ()), _Grumbles()
+        process, repeats = _Command(1_000, ()), Repeats(TOLD_S)
         process.connection_made(_Ended())
-        for _ in range(TOLD_MAX + 5):
-            grumbles.tell("sh", process, request(), 0.0)  # it has written nothing
+        for _ in range(LINES_MAX + 5):
+            _tell_stderr("sh", process, request(), repeats, 0.0)  # it has written nothing
         process.pipe_data_received(2, b"why\n")
-        for now in [1.0] * (TOLD_MAX + 5) + [1.0 + TOLD_S]:
-            grumbles.tell("sh", process, request(), now)
+        for now in [1.0] * (LINES_MAX + 5) + [1.0 + TOLD_S]:
+            _tell_stderr("sh", process, request(), repeats, now)
 
     asyncio.run(tell())
-    assert len(caplog.records) == TOLD_MAX + 1
+    assert len(caplog.records) == LINES_MAX + 1
     assert "(and 5 more commands since this was told last): why" in caplog.messages[-1]
 
 
