@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import pytest
 
 DEMO = [sys.executable, "-m", "braidmq", "demo"]
-SMALL = ["--brokers", "2", "--workers", "2", "--clients", "1", "--duration", "6", "--kill-every", "2", "--rate", "200"]
+SMALL = ["--brokers", "2", "--workers", "2", "--clients", "1", "--duration", "10", "--kill-every", "2", "--rate", "200"]
 LASTING = [*SMALL, "--duration", "60"]
 """For one that is ended half way, however slow the machine is."""
 
