@@ -111,7 +111,7 @@ attack: $(STAMP) ## attacks on real processes beside an honest load, and the rep
 	$(BIN)/python -m attacks $(ATTACK)
 
 docs: $(VENV)/.installed-docs ## the documents as a web site, in site/
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 stories: $(STAMP) ## write the stories of tests/stories as they go now; read the difference before you commit it
 	BRAIDMQ_STORIES_REWRITE=yes $(BIN)/python -m pytest -q tests/stories
