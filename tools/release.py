@@ -110,7 +110,8 @@ def _build(target: Literal["sdist", "wheel"], source: Path, into: Path, epoch: s
 
 def _unpacked(sdist: Path, into: Path) -> Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(into, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Python below 3.11.4
+        archive.extractall(into)
     (source,) = into.iterdir()
     return source
 
