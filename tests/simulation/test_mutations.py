@@ -313,9 +313,9 @@ nightly = (
         (without_flag, "swarm", "I3"),
         (without_sender_check, "intruder", "I2"),
         (without_match, "intruder", "I2"),
-        (without_suspicion, "swarm", "false death"),
+        pytest.param(without_suspicion, "swarm", "false death", marks=nightly),
         pytest.param(without_budget, "swarm", "I4", marks=nightly),
-        (with_more_attempts, "swarm", "I4"),
+        pytest.param(with_more_attempts, "swarm", "I4", marks=nightly),
         (with_half_the_time, "swarm", "I1"),
         (with_every_end_twice, "swarm", "I1"),
         (without_limits, "swarm", "I8"),
@@ -328,7 +328,7 @@ nightly = (
         (with_deaf_brokers, "hang", "silent"),
         (without_refutation, "swarm", "convergence"),
         (without_deaths, "brokers-die", "convergence"),
-        (with_withdrawals_that_forget, "roll-services", "flawless"),
+        pytest.param(with_withdrawals_that_forget, "roll-services", "flawless", marks=nightly),
         (with_what_was_not_run_lost, "roll-services", "flawless"),
         (with_what_is_unknown_not_run, "services", "I3"),
         (with_known_retries_unflagged, "services", "I3"),
@@ -339,6 +339,7 @@ def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):
     assert any(violation.rule == rule for seed in range(SEEDS) for violation in run(seed, scenario).violations)
 
 
+@nightly
 def test_checkers_find_a_client_that_breaks_its_promise(patch_cores):
     """Three parties have to err at one moment: of some hundred seeds one sees it."""
     without_promises(patch_cores)
@@ -425,15 +426,15 @@ def with_errors_of_its_own(patch):
     ("mutate", "scenario", "rule", "first"),
     [
         (without_turns, "hostile-client", "fair share", 7),
-        (without_shares, "hostile-client", "fair share", 50),
-        (with_services_by_any_word, "hostile-client", "fair share", 3),
+        pytest.param(without_shares, "hostile-client", "fair share", 50, marks=nightly),
+        pytest.param(with_services_by_any_word, "hostile-client", "fair share", 3, marks=nightly),
         (without_rerouted_refusals, "hostile-worker", "fair share", 28),
         (without_cooling, "hostile-worker", "fair share", 28),
-        (without_outliers, "hostile-broker", "fair share", 30),
+        pytest.param(without_outliers, "hostile-broker", "fair share", 30, marks=nightly),
         (without_second_opinions, "hostile-broker", "fair share", 12),
         (with_the_least_limit_of_all, "hostile-broker", "fair share", 6),
         (without_grants, "hostile-broker", "I6", 43),
-        (with_a_memory_of_ids_alone, "hostile-broker", "I2", 1),
+        pytest.param(with_a_memory_of_ids_alone, "hostile-broker", "I2", 1, marks=nightly),
         (with_ids_that_count, "hostile-broker", "foreseen", 1),
         (with_errors_of_its_own, "hostile-client", "I8", 11),
     ],
@@ -534,12 +535,12 @@ def without_waiting_for_the_others(patch):
 @pytest.mark.parametrize(
     ("mutate", "rule"),
     [
-        (with_whatever_comes_put_in_force, "registry"),
+        pytest.param(with_whatever_comes_put_in_force, "registry", marks=nightly),
         (without_catching_up, "registry"),
         (without_cutting_off, "removed"),
-        pytest.param(without_narrowed_rights, "removed", marks=pytest.mark.nightly),
+        pytest.param(without_narrowed_rights, "removed", marks=nightly),
         (without_a_check_of_signatures, "registry"),
-        (with_differences_from_any_base, "registry"),
+        pytest.param(with_differences_from_any_base, "registry", marks=nightly),
         (without_state, "registry"),
         (without_waiting_for_the_others, "caught up"),
     ],

@@ -8,8 +8,11 @@ from braidmq.core.broker.dispatch import Dispatcher
 from braidmq.lab.simulation import run as runs
 from braidmq.lab.simulation.plan import SCENARIOS, plan_of
 from braidmq.wire.envelope import REPLY, decode, encode
+from tests.support.examples import TIMES
 
-EACH = 2
+EACH = 1 * TIMES
+
+ON_A_COMMIT = ("swarm", "roll", "hostile-broker", "hostile-worker", "bridge")
 
 
 def careful(seed, scenario):
@@ -45,7 +48,10 @@ def violations(scenario, seeds=EACH):
     return [violation for seed in range(seeds) for violation in runs.run(seed, scenario).violations]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(each, marks=() if each in ON_A_COMMIT else pytest.mark.nightly) for each in SCENARIOS],
+)
 def test_nets_that_ask_for_proofs_are_sound(scenario, proving):
     assert violations(scenario) == []
 

@@ -12,8 +12,8 @@ from braidmq.lab.simulation.run import run
 from tests.simulation.failed import FAILED
 from tests.support.examples import TIMES
 
-EACH = 6 * TIMES
-EACH_HOSTILE = 3 * TIMES
+EACH = 3 * TIMES
+EACH_HOSTILE = 2 * TIMES
 
 LATELY = 10
 """Seeds of failures that are likely to be the same runs still: the older one is, the more draws have changed since."""
@@ -42,7 +42,7 @@ def test_new_seeds_are_sound(new_seeds):
     assert failures(new_seeds) == []
 
 
-@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("seed", [0, pytest.param(11, marks=pytest.mark.nightly)])
 def test_a_seed_is_the_same_run_in_any_process(seed):
     code = f"from braidmq.lab.simulation.run import run; print(run({seed}).digest)"
     digests = {run(seed).digest, run(seed, keep_trace=True).digest}
@@ -56,7 +56,7 @@ def test_a_seed_is_the_same_run_in_any_process(seed):
 
 
 def test_different_seeds_are_different_runs():
-    assert len({run(seed).digest for seed in range(5)}) == 5
+    assert len({run(seed).digest for seed in range(3)}) == 3
 
 
 @pytest.mark.nightly

@@ -18,12 +18,15 @@ from tests.support.rigs.broker_rig import Rig
 
 
 class TestManyServices:
-    def test_one_member_cannot_use_up_what_a_broker_can_know(self) -> None:
-        rig = Rig()
+    @pytest.mark.parametrize(
+        ("services_max", "bound"), [(99, 50), pytest.param(10_000, SERVES_MAX, marks=pytest.mark.nightly)]
+    )
+    def test_one_member_cannot_use_up_what_a_broker_can_know(self, services_max: int, bound: int) -> None:
+        rig = Rig(services_max=services_max)
         worker = rig.worker()
-        for number in range(SERVES_MAX + 5):
+        for number in range(bound + 5):
             worker.ready(f"service{number}")
-        assert len(rig.core.dispatcher.services) == SERVES_MAX
+        assert len(rig.core.dispatcher.services) == bound
         assert sum("is reached" in str(event) for event in rig.core.take_events()) <= 1
 
 

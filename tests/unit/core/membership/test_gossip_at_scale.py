@@ -7,6 +7,7 @@ import pytest
 
 from braidmq.core.membership.probing import HEALTH_MAX
 from braidmq.settings import Settings
+from tests.support.examples import TIMES
 from tests.support.rigs.gossip_rig import Figures, GossipNet, lists, measure, table, wan_delay
 
 DEFAULTS = Settings()
@@ -147,7 +148,7 @@ class TestPartition:
 
 
 class TestFaults:
-    @pytest.mark.parametrize("seed", range(60))
+    @pytest.mark.parametrize("seed", range(30 * TIMES))
     def test_net_agrees_after_any_faults(self, seed: int) -> None:
         """A minute of crashes, hangs, restarts, pauses, cuts and loss; then all heals, and all must be listed alive."""
         choose = random.Random(seed)
@@ -199,8 +200,9 @@ class TestFaults:
 
 
 class TestQuiet:
-    def test_nobody_dies_of_five_percent_loss(self) -> None:
-        net = GossipNet(100, loss=0.05)
+    @pytest.mark.parametrize("brokers", [20, pytest.param(100, marks=pytest.mark.nightly)])
+    def test_nobody_dies_of_five_percent_loss(self, brokers: int) -> None:
+        net = GossipNet(brokers, loss=0.05)
         net.meet()
         net.run(1_000.0)
         assert sum(broker.core.counters["probes_failed"] for broker in net.up) > 10, "it was not easy"
