@@ -19,7 +19,7 @@ def bench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", nightly_but({OURS, "limit", "nats"}, SYSTEMS))
+@pytest.mark.parametrize("name", nightly_but({OURS, "nats"}, SYSTEMS))
 def test_every_system_that_is_installed_answers(name):
     if why := SYSTEMS[name].missing():
         pytest.skip(why)
@@ -45,6 +45,7 @@ def test_several_brokers_clients_and_workers_and_an_open_loop():
     assert only["median"]["per_s"] == pytest.approx(100, rel=0.2)
 
 
+@pytest.mark.nightly
 def test_tables_are_for_people_and_name_the_rivals_that_are_left_out(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     code, out, err = bench("--against", "nats-tls,limit", "--in-flight", "2", *SHORT[:-1])

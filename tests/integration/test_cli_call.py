@@ -21,6 +21,7 @@ from braidmq.trust import certificate
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
+from tests.support.nights import nightly_but
 from tests.support.processes import BRAIDMQ, LiveNet, complaint, environment, loaded, wait_until
 
 BINARY = bytes(range(256)) * 16
@@ -115,7 +116,7 @@ def test_the_largest_payload_comes_back_whole(net):
     assert (result.returncode, result.stdout) == (0, payload)
 
 
-@pytest.mark.parametrize("payload", ["-5", "-5.25", "-.5", "-1e9", "-5 and more", "-0"])
+@pytest.mark.parametrize("payload", nightly_but({"-.5"}, ("-5", "-5.25", "-.5", "-1e9", "-5 and more", "-0")))
 def test_a_payload_like_a_negative_number_is_no_option(net, payload):
     assert net.call("echo", payload).stdout == payload.encode()
     assert net.call("echo", "--", payload).stdout == payload.encode()

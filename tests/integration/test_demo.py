@@ -10,6 +10,8 @@ from time import monotonic, sleep
 
 import pytest
 
+from tests.support.nights import nightly_but
+
 DEMO = [sys.executable, "-m", "braidmq", "demo"]
 SMALL = ["--brokers", "2", "--workers", "2", "--clients", "1", "--duration", "10", "--kill-every", "2", "--rate", "200"]
 LASTING = [*SMALL, "--duration", "60"]
@@ -105,7 +107,7 @@ def test_requests_wait_for_a_single_broker(start):
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", nightly_but({signal.SIGINT}, (signal.SIGINT, signal.SIGTERM)))
 def test_a_signal_half_way_leaves_nothing_behind(start, tmp_path, number):
     demo = start(*LASTING, "--json")
     wait_for_kill(demo)
@@ -154,7 +156,7 @@ def test_a_process_that_ends_by_itself_is_told_in_one_line(start, tmp_path):
 
 def test_without_a_terminal_there_are_plain_lines_and_a_summary(start):
     demo = start(
-        "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "5", "--kill-every", "3",
+        "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "10", "--kill-every", "6",
         "--rate", "50",
     )  # fmt: skip
     out, err = demo.communicate(timeout=100)

@@ -9,6 +9,7 @@ from nacl.public import PrivateKey
 
 from braidmq.enrolment import use_token
 from faults.scenarios.jump_clock import library, missing
+from tests.support.nights import nightly_but
 from tests.support.processes import wait_until
 
 HOUR_S = 3_600
@@ -90,7 +91,7 @@ def test_a_broker_that_is_removed_has_no_row_any_more_and_is_refused_as_that(liv
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())
-@pytest.mark.parametrize("off_h", [5, -5])
+@pytest.mark.parametrize("off_h", nightly_but({5}, (5, -5)))
 def test_a_broker_with_a_clock_off_by_hours_cuts_nobody_and_is_told(live, off_h):
     live.add_members(*NAMES)
     live.authority.add_node("n1", calls=["*"], not_after=int(time.time()) + 2 * HOUR_S)

@@ -42,6 +42,7 @@ async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
     assert errors(outcomes) == []
 
 
+@pytest.mark.nightly
 async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
     async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in BROKERS:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from braidmq.lab.processes.ports import HOST, free_ports
+from tests.support.nights import nightly_but
 from tests.support.processes import wait_until
 from tests.support.service_manager import ServiceManager
 
@@ -115,7 +116,7 @@ def test_a_program_that_runs_a_node_says_the_same(net, manager, tmp_path):
     manager.hear("STOPPING=1")
 
 
-@pytest.mark.parametrize("who", ["broker", "worker"])
+@pytest.mark.parametrize("who", nightly_but({"broker"}, ("broker", "worker")))
 def test_a_loop_that_hangs_is_silent_although_its_process_lives(net, manager, tmp_path, who):
     env = manager.environment(WATCHDOG_S)
     if who == "broker":

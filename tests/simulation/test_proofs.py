@@ -9,6 +9,7 @@ from braidmq.lab.simulation import run as runs
 from braidmq.lab.simulation.plan import SCENARIOS, plan_of
 from braidmq.wire.envelope import REPLY, decode, encode
 from tests.support.examples import TIMES
+from tests.support.nights import nightly_but
 
 EACH = 1 * TIMES
 
@@ -48,10 +49,7 @@ def violations(scenario, seeds=EACH):
     return [violation for seed in range(seeds) for violation in runs.run(seed, scenario).violations]
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(each, marks=() if each in ON_A_COMMIT else pytest.mark.nightly) for each in SCENARIOS],
-)
+@pytest.mark.parametrize("scenario", nightly_but(ON_A_COMMIT, SCENARIOS))
 def test_nets_that_ask_for_proofs_are_sound(scenario, proving):
     assert violations(scenario) == []
 
