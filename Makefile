@@ -20,7 +20,7 @@ FUZZ ?= 60
 
 # Tests of nets own sockets and processes, and wait more than they compute: so there are three side by side on two
 # processors. Those that take long come first. Some have the machine to themselves, as they measure it or look for its ports.
-UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_testing.py)
+UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_recipes.py test_testing.py)
 ALONE := tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py fault_matrix.py memory.py)
 LONG := tests/browser $(addprefix tests/integration/test_,faults.py demo.py promises.py bench.py membership.py cli_streams.py)
 CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)

@@ -13,14 +13,23 @@ import pytest
 
 from braidmq.cli import cli
 from braidmq.core.broker.transit import SessionState
-from braidmq.core.links.link import LinkState
+from braidmq.core.links.link import Failure, LinkState
 from braidmq.lab.simulation.faults import KINDS
 from braidmq.lab.simulation.foreign.faults import KINDS as FOREIGN_KINDS
+from braidmq.monitor.diagnoses import diagnose
+from braidmq.wire.control import LossStatus, PeerStatus
+from braidmq.wire.registry_status import RegistryStatus
+from tests.support import looks
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     path
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    )
     if not path.name.endswith("-matrix.md")  # they are reports, which make faults and make attack write
 ]
 
@@ -72,9 +81,26 @@ def text_of(node: ast.expr) -> str | None:
     return None
 
 
+def found() -> Iterator[str]:
+    """Yield findings that the source puts together of words: of a broker that is gone for 12 s, and the like."""
+    for problem in (Failure.UNREACHABLE, Failure.MUTE, Failure.NO_ANSWER):
+        gone = PeerStatus("b1", "dead", "waiting", str(problem), since_ms=12_000)
+        views = [looks.mute("b1", str(problem)), looks.told("b2", names=["b2"]), looks.told("b3", names=["b3"])]
+        for view in views[1:]:
+            assert view.report is not None
+            view.report.brokers.append(gone)
+        yield from (each.sentence for each in diagnose(views))
+    lost = LossStatus("w1", 12_000, serves=["pricing"])
+    yield from (each.sentence for each in diagnose([looks.told(name, losses=[lost]) for name in looks.NAMES]))
+    versions = [RegistryStatus(version=version) for version in (5, 7, 7)]
+    apart = [looks.told(name, registry=version) for name, version in zip(looks.NAMES, versions, strict=True)]
+    yield from (each.sentence for each in diagnose(apart))
+
+
 def said() -> list[str]:
     """Return every text of the source, without its docstrings."""
     texts = [f"{HOLE} is {state}" for state in (*LinkState, *SessionState)]
+    texts += [DETAIL.sub(HOLE, sentence) for sentence in found()]
     for path in (ROOT / "src" / "braidmq").rglob("*.py"):
         tree = ast.parse(path.read_text())
         told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -86,14 +112,20 @@ def said() -> list[str]:
     return texts
 
 
+LINES = re.compile(
+    r"^\| (?:Line \| Meaning, and what to do|You see \| It means \| Do) \|\n(?:\|---)+\|\n((?:\|.*\n)+)", re.MULTILINE
+)
+"""Tables whose rows begin with lines of the log, errors and findings."""
+
+
 def quoted() -> Iterator[str]:
-    """Yield the lines of the log that the documents quote."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    for table in re.findall(r"^\| Line \| Meaning, and what to do \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE):
-        for row in table.splitlines():
-            line, meaning = re.split(r"(?<!\\) \| ", row.removeprefix("| "), maxsplit=1)
-            yield from re.findall(r"`([^`]+)`", line)
-            yield from re.findall(r"`(\.\.\. [^`]+)`", meaning)
+    """Yield the lines of the log, the errors and the findings that the documents quote."""
+    for name in ("operations.md", "troubleshooting.md"):
+        for table in LINES.findall((ROOT / "docs" / name).read_text()):
+            for row in table.splitlines():
+                line, meaning = re.split(r"(?<!\\) \| ", row.removeprefix("| "), maxsplit=1)
+                yield from re.findall(r"`([^`]+)`", line)
+                yield from re.findall(r"`(\.\.\. [^`]+)`", meaning)
 
 
 SAID = said()
@@ -227,8 +259,9 @@ def paths() -> Iterator[tuple[str, str]]:
     """Yield what looks like a path of the repository in the text of a document, with its document."""
     for path in PAGES:
         text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        made = set(re.findall(r"^`([\w.]+)`:$", text, re.MULTILINE))  # by the block that follows
         for code in re.findall(r"`([^`\s]+)`", text):
-            if PATH.fullmatch(code) and "NNNN" not in code:
+            if PATH.fullmatch(code) and "NNNN" not in code and code not in made:
                 yield str(path.relative_to(ROOT)), code
 
 
