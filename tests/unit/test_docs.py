@@ -200,7 +200,7 @@ def argv_of(line: str) -> list[str]:
     """Return the arguments of a quoted command: up to a pipe or `&`, with files for what a shell would put there."""
     line = re.sub(r"<\([^)]*\)", "FILE", line.replace("...", ""))
     line = re.sub(r"\[[^\]]*\]", "", line)
-    return shlex.split(re.split(r" [&|>]", line)[0].rstrip("&"))[1:]
+    return shlex.split(re.split(r" 2?[&|>]", line)[0].rstrip("&"))[1:]
 
 
 def test_there_are_commands_to_look_at() -> None:
@@ -249,7 +249,17 @@ FILES = {path.name for place in PLACES[1:] for path in place.rglob("*.*")} | {
     path.name for folder in ("attacks", "bench", "faults", "tools") for path in (ROOT / folder).rglob("*.py")
 }
 
-NOT_HERE = ("application/", "dist/", "site/", "net/", "caller.py", "manifest.json", "watching.py", "worker.py")
+NOT_HERE = (
+    "application/",
+    "dist/",
+    "site/",
+    "net/",
+    "caller.py",
+    "manifest.json",
+    "prometheus.yml",
+    "watching.py",
+    "worker.py",
+)
 """What commands of the documents make, and what a reader writes."""
 
 PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|json|md|toml|yml)")

@@ -3,9 +3,13 @@
 import ast
 import asyncio
 import inspect
+import json
+import logging
+import pickle
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,11 +18,14 @@ import urllib.request
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
-from braidmq import Services
+from braidmq import NoWorker, ServiceError, Services
+from braidmq.lab.bench.systems.nats import server_binary
 from braidmq.lab.processes.child import environment
+from braidmq.lab.processes.ports import HOST, free_ports
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.testing import TestNet
 
@@ -28,12 +35,12 @@ TIME_S = 60.0
 
 PAGES = [*sorted((ROOT / "docs" / "how-to").glob("*.md")), *sorted((ROOT / "docs").glob("from-*.md"))]
 
-_BLOCK = re.compile(r"(?:^`([\w.]+\.py)`:\n\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-"""A block, and the name of its file if the line above says one."""
+_BLOCK = re.compile(r"(?:^ *`([\w.]+\.py)`:\n\n)?^( *)```python\n(.*?)^\2```$", re.MULTILINE | re.DOTALL)
+"""A block, perhaps within a list, and the name of its file if the line above says one."""
 
 
 def blocks_of(page):
-    return _BLOCK.findall(page.read_text())
+    return [(name, dedent(text)) for name, _, text in _BLOCK.findall(page.read_text())]
 
 
 class Recipe:
@@ -159,6 +166,27 @@ def passed(folder, *files):
     return count
 
 
+class Worker:
+    """A program that serves. Once it has ended, `said` is what it wrote to stderr."""
+
+    said = ""
+
+
+@contextmanager
+def worker(recipe, *arguments):
+    """Run a program of a page that serves; then tell it to end, which it does with 0."""
+    found = Worker()
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=recipe.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield found
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, found.said = process.communicate(timeout=TIME_S)
+    assert process.returncode == 0, found.said
+
+
 def got(url):
     try:
         with urllib.request.urlopen(url, timeout=TIME_S) as answer:
@@ -215,18 +243,11 @@ def test_nodes_in_threads(recipe, page):
         )  # fmt: skip
         assert (printed.stdout, printed.stderr) == ("True b'42'\n", "")
         recipe.take("totals.py")
-        worker = subprocess.Popen(
-            [sys.executable, "totals.py"], cwd=recipe.folder, env=environment(), stderr=subprocess.PIPE, text=True
-        )
-        try:
+        with worker(recipe, "totals.py") as process:
             net.wait_served("total", timeout=TIME_S)
             with net.blocking_node("asker") as asker:
                 assert asker.request("total", b"1 2 3", timeout=TIME_S).payload == b"18"
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            _, said = worker.communicate(timeout=TIME_S)
-        assert worker.returncode == 0, said
-        assert "orders has ended" in said
+        assert "orders has ended" in process.said
 
 
 @page("how-to/processes.md")
@@ -243,3 +264,157 @@ def test_handlers_and_callers_in_processes(recipe, page):
 def test_suites_under_pytest(recipe, page):
     files = [name for name in recipe.take_files() if name.startswith("test_")]
     assert passed(recipe.folder, *files) == "9"
+
+
+@page("how-to/retries.md")
+def test_a_booking_that_is_made_once(recipe, page):
+    book, caller = recipe.module("bookings.py"), recipe.module("caller.py")
+    try:
+        with a_net(recipe.folder, pricing=False) as net:
+            first, second = (net.blocking_node(name, services=book.services) for name in ("w1", "w2"))
+            with first, net.blocking_node("asker") as asker:
+                net.wait_served("book")
+                assert [caller.book(asker, guest) for guest in ("ann", "bob")] == ["1", "2"]
+                id_ = bytes(range(16))
+                assert asker.request("book", b"eve", id=id_).payload == b"3"
+            with second, net.blocking_node("asker") as asker:  # a worker that remembers nothing of it
+                net.wait_served("book")
+                again = asker.request("book", b"eve", id=id_, possible_duplicate=True)
+                assert (again.sender, again.payload, again.possible_duplicate) == ("w2", b"3", True)
+                assert caller.book(asker, "dan") == "4"
+            with net.blocking_node("asker") as asker, pytest.raises(NoWorker):
+                asker.request("book", b"fay", wait=False)
+    finally:
+        book.database.close()
+
+
+@page("how-to/logging.md")
+def test_logs_of_programs(recipe, page, capfd):
+    root, own = logging.getLogger(), logging.getLogger("braidmq")
+    before = [(logger, logger.handlers[:], logger.level) for logger in (root, own)]
+    with a_net(recipe.folder, "orders", pricing=False) as net:
+        recipe.take("worker.py")
+        with worker(recipe, "worker.py") as process:
+            net.wait_served("pricing", timeout=TIME_S)
+            try:
+                for name in ("json_log.py", "never_blocks.py"):
+                    recipe.module(name)
+                with net.blocking_node("asker") as asker:
+                    reply = asker.request("pricing", b"14", timeout=TIME_S)
+            finally:
+                for logger, handlers, level in before:
+                    logger.handlers[:], logger.level = handlers, level
+            assert reply.payload == b"42"
+        assert f"INFO pricing asker asks, request {reply.original_id.hex()}" in process.said
+        assert "INFO braidmq" not in process.said
+    lines = capfd.readouterr().err.splitlines()
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    assert {(each.get("event"), each.get("about")) for each in told} >= {("Connected", "b1"), ("Connected", "b2")}
+    assert any(line.endswith("INFO    connected to b1") for line in lines)
+
+
+@page("how-to/tracing.md")
+def test_a_call_is_traced(recipe, page):
+    with a_net(recipe.folder, "shop", "orders") as net:
+        printed = recipe.run("traced.py")
+        assert re.findall('"name": "(attempt|pricing|checkout)"', printed) == ["attempt", "pricing", "checkout"]
+        assert len(set(re.findall('"trace_id": "(.*)"', printed))) == 1
+        assert "price 42" in printed
+        services = recipe.module("traced_worker.py").services
+        with net.blocking_node("traced", services=services), net.blocking_node("asker") as asker:
+            net.wait_served("pricing", workers=2)
+            prices = {asker.request("pricing", b"14").sender: b"42" for _ in range(8)}
+        assert "traced" in prices
+
+
+@page("how-to/alerts.md")
+def test_a_program_tells_prometheus(recipe, page):
+    with a_net(recipe.folder, "orders", pricing=False) as net:
+        recipe.take("measured.py")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with worker(recipe, "-c", f"import measured; measured.main({port})"), net.blocking_node("shop") as shop:
+            net.wait_served("pricing", timeout=TIME_S)
+            shop.request("pricing", b"14", timeout=TIME_S)
+            text = got(f"http://127.0.0.1:{port}/metrics")[1].decode()
+    line = next(line for line in text.splitlines() if line.startswith("rpc_server_call_duration_seconds_count"))
+    assert 'rpc_method="pricing"' in line
+    assert line.endswith(" 1.0")
+
+
+# -- moving
+
+
+@page("from-pickle.md")
+def test_moving_from_pickle(recipe, page):
+    with a_net(recipe.folder, "orders", pricing=False) as net, net.blocking_node("shop") as shop:
+        old_caller = [recipe.module(name) for name in ("old_worker.py", "old_caller.py")][1]
+        recipe.module("prices.py")
+        recipe.module("new_worker.py")
+        new_caller, program = recipe.module("new_caller.py"), recipe.module("both.py")
+        endpoint = f"ipc://{recipe.folder}/old.sock"
+        thread = threading.Thread(target=program.both, args=(endpoint, 2))
+        thread.start()
+        net.wait_served("price", timeout=TIME_S)
+        assert old_caller.price(endpoint, 14) == 42
+        assert new_caller.price(shop, "tea", 14) == 4200
+        for payload in (b"", b"\x80", pickle.dumps(("price", (14,)))):
+            with pytest.raises(ServiceError) as caught:
+                shop.request("price", payload)
+            assert caught.value.code == "INVALID_ARGUMENT"
+        assert old_caller.price(endpoint, 1) == 3
+        thread.join(TIME_S)
+        assert not thread.is_alive()
+
+
+@page("from-nats.md")
+def test_moving_from_nats(recipe, page):
+    """The pages' programs for BraidMQ; those for NATS if a server of it is at hand."""
+    recipe.module("old_worker.py")
+    old_caller = recipe.module("old_caller.py")
+    recipe.module("new_worker.py")
+    new_caller, program = recipe.module("new_caller.py"), recipe.module("both.py")
+
+    async def moving(net, url):
+        ended = asyncio.Event()
+        async with net.node("shop") as shop:
+            assert await new_caller.price(shop, 14) is None
+            if url:
+                assert await old_caller.price(url, 14) is None
+            both = asyncio.create_task(program.both(url, ended) if url else services_only(program, ended))
+            await net.served("pricing", timeout=TIME_S)
+            assert await new_caller.price(shop, 14) == 42
+            while url and await old_caller.price(url, 14) != 42:  # it may still be connecting
+                assert not both.done()
+            ended.set()
+            await asyncio.wait_for(both, TIME_S)
+
+    with a_net(recipe.folder, "orders", pricing=False) as net, a_nats_server() as url:
+        asyncio.run(moving(net, url))
+
+
+async def services_only(program, ended):
+    async with program.Node("net/orders.braid", services=program.services):
+        await ended.wait()
+
+
+@contextmanager
+def a_nats_server():
+    """Run a server of NATS; give its URL, or nothing if there is none here."""
+    binary = server_binary()
+    if not binary:
+        yield ""
+        return
+    [port] = free_ports(1)
+    process = subprocess.Popen([binary, "-a", HOST, "-p", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listens(port), "NATS listens")
+        yield f"nats://{HOST}:{port}"
+    finally:
+        process.terminate()
+        process.wait(TIME_S)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
