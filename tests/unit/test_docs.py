@@ -179,13 +179,17 @@ def test_line_that_nothing_says_is_found_out(line: str) -> None:
 # -- commands
 
 
+FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+"""A block of code, perhaps within a list."""
+
+
 def commands() -> Iterator[tuple[str, str]]:
     """Yield the commands that the documents quote, with their documents."""
     for path in DOCUMENTS:
         text = path.read_text()
-        fences = re.findall(r"^```[a-z]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
-        text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        fences = re.findall(r"^ *```[a-z]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+        lines = [line.strip() for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
+        text = FENCE.sub("", text)
         lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text)]
         for line in lines:
             found = re.match(r"(?:[\w/=.-]*/|.*(?:\| |IMAGE +))?(braidmq [^#]*)", line)
@@ -268,8 +272,8 @@ PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|json|md|toml|yml)")
 def paths() -> Iterator[tuple[str, str]]:
     """Yield what looks like a path of the repository in the text of a document, with its document."""
     for path in PAGES:
-        text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
-        made = set(re.findall(r"^`([\w.]+)`:$", text, re.MULTILINE))  # by the block that follows
+        text = FENCE.sub("", path.read_text())
+        made = set(re.findall(r"^ *`([\w.]+)`:$", text, re.MULTILINE))  # by the block that follows
         for code in re.findall(r"`([^`\s]+)`", text):
             if PATH.fullmatch(code) and "NNNN" not in code and code not in made:
                 yield str(path.relative_to(ROOT)), code

@@ -234,7 +234,7 @@ def test_cells_of_a_notebook(recipe, page):
 @page("how-to/threads.md")
 def test_nodes_in_threads(recipe, page):
     with a_net(recipe.folder, "shop", "orders") as net:
-        assert recipe.run("prices.py") == f"{3 * 500500}\n"
+        assert recipe.run("prices.py") == f"{3 * 20100}\n"
         recipe.take("net.py")
         program = "import net; print(net.node() is net.node(), net.node().request('pricing', b'14').payload)"
         printed = subprocess.run(
