@@ -19,11 +19,13 @@ from braidmq.bridges.port import (
     Unfinished,
     Withdraw,
 )
-from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRun, OutcomeUnknown, ServiceError
+from braidmq.bridges.turns import Turns
+from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRun, OutcomeUnknown, Overloaded, ServiceError
 from braidmq.host.clock import monotonic
 from braidmq.host.loggers import own_logger
 from braidmq.messages import Reply, Request
 from braidmq.node import Node
+from braidmq.settings import Settings
 
 _LOG = own_logger("braidmq.bridge")
 
@@ -44,13 +46,16 @@ class Driver:
     Args:
         core: of the bridge.
         nodes: by the member of `bridges/port.py` for whom each stands; all are started.
+        settings: of the nodes.
     """
 
-    def __init__(self, core: BridgeCore, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, core: BridgeCore, nodes: Mapping[str, Node], settings: Settings) -> None:
         self._core = core
         self._nodes = nodes
         self._endpoint: Endpoint | None = None
         self._loop = asyncio.get_running_loop()
+        self._turns: Turns[int] = Turns(settings)
+        self._waiting: dict[int, Call] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, asyncio.Future[bytes | ServiceError | Unfinished]] = {}
         self._numbers = 0
@@ -116,6 +121,7 @@ class Driver:
         for task in (*self._calls.values(), *self._errands):
             task.cancel()
         self._calls.clear()
+        self._waiting.clear()
         for job in self._jobs.values():
             if not job.done():
                 job.set_result(Unfinished.UNKNOWN)
@@ -146,17 +152,37 @@ class Driver:
         self._scheduled = False
         if self._ended:
             return
-        while outputs := self._core.take():
-            for output in outputs:
-                self._do[type(output)](output)
+        self._do_outputs()
+        while self._waiting and self._go_on():
+            self._do_outputs()
         if self._core.idle:
             self._drained.set()
         else:
             self._drained.clear()
         self._set_timer()
 
+    def _do_outputs(self) -> None:
+        while outputs := self._core.take():
+            for output in outputs:
+                self._do[type(output)](output)
+
+    def _go_on(self) -> bool:
+        """Begin the waiting calls whose turn has come; return whether others have waited for too long."""
+        now = monotonic()
+        late = self._turns.take_late(now)
+        for number in late:
+            call = self._waiting.pop(number)
+            self._refuse(call, Overloaded(f"{call.service}: no place was free among the calls of all programs"))
+        for number, left_s in self._turns.take(now):
+            self._begin(self._waiting.pop(number), left_s)
+        return bool(late)
+
     def _set_timer(self) -> None:
         due = self._core.next_deadline()
+        if self._waiting:
+            patience = self._turns.next_deadline()
+            assert patience is not None
+            due = patience if due is None else min(due, patience)
         if self._timer is not None:
             if due is not None and self._timer_due <= due:
                 return  # it looks again when it comes
@@ -181,15 +207,34 @@ class Driver:
 
     def _call(self, output: Output) -> None:
         assert isinstance(output, Call)
-        self._calls[output.number] = self._loop.create_task(self._request(output))
+        number, peer, service, timeout_s = output.number, output.peer, output.service, output.timeout_s
+        try:
+            begins = self._turns.enter(
+                number, peer, (peer.member, service), len(output.payload), monotonic() + timeout_s
+            )
+        except Overloaded as error:
+            self._refuse(output, error)
+            return
+        if begins:
+            self._begin(output, timeout_s)
+        else:
+            self._waiting[number] = output
 
-    async def _request(self, call: Call) -> None:
+    def _refuse(self, call: Call, error: Overloaded) -> None:
+        """End a call that has not left."""
+        error.service, error.maybe_executed = call.service, call.possible_duplicate
+        self._tell(partial(self._core.on_call_end, call.number, error))
+
+    def _begin(self, call: Call, timeout_s: float) -> None:
+        self._calls[call.number] = self._loop.create_task(self._request(call, timeout_s))
+
+    async def _request(self, call: Call, timeout_s: float) -> None:
         end: Reply | BraidError
         try:
             end = await self._nodes[call.member].request(
                 call.service,
                 call.payload,
-                timeout=call.timeout_s,
+                timeout=timeout_s,
                 headers=call.headers,
                 wait=call.wait,
                 possible_duplicate=call.possible_duplicate,
@@ -197,6 +242,7 @@ class Driver:
         except BraidError as error:
             end = error
         if self._calls.pop(call.number, None) is not None:
+            self._turns.leave(call.number)
             self._tell(partial(self._core.on_call_end, call.number, end))
             if self._calls:
                 self.schedule()
@@ -205,6 +251,8 @@ class Driver:
 
     def _cancel(self, output: Output) -> None:
         assert isinstance(output, Cancel)
+        self._turns.leave(output.number)
+        self._waiting.pop(output.number, None)
         task = self._calls.pop(output.number, None)
         if task is not None:
             task.cancel()

@@ -61,7 +61,7 @@ class RouterBridge:
                 await ends.enter_async_context(node)
             bytes_max = self._settings.payload_bytes_max
             core = self._make_core(self._nodes.__getitem__, bytes_max)
-            driver = Driver(core, self._nodes)
+            driver = Driver(core, self._nodes, self._settings)
             door = _door(self._options) if self._options.users else None
             router = Router(driver, payload_bytes_max=bytes_max, door=door, members=self._members)
             ends.push_async_callback(router.close)

@@ -65,4 +65,8 @@ CLOSE_S_MAX: Final = 0.5
 
 READS_AT_ONCE: Final = 64
 """Messages that are read before anything else has its turn: the same loop serves the bridge's brokers, and peers whose
-replies have come. With 64 of them a peer that floods costs others nothing that can be told from noise."""
+replies have come."""
+
+READS_AT_ONCE_OF_ONE: Final = 8
+"""As many of them may be one peer's: half of what libzmq has read ahead of it. A peer that floods, whose messages are
+mostly dropped, so takes a twentieth of a millisecond of each turn of the loop, however short of time that is."""

@@ -71,7 +71,7 @@ class Call(msgspec.Struct, gc=False):
 
     Attributes:
         number: names the call between core and shell.
-        member: who calls.
+        peer: who has asked for it, and as which member.
         service: what is called; it can name a service.
         payload: the caller's bytes.
         timeout_s: seconds until it gives up, over all attempts.
@@ -82,13 +82,18 @@ class Call(msgspec.Struct, gc=False):
     """
 
     number: int
-    member: str
+    peer: Peer
     service: str
     payload: bytes
     timeout_s: float
     headers: Mapping[str, str]
     possible_duplicate: bool = False
     wait: bool | None = None
+
+    @property
+    def member(self) -> str:
+        """Who calls."""
+        return self.peer.member
 
 
 class Cancel(msgspec.Struct, gc=False):

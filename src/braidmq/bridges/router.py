@@ -26,6 +26,7 @@ from braidmq.bridges.limits import (
     MESSAGES_AHEAD_MAX,
     MESSAGES_UNREAD_MAX,
     READS_AT_ONCE,
+    READS_AT_ONCE_OF_ONE,
     SILENCE_S_MAX,
     SLACK_BYTES,
 )
@@ -121,10 +122,13 @@ class Router:
         self._places: set[object] = set()
         self._look_timer: asyncio.TimerHandle | None = None
         self._resident_bytes = 0
-        self._dont_wait, self._pollin = int(self._zmq.NOBLOCK), int(self._zmq.POLLIN)
-        self._events = self._zmq.EVENTS
+        self._dont_wait = int(
+            self._zmq.NOBLOCK
+        )  # members of an enumeration take longer to combine than a frame to send
+        self._more_comes = self._dont_wait | int(self._zmq.SNDMORE)
         self._reads_on = False
         self._news = False
+        self._more = False
         self._closed = False
         self.counters = dict.fromkeys(COUNTED, 0)
         self.endpoints: list[str] = []
@@ -218,8 +222,11 @@ class Router:
         if peer.gone or self._closed:
             self.counters["unreachable"] += 1
             return False
+        send, last = self._socket.send, len(frames) - 1
         try:
-            self._socket.send_multipart((peer.route, *frames), self._dont_wait, copy=True)
+            send(peer.route, self._more_comes)
+            for number, frame in enumerate(frames):
+                send(frame, self._dont_wait if number == last else self._more_comes)
         except self._zmq.Again:
             self.counters["unread"] += 1
             return False
@@ -230,12 +237,8 @@ class Router:
             self._connections.end(peer)
             self.read_soon()
             return False
-        if self._readable():  # libzmq may have taken that in while it sent, and tells it only once
-            self.read_soon()
+        self.read_soon()  # libzmq may have taken something in while it sent, and tells of it only once
         return True
-
-    def _readable(self) -> bool:
-        return bool(self._socket.getsockopt(self._events) & self._pollin)
 
     # -- reading
 
@@ -253,6 +256,8 @@ class Router:
         if self._closed:
             return
         come = self._receive()
+        if not come and not self._news and not self._connections.gone:
+            return
         if self._news:
             self._read_monitor()
         strangers: list[_Come] = []
@@ -266,7 +271,7 @@ class Router:
         for message in strangers:
             self._hear(message)
         self._tell_gone()
-        if len(come) == READS_AT_ONCE:
+        if self._more:
             self.read_soon()
         self._behind.on_read()
 
@@ -284,14 +289,22 @@ class Router:
             _LOG.exception("the bridge met an error of its own")
 
     def _receive(self) -> list[_Come]:
-        """Read what is there.
+        """Read what is there, or as much as goes before all else: libzmq lets those who have sent something take turns.
 
         A peer may be gone by the time that its message is handled: it is the same peer all the same.
         """
         come: list[_Come] = []
+        heard: dict[bytes, int] = {}
         receive = self._socket.recv
-        while len(come) < READS_AT_ONCE and self._readable():
-            route = receive(self._dont_wait)
+        self._more = False
+        while not self._more:
+            try:
+                head = receive(self._dont_wait, copy=False)
+            except self._zmq.Again:
+                break
+            route = head.bytes
+            heard[route] = count = heard.get(route, 0) + 1
+            self._more = count == READS_AT_ONCE_OF_ONE or len(come) == READS_AT_ONCE - 1
             first = None
             frames: list[bytes] = []
             peer = self._connections.known(route)
@@ -301,22 +314,22 @@ class Router:
                 frames.append(first.bytes)
                 if first.more:
                     self._receive_rest(frames)
-            else:
+            elif head.more:
                 self._receive_rest(frames)
             come.append((peer, route, first, frames))
         return come
 
     def _receive_rest(self, frames: list[bytes]) -> None:
         """Read the rest of a message; nothing is left of one that is too long."""
-        receive, more, option = self._socket.recv, self._socket.getsockopt, self._zmq.RCVMORE
+        receive = self._socket.recv
         size = sum(map(len, frames))
         goes_on = True
         while goes_on:
-            frame = receive(0)
-            goes_on = more(option)
+            frame = receive(0, copy=False)  # it knows whether more frames come: asking the socket takes longer
+            goes_on = frame.more
             size += len(frame)
             if size <= self._bytes_max and len(frames) < FRAMES_MAX:
-                frames.append(frame)
+                frames.append(frame.bytes)
             else:
                 size = self._bytes_max + 1
         if size > self._bytes_max:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from braidmq.bridges.driver import Driver
-from braidmq.bridges.port import OWN, Finish, Offer, Withdraw
-from braidmq.errors import NotRun
+from braidmq.bridges.port import OWN, Call, Cancel, Finish, Offer, Peer, Withdraw
+from braidmq.errors import NotRun, Overloaded
+from braidmq.messages import Reply
+from braidmq.settings import Settings
 from tests.support.async_tests import until
 
 
@@ -18,6 +20,20 @@ class Core:
     def __init__(self):
         self.counters = {}
         self.jobs, self.outputs = [], []
+        self.calls, self.ends = 0, {}
+
+    def call(self, peer, timeout_s=60.0, *, times=1):
+        for _ in range(times):
+            self.calls += 1
+            self.outputs.append(Call(self.calls, peer, "echo", b"%d" % self.calls, timeout_s, {}))
+        return self.calls
+
+    def cancel(self, number):
+        self.outputs.append(Cancel(number))
+
+    def on_call_end(self, number, end, now):
+        assert number not in self.ends
+        self.ends[number] = end
 
     def offer(self, service):
         self.outputs.append(Offer(OWN, service, 1))
@@ -60,6 +76,17 @@ class Node:
 
     def __init__(self):
         self.handlers = {}
+        self.requests = {}
+
+    async def request(self, service, payload, **_):
+        """Wait for `answer`."""
+        self.requests[int(payload)] = asyncio.get_running_loop().create_future()
+        return await self.requests[int(payload)]
+
+    def answer(self, number):
+        self.requests.pop(number).set_result(
+            Reply(b"", "w", "bridge", "echo", b"", b"", possible_duplicate=False, retry_count=0, broker="b")
+        )
 
     async def offer(self, service, handler, *, concurrency):
         self.handlers[service] = handler
@@ -81,7 +108,7 @@ async def driven():
     core: Any = Core()
     node: Any = Node()
     endpoint: Any = None
-    driver = Driver(core, {OWN: node})
+    driver = Driver(core, {OWN: node}, Settings(in_flight_max=64))
     driver.start(endpoint)
     core.offer("mdp.echo")
     driver.schedule()
@@ -118,3 +145,53 @@ async def test_request_that_comes_after_the_end_is_not_run():
             async with asyncio.timeout(10):
                 await handler(None)
         assert not core.jobs
+
+
+async def test_call_of_another_peer_is_on_its_way_beside_those_of_one_that_floods():
+    async with driven() as (driver, core, node):
+        core.call(Peer(b"flood"), times=100)
+        other = core.call(Peer(b"other"))
+        driver.schedule()
+        await until(lambda: other in node.requests)
+        assert len(node.requests) <= 50
+
+
+async def test_each_call_that_ends_lets_one_go_on_that_has_waited():
+    async with driven() as (driver, core, node):
+        last = core.call(Peer(b"flood"), times=60)
+        driver.schedule()
+        await until(lambda: len(node.requests) >= 49)
+        while last not in node.requests:
+            before = len(node.requests)
+            node.answer(min(node.requests))
+            await until(lambda before=before: len(node.requests) == before)
+        while node.requests:
+            node.answer(min(node.requests))
+        await until(lambda: len(core.ends) == 60)
+        assert all(isinstance(end, Reply) for end in core.ends.values())
+
+
+async def test_call_that_waits_in_vain_ends_as_overloaded_and_has_not_left():
+    async with driven() as (driver, core, node):
+        peer = Peer(b"flood")
+        core.call(peer, times=60)
+        late = core.call(peer, 0.05)
+        driver.schedule()
+        await until(lambda: late in core.ends)
+        end = core.ends[late]
+        assert isinstance(end, Overloaded)
+        assert (end.service, end.maybe_executed) == ("echo", False)
+        assert late not in node.requests
+
+
+async def test_call_that_waits_and_is_cancelled_never_leaves():
+    async with driven() as (driver, core, node):
+        last = core.call(Peer(b"flood"), times=60)
+        for number in range(50, last):
+            core.cancel(number)
+        driver.schedule()
+        await until(lambda: len(node.requests) >= 49)
+        for number in tuple(node.requests):
+            node.answer(number)
+        await until(lambda: last in node.requests)
+        assert set(node.requests) == {last}

@@ -119,7 +119,7 @@ class Clients:
         via = f"majordomo:{peer.user}" if peer.user else "majordomo"
         timeout_s = waiting.options.timeout_s or self._options.timeout_s
         wait = waiting.options.wait
-        self._outputs.append(Call(number, peer.member, name, payload, timeout_s, {"via": via}, copy, wait))
+        self._outputs.append(Call(number, peer, name, payload, timeout_s, {"via": via}, copy, wait))
 
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:
         """Answer a request with what has come of its call."""

@@ -143,7 +143,7 @@ class Requests:
             "via": f"malamute:{address}" if address else "malamute",
         }
         wait = True if held and options.wait is None else options.wait
-        self._outputs.append(Call(number, session.peer.member, service, payload, timeout_s, headers, wait=wait))
+        self._outputs.append(Call(number, session.peer, service, payload, timeout_s, headers, wait=wait))
 
     def _forget(self, number: int) -> _Asked:
         asked = self._asked.pop(number)

@@ -23,6 +23,7 @@ from braidmq.bridges.zgossip.remotes import Remotes
 from braidmq.errors import BraidError, ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.node import Node
+from braidmq.settings import Settings
 from braidmq.trust import joinfile
 
 _LOG = own_logger("braidmq.bridge")
@@ -41,8 +42,8 @@ _SERVING: Final = ("up", "suspect")
 class GossipDriver(Driver):
     """Serves a core of zgossip, also what other bridges have no use for."""
 
-    def __init__(self, core: GossipCore, nodes: Mapping[str, Node]) -> None:
-        super().__init__(core, nodes)
+    def __init__(self, core: GossipCore, nodes: Mapping[str, Node], settings: Settings) -> None:
+        super().__init__(core, nodes, settings)
         self._gossip = core
 
     def on_connected(self, peer: Peer) -> None:
@@ -107,7 +108,7 @@ class GossipBridge:
         async with contextlib.AsyncExitStack() as ends:
             await ends.enter_async_context(self._node)
             core = GossipCore(self._keys, lambda _member: self._node, self._options.put_prefix.encode())
-            driver = GossipDriver(core, {OWN: self._node})
+            driver = GossipDriver(core, {OWN: self._node}, self._plan.settings)
             router = Router(driver, payload_bytes_max=VALUE_BYTES_MAX)
             ends.push_async_callback(router.close)
             remotes = Remotes(driver)
