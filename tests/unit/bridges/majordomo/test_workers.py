@@ -444,3 +444,45 @@ def test_bridge_that_drains_waits_for_what_runs_and_then_sends_workers_away(net)
     net.core.end(net.now)
     net.settle()
     assert sorted(net.sent) == [("v", [*OLD, b"\x05"]), ("w", [*OLD, b"\x05"])]
+
+
+# -- how long it takes
+
+
+def test_majortomos_worker_is_registered_within_a_second_after_the_bridge_has_restarted(net):
+    """It sends a HEARTBEAT each half a second, and READY when it is told DISCONNECT."""
+    register(net, "w", front=NEW)
+    net.close("w")
+    net.restart()
+    for _ in range(2):
+        net.advance(0.5)
+        if net.say("w", *NEW, b"\x05") == [[*NEW, b"\x06"]]:
+            net.say("w", *NEW, READY, b"mdp.echo")
+    assert net.offers == {("", "mdp.echo"): 1}
+
+
+def test_request_of_a_worker_that_is_killed_is_given_back_in_the_same_moment(net):
+    for name in "vw":
+        register(net, name)
+    lost = net.job("mdp.echo", b"14")
+    killed_at = net.now
+    net.close(net.sent[-1][0])
+    assert net.finished == {lost: Unfinished.UNKNOWN}
+    again = net.job("mdp.echo", b"14", duplicate=True)
+    (heir,) = net.peers
+    token, body = request_of(net, heir)
+    reply(net, heir, token, body)
+    assert net.finished[again] == b"14"
+    assert net.now == killed_at
+
+
+def test_status_of_a_service_changes_in_the_moment_in_which_its_last_worker_is_gone(net):
+    for name in "vw":
+        register(net, name)
+    ask = (b"", b"MDPC01", b"mmi.service", b"mdp.echo")
+    gone_at = net.now
+    net.close("v")
+    assert net.say("c", *ask)[0][-1] == b"200"
+    net.close("w")
+    assert net.say("c", *ask)[0][-1] == b"404"
+    assert net.now == gone_at

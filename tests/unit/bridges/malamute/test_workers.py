@@ -346,3 +346,12 @@ def test_possible_duplicate_is_delivered_or_refused(make_net, duplicates, refuse
     assert len(deliveries(net, "w")) == (not refused)
     if refused:
         assert net.finished[job].code == "POSSIBLE_DUPLICATE"
+
+
+def test_service_is_withdrawn_in_the_moment_in_which_its_last_worker_closes(net):
+    """So the next call of a node ends as NoWorker, as soon as its brokers know."""
+    worker(net, "w")
+    closed_at = net.now
+    net.say("w", *CLOSE)
+    assert net.withdrawn == ["mlm.echo"]
+    assert net.now == closed_at

@@ -39,6 +39,17 @@ def test_node_that_says_hello_is_told_what_the_net_has(world):
     ]  # fmt: skip
 
 
+def test_node_that_says_hello_is_told_within_half_a_second_and_of_news_after_30_s_of_silence(world):
+    world.know({"pricing": 1}, bridges={"zgossip": ["tcp://x:1"]})
+    world.say("a", wire.HELLO)
+    world.advance(0.5)
+    assert tuples(world.heard("a")) == [(BRIDGE, b"tcp://x:1"), (PRICING, b"1")]
+    world.advance(30)
+    world.know({"pricing": 2})
+    world.advance(0.5)
+    assert tuples(world.heard("a")) == [(PRICING, b"2")]
+
+
 def test_news_reach_a_node_that_has_been_silent_for_long(world):
     world.say("a", wire.HELLO)
     world.advance(100 * SILENCE_S)
@@ -136,6 +147,19 @@ def test_remote_is_greeted_told_own_tuples_and_pinged(world):
     assert [wire.read(frame)[0].name for frame in world.heard("r")] == ["HELLO", "PUBLISH"]
     world.advance(3 * PING_S + 0.01)
     assert world.heard("r") == 3 * [wire.PING]
+
+
+def test_remote_that_forgets_the_silent_after_a_second_is_pinged_each_half_and_heard_after_5_s(world):
+    world.say("a", wire.HELLO)
+    world.connect("r")
+    world.advance(HELLO_S)
+    world.heard("r")
+    for _ in range(10):
+        world.advance(0.5)
+        assert wire.PING in world.heard("r")
+    world.tell("r", b"k", b"news")
+    world.advance(PASS_S)
+    assert tuples(world.heard("a")) == [(b"k", b"news")]
 
 
 def test_remote_is_told_what_others_have_said_when_it_has_told_what_it_knows(world):
