@@ -126,6 +126,7 @@ class Router:
             self._zmq.NOBLOCK
         )  # members of an enumeration take longer to combine than a frame to send
         self._more_comes = self._dont_wait | int(self._zmq.SNDMORE)
+        self._events, self._pollin = self._zmq.EVENTS, int(self._zmq.POLLIN)
         self._reads_on = False
         self._news = False
         self._more = False
@@ -237,8 +238,12 @@ class Router:
             self._connections.end(peer)
             self.read_soon()
             return False
-        self.read_soon()  # libzmq may have taken something in while it sent, and tells of it only once
+        if not self._reads_on and self._readable():  # libzmq may have taken that in while it sent, and tells only once
+            self.read_soon()
         return True
+
+    def _readable(self) -> bool:
+        return bool(self._socket.getsockopt(self._events) & self._pollin)
 
     # -- reading
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import zmq
 
 from braidmq.bridges import connections, router
 from braidmq.bridges.descriptors import COUNTS
-from braidmq.bridges.limits import FRAMES_MAX, SLACK_BYTES
+from braidmq.bridges.limits import FRAMES_MAX, READS_AT_ONCE_OF_ONE, SLACK_BYTES
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router, load_zmq
 from braidmq.errors import ConfigError
@@ -25,7 +26,7 @@ class Behind:
     """Keeps what comes."""
 
     def __init__(self):
-        self.come, self.gone, self.news, self.reads = [], [], [], 0
+        self.come, self.gone, self.news, self.reads = [], [], [], []
 
     def on_message(self, peer, frames):
         self.come.append((peer, frames))
@@ -37,7 +38,7 @@ class Behind:
         self.news.append(peer)
 
     def on_read(self):
-        self.reads += 1
+        self.reads.append(len(self.come))
 
     @property
     def frames(self):
@@ -326,6 +327,20 @@ async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, t
             sent += 1
         assert sent < 100
         await until(lambda: len(behind.come) == 1 + sent)
+
+
+async def test_of_one_peer_only_some_messages_are_read_before_all_else_has_its_turn(dealer):
+    async with listening() as (listener, behind):
+        flooder, other = dealer(listener), dealer(listener)
+        for peer in (flooder, other):
+            peer.send(b"hello")
+        await until(lambda: len(behind.come) == 2)
+        for _ in range(500):  # the event loop stands still meanwhile
+            flooder.send(b"flood")
+        other.send(b"little")
+        await until(lambda: len(behind.come) == 503)
+        reads = [after - before for before, after in itertools.pairwise(behind.reads)]
+        assert READS_AT_ONCE_OF_ONE <= max(reads) <= READS_AT_ONCE_OF_ONE + 1
 
 
 # -- what peers say of themselves
