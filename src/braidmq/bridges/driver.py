@@ -213,6 +213,7 @@ class Driver:
                 number, peer, (peer.member, service), len(output.payload), monotonic() + timeout_s
             )
         except Overloaded as error:
+            peer.refused = True
             self._refuse(output, error)
             return
         if begins:

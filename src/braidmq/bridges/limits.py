@@ -19,6 +19,9 @@ CALLS_PER_PEER_MAX: Final = 256
 """Calls under way for one foreign peer: as many as a node has on their way by default, so that one peer can keep a
 bridge busy, and no more than that."""
 
+CALLS_OF_FEW: Final = CALLS_PER_PEER_MAX // 4
+"""A peer that has asked for too much has come to its senses when it has no more calls under way than this."""
+
 CALLS_BYTES_PER_PEER_MAX: Final = 16 * _MIB
 """Payloads of the calls under way for one foreign peer; one call may be larger. A quarter of what a node lets wait for
 one broker by default, so that a peer with large calls leaves room for those of others."""
@@ -68,5 +71,6 @@ READS_AT_ONCE: Final = 64
 replies have come."""
 
 READS_AT_ONCE_OF_ONE: Final = 8
-"""As many of them may be one peer's: half of what libzmq has read ahead of it. A peer that floods, whose messages are
-mostly dropped, so takes a twentieth of a millisecond of each turn of the loop, however short of time that is."""
+"""As many of them may be one peer's: half of what libzmq has read ahead of it. It is 1 for a peer
+that has asked for too much: what it sends in vain costs a message in each turn of the loop, however short of time that
+is."""

@@ -29,6 +29,7 @@ class Peer(msgspec.Struct, eq=False):
         user: who it has proven to be; empty where nobody is asked.
         member: as whom it acts, see the module.
         gone: its connection has ended: nothing can reach it any more.
+        refused: a request of its was one too many: its messages are read one by one until it has few calls under way.
     """
 
     route: bytes
@@ -36,6 +37,7 @@ class Peer(msgspec.Struct, eq=False):
     user: str = ""
     member: str = OWN
     gone: bool = False
+    refused: bool = False
 
 
 class Job(msgspec.Struct, eq=False):

@@ -309,10 +309,11 @@ class Router:
                 break
             route = head.bytes
             heard[route] = count = heard.get(route, 0) + 1
-            self._more = count == READS_AT_ONCE_OF_ONE or len(come) == READS_AT_ONCE - 1
             first = None
             frames: list[bytes] = []
             peer = self._connections.known(route)
+            most = READS_AT_ONCE_OF_ONE if peer is None or not peer.refused else 1
+            self._more = count >= most or len(come) == READS_AT_ONCE - 1
             if peer is None:
                 self._news = True
                 first = receive(0, copy=False)

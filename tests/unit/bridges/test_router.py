@@ -343,6 +343,18 @@ async def test_of_one_peer_only_some_messages_are_read_before_all_else_has_its_t
         assert READS_AT_ONCE_OF_ONE <= max(reads) <= READS_AT_ONCE_OF_ONE + 1
 
 
+async def test_of_a_peer_that_has_been_refused_one_message_is_read_before_all_else_has_its_turn(dealer):
+    async with listening() as (listener, behind):
+        flooder = dealer(listener)
+        flooder.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        behind.come[0][0].refused = True
+        for _ in range(200):  # the event loop stands still meanwhile
+            flooder.send(b"flood")
+        await until(lambda: len(behind.come) == 201)
+        assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
+
+
 # -- what peers say of themselves
 
 

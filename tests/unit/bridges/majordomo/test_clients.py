@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from braidmq.bridges.limits import CALLS_PER_PEER_MAX, FRAMES_MAX
+from braidmq.bridges.limits import CALLS_OF_FEW, CALLS_PER_PEER_MAX, FRAMES_MAX
 from braidmq.bridges.majordomo import unanswered
 from braidmq.bridges.majordomo.unanswered import COPY_S_MAX
 from braidmq.errors import AccessDenied, BraidError, DeadlineExceeded, NoBroker, NoWorker, ServiceError
@@ -317,3 +317,21 @@ def test_reply_that_cannot_be_sent_harms_nobody(net):
     assert net.say("c", *OLD, b"pricing", b"14") == []
     assert net.core.counters["unsent"] == 1
     assert len(net.say("d", *OLD, b"pricing", b"14")) == 1
+
+
+def test_client_that_asks_for_too_much_is_marked_until_it_has_few_calls_under_way(net):
+    net.services["pricing"] = None
+    peer = net.peer("c")
+    for _ in range(CALLS_PER_PEER_MAX):
+        net.say("c", *OLD, b"pricing", b"14")
+    assert not peer.refused
+    net.say("c", *OLD, b"pricing", b"14")
+    assert peer.refused
+    calls = list(net.calls)
+    net.answer(calls.pop(), b"42")
+    net.say("c", *OLD, b"pricing", b"14")
+    assert peer.refused
+    while len(calls) >= CALLS_OF_FEW:
+        net.answer(calls.pop(), b"42")
+    net.say("c", *OLD, b"pricing", b"14")
+    assert not peer.refused
