@@ -17,7 +17,8 @@ def info(name, state="up", problem=None):
 def told(name, *, names=NAMES, nodes=(), services=(), uptime_s=100.0, queued=0, in_flight=0, **more):
     """A broker that is well, and tells so."""
     rows = [
-        PeerStatus(each, "alive", "" if each == name else "up", queued=queued, in_flight=in_flight) for each in names
+        PeerStatus(each, "alive", "" if each == name else "up", since_ms=100_000, queued=queued, in_flight=in_flight)
+        for each in names
     ]
     report = Report(
         broker=name,

@@ -110,6 +110,10 @@ class Broker(Stream):
         else:
             self.reached = True
 
+    def host_has_all(self) -> bool:
+        """Whether the broker's host has all that was sent: of a Unix socket it is this one, and has it."""
+        return self._connecting.family == sockets.AF_UNIX or (not self.blocked and self.has_arrived())
+
     def failure(self) -> Failure | None:
         """Return why it could not be made, or has ended; None while it goes on."""
         end = self.end

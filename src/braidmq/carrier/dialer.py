@@ -241,6 +241,11 @@ class Dialer:
             self._used[broker] = None
         return dropped
 
+    def has_arrived(self, name: str) -> bool:
+        """See turn/ports.py."""
+        broker = self._brokers.get(name)
+        return broker is not None and broker.host_has_all()
+
     def flush(self) -> None:
         """See turn/ports.py."""
         for broker in self._used:

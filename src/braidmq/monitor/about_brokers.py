@@ -1,15 +1,19 @@
 """Which brokers are gone, hang, stop, are cut off or slow, as they and others tell. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from braidmq.core.links.link import ABANDONED, FINAL, Failure, LinkState
 from braidmq.monitor.finding import Finding, Kind, duration, lasting, listed, together
-from braidmq.monitor.net import ABSENT, HEARSAY, Seen, View, is_elsewhere, seen_by, state_to
+from braidmq.monitor.net import ABSENT, HEARD_MS, HEARSAY, Seen, View, is_elsewhere, seen_by, state_to
 from braidmq.wire.control import PeerStatus
 
 NEW_S: Final = 10.0
 """How long a broker is one that was just started."""
+
+BACK_S: Final = 6.0
+"""How long a broker may be back until whoever looks has to reach it: the longest pause between two attempts is
+`reconnect_s_max`, 5 s by default."""
 
 FLAPPING_S: Final = 60.0
 """A broker that runs for longer does not flap: its former lives are forgotten by then, too."""
@@ -30,7 +34,7 @@ UNWELL: Final = 2
 
 _REFUSING: Final = (
     FINAL
-    | (ABANDONED - {Failure.SILENT})
+    | (ABANDONED - {Failure.SILENT, Failure.HUNG})
     | {
         Failure.FOREIGN, Failure.HTTP, Failure.BARRED, Failure.THRONG, Failure.UNJUDGED, Failure.NOT_THIS_BROKER,
         Failure.SESSION_REFUSED, Failure.NO_ROOM,
@@ -41,7 +45,34 @@ _REFUSING: Final = (
 _MET: Final = "no connection yet: it takes connections"
 """How the problem of a connection begins on which something takes connections, and nothing was said yet (link.py)."""
 
+_MISSED: Final = frozenset((Failure.SILENT, Failure.HUNG))
+"""Failures of connections that were given up for silence."""
+
 _FAILURES: Final = {failure.value: failure for failure in Failure}
+
+
+_HOW: Final = {
+    Kind.BROKER_DEAD: ("is dead", "are dead"),
+    Kind.BROKER_HANGS: ("hangs", "hang"),
+    Kind.BROKER_SILENT: ("is silent", "are silent"),
+    Kind.BROKER_REFUSES: ("refuses", "refuse"),
+}
+"""How it is told of one broker, and of several, what has befallen them."""
+
+
+def nobody(views: Sequence[View]) -> Iterator[Finding]:
+    """Find that not one broker tells its state, and say of each what shows of it from here."""
+    if not views or any(view.report is not None for view in views):
+        return
+    how: dict[Kind, list[str]] = {}
+    for view in views:
+        refuses = _FAILURES.get(view.problem) in _REFUSING
+        kind = Kind.BROKER_REFUSES if refuses else _kind_of_loss(view.problem, ())
+        how.setdefault(kind, []).append(view.info.name)
+    said = [f"{together(names)} {_HOW[kind][len(names) > 1]}" for kind, names in how.items()]
+    problems = listed([f"{view.info.name}: {view.problem}{_at(view)}" for view in views])
+    who = tuple(view.info.name for view in views)
+    yield Finding(Kind.NO_BROKER, who, f"no broker answers: {', '.join(said)}", problems)
 
 
 def lost_brokers(views: Iterable[View]) -> Iterator[Finding]:
@@ -61,6 +92,9 @@ def _lost(view: View, seen: Seen) -> Finding:
     since_s = _since_s(rows.values())
     alive = [broker for broker, row in rows.items() if row.state == "alive" and row.link == LinkState.UP]
     failure = _FAILURES.get(view.problem)
+    just_missed = failure in _MISSED or view.info.problem is None
+    lately = [broker for broker in alive if rows[broker].silent_ms <= HEARD_MS]
+    heard = lately if just_missed else alive
     held = _held(seen, name)
     if view.report is not None or failure in _REFUSING:
         return Finding(Kind.BROKER_REFUSES, (name,), f"{name} does not tell its state", f"{view.problem}{at}{held}")
@@ -69,13 +103,22 @@ def _lost(view: View, seen: Seen) -> Finding:
         return Finding(Kind.BROKER_STOPPED, (name,), what, f"it had drained, and {view.problem}{at}", since_s)
     if any(row.state == "leaving" for row in rows.values()):
         return Finding(Kind.BROKER_DRAINS, (name,), f"{name} is about to stop", f"{view.problem}{at}", since_s)
+    if failure is Failure.EARLY:
+        return Finding(Kind.BROKER_NEW, (name,), f"{name} was just started", f"{view.problem}{at}")
+    if view.info.state == "up" and lately:
+        why = f"{together(lately)} {'hears' if len(lately) == 1 else 'hear'} it{at}"
+        return Finding(Kind.SLOW, (name,), f"{name} is late to tell its state", why)
     kind = _kind_of_loss(view.problem, rows.values())
-    if alive and view.info.state != "up" and kind in (Kind.BROKER_DEAD, Kind.BROKER_SILENT):
-        why = f"{view.problem}{at}; {together(alive)} {'reaches' if len(alive) == 1 else 'reach'} it"
+    if heard and view.info.state != "up" and kind in (Kind.BROKER_DEAD, Kind.BROKER_SILENT):
+        why = f"{view.problem}{at}; {together(heard)} {'reaches' if len(heard) == 1 else 'reach'} it"
+        back_s = max(rows[broker].since_ms for broker in heard) / 1000
+        if view.info.problem and back_s < BACK_S:  # what was tried before it was back says nothing
+            return Finding(
+                Kind.BROKER_NEW, (name,), f"{name} is back{lasting(back_s)}", f"not reached yet: {why}", back_s
+            )
         return Finding(Kind.BROKER_UNREACHED, (name,), f"{name} is not reached from here", why)
     others = f"; {together(list(seen))} {'goes' if len(seen) == 1 else 'go'} on without it"
-    how = {Kind.BROKER_DEAD: "is dead", Kind.BROKER_HANGS: "hangs", Kind.BROKER_SILENT: "is silent"}[kind]
-    what = f"{name} {how}{lasting(since_s)}"
+    what = f"{name} {_HOW[kind][0]}{lasting(since_s)}"
     return Finding(kind, (name,), what, f"{view.problem}{at}{held}{'' if alive else others}", since_s)
 
 
@@ -85,7 +128,7 @@ def _kind_of_loss(problem: str, rows: Iterable[PeerStatus]) -> Kind:
     failures = {_FAILURES.get(each) for each in problems}
     if failures & {Failure.UNREACHABLE, Failure.RESET}:
         return Kind.BROKER_DEAD
-    if Failure.MUTE in failures or any(each.startswith(_MET) for each in problems):
+    if failures & {Failure.MUTE, Failure.HUNG} or any(each.startswith(_MET) for each in problems):
         return Kind.BROKER_HANGS
     return Kind.BROKER_DEAD if Failure.CLOSED in failures else Kind.BROKER_SILENT
 

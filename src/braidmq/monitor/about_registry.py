@@ -40,13 +40,20 @@ def forks(views: Sequence[View]) -> Iterator[Finding]:
 
 
 def clocks(views: Sequence[View]) -> Iterator[Finding]:
-    """Find brokers whose machines have a clock that is wrong."""
-    for each in registries.told(views):
+    """Find brokers whose machines have a clock that is wrong.
+
+    The net goes by the median, from which no majority can differ: if it does, clocks were just set, and have not been
+    told to all yet.
+    """
+    told = registries.told(views)
+    off = [each for each in told if abs(each.registry.clock_off_s) > OFF_S_MAX]
+    if len(off) > len(told) / 2:
+        return
+    for each in off:
         off_s = each.registry.clock_off_s
-        if abs(off_s) > OFF_S_MAX:
-            way = "ahead of" if off_s > 0 else "behind"
-            what = f"the clock of {each.broker} is {abs(off_s):,} s {way} that of the net"
-            yield Finding(Kind.CLOCK, (each.broker,), what)
+        way = "ahead of" if off_s > 0 else "behind"
+        what = f"the clock of {each.broker} is {abs(off_s):,} s {way} that of the net"
+        yield Finding(Kind.CLOCK, (each.broker,), what)
 
 
 def ends(views: Sequence[View]) -> Iterator[Finding]:

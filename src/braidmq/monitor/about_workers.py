@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
-from braidmq.monitor.net import NodeSum, View, nodes
+from braidmq.monitor.net import HEARD_MS, NodeSum, View, nodes
 from braidmq.wire.control import BridgeStatus, LossStatus
 
 
@@ -18,8 +18,13 @@ def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
         since_s = max(part.silent_ms for _, part in at) / 1000
         where = together([broker for broker, _ in at])
         elsewhere = [broker for broker in node.brokers if broker not in dict(at)]
-        heard = f"; {together(elsewhere)} {'hears' if len(elsewhere) == 1 else 'hear'} it" if elsewhere else ""
-        if node.serves:
+        hear = f"{together(elsewhere)} {'hears' if len(elsewhere) == 1 else 'hear'} it"
+        heard = f"; {hear}" if elsewhere else ""
+        if node.serves and any(part.state == "open" and part.silent_ms <= HEARD_MS for _, part in node.parts):
+            what = f"{node.name} says nothing to {where}{lasting(since_s)}"
+            why = f"{hear}; it gets no new work at {where}"
+            yield Finding(Kind.PATH_LOST, (node.name,), what, why, since_s)
+        elif node.serves:
             what = f"{node.name} hangs or is cut off{lasting(since_s)}"
             why = (
                 f"it says nothing to {where}{heard}, and gets no new work there{_left(servers, node.name, node.serves)}"

@@ -18,6 +18,7 @@ NAMED_MAX: Final = 3
 _ORDER: Final = {kind: place for place, kind in enumerate(Kind)}
 
 _BY_ONE_LOOK: Final[tuple[Callable[[Sequence[View]], Iterator[Finding]], ...]] = (
+    about_brokers.nobody,
     about_brokers.lost_brokers,
     about_brokers.apart,
     about_brokers.stopping,

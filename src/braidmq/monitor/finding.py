@@ -11,6 +11,7 @@ from braidmq.printable import printable
 class Kind(StrEnum):
     """Every kind of finding, in the order in which they are told."""
 
+    NO_BROKER = "no-broker"
     BROKER_DEAD = "broker-dead"
     BROKER_HANGS = "broker-hangs"
     BROKER_SILENT = "broker-silent"
@@ -59,6 +60,12 @@ class Diagnosis(NamedTuple):
 
 
 DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
+    Kind.NO_BROKER: Diagnosis(
+        True,
+        "no broker tells its state to the machine where you ask: all are gone, or the network between is cut",
+        "If nothing is wrong with the network of this machine (`braidmq doctor`), start the brokers {name} again on "
+        "their hosts, as in `braidmq broker --join {one}.braid`; their logs say why they have ended.",
+    ),
     Kind.BROKER_DEAD: Diagnosis(
         True,
         "a broker's process is gone: its host answers that nothing listens there, or ended its connections",
@@ -185,9 +192,9 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     ),
     Kind.SLOW: Diagnosis(
         False,
-        "answers of a broker take more than 150 ms, or it fails to hear others in time: packets are lost or late on "
-        "the way, or it has no processor; or its process stood still for more than 100 ms, three times within ten "
-        "seconds: it has no processor, or swaps",
+        "answers of a broker take more than 150 ms, or its state does not come within a second, or it fails to hear "
+        "others in time: packets are lost or late on the way, or it has no processor; or its process stood still for "
+        "more than 100 ms, three times within ten seconds: it has no processor, or swaps",
         "See to the network and the load of the host of {name}; for brokers that are far apart take `--preset wan`.",
     ),
     Kind.NODE_SILENT: Diagnosis(
@@ -197,7 +204,7 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     ),
     Kind.PATH_LOST: Diagnosis(
         False,
-        "a worker has lost its connection to a broker, and is still there over others",
+        "a worker has lost its connection to a broker, or says nothing there, and others hear it",
         "If it lasts, see why {name} does not get there: `braidmq doctor` with its join file, on its machine.",
     ),
     Kind.NODE_OUT: Diagnosis(

@@ -18,6 +18,9 @@ class Dialing(Protocol):
     def on_reached(self, name: str) -> None:
         """Note that something takes connections at a broker's address."""
 
+    def on_hung(self, name: str) -> None:
+        """Note that a broker's host takes what is sent, although the broker was given up for its silence."""
+
     def on_connected(self, name: str, now: float) -> None:
         """Note that the transport's handshake with a broker is complete."""
 
@@ -48,6 +51,8 @@ def act(core: Dialing, dialer: Dialer, host: Host, now: float) -> None:
             return
         for action in actions:
             if isinstance(action, Close):
+                if action.silent and dialer.has_arrived(action.name):
+                    core.on_hung(action.name)
                 dialer.close(action.name)
             elif isinstance(action, Resolve):
                 host.look_up(action.name, action.endpoints)

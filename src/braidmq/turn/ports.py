@@ -33,6 +33,10 @@ class Dialer(Protocol):
         Return the requests that waited here and are dropped, as one of the messages cancels them: neither arrives.
         """
 
+    def has_arrived(self, name: str) -> bool:
+        """Whether the host at the other end of a connection has all that was sent; False if that is not known."""
+        return False
+
     def flush(self) -> None:
         """Send what waits, as far as the connections take it now."""
 

@@ -236,6 +236,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
         left: whether it is dead, and had said before that it would stop.
         rtt_ms: how long a probe takes there and back; 0 if that is not known.
         operations: of the broker itself: what it has done for operators, the latest first.
+        silent_ms: for how long nothing has come over the connection, if there is one.
     """
 
     name: str
@@ -252,6 +253,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     left: bool = False
     rtt_ms: int = 0
     operations: list[OperationStatus] = []
+    silent_ms: int = 0
 
 
 class LossStatus(Struct, frozen=True, omit_defaults=True):

@@ -172,6 +172,15 @@ def test_what_a_broker_says_right_behind_the_handshake_is_heard_though_nonsense_
 # -- why it fails
 
 
+def test_what_was_sent_has_arrived_once_the_other_host_has_it_though_its_process_reads_nothing(session):
+    node, _ = session
+    assert not node.dialer.has_arrived("b2")
+    node.dialer.send("b1", [b"beat"])
+    node.until(lambda: node.dialer.has_arrived("b1"), "the system at the other end has it")
+    node.dialer.send("b1", [bytes(KIB)] * 16 * KIB)
+    assert not node.dialer.has_arrived("b1")
+
+
 def test_a_port_where_nothing_listens_is_unreachable(node):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -5,10 +5,11 @@ import pytest
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import Failure
 from braidmq.monitor import about_load, about_workers
+from braidmq.monitor.about_brokers import BACK_S
 from braidmq.monitor.about_load import CALLERS_MAX, wants_another
 from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
-from braidmq.monitor.net import View, complete, nodes
+from braidmq.monitor.net import HEARD_MS, View, complete, nodes
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import (
     BridgeStatus,
@@ -26,7 +27,10 @@ NAMES = ("b1", "b2", "b3")
 MET = "no connection yet: it takes connections, but has not said anything; is it a broker?"
 
 
-def row(name, state="alive", link="up", problem="", since_s=0, **more):
+def row(name, state="alive", link="up", problem="", since_s=None, **more):
+    """How a broker sees another one; unless it is said since when, one that is alive is so for long."""
+    if since_s is None:
+        since_s = 100 if state == "alive" else 0
     return PeerStatus(name, state, link, str(problem), since_ms=int(since_s * 1000), **more)
 
 
@@ -89,6 +93,15 @@ def refused(kind, ago_s=3, **more):
 
 CASES = [
     (
+        Kind.NO_BROKER, NAMES,
+        [mute("b1", Failure.UNREACHABLE), mute("b2", Failure.UNREACHABLE), mute("b3", MET, "connecting")],
+        "no broker answers: b1 and b2 are dead, b3 hangs: b1: nothing answers there (tcp://b1:1), b2: nothing answers",
+    ),
+    (
+        Kind.NO_BROKER, ("b1", "b2"), [mute("b1", Failure.NO_ANSWER), mute("b2", Failure.OTHER_NET)],
+        "no broker answers: b1 is silent, b2 refuses: b1: no answer of any kind",
+    ),
+    (
         Kind.BROKER_DEAD, ("b2",),
         without_b2(row("b2", "dead", "waiting", Failure.UNREACHABLE, 12), mute("b2", Failure.UNREACHABLE)),
         "b2 is dead for 12 s: nothing answers there (tcp://b2:1); b1 and b3 go on without it. Start it again: ",
@@ -107,6 +120,26 @@ CASES = [
         Kind.BROKER_HANGS, ("b2",),
         without_b2(row("b2", "dead", "waiting", Failure.MUTE, 9), mute("b2", state="connecting")),
         "b2 hangs for 9 s: no connection yet (tcp://b2:1); b1 and b3 go on without it. Look at the process of b2",
+    ),
+    (
+        Kind.BROKER_HANGS, ("b2",),
+        without_b2(row("b2", "alive", silent_ms=2_900), mute("b2", Failure.HUNG)),
+        "b2 hangs: the broker was silent for too long, though its host has taken all that was sent: its process hangs",
+    ),
+    (
+        Kind.BROKER_SILENT, ("b2",),
+        without_b2(row("b2", silent_ms=HEARD_MS + 1), mute("b2", Failure.SILENT)),
+        "b2 is silent: the broker was silent for too long (tcp://b2:1). See whether",
+    ),
+    (
+        Kind.BROKER_SILENT, ("b2",),
+        without_b2(row("b2", silent_ms=HEARD_MS + 1), mute("b2", state="suspect")),
+        "b2 is silent: it does not answer (tcp://b2:1). See whether",
+    ),
+    (
+        Kind.BROKER_UNREACHED, ("b2",),
+        without_b2(row("b2", silent_ms=HEARD_MS), mute("b2", state="suspect")),
+        "b2 is not reached from here: it does not answer (tcp://b2:1); b1 and b3 reach it. Run ",
     ),
     (
         Kind.BROKER_SILENT, ("b2",),
@@ -185,6 +218,21 @@ CASES = [
         "b2 is restarted again and again: it was started 2 s ago",
     ),
     (Kind.BROKER_NEW, ("b2",), net(b2=told("b2", uptime_s=2.0)), "b2 was started 2 s ago. Nothing, if"),
+    (
+        Kind.BROKER_NEW, ("b2",),
+        without_b2(row("b2", since_s=BACK_S - 1), mute("b2", Failure.UNREACHABLE)),
+        "b2 is back for 5 s: not reached yet: nothing answers there (tcp://b2:1); b1 and b3 reach it. Nothing, if",
+    ),
+    (
+        Kind.BROKER_NEW, ("b2",),
+        without_b2(row("b2", "dead", "waiting", Failure.UNREACHABLE, 1), mute("b2", Failure.EARLY)),
+        "b2 was just started: the broker has just started and asks the others for the registry first",
+    ),
+    (
+        Kind.BROKER_UNREACHED, ("b2",),
+        without_b2(row("b2", since_s=BACK_S), mute("b2", Failure.UNREACHABLE)),
+        "b2 is not reached from here: nothing answers there (tcp://b2:1); b1 and b3 reach it. Run ",
+    ),
     (Kind.TWIN, ("b2",), net(b2=told("b2", counters={"twins": 1})), "another process runs with the join file of b2. "),
     (
         Kind.NO_WORKER, ("echo",),
@@ -218,8 +266,13 @@ CASES = [
     ),
     (
         Kind.WORKER_HANGS, ("w1",),
-        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open")])),
+        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", HEARD_MS + 1)])),
         "w1 hangs or is cut off for 2 s: it says nothing to b1; b2 hears it, and gets no new work there; nobody else",
+    ),
+    (
+        Kind.PATH_LOST, ("w1",),
+        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", HEARD_MS)])),
+        "w1 says nothing to b1 for 2 s: b2 hears it; it gets no new work at b1. If it lasts, see why w1",
     ),
     (
         Kind.NODE_SILENT, ("c1",),
@@ -257,7 +310,8 @@ CASES = [
         "b1 and b2 have different registries of the number 7: ",
     ),
     (
-        Kind.CLOCK, ("b2",), net(b2=told("b2", registry=registry(clock_off_s=-90))),
+        Kind.CLOCK, ("b2",),
+        net(b1=told("b1", registry=registry()), b2=told("b2", registry=registry(clock_off_s=-90))),
         "the clock of b2 is 90 s behind that of the net. ",
     ),
     (
@@ -285,6 +339,10 @@ CASES = [
             b3=told("b3", counters={"gossip_health": 2}, lag=LagStatus([], stalls=9, recent=3, worst_ms=1_240)),
         ),
         "b3 stands still again and again: 3 times within ten seconds, for up to 1,240 ms. ",
+    ),
+    (
+        Kind.SLOW, ("b2",), without_b2(row("b2", silent_ms=HEARD_MS), mute("b2", state="up")),
+        "b2 is late to tell its state: b1 and b3 hear it (tcp://b2:1). ",
     ),
     (
         Kind.SLOW, ("b3",), net(b3=told("b3", counters={"gossip_health": 2})),
@@ -325,6 +383,15 @@ def test_each_gap_between_many_brokers_is_told_once():
     assert [each.who for each in found] == [tuple(names[at:]) for at in range(len(names) - 1)]
     assert found[0].sentence.startswith("b00 is cut off from b01, b02, b03, b04, b05, b06, b07, b08 and 11 more: ")
     assert found[-1].why == "b18 to b19: it does not know it, b19 to b18: it does not know it"
+
+
+def test_clocks_that_were_all_set_alike_are_no_fault_while_that_is_told():
+    def clocks(*off_s):
+        views = [told(name, registry=registry(clock_off_s=each)) for name, each in zip(NAMES, off_s, strict=True)]
+        return [each.who for each in diagnose(views)]
+
+    assert clocks(3_600, 3_600, 3_600) == clocks(0, 3_600, 3_600) == []
+    assert clocks(0, 0, 3_600) == [("b3",)]
 
 
 WORKING = {
@@ -425,7 +492,7 @@ def test_the_sentence_of_health_says_how_the_net_is():
     assert health(views, diagnose(views)).endswith("; 1 thing to note")
     views = net(b2=told("b2", counters={"twins": 1}))
     assert health(views, diagnose(views)) == "something is wrong: another process runs with the join file of b2"
-    views = net(**{name: told(name, counters={"twins": 1}, registry=registry(clock_off_s=99)) for name in NAMES})
+    views = net(**{name: told(name, counters={"twins": 1}, losses=[loss(f"w-{name}")]) for name in NAMES})
     said = health(views, diagnose(views))
     assert said.startswith("6 things are wrong: another process runs with the join file of b1; ")
     assert said.endswith("b3; and 3 more")

@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import pytest
+
 from braidmq.core.links.link import Close, Failure, Open, Resolve, Step
 from braidmq.turn.broker import BrokerTurn
 from braidmq.turn.dialing import act
@@ -159,3 +161,20 @@ def test_wishes_are_granted_until_none_follows_from_another() -> None:
     order = rank(calls, "host.look_up", "core.on_resolved", "dialer.open", "core.on_failed", "dialer.close")
     assert order == sorted(order)
     assert not wishes
+
+
+@pytest.mark.parametrize(
+    ("action", "arrived", "hung"),
+    [(Close("b1", silent=True), True, True), (Close("b1", silent=True), False, False), (Close("b1"), True, False)],
+)
+def test_core_is_told_that_a_silent_broker_hangs_before_its_connection_is_closed(
+    action: Close, arrived: bool, hung: bool
+) -> None:
+    calls: list[str] = []
+    core, dialer = Recorded("core", calls, take_actions=[[action]]), Recorded("dialer", calls, has_arrived=[arrived])
+    act(cast("Any", core), cast("Any", dialer), cast("Any", Recorded("host", calls)), 0.0)
+    assert ("core.on_hung" in calls) is hung
+    if hung:
+        order = rank(calls, "dialer.has_arrived", "core.on_hung", "dialer.close")
+        assert order == sorted(order)
+    assert "dialer.close" in calls

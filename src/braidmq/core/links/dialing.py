@@ -60,9 +60,9 @@ class Dialing:
         else:
             self.actions.append(Resolve(link.name, link.address.endpoints))
 
-    def close(self, link: Link) -> None:
-        """Close the socket of a link."""
-        self.actions.append(Close(link.name))
+    def close(self, link: Link, *, silent: bool = False) -> None:
+        """Close the socket of a link; for `silent` see Close."""
+        self.actions.append(Close(link.name, silent))
 
     def hasten(self, link: Link, at: float) -> None:
         """Let a link that waits be tried at `at`, however long its pause had grown."""

@@ -59,6 +59,7 @@ class Failure(StrEnum):
     VERSION = "the broker speaks another version of BRAID: install the same major version of braidmq at both"
     NOT_THIS_BROKER = "what answers there does not hold this broker's key, or is no broker"
     SILENT = "the broker was silent for too long"
+    HUNG = "the broker was silent for too long, though its host has taken all that was sent: its process hangs"
     TOO_SLOW = "the broker reads too slowly: too much waits for it"
     LARGE_LOST = (
         "large packets to the broker are lost on the way, and nothing says so: its path takes only smaller ones"
@@ -86,7 +87,9 @@ AGGRIEVING: Final = frozenset((Failure.NONSENSE, Failure.FLOODED, Failure.UNASKE
 """Failures for which this side has left a broker because of what it sends: the pause grows, however long its sessions
 last."""
 
-ABANDONED: Final = frozenset((Failure.SILENT, Failure.TOO_SLOW, Failure.CHANGED, Failure.LARGE_LOST)) | AGGRIEVING
+ABANDONED: Final = (
+    frozenset((Failure.SILENT, Failure.HUNG, Failure.TOO_SLOW, Failure.CHANGED, Failure.LARGE_LOST)) | AGGRIEVING
+)
 """Failures for which this side gave up a connection that may have been whole: what was sent may still arrive."""
 
 
@@ -166,9 +169,15 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the socket and forget it."""
+    """Close the socket and forget it.
+
+    Attributes:
+        name: of the broker.
+        silent: whether the broker has said nothing for too long; tell by `on_hung` if its host takes what is sent.
+    """
 
     name: str
+    silent: bool = False
 
 
 Action = Resolve | Open | Close

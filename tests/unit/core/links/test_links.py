@@ -243,6 +243,20 @@ class TestHeartbeat:
         assert rig["a"].link.failure is Failure.SILENT
         assert rig["b"].link.state is LinkState.UP
 
+    def test_silent_broker_whose_host_takes_what_is_sent_hangs_until_it_is_connected_again(self, make: Any) -> None:
+        rig = make("a", "b")
+        rig["a"].beats = rig["a"].accepts = False
+        rig.core.on_hung("a")
+        assert rig["a"].link.problem is None
+        rig.advance(3.2)
+        assert rig["a"].link.failure is Failure.SILENT
+        for name in ("a", "b", "nobody"):
+            rig.core.on_hung(name)
+        assert (rig["a"].link.problem, rig["b"].link.failure) == (Failure.HUNG, None)
+        rig["a"].beats = rig["a"].accepts = True
+        rig.advance(6.0)
+        assert (rig["a"].link.state, rig["a"].link.problem) == (LinkState.UP, None)
+
     def test_slower_interval_gives_more_time(self, make: Any) -> None:
         rig = make("a", connect=False)
         rig["a"].heartbeat_ms = 2_000

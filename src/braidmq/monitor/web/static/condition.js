@@ -6,6 +6,7 @@
 
 /** What a finding of a kind says of the thing that it names, in one word or two. */
 const WORDS = {
+  "no-broker": "not reached",
   "broker-dead": "dead",
   "broker-hangs": "hangs",
   "broker-silent": "silent",
