@@ -209,8 +209,11 @@ class RegistryCore:
         self._set_due(now)
 
     def on_clock(self, unix_s: float, now: float) -> None:
-        """Note what time it is on this machine."""
+        """Note what time it is on this machine. When it was set, the others are told at once: else they differ."""
+        before_s = self.clocks.own_s(now)
         self.clocks.set(unix_s, now)
+        if abs(unix_s - before_s) > OFF_S_MAX:
+            self._tell_all(now)
         off_s = self.clocks.off_s
         if abs(off_s) > OFF_S_MAX:
             if abs(off_s - self._clock_told) > OFF_S_MAX:

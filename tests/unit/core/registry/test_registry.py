@@ -569,6 +569,19 @@ class TestClocks:
         core.on_clock(UNIX_S + 3_600, world.now)
         assert core.clocks.net_s(world.now) == pytest.approx(UNIX_S + 3_600)
 
+    def test_others_are_told_at_once_of_a_clock_that_was_set_and_not_of_one_that_goes(self):
+        world = World(a=5, b=5, c=5)
+        for pair in ("ab", "bc", "ac"):
+            world.meet(*pair)
+        world.run(1.0)
+        for core in world.cores.values():
+            core.on_clock(UNIX_S + 1.0, world.now)
+        assert not any(core.take_sends() for core in world.cores.values())
+        for core in world.cores.values():
+            core.on_clock(UNIX_S + 3_600, world.now)
+        world.run(1.0)
+        assert [core.clocks.off_s for core in world.cores.values()] == pytest.approx([0.0, 0.0, 0.0], abs=1.0)
+
     def test_others_are_told_again_and_again(self):
         world = World(a=5, b=5)
         world.meet("a", "b")
