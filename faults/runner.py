@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from braidmq import __version__
 from braidmq.lab.bench.machine import machine_class
 from faults import figures, wire
 from faults.figures import Figures
-from faults.loaded import Loaded
+from faults.loaded import Loaded, Shape
 from faults.nats_cluster import ClusterError
 from faults.net import FaultNet
 from faults.report import OURS, Row
@@ -36,6 +36,19 @@ SHOWN: Final = ("requests", "lost", "errors", "flagged", "affected", "affected_p
 VIOLATIONS_SHOWN: Final = 5
 
 
+class Watcher(Protocol):
+    """Watches the net of a row, and each of its runs."""
+
+    def open(self, net: FaultNet, stack: ExitStack) -> None:
+        """Begin with a net that is up; what is to be ended before it goes onto the stack."""
+
+    def before(self) -> None:
+        """Take note that a run is about to begin: the net is sound, and without load."""
+
+    def after(self, run: Run) -> None:
+        """Take note that a run is over, while the load goes on."""
+
+
 @dataclass
 class Options:
     """How a row is run.
@@ -45,12 +58,34 @@ class Options:
         quick: whether what lasts is shortened, and there are few runs.
         peak: what the net can do, in calls per second, if it is known.
         length_s: how long a fault lasts that lasts, if not as long as the row says.
+        watcher: who watches it, if somebody does.
     """
 
     runs: int | None = None
     quick: bool = False
     peak: float | None = None
     length_s: float | None = None
+    watcher: Watcher | None = None
+
+
+def peak_of_usual(say: Callable[[str], None] = print) -> float:
+    """Measure what a net of the usual shape can do, in calls per second."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as directory, FaultNet(Path(directory), Shape()) as net:
+        net.start()
+        peak = net.peak()
+    say(f"the peak is {peak:,.0f} calls per second")
+    return peak
+
+
+def known_peak(scenario: Scenario, asked: float | None, usual: float) -> float | None:
+    """Return what the net of a row can do, if that is known; with a wire it is less, and measured.
+
+    Args:
+        scenario: the row.
+        asked: what somebody says that it can do.
+        usual: what a net of the usual shape can do.
+    """
+    return usual if scenario.shape == Shape() and not (scenario.wired and not asked) else None
 
 
 def run_row(scenario: Scenario, options: Options, say: Callable[[str], None] = print, rival: str = "") -> Row:
@@ -75,7 +110,7 @@ def run_row(scenario: Scenario, options: Options, say: Callable[[str], None] = p
         return row.ended("skipped", why)
     runs = options.runs or (min(QUICK_RUNS, scenario.runs) if options.quick else scenario.runs)
     try:
-        table, found = _Course(scenario, length_s, options.peak, say, rival).run(runs)
+        table, found = _Course(scenario, length_s, options, say, rival).run(runs)
     except (AssertionError, ClusterError, subprocess.TimeoutExpired) as error:  # of the harness: it waits in vain
         say(f"  {error}")
         return row.ended("failed", str(error).partition("\n")[0] or "something that should hold did not")
@@ -93,7 +128,7 @@ class _Course:
 
     scenario: Scenario
     length_s: float
-    peak: float | None
+    options: Options
     say: Callable[[str], None]
     rival: str
     total: Figures = field(default_factory=Figures)
@@ -105,11 +140,14 @@ class _Course:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
             self.net = stack.enter_context(self._new_net(stack, directory))
             self.net.start()
-            self.rate = 0.0
+            self.rate, self.peak = 0.0, self.options.peak
             if scenario.load:
                 self.peak = self.peak or self.net.peak()
                 self.rate = min(scenario.rate_max, scenario.load * self.peak)
             self.net.read()  # what the start and the measurement of the peak have left
+            watcher = self.options.watcher
+            if watcher is not None:
+                watcher.open(cast("FaultNet", self.net), stack)
             for number in range(1, runs + 1):
                 self.say(f"  run {number} of {runs}: {self._one()}")
         table = {**self.total.table(), "rate": self.rate, **self.extra}
@@ -125,7 +163,10 @@ class _Course:
 
     def _one(self) -> str:
         """Do it once; return a line on it."""
-        mine = self.current = Figures()
+        mine, watcher = Figures(), self.options.watcher
+        self.current = mine
+        if watcher is not None:
+            watcher.before()
         self._sound_from = float("inf")
         self._drive(self.rate)
         net = cast("FaultNet", self.net)  # rows for rivals keep to what a Loaded has
@@ -136,6 +177,8 @@ class _Course:
         run.healed = run.healed or run.began
         sleep(self.scenario.after_s)
         until = monotonic()
+        if watcher is not None:
+            watcher.after(run)
         self.net.end_calls()
         self.net.wait_until_sound()
         self._sound_from = run.healed + RECOVERY_S_MAX

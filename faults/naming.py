@@ -1,0 +1,298 @@
+"""`python -m faults --named`: whether faults are named rightly and soon, by whoever watches the net meanwhile.
+
+Each row is run as ever; beside it runs an eye (eye.py). What it tells is judged by expected.py. Before a fault, and in
+calm rows all the time, every finding is a false alarm.
+"""
+
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal, Self
+
+from braidmq.core.broker.broker import TICK_S
+from braidmq.core.broker.lag import STALL_S
+from braidmq.lab.processes.child import BRAIDMQ
+from braidmq.monitor.about_brokers import STALLS_MIN
+from braidmq.monitor.finding import Kind
+from faults import stored
+from faults.command import say
+from faults.expected import EXPECTED, Expected
+from faults.eye import OPTIONS, Eye, Glance, Told
+from faults.net import FaultNet
+from faults.runner import Options, known_peak, peak_of_usual, run_row
+from faults.scenario import Run, Scenario
+from faults.scenarios import SCENARIOS
+
+Verdict = Literal["named", "quiet", "late", "not named", "named wrongly", "false alarm", "failed", "skipped"]
+
+GOOD: Final = ("named", "quiet", "skipped")
+
+NAME: Final = "named-faults"
+
+NAMED_S_MAX: Final = 5.0
+"""How soon after its beginning a fault is to be named."""
+
+LENGTH_S: Final = 12.0
+"""How long a fault lasts here that lasts: long enough to see whether it is named, and what else is said."""
+
+STRANGE_MAX: Final = 5
+"""Sentences that are kept of what should not have been said."""
+
+NEVER: Final = float("inf")
+
+
+@dataclass
+class Seen:
+    """What was told in one run.
+
+    Attributes:
+        named_s: after how many seconds the fault was named; infinity if never.
+        sentence: the finding that has named it.
+        over_s: after how many seconds the last finding was told that something is wrong; 0 if there was none.
+        false_alarms: what was found before the fault.
+        strange: what was found besides, and is not so.
+        starved: what was found as the machine itself stood still: it is too slow, or does something else.
+    """
+
+    named_s: float
+    sentence: str
+    over_s: float = 0.0
+    false_alarms: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    starved: list[str] = field(default_factory=list)
+
+
+def judge(
+    expected: Expected, hurt: Collection[str], before: Iterable[Glance], after: Iterable[Glance], began: float
+) -> Seen:
+    """Return what was told of a fault.
+
+    Args:
+        expected: what is right.
+        hurt: the processes that were hurt.
+        before: the glances before it.
+        after: the glances since its beginning.
+        began: when that was.
+    """
+    who = set(expected.who or hurt)
+    seen = Seen(NEVER, "")
+    for glance in before:
+        for told in glance.findings:
+            _keep(seen.starved if told.kind in expected.starved else seen.false_alarms, told)
+    for glance in after:
+        for told in glance.findings:
+            right = told.kind in expected.kinds and not who.isdisjoint(told.who)
+            if right and seen.named_s == NEVER:
+                seen.named_s, seen.sentence = glance.at - began, told.sentence
+            if not right and told.kind not in expected.follows:
+                _keep(seen.starved if told.kind in expected.starved else seen.strange, told)
+            if told.wrong:
+                seen.over_s = glance.at - began
+    return seen
+
+
+def _keep(kept: list[str], told: Told) -> None:
+    """Keep one sentence of each kind and victim: times in them change with every glance."""
+    head = f"{told.kind} ({', '.join(told.who)}): "
+    if not any(text.startswith(head) for text in kept) and len(kept) < STRANGE_MAX:
+        kept.append(f"{head}{told.sentence}")
+
+
+class Metronome:
+    """Notes when the machine itself stands still: a thread that sleeps, and nothing of BraidMQ. A context manager."""
+
+    def __init__(self) -> None:
+        self._missed: list[float] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def missed(self, since: float, until: float) -> int:
+        """Return how often within a time it was late by as much as counts as a standstill of a broker."""
+        return sum(since <= at < until for at in list(self._missed))
+
+    def _run(self) -> None:
+        due = monotonic() + TICK_S
+        while not self._over.wait(max(0.0, due - monotonic())):
+            now = monotonic()
+            if now - due > STALL_S:
+                self._missed.append(now)
+            due = now + TICK_S
+
+
+@dataclass
+class Named:
+    """A row of the report: the worst of its runs.
+
+    Attributes:
+        name: of the scenario.
+        fault: what was done.
+        kinds: by which kinds of finding it is named; none if nothing is to be found.
+        note: what is to be known of it.
+        verdict: whether it was named rightly and soon.
+        why: why it was not run, or what has failed.
+        sentence: the finding that has named it.
+        false_alarms: what was found before it.
+        strange: what was found besides.
+        starved: what was found as the machine stood still.
+        runs: how often it was run.
+        length_s: how long the fault lasted; 0 for a moment.
+        date, version, machine: of the run.
+        figures: named_s and over_s, see Seen.
+    """
+
+    name: str
+    fault: str
+    kinds: list[str]
+    note: str
+    verdict: Verdict = "named"
+    why: str = ""
+    sentence: str = ""
+    false_alarms: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    starved: list[str] = field(default_factory=list)
+    runs: int = 0
+    length_s: float = 0.0
+    date: str = ""
+    version: str = ""
+    machine: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def act_calm(run: Run) -> None:
+    """Let nothing happen."""
+    run.begin()
+    end = monotonic() + run.length_s
+    while (left := end - monotonic()) > 0:
+        run.last(min(1.0, left))
+        run.breathe()
+    run.heal()
+
+
+def calm(minutes: float) -> tuple[Scenario, ...]:
+    """Return the calm rows."""
+    return tuple(
+        Scenario(name, fault, "nothing is found", act_calm, length_s=60 * minutes, load=load, after_s=1.0)
+        for name, fault, load in (("calm", "nothing, under load", 0.5), ("calm-idle", "nothing, without load", 0.0))
+    )
+
+
+class Watching:
+    """Watches the runs of one row; see runner.Watcher."""
+
+    def __init__(self, expected: Expected) -> None:
+        self.seen: list[Seen] = []
+        self._expected = expected
+
+    def open(self, net: FaultNet, stack: ExitStack) -> None:
+        """See runner.Watcher."""
+        self._metronome = stack.enter_context(Metronome())
+        first, *rest = OPTIONS
+        child = net.launch("eye", [*BRAIDMQ, first, "--join", net.live.join("observer"), *rest], talks=True)
+        self._net = net
+        self._eye = stack.enter_context(Eye(child))
+
+    def before(self) -> None:
+        """See runner.Watcher."""
+        self._eye.wait_until_calm()
+        self._since = monotonic()
+
+    def after(self, run: Run) -> None:
+        """See runner.Watcher."""
+        now = monotonic()
+        hurt = {outage.process for outage in self._net.outages if outage.start >= run.began}
+        before, after = self._eye.between(self._since, run.began), self._eye.between(run.began, now)
+        expected = self._expected
+        if self._metronome.missed(self._since, now) >= STALLS_MIN:
+            expected = replace(expected, starved=(Kind.SLOW,))
+        self.seen.append(judge(expected, hurt, before, after, run.began))
+
+
+def run(scenario: Scenario, options: Options, tell: Callable[[str], None] = say) -> Named:
+    """Run a row, and return whether its fault was named."""
+    expected = EXPECTED[scenario.name]
+    watching = Watching(expected)
+    options.watcher = watching
+    row = run_row(scenario, options, tell)
+    named = Named(scenario.name, scenario.fault, [str(kind) for kind in expected.kinds], expected.note)
+    named.runs, named.length_s = len(watching.seen), row.length_s
+    named.date, named.version, named.machine = row.date, row.version, row.machine
+    if row.verdict in ("failed", "skipped"):
+        named.verdict, named.why = "failed" if row.verdict == "failed" else "skipped", row.why
+        return named
+    return summed_up(named, watching.seen)
+
+
+def summed_up(named: Named, runs: Sequence[Seen]) -> Named:
+    """Put what was told in all runs into a row, and return it."""
+    worst = max(runs, key=lambda seen: seen.named_s)
+    named.sentence = worst.sentence
+    for kind in ("false_alarms", "strange", "starved"):
+        setattr(named, kind, list(dict.fromkeys(text for seen in runs for text in getattr(seen, kind)))[:STRANGE_MAX])
+    named.figures = {"over_s": max(seen.over_s for seen in runs)}
+    if named.kinds:
+        named.figures["named_s"] = worst.named_s
+    named.verdict = _verdict(named)
+    return named
+
+
+def _verdict(named: Named) -> Verdict:
+    if named.false_alarms or (named.strange and not named.kinds):
+        return "false alarm"
+    if not named.kinds:
+        return "quiet"
+    if named.figures["named_s"] == NEVER:
+        return "not named"
+    if named.strange:
+        return "named wrongly"
+    return "named" if named.figures["named_s"] <= NAMED_S_MAX else "late"
+
+
+def write(directory: Path, rows: Iterable[Named]) -> None:
+    """Put rows in the place of older ones of the same name, in the order of expected.py."""
+    known = {row.name: row for row in (*read(directory), *rows)}
+    stored.write(directory / f"{NAME}.json", [known[name] for name in EXPECTED if name in known])
+
+
+def read(directory: Path) -> list[Named]:
+    """Return the rows of an earlier report; none, if there is no report."""
+    return stored.read(directory / f"{NAME}.json", Named)
+
+
+def rows(calm_minutes: float) -> dict[str, Scenario]:
+    """Return the rows of the matrix, and the calm ones."""
+    return SCENARIOS | {row.name: row for row in calm(calm_minutes)}
+
+
+def main(chosen: Sequence[Scenario], options: Namespace) -> int:
+    """Run these rows as the command line says; return 1 if one of them is not as it should be."""
+    peak = options.rate or peak_of_usual(say)
+    verdicts = []
+    for scenario in chosen:
+        say(f"{scenario.name}: {scenario.fault}")
+        length_s = None if scenario.act is act_calm else options.length or LENGTH_S
+        row = run(scenario, Options(options.runs or 1, False, known_peak(scenario, options.rate, peak), length_s))
+        say(f"  {told(row)}")
+        write(options.report, [row])
+        verdicts.append(row.verdict)
+    return 0 if all(verdict in GOOD for verdict in verdicts) else 1
+
+
+def told(row: Named) -> str:
+    """Return what became of a row, on some lines."""
+    seconds = row.figures.get("named_s", NEVER)
+    lines = [f"{row.verdict}{'' if seconds == NEVER else f' after {seconds:.1f} s'}", row.sentence, row.why]
+    lines += [f"before: {text}" for text in row.false_alarms] + [f"besides: {text}" for text in row.strange]
+    lines += [f"the machine stood still: {text}" for text in row.starved]
+    return "\n    ".join(filter(None, lines))
