@@ -133,10 +133,15 @@ class Doubts:
 
     def __init__(self) -> None:
         self._doubts: dict[Sender, tuple[int, int]] = {}  # the length of the frame; what is acknowledged when it is
+        self._lost: dict[Sender, None] = {}  # those that `stuck` has told of, until they have ended
         self._due = -math.inf
 
     def __bool__(self) -> bool:
         return bool(self._doubts)
+
+    def __contains__(self, sender: Sender) -> bool:
+        """Whether a large frame was sent over a connection, of which it is not known that it arrives."""
+        return sender in self._doubts or sender in self._lost
 
     def note(self, sender: Sender, size: int) -> None:
         """Note that a frame longer than SEGMENT_BYTES was sent over a connection that is not proven."""
@@ -147,6 +152,7 @@ class Doubts:
     def leave(self, sender: Sender) -> None:
         """Note that a connection has ended."""
         self._doubts.pop(sender, None)
+        self._lost.pop(sender, None)
 
     def next_deadline(self) -> float:
         """Return when `stuck` is due; infinity if no connection is in doubt."""
@@ -164,6 +170,7 @@ class Doubts:
                 sender.proven = True
                 continue
             if transit.is_stuck:
+                self._lost[sender] = None
                 yield sender
                 continue
             if goal < 0:

@@ -265,9 +265,10 @@ class Stream:
     def break_off_if_stuck(self) -> bool:
         """Return whether its large packets are lost (large_packets.py). Then let `close` end it for both sides at once.
 
-        What the system has of it is not sent any more: the end would be behind that.
+        What the system has of it is not sent any more: the end would be behind that. Where no large frame is under way,
+        or such have arrived, the network was cut: what was lost is not sent again at once when it is whole again.
         """
-        transit = self.transit()
+        transit = self.transit() if self in self._rooms.doubts else None
         if transit is None or not transit.is_stuck:
             return False
         self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)

@@ -324,11 +324,33 @@ def test_a_node_ends_a_stuck_connection_and_makes_the_next_one_with_small_packet
 
 
 @linux
+@pytest.mark.parametrize("proven", [False, True])
+def test_a_connection_that_has_sent_no_large_packet_or_has_let_some_through_ends_for_another_reason(
+    stuck, caplog, proven
+):
+    node, broker = Node(), Broker()
+    try:
+        assert node.open(broker.endpoint) is None
+        broker.greet(node)
+        node.until_greeted()
+        if proven:
+            node.brokers["b1"].proven = True
+            node.dialer.send("b1", [LARGE])
+        node.dialer.close("b1")
+        assert caplog.text == ""
+    finally:
+        node.close()
+        broker.close()
+
+
+@linux
 def test_a_node_learns_from_how_a_connection_stood_that_somebody_else_has_ended(stuck):
     node, broker = Node(), Broker()
     try:
         assert node.open(broker.endpoint) is None
         broker.greet(node)
+        node.until_greeted()
+        node.dialer.send("b1", [LARGE])
         node.dialer.close("b1")
         broker.stream.close()
         assert node.open(broker.endpoint) is None
