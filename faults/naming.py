@@ -36,6 +36,9 @@ NAME: Final = "named-faults"
 NAMED_S_MAX: Final = 5.0
 """How soon after its beginning a fault is to be named."""
 
+TRIES_MAX: Final = 3
+"""How often a row is run while the machine stands still: it may have something else to do for a while."""
+
 LENGTH_S: Final = 12.0
 """How long a fault lasts here that lasts: long enough to see whether it is named, and what else is said."""
 
@@ -149,7 +152,7 @@ class Named:
         runs: how often it was run.
         length_s: how long the fault lasted; 0 for a moment.
         date, version, machine: of the run.
-        figures: named_s and over_s, see Seen.
+        figures: named_s and over_s, see Seen; how often the machine itself has stood_still.
     """
 
     name: str
@@ -189,10 +192,16 @@ def calm(minutes: float) -> tuple[Scenario, ...]:
 
 
 class Watching:
-    """Watches the runs of one row; see runner.Watcher."""
+    """Watches the runs of one row; see runner.Watcher.
+
+    Attributes:
+        seen: what was told in each run.
+        stood_still: how often the machine itself stood still in one of them, at worst.
+    """
 
     def __init__(self, expected: Expected) -> None:
         self.seen: list[Seen] = []
+        self.stood_still = 0
         self._expected = expected
 
     def open(self, net: FaultNet, stack: ExitStack) -> None:
@@ -214,24 +223,42 @@ class Watching:
         hurt = {outage.process for outage in self._net.outages if outage.start >= run.began}
         before, after = self._eye.between(self._since, run.began), self._eye.between(run.began, now)
         expected = self._expected
-        if self._metronome.missed(self._since, now) >= STALLS_MIN:
+        missed = self._metronome.missed(self._since, now)
+        self.stood_still = max(self.stood_still, missed)
+        if missed >= STALLS_MIN:
             expected = replace(expected, starved=(Kind.SLOW,))
         self.seen.append(judge(expected, hurt, before, after, run.began))
 
 
 def run(scenario: Scenario, options: Options, tell: Callable[[str], None] = say) -> Named:
-    """Run a row, and return whether its fault was named."""
+    """Run a row, and return whether its fault was named.
+
+    Where it is not as it should be, and the machine itself stood still, it is run again, TRIES_MAX times in all:
+    nothing is known of the net then.
+    """
+    for left in reversed(range(TRIES_MAX)):
+        row, stood_still = _run_once(scenario, options, tell)
+        if row.verdict in GOOD or not stood_still or not left:
+            break
+        tell(f"  the machine stood still {stood_still} times, so it is run again; it was: {told(row)}")
+    return row
+
+
+def _run_once(scenario: Scenario, options: Options, tell: Callable[[str], None]) -> tuple[Named, int]:
+    """Run a row; return also how often the machine stood still, 0 if so seldom that it does not matter."""
     expected = EXPECTED[scenario.name]
     watching = Watching(expected)
-    options.watcher = watching
-    row = run_row(scenario, options, tell)
+    row = run_row(scenario, replace(options, watcher=watching), tell)
     named = Named(scenario.name, scenario.fault, [str(kind) for kind in expected.kinds], expected.note)
     named.runs, named.length_s = len(watching.seen), row.length_s
     named.date, named.version, named.machine = row.date, row.version, row.machine
+    stood_still = watching.stood_still if watching.stood_still >= STALLS_MIN else 0
     if row.verdict in ("failed", "skipped"):
         named.verdict, named.why = "failed" if row.verdict == "failed" else "skipped", row.why
-        return named
-    return summed_up(named, watching.seen)
+    else:
+        summed_up(named, watching.seen)
+        named.figures["stood_still"] = stood_still
+    return named, stood_still
 
 
 def summed_up(named: Named, runs: Sequence[Seen]) -> Named:
