@@ -53,7 +53,9 @@ EXPECTED: Final[dict[str, Expected]] = {
     ),
     "stop-broker": Expected((Kind.BROKER_HANGS,), follows=(*HEALED, Kind.BROKER_SILENT)),
     "kill-worker": Expected((Kind.WORKER_DEAD,), note="it is started again after a second"),
-    "block-worker": Expected((Kind.WORKER_HANGS,)),
+    "block-worker": Expected(
+        (Kind.WORKER_HANGS,), follows=(Kind.PATH_LOST,), note="for a moment only some brokers miss it: `path-lost`"
+    ),
     "partition": _CUT,
     "partition-to": Expected(
         (Kind.BROKER_SILENT,),
@@ -76,10 +78,15 @@ EXPECTED: Final[dict[str, Expected]] = {
         note="each is gone for less than a second: mostly all that is seen of it is that it is new",
     ),
     "all-down": Expected((Kind.NO_BROKER,), who=BROKERS, follows=(*HEALED, Kind.BROKER_DEAD)),
-    "revoke": Expected((Kind.REFUSED,), who=(TALKER,)),
+    "revoke": Expected(
+        (Kind.REFUSED,),
+        who=(TALKER,),
+        follows=(Kind.PATH_LOST, Kind.WORKER_DEAD),
+        note="afterwards the process of this member is ended, and with it the one that it has talked to",
+    ),
     "revoke-apart": Expected(
         (Kind.BROKER_SILENT,),
-        follows=(*HEALED, Kind.REFUSED, Kind.REGISTRY_OLD),
+        follows=(*HEALED, Kind.SLOW, Kind.REFUSED, Kind.REGISTRY_OLD, Kind.WORKER_DEAD),
         note="the refused member is named as well, and when it is back the older registry of the broker",
     ),
     "reconnect": Expected((Kind.BROKER_DEAD,), follows=HEALED, note="it is started again after a second"),

@@ -14,9 +14,8 @@ from time import monotonic
 from typing import Final, Literal, Self
 
 from braidmq.core.broker.broker import TICK_S
-from braidmq.core.broker.lag import STALL_S
 from braidmq.lab.processes.child import BRAIDMQ
-from braidmq.monitor.about_brokers import STALLS_MIN
+from braidmq.monitor.about_brokers import SLOW_MS, STALLS_MIN
 from braidmq.monitor.finding import Kind
 from faults import stored
 from faults.command import say
@@ -35,6 +34,9 @@ NAME: Final = "named-faults"
 
 NAMED_S_MAX: Final = 5.0
 """How soon after its beginning a fault is to be named."""
+
+LATE_S: Final = SLOW_MS / 1000 / 3
+"""By how much a thread that only sleeps may be late until the machine counts as one that stands still."""
 
 TRIES_MAX: Final = 3
 """How often a row is run while the machine stands still: it may have something else to do for a while."""
@@ -106,7 +108,11 @@ def _keep(kept: list[str], told: Told) -> None:
 
 
 class Metronome:
-    """Notes when the machine itself stands still: a thread that sleeps, and nothing of BraidMQ. A context manager."""
+    """Notes when the machine itself stands still: a thread that sleeps, and nothing of BraidMQ. A context manager.
+
+    It may be as late as LATE_S. A probe of a broker passes through two brokers and the wire: it is slow where each of
+    these is as late.
+    """
 
     def __init__(self) -> None:
         self._missed: list[float] = []
@@ -122,14 +128,14 @@ class Metronome:
         self._thread.join()
 
     def missed(self, since: float, until: float) -> int:
-        """Return how often within a time it was late by as much as counts as a standstill of a broker."""
+        """Return how often it was late within a time."""
         return sum(since <= at < until for at in list(self._missed))
 
     def _run(self) -> None:
         due = monotonic() + TICK_S
         while not self._over.wait(max(0.0, due - monotonic())):
             now = monotonic()
-            if now - due > STALL_S:
+            if now - due > LATE_S:
                 self._missed.append(now)
             due = now + TICK_S
 

@@ -91,6 +91,20 @@ def test_a_fault_of_a_process_is_named_with_its_name_and_goes_when_it_heals(faul
 
 
 @pytest.mark.parametrize("seed", seeds_with(2))
+def test_all_brokers_that_are_dead_are_one_finding_which_names_them_all(seed):
+    watched = Watched(seed)
+    brokers = list(watched.net.brokers.values())
+    for broker in brokers:
+        broker.kill()
+    (found,) = watched.findings()
+    assert (found.kind, found.who) == (Kind.NO_BROKER, tuple(sorted(watched.net.brokers)))
+    assert found.what.endswith(" are dead")
+    for broker in brokers:
+        broker.start()
+    assert healed(watched), watched.findings()
+
+
+@pytest.mark.parametrize("seed", seeds_with(2))
 @pytest.mark.parametrize("fault", ["kill", "vanish"])
 def test_a_worker_that_is_gone_is_named(fault, seed):
     watched = Watched(seed)

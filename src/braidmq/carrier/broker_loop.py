@@ -161,6 +161,11 @@ class BrokerLoop:
         registrar = self._core.registrar
         return registrar is not None and not registrar.core.ready and member.role is Role.NODE
 
+    def _former(self, principal: str) -> str:
+        registry = self._ledger.registry
+        ended = registry.has_ended(principal)
+        return registry.revoked.get(principal, "" if ended is None else ended.name)
+
     def _is_blind(self) -> bool:
         return not self._ledger.version  # as of a broker that has joined by a code, until it has met another one
 
@@ -221,6 +226,7 @@ class BrokerLoop:
         )
         self._broker_turn = BrokerTurn(self._core, self._heard_by(self._listener), self._dialer, self._host)
         gate.barred, gate.early, gate.blind = self._is_barred, self._is_early, self._is_blind
+        gate.former = self._former
         self._listener.tell = self._on_refused
         self._core.on_surroundings(unix_time(), self._ledger.version, now)
         known = self._ledger.addresses or [address_of(each) for each in self.identity.brokers]

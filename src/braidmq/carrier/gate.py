@@ -67,6 +67,10 @@ def _seeing() -> bool:
     return False
 
 
+def _nobody(_principal: str) -> str:
+    return ""
+
+
 class Gate:
     """The broker's Authorise (zmtp/handshake.py). Whatever is not a registered key is refused; so is every error.
 
@@ -75,6 +79,7 @@ class Gate:
             which would be final.
         early: whether a member is to come again later.
         blind: whether no registry is known yet, so that nothing follows from a key that is in none.
+        former: the name under which a key was registered that is not any more; empty if that is not known.
 
     Args:
         directory: who is registered.
@@ -84,6 +89,7 @@ class Gate:
         self.barred: Callable[[str], bool] = _never
         self.early: Callable[[Member], bool] = _ready
         self.blind: Callable[[], bool] = _seeing
+        self.former: Callable[[str], str] = _nobody
         self._directory = directory
 
     def __call__(self, key: bytes) -> str:
@@ -94,12 +100,13 @@ class Gate:
             barred = member is not None and self.barred(principal)
             standing = Standing.MEMBER if member is not None else self._directory.standing(principal)
             early = self.blind() if member is None else self.early(member)
+            former = self.former(principal) if member is None else ""
         except Exception as error:  # noqa: BLE001 - fail closed
             raise Unjudged(shown(principal), error) from None
         if member is None:
             if early:
                 raise Early(shown(principal))
-            raise NoMember(shown(principal), standing)
+            raise NoMember(former or shown(principal), standing)
         if barred:
             raise Barred(member.name)
         if early:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from braidmq.core.links.link import ABANDONED, FINAL, Failure, LinkState
 from braidmq.monitor.finding import Finding, Kind, duration, lasting, listed, together
-from braidmq.monitor.net import ABSENT, HEARD_MS, HEARSAY, Seen, View, is_elsewhere, seen_by, state_to
+from braidmq.monitor.net import ABSENT, HEARSAY, Seen, View, is_elsewhere, seen_by, state_to
 from braidmq.wire.control import PeerStatus
 
 NEW_S: Final = 10.0
@@ -14,6 +14,11 @@ NEW_S: Final = 10.0
 BACK_S: Final = 6.0
 """How long a broker may be back until whoever looks has to reach it: the longest pause between two attempts is
 `reconnect_s_max`, 5 s by default."""
+
+HEARD_MS: Final = 500
+"""How long ago others have heard a broker that does not just seem up because they do not miss it yet. Whoever misses it
+has heard nothing for `suspect_after_s`, and it says something each `heartbeat_s`: so it is gone for as long as one is
+more than the other, 0.5 s by default."""
 
 FLAPPING_S: Final = 60.0
 """A broker that runs for longer does not flap: its former lives are forgotten by then, too."""

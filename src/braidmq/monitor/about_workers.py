@@ -1,10 +1,15 @@
 """Which workers and nodes are gone or silent, as brokers tell. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
-from braidmq.monitor.net import HEARD_MS, NodeSum, View, nodes
+from braidmq.monitor.net import NodeSum, View, nodes
 from braidmq.wire.control import BridgeStatus, LossStatus
+
+HEARD_MS: Final = 1_000
+"""How long ago another broker has heard a worker that is there, and is missed at one broker only: a heartbeat comes
+every `heartbeat_s`, 1 s by default."""
 
 
 def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:

@@ -12,10 +12,6 @@ from braidmq.wire.control import BridgeStatus, NodeStatus, PeerStatus, Report, S
 HEARSAY: Final = "unknown"
 """The link to a broker that this node does not know itself: others told of it."""
 
-HEARD_MS: Final = 1_000
-"""How long ago a broker has heard somebody who is there, and is not only up because nobody there misses him yet: a
-heartbeat comes every `heartbeat_s`, 1 s by default. It counts where another broker has just begun to miss him."""
-
 ABSENT: Final = ("dead", "unknown")
 """How a broker is seen that is not in the net. A dead one becomes unknown by and by, and at no common moment."""
 

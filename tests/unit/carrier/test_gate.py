@@ -40,6 +40,13 @@ def test_any_other_key_is_refused_for_good():
     assert (found.status, found.who) == ("400", f"the key {'0' * 16}...")
 
 
+def test_a_key_that_was_registered_is_refused_by_the_name_that_it_had():
+    gate = Gate(Directory())
+    gate.former = lambda principal: "n7" if principal == OTHER.hex() else ""
+    assert refusal(gate, OTHER).who == "n7"
+    assert refusal(gate, bytes([1]) * 32).who == f"the key {'01' * 8}..."
+
+
 def test_a_barred_key_is_refused_for_a_while():
     gate = Gate(Directory())
     gate.barred = lambda principal: principal == KEY.hex()

@@ -5,11 +5,12 @@ import pytest
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import Failure
 from braidmq.monitor import about_load, about_workers
-from braidmq.monitor.about_brokers import BACK_S
+from braidmq.monitor.about_brokers import BACK_S, HEARD_MS
 from braidmq.monitor.about_load import CALLERS_MAX, wants_another
+from braidmq.monitor.about_workers import HEARD_MS as ELSEWHERE_MS
 from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
-from braidmq.monitor.net import HEARD_MS, View, complete, nodes
+from braidmq.monitor.net import View, complete, nodes
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import (
     BridgeStatus,
@@ -266,12 +267,12 @@ CASES = [
     ),
     (
         Kind.WORKER_HANGS, ("w1",),
-        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", HEARD_MS + 1)])),
+        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", ELSEWHERE_MS + 1)])),
         "w1 hangs or is cut off for 2 s: it says nothing to b1; b2 hears it, and gets no new work there; nobody else",
     ),
     (
         Kind.PATH_LOST, ("w1",),
-        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", HEARD_MS)])),
+        net(b1=told("b1", nodes=[worker("suspect", 2_100)]), b2=told("b2", nodes=[worker("open", ELSEWHERE_MS)])),
         "w1 says nothing to b1 for 2 s: b2 hears it; it gets no new work at b1. If it lasts, see why w1",
     ),
     (
