@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Final, Literal, Self
 
 from braidmq.core.broker.broker import TICK_S
+from braidmq.core.broker.lag import RECENT_S
 from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.monitor.about_brokers import SLOW_MS, STALLS_MIN
 from braidmq.monitor.finding import Kind
@@ -72,7 +73,13 @@ class Seen:
 
 
 def judge(
-    expected: Expected, hurt: Collection[str], before: Iterable[Glance], after: Iterable[Glance], began: float
+    expected: Expected,
+    hurt: Collection[str],
+    before: Iterable[Glance],
+    after: Iterable[Glance],
+    shows: float,
+    *,
+    is_starved: Callable[[float], bool],
 ) -> Seen:
     """Return what was told of a fault.
 
@@ -81,22 +88,25 @@ def judge(
         hurt: the processes that were hurt.
         before: the glances before it.
         after: the glances since its beginning.
-        began: when that was.
+        shows: when it could show at the earliest.
+        is_starved: whether the machine itself has stood still shortly before a time: then brokers are slow.
     """
     who = set(expected.who or hurt)
     seen = Seen(NEVER, "")
     for glance in before:
         for told in glance.findings:
-            _keep(seen.starved if told.kind in expected.starved else seen.false_alarms, told)
+            excused = told.kind == Kind.SLOW and is_starved(glance.at)
+            _keep(seen.starved if excused else seen.false_alarms, told)
     for glance in after:
         for told in glance.findings:
             right = told.kind in expected.kinds and not who.isdisjoint(told.who)
             if right and seen.named_s == NEVER:
-                seen.named_s, seen.sentence = glance.at - began, told.sentence
+                seen.named_s, seen.sentence = max(0.0, glance.at - shows), told.sentence
             if not right and told.kind not in expected.follows:
-                _keep(seen.starved if told.kind in expected.starved else seen.strange, told)
+                excused = told.kind == Kind.SLOW and is_starved(glance.at)
+                _keep(seen.starved if excused else seen.strange, told)
             if told.wrong:
-                seen.over_s = glance.at - began
+                seen.over_s = glance.at - shows
     return seen
 
 
@@ -130,6 +140,10 @@ class Metronome:
     def missed(self, since: float, until: float) -> int:
         """Return how often it was late within a time."""
         return sum(since <= at < until for at in list(self._missed))
+
+    def is_out_of_time(self, at: float) -> bool:
+        """Whether it was late again and again shortly before a time."""
+        return self.missed(at - RECENT_S, at) >= STALLS_MIN
 
     def _run(self) -> None:
         due = monotonic() + TICK_S
@@ -228,12 +242,9 @@ class Watching:
         now = monotonic()
         hurt = {outage.process for outage in self._net.outages if outage.start >= run.began}
         before, after = self._eye.between(self._since, run.began), self._eye.between(run.began, now)
-        expected = self._expected
-        missed = self._metronome.missed(self._since, now)
-        self.stood_still = max(self.stood_still, missed)
-        if missed >= STALLS_MIN:
-            expected = replace(expected, starved=(Kind.SLOW,))
-        self.seen.append(judge(expected, hurt, before, after, run.began))
+        self.stood_still = max(self.stood_still, self._metronome.missed(self._since, now))
+        is_starved = self._metronome.is_out_of_time
+        self.seen.append(judge(self._expected, hurt, before, after, run.shows or run.began, is_starved=is_starved))
 
 
 def run(scenario: Scenario, options: Options, tell: Callable[[str], None] = say) -> Named:

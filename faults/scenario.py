@@ -25,6 +25,7 @@ class Run:
         rate: the load, in calls per second.
         peak: what the net can do, in calls per second.
         began: when the fault began.
+        shows: when it could show at the earliest, if that is later: to bring it about takes a command.
         healed: when it was over.
         figures: what the row measures besides what all measure.
         breathe: to be called now and then by what lasts long: the record so far is checked and dropped.
@@ -38,6 +39,7 @@ class Run:
     breathe: Callable[[], None]
     load: Callable[[float], None]
     began: float = 0.0
+    shows: float = 0.0
     healed: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
 

@@ -61,7 +61,8 @@ def act(run: Run) -> None:
     """Revoke the key of a member that talks."""
     begin(run)
     run.begin()
-    measure(run, revoke(run))
+    run.shows = revoke(run)
+    measure(run, run.shows)
     run.heal()
 
 

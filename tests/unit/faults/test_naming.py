@@ -1,7 +1,5 @@
 """What an eye has told of a fault is judged: rightly and soon, late, never, wrongly, or without any fault."""
 
-from dataclasses import replace
-
 from braidmq.core.broker.broker import TICK_S
 from braidmq.monitor.finding import Kind
 from faults import naming
@@ -23,8 +21,8 @@ def glance(at, *findings):
     return Glance("as it is", list(findings), at)
 
 
-def judged(*after, expected=KILLED, hurt=("b1",), before=()):
-    return judge(expected, hurt, before, after, BEGAN)
+def judged(*after, expected=KILLED, hurt=("b1",), before=(), is_starved=lambda _at: False):
+    return judge(expected, hurt, before, after, BEGAN, is_starved=is_starved)
 
 
 def row(*seen, expected=KILLED):
@@ -116,8 +114,13 @@ def test_newer_rows_take_the_place_of_older_ones_in_the_order_of_the_matrix(tmp_
 def test_that_brokers_are_slow_is_no_false_alarm_where_the_machine_itself_stood_still():
     calm, slow = Expected((), note="calm"), glance(101.0, told(Kind.SLOW, "b1", wrong=False))
     assert row(judged(slow, expected=calm), expected=calm).verdict == "false alarm"
-    found = row(judged(slow, expected=replace(calm, starved=(Kind.SLOW,)), before=[slow]), expected=calm)
+    starved_until_101 = {"expected": calm, "is_starved": lambda at: at <= 101.0}
+    found = row(judged(slow, before=[slow], **starved_until_101), expected=calm)
     assert (found.verdict, found.starved) == ("quiet", ["slow (b1): it is so: as is seen"])
+    later = glance(102.0, told(Kind.SLOW, "b1", wrong=False))
+    assert row(judged(later, **starved_until_101), expected=calm).verdict == "false alarm"
+    dead = glance(101.0, told(Kind.BROKER_DEAD, "b1"))
+    assert row(judged(dead, **starved_until_101), expected=calm).verdict == "false alarm"
 
 
 def test_a_metronome_misses_no_beat_of_a_machine_that_has_time_and_notes_one_that_has_not(monkeypatch):
@@ -126,3 +129,4 @@ def test_a_metronome_misses_no_beat_of_a_machine_that_has_time_and_notes_one_tha
     with Metronome() as metronome:
         wait_until(lambda: metronome.missed(0.0, 2.0), "it is late once")
     assert metronome.missed(0.0, 2.0) == 1
+    assert not metronome.is_out_of_time(2.0), "once is nothing"
