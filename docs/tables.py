@@ -7,11 +7,12 @@ longer what this would write.
 import ast
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from braidmq import settings
 from braidmq.monitor.finding import DIAGNOSES
@@ -107,9 +108,39 @@ def _monitor() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _named() -> str:
+    """Whether each fault of the matrix was named, by which sentence, and after how many seconds."""
+    rows = ["| Fault | Verdict | Named after | As | The first sentence |", "|---|---|---:|---|---|"]
+    for row in _named_rows():
+        fault = f"{row['fault']}, {row['length_s']:g} s" if row["length_s"] else row["fault"]
+        named_s = row["figures"].get("named_s")
+        kinds = ", ".join(f"`{kind}`" for kind in row["kinds"]) or "nothing"
+        cells = (fault, f"**{row['verdict']}**", "" if named_s is None else f"{named_s:.1f} s", kinds, row["sentence"])
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _named_notes() -> str:
+    """What is to be known of each row of that table: why it is as it is, what else was said, when it was run."""
+    lines = []
+    for row in _named_rows():
+        notes = [row["note"], row["why"]] if row["note"] or row["why"] else []
+        notes += [f"before it: {text}" for text in row["false_alarms"]]
+        notes += [f"besides: {text}" for text in row["strange"]]
+        notes += [f"as the machine itself stood still: {text}" for text in row["starved"]]
+        runs = f"{row['runs']} run{'' if row['runs'] == 1 else 's'}, {row['date']}, {row['machine']}"
+        lines += [f"- {row['fault']}: {'; '.join(filter(None, [*notes, runs]))}"]
+    return "\n".join(lines) + "\n"
+
+
+def _named_rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((DOCS / "named-faults.json").read_bytes())["rows"]
+    return rows
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
-    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "monitor": _monitor, "settings": _settings,
-    "spans": _spans, "tuning": _tuning,
+    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "monitor": _monitor, "named": _named,
+    "named-notes": _named_notes, "settings": _settings, "spans": _spans, "tuning": _tuning,
 }  # fmt: skip
 
 
