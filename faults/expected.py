@@ -87,9 +87,9 @@ EXPECTED: Final[dict[str, Expected]] = {
     "revoke": Expected(
         (Kind.REFUSED,),
         who=(TALKER,),
-        follows=(Kind.PATH_LOST, Kind.WORKER_DEAD),
-        note="counted since `braidmq revoke` has returned; afterwards this member's process is ended, and a second "
-        "member with it",
+        follows=(Kind.REGISTRY_OLD, Kind.PATH_LOST, Kind.WORKER_DEAD),
+        note="counted since `braidmq revoke` has returned; for a moment the newer registry is not with all brokers; "
+        "afterwards this member's process is ended, and a second member with it",
     ),
     "revoke-apart": Expected(
         (Kind.BROKER_SILENT,),
