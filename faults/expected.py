@@ -38,7 +38,12 @@ _CUT: Final = Expected(
 
 _LOSSY: Final = Expected((Kind.SLOW,), who=BROKERS, follows=(Kind.BROKERS_APART, Kind.PATH_LOST, Kind.NODE_SILENT))
 
-_OVERLOAD: Final = Expected((Kind.OVERLOAD,), who=(SERVICE,), follows=(Kind.SERVICE_FULL,))
+_OVERLOAD: Final = Expected(
+    (Kind.OVERLOAD,),
+    who=(SERVICE,),
+    follows=(Kind.SERVICE_FULL, Kind.SLOW),
+    note="whoever asks for so much takes the brokers' processors as well, so that they may be slow",
+)
 
 EXPECTED: Final[dict[str, Expected]] = {
     "kill-broker": Expected(
