@@ -7,6 +7,7 @@ import pytest
 from tests.support.pages import Reader, is_shown
 
 DOCS = Path(__file__).parents[2] / "docs"
+pytestmark = pytest.mark.timeout(400)  # some twenty processes, one after the other, beside what else runs
 LONG = [pytest.param(path.name, marks=pytest.mark.nightly) for path in sorted((DOCS / "tutorials").glob("*.md"))]
 
 
