@@ -22,7 +22,7 @@ FUZZ ?= 60
 # processors. Those that take long come first. Some have the machine to themselves, as they measure it or look for its ports.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_recipes.py test_testing.py)
 ALONE := tests/unit/carrier/test_listening.py $(addprefix tests/integration/test_,attacks.py fault_matrix.py memory.py)
-LONG := tests/browser $(addprefix tests/integration/test_,faults.py demo.py promises.py bench.py membership.py cli_streams.py)
+LONG := tests/browser $(addprefix tests/integration/test_,faults.py demo.py promises.py bench.py membership.py cli_streams.py pages.py)
 CALM := tests/property tests/simulation tests/stories tests/unit $(UNITS_OF_NETS:%=--ignore=%)
 NETS := $(LONG) tests/security $(filter-out $(LONG) $(ALONE),$(wildcard tests/integration/test_*.py)) $(UNITS_OF_NETS) \
     $(ALONE:%=--ignore=%)
@@ -119,6 +119,8 @@ stories: $(STAMP) ## write the stories of tests/stories as they go now; read the
 docs-tables: $(STAMP) ## write the tables and pictures of the documents that repeat the source
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/rooms.py
+	$(BIN)/python docs/diagrams.py
+	$(BIN)/python -m tests.terminals
 
 old-libzmq: build/old-libzmq/.downloaded ## a libzmq that speaks ZMTP 3.0, for tests that are skipped without it
 

@@ -13,7 +13,6 @@ from mkdocs.structure.pages import Page
 _ROOT: Final = Path(__file__).parent.parent
 
 _PAGES: Final = {
-    "README.md": "index.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "LICENSE": "LICENSE.md",
@@ -30,6 +29,9 @@ _SHOWN: Final = ("deploy/", "examples/")
 _DECISIONS: Final = "decisions/"
 """What stands in the nav for all decisions."""
 
+_PART: Final = re.compile(r"<!-- README: (.+) -->")
+"""What stands where a section of the README is to be shown."""
+
 _LINK: Final = re.compile(r"\]\(([^)#:]+)(#[^)]*)?\)")
 
 
@@ -44,7 +46,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the documents that are not in docs/, the files that they link to, and a page that lists the decisions."""
     linked = set()
-    for source in [*_PAGES, *(f"docs/{each.src_uri}" for each in files.documentation_pages())]:
+    for source in ["README.md", *_PAGES, *(f"docs/{each.src_uri}" for each in files.documentation_pages())]:
         text = (_ROOT / source).read_text(encoding="utf-8")
         linked |= {each for each in _targets(text, source) if each.startswith(_SHOWN) and (_ROOT / each).is_file()}
         if source in _PAGES:
@@ -59,8 +61,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links out of docs/ lead to where the site has what they mean."""
-    return markdown if page.file.generated_by else _moved(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
+    """Let links out of docs/ lead to where the site has what they mean, and show the sections of the README."""
+    if page.file.generated_by:
+        return markdown
+    moved = _moved(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
+    return _PART.sub(lambda part: _moved(_section(part[1]), "README.md", page.file.src_uri), moved)
+
+
+def _section(title: str) -> str:
+    """Return a section of the README with its heading.
+
+    Raises:
+        ValueError: the README has none of that title.
+    """
+    for section in re.split(r"^(?=## )", (_ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE):
+        if section.startswith(f"## {title}\n"):
+            return section
+    raise ValueError(f"README.md has no section {title!r}")
 
 
 def _targets(text: str, source: str) -> Iterator[str]:
@@ -77,6 +94,8 @@ def _moved(text: str, source: str, page: str) -> str:
 
 def _place(target: str) -> str:
     """Return where on the site a path of the repository is."""
+    if target == "README.md":
+        return "index.md"
     for known in (target, f"{target}/README.md"):
         if known in _PAGES:
             return _PAGES[known]

@@ -6,15 +6,22 @@ longer what this would write.
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import json
+import logging
+import pkgutil
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from braidmq import settings
+from braidmq import errors, settings
+from braidmq.cli.exit_codes import ExitCode, exit_code
+from braidmq.core import events
+from braidmq.core.events.event import INFO, Event
+from braidmq.errors import BraidError
 from braidmq.monitor.finding import DIAGNOSES
 from braidmq.monitor.web.figures import FIGURES
 from braidmq.observability.instruments import INSTRUMENTS
@@ -22,6 +29,8 @@ from braidmq.observability.spans import SPANS
 from braidmq.settings import KIB, MIB, Settings
 
 DOCS: Final = Path(__file__).parent
+
+T = TypeVar("T")
 
 _TABLE: Final = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -39,7 +48,7 @@ def written(document: str) -> str:
 
 def documents() -> list[Path]:
     """Return the documents that have such tables."""
-    return [path for path in sorted(DOCS.glob("*.md")) if _TABLE.search(path.read_text(encoding="utf-8"))]
+    return [path for path in sorted(DOCS.rglob("*.md")) if _TABLE.search(path.read_text(encoding="utf-8"))]
 
 
 def _settings() -> str:
@@ -138,9 +147,63 @@ def _named_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def _errors() -> str:
+    """Every error with the exit code of a command that it ends."""
+    rows = ["| Error | Is a | Exit code | Meaning |", "|---|---|---:|---|"]
+    for kind in _below(BraidError):
+        if kind.__module__ == errors.__name__:
+            bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__)
+            code = exit_code(kind.__new__(kind)).value
+            rows.append(f"| `{kind.__name__}` | {bases} | {code} | {_first_words(kind)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _exit_codes() -> str:
+    """Every exit code with its name and the errors that lead to it."""
+    rows = ["| Code | Name | After |", "|---:|---|---|"]
+    for code in ExitCode:
+        kinds = [kind for kind in (*_below(BraidError), OSError) if exit_code(kind.__new__(kind)) is code]
+        told = ", ".join(f"`{kind.__name__}`" for kind in kinds if kind.__module__ in (errors.__name__, "builtins"))
+        rows.append(f"| {code.value} | `{code.name}` | {told} |")
+    return "\n".join(rows) + "\n"
+
+
+def _events() -> str:
+    """Every event with its level, its fields and its meaning."""
+    for module in pkgutil.iter_modules(events.__path__):
+        importlib.import_module(f"{events.__name__}.{module.name}")
+    rows = ["| Event | Of | Level | Fields | Meaning |", "|---|---|---|---|---|"]
+    for kind in sorted(_below(Event), key=lambda kind: (kind.__module__, kind.__name__)):
+        fields = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
+        of = kind.__module__.rpartition(".")[2]
+        rows.append(f"| `{kind.__name__}` | {of} | {_level(kind)} | {fields} | {_first_words(kind)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _level(kind: type[Event]) -> str:
+    """Return the level of an event, as `logging` calls it; some have several."""
+    level = inspect.getattr_static(kind, "level")
+    if level is inspect.getattr_static(Event, "level"):
+        level = INFO
+    return logging.getLevelName(level).lower() if isinstance(level, int) else "depends"
+
+
+def _below(kind: type[T]) -> Iterator[type[T]]:
+    """Yield the classes below another one, each behind its base."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def _first_words(kind: type) -> str:
+    """Return what the docstring of a class says before its first empty line, on one line."""
+    return " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
-    "attributes": _attributes, "findings": _findings, "metrics": _metrics, "monitor": _monitor, "named": _named,
-    "named-notes": _named_notes, "settings": _settings, "spans": _spans, "tuning": _tuning,
+    "attributes": _attributes, "errors": _errors, "events": _events, "exit-codes": _exit_codes, "findings": _findings,
+    "metrics": _metrics, "monitor": _monitor, "named": _named, "named-notes": _named_notes, "settings": _settings,
+    "spans": _spans, "tuning": _tuning,
 }  # fmt: skip
 
 

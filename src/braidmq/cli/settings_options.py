@@ -19,6 +19,6 @@ def settings_options(command: Any) -> Any:
         "assignments",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A setting, as in payload_bytes_max=4194304; docs/guide.md lists them. May be repeated.",
+        help="A setting, as in payload_bytes_max=4194304; docs/reference/settings.md lists them. May be repeated.",
     )
     return preset(assignments(command))
