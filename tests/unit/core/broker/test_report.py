@@ -58,7 +58,7 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
         uptime_s=0.75,
         brokers=[
             PeerStatus(BROKER, "alive", "", "", 0, 750, nodes=2, in_flight=2, queued=1, services=2),
-            PeerStatus("b2", "alive", "up", "", 0, 750, nodes=3, in_flight=4, queued=5, services=2),
+            PeerStatus("b2", "alive", "up", "", 0, 750, nodes=3, in_flight=4, queued=5, services=2, silent_ms=750),
         ],
         nodes=[
             NodeStatus("client", "open", 250, 3, [], requests=3, request_bytes=3 * SIZE_BYTES),
