@@ -46,7 +46,7 @@ COMPILER ?= $(shell command -v cc)
 BENCHED := $(if $(COMPILER),$(COMPILED_VENV),$(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers compiled smoke-compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables old-libzmq lock dist release format clean
+.PHONY: help demo test check lint types layers compiled test-compiled coverage nightly simulate bench bench-guard fuzz faults promises attack docs stories docs-tables old-libzmq lock dist release format clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -71,9 +71,6 @@ nightly: $(VENV)/.installed-bench ## all tests on each Python, the long matrices
 check: lint types layers test ## what every commit passes
 
 compiled: $(COMPILED_VENV)/.installed ## BraidMQ with compiled cores and node loop, in .venv-compiled; needs a C compiler
-
-smoke-compiled: compiled ## those tests of the cores and of sockets that are quick, on what is compiled
-	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(FILES) tests/unit/carrier tests/unit/core tests/unit/test_compiled.py tests/unit/test_inside.py $(ALONE:%=--ignore=%)
 
 test-compiled: compiled ## the tests of the cores and of nets, on what is compiled
 	$(COMPILED)/python $(PYTEST) -p no:cacheprovider $(EACH) $(PURE_COMPILED)
