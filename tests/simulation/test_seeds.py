@@ -12,8 +12,8 @@ from braidmq.lab.simulation.run import run
 from tests.simulation.failed import FAILED
 from tests.support.examples import TIMES
 
-EACH = 3 * TIMES
-EACH_HOSTILE = 2 * TIMES
+EACH = 2 * TIMES
+EACH_HOSTILE = 1 * TIMES
 
 LATELY = 10
 """Seeds of failures that are likely to be the same runs still: the older one is, the more draws have changed since."""
@@ -46,7 +46,7 @@ def test_new_seeds_are_sound(new_seeds):
 def test_a_seed_is_the_same_run_in_any_process(seed):
     code = f"from braidmq.lab.simulation.run import run; print(run({seed}).digest)"
     digests = {run(seed).digest, run(seed, keep_trace=True).digest}
-    for hash_seed in ("0", "1", "4242"):
+    for hash_seed in ("0", "4242"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
         child = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -100,7 +100,7 @@ def latency_s(net):
 
 
 @pytest.mark.parametrize("duration_s", [0.001, 0.02], ids=["short jobs", "long jobs"])
-@pytest.mark.parametrize("brokers", [4, 8])
+@pytest.mark.parametrize("brokers", [4, pytest.param(8, marks=pytest.mark.nightly)])
 def test_each_broker_has_about_its_share(brokers, duration_s):
     net = loaded(brokers, rate=100 * brokers, duration_s=duration_s)
     assert all(call.outcome.key == call.key for call in net.world.record.calls)

@@ -96,11 +96,12 @@ def test_the_table_has_every_kind():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_fault_begins_and_heals_and_so_again_and_leaves_a_net_that_becomes_whole(kind):
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_every_fault_begins_and_heals_and_leaves_a_net_that_becomes_whole(kind, times):
     net = begun()
     record = net.world.record
     rng = random.Random(1)
-    for _ in range(2):
+    for _ in range(times):
         outages = len(record.outages)
         net.world.trace.lines.clear()
         heal = KINDS[kind](net, rng)
