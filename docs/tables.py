@@ -173,7 +173,8 @@ def _events() -> str:
     for module in pkgutil.iter_modules(events.__path__):
         importlib.import_module(f"{events.__name__}.{module.name}")
     rows = ["| Event | Of | Level | Fields | Meaning |", "|---|---|---|---|---|"]
-    for kind in sorted(_below(Event), key=lambda kind: (kind.__module__, kind.__name__)):
+    kinds = [kind for kind in _below(Event) if kind.__module__.startswith(events.__name__)]
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__name__)):
         fields = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
         of = kind.__module__.rpartition(".")[2]
         rows.append(f"| `{kind.__name__}` | {of} | {_level(kind)} | {fields} | {_first_words(kind)} |")

@@ -124,6 +124,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "left": False,
                     "rtt_ms": 0,
                     "operations": [],
+                    "silent_ms": 0,
                 },
                 {
                     "name": "b2",
@@ -140,6 +141,7 @@ def test_json_holds_every_field_even_if_it_is_empty():
                     "left": False,
                     "rtt_ms": 0,
                     "operations": [],
+                    "silent_ms": 0,
                 },
             ],
             "nodes": [

@@ -10,7 +10,7 @@ from braidmq.cli.status_text import show
 from braidmq.monitor import diagnoses
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import View
+from braidmq.monitor.net import HEARD_MS, View
 from braidmq.monitor.registries import enrolled, last_seen, tokens
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report
@@ -19,9 +19,11 @@ from braidmq.wire.registry_status import EndStatus, RegistryStatus, SeenStatus, 
 NAMES = ("b1", "b2", "b3")
 
 
-def told(name, version=7, nodes=(), state="up", **registry):
+def told(name, version=7, nodes=(), state="up", silent_ms=0, **registry):
     """A broker that is well, and what it tells of the registry."""
-    rows = [PeerStatus(each, "alive", "" if each == name else "up", registry=version) for each in NAMES]
+    rows = [
+        PeerStatus(each, "alive", "" if each == name else "up", registry=version, silent_ms=silent_ms) for each in NAMES
+    ]
     found = RegistryStatus(version, **{"digest": f"of {version}", **registry}) if version else None
     here = [NodeStatus(each, "open", 0, 0) for each in nodes]
     report = Report(broker=name, state=state, brokers=rows, nodes=here, nodes_total=len(here), registry=found)
@@ -210,8 +212,9 @@ def broker(name, link="up", problem=None, report=None):
     return View(BrokerInfo(name, (f"tcp://{name}:1",), link, problem), report)
 
 
-def test_a_broker_that_does_not_answer_is_wrong_and_one_that_was_not_asked_is_not():
+def test_a_broker_that_does_not_answer_is_wrong_and_one_that_others_hear_or_that_was_not_asked_is_not():
     asked = three()[:2]
     assert not is_well([*asked, broker("b3", "waiting", "nothing answers there")])
-    assert not is_well([*asked, broker("b3", "up")])
     assert is_well([*asked, broker("b3", "waiting")])
+    assert is_well([*asked, broker("b3", "up")])
+    assert not is_well([*(told(name, silent_ms=HEARD_MS + 1) for name in NAMES[:2]), broker("b3", "up")])
