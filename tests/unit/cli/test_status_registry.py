@@ -8,9 +8,10 @@ from braidmq.bounds import DAY_S
 from braidmq.cli.status import encode
 from braidmq.cli.status_text import show
 from braidmq.monitor import diagnoses
+from braidmq.monitor.about_brokers import HEARD_MS
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.looking import Look
-from braidmq.monitor.net import HEARD_MS, View
+from braidmq.monitor.net import View
 from braidmq.monitor.registries import enrolled, last_seen, tokens
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import NodeStatus, PeerStatus, Report
@@ -22,7 +23,8 @@ NAMES = ("b1", "b2", "b3")
 def told(name, version=7, nodes=(), state="up", silent_ms=0, **registry):
     """A broker that is well, and what it tells of the registry."""
     rows = [
-        PeerStatus(each, "alive", "" if each == name else "up", registry=version, silent_ms=silent_ms) for each in NAMES
+        PeerStatus(each, "alive", "" if each == name else "up", since_ms=60_000, registry=version, silent_ms=silent_ms)
+        for each in NAMES
     ]
     found = RegistryStatus(version, **{"digest": f"of {version}", **registry}) if version else None
     here = [NodeStatus(each, "open", 0, 0) for each in nodes]
