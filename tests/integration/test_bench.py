@@ -35,6 +35,7 @@ def test_every_system_that_is_installed_answers(name):
     assert median["worker_us"] > 0
 
 
+@pytest.mark.nightly
 def test_several_brokers_clients_and_workers_and_an_open_loop():
     shape = ("--clients", "2", "--workers", "2", "--brokers", "2")
     code, out, err = bench("--against", "limit", *shape, "--rate", "100", *SHORT)

@@ -78,6 +78,7 @@ def test_what_a_member_may_do_is_changed(net):
     assert "nobody is registered as 'n9'" in refused("set", "n9", "--net", net, "--observe")
 
 
+@pytest.mark.nightly
 def test_a_misspelt_endpoint_is_mended(net):
     done("set", "b1", "--net", net, "--endpoint", "tcp://right:1")
     assert load(net / "b1.braid").certificate.endpoints == ("tcp://right:1",)
@@ -139,6 +140,7 @@ def test_a_change_that_was_made_already_is_brought_to_the_net_once_more(net):
     assert said[1].startswith("No broker has registry 4 yet (b1: ")
 
 
+@pytest.mark.nightly
 def test_a_key_is_rotated_and_the_old_one_ends(net):
     old = load(net / "n1.braid").public_key.hex()
     said = done("rotate", "n1", "--net", net, "--overlap", "7d")

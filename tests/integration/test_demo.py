@@ -93,6 +93,7 @@ def test_brokers_are_killed_and_nothing_is_lost(start, tmp_path):
     assert left_behind(tmp_path) == ([], {})
 
 
+@pytest.mark.nightly
 @linux
 def test_requests_wait_for_a_single_broker(start):
     demo = start(

@@ -90,6 +90,12 @@ def test_a_broker_that_is_removed_has_no_row_any_more_and_is_refused_as_that(liv
     wait_until(lambda: "\nremoved  b1 " in status(live)[0], "b3 is refused as one that was removed")
 
 
+def is_off(text, off_h, way):
+    """Whether a text tells by how much the clock of b3 is off: some seconds more if it was on its way for long."""
+    found = re.search(rf"the clock of b3 is ([0-9,]+) s {way} that of the net", text)
+    return found is not None and abs(int(found[1].replace(",", "")) - abs(off_h) * HOUR_S) < HOUR_S / 2
+
+
 @pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize("off_h", nightly_but({5}, (5, -5)))
 def test_a_broker_with_a_clock_off_by_hours_cuts_nobody_and_is_told(live, off_h):
@@ -104,14 +110,15 @@ def test_a_broker_with_a_clock_off_by_hours_cuts_nobody_and_is_told(live, off_h)
     live.serve("--service", "echo", "--exec", "cat")
     live.wait_for_workers("echo")
     way = "ahead of" if off_h > 0 else "behind"
-    off.wait_for_line(f"the clock of b3 is {abs(off_h) * HOUR_S} s {way} that of the net")
+    line = off.wait_for_line("the clock of b3 is ")
+    assert is_off(line, off_h, way)
     for broker in NAMES:
         result = live.call("echo", "x", "--via", broker, "--timeout", "20", name="n1")
         assert (result.returncode, result.stdout) == (0, b"x"), result
         assert live.call("echo", "x", "--via", broker, "--timeout", "20", name="past").returncode == 6
     net_wide, code = status(live)
     assert code == 1
-    assert f"the clock of b3 is {abs(off_h) * HOUR_S:,} s {way} that of the net. " in net_wide
+    assert is_off(net_wide, off_h, way)
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())

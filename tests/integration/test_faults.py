@@ -29,6 +29,7 @@ async def stop_for(child, duration_s):
     child.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("rounds", [2])
 async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
     async with under_load(tmp_path) as (broken, load, outcomes):
@@ -67,6 +68,7 @@ async def test_a_stopped_broker_loses_nothing_and_runs_nothing_stale(tmp_path, s
     assert flagged(outcomes), "the load did not meet the stopped broker"
 
 
+@pytest.mark.nightly
 async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
     async with under_load(tmp_path) as (broken, load, outcomes):
         for name in WORKERS:

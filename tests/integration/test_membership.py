@@ -74,6 +74,7 @@ async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
     assert errors(outcomes) == []
 
 
+@pytest.mark.nightly
 async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
     async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
         for name in BROKERS:

@@ -95,6 +95,7 @@ def test_calls_are_driven_paced_and_cancelled(net):
     assert (evidence.counts["calls"], evidence.counts["lost"], evidence.counts["failed"]) == (32, 0, 0)
 
 
+@pytest.mark.nightly
 def test_a_worker_tells_whether_its_handler_was_stopped(net):
     net.start_worker("w1", 4)
     net.ready(1)
@@ -108,6 +109,7 @@ def test_a_worker_tells_whether_its_handler_was_stopped(net):
     assert 0.0 < late.deadline - late.started <= 0.5
 
 
+@pytest.mark.nightly
 def test_handlers_in_threads_write_down_all_that_they_run(net):
     net.start_worker("w1", 16, service=THREAD)
     net.ready(1, service=THREAD)

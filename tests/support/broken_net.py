@@ -16,7 +16,7 @@ from tests.support.load import Load, errors
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
 
-PATIENT = Settings(exchange_timeout_s=5.0)
+PATIENT = Settings(exchange_timeout_s=15.0)
 """Of a client that nothing shall happen to: what waits for long because the machine is busy must not be flagged."""
 
 ROOT = Path(__file__).parents[2]
