@@ -24,7 +24,7 @@ from faults.expected import EXPECTED, Expected
 from faults.eye import OPTIONS, Eye, Glance, Told
 from faults.net import FaultNet
 from faults.runner import Options, known_peak, peak_of_usual, run_row
-from faults.scenario import Run, Scenario
+from faults.scenario import FLAWLESS, Run, Scenario
 from faults.scenarios import SCENARIOS
 
 Verdict = Literal["named", "quiet", "late", "not named", "named wrongly", "false alarm", "failed", "skipped"]
@@ -206,8 +206,11 @@ def act_calm(run: Run) -> None:
 def calm(minutes: float) -> tuple[Scenario, ...]:
     """Return the calm rows."""
     return tuple(
-        Scenario(name, fault, "nothing is found", act_calm, length_s=60 * minutes, load=load, after_s=1.0)
-        for name, fault, load in (("calm", "nothing, under load", 0.5), ("calm-idle", "nothing, without load", 0.0))
+        Scenario(name, fault, "nothing is found", act_calm, most=most, length_s=60 * minutes, load=load, after_s=1.0)
+        for name, fault, load, most in (
+            ("calm", "nothing, under load", 0.5, FLAWLESS),
+            ("calm-idle", "nothing, without load", 0.0, {}),
+        )
     )
 
 
