@@ -104,8 +104,8 @@ EXPECTED: Final[dict[str, Expected]] = {
     "reconnect": Expected(
         (Kind.BROKER_DEAD,),
         follows=(*HEALED, Kind.SLOW, Kind.NODE_SILENT, Kind.LIMIT),
-        note="it is started again after a second, and late to tell its state while all come at once; the thousand nodes "
-        "are one process at one address: it is late with some heartbeats, and so many may not knock at one time",
+        note="it is started again after a second, and late to tell its state while all come at once; all nodes are "
+        "one process at one address: it is late with some heartbeats, and so many may not knock at one time",
     ),
     "calm": Expected((), note="nothing happens, under load"),
     "calm-idle": Expected((), note="nothing happens, and nobody calls"),
