@@ -99,4 +99,5 @@ FAILED = [
         "more answers at one moment than a program's queue was to hold were dropped, though it read them",
     ),
     ("bridge", 20072, "a program that had stood still gave up as it went on, with its answer unread"),
+    ("bridge", 4300172, "a program gave up while its bridge stood still, which was then too late with its error"),
 ]

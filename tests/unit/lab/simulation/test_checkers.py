@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from braidmq.lab.simulation.checkers import CHECKERS, fair_share, right_answer, violations
+from braidmq.lab.simulation.checkers.foreign_answered import GRACE_S
 from braidmq.lab.simulation.record import (
     Admission,
     Adoption,
@@ -644,3 +645,18 @@ def test_a_foreign_program_that_stood_still_may_give_up_as_it_goes_on() -> None:
     assert CHECKERS["foreign"](record)
     call.left_at = 9.0
     assert not CHECKERS["foreign"](record)
+
+
+def test_a_foreign_program_may_leave_a_bridge_that_stands_still_unanswered() -> None:
+    record = good()
+    record.foreign_outages = []
+    call = record.foreign_calls[3]
+    call.left_at = 8.5
+    assert CHECKERS["foreign"](record)
+    pause = Outage(record.bridge, "pause", call.until + GRACE_S, 8.5 - GRACE_S)
+    record.outages.append(pause)
+    assert not CHECKERS["foreign"](record)
+    pause.end -= 0.1
+    assert CHECKERS["foreign"](record), "it had the time to answer"
+    pause.start, pause.end = call.until + GRACE_S + 0.1, 9.0
+    assert CHECKERS["foreign"](record), "it should have answered before"

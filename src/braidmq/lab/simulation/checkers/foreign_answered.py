@@ -63,8 +63,10 @@ def _wrong(record: Record, call: ForeignCall, made: list[Call]) -> Iterator[str]
 
 def _is_excused(record: Record, call: ForeignCall) -> bool:
     """Whether nobody can expect an answer."""
-    if call.left_at is not None and (call.left_at <= call.until + GRACE_S or _left_as_it_went_on(record, call)):
-        return True
+    if call.left_at is not None:
+        in_time = call.left_at <= call.until + GRACE_S
+        if in_time or _left_as_it_went_on(record, call) or _left_a_bridge_that_stood_still(record, call):
+            return True
     ends = _ENDS | {"pause"} if record.drops_unread else _ENDS
     return any(each.kind in ends for each in _near(record, call, GRACE_S, call.until + GRACE_S))
 
@@ -74,6 +76,16 @@ def _left_as_it_went_on(record: Record, call: ForeignCall) -> bool:
     return any(
         each.kind == "pause" and each.process == call.program and each.end == call.left_at
         for each in record.foreign_outages
+    )
+
+
+def _left_a_bridge_that_stood_still(record: Record, call: ForeignCall) -> bool:
+    """Whether a bridge could not say that the time was over, and the program was gone before it could."""
+    assert call.left_at is not None
+    return any(
+        each.kind == "pause" and each.start <= call.until + GRACE_S and call.left_at <= each.end + GRACE_S
+        for each in record.outages
+        if each.process == record.bridge
     )
 
 
