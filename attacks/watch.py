@@ -1,14 +1,14 @@
 """What processes use and say while they live: read from /proc again and again, as the dead tell nothing."""
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from braidmq.lab.processes.child import Child
+from faults.repeated import Repeated
 
 SAMPLE_S: Final = 0.1
 """How often. The kernel keeps the peak of a process's memory itself, so that what lies between two looks counts too."""
@@ -31,31 +31,18 @@ class Usage:
     cpu_s: float = 0.0
 
 
-class Watch:
+class Watch(Repeated):
     """Looks at the children of a net, which may change meanwhile. Use it as a context manager."""
 
     def __init__(self, children: Callable[[], Mapping[str, Child]]) -> None:
+        super().__init__(self._look, SAMPLE_S)
         self._children = children
         self._usages: dict[str, Usage] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
     def usages(self) -> dict[str, Usage]:
         """Return what each process has used so far, also those that have ended."""
         self._look()
         return {name: Usage(usage.rss_mib, usage.cpu_s) for name, usage in self._usages.copy().items()}
-
-    def _run(self) -> None:
-        while not self._over.wait(SAMPLE_S):
-            self._look()
 
     def _look(self) -> None:
         for name, child in list(self._children().items()):

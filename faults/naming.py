@@ -1,27 +1,25 @@
 """`python -m faults --named`: whether faults are named rightly and soon, by whoever watches the net meanwhile.
 
-Each row is run as ever; beside it runs an eye (eye.py). What it tells is judged by expected.py. Before a fault, and in
-calm rows all the time, every finding is a false alarm.
+Each row is run as ever; beside it runs an eye (eye.py). What it tells is judged (judging.py) by what is expected
+(expected.py). Before a fault, and in calm rows all the time, every finding is a false alarm.
 """
 
-import threading
 from argparse import Namespace
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from braidmq.core.broker.broker import TICK_S
-from braidmq.core.broker.lag import RECENT_S
 from braidmq.lab.processes.child import BRAIDMQ
-from braidmq.monitor.about_brokers import SLOW_MS, STALLS_MIN
-from braidmq.monitor.finding import Kind
+from braidmq.monitor.about_brokers import STALLS_MIN
 from faults import stored
 from faults.command import say
 from faults.expected import EXPECTED, Expected
-from faults.eye import OPTIONS, Eye, Glance, Told
+from faults.eye import OPTIONS, Eye
+from faults.judging import NEVER, STRANGE_MAX, Seen, judge
+from faults.metronome import Metronome
 from faults.net import FaultNet
 from faults.runner import Options, known_peak, peak_of_usual, run_row
 from faults.scenario import FLAWLESS, Run, Scenario
@@ -36,122 +34,11 @@ NAME: Final = "named-faults"
 NAMED_S_MAX: Final = 5.0
 """How soon after its beginning a fault is to be named."""
 
-LATE_S: Final = SLOW_MS / 1000 / 3
-"""By how much a thread that only sleeps may be late until the machine counts as one that stands still."""
-
 TRIES_MAX: Final = 3
 """How often a row is run while the machine stands still: it may have something else to do for a while."""
 
 LENGTH_S: Final = 12.0
 """How long a fault lasts here that lasts: long enough to see whether it is named, and what else is said."""
-
-STRANGE_MAX: Final = 5
-"""Sentences that are kept of what should not have been said."""
-
-NEVER: Final = float("inf")
-
-
-@dataclass
-class Seen:
-    """What was told in one run.
-
-    Attributes:
-        named_s: after how many seconds the fault was named; infinity if never.
-        sentence: the finding that has named it.
-        over_s: after how many seconds the last finding was told that something is wrong; 0 if there was none.
-        false_alarms: what was found before the fault.
-        strange: what was found besides, and is not so.
-        starved: what was found as the machine itself stood still: it is too slow, or does something else.
-    """
-
-    named_s: float
-    sentence: str
-    over_s: float = 0.0
-    false_alarms: list[str] = field(default_factory=list)
-    strange: list[str] = field(default_factory=list)
-    starved: list[str] = field(default_factory=list)
-
-
-def judge(
-    expected: Expected,
-    hurt: Collection[str],
-    before: Iterable[Glance],
-    after: Iterable[Glance],
-    shows: float,
-    *,
-    is_starved: Callable[[float], bool],
-) -> Seen:
-    """Return what was told of a fault.
-
-    Args:
-        expected: what is right.
-        hurt: the processes that were hurt.
-        before: the glances before it.
-        after: the glances since its beginning.
-        shows: when it could show at the earliest.
-        is_starved: whether the machine itself has stood still shortly before a time: then brokers are slow.
-    """
-    who = set(expected.who or hurt)
-    seen = Seen(NEVER, "")
-    for glance in before:
-        for told in glance.findings:
-            excused = told.kind == Kind.SLOW and is_starved(glance.at)
-            _keep(seen.starved if excused else seen.false_alarms, told)
-    for glance in after:
-        for told in glance.findings:
-            right = told.kind in expected.kinds and not who.isdisjoint(told.who)
-            if right and seen.named_s == NEVER:
-                seen.named_s, seen.sentence = max(0.0, glance.at - shows), told.sentence
-            if not right and told.kind not in expected.follows:
-                excused = told.kind == Kind.SLOW and is_starved(glance.at)
-                _keep(seen.starved if excused else seen.strange, told)
-            if told.wrong:
-                seen.over_s = glance.at - shows
-    return seen
-
-
-def _keep(kept: list[str], told: Told) -> None:
-    """Keep one sentence of each kind and victim: times in them change with every glance."""
-    head = f"{told.kind} ({', '.join(told.who)}): "
-    if not any(text.startswith(head) for text in kept) and len(kept) < STRANGE_MAX:
-        kept.append(f"{head}{told.sentence}")
-
-
-class Metronome:
-    """Notes when the machine itself stands still: a thread that sleeps, and nothing of BraidMQ. A context manager.
-
-    It may be as late as LATE_S. A probe of a broker passes through two brokers and the wire: it is slow where each of
-    these is as late.
-    """
-
-    def __init__(self) -> None:
-        self._missed: list[float] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def missed(self, since: float, until: float) -> int:
-        """Return how often it was late within a time."""
-        return sum(since <= at < until for at in list(self._missed))
-
-    def is_out_of_time(self, at: float) -> bool:
-        """Whether it was late again and again shortly before a time."""
-        return self.missed(at - RECENT_S, at) >= STALLS_MIN
-
-    def _run(self) -> None:
-        due = monotonic() + TICK_S
-        while not self._over.wait(max(0.0, due - monotonic())):
-            now = monotonic()
-            if now - due > LATE_S:
-                self._missed.append(now)
-            due = now + TICK_S
 
 
 @dataclass

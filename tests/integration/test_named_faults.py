@@ -13,6 +13,7 @@ from braidmq.monitor.finding import Kind
 from faults import naming, wire
 from faults.expected import EXPECTED
 from faults.eye import OPTIONS, Eye
+from faults.judging import NEVER
 from faults.loaded import Shape
 from faults.net import FaultNet
 from faults.runner import Options
@@ -83,5 +84,5 @@ def test_a_row_is_watched_and_its_fault_named(name):
     if scenario.wired and (why := wire.missing()):
         pytest.skip(why)
     row = naming.run(replace(scenario, shape=SMALL, after_s=1.0), Options(runs=1, peak=100.0, length_s=10.0))
-    assert row.figures["named_s"] != naming.NEVER, naming.told(row)
+    assert row.figures["named_s"] != NEVER, naming.told(row)
     assert (row.runs, row.kinds) == (1, [str(kind) for kind in EXPECTED[name].kinds])
