@@ -122,9 +122,8 @@ class Router:
         self._places: set[object] = set()
         self._look_timer: asyncio.TimerHandle | None = None
         self._resident_bytes = 0
-        self._dont_wait = int(
-            self._zmq.NOBLOCK
-        )  # members of an enumeration take longer to combine than a frame to send
+        # Numbers: members of an enumeration take longer to combine than a frame to send.
+        self._dont_wait = int(self._zmq.NOBLOCK)
         self._more_comes = self._dont_wait | int(self._zmq.SNDMORE)
         self._events, self._pollin = self._zmq.EVENTS, int(self._zmq.POLLIN)
         self._reads_on = False

@@ -7,7 +7,7 @@ from braidmq.monitor.finding import Finding, Kind, lasting, listed, together
 from braidmq.monitor.net import NodeSum, View, nodes
 from braidmq.wire.control import BridgeStatus, LossStatus
 
-HEARD_MS: Final = 1_000
+ELSEWHERE_MS: Final = 1_000
 """How long ago another broker has heard a worker that is there, and is missed at one broker only: a heartbeat comes
 every `heartbeat_s`, 1 s by default."""
 
@@ -25,7 +25,7 @@ def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
         elsewhere = [broker for broker in node.brokers if broker not in dict(at)]
         hear = f"{together(elsewhere)} {'hears' if len(elsewhere) == 1 else 'hear'} it"
         heard = f"; {hear}" if elsewhere else ""
-        if node.serves and any(part.state == "open" and part.silent_ms <= HEARD_MS for _, part in node.parts):
+        if node.serves and any(part.state == "open" and part.silent_ms <= ELSEWHERE_MS for _, part in node.parts):
             what = f"{node.name} says nothing to {where}{lasting(since_s)}"
             why = f"{hear}; it gets no new work at {where}"
             yield Finding(Kind.PATH_LOST, (node.name,), what, why, since_s)

@@ -7,7 +7,7 @@ from braidmq.core.links.link import Failure
 from braidmq.monitor import about_load, about_workers
 from braidmq.monitor.about_brokers import BACK_S, HEARD_MS
 from braidmq.monitor.about_load import CALLERS_MAX, wants_another
-from braidmq.monitor.about_workers import HEARD_MS as ELSEWHERE_MS
+from braidmq.monitor.about_workers import ELSEWHERE_MS
 from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
 from braidmq.monitor.net import View, complete, nodes
