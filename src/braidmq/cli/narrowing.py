@@ -43,7 +43,7 @@ class Narrowing(NamedTuple):
         shown = [view for view in views if _fits(view.info.name, self.brokers)]
         if not self.within_brokers:
             return shown
-        return [View(view.info, None if view.report is None else self._of_report(view.report)) for view in shown]
+        return [view if view.report is None else view._replace(report=self._of_report(view.report)) for view in shown]
 
     def _of_report(self, report: Report) -> Report:
         wanted = {name for name in _served(report) if _fits(name, self.services)}

@@ -188,7 +188,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _as_dict(view: View) -> dict[str, Any]:
-    info, report = view
+    info, report = view.info, view.report
     shown: dict[str, Any] = {
         "name": info.name,
         "endpoints": info.endpoints,

@@ -247,7 +247,7 @@ def refusal_table(views: Sequence[View]) -> list[str]:
 
 def broker_lines(view: View) -> list[str]:
     """Return two lines on a broker that told its state: what and where it is, and its counters."""
-    info, report = view
+    info, report = view.info, view.report
     if report is None or not view.told:
         return []
     shown = ((name, count) for name, count in report.counters.items() if not name.startswith(OF_REFUSALS))

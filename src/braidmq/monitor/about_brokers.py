@@ -20,6 +20,10 @@ HEARD_MS: Final = 500
 has heard nothing for `suspect_after_s`, and it says something each `heartbeat_s`: so it is gone for as long as one is
 more than the other, 0.5 s by default."""
 
+LATE_S_MAX: Final = 5.0
+"""How long a broker may be late to tell its state while others hear it: a moment in which it is busy has passed by
+then."""
+
 FLAPPING_S: Final = 60.0
 """A broker that runs for longer does not flap: its former lives are forgotten by then, too."""
 
@@ -112,6 +116,9 @@ def _lost(view: View, seen: Seen) -> Finding:
         return Finding(Kind.BROKER_NEW, (name,), f"{name} was just started", f"{view.problem}{at}")
     if view.info.state == "up" and lately:
         why = f"{together(lately)} {'hears' if len(lately) == 1 else 'hear'} it{at}"
+        if view.untold_s > LATE_S_MAX:
+            what = f"{name} does not tell its state{lasting(view.untold_s)}"
+            return Finding(Kind.BROKER_REFUSES, (name,), what, why, view.untold_s)
         return Finding(Kind.SLOW, (name,), f"{name} is late to tell its state", why)
     kind = _kind_of_loss(view.problem, rows.values())
     if heard and view.info.state != "up" and kind in (Kind.BROKER_DEAD, Kind.BROKER_SILENT):

@@ -94,7 +94,7 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     Kind.BROKER_REFUSES: Diagnosis(
         True,
         "what answers at a broker's address does not tell its state: it is another program or another broker, or it "
-        "does not let this node in",
+        "does not let this node in; or it has no time to, for more than five seconds",
         "Do what the line says; `braidmq doctor --via {one}` looks closer.",
     ),
     Kind.BROKERS_APART: Diagnosis(

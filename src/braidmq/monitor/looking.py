@@ -9,7 +9,7 @@ from braidmq.errors import AccessDenied, BraidError, NoBroker, NotRegistered
 from braidmq.monitor.about_load import wants_another
 from braidmq.monitor.diagnoses import diagnose
 from braidmq.monitor.finding import Finding
-from braidmq.monitor.net import View, complete
+from braidmq.monitor.net import View, complete, timed
 from braidmq.node import Node
 
 SETTLE_S_MAX: Final = 2.0
@@ -80,10 +80,10 @@ async def _look(node: Node, timeout_s: float, before: Look | None = None) -> Loo
     clock = asyncio.get_running_loop().time
     begun_s = clock()
     reports = await node.observe(timeout_s)
-    views = complete([View(info, reports.get(info.name)) for info in node.brokers])
     now_s = clock()
     earlier: Sequence[View] = () if before is None else before.views
     apart_s = 0.0 if before is None else now_s - before.at_s
+    views = timed(complete([View(info, reports.get(info.name)) for info in node.brokers]), earlier, apart_s)
     return Look(views, diagnose(views, earlier, apart_s), now_s, now_s - begun_s, earlier)
 
 

@@ -23,10 +23,15 @@ Seen = Mapping[str, Mapping[str, PeerStatus]]
 
 
 class View(NamedTuple):
-    """A broker as this node knows it, and what it told, if it told anything."""
+    """A broker as this node knows it, and what it told, if it told anything.
+
+    Attributes:
+        untold_s: for how long it has told nothing, from look to look; 0 at the first look.
+    """
 
     info: BrokerInfo
     report: Report | None
+    untold_s: float = 0.0
 
     @property
     def told(self) -> bool:
@@ -168,6 +173,16 @@ def complete(views: Sequence[View]) -> list[View]:
         for name in rows:
             known.setdefault(name, View(BrokerInfo(name, (), HEARSAY, None), None))
     return [known[name] for name in sorted(known)]
+
+
+def timed(views: Sequence[View], earlier: Sequence[View], apart_s: float) -> list[View]:
+    """Return the views with how long each broker has told nothing, by those of so many seconds ago."""
+    untold_s = {view.info.name: view.untold_s for view in earlier if not view.told}
+    return [
+        view if view.told or view.info.name not in untold_s
+        else view._replace(untold_s=untold_s[view.info.name] + apart_s)
+        for view in views
+    ]  # fmt: skip
 
 
 def seen_by(views: Iterable[View]) -> Seen:

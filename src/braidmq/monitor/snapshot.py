@@ -120,7 +120,7 @@ def _findings(look: Look, standing: Standing, unix_s: float) -> Iterator[dict[st
 
 
 def _broker(view: View, rated: Rates) -> dict[str, Any]:
-    info, report = view
+    info, report = view.info, view.report
     shown: dict[str, Any] = {
         "name": info.name,
         "endpoints": list(info.endpoints),

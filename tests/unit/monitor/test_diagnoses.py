@@ -5,12 +5,12 @@ import pytest
 from braidmq.bounds import DAY_S
 from braidmq.core.links.link import Failure
 from braidmq.monitor import about_load, about_workers
-from braidmq.monitor.about_brokers import BACK_S, HEARD_MS
+from braidmq.monitor.about_brokers import BACK_S, HEARD_MS, LATE_S_MAX
 from braidmq.monitor.about_load import CALLERS_MAX, wants_another
 from braidmq.monitor.about_workers import ELSEWHERE_MS
 from braidmq.monitor.diagnoses import diagnose, health, is_well
 from braidmq.monitor.finding import DIAGNOSES, Kind
-from braidmq.monitor.net import View, complete, nodes
+from braidmq.monitor.net import View, complete, nodes, timed
 from braidmq.node import BrokerInfo
 from braidmq.wire.control import (
     BridgeStatus,
@@ -346,6 +346,15 @@ CASES = [
         "b2 is late to tell its state: b1 and b3 hear it (tcp://b2:1). ",
     ),
     (
+        Kind.SLOW, ("b2",), without_b2(row("b2"), mute("b2", state="up")._replace(untold_s=LATE_S_MAX)),
+        "b2 is late to tell its state: ",
+    ),
+    (
+        Kind.BROKER_REFUSES, ("b2",),
+        without_b2(row("b2"), mute("b2", state="up")._replace(untold_s=LATE_S_MAX + 1.0)),
+        "b2 does not tell its state for 6 s: b1 and b3 hear it (tcp://b2:1). ",
+    ),
+    (
         Kind.SLOW, ("b3",), net(b3=told("b3", counters={"gossip_health": 2})),
         "b3 does not hear the other brokers in time. ",
     ),
@@ -515,3 +524,12 @@ def test_nodes_are_counted_by_their_names_unless_lists_are_cut():
     report = Report(broker="b3", brokers=[own("b3")], nodes=here, nodes_total=1_200, services_total=0)
     views[2] = View(views[2].info, report)
     assert health(views, []).endswith(", 1,200 nodes, 1 service")
+
+
+def test_how_long_a_broker_has_told_nothing_is_counted_from_look_to_look():
+    looks, seen = [told("b1"), mute("b1"), mute("b1"), mute("b1"), told("b1"), mute("b1")], []
+    before = []
+    for view in looks:
+        before = timed([view, told("b2")], before, 1.5)
+        seen.append(before[0].untold_s)
+    assert seen == [0.0, 0.0, 1.5, 3.0, 0.0, 0.0]
