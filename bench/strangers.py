@@ -4,7 +4,8 @@
 connected (not of HTTP), when all their calls are under way, and when all are answered.
 
 `flood`: 999 such peers, each of which asks again as soon as it is answered, in turns without and with one beside them
-that calls as fast as it can. It has a low priority: whoever floods has a machine of his own. The last row tells what it
+that calls as fast as it can. It has a low priority: whoever floods has a machine of his own. It is killed after each
+turn: what one that is only stopped has left in buffers would be served on beside the others. The last row tells what it
 costs the others; what the bridge needs of a processor for each of their calls says so on a busy machine, too.
 
 `restart`: the bridge is ended by kill -9 and started again at once; its peers ask as soon as it is gone, those of HTTP
@@ -20,7 +21,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -50,6 +51,9 @@ SOCKETS_MAX: Final = 2 * PEERS_MAX
 
 FLOOD_AT_ONCE: Final = 64
 """Calls that are made before answers are read."""
+
+FLOODS: Final = "floods"
+"""What the process that floods says when it begins."""
 
 UNCOUNTED: Final = 0.5
 """Part of a measurement that goes ahead of it: until then calls are answered that began before."""
@@ -237,17 +241,16 @@ class Load:
 def flood(it: Scene, peers: int, calls: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
     """Yield what peers have of their calls without and with one beside them that floods, and what it costs them."""
     those = Crowd(it.peer(number) for number in range(peers))
-    flooder = it.net.launch([sys.executable, "-m", "bench.strangers", "flooder", it.kind, it.endpoint])
     load = Load(those, calls)
     costs: list[tuple[float, float, float]] = []
     try:
         for number in range(rounds):
             rows = []
             for flooded in (False, True):
-                flooder.send_signal(signal.SIGCONT if flooded else signal.SIGSTOP)
-                answered, before = load.answered, processor_s(it.bridge.pid)
-                row: dict[str, Any] = load.measure(seconds)
-                used_us = (processor_s(it.bridge.pid) - before) * 1e6
+                with flooding(it) if flooded else nullcontext():
+                    answered, before = load.answered, processor_s(it.bridge.pid)
+                    row: dict[str, Any] = load.measure(seconds)
+                    used_us = (processor_s(it.bridge.pid) - before) * 1e6
                 row["bridge_us"] = round(max(1.0, used_us / max(1, load.answered - answered)), 1)
                 rows.append(row)
                 yield {"round": number, "flooded": flooded, **row}
@@ -255,7 +258,6 @@ def flood(it: Scene, peers: int, calls: int, rounds: int, seconds: float) -> Ite
             slower = (loud[name] / calm[name] for name in ("p50_us", "bridge_us"))
             costs.append((*slower, calm["calls_per_s"] / loud["calls_per_s"]))
     finally:
-        flooder.send_signal(signal.SIGCONT)
         those.close()
     p50, bridge, throughput = (round(100 * (median(each) - 1), 1) for each in zip(*costs, strict=True))
     percents = {
@@ -266,9 +268,21 @@ def flood(it: Scene, peers: int, calls: int, rounds: int, seconds: float) -> Ite
     yield {**percents, "mib": mib(it.bridge)}
 
 
+@contextmanager
+def flooding(it: Scene) -> Iterator[None]:
+    """Let a process of its own call as fast as it can."""
+    flooder = it.net.launch([sys.executable, "-m", "bench.strangers", "flooder", it.kind, it.endpoint])
+    try:
+        flooder.wait_for_line(FLOODS)
+        yield
+    finally:
+        flooder.end(signal.SIGKILL)
+
+
 def flood_on(peer: Peer) -> None:
     """Call as fast as can be, for ever."""
     os.nice(10)
+    print(FLOODS, file=sys.stderr, flush=True)
     while True:
         with suppress(IndexError):  # no connection is free
             for _ in range(FLOOD_AT_ONCE):
