@@ -14,9 +14,7 @@ from braidmq.lab.simulation.record import Error, Execution, Reply
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
 from tests.support.load import Load, errors
-
-PATIENT = Settings.test(exchange_timeout_s=5.0)
-"""What took a third of the exchange timeout on its way is flagged, too: a busy machine must not do that here."""
+from tests.support.patience import patient
 
 
 class Scene:
@@ -204,7 +202,7 @@ async def test_brokers_that_stay_down_are_an_error_at_the_deadline():
 
 
 async def test_brokers_that_drain_under_load_cost_no_error_and_no_flag():
-    async with scene(brokers=3, settings=PATIENT) as it:
+    async with scene(brokers=3, settings=patient()) as it:
         async with it.load() as outcomes:
             for broker in it.net.brokers.values():
                 await it.answered(outcomes)
@@ -220,7 +218,7 @@ async def test_brokers_that_drain_under_load_cost_no_error_and_no_flag():
 
 
 async def test_a_broker_that_drains_waits_for_what_is_under_way():
-    async with scene(settings=PATIENT) as it:
+    async with scene(settings=patient()) as it:
         for gate in it.gates.values():
             gate.clear()
         calls = [asyncio.ensure_future(it.call()) for _ in range(10)]
@@ -336,7 +334,7 @@ def sees_other(broker):
 
 
 async def test_brokers_that_do_not_hear_each_other_go_on_serving():
-    async with scene(settings=PATIENT) as it:
+    async with scene(settings=patient(suspect_after_s=2.0, dead_after_s=4.0)) as it:
         async with it.load() as outcomes:
             await until(lambda: all(sees_other(broker) for broker in it.net.brokers.values()))
             it.net.partition("b1", "b2")

@@ -9,9 +9,10 @@ import pytest
 from braidmq import Node
 from braidmq.lab.simulation.checkers import nothing_late
 from tests.support.async_tests import until
-from tests.support.broken_net import BROKERS, PATIENT, WORKERS, BrokenNet, under_load
+from tests.support.broken_net import BROKERS, WORKERS, BrokenNet, under_load
 from tests.support.load import Load, errors, flagged
 from tests.support.nights import nightly_but
+from tests.support.patience import patient
 from tests.support.processes import wait_until
 
 STOPS = pytest.mark.parametrize(
@@ -45,7 +46,7 @@ async def test_kill_9_of_brokers_loses_nothing(tmp_path, rounds):
 
 @pytest.mark.nightly
 async def test_sigterm_of_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=patient()) as (broken, load, outcomes):
         for name in BROKERS:
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0
             await load.answered(outcomes)
@@ -83,7 +84,7 @@ async def test_kill_9_of_a_worker_in_its_jobs_loses_nothing(tmp_path):
 
 @pytest.mark.nightly
 async def test_sigterm_of_workers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=patient()) as (broken, load, outcomes):
         for name in WORKERS:
             await until(broken.ran_on(name))
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0

@@ -9,6 +9,7 @@ import pytest
 from braidmq import DeadlineExceeded, RequestError
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.patience import patient
 from tests.support.rigs.jobs import strays
 from tests.support.scarcity import no_thread
 from tests.support.services import def_echo, one_service
@@ -129,7 +130,7 @@ async def test_a_node_ends_although_handlers_go_on():
 
 async def test_a_request_that_no_thread_can_be_started_for_is_run_by_another_worker(caplog):
     ran = []
-    async with TestNet(2) as net:
+    async with TestNet(2, settings=patient()) as net:
         nodes = {name: net.node(name) for name in ("w1", "w2")}
         for name, node in nodes.items():
             node.service("s", concurrency=4)(lambda _request, name=name: ran.append(name) or name.encode())

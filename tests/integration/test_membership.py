@@ -11,8 +11,9 @@ import pytest
 from braidmq import ConfigError, Node
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
-from tests.support.broken_net import BROKERS, PATIENT, BrokenNet, under_load
+from tests.support.broken_net import BROKERS, BrokenNet, under_load
 from tests.support.load import errors, flagged
+from tests.support.patience import patient
 from tests.support.processes import LiveNet, wait_until
 
 PROBE_S = 1.0
@@ -76,7 +77,7 @@ async def test_hung_broker_is_listed_as_dead_and_comes_back(tmp_path):
 
 @pytest.mark.nightly
 async def test_rolling_restart_of_all_brokers_is_noticed_by_nobody(tmp_path):
-    async with under_load(tmp_path, settings=PATIENT) as (broken, load, outcomes):
+    async with under_load(tmp_path, settings=patient()) as (broken, load, outcomes):
         for name in BROKERS:
             told_at = monotonic()
             assert await asyncio.to_thread(broken.children[name].end, signal.SIGTERM) == 0

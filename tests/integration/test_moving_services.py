@@ -19,6 +19,7 @@ from braidmq import (
 )
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.patience import patient
 
 ID = bytes(range(16))
 
@@ -62,7 +63,12 @@ async def test_a_service_is_offered_withdrawn_and_offered_again_while_the_node_r
 
 
 async def test_no_call_fails_while_a_service_goes_from_one_worker_to_another():
-    async with TestNet(2) as net, net.node("w1") as one, net.node("w2") as two, net.node("client") as client:
+    async with (
+        TestNet(2, settings=patient()) as net,
+        net.node("w1") as one,
+        net.node("w2") as two,
+        net.node("client") as client,
+    ):
         await one.offer("s", who)
         await client.wait_for_services("s")
         seen, ended = [], asyncio.Event()
@@ -284,7 +290,12 @@ async def test_what_a_handler_has_not_run_goes_to_another_worker_without_the_fla
         flags.append(request.possible_duplicate)
         return b"run"
 
-    async with TestNet(1) as net, net.node("w1") as one, net.node("w2") as two, net.node("client") as client:
+    async with (
+        TestNet(1, settings=patient()) as net,
+        net.node("w1") as one,
+        net.node("w2") as two,
+        net.node("client") as client,
+    ):
         await one.offer("s", decline_in_thread if in_thread else decline)
         await two.offer("s", run)
         await net.served("s", workers=2)

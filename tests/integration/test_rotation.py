@@ -6,10 +6,11 @@ from functools import partial
 
 import pytest
 
-from braidmq import Node, Settings
+from braidmq import Node
 from braidmq.errors import BraidError
 from braidmq.lab.processes.child import BRAIDMQ
 from braidmq.testing import TestNet
+from tests.support.patience import patient
 from tests.support.processes import LiveNet
 
 WAIT_S = 30.0
@@ -70,7 +71,7 @@ async def test_a_net_of_three_brokers_and_twenty_nodes_changes_all_its_keys_by_t
         for name in brokers:
             live.add_broker(name)
         workers = [Node(live.add_node(f"worker-{number}", serves=["echo"])) for number in range(5)]
-        callers = [Node(live.add_node(f"caller-{number}", calls=["echo"])) for number in range(15)]
+        callers = [Node(live.add_node(f"caller-{number}", calls=["echo"]), settings=patient()) for number in range(15)]
         live.add_node("observer", observe=True)
         for name in brokers:
             live.broker(name)
@@ -132,7 +133,7 @@ async def test_all_keys_change_under_load(net, proofs):
         async def echo(request):
             return request.payload
 
-    caller = Node(authority.directory / "caller.braid", settings=Settings(authenticate_replies=proofs))
+    caller = Node(authority.directory / "caller.braid", settings=patient(authenticate_replies=proofs))
     async with workers[0], workers[1], caller:
         await net.served("echo", workers=2)
         load = Load(caller)

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from braidmq import Node, Settings
+from braidmq import Node
 from braidmq.lab.simulation.checkers import violations
 from braidmq.lab.simulation.record import Execution
 from faults import worker
@@ -15,9 +15,6 @@ from tests.support.load import Load, errors
 
 BROKERS = ("b1", "b2", "b3")
 WORKERS = ("w1", "w2", "w3")
-
-PATIENT = Settings(exchange_timeout_s=15.0)
-"""Of a client that nothing shall happen to: what waits for long because the machine is busy must not be flagged."""
 
 ROOT = Path(__file__).parents[2]
 
