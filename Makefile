@@ -18,6 +18,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEEDS ?= 20000
 FUZZ ?= 60
 
+# The tests start a thousand processes: without its byte code each takes twice as long to begin.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Tests of nets own sockets and processes, and wait more than they compute: so there are three side by side on two
 # processors. Those that take long come first. Some have the machine to themselves, as they measure it or look for its ports.
 UNITS_OF_NETS := $(addprefix tests/unit/,carrier host lab/demo lab/processes test_guide.py test_recipes.py test_testing.py)
