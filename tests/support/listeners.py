@@ -148,7 +148,7 @@ class Far:
         handshake = ClientHandshake(keys, rig.pair.public, os.urandom, properties=tells)
         self.stream = Stream(far, handshake, FRAME_BYTES_MAX, Rooms())
         self._rig = rig
-        self._port = far.getsockname()[1]
+        self._name = far.getsockname()[:2]
         self.heard = []
         self.reads = True
 
@@ -160,7 +160,8 @@ class Far:
         """What the listener calls it."""
         for peer in self._rig.listener._peers.values():
             try:
-                if peer._socket.getpeername()[1] == self._port:
+                host, port = peer._socket.getpeername()[:2]
+                if (host.removeprefix("::ffff:"), port) == self._name:
                     return peer.route
             except OSError:
                 continue
