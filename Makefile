@@ -160,6 +160,7 @@ $(COMPILED_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/be
 	rm -rf $(BUILD) && mkdir -p $(BUILD)/source
 	cp -R pyproject.toml README.md LICENSE src $(BUILD)/source
 	$(PYTHON) -m venv $(COMPILED_VENV)
+	$(COMPILED)/python -m pip install $(LOCKED) requirements/pip.txt
 	$(COMPILED)/pip install $(LOCKED) requirements/dev.txt
 	$(COMPILED)/pip install $(LOCKED) requirements/bench.txt
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true \
@@ -170,12 +171,13 @@ $(COMPILED_VENV)/.installed: pyproject.toml requirements/dev.txt requirements/be
 clean: ## remove what the targets made
 	rm -rf .venv .venv-* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(STAMP): pyproject.toml requirements/pip.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo 'BraidMQ needs Python 3.11 or newer: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	    || { echo 'Python has no ensurepip: apt install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(LOCKED) requirements/pip.txt
 	$(BIN)/pip install $(LOCKED) requirements/dev.txt
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation --editable .
 	@touch $@

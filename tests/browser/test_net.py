@@ -178,7 +178,7 @@ def test_keyboard_goes_through_the_page_in_its_order(browser, net):
         assert page.url.endswith("/")
 
 
-@pytest.mark.parametrize("look", nightly_but(("light", "phone-dark"), LOOKS))
+@pytest.mark.parametrize("look", nightly_but(("phone-dark",), LOOKS))
 @pytest.mark.parametrize("place", nightly_but(("#/service/echo",), PLACES))
 def test_axe_finds_nothing_serious(browser, net, look, place):
     with opened(browser, f"{net.monitor.url}{place}", **LOOKS[look]) as page:

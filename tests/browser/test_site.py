@@ -33,6 +33,7 @@ def test_a_page_asks_for_files_of_the_site_only_and_fits_a_phone(asked, name):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+@pytest.mark.nightly
 def test_search_finds_without_a_server(asked):
     page, asked_for = asked
     page.goto(f"{SITE.as_uri()}/index.html")

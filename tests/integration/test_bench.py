@@ -19,7 +19,7 @@ def bench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", nightly_but({OURS, "nats"}, SYSTEMS))
+@pytest.mark.parametrize("name", nightly_but({OURS}, SYSTEMS))
 def test_every_system_that_is_installed_answers(name):
     if why := SYSTEMS[name].missing():
         pytest.skip(why)
@@ -55,6 +55,7 @@ def test_tables_are_for_people_and_name_the_rivals_that_are_left_out(monkeypatch
     assert f"without {SYSTEMS['nats-tls'].title}: " in err
 
 
+@pytest.mark.nightly
 def test_pictures_are_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     code, _, err = bench("--against", "limit", "--in-flight", "2", *SHORT, "--plots", str(tmp_path / "plots"))

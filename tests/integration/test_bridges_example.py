@@ -27,6 +27,7 @@ def without_ports(line):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("majortomo") is None, reason="needs majortomo")
+@pytest.mark.nightly
 def test_foreign_programs_are_answered_though_a_broker_is_killed():
     need_czmq()
     command = [sys.executable, str(ROOT / "examples" / "bridges" / "run.py")]

@@ -85,6 +85,7 @@ def test_a_misspelt_endpoint_is_mended(net):
     assert load(net / "n1.braid").brokers[0].endpoints == ("tcp://right:1",)
 
 
+@pytest.mark.nightly
 def test_ends_are_listed_and_renewed(net):
     assert "ends in 9 days" in done("list", "--net", net)
     assert listed(net, "n1")["state"] == "ending"
@@ -157,6 +158,7 @@ def test_a_key_is_rotated_and_the_old_one_ends(net):
     assert "goes with neither" in refused("rotate", "n1", "--net", net, "--finish", "--overlap", "7d")
 
 
+@pytest.mark.nightly
 def test_a_key_that_was_made_elsewhere_is_registered_by_its_code(net):
     net_id = told("list", "--net", net)["net"]
 

@@ -90,6 +90,7 @@ def test_every_call_is_answered_once_though_a_broker_is_killed(net):
     assert net.brokers["b1"].wait() == -signal.SIGKILL
 
 
+@pytest.mark.nightly
 def test_callers_hear_at_once_that_the_gateway_was_killed_and_go_on_with_the_next_one(net):
     child, port = gateway(net)
     with ThreadPoolExecutor(20) as threads:

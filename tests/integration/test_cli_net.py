@@ -92,6 +92,7 @@ def test_a_net_is_made_filled_and_listed(net):
     assert node["keys"][0] not in table[2]
 
 
+@pytest.mark.nightly
 def test_the_right_to_operate_is_given_and_taken_and_listed(net):
     done("add", "node", "n1", "--net", net, "--operate")
 
@@ -290,6 +291,7 @@ def test_what_a_terminal_could_take_for_a_command_is_escaped_in_every_output(tmp
             assert json.loads(said)["join_file"] == str(directory / "n2.braid")
 
 
+@pytest.mark.nightly
 def test_brokers_of_one_host_are_registered_together(net):
     options = ["--net", net, "--endpoint", "tcp://h:5551", "--processes", "3"]
     said = done("add", "broker", "b1", *options)
@@ -323,6 +325,7 @@ def test_brokers_of_one_host_are_registered_together(net):
     )
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_elsewhere_or_has_another_name_is_to_be_restarted(net):
     done("add", "broker", "b1", "--net", net, "--endpoint", "tcp://127.0.0.1:5551")
     moved = ["set", "b1", "--net", net, "--endpoint", "tcp://127.0.0.1:5552", "--no-publish"]

@@ -82,6 +82,7 @@ def serve_echo(net):
     net.wait_for_workers("echo")
 
 
+@pytest.mark.nightly
 def test_each_line_has_the_name_of_its_broker_and_status_shows_all(net):
     parent = begin(net)
     serve_echo(net)
@@ -173,6 +174,7 @@ def test_they_may_listen_elsewhere(net):
     assert parent.end() == 0
 
 
+@pytest.mark.nightly
 def test_a_port_in_use_is_exit_code_1_and_ends_all(net):
     other = net.broker("b1-2")
     result = net.run("broker", "--processes", "2", "--join", net.join("b1-1"), "--log-level", "error")

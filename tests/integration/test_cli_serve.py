@@ -348,6 +348,7 @@ def test_a_process_that_the_worker_found_as_its_child_is_spared(net, lifeline):
 
 
 @linux
+@pytest.mark.nightly
 def test_orphans_of_commands_are_waited_for(net):
     worker = serve_command(net, "sh -c '(sh -c \"exec >/dev/null 2>&1; sleep 0.1\" &); echo done'")
     for _ in range(5):

@@ -151,6 +151,7 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_handlers_leave_behind
         assert container.wait() == 0
 
 
+@pytest.mark.nightly
 def test_newer_code_takes_over_and_broken_code_does_not(net, app):
     with serving(net, app, "--reload") as worker:
         worker.wait_for_line("connected to b1")

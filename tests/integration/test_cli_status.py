@@ -165,6 +165,7 @@ def test_three_brokers_agree_until_one_is_killed(three):
     assert [broker["report"] is None for broker in told["brokers"]] == [False, True, False]
 
 
+@pytest.mark.nightly
 def test_a_watch_shows_a_broker_die_and_come_back(three, watch):
     brokers = {name: three.broker(name) for name in three.endpoints}
     watching = watch()

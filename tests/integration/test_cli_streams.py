@@ -146,6 +146,7 @@ async def test_a_broker_whose_log_nobody_reads_goes_on_and_ends(live):
         assert os.read(reader, 4096).startswith(b"xxx")
 
 
+@pytest.mark.nightly
 def test_a_worker_whose_log_nobody_reads_goes_on_and_ends(live, tmp_path):
     live.add_members("b1")
     live.broker("b1")

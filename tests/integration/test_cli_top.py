@@ -52,6 +52,7 @@ def given_back(terminal):
     return left(terminal) and terminal.modes_now() == terminal.modes
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_killed_is_in_the_first_line_until_it_is_back(three):
     with top(three) as terminal:
         lines = first_line(terminal, "all is well: 3 brokers (b1, b2, b3)")

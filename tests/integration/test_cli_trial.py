@@ -54,6 +54,7 @@ def test_json_has_the_summary_and_nothing_else(net):
     assert [(path["broker"], path["answered"]) for path in told["paths"]] == [("b2", 3)]
 
 
+@pytest.mark.nightly
 def test_the_exit_code_is_that_of_what_failed(net):
     result = ping(net, "nobody", "--count", "2", "--rate", "50")
     assert result.returncode == 5
@@ -166,6 +167,7 @@ def test_a_load_rises_until_the_service_is_full(net):
     assert told["steps"][told["full"]["step"]]["in_flight"] in (2, 4)
 
 
+@pytest.mark.nightly
 def test_a_load_that_cannot_be_is_told_at_once(net):
     assert "no worker" in complaint(load(net, "nobody", "--duration", "60"), 5)
     assert "may not call" in complaint(load(net, "echo", name="observer"), 6)

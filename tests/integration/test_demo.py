@@ -155,6 +155,7 @@ def test_a_process_that_ends_by_itself_is_told_in_one_line(start, tmp_path):
     assert left_behind(tmp_path) == ([], {})
 
 
+@pytest.mark.nightly
 def test_without_a_terminal_there_are_plain_lines_and_a_summary(start):
     demo = start(
         "--brokers", "2", "--workers", "1", "--clients", "1", "--duration", "10", "--kill-every", "6",

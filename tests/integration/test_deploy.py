@@ -101,6 +101,7 @@ def test_each_replica_of_the_deployment_makes_a_key_of_its_own_by_the_token(pods
     assert live.call("shout", "hello").stdout == b"HELLO"
 
 
+@pytest.mark.nightly
 def test_the_script_makes_the_net_of_compose_once(tmp_path):
     net, join = tmp_path / "net", tmp_path / "join"
     join.mkdir()

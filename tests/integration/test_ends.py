@@ -73,6 +73,7 @@ def test_what_ends_within_a_day_is_told_by_brokers_the_node_and_status(live):
     settled(live, "b1", "b2")
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_removed_has_no_row_any_more_and_is_refused_as_that(live):
     live.add_members(*NAMES)
     for name in NAMES:
@@ -135,6 +136,7 @@ def test_a_node_with_a_clock_off_by_hours_serves_on_and_tells_it(live):
     assert "the certificate of n1" not in node.log
 
 
+@pytest.mark.nightly
 def test_list_tells_who_is_connected_who_was_and_what_tokens_have_made(live):
     live.add_members("b1", "b2")
     token, _ = live.authority.invite(prefix="replica-", uses=3, calls=["echo"])

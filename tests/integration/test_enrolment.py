@@ -223,6 +223,7 @@ def test_who_was_removed_asks_again_with_the_key_that_it_has(net, moved):
     assert load(moved).certificate.serves == ("other",)
 
 
+@pytest.mark.nightly
 def test_a_replica_that_was_gone_for_too_long_is_the_same_member_again(net, tmp_path):
     token, _ = net.authority.invite(prefix="replica-", uses=1, serves=["echo"], idle_s=1)
     reread(net)

@@ -84,6 +84,7 @@ def apart():
         yield net
 
 
+@pytest.mark.nightly
 def test_brokers_that_do_not_reach_each_other_are_named_while_both_answer(apart):
     well(apart)
     apart.partition("b1", "b3")

@@ -67,6 +67,7 @@ def test_brokers_find_each_other_by_their_sockets(live, runtime):
     assert all(row.link in ("", "up") for name in ("b1", "b2") for row in live.report(name).brokers)
 
 
+@pytest.mark.nightly
 def test_they_are_back_after_a_kill_that_has_left_the_socket_behind(net):
     broker = net.broker("b1", *elsewhere(), local=True)
     path = socket_of(broker)
@@ -82,6 +83,7 @@ def test_they_are_back_after_a_kill_that_has_left_the_socket_behind(net):
     assert not path.exists()
 
 
+@pytest.mark.nightly
 def test_they_come_over_tcp_to_a_broker_that_is_not_local_any_more(net):
     broker = net.broker("b1", local=True)
     path = socket_of(broker)
@@ -142,6 +144,7 @@ def test_an_impostor_at_its_socket_does_not_keep_them_from_their_broker(net, sta
         assert path.exists(), "it was not the broker's"
 
 
+@pytest.mark.nightly
 def test_a_broker_of_another_net_at_its_socket_does_not_either(net, tmp_path):
     broker = net.broker("b1", local=True)
     path = socket_of(broker)

@@ -80,7 +80,7 @@ def test_without_a_journal_that_is_one_line(net):
     assert result.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.nightly)])
 def test_no_payload_and_no_secret_is_in_a_log_whatever_its_level(net, tmp_path, log_format):
     (tmp_path / "app.py").write_text(FAILS)
     options = ("--log-level", "debug", "--log-format", log_format)

@@ -148,6 +148,7 @@ def test_foreign_client_goes_on_after_its_bridge_was_killed(net, name, role, rep
             net.start()
 
 
+@pytest.mark.nightly
 def test_client_of_the_guide_gets_through_while_its_bridge_restarts(net):
     client = program(net, "guide_client", net.endpoint, "pricing")
     for number in range(200):
@@ -158,6 +159,7 @@ def test_client_of_the_guide_gets_through_while_its_bridge_restarts(net):
         assert hears(client, number)
 
 
+@pytest.mark.nightly
 def test_status_knows_a_bridge_and_names_one_that_is_gone_with_what_it_has_left_behind(net):
     program(net, "majortomo_worker", net.endpoint, "mdp.echo", "0.5")
     net.live.wait_for_workers("mdp.echo")
@@ -207,6 +209,7 @@ def test_bad_input_takes_no_memory_and_disturbs_nobody(net):
 
 
 @majortomo
+@pytest.mark.nightly
 def test_bridge_that_drains_sends_its_workers_to_the_next_one(net):
     worker = program(net, "majortomo_worker", net.endpoint, "mdp.echo", "0.5")
     assert worker.hear().strip() == "registered"

@@ -36,6 +36,7 @@ def test_every_call_of_a_client_is_answered_once_though_a_broker_is_killed(net):
     assert net.bridge.running
 
 
+@pytest.mark.nightly
 def test_workers_serve_though_a_broker_is_killed_and_one_of_them(net):
     workers = [program(net, "worker", "mlm.echo", name) for name in ("first", "second")]
     replies = net.ask_while_they_die("mlm.echo", workers)
@@ -48,6 +49,7 @@ def test_worker_is_back_after_its_bridge_was_killed(net):
     assert net.ask_after_its_death("mlm.echo", b"14") == b"first 14"
 
 
+@pytest.mark.nightly
 def test_client_goes_on_after_its_bridge_was_killed(net):
     """A request that the old bridge had is lost without a word: the program asks again, as it must at Malamute."""
     client = program(net, "client", "pricing", 200)

@@ -24,6 +24,7 @@ def states(node):
     return {broker.name: broker.state for broker in node.brokers}
 
 
+@pytest.mark.nightly
 def test_broker_that_joins_four_others_is_known_to_all_within_three_probe_intervals_and_used_two_seconds_later(
     tmp_path,
 ):
@@ -124,6 +125,7 @@ def test_broker_that_stops_is_said_to_leave_and_is_not_suspected(tmp_path):
         assert "suspect" not in first.log
 
 
+@pytest.mark.nightly
 def test_broker_that_drains_with_a_job_under_way_is_leaving_until_it_has_ended(tmp_path):
     with LiveNet(tmp_path) as net:
         net.add_members("b1", "b2", "b3")
@@ -147,6 +149,7 @@ def test_broker_that_drains_with_a_job_under_way_is_leaving_until_it_has_ended(t
         assert [children[name].log.count("b1 has left") for name in ("b2", "b3")] == [1, 1]
 
 
+@pytest.mark.nightly
 def test_requests_that_wait_at_a_draining_broker_go_elsewhere_unflagged(tmp_path):
     """Of four calls of 1 s one runs at the only worker; b1 keeps the others, and gives them back when it drains."""
     with LiveNet(tmp_path) as net, ExitStack() as stack:

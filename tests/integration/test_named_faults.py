@@ -59,6 +59,7 @@ def watched(tmp_path):
         yield Watched(stack, tmp_path)
 
 
+@pytest.mark.nightly
 def test_a_killed_broker_a_stopped_worker_and_a_broker_that_is_cut_off_are_named(watched):
     net = watched.net
     net.kill("b1")

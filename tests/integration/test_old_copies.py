@@ -26,6 +26,7 @@ def said(live, command, *arguments, net=None, code=0):
     return result.stdout.decode()
 
 
+@pytest.mark.nightly
 def test_a_change_in_an_old_copy_is_not_said_to_be_in_force(live, copy):
     version = live.authority.manifest().version
     changed = live.run("revoke", "client", "--net", copy)

@@ -22,6 +22,7 @@ def net(tmp_path):
     assert not any(child.running for child in opened.children.values())
 
 
+@pytest.mark.nightly
 def test_a_call_to_which_nothing_happens_runs_once(capsys):
     assert main(["second-run-none", "--runs", "1", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)["promises"]
@@ -42,6 +43,7 @@ def test_promise_is_kept(capsys, name):
     assert (row["verdict"], row["runs"]) == ("met", 1)
 
 
+@pytest.mark.nightly
 def test_what_a_killed_worker_has_begun_is_known(net):
     net.start_worker("w1", 4)
     net.ready(1)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from braidmq import Node
 from braidmq.errors import BraidError
 from braidmq.lab.processes.waiting import WAIT_S_MAX
@@ -78,6 +80,7 @@ async def shown(live):
     return result.stdout.decode()
 
 
+@pytest.mark.nightly
 async def test_a_broker_that_is_renamed_under_load_is_one_broker(tmp_path):
     with LiveNet(tmp_path / "net") as live:
         live.authority.add_node("operator", observe=True, publish=True)

@@ -40,6 +40,7 @@ def enrolled(live):
     return [each["name"] for each in json.loads(said)["enrolled"]]
 
 
+@pytest.mark.nightly
 def test_one_replica_is_revoked_and_the_other_ones_stay(live, replicas):
     brokers, serial, (gone, kept) = replicas
     served = live.serve("--service", "echo", "--exec", "cat", name="r1")
@@ -94,6 +95,7 @@ def test_who_is_to_be_revoked_and_is_not_known_is_told_in_one_line(live, replica
     assert live.authority.manifest().extras.revoked == ()
 
 
+@pytest.mark.nightly
 def test_who_loses_its_name_to_somebody_who_is_registered_is_told(live, replicas):
     _, serial, (first, second) = replicas
     was = "was a member that token.{} had made: it is not any more\n"

@@ -119,7 +119,7 @@ def net():
         yield net
 
 
-@pytest.mark.parametrize("proofs", ["never", "always"])
+@pytest.mark.parametrize("proofs", ["always", pytest.param("never", marks=pytest.mark.nightly)])
 async def test_all_keys_change_under_load(net, proofs):
     authority = net.authority
     for name in ("worker-1", "worker-2"):

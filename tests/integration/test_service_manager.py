@@ -88,6 +88,7 @@ def test_it_says_that_it_is_ready_how_it_is_that_it_lives_and_that_it_ends(net, 
     assert manager.said.count("READY=1") == 1
 
 
+@pytest.mark.nightly
 def test_a_broker_tells_who_is_connected(net, manager):
     begin(net, manager, "broker")
     manager.hear("READY=1")
@@ -145,6 +146,7 @@ def two(live):
     return live
 
 
+@pytest.mark.nightly
 def test_several_brokers_are_one_unit_and_one_of_them_that_hangs_is_started_again(two, manager):
     parent = two.start(
         "broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", env=manager.environment(WATCHDOG_S)

@@ -134,6 +134,7 @@ async def test_no_call_fails_while_the_process_of_the_only_worker_is_restarted(n
         await callers.end()
 
 
+@pytest.mark.nightly
 def test_the_command_waits(net, tmp_path):
     assert "no worker" in complaint(net.call("echo", "--timeout", "20", "--no-wait"), 5)
     assert "in time" in complaint(net.call("echo", "--timeout", "6", "--wait"), 5)

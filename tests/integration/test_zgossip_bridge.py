@@ -111,6 +111,7 @@ def test_bridges_of_one_process_are_published_and_addresses_that_are_told(net):
     node.wait_for(net.key("bridge/bridge-1/http"), "http://shop:80")
 
 
+@pytest.mark.nightly
 def test_bridge_hears_of_a_node_that_has_forgotten_others(net, dealers):
     far, near = net.node(connected=False), net.node()
     endpoint = far.bind()
@@ -178,6 +179,7 @@ def test_what_is_forged_is_written_over_and_what_is_malformed_harms_nobody(net, 
     assert net.bridge.running
 
 
+@pytest.mark.nightly
 def test_one_that_floods_neither_fills_the_memory_nor_holds_up_the_news_of_others(net, dealers):
     net.start()
     near, far = net.node(), net.node()

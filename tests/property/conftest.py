@@ -7,7 +7,7 @@ from tests.support.examples import TIMES
 settings.register_profile(
     "braidmq",
     deadline=None,
-    max_examples=150 * TIMES,
+    max_examples=75 * TIMES,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

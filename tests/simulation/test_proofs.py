@@ -60,6 +60,7 @@ def wrong(seeds):
 
 
 @pytest.mark.usefixtures("lying")
+@pytest.mark.nightly
 def test_a_broker_that_exchanges_replies_deceives_who_asks_for_no_proofs():
     assert wrong(range(4))
 

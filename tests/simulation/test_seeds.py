@@ -7,13 +7,10 @@ import sys
 import pytest
 
 from braidmq.lab.simulation.checkers import right_answer
-from braidmq.lab.simulation.plan import HOSTILE, SCENARIOS
+from braidmq.lab.simulation.plan import SCENARIOS
 from braidmq.lab.simulation.run import run
 from tests.simulation.failed import FAILED
 from tests.support.examples import TIMES
-
-EACH = 2 * TIMES
-EACH_HOSTILE = 1 * TIMES
 
 LATELY = 10
 """Seeds of failures that are likely to be the same runs still: the older one is, the more draws have changed since."""
@@ -26,7 +23,7 @@ def failures(seeds, scenario="swarm"):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_known_seeds_are_sound(scenario):
-    assert failures(range(EACH_HOSTILE if scenario in HOSTILE else EACH), scenario) == []
+    assert failures(range(TIMES), scenario) == []
 
 
 def test_seeds_that_failed_lately_are_sound():
@@ -42,7 +39,8 @@ def test_new_seeds_are_sound(new_seeds):
     assert failures(new_seeds) == []
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(11, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [0, 11])
 def test_a_seed_is_the_same_run_in_any_process(seed):
     code = f"from braidmq.lab.simulation.run import run; print(run({seed}).digest)"
     digests = {run(seed).digest, run(seed, keep_trace=True).digest}
@@ -55,6 +53,7 @@ def test_a_seed_is_the_same_run_in_any_process(seed):
     assert len(digests) == 1
 
 
+@pytest.mark.nightly
 def test_different_seeds_are_different_runs():
     assert len({run(seed).digest for seed in range(3)}) == 3
 

@@ -107,7 +107,8 @@ def test_each_broker_has_about_its_share(brokers, duration_s):
     check_spread(net, IDLE)
 
 
-@pytest.mark.parametrize("brokers", [4, pytest.param(8, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("brokers", [4, 8])
 def test_more_brokers_take_more_load(brokers):
     one, too_much = (loaded(1, rate=rate, message_s=MESSAGE_S) for rate in (RATE, 1.5 * RATE))
     assert latency_s(too_much) > 10 * latency_s(one)

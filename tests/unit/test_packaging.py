@@ -116,6 +116,7 @@ def built(tmp_path_factory):
     return dist(ROOT, tmp_path_factory.mktemp("dist"))
 
 
+@pytest.mark.nightly
 def test_a_wheel_from_the_source_distribution_works(built, tmp_path):
     _, wheel = built
     shutil.unpack_archive(wheel, tmp_path, "zip")

@@ -61,6 +61,7 @@ def test_brokers_are_there_in_the_block_and_gone_after_it():
     assert not directory.exists()
 
 
+@pytest.mark.nightly
 def test_twenty_nets_leave_no_thread_descriptor_or_file_behind():
     with TestNet() as net:  # what is made only once is made now
         use(net)

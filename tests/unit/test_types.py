@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SAMPLE = """
 import asyncio
 from collections.abc import Mapping
@@ -54,6 +56,7 @@ services.service(pricing)  # E
 """
 
 
+@pytest.mark.nightly
 def test_a_program_is_checked_strictly(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(SAMPLE)

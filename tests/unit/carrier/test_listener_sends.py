@@ -5,6 +5,8 @@ import struct
 import threading
 from contextlib import contextmanager
 
+import pytest
+
 from braidmq.carrier.cuts import LINGER_S
 from braidmq.carrier.rooms import READ_BYTES
 from braidmq.carrier.stream import End
@@ -131,6 +133,7 @@ def flood_with_pings(rig):
     return far, near
 
 
+@pytest.mark.nightly
 def test_whoever_reads_no_answers_to_pings_is_not_read_and_later_is(rig):
     far, near = flood_with_pings(rig)
     assert rig.told == [], "nothing spins"

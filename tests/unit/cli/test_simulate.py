@@ -82,6 +82,7 @@ def test_json_has_every_field(capfd):
     assert seconds["seconds_per_seed"] <= seconds["seconds_per_seed_max"]
 
 
+@pytest.mark.nightly
 def test_a_trace_has_every_event_and_the_digest(capfd):
     code, out, err = simulate(capfd, "--seed", 1, "--scenario", "calm", "--trace")
     found = run(1, "calm", keep_trace=True)
@@ -143,6 +144,7 @@ def test_a_failing_seed_is_told_with_what_led_to_it(capfd, broken):
     assert any("** kill b" in line or "** vanish b" in line or "** stop b" in line for line in trace)
 
 
+@pytest.mark.nightly
 def test_failures_are_in_the_json(capfd, broken):
     code, out, _ = simulate(capfd, "--seed", broken, *FAILING, "--json")
     ((seed, violations),) = json.loads(out)["failed"].items()
@@ -150,6 +152,7 @@ def test_failures_are_in_the_json(capfd, broken):
     assert violations[0].startswith("I3: ")
 
 
+@pytest.mark.nightly
 def test_the_trace_of_a_failing_seed_ends_with_what_is_wrong(capfd, broken):
     code, out, err = simulate(capfd, "--seed", broken, "--scenario", "brokers-die", "--trace")
     assert code == 1

@@ -165,6 +165,7 @@ def test_code_that_has_ended_is_started_again_at_the_next_change(case):
     assert case.run(during) == 0
 
 
+@pytest.mark.nightly
 def test_older_code_that_does_not_drain_is_killed(case):
     case.write("hangs")
 

@@ -176,6 +176,7 @@ def test_a_program_that_is_not_there_is_told(case):
     assert line.startswith("all end, as p0 was never ready: it cannot be started (No such file")
 
 
+@pytest.mark.nightly
 def test_one_that_does_not_drain_is_killed(case):
     async def during():
         await case.until_ready("p1")

@@ -167,6 +167,7 @@ async def test_caller_of_a_service_that_refuses_duplicates_hears_so(peers):
             await call
 
 
+@pytest.mark.nightly
 async def test_last_worker_that_leaves_takes_its_service_along(peers):
     async with TestNet() as net, bridged(net) as bridge, net.node("client") as client:
         worker = peers.peer(place(bridge))

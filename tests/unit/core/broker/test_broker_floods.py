@@ -201,6 +201,7 @@ class TestNode:
         assert rig["a"].link.open
 
     @pytest.mark.parametrize("pardoned", [False, True])
+    @pytest.mark.nightly
     def test_a_broker_that_floods_again_is_left_alone_for_longer_unless_that_was_long_ago(self, pardoned: bool) -> None:
         rig = NodeRig("a", "b")
         for _ in range(2):

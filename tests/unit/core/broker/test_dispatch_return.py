@@ -302,6 +302,7 @@ def test_what_a_worker_loses_of_one_client_says_nothing_of_it() -> None:
     assert not offer.cools
 
 
+@pytest.mark.nightly
 def test_worker_that_has_refused_is_tried_again_after_a_short_and_growing_time() -> None:
     rig = Rig()
     client, good, bad = rig.client(), rig.worker("good", credit=50), rig.worker("bad", credit=50)

@@ -212,6 +212,7 @@ class TestServe:
         assert offers[0].credit == CREDIT_MAX
         assert not offers[-1].credit
 
+    @pytest.mark.nightly
     def test_grant_is_bounded(self) -> None:
         rig = Rig(in_flight_max=CREDIT_MAX + 10, queue_messages_max=100)
         worker, client = rig.worker(credit=UINT32), rig.client()

@@ -110,6 +110,7 @@ def test_accomplice_is_no_measure() -> None:
     assert net.errors(1_500) <= 0.015
 
 
+@pytest.mark.nightly
 def test_one_that_comes_back_or_grants_anew_is_no_other() -> None:
     net = Net(bad_answer=mixed(LOST, 1))
     net.call(2_000)
@@ -147,6 +148,7 @@ def test_refusals_among_many_replies_cost_nothing() -> None:
     assert net.had[b"bad0"] - had <= 100
 
 
+@pytest.mark.nightly
 def test_mended_worker_gets_its_share_back() -> None:
     net = Net(bad_answer=mixed(LOST, 1))
     net.call(3_000)
@@ -173,6 +175,7 @@ class TestCallersThatConspire:
         assert net.ends[REPLY] == steps
         return cooled / steps
 
+    @pytest.mark.nightly
     def test_at_one_worker(self) -> None:
         net = Net(0, bad_answer=mixed(LOST, 0))
 

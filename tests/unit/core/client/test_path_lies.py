@@ -130,6 +130,7 @@ class TestEjection:
         assert net.asked[LIAR] - before > 60, "it takes its part"
         assert net.failed == []
 
+    @pytest.mark.nightly
     def test_grows_with_each_relapse_and_its_bound_is_kept(self, make: Any) -> None:
         net = LiarRig(make("b1", LIAR, "b3"), refuses(Reason.BUSY))
         net.run(100.0, every=8)
@@ -138,6 +139,7 @@ class TestEjection:
         assert set(times[6:]) <= {30.0}
         assert net.asked[LIAR] < 15, "it costs one call now and then"
 
+    @pytest.mark.nightly
     def test_shrinks_after_good_behaviour(self, make: Any) -> None:
         net = LiarRig(make("b1", LIAR, "b3"), refuses(Reason.BUSY))
         net.run_until_ejected(level=3)

@@ -102,7 +102,7 @@ class TestDeath:
 
 
 class TestPartition:
-    @pytest.mark.parametrize("parted_s", [3.0, 30.0, 300.0])
+    @pytest.mark.parametrize("parted_s", [3.0, 30.0, pytest.param(300.0, marks=pytest.mark.nightly)])
     def test_healed_net_agrees_within_three_rounds(self, parted_s: float) -> None:
         for seed in range(10):
             net = GossipNet(5, seed=seed)
@@ -148,7 +148,7 @@ class TestPartition:
 
 
 class TestFaults:
-    @pytest.mark.parametrize("seed", range(15 * TIMES))
+    @pytest.mark.parametrize("seed", range(6 * TIMES))
     def test_net_agrees_after_any_faults(self, seed: int) -> None:
         """A minute of crashes, hangs, restarts, pauses, cuts and loss; then all heals, and all must be listed alive."""
         choose = random.Random(seed)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from braidmq.core.client.sending import SEEK_PAUSE_S
 from braidmq.core.links.link import Failure, LinkState
 from braidmq.core.node.rendezvous import choose
@@ -133,6 +135,7 @@ class TestChoice:
         rig.advance(2.0)
         assert connected(rig) == usual
 
+    @pytest.mark.nightly
     def test_the_only_broker_that_comes_back_is_found_whichever_it_is(self, make: Any) -> None:
         for back in NAMES:
             rig = net(make)

@@ -142,6 +142,7 @@ def test_two_faults_of_a_kind_at_once_heal_in_any_order(kind, order):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.nightly
 def test_a_fault_of_a_net_in_which_nobody_runs_harms_nobody(kind):
     net = begun()
     for process in (*net.brokers.values(), *net.nodes.values()):
@@ -273,6 +274,7 @@ def test_who_is_revoked_is_not_revoked_twice():
 
 
 @pytest.mark.parametrize(("hostile", "kind"), [("worker", "pause-on-delivery"), ("client", "stall-caller")])
+@pytest.mark.nightly
 def test_who_is_hostile_is_let_pass(hostile, kind):
     """What it does is judged by nobody, and stopping it would keep the fault from the others."""
     net = Net(plan_of(SEED, f"hostile-{hostile}"), World(SEED))
