@@ -3,14 +3,25 @@ import secrets
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from braidmq.version import cores
+from tests.support.examples import TIMES
 
 NEW_SEEDS = 10
 FIRST_NEW_SEED = pytest.StashKey[int]()
 
 
 COMPILED = cores() == "compiled"
+
+settings.register_profile(
+    "braidmq",
+    deadline=None,  # a busy machine is no finding
+    max_examples=75 * TIMES,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("braidmq")
 
 
 def pytest_configure(config):
