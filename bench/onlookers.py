@@ -128,14 +128,14 @@ async def monitored(seconds: float, rounds: int) -> None:
         for number in range(WORKERS):
             serve(net, folder, number, [f"s{number}-{each}" for each in range(SERVICES_EACH)])
         for number in range(WORKERS):
-            net.wait_for_workers(f"s{number}-0")
+            await asyncio.to_thread(net.wait_for_workers, f"s{number}-0")
         clients = [Node(net.join(f"client-{number}")) for number in range(CLIENTS)]
         for client in clients:
             await client.start()
             await client.connected(10)
         (port,) = free_ports(1)
         monitor = net.launch([*BRAIDMQ, "monitor", "--join", net.join("monitor"), "--http", f"127.0.0.1:{port}"])
-        wait_until(lambda: answers(port), "the monitor answers")
+        await asyncio.to_thread(wait_until, lambda: answers(port), "the monitor answers")
         await asyncio.to_thread(needs, monitor, port, seconds)
         await asyncio.to_thread(polls, brokers, monitor, seconds, rounds)
         await under_load(clients[0], monitor, seconds, rounds)
