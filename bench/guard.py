@@ -35,7 +35,11 @@ def instructions(calls: int, batch: int) -> int:
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     done = subprocess.run(
         [*command, sys.executable, "-c", _LOAD, str(calls), str(batch)],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },  # or the first one writes for the others
         capture_output=True,
         text=True,
         check=False,
