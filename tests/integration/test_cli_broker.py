@@ -176,7 +176,13 @@ def test_the_join_file_may_be_named_by_the_environment(net):
 
 
 @pytest.mark.parametrize(
-    "way", ["<(cat {})", "/dev/stdin < {}", "/dev/fd/7 7< {}"], ids=["pipe", "stdin", "descriptor"]
+    "way",
+    [
+        "<(cat {})",
+        pytest.param("/dev/stdin < {}", marks=pytest.mark.nightly),
+        pytest.param("/dev/fd/7 7< {}", marks=pytest.mark.nightly),
+    ],
+    ids=["pipe", "stdin", "descriptor"],
 )
 def test_the_join_file_may_be_handed_over_open(net, way):
     bash = shutil.which("bash")
@@ -230,7 +236,11 @@ def test_it_logs_no_less_than_it_is_told_to(net):
 
 
 @pytest.mark.parametrize(
-    ("balance", "turns"), [("round-robin", {"idle": 2, "busy": 2}), ("least-outstanding", {"idle": 4})]
+    ("balance", "turns"),
+    [
+        ("round-robin", {"idle": 2, "busy": 2}),
+        pytest.param("least-outstanding", {"idle": 4}, marks=pytest.mark.nightly),
+    ],
 )
 def test_it_balances_as_it_is_told_to(net, lifeline, tmp_path, balance, turns):
     for name in ("one", "two"):

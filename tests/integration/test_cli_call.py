@@ -491,7 +491,10 @@ def test_a_call_survives_that_one_broker_is_not_there(down):
     assert (result.returncode, result.stdout, result.stderr) == (0, b"hello", b"")
 
 
-@pytest.mark.parametrize("command", [("call", "echo"), ("serve", "--service", "echo", "--exec", "cat")])
+@pytest.mark.parametrize(
+    "command",
+    [("call", "echo"), pytest.param(("serve", "--service", "echo", "--exec", "cat"), marks=pytest.mark.nightly)],
+)
 def test_a_state_file_never_takes_the_place_of_another_file(net, tmp_path, command):
     join = net.join("worker")
     secret = join.read_bytes()

@@ -123,7 +123,7 @@ def test_a_leaked_file_is_revoked(net):
     assert load(net / "n1.braid").public_key.hex() != key
 
 
-@pytest.mark.parametrize("command", ["remove", "revoke"])
+@pytest.mark.parametrize("command", [pytest.param("remove", marks=pytest.mark.nightly), "revoke"])
 def test_who_is_out_already_is_brought_to_the_net_once_more(net, command):
     """The first command may have been ended before it came so far."""
     done(command, "n1", "--net", net, "--no-publish")

@@ -118,7 +118,7 @@ def test_calls_go_on_while_a_process_is_killed_and_started_again(net):
     assert parent.log.count("has ended") == 2
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to one", "to all"])
+@pytest.mark.parametrize("to_all", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["to one", "to all"])
 def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path, to_all):
     parent = begin(net)
     with net.call_under_way(lifeline, tmp_path):

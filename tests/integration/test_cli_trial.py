@@ -84,7 +84,7 @@ def pinging(net, *options):
             child.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_ends_it_with_the_summary(net, number):
     with pinging(net, "echo", "--rate", "50") as child:
         for _ in range(3):

@@ -69,7 +69,16 @@ class Hanging:
         return self.swallows(request)
 
 
-@pytest.mark.parametrize("kind", ["swallows", "shields", "fails_to_stop", "in_thread", "awaited_for_a_def"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "swallows",
+        pytest.param("shields", marks=pytest.mark.nightly),
+        pytest.param("fails_to_stop", marks=pytest.mark.nightly),
+        "in_thread",
+        "awaited_for_a_def",
+    ],
+)
 async def test_a_handler_that_outlives_its_deadline_leaves_its_place_to_the_next_request(kind, caplog):
     with Hanging() as hanging:
         async with one_service(getattr(hanging, kind), concurrency=1) as (_net, client):
@@ -84,7 +93,7 @@ async def test_a_handler_that_outlives_its_deadline_leaves_its_place_to_the_next
     assert len(lines) == (kind != "shields"), "what is shielded is no part of the handler"
 
 
-@pytest.mark.parametrize("kind", ["swallows", "in_thread"])
+@pytest.mark.parametrize("kind", ["swallows", pytest.param("in_thread", marks=pytest.mark.nightly)])
 async def test_as_many_may_hang_as_there_are_places_before_any_is_lost(kind, caplog):
     with Hanging() as hanging:
         async with one_service(getattr(hanging, kind), concurrency=2) as (net, client):

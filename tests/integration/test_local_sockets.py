@@ -130,7 +130,7 @@ def hanging_up_at(path):
             thread.join()
 
 
-@pytest.mark.parametrize("stand_at", [silence_at, hanging_up_at])
+@pytest.mark.parametrize("stand_at", [silence_at, pytest.param(hanging_up_at, marks=pytest.mark.nightly)])
 def test_an_impostor_at_its_socket_does_not_keep_them_from_their_broker(net, stand_at):
     broker = net.broker("b1", local=True)
     path = socket_of(broker)

@@ -80,7 +80,11 @@ async def load(callers, on_half):
     return calls
 
 
-@pytest.mark.parametrize(("variant", "tls"), [("plain", False), ("retrying", True)], ids=["plain", "retrying-tls"])
+@pytest.mark.parametrize(
+    ("variant", "tls"),
+    [("plain", False), pytest.param("retrying", True, marks=pytest.mark.nightly)],
+    ids=["plain", "retrying-tls"],
+)
 async def test_every_call_ends_and_is_counted_when_a_server_is_killed(tmp_path, variant, tls):
     if reason := missing(tls=tls):
         pytest.skip(reason)

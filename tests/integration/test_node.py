@@ -110,7 +110,7 @@ async def test_a_call_without_an_answer_ends_at_its_deadline_and_says_that_it_ma
     assert error.request_id == gate.started[0].id
 
 
-@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("blocking", [False, pytest.param(True, marks=pytest.mark.nightly)])
 async def test_a_handler_that_takes_long_is_not_retried(blocking):
     settings = Settings.test(timeout_s=20.0, exchange_timeout_s=1.0)
     gate, release, runs = Gate(b"late"), threading.Event(), []
