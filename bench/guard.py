@@ -31,15 +31,14 @@ _LOAD: Final = (
 
 
 def instructions(calls: int, batch: int) -> int:
-    """Return the instructions of a process that makes so many calls."""
+    """Return the instructions of a process that makes so many calls.
+
+    It writes no byte code: the first one would do so for all the others.
+    """
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     done = subprocess.run(
         [*command, sys.executable, "-c", _LOAD, str(calls), str(batch)],
-        env={
-            **os.environ,
-            "PYTHONHASHSEED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },  # or the first one writes for the others
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

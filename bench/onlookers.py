@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -32,6 +32,7 @@ from braidmq.lab.processes.child import BRAIDMQ, Child
 from braidmq.lab.processes.ports import free_ports
 from braidmq.lab.processes.waiting import wait_until
 from braidmq.trust.authority import Authority
+from faults.figures import percentile
 from faults.live_net import LiveNet
 
 BROKERS: Final = ("b1", "b2", "b3")
@@ -63,13 +64,14 @@ def say(**row: object) -> None:
 
 
 @contextmanager
-def net_of(brokers: tuple[str, ...], workers: int) -> Iterator[tuple[LiveNet, Path]]:
+def net_of(brokers: tuple[str, ...], workers: int, clients: int) -> Iterator[tuple[LiveNet, Path]]:
     """A net whose brokers are to be started, and where its workers' services are."""
     with tempfile.TemporaryDirectory() as folder, LiveNet(Path(folder) / "net") as net:
         net.add_members(*brokers)
         net.add_node("monitor", observe=True)
-        for number in range(max(workers, CLIENTS)):
+        for number in range(workers):
             net.add_node(f"worker-{number}", serves=["*"])
+        for number in range(clients):
             net.add_node(f"client-{number}", calls=["*"])
         (Path(folder) / "bench_worker.py").write_text(WORKER)
         yield net, Path(folder)
@@ -80,11 +82,11 @@ def serve(net: LiveNet, folder: Path, number: int, names: list[str]) -> None:
     net.serve("bench_worker:services", name=f"worker-{number}", cwd=folder, env={"SERVES": " ".join(names)})
 
 
-def share_of(child: Child, seconds: float) -> float:
-    """Return the share of a processor that a process has in a time, in per cent."""
-    before, begun = processor_s(child.pid), perf_counter()
+def share_of(children: Iterable[Child], seconds: float) -> float:
+    """Return the share of a processor that the busiest of some processes has in a time, in per cent."""
+    before, begun = {child: processor_s(child.pid) for child in children}, perf_counter()
     sleep(seconds)
-    return (processor_s(child.pid) - before) / (perf_counter() - begun) * 100.0
+    return max(processor_s(child.pid) - was for child, was in before.items()) / (perf_counter() - begun) * 100.0
 
 
 async def calls_of(node: Node, seconds: float) -> int:
@@ -123,7 +125,7 @@ def page(port: int) -> Iterator[Callable[[], int]]:
 
 async def monitored(seconds: float, rounds: int) -> None:
     """Measure what the monitor needs, and what it costs the brokers."""
-    with net_of(BROKERS, WORKERS) as (net, folder):
+    with net_of(BROKERS, WORKERS, CLIENTS) as (net, folder):
         brokers = [net.broker(name, local=True) for name in BROKERS]
         for number in range(WORKERS):
             serve(net, folder, number, [f"s{number}-{each}" for each in range(SERVICES_EACH)])
@@ -147,9 +149,9 @@ async def monitored(seconds: float, rounds: int) -> None:
 def needs(monitor: Child, port: int, seconds: float) -> None:
     """Measure what the monitor needs, without a page and with one."""
     sleep(seconds)
-    say(monitor="no page", processor_percent=round(share_of(monitor, seconds), 2), rss_mib=rss_mib(monitor))
+    say(monitor="no page", processor_percent=round(share_of([monitor], seconds), 2), rss_mib=rss_mib(monitor))
     with page(port) as read:
-        share = share_of(monitor, seconds)
+        share = share_of([monitor], seconds)
         say(monitor="one page", processor_percent=round(share, 2), rss_mib=rss_mib(monitor), read_bytes=read())
 
 
@@ -181,19 +183,11 @@ def polls(brokers: list[Child], monitor: Child, seconds: float, rounds: int) -> 
     """Measure what brokers without calls need of a processor, polled and not."""
     shares: dict[str, list[float]] = {"polled": [], "alone": []}
     for _ in range(rounds):
-        shares["polled"].append(busiest(brokers, seconds))
+        shares["polled"].append(share_of(brokers, seconds))
         with stopped(monitor):
-            shares["alone"].append(busiest(brokers, seconds))
+            shares["alone"].append(share_of(brokers, seconds))
     told = {way: round(median(each), 3) for way, each in shares.items()}
     say(broker_processor_percent=told, cost_percent=round(told["polled"] - told["alone"], 3))
-
-
-def busiest(brokers: list[Child], seconds: float) -> float:
-    """Return the processor's share of the broker that needs most, in per cent."""
-    before, begun = [processor_s(each.pid) for each in brokers], perf_counter()
-    sleep(seconds)
-    used = [processor_s(each.pid) - was for each, was in zip(brokers, before, strict=True)]
-    return max(used) / (perf_counter() - begun) * 100.0
 
 
 async def under_load(client: Node, monitor: Child, seconds: float, rounds: int) -> None:
@@ -239,7 +233,7 @@ def full_pipe(folder: Path) -> Iterator[Path]:
 @contextmanager
 def net_that_logs(sink: str) -> Iterator[Node]:
     """A broker whose stderr is so, a worker, and a stranger that tries again and again; yields a client."""
-    with tempfile.TemporaryDirectory() as foreign, net_of(("b1",), 1) as (net, folder), full_pipe(folder) as full:
+    with tempfile.TemporaryDirectory() as foreign, net_of(("b1",), 1, 1) as (net, folder), full_pipe(folder) as full:
         broker = map(str, [*BRAIDMQ, "broker", "--join", net.join("b1"), "--log-level", "debug"])
         net.launch(["sh", "-c", f'exec "$@" {SINKS[sink]}', full, *broker])
         serve(net, folder, 0, ["s0-0"])
@@ -260,7 +254,7 @@ async def logged(seconds: float, rounds: int) -> None:
         found: dict[str, list[float]] = {sink: [] for sink in SINKS}
         for _ in range(rounds):
             for sink, client in clients.items():
-                found[sink].append(p99_ms(await paced(client, seconds)))
+                found[sink].append(percentile(await paced(client, seconds), 0.99) * 1e3)
         for sink in SINKS:
             say(stderr=sink, p99_ms=round(median(found[sink]), 3), of=[round(each, 2) for each in found[sink]])
         for client in clients.values():
@@ -290,11 +284,6 @@ async def paced(node: Node, seconds: float) -> list[float]:
     return took
 
 
-def p99_ms(took: list[float]) -> float:
-    """Return the 99th percentile in milliseconds."""
-    return sorted(took)[len(took) * 99 // 100] * 1e3
-
-
 def main() -> int:
     """Measure; return 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -302,7 +291,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each measurement takes")
     parser.add_argument("--rounds", type=int, default=11, help="how many turns are taken")
     chosen = parser.parse_args()
-    os.environ.pop("BRAIDMQ_JOIN", None)
     asyncio.run((monitored if chosen.what == "monitor" else logged)(chosen.seconds, chosen.rounds))
     return 0
 

@@ -1,10 +1,13 @@
 """The bench of what onlookers cost, as a user runs it: each row tells its figures."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from bench.onlookers import full_pipe
 
 
 def rows_of(*arguments):
@@ -28,3 +31,13 @@ def test_calls_are_measured_whatever_becomes_of_the_log():
     rows = rows_of("log", "--seconds", 1, "--rounds", 2)
     assert [row.get("stderr") for row in rows] == ["read", "full", "disk full", "closed"]
     assert all(len(row["of"]) == 2 for row in rows)
+
+
+def test_a_pipe_that_is_full_takes_nothing_more(tmp_path):
+    with full_pipe(tmp_path) as path:
+        end = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            with pytest.raises(BlockingIOError):
+                os.write(end, b"x")
+        finally:
+            os.close(end)
