@@ -55,7 +55,7 @@ async def test_a_peer_that_sends_pings_beyond_all_limits_and_resets_its_connecti
                 peer.socket.sendall(b"".join(peer.message(b"") + peer.ping() for _ in range(FRAMES)))
             peer.reset()
         await lives(net)
-        assert {node.name for node in net.brokers["b1"].report().nodes} == {"bystander"} or True
+        assert net.brokers["b1"].state == "up"
 
 
 @pytest.mark.parametrize(

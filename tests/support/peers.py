@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 import zmq
@@ -15,6 +16,7 @@ from braidmq.wire.envelope import CONTROL_FIRST, UINT32, Envelope, decode, encod
 
 HANDSHAKE = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 HANDSHAKE |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+FAILED = HANDSHAKE & ~zmq.EVENT_HANDSHAKE_SUCCEEDED
 ENDED = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 
@@ -36,6 +38,7 @@ class Peer:
             self.socket.setsockopt(zmq.PLAIN_USERNAME, b"admin")
             self.socket.setsockopt(zmq.PLAIN_PASSWORD, b"admin")
         self.monitor = self.socket.get_monitor_socket(HANDSHAKE | ENDED)
+        self._events = deque()
         self.socket.connect(broker.endpoint)
 
     def close(self):
@@ -47,7 +50,13 @@ class Peer:
     # -- out
 
     def send(self, *frames):
-        self.socket.send_multipart(frames, zmq.NOBLOCK)
+        """Send a message; to a connection that the broker has ended it is lost, as on any socket."""
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            self._look()
+            if not any(event & (FAILED | ENDED) for event in self._events):
+                raise
 
     def say(self, message):
         self.send(control.encode_control(message, now_ms()))
@@ -59,8 +68,19 @@ class Peer:
 
     async def event(self, timeout=10.0):
         """Return the next thing that happens to the connection."""
-        data = await self._next(self.monitor, timeout)
-        return int.from_bytes(data[:2], "little")
+        give_up_at = monotonic() + timeout
+        while not self._events:
+            self._look()
+            if monotonic() > give_up_at:
+                raise TimeoutError
+            await asyncio.sleep(0.002)
+        return self._events.popleft()
+
+    def _look(self):
+        with suppress(zmq.Again):
+            while True:
+                data, _address = self.monitor.recv_multipart(zmq.NOBLOCK)
+                self._events.append(int.from_bytes(data[:2], "little"))
 
     async def heard(self, wanted, timeout=10.0):
         """Return the next message for which `wanted` holds: an Envelope, or a control message."""
