@@ -17,7 +17,7 @@ COMPILED = cores() == "compiled"
 settings.register_profile(
     "braidmq",
     deadline=None,  # a busy machine is no finding
-    max_examples=75 * TIMES,
+    max_examples=50 * TIMES,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -61,7 +61,7 @@ def run(target: str) -> Outcome:
     print(f"\n=== {target}", flush=True)
     begun = time.monotonic()
     code = subprocess.run(
-        ["make", target, "SELECT=", "EXAMPLES=8", *VARIABLES.get(target, ())], cwd=ROOT, check=False
+        ["make", target, "SELECT=", "EXAMPLES=12", *VARIABLES.get(target, ())], cwd=ROOT, check=False
     ).returncode
     return Outcome(target, f"failed: make ended with {code}" if code else "passed", time.monotonic() - begun)
 

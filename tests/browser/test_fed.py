@@ -29,6 +29,7 @@ def test_names_are_shown_as_text(browser, fed):
         assert page.evaluate("window.harmed") is None
 
 
+@pytest.mark.nightly
 def test_large_net_is_paged_filtered_and_sorted(browser, fed):
     fed.take(large_look())
     with opened(browser, f"{fed.url}#/nodes") as page:

@@ -41,6 +41,7 @@ def test_first_page_tells_health_services_and_the_net(browser, net):
         expect(page.locator(".topology-frame .quiet")).to_contain_text("All 3 pairs of brokers see each other.")
 
 
+@pytest.mark.nightly
 def test_plots_move(browser, net):
     with opened(browser, net.monitor.url) as page:
         rate = page.locator("figure", has_text="Calls per second")
@@ -157,6 +158,7 @@ def test_node_is_taken_out_and_put_back_from_its_page(browser, net):
         expect(dialog).to_be_hidden()
 
 
+@pytest.mark.nightly
 def test_keyboard_goes_through_the_page_in_its_order(browser, net):
     with opened(browser, net.monitor.url) as page:
         expect(page.locator(".finding")).to_have_count(0, timeout=60_000)  # that a broker is new is a note for 10 s

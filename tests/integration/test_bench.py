@@ -19,6 +19,7 @@ def bench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", nightly_but({OURS}, SYSTEMS))
 def test_every_system_that_is_installed_answers(name):
     if why := SYSTEMS[name].missing():

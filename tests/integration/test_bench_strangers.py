@@ -23,6 +23,7 @@ def rows(*arguments, timeout=100):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", nightly_but({"majordomo"}, KINDS))
 def test_calls_of_many_peers_are_all_under_way_and_answered_once(kind):
     (row,) = rows("crowd", kind, "--peers", 40, "--calls", 10)

@@ -84,6 +84,7 @@ password = "secret"
     assert "other" not in bridge.log
 
 
+@pytest.mark.nightly
 def test_what_is_wrong_is_told_in_one_line(net, config, tmp_path):
     own = ("--join", net.join("bridge-1"))
     for arguments, said in (

@@ -16,7 +16,7 @@ import pytest
 from braidmq.lab.processes.ports import free_ports
 from braidmq.lab.processes.waiting import wait_until
 from tests.support.namespaces import apart, in_network
-from tests.support.nights import nightly_but
+from tests.support.nights import cases, nightly_but
 from tests.support.processes import BRAIDMQ, complaint
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -96,7 +96,7 @@ def test_an_address_of_another_machine_is_exit_code_1(net):
     assert "b1 cannot listen at tcp://192.0.2.1:5550: it is not an address of this machine" in line
 
 
-@pytest.mark.parametrize(
+@cases(
     "endpoint",
     [
         "",
@@ -108,6 +108,7 @@ def test_an_address_of_another_machine_is_exit_code_1(net):
         "tcp://::1:5550",
         "tcp://a b:1",
     ],
+    one_in=4,
 )
 def test_a_malformed_endpoint_is_exit_code_2(net, endpoint):
     assert "is not an endpoint" in complaint(net.run("broker", "--join", net.join("b1"), "--bind", endpoint), 2)
@@ -121,12 +122,12 @@ def test_a_wrong_join_file_is_exit_code_2(net, tmp_path):
     assert "BRAIDMQ_JOIN" in complaint(net.run("broker"), 2)
 
 
-@pytest.mark.parametrize("option", [["--balance", "best"], ["--log-level", "loud"], ["--frobnicate"], ["argument"]])
+@cases("option", [["--balance", "best"], ["--log-level", "loud"], ["--frobnicate"], ["argument"]], one_in=4)
 def test_a_wrong_option_is_exit_code_2(net, option):
     assert "--help" in complaint(net.run("broker", "--join", net.join("b1"), *option), 2)
 
 
-@pytest.mark.parametrize("host", nightly_but({"*", "localhost"}, ("*", "0.0.0.0", "127.0.0.1", "localhost")))
+@cases("host", nightly_but({"*", "localhost"}, ("*", "0.0.0.0", "127.0.0.1", "localhost")), one_in=2)
 def test_it_listens_where_it_is_told_to(net, host):
     port = int(net.endpoints["b1"].rpartition(":")[2])
     net.broker("b1", "--bind", f"tcp://{host}:{port}")
@@ -135,7 +136,7 @@ def test_it_listens_where_it_is_told_to(net, host):
 
 
 @apart
-@pytest.mark.parametrize(
+@cases(
     "setup",
     [
         "ip link set lo up; sysctl -qw net.ipv6.conf.all.disable_ipv6=1; sysctl -qw net.ipv6.conf.lo.disable_ipv6=1",
@@ -143,6 +144,7 @@ def test_it_listens_where_it_is_told_to(net, host):
         "true",
     ],
     ids=["without IPv6", "without IPv4", "without loopback"],
+    one_in=3,
 )
 @pytest.mark.parametrize(
     "hosts",
@@ -200,6 +202,7 @@ def test_the_join_file_may_be_handed_over_open(net, way):
     assert broker.end() == 0
 
 
+@pytest.mark.nightly
 def test_an_older_registry_in_the_join_file_is_told_of_and_does_not_count(net):
     old = net.join("b1").read_bytes()
     net.add_node("late", calls=["*"])
@@ -235,6 +238,7 @@ def test_it_logs_no_less_than_it_is_told_to(net):
     assert broker.log == ""
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("balance", "turns"),
     [
@@ -273,6 +277,7 @@ def test_two_processes_with_one_join_file_say_so_both(net):
     assert second.end() == first.end() == 0
 
 
+@pytest.mark.nightly
 def test_a_broker_alone_warns_of_nobody(net):
     broker = net.broker("b1", "--log-level", "debug")
     serve_echo(net)
@@ -281,6 +286,7 @@ def test_a_broker_alone_warns_of_nobody(net):
     assert "WARNING" not in broker.log
 
 
+@pytest.mark.nightly
 def test_calls_of_the_command_line_leave_no_lines_in_the_log(net):
     broker = net.broker("b1")
     serve_echo(net)

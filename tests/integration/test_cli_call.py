@@ -21,7 +21,7 @@ from braidmq.trust import certificate
 from braidmq.trust.authority import Authority
 from braidmq.trust.certificate import Claims
 from braidmq.trust.joinfile import JoinFile, load
-from tests.support.nights import nightly_but
+from tests.support.nights import cases, nightly_but
 from tests.support.processes import BRAIDMQ, LiveNet, complaint, environment, loaded, wait_until
 
 BINARY = bytes(range(256)) * 16
@@ -116,6 +116,7 @@ def test_the_largest_payload_comes_back_whole(net):
     assert (result.returncode, result.stdout) == (0, payload)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("payload", nightly_but({"-.5"}, ("-5", "-5.25", "-.5", "-1e9", "-5 and more", "-0")))
 def test_a_payload_like_a_negative_number_is_no_option(net, payload):
     assert net.call("echo", payload).stdout == payload.encode()
@@ -123,7 +124,7 @@ def test_a_payload_like_a_negative_number_is_no_option(net, payload):
     assert net.call("--timeout", "5", "echo", payload, "--attempts", "2").stdout == payload.encode()
 
 
-@pytest.mark.parametrize("option", ["--timeout", "--attempts"])
+@cases("option", ["--timeout", "--attempts"], one_in=2)
 def test_a_negative_number_behind_an_option_is_its_value(net, option):
     assert "-5" in complaint(net.call("echo", "x", option, "-5"), 2)
 
@@ -185,7 +186,7 @@ def test_json_tells_of_an_error_of_the_service(net):
     assert result.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("payload", ["", "x"])
+@cases("payload", ["", "x"], one_in=2)
 def test_json_can_tell_of_details_that_json_cannot_hold(net, payload):
     result = net.call("odd", payload, "--json")
     assert result.returncode == 3
@@ -246,6 +247,7 @@ def test_something_that_never_says_a_word_is_named(live):
     assert f"b1 at {endpoint}: no connection yet" in line
 
 
+@pytest.mark.nightly
 def test_something_that_never_says_a_word_is_told_within_the_usual_time(live):
     """As an HTTP server, which waits for the rest of a request."""
     endpoint = live.add_broker("b1")
@@ -255,6 +257,7 @@ def test_something_that_never_says_a_word_is_told_within_the_usual_time(live):
     assert f"b1 at {endpoint}: no connection yet: it takes connections, but has not said anything" in line
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog is answered")
 def test_packets_that_are_dropped_are_told_within_the_usual_time(live):
     """A listener whose backlog is full drops what comes, as a firewall does."""
@@ -287,6 +290,7 @@ def test_a_broker_whose_key_is_not_the_one_in_the_certificate_is_said_to_be_so(l
     )
 
 
+@pytest.mark.nightly
 def test_a_web_server_in_the_place_of_the_broker_is_said_to_be_one(live):
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server, ThreadPoolExecutor() as pool:
         endpoint = live.add_broker("b1", port=server.server_port)
@@ -345,6 +349,7 @@ def test_a_payload_above_the_limit_is_exit_code_1(net, tmp_path):
     assert "exceeds the limit of 1048576 bytes" in complaint(net.call("echo", f"@{tmp_path / 'payload'}"), 1)
 
 
+@pytest.mark.nightly
 def test_a_payload_above_the_usual_limit_can_be_sent_where_all_allow_it(live, tmp_path):
     live.add_members("b1")
     more = ["--set", "payload_bytes_max=3000000"]
@@ -397,12 +402,12 @@ def on_terminal(net, *arguments):
         return child.returncode, shown, complaint.decode()
 
 
-@pytest.mark.parametrize("text", ["gr\u00fc\u00df", "two\nlines\twith tabs\n", ""])
+@cases("text", ["gr\u00fc\u00df", "two\nlines\twith tabs\n", ""], one_in=3)
 def test_a_reply_that_is_text_is_shown_on_a_terminal(net, text):
     assert on_terminal(net, "echo", text) == (0, text.replace("\n", "\r\n").encode(), "")
 
 
-@pytest.mark.parametrize("payload", [b"\xff\xfe", b"a\x1b[31mb", b"x\x07", b"over\rwritten"])
+@cases("payload", [b"\xff\xfe", b"a\x1b[31mb", b"x\x07", b"over\rwritten"], one_in=2)
 def test_a_reply_that_is_no_text_is_kept_from_a_terminal(net, tmp_path, payload):
     (tmp_path / "payload").write_bytes(payload)
     code, shown, said = on_terminal(net, "echo", f"@{tmp_path / 'payload'}")
@@ -411,7 +416,7 @@ def test_a_reply_that_is_no_text_is_kept_from_a_terminal(net, tmp_path, payload)
     assert "--json" in said
 
 
-@pytest.mark.parametrize(
+@cases(
     ("arguments", "said"),
     [
         (["--timeout", "soon"], "--help"),
@@ -431,12 +436,13 @@ def test_a_reply_that_is_no_text_is_kept_from_a_terminal(net, tmp_path, payload)
         (["@"], "cannot be read"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+    one_in=4,
 )
 def test_a_wrong_argument_is_exit_code_2(net, arguments, said):
     assert said in complaint(net.call("echo", *arguments), 2)
 
 
-@pytest.mark.parametrize("service", ["", "a b", "x" * 128, "caf\u00e9"])
+@cases("service", ["", "a b", "x" * 128, "caf\u00e9"], one_in=4)
 def test_what_cannot_name_a_service_is_exit_code_2(net, service):
     assert "cannot name a service" in complaint(net.call(service), 2)
 

@@ -99,6 +99,7 @@ def test_ends_are_listed_and_renewed(net):
     assert listed(net, "n1")["not_after"] is None
 
 
+@pytest.mark.nightly
 def test_names_change_and_whoever_may_be_surprised_is_warned(net):
     assert f"Renamed node n1 to m1: {net / 'm1.braid'}" in done("rename", "n1", "m1", "--net", net)
     _, lines = warned("rename", "b1", "c1", "--net", net)
@@ -123,6 +124,7 @@ def test_a_leaked_file_is_revoked(net):
     assert load(net / "n1.braid").public_key.hex() != key
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("command", [pytest.param("remove", marks=pytest.mark.nightly), "revoke"])
 def test_who_is_out_already_is_brought_to_the_net_once_more(net, command):
     """The first command may have been ended before it came so far."""
@@ -134,6 +136,7 @@ def test_who_is_out_already_is_brought_to_the_net_once_more(net, command):
     assert "nobody is registered as 'n" in refused(command, "n1", "n9", "--net", net)
 
 
+@pytest.mark.nightly
 def test_a_change_that_was_made_already_is_brought_to_the_net_once_more(net):
     done("set", "n1", "--net", net, "--call", "y", "--no-publish")
     said = done("set", "n1", "--net", net, "--call", "y").splitlines()

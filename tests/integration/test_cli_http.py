@@ -13,7 +13,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.support.nights import nightly
+from tests.support.nights import cases, nightly
 from tests.support.processes import complaint, wait_until
 
 SERVICES = """
@@ -112,6 +112,7 @@ def _under_way(net, service):
     return sum(each.outstanding + each.queued for each in (net.service(broker, service) for broker in net.brokers))
 
 
+@pytest.mark.nightly
 def test_sigterm_lets_calls_end(net):
     child, port = gateway(net)
     with ThreadPoolExecutor(1) as threads:
@@ -147,6 +148,7 @@ def write(net, name, text):
     return path
 
 
+@pytest.mark.nightly
 def test_sighup_reads_callers_again(net):
     net.add_node("shop", calls=["who"])
     wait_until(lambda: net.run("call", "--join", net.join("shop"), "who").returncode == 0, "the shop is a member")
@@ -206,7 +208,7 @@ def _who(port, context):
         connection.close()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("table", "callers", "why"),
     [
         ("bnid = []", "", "bridges.toml, line 2, http.bnid: there is no such key"),
@@ -231,6 +233,7 @@ def _who(port, context):
             ('bind = ["tcp://127.0.0.1:1"]', "", "write HOST:PORT"),
         ),
     ],
+    one_in=4,
 )
 def test_what_is_wrong_with_its_files_is_told(live, table, callers, why):
     live.add_members("b1")
@@ -244,6 +247,7 @@ def test_what_is_wrong_with_its_files_is_told(live, table, callers, why):
     assert "secret" not in line
 
 
+@pytest.mark.nightly
 def test_its_description_is_served(net):
     _, port = gateway(net)
     connection = HTTPConnection("127.0.0.1", port, timeout=60)

@@ -14,6 +14,7 @@ import pytest
 
 from braidmq.host.ports import ephemeral_range
 from braidmq.trust.joinfile import load
+from tests.support.nights import cases
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 COMMAND = [sys.executable, "-m", "braidmq"]
@@ -129,6 +130,7 @@ def test_every_file_is_private(net):
     assert {stat.S_IMODE(path.stat().st_mode) for path in net.iterdir()} == {0o600}
 
 
+@pytest.mark.nightly
 def test_mistakes_in_the_net_are_one_line(net, tmp_path):
     done("add", "node", "n1", "--net", net)
     assert "already" in refused("init", net)
@@ -143,7 +145,7 @@ def test_mistakes_in_the_net_are_one_line(net, tmp_path):
     assert "chmod 600" in refused("list", "--net", net)
 
 
-@pytest.mark.parametrize(
+@cases(
     "arguments",
     [
         ["frobnicate"],
@@ -157,6 +159,7 @@ def test_mistakes_in_the_net_are_one_line(net, tmp_path):
         ["list"],
     ],
     ids=" ".join,
+    one_in=3,
 )
 def test_wrong_usage_is_exit_code_2_and_one_line(arguments):
     assert "--help" in refused(*arguments)
@@ -262,6 +265,7 @@ def test_an_interrupt_is_exit_code_130(net):
     assert complaint.strip() == ""
 
 
+@pytest.mark.nightly
 def test_a_net_lies_where_nobody_else_may_put_another_one(tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()

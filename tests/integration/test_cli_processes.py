@@ -14,6 +14,7 @@ from braidmq.blocking import Node
 from braidmq.host.process_tree import processes
 from braidmq.lab.processes.ports import HOST, free_ports
 from braidmq.trust.numbered import numbered
+from tests.support.nights import cases
 from tests.support.processes import BRAIDMQ, complaint, loaded, wait_until
 
 NAMES = ("b1-1", "b1-2")
@@ -142,6 +143,7 @@ def test_an_interrupt_of_the_whole_group_is_one_signal(net):
     assert parent.log.count("has ended") == 2
 
 
+@pytest.mark.nightly
 def test_a_second_signal_ends_all_at_once(net):
     parent = begin(net)
     worker = net.serve("--service", "echo", "--exec", "cat")
@@ -166,6 +168,7 @@ def test_a_killed_parent_leaves_no_process_and_loses_nothing(net, lifeline, tmp_
     assert parent.log.count("has ended") == 2
 
 
+@pytest.mark.nightly
 def test_they_may_listen_elsewhere(net):
     first, second = (int(each.rpartition(":")[2]) for each in net.endpoints.values())
     parent = net.start("broker", "--processes", "2", "--join", net.join("b1-1"), "--bind", f"tcp://0.0.0.0:{first}")
@@ -196,7 +199,7 @@ def test_what_is_wrong_with_all_is_said_once(net):
     assert "there is no module 'nothing'" in line
 
 
-@pytest.mark.parametrize(
+@cases(
     ("count", "file", "said"),
     [
         (0, "b1-1", "0 is not in the range 1<=x<=64"),
@@ -207,6 +210,7 @@ def test_what_is_wrong_with_all_is_said_once(net):
         (2, "b1", "is not the first of 2 join files"),
         (2, "worker", "is not the first of 2 join files"),
     ],
+    one_in=4,
 )
 def test_bad_input_is_exit_code_2_and_one_line(net, count, file, said):
     assert said in complaint(net.run("broker", "--processes", count, "--join", net.join(file)), 2)

@@ -10,7 +10,7 @@ import pytest
 from braidmq.host.process_tree import processes
 from braidmq.trust.joinfile import load
 from tests.support.namespaces import alone, as_process_1, children
-from tests.support.nights import nightly
+from tests.support.nights import cases, nightly
 from tests.support.processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
@@ -90,6 +90,7 @@ def test_a_node_that_knows_its_join_file_needs_no_option(net, app):
     assert net.call("echo", "hello").stdout == b"hello"
 
 
+@pytest.mark.nightly
 def test_a_node_that_knows_its_join_file_refuses_that_of_another_member(net, app, monkeypatch):
     monkeypatch.chdir(app)
     (app / "app.py").write_text(APP.replace('os.environ["BRAIDMQ_JOIN"]', repr(str(net.join("worker")))))
@@ -108,6 +109,7 @@ def test_a_node_may_have_read_its_join_file_from_a_pipe(net, app):
     worker.wait_for_line("worker serves echo")
 
 
+@pytest.mark.nightly
 def test_a_node_of_a_package_is_served(net, app):
     (app / "package").mkdir()
     (app / "app.py").rename(app / "package" / "app.py")
@@ -123,6 +125,7 @@ def test_services_of_a_module_are_served_by_the_node_of_the_join_file(net, app):
     assert net.call("echo", "hello").stdout == b"hello"
 
 
+@pytest.mark.nightly
 def test_settings_may_be_given_for_services_and_for_a_command(live, app, tmp_path):
     """One byte more than the usual limit of 1 MiB comes back, where brokers and callers allow it, too."""
     (app / "app.py").write_text(SERVICES)
@@ -150,6 +153,7 @@ def test_services_need_a_join_file_that_allows_them(net, app, monkeypatch):
     assert "client may not serve echo: make a join file with --serve echo" in said
 
 
+@pytest.mark.nightly
 def test_services_remember_brokers_and_a_node_has_a_state_file_of_its_own(net, app, monkeypatch):
     monkeypatch.chdir(app)
     said = complaint(net.run("serve", "app:node", "--join", net.join("worker"), "--state", app / "state"), 2)
@@ -171,7 +175,7 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
     assert "Traceback" not in worker.log
 
 
-@pytest.mark.parametrize(
+@cases(
     ("target", "said"),
     [
         ("app", "write MODULE:NAME"),
@@ -193,6 +197,7 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
             ("os:nothing", "'nothing' in os does not exist\n"),
         ),
     ],
+    one_in=3,
 )
 def test_what_does_not_name_a_node_is_exit_code_2(net, app, monkeypatch, target, said):
     monkeypatch.chdir(app)
@@ -208,6 +213,7 @@ def test_a_module_that_fails_shows_where(net, app, monkeypatch):
     assert b"nothing_of_this_name" in result.stderr
 
 
+@pytest.mark.nightly
 def test_a_module_whose_node_has_a_wrong_join_file_is_exit_code_2(net, app, monkeypatch):
     monkeypatch.chdir(app)
     assert "does not exist" in complaint(net.run("serve", "app:node", "--join", app / "nothing"), 2)
@@ -234,6 +240,7 @@ def test_a_command_need_not_read_its_stdin(net):
     assert net.call("run", "-", stdin=bytes(1024 * 1024)).stdout == b"hello\n"
 
 
+@pytest.mark.nightly
 def test_a_large_payload_passes_a_command_that_writes_while_it_reads(net):
     serve_command(net, "cat")
     payload = os.urandom(1024 * 1024)
@@ -285,6 +292,7 @@ def test_a_command_that_writes_too_much_is_killed(net):
     assert line == "braidmq: RESULT_TOO_LARGE: yes wrote more than 1048576 bytes\n"
 
 
+@pytest.mark.nightly
 def test_so_many_commands_run_at_once_as_it_is_told(net, tmp_path):
     serve_command(net, f"sh -c 'until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo gone'", "--concurrency", "2")
     with net.calling("run") as first, net.calling("run") as second, net.calling("run") as third:
@@ -306,7 +314,7 @@ def test_a_signal_lets_a_command_end_and_its_reply_leave(net, lifeline, tmp_path
     assert worker.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@cases("number", [signal.SIGTERM, signal.SIGINT], one_in=2)
 def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number):
     worker = serve_command(net, f"sh -c '{lifeline.command}; sleep 100; true'")
     with net.calling("run", "--timeout", "60") as call:
@@ -319,7 +327,7 @@ def test_a_second_signal_ends_it_at_once_with_its_commands(net, lifeline, number
 
 
 @linux
-@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+@cases("ended_by", [signal.SIGTERM, signal.SIGKILL], one_in=2)
 def test_what_a_command_has_left_behind_in_another_session_ends_with_the_worker(net, lifeline, ended_by):
     worker = serve_command(net, f"sh -c '{lifeline.command}; setsid sleep 100 >/dev/null 2>&1 & echo done'")
     assert net.call("run").stdout == b"done\n"
@@ -328,6 +336,7 @@ def test_what_a_command_has_left_behind_in_another_session_ends_with_the_worker(
     lifeline.wait_for_end()
 
 
+@pytest.mark.nightly
 @linux
 def test_what_has_dropped_its_environment_ends_with_the_worker_too(net, lifeline):
     left = "(env -i setsid sleep 100 >/dev/null 2>&1 &)"
@@ -366,6 +375,7 @@ def test_orphans_of_commands_are_waited_for(net):
     wait_until(only_the_warden, "no zombies are left")
 
 
+@pytest.mark.nightly
 @alone
 def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind(net):
     command = "sh -c 'sleep 0.1 >/dev/null 2>&1 & read status; echo $status; exit $status'"
@@ -388,7 +398,7 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind
     assert container.wait() == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("options", "said"),
     [
         (["--service", "run", "--exec", "no-such-command --now"], "there is no command 'no-such-command'"),
@@ -405,6 +415,7 @@ def test_as_process_1_of_a_container_it_waits_for_what_its_commands_leave_behind
         (["app:node", "other:node"], "--help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    one_in=4,
 )
 def test_wrong_options_are_exit_code_2(live, options, said):
     live.add_node("worker", serves=["*"])

@@ -40,6 +40,7 @@ def told_in_json(result):
     return json.loads(result.stdout)
 
 
+@pytest.mark.nightly
 def test_json_tells_of_every_broker_and_what_it_knows(net):
     start_all(net)
     assert net.call("echo", "hello", "--via", "b1").stdout == b"hello"
@@ -188,6 +189,7 @@ def test_a_watch_outlives_the_absence_of_every_broker_and_ends_with_sigterm(net,
     assert watching.end(signal.SIGTERM) == (0, b"")
 
 
+@pytest.mark.nightly
 def test_a_watch_whose_reader_has_gone_ends_silently(net):
     command = [*BRAIDMQ, "status", "--watch", "--join", str(net.join("observer"))]
     with Popen(command, stdout=PIPE, stderr=PIPE, env=environment()) as process:
@@ -208,6 +210,7 @@ def test_a_watch_ends_if_the_node_may_not_observe(net):
     assert b"client may not observe the net" in result.stderr
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_not_there_is_shown_with_the_reason(net):
     net.broker("b1")
     result = status(net)
@@ -238,6 +241,7 @@ def test_a_broker_with_another_key_is_shown_with_the_reason(net, tmp_path):
     assert f"b1 at {net.endpoints['b1']}: {why}" in result.stderr.decode()
 
 
+@pytest.mark.nightly
 def test_what_brokers_refuse_is_counted_by_kind_with_the_newest_one(net, tmp_path):
     start_all(net)
     shutil.copytree(net.directory, tmp_path / "copy")

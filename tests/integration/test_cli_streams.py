@@ -15,7 +15,7 @@ from braidmq import Node
 from braidmq.core.events.log import LINES_MAX
 from braidmq.lab.processes.ports import free_ports
 from braidmq.lab.processes.waiting import wait_until
-from tests.support.nights import nightly, nightly_but
+from tests.support.nights import cases, nightly, nightly_but
 from tests.support.processes import BRAIDMQ, LiveNet, environment
 
 CLOSED = nightly_but(
@@ -42,7 +42,7 @@ def net(tmp_path_factory):
 
 
 @pytest.mark.parametrize("closed", CLOSED, ids=str)
-@pytest.mark.parametrize(
+@cases(
     ("arguments", "code"),
     [
         (["call", "echo", "x", "--join", "client"], 0),
@@ -59,6 +59,7 @@ def net(tmp_path_factory):
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    one_in=4,
 )
 def test_a_command_fails_only_if_its_output_is_lost(net, closed, arguments, code):
     arguments = [str(net.join(each)) if each in ("client", "observer", "nobody") else each for each in arguments]
@@ -81,7 +82,7 @@ def test_a_payload_from_a_stdin_that_is_closed_is_wrong_usage(net, closed):
         assert (b"stdin is closed" in result.stderr) == (2 not in closed)
 
 
-@pytest.mark.parametrize("closed", CLOSED, ids=str)
+@cases("closed", CLOSED, ids=str, one_in=3)
 def test_a_broker_and_a_worker_need_none_of_them(net, tmp_path, closed):
     closing = " ".join(f"{descriptor}>&-" for descriptor in closed)
     name = f"x{''.join(map(str, closed))}"
@@ -242,6 +243,7 @@ async def test_a_key_that_connects_again_and_again_writes_a_few_lines_and_the_re
     assert lines[-1].endswith("b1 has ended")
 
 
+@pytest.mark.nightly
 def test_a_log_on_a_full_disk_is_no_reason_to_end(live):
     live.add_members("b1")
     with (

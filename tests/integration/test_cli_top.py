@@ -9,6 +9,7 @@ import termios
 import pytest
 
 from braidmq.cli import run
+from tests.support.nights import cases
 from tests.support.processes import BRAIDMQ, complaint, wait_until
 from tests.support.terminals import ENTER_SCREEN, LEAVE_SCREEN, TerminalRun
 
@@ -85,7 +86,7 @@ def test_keys_open_brokers_services_and_callers_and_filter(three):
         terminal.wait_for(lambda lines: "Help" in lines, "the help is shown")
 
 
-@pytest.mark.parametrize(
+@cases(
     "end",
     [
         pytest.param(b"q", id="q"),
@@ -93,6 +94,7 @@ def test_keys_open_brokers_services_and_callers_and_filter(three):
         pytest.param(b"\x03", id="^C"),
         pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.nightly),  # which ^C sends, too
     ],
+    one_in=3,
 )
 def test_however_it_ends_the_terminal_is_given_back(one, end):
     with top(one) as terminal:

@@ -8,6 +8,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from tests.support.nights import cases
 from tests.support.processes import BRAIDMQ, WAIT_S_MAX, complaint, environment, loaded
 
 
@@ -29,6 +30,7 @@ def load(net, service, *options, name="client"):
     return net.run("load", service, "--join", net.join(name), *options)
 
 
+@pytest.mark.nightly
 def test_each_round_trip_has_a_line_and_the_paths_a_table(net):
     result = ping(net, "echo", "hello", "--count", "4", "--rate", "50", "--each-broker")
     assert (result.returncode, result.stderr) == (0, b"")
@@ -47,6 +49,7 @@ def test_brokers_themselves_can_be_pinged(net):
     assert {(path["broker"], path["worker"]) for path in told["paths"]} == {("b1", "b1"), ("b2", "b2")}
 
 
+@pytest.mark.nightly
 def test_json_has_the_summary_and_nothing_else(net):
     told = loaded(ping(net, "echo", "--count", "3", "--rate", "50", "--via", "b2", "--json"))
     assert (told["service"], told["sent"], told["answered"], told["failed"]) == ("echo", 3, 3, 0)
@@ -84,6 +87,7 @@ def pinging(net, *options):
             child.kill()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_ends_it_with_the_summary(net, number):
     with pinging(net, "echo", "--rate", "50") as child:
@@ -96,6 +100,7 @@ def test_a_signal_ends_it_with_the_summary(net, number):
     assert b"\nBROKER  WORKER  REPLIES" in out
 
 
+@pytest.mark.nightly
 def test_a_broker_that_dies_meanwhile_costs_no_answer(net):
     with pinging(net, "echo", "--rate", "50", "--count", "40") as child:
         for _ in range(5):
@@ -114,7 +119,7 @@ def test_a_reader_that_has_gone_ends_it_silently(net):
         assert child.stderr.read() == b""
 
 
-@pytest.mark.parametrize(
+@cases(
     ("options", "said"),
     [
         (("--via", "b1", "--each-broker"), "choose one"),
@@ -123,6 +128,7 @@ def test_a_reader_that_has_gone_ends_it_silently(net):
         (("--count", "0"), "--count"),
         (("@/nothing/there",), "cannot be read"),
     ],
+    one_in=3,
 )
 def test_ping_refuses_what_makes_no_sense(live, options, said):
     live.add_members("b1")

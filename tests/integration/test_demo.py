@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.support.nights import nightly_but
+from tests.support.nights import cases, nightly_but
 
 DEMO = [sys.executable, "-m", "braidmq", "demo"]
 SMALL = ["--brokers", "2", "--workers", "2", "--clients", "1", "--duration", "10", "--kill-every", "2", "--rate", "200"]
@@ -131,6 +131,7 @@ def test_a_signal_while_it_starts_leaves_nothing_behind(start, tmp_path):
     assert left_behind(tmp_path) == ([], {})
 
 
+@pytest.mark.nightly
 @linux
 def test_no_process_outlives_a_demo_that_is_killed(start, tmp_path):
     demo = start(*LASTING, "--json")
@@ -140,6 +141,7 @@ def test_no_process_outlives_a_demo_that_is_killed(start, tmp_path):
     until(lambda: not processes_of(tmp_path), "the end of the processes")
 
 
+@pytest.mark.nightly
 @linux
 def test_a_process_that_ends_by_itself_is_told_in_one_line(start, tmp_path):
     demo = start(*LASTING, "--json")
@@ -170,7 +172,7 @@ def test_without_a_terminal_there_are_plain_lines_and_a_summary(start):
     assert err == ""
 
 
-@pytest.mark.parametrize("wrong", [["--brokers", "0"], ["--kill-every", "40"], ["--rate", "inf"], ["--workers", "x"]])
+@cases("wrong", [["--brokers", "0"], ["--kill-every", "40"], ["--rate", "inf"], ["--workers", "x"]], one_in=3)
 def test_wrong_arguments_are_told_in_one_line(start, tmp_path, wrong):
     demo = start(*wrong)
     out, err = demo.communicate(timeout=WAIT_S)

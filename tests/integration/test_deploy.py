@@ -54,6 +54,7 @@ def pods(live, tmp_path):
     return live, broker, child, state
 
 
+@pytest.mark.nightly
 def test_a_broker_of_the_stateful_set_runs_and_its_probe_finds_out_that_it_hangs(pods):
     _, broker, child, state = pods
     shell, option, line = broker["livenessProbe"]["exec"]["command"]
@@ -73,6 +74,7 @@ def test_a_broker_of_the_stateful_set_runs_and_its_probe_finds_out_that_it_hangs
     assert (state / "braidmq-0.state").exists()
 
 
+@pytest.mark.nightly
 def test_each_replica_of_the_deployment_makes_a_key_of_its_own_by_the_token(pods, tmp_path):
     live, *_ = pods
     said = live.run(

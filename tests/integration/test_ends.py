@@ -97,6 +97,7 @@ def is_off(text, off_h, way):
     return found is not None and abs(int(found[1].replace(",", "")) - abs(off_h) * HOUR_S) < HOUR_S / 2
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.parametrize("off_h", nightly_but({5}, (5, -5)))
 def test_a_broker_with_a_clock_off_by_hours_cuts_nobody_and_is_told(live, off_h):

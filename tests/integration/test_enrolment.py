@@ -198,6 +198,7 @@ def test_join_leaves_the_file_of_a_member_that_was_revoked_and_says_what_to_do(n
     assert moved.read_bytes() == before
 
 
+@pytest.mark.nightly
 def test_join_says_that_nobody_could_be_asked_about_a_member(net, moved):
     place = BrokerPlace("b", made().public, ("tcp://127.0.0.1:1",))
     netcode = Netcode(net.authority.net, net.authority.public_key, (place,)).encode()

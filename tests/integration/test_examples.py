@@ -272,6 +272,7 @@ def test_an_http_application_calls_a_service(app):
 # -- tests of users
 
 
+@pytest.mark.nightly
 def test_the_suite_passes(tmp_path):
     for name in ("pricing", "test_pricing"):
         shutil.copy(EXAMPLES / f"{name}.py", tmp_path)

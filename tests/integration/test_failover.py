@@ -14,6 +14,7 @@ from braidmq.lab.simulation.record import Error, Execution, Reply
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
 from tests.support.load import Load, errors
+from tests.support.nights import cases
 from tests.support.patience import patient
 
 
@@ -177,6 +178,7 @@ async def test_all_brokers_down_for_two_seconds_only_delay_who_may_retry():
         assert errors(outcomes) == []
 
 
+@pytest.mark.nightly
 async def test_all_brokers_down_for_two_seconds_cause_no_storm():
     async with scene(brokers=3) as it:
         begun = monotonic()
@@ -237,6 +239,7 @@ async def test_a_broker_that_drains_waits_for_what_is_under_way():
 # -- brokers that hang
 
 
+@pytest.mark.nightly
 async def test_requests_at_a_paused_broker_are_retried_elsewhere_and_nothing_stale_runs_afterwards():
     async with scene() as it:
         async with it.load(timeout=1.2) as outcomes:
@@ -302,7 +305,7 @@ def blocked(loop, name, patch_cores):
 # -- partitions
 
 
-@pytest.mark.parametrize("one_way", [None, ("client", "b1"), ("b1", "client")])
+@cases("one_way", [None, ("client", "b1"), ("b1", "client")], one_in=3)
 async def test_a_client_that_is_cut_off_from_one_broker_uses_the_other(one_way):
     async with scene() as it:
         async with it.load() as outcomes:
@@ -333,6 +336,7 @@ def sees_other(broker):
     return [peer.link for peer in broker.report().brokers] == ["", "up"]
 
 
+@pytest.mark.nightly
 async def test_brokers_that_do_not_hear_each_other_go_on_serving():
     async with scene(settings=patient(suspect_after_s=2.0, dead_after_s=4.0)) as it:
         async with it.load() as outcomes:

@@ -43,12 +43,14 @@ def test_a_net_that_is_well_says_so_and_a_broker_that_is_killed_is_named(three):
     well(three)
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_stopped_in_order_is_told_apart(three):
     three.children["b2"].end(signal.SIGTERM)
     found = named(three, Kind.BROKER_STOPPED, "b2")
     assert found["what"].startswith("b2 was stopped ")
 
 
+@pytest.mark.nightly
 def test_a_broker_that_stands_still_is_named(three):
     three.children["b2"].send_signal(signal.SIGSTOP)
     try:
@@ -59,6 +61,7 @@ def test_a_broker_that_stands_still_is_named(three):
     well(three)
 
 
+@pytest.mark.nightly
 def test_a_worker_that_stands_still_is_named_and_so_is_one_that_is_killed(three):
     worker = three.children["worker"]
     worker.send_signal(signal.SIGSTOP)
@@ -97,6 +100,7 @@ def test_brokers_that_do_not_reach_each_other_are_named_while_both_answer(apart)
     well(apart)
 
 
+@pytest.mark.nightly
 def test_an_older_registry_at_a_broker_that_hears_of_no_newer_one_is_named(apart, tmp_path):
     b3, version = apart.brokers["b3"], apart.authority.manifest().version
     b3.kill()
@@ -135,6 +139,7 @@ def flood(net, callers=8):
                 thread.join()
 
 
+@pytest.mark.nightly
 def test_an_overload_is_named_with_who_asks_for_most(live):
     live.add_members("b1", "b2")
     for name in ("b1", "b2"):
@@ -147,6 +152,7 @@ def test_an_overload_is_named_with_who_asks_for_most(live):
     well(live)
 
 
+@pytest.mark.nightly
 def test_a_certificate_that_ends_soon_is_named(live):
     live.add_members("b1", "b2")
     live.authority.add_node("soon", not_after=int(time.time()) + 3_600)

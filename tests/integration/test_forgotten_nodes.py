@@ -14,6 +14,7 @@ from braidmq import Node, NoWorker, Settings
 from braidmq import blocking as without_asyncio
 from braidmq.testing import TestNet
 from tests.support.async_tests import wait_until
+from tests.support.nights import cases
 from tests.support.resources import counted, held, nothing_left
 from tests.support.services import async_echo
 
@@ -192,7 +193,7 @@ asyncio.run_coroutine_threadsafe(node.connected(), loop).result()
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
+@cases("program", PROGRAMS.values(), ids=PROGRAMS.keys(), one_in=3)
 def test_a_program_ends_though_it_forgets_its_node(net, program):
     head = "import asyncio, sys\nfrom braidmq import Node\nfrom braidmq.blocking import Node as BlockingNode\n"
     done = subprocess.run(

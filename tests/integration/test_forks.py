@@ -9,6 +9,7 @@ import pytest
 from braidmq import Settings
 from braidmq.testing import TestNet
 from tests.support.async_tests import wait_until
+from tests.support.nights import cases
 
 PROGRAM_S_MAX = 30
 
@@ -76,7 +77,7 @@ def net():
             yield net
 
 
-@pytest.mark.parametrize("child", BLOCKING.values(), ids=BLOCKING.keys())
+@cases("child", BLOCKING.values(), ids=BLOCKING.keys(), one_in=3)
 def test_a_child_of_a_node_without_asyncio_ends_and_its_parent_goes_on(net, child):
     program = f"""
 with BlockingNode(JOIN, settings=SETTINGS) as node:

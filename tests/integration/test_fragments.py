@@ -59,6 +59,7 @@ def far_away(monkeypatch):
         each.close()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("what", ["request", pytest.param("reply", marks=pytest.mark.nightly)])
 async def test_small_calls_go_on_beside_a_large_one_over_a_slow_link(far_away, what):
     async with TestNet(1, settings=SETTINGS) as net:

@@ -9,7 +9,7 @@ import freezegun
 import pytest
 
 from braidmq.testing import TestNet
-from tests.support.nights import nightly_but
+from tests.support.nights import cases, nightly_but
 
 MOMENTS = [datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)]
 MODES = [{}, {"real_asyncio": True}, {"tick": True}, {"auto_tick_seconds": 60}]
@@ -49,13 +49,14 @@ async def live_through(moment, mode):
             assert [broker.state for broker in client.brokers] == ["up", "up"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("moment", nightly_but(MOMENTS[:1], MOMENTS))
 @pytest.mark.parametrize("mode", nightly_but(MODES[1:2], MODES))
 def test_calls_go_on_in_frozen_time_and_after_it(moment, mode):
     asyncio.run(live_through(moment, mode))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@cases("mode", MODES, one_in=2)
 def test_a_whole_net_lives_in_frozen_time(mode):
     with freezegun.freeze_time(MOMENTS[0], **mode), TestNet(brokers=2) as net:
         worker = net.blocking_node("worker")

@@ -12,6 +12,7 @@ import uvloop
 from braidmq import DeadlineExceeded, ServiceError
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.services import async_echo, one_service
 
 trace = ContextVar("trace", default="nobody's")
@@ -123,7 +124,7 @@ if hasattr(asyncio, "eager_task_factory"):
     KINDS["asyncio, eager tasks"] = (asyncio.new_event_loop, asyncio.eager_task_factory)
 
 
-@pytest.mark.parametrize(("loop", "factory"), KINDS.values(), ids=KINDS)
+@cases(("loop", "factory"), KINDS.values(), ids=KINDS, one_in=2)
 def test_handlers_run_under_any_loop_and_in_any_kind_of_task(loop, factory):
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(in_tasks_of(factory))

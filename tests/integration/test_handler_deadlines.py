@@ -9,6 +9,7 @@ import pytest
 from braidmq import DeadlineExceeded, RequestError
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.patience import patient
 from tests.support.rigs.jobs import strays
 from tests.support.scarcity import no_thread
@@ -69,7 +70,7 @@ class Hanging:
         return self.swallows(request)
 
 
-@pytest.mark.parametrize(
+@cases(
     "kind",
     [
         "swallows",
@@ -78,6 +79,7 @@ class Hanging:
         "in_thread",
         "awaited_for_a_def",
     ],
+    one_in=3,
 )
 async def test_a_handler_that_outlives_its_deadline_leaves_its_place_to_the_next_request(kind, caplog):
     with Hanging() as hanging:
@@ -93,6 +95,7 @@ async def test_a_handler_that_outlives_its_deadline_leaves_its_place_to_the_next
     assert len(lines) == (kind != "shields"), "what is shielded is no part of the handler"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["swallows", pytest.param("in_thread", marks=pytest.mark.nightly)])
 async def test_as_many_may_hang_as_there_are_places_before_any_is_lost(kind, caplog):
     with Hanging() as hanging:

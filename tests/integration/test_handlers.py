@@ -11,6 +11,7 @@ import pytest
 from braidmq import ConfigError, ServiceError, Settings
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.services import Gate, async_echo, def_echo, handler_that, one_service
 
 # -- runs
@@ -192,7 +193,7 @@ async def test_an_error_that_cannot_travel_whole_still_arrives(error):
     assert caught.value.attempts == 1
 
 
-@pytest.mark.parametrize("code", ["", " ", "\ud800", "\x1b[31m", "x" * 256, 5, None, b"BAD"])
+@cases("code", ["", " ", "\ud800", "\x1b[31m", "x" * 256, 5, None, b"BAD"], one_in=4)
 @pytest.mark.parametrize("set_afterwards", [False, True])
 async def test_a_code_that_is_none_still_ends_the_call(code, set_afterwards):
     async def handler(_request):
@@ -245,7 +246,7 @@ async def test_a_result_that_is_not_bytes_is_internal(result):
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-@pytest.mark.parametrize(
+@cases(
     "result",
     [
         bytearray(b"abc"),
@@ -255,6 +256,7 @@ async def test_a_result_that_is_not_bytes_is_internal(result):
         Text(b"abc"),
     ],
     ids=["bytearray", "memoryview", "not contiguous", "cast", "derived from bytes"],
+    one_in=3,
 )
 async def test_other_kinds_of_bytes_are_results_too(result, blocking):
     async with one_service(handler_that(lambda: result, blocking)) as (_net, client):

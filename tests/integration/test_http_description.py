@@ -43,6 +43,7 @@ async def hold(operation, change):
         return it.bridge.gateway.answers
 
 
+@pytest.mark.nightly
 async def test_calls_are_answered_as_described():
     def change(case, draw):
         if draw.draw(st.booleans()):

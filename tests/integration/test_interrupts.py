@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.support.nights import cases
 from tests.support.processes import wait_until
 
 HANDLERS = """
@@ -62,7 +63,7 @@ def launch(net, tmp_path, how):
     return worker
 
 
-@pytest.mark.parametrize("how", ENDS)
+@cases("how", ENDS, one_in=2)
 def test_what_a_handler_raises_does_not_end_its_worker_and_an_interrupt_does(net, tmp_path, how):
     worker = launch(net, tmp_path, how)
     for service in ("loop", "thread"):

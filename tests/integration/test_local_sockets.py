@@ -216,6 +216,7 @@ def test_without_local_sockets_there_is_none(net, runtime):
     assert "ipc://" not in broker.log
 
 
+@pytest.mark.nightly
 def test_a_broker_may_listen_at_a_path_of_your_choice(net, runtime):
     path = runtime / "b1.sock"
     broker = net.broker("b1", "--bind", f"ipc://{path}", "--bind", net.endpoints["b1"])

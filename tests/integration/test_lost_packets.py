@@ -13,6 +13,7 @@ from braidmq.lab.processes.child import BRAIDMQ
 from faults import wire
 from faults.wire import NODES, Rule, Wire
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.processes import LiveNet
 
 LARGE_BYTES = 100_000
@@ -65,12 +66,13 @@ def is_complete(reply, what):
     return reply.payload == (b"%d" % LARGE_BYTES if what == "request" else bytes(LARGE_BYTES))
 
 
-@pytest.mark.parametrize(
+@cases(
     "brokers",
     [
         pytest.param(("b1",), id="one broker"),
         pytest.param(("b1", "b2"), id="two brokers", marks=pytest.mark.nightly),
     ],
+    one_in=2,
 )
 @pytest.mark.parametrize("what", ["request", "reply"])
 async def test_a_path_is_stuck_once_and_carries_everything_from_then_on(tmp_path, caplog, what, brokers):

@@ -14,6 +14,7 @@ from braidmq.blocking import Node
 from braidmq.monitor.finding import Kind
 from tests.support.bridged import Bridged
 from tests.support.findings import named, status
+from tests.support.nights import cases
 from tests.support.processes import wait_until
 
 SUPPORT = Path(__file__).parents[1] / "support" / "foreign"
@@ -45,7 +46,7 @@ CLIENTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "role", "reply"), CLIENTS)
+@cases(("name", "role", "reply"), CLIENTS, one_in=2)
 def test_every_call_of_a_foreign_client_is_answered_once_though_a_broker_is_killed(net, name, role, reply):
     client = program(net, name, *role, net.endpoint, "pricing")
     for number in range(200):
@@ -63,6 +64,7 @@ WORKERS = [
 ]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "role", "more"), WORKERS)
 def test_foreign_workers_serve_though_a_broker_is_killed_and_one_of_them(net, name, role, more):
     workers = [program(net, name, *role, net.endpoint, "mdp.echo", *more) for _ in range(2)]
@@ -111,6 +113,7 @@ class OldWorker(threading.Thread):
         self.join()
 
 
+@pytest.mark.nightly
 @majortomo
 @pytest.mark.parametrize("heartbeats", [2, pytest.param(15, marks=pytest.mark.nightly)])
 def test_workers_of_two_dialects_share_a_service_one_request_each_at_a_time(net, heartbeats):
@@ -131,12 +134,14 @@ def test_workers_of_two_dialects_share_a_service_one_request_each_at_a_time(net,
         young.hear(0.1)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "role", "more"), WORKERS)
 def test_foreign_worker_is_back_after_its_bridge_was_killed(net, name, role, more):
     program(net, name, *role, net.endpoint, "mdp.echo", *more)
     assert net.ask_after_its_death("mdp.echo", b"14") == b"14"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "role", "reply"), CLIENTS)
 def test_foreign_client_goes_on_after_its_bridge_was_killed(net, name, role, reply):
     client = program(net, name, *role, net.endpoint, "pricing")

@@ -44,6 +44,7 @@ def test_workers_serve_though_a_broker_is_killed_and_one_of_them(net):
     assert {reply.payload.split()[0] for reply in replies[:60]} == {b"first", b"second"}
 
 
+@pytest.mark.nightly
 def test_worker_is_back_after_its_bridge_was_killed(net):
     program(net, "worker", "mlm.echo", "first")
     assert net.ask_after_its_death("mlm.echo", b"14") == b"first 14"
@@ -76,6 +77,7 @@ def test_client_that_was_stopped_for_15_s_finds_its_answer(net):
     assert client.wait() == 0
 
 
+@pytest.mark.nightly
 def test_bridge_that_drains_ends_by_itself_and_its_programs_find_the_next_one(net):
     program(net, "worker", "mlm.echo", "first")
     net.live.wait_for_workers("mlm.echo")

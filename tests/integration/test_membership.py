@@ -44,6 +44,7 @@ def test_broker_that_joins_four_others_is_known_to_all_within_three_probe_interv
         assert net.call("s", "hello", "--via", "b5").stdout == b"hello"
 
 
+@pytest.mark.nightly
 async def test_kill_9_of_a_broker_is_noticed_by_nodes_at_once_and_listed_by_peers_within_six_seconds(tmp_path):
     async with under_load(tmp_path) as (broken, load, outcomes):
         broken.children["b3"].send_signal(signal.SIGKILL)
@@ -215,6 +216,7 @@ async def test_a_file_that_has_taken_the_place_of_the_state_file_is_not_overwrit
     assert state.read_bytes() != b""
 
 
+@pytest.mark.nightly
 async def test_node_comes_back_to_a_broker_that_has_left_when_it_returns(tmp_path):
     async with net_of_two(tmp_path) as broken, Node(broken.net.join("client")) as client:
         await until(lambda: states(client) == {"b1": "up", "b2": "up"})

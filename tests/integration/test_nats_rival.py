@@ -80,6 +80,7 @@ async def load(callers, on_half):
     return calls
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("variant", "tls"),
     [("plain", False), pytest.param("retrying", True, marks=pytest.mark.nightly)],

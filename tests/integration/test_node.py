@@ -128,6 +128,7 @@ async def test_a_handler_that_takes_long_is_not_retried(blocking):
     assert len(runs) + len(gate.started) == 1
 
 
+@pytest.mark.nightly
 async def test_a_request_that_waits_in_a_queue_for_long_is_not_retried():
     gate, settings = Gate(), Settings.test(timeout_s=20.0, exchange_timeout_s=1.0)
     async with one_service(gate, settings=settings, concurrency=1) as (_net, client):
@@ -198,6 +199,7 @@ async def test_payloads_up_to_the_limit_pass_and_larger_ones_are_never_sent():
         assert net.counters["requests"] == before
 
 
+@pytest.mark.nightly
 async def test_a_burst_as_large_as_a_client_may_have_under_way_keeps_its_connection():
     """The calls leave in one turn; what the transport does not take waits at the client, and then at the broker."""
     calls, payload = 960, bytes(64 * KIB)

@@ -25,6 +25,7 @@ from braidmq.carrier.node_loop import NodeLoop
 from braidmq.testing import TestNet
 from braidmq.trust.authority import Authority
 from tests.support.async_tests import until, wait_until
+from tests.support.nights import cases
 from tests.support.patience import patient
 from tests.support.resources import held, nothing_left
 from tests.support.scarcity import descriptors, only
@@ -421,7 +422,7 @@ def test_an_idle_node_rests(run, counted):
     assert run(rest()) < PER_S_MAX
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@cases("run", [asyncio.run, uvloop.run], one_in=2)
 def test_a_busy_node_looks_at_its_timers_no_more_often(run, counted):
     async def work():
         async with one_service(async_echo) as (_net, client):
@@ -433,7 +434,7 @@ def test_a_busy_node_looks_at_its_timers_no_more_often(run, counted):
     assert run(work()) < 2 * PER_S_MAX, "two nodes"
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@cases("run", [asyncio.run, uvloop.run], one_in=2)
 def test_a_node_that_does_not_come_to_an_end_with_reading_reads_no_more_often(run, counted):
     """In one round of the event loop: when a socket tells of something, and what was left of the round before."""
 

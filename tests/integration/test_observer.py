@@ -9,6 +9,7 @@ import pytest
 from braidmq import AttemptEnd, BrokerObserver, ConfigError, JobEnd, Node, NodeObserver, Settings, blocking
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.processes import complaint
 from tests.support.services import async_echo
 
@@ -168,7 +169,7 @@ async def test_a_broker_tells_the_observer_that_the_command_line_names(net, tmp_
     assert broker.log.count("on_request of the observer failed") == 1
 
 
-@pytest.mark.parametrize(
+@cases(
     ("target", "said"),
     [
         ("app", "write MODULE:NAME, as in app:observer"),
@@ -176,6 +177,7 @@ async def test_a_broker_tells_the_observer_that_the_command_line_names(net, tmp_
         ("app:nothing", "'nothing' in app does not exist: app has observer"),
         ("app:text", "'text' in app is a builtins.str, no braidmq.BrokerObserver: app has observer"),
     ],
+    one_in=2,
 )
 def test_what_names_no_observer_is_exit_code_2(net, target, said):
     assert said in complaint(net.run("broker", "--observer", target, "--join", net.join("b1")), 2)

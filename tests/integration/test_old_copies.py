@@ -40,6 +40,7 @@ def test_a_change_in_an_old_copy_is_not_said_to_be_in_force(live, copy):
     assert f"b1: registry {version + 1} is in force, which is newer than {version}" in again
 
 
+@pytest.mark.nightly
 def test_a_list_of_an_old_copy_says_so(live, copy):
     result = live.run("list", "--net", copy)
     assert result.returncode == 0

@@ -8,6 +8,7 @@ import pytest
 from braidmq import AccessDenied, ConfigError, NoBroker, NodeClosed, NoWorker
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.testing import TestNet
+from tests.support.nights import cases
 from tests.support.processes import wait_until
 from tests.support.waiting import until
 
@@ -163,7 +164,7 @@ class TestTheCommands:
         assert (last.returncode, last.stdout.splitlines()[0]) == (ExitCode.FAILURE, b"b2 does not drain:")
         assert b"--force" in last.stdout
 
-    @pytest.mark.parametrize(
+    @cases(
         ("arguments", "code", "said"),
         [
             (("drain", "b9"), ExitCode.USAGE, b"no broker is called 'b9'"),
@@ -172,6 +173,7 @@ class TestTheCommands:
             (("take-out", "w"), ExitCode.UNAVAILABLE, b"there is no connection to any broker"),
             (("put-back",), ExitCode.USAGE, b"Missing argument 'NODE'"),
         ],
+        one_in=3,
     )
     def test_bad_input_is_one_line_and_the_right_code(self, live, arguments, code, said):
         live.add_members("b1")

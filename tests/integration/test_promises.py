@@ -36,6 +36,7 @@ def test_a_call_to_which_nothing_happens_runs_once(capsys):
 PROMISES = ["second-run-kill-broker", "second-run-hold-caller", "deadline-kill-caller"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", nightly_but({"second-run-kill-broker"}, PROMISES))
 def test_promise_is_kept(capsys, name):
     assert main([name, "--runs", "1", "--json"]) == 0
@@ -63,6 +64,7 @@ def test_what_a_killed_worker_has_begun_is_known(net):
     assert (evidence.counts["run twice"], evidence.counts["unflagged"], evidence.counts["failed"]) == (2, 0, 0)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("when", nightly_but({"sent"}, ("made", "sent", "answered")))
 def test_a_stall_lasts_as_long_as_it_is_asked_for(net, when):
     net.start_worker("w1", 4)
@@ -76,6 +78,7 @@ def test_a_stall_lasts_as_long_as_it_is_asked_for(net, when):
     assert [call.outcome.key for call in sorted(net.calls, key=lambda call: call.key)] == ["c0", "c1", "c2"]
 
 
+@pytest.mark.nightly
 def test_calls_are_driven_paced_and_cancelled(net):
     net.start_worker("w1", 64)
     net.ready(1)

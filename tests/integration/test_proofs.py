@@ -12,6 +12,7 @@ from braidmq.trust import joinfile
 from braidmq.wire.envelope import REPLY, REQUEST, decode, encode
 from braidmq.wire.extension import Field, field_of, pack_field
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.proofs import CAREFUL, knows, names_at, unproven
 
 
@@ -83,7 +84,7 @@ ABOUT_REQUESTS = {
 }
 
 
-@pytest.mark.parametrize("what", ABOUT_REPLIES)
+@cases("what", ABOUT_REPLIES, one_in=2)
 async def test_a_broker_that_lies_about_replies_only_sends_calls_to_another_one(what, lie, caplog):
     async with TestNet(brokers=2) as net:
         client = await net_of(net)
@@ -96,7 +97,7 @@ async def test_a_broker_that_lies_about_replies_only_sends_calls_to_another_one(
     assert "b1 brings a reply of 'worker' to s that is refused" in accusing[0]
 
 
-@pytest.mark.parametrize("what", ABOUT_REQUESTS)
+@cases("what", ABOUT_REQUESTS, one_in=2)
 async def test_a_broker_that_changes_requests_only_sends_calls_to_another_one(what, lie):
     """The worker runs what has been changed, too, but never takes its reply for that to the true request."""
     async with TestNet(brokers=2) as net:

@@ -9,6 +9,7 @@ from braidmq.lab.processes.ports import free_ports
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
 from tests.support.dns_server import dns_server
+from tests.support.nights import cases
 from tests.support.processes import LiveNet, complaint, wait_until
 
 
@@ -125,7 +126,7 @@ def test_host_that_has_no_address_is_told_once_and_harms_nothing(net):
     assert child.log.count("no-such-host.invalid") == 1
 
 
-@pytest.mark.parametrize("state", [".", "no/such/directory/file", "x" * 300])
+@cases("state", [".", "no/such/directory/file", "x" * 300], one_in=2)
 def test_state_file_that_could_never_be_written_is_refused(net, state):
     net.add_members("b1")
     line = complaint(net.call("s", "hello", "--state", state), 2)

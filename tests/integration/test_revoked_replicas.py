@@ -82,6 +82,7 @@ def test_one_replica_is_revoked_and_the_other_ones_stay(live, replicas):
     assert f"'{gone}' is revoked already" in why
 
 
+@pytest.mark.nightly
 def test_who_is_to_be_revoked_and_is_not_known_is_told_in_one_line(live, replicas):
     brokers, _, (name, _) = replicas
     code, said, why = net_command(live, "revoke", "replica-nobody")

@@ -14,6 +14,7 @@ import pytest
 
 from braidmq import ServiceError
 from braidmq.runner import AWAITS_MAX
+from tests.support.nights import cases
 from tests.support.services import handler_that, one_service
 
 # -- whatever is raised
@@ -87,7 +88,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("how", ["async def", "def", "awaited for a def"])
+@cases("how", ["async def", "def", "awaited for a def"], one_in=4)
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 async def test_whatever_a_handler_raises_the_caller_is_told_and_the_place_is_free(failure, how):
     def act(request):
@@ -208,7 +209,7 @@ async def _task_on(loop, request):
     return loop.create_task(answer(request))
 
 
-@pytest.mark.parametrize("handler", AWAITED.values(), ids=AWAITED)
+@cases("handler", AWAITED.values(), ids=AWAITED, one_in=3)
 async def test_what_a_handler_returns_is_awaited(handler):
     async with one_service(handler(asyncio.get_running_loop())) as (_net, client):
         assert (await client.request("s")).payload == b"ok"

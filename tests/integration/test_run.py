@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.support.nights import cases
 from tests.support.processes import wait_until
 
 WORKER = """
@@ -62,7 +63,7 @@ def test_where_only_another_logger_is_configured_the_programs_own_lines_are_left
     assert "called" in child.log.splitlines(), "as it is written by its own handler"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("setup", "lines"),
     [
         ("logging.basicConfig(format='own: %(message)s', level='INFO')", "own: worker serves echo"),
@@ -73,6 +74,7 @@ def test_where_only_another_logger_is_configured_the_programs_own_lines_are_left
             "worker serves echo",
         ),
     ],
+    one_in=2,
 )
 def test_logging_that_is_configured_is_left_alone(worker, setup, lines):
     child = worker(setup)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from braidmq.lab.processes.ports import HOST, free_ports
-from tests.support.nights import nightly_but
+from tests.support.nights import cases, nightly_but
 from tests.support.processes import wait_until
 from tests.support.service_manager import ServiceManager
 
@@ -68,13 +68,14 @@ def begin(net, manager, what, **more):
     return net.start(*command, env=manager.environment(WATCHDOG_S), **more)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("what", "status"),
     [
         ("broker", r"STATUS=b1: 0 of \d other brokers, \d+ nodes"),
         ("serve", r"STATUS=worker: \d of 2 brokers connected, serves echo"),
         ("bridge", r"STATUS=the HTTP gateway of client listens at http://127\.0\.0\.1:\d+"),
     ],
+    one_in=3,
 )
 def test_it_says_that_it_is_ready_how_it_is_that_it_lives_and_that_it_ends(net, manager, what, status):
     child = begin(net, manager, what)
@@ -105,6 +106,7 @@ def test_what_a_worker_runs_has_no_service_manager(net, manager):
     assert net.call("echo").stdout == b"--\n"
 
 
+@pytest.mark.nightly
 def test_a_program_that_runs_a_node_says_the_same(net, manager, tmp_path):
     (tmp_path / "worker.py").write_text(
         f"from braidmq import Node\nnode = Node({str(net.join('worker'))!r})\n"
@@ -117,6 +119,7 @@ def test_a_program_that_runs_a_node_says_the_same(net, manager, tmp_path):
     manager.hear("STOPPING=1")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("who", nightly_but({"broker"}, ("broker", "worker")))
 def test_a_loop_that_hangs_is_silent_although_its_process_lives(net, manager, tmp_path, who):
     env = manager.environment(WATCHDOG_S)

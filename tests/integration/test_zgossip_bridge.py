@@ -103,6 +103,7 @@ def test_node_that_has_been_silent_for_30_s_is_told_of_changes(net):
     node.wait_for(net.key("service/pricing/bridge-1"), "1")
 
 
+@pytest.mark.nightly
 def test_bridges_of_one_process_are_published_and_addresses_that_are_told(net):
     port = free_ports(2)[1]
     net.start(config=f'publish.http = ["http://shop:80"]\n[majordomo]\nbind = ["tcp://127.0.0.1:{port}"]\n')
@@ -139,6 +140,7 @@ def test_bridge_hears_of_a_node_that_has_forgotten_others(net, dealers):
     assert far.lives()
 
 
+@pytest.mark.nightly
 def test_nodes_are_told_again_after_either_side_was_killed(net):
     far = net.node(connected=False)
     config = f'connect = ["{far.bind()}"]\n'

@@ -2,6 +2,8 @@
 
 from contextlib import asynccontextmanager
 
+import pytest
+
 from braidmq import Settings
 from braidmq.testing import TestNet
 from braidmq.trust.joinfile import load
@@ -55,6 +57,7 @@ async def test_incarnation_far_in_the_future_is_refused_and_said_once(caplog):
     assert lines[0].startswith("b2 gives ")
 
 
+@pytest.mark.nightly
 async def test_false_accusation_is_refuted(caplog):
     async with net_with_a_bad_broker() as (net, bad):
         bad.say(Gossip([Rumor("b3", 0, "dead")]))

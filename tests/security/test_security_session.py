@@ -27,6 +27,7 @@ from braidmq.wire.envelope import (
     encode,
 )
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.peers import new_route, now_ms, peers
 
 ID = bytes(range(16))
@@ -249,7 +250,7 @@ async def test_requests_and_answers_of_brokers_are_not_believed_from_a_node():
 # -- routing ids, with which peers of ZeroMQ name themselves: here they name nobody
 
 
-@pytest.mark.parametrize(
+@cases(
     "route",
     [
         b"\0" + bytes(range(1, 16)),
@@ -273,6 +274,7 @@ async def test_requests_and_answers_of_brokers_are_not_believed_from_a_node():
         "the broker's own",
         "none",
     ],
+    one_in=2,
 )
 async def test_whatever_a_peer_calls_itself_it_gets_its_own_answers_and_nobody_elses(route):
     async with under_attack() as (net, evil, seen):
@@ -351,7 +353,7 @@ def frames():
 
 
 @pytest.mark.parametrize("name", frames())
-@pytest.mark.parametrize("greeted", [False, True])
+@cases("greeted", [False, True], one_in=2)
 async def test_frames_that_are_no_messages_harm_nobody(name, greeted):
     async with under_attack() as (net, evil, seen):
         peer = evil()

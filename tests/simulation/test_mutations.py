@@ -40,6 +40,7 @@ from braidmq.lab.simulation.run import run
 from braidmq.members import Member
 from braidmq.observer import JobEnd
 from braidmq.wire.envelope import PREFIX, WORKING, Reason
+from tests.support.nights import cases
 
 SEEDS = 100
 
@@ -299,7 +300,7 @@ nightly = (
 )  # a long search, by a checker that tests/unit/lab/simulation/test_checkers.py sees fail, too
 
 
-@pytest.mark.parametrize(
+@cases(
     ("mutate", "scenario", "rule"),
     [
         pytest.param(with_workers_that_do_not_doubt, "saturated", "I3", marks=nightly),
@@ -333,6 +334,7 @@ nightly = (
         (with_what_is_unknown_not_run, "services", "I3"),
         (with_known_retries_unflagged, "services", "I3"),
     ],
+    one_in=4,
 )
 def test_checkers_find_what_is_missing(patch_cores, mutate, scenario, rule):
     mutate(patch_cores)
@@ -422,7 +424,7 @@ def with_errors_of_its_own(patch):
     patch.setattr(Dispatcher, "on_cancel", on_cancel)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("mutate", "scenario", "rule", "first"),
     [
         (without_turns, "hostile-client", "fair share", 7),
@@ -438,6 +440,7 @@ def with_errors_of_its_own(patch):
         (with_ids_that_count, "hostile-broker", "foreseen", 1),
         (with_errors_of_its_own, "hostile-client", "I8", 11),
     ],
+    one_in=3,
 )
 def test_checkers_find_what_an_enemy_could_do_otherwise(patch_cores, mutate, scenario, rule, first):
     """An enemy has few habits in each seed: the search begins where one has those that matter."""
@@ -532,7 +535,7 @@ def without_waiting_for_the_others(patch):
     patch.setattr(RegistryCore, "ready", property(lambda self: True, lambda self, value: None))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("mutate", "rule"),
     [
         pytest.param(with_whatever_comes_put_in_force, "registry", marks=nightly),
@@ -544,6 +547,7 @@ def without_waiting_for_the_others(patch):
         (without_state, "registry"),
         (without_waiting_for_the_others, "caught up"),
     ],
+    one_in=3,
 )
 def test_checkers_find_a_registry_that_is_not_the_one_in_force(patch_cores, mutate, rule):
     mutate(patch_cores)

@@ -65,6 +65,7 @@ def test_a_broker_that_exchanges_replies_deceives_who_asks_for_no_proofs():
     assert wrong(range(4))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("lying", "proving")
 def test_a_broker_that_exchanges_replies_deceives_nobody_who_asks_for_proofs():
     assert wrong(range(4)) == []

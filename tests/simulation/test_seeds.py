@@ -11,6 +11,7 @@ from braidmq.lab.simulation.plan import SCENARIOS
 from braidmq.lab.simulation.run import run
 from tests.simulation.failed import FAILED
 from tests.support.examples import TIMES
+from tests.support.nights import cases
 
 LATELY = 10
 """Seeds of failures that are likely to be the same runs still: the older one is, the more draws have changed since."""
@@ -21,7 +22,7 @@ def failures(seeds, scenario="swarm"):
     return [f"braidmq simulate --seed {seed} --scenario {scenario}: {violation}" for seed, violation in found]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@cases("scenario", SCENARIOS, one_in=3)
 def test_known_seeds_are_sound(scenario):
     assert failures(range(TIMES), scenario) == []
 

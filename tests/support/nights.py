@@ -11,3 +11,15 @@ def nightly_but(kept, names):
 def nightly(*rows):
     """Return rows of a table of cases, each with several values, as nightly ones."""
     return [pytest.param(*row, marks=pytest.mark.nightly) for row in rows]
+
+
+def cases(names, rows, *, one_in, ids=None):
+    """Like `pytest.mark.parametrize`, but only one row in so many is tried for every commit, and all are at night."""
+    wide = not isinstance(names, str) or "," in names
+
+    def case(number, row):
+        if number % one_in == 0 or isinstance(row, type(pytest.param())):
+            return row
+        return pytest.param(*(row if wide else (row,)), marks=pytest.mark.nightly)
+
+    return pytest.mark.parametrize(names, [case(*each) for each in enumerate(rows)], ids=ids)

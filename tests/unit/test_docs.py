@@ -169,12 +169,10 @@ def test_there_are_lines_of_the_log_to_look_at() -> None:
     assert len(QUOTED) > 70
 
 
-@pytest.mark.parametrize("line", QUOTED)
-def test_quoted_line_of_the_log_is_one_of_the_source(line: str) -> None:
-    parts = list(parts_of(line))
-    assert parts
-    for part in parts:
-        assert is_said(part), f"nothing in src/braidmq says {part!r}"
+def test_quoted_lines_of_the_log_are_those_of_the_source() -> None:
+    parts = {line: list(parts_of(line)) for line in QUOTED}
+    assert all(parts.values())
+    assert [(line, part) for line in QUOTED for part in parts[line] if not is_said(part)] == []
 
 
 @pytest.mark.parametrize("line", ["NAME is asleep", "no connection to b2: it is on holiday", "b2 has gone away"])
@@ -217,21 +215,33 @@ def test_there_are_commands_to_look_at() -> None:
     assert len(COMMANDS) > 30
 
 
-@pytest.mark.parametrize(("document", "line"), COMMANDS)
-def test_quoted_command_is_one(document: str, line: str) -> None:
+def is_command(line: str) -> bool:
+    """Whether `braidmq` takes these words as a command with its options."""
     arguments = argv_of(line)
     command: click.Command = cli
     context = click.Context(cli, info_name="braidmq")
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(context, arguments[0])
-        assert found is not None, f"there is no command {arguments[0]}"
+        if found is None:
+            return False
         context = click.Context(found, parent=context, info_name=arguments.pop(0))
         command = found
     try:
         _options, left, _order = command.make_parser(context).parse_args(list(arguments))
     except click.BadOptionUsage:  # it is quoted without its value
         _options, left, _order = command.make_parser(context).parse_args([*arguments, "VALUE"])
-    assert not left
+    except click.UsageError:
+        return False
+    return not left
+
+
+def test_quoted_commands_are_some() -> None:
+    assert [(document, line) for document, line in COMMANDS if not is_command(line)] == []
+
+
+@pytest.mark.parametrize("line", ["braidmq conquer", "braidmq status --sideways", "braidmq status b1 b2"])
+def test_command_that_is_none_is_found_out(line: str) -> None:
+    assert not is_command(line)
 
 
 def test_quoted_targets_of_make_are_there() -> None:
@@ -285,10 +295,17 @@ def paths() -> Iterator[tuple[str, str]]:
                 yield str(path.relative_to(ROOT)), code
 
 
-@pytest.mark.parametrize(("document", "path"), sorted(set(paths())))
-def test_quoted_path_is_there(document: str, path: str) -> None:
+def is_there(document: str, path: str) -> bool:
+    """Whether a path that a document quotes is one of the repository, or of what a reader makes."""
     found = any((place / path).exists() for place in (*PLACES, (ROOT / document).parent))
-    assert found or path in FILES or path.startswith(NOT_HERE), f"there is no {path}"
+    return found or path in FILES or path.startswith(NOT_HERE)
+
+
+def test_quoted_paths_are_there() -> None:
+    quoted_paths = sorted(set(paths()))
+    assert len(quoted_paths) > 200
+    assert [each for each in quoted_paths if not is_there(*each)] == []
+    assert not is_there("README.md", "docs/nothing.md")
 
 
 # -- tests

@@ -128,6 +128,7 @@ def test_a_wheel_from_the_source_distribution_works(built, tmp_path):
     assert "Usage: " in done.stdout
 
 
+@pytest.mark.nightly
 def test_whatever_is_versioned_is_in_the_source_distribution(built):
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("this is no repository")

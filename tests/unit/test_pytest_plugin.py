@@ -103,6 +103,7 @@ def suite(pytester, monkeypatch):
     return run
 
 
+@pytest.mark.nightly
 def test_blocking_nodes_need_no_other_plugin(suite):
     result = suite(PLAIN)
     result.assert_outcomes(passed=5, failed=1)

@@ -263,6 +263,7 @@ def test_handlers_and_callers_in_processes(recipe, page):
         assert recipe.run("callers.py") == f"{3 * 5050}\n"
 
 
+@pytest.mark.nightly
 @page("how-to/pytest.md")
 def test_suites_under_pytest(recipe, page):
     files = [name for name in recipe.take_files() if name.startswith("test_")]
@@ -334,8 +335,7 @@ def test_a_call_is_traced(recipe, page):
 def test_a_program_tells_prometheus(recipe, page):
     with a_net(recipe.folder, "orders", pricing=False) as net:
         recipe.take("measured.py")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        [port] = free_ports(1)
         with worker(recipe, "-c", f"import measured; measured.main({port})"), net.blocking_node("shop") as shop:
             net.wait_served("pricing", timeout=TIME_S)
             shop.request("pricing", b"14", timeout=TIME_S)

@@ -59,15 +59,15 @@ class TestBounds:
             assert "must be between" not in refused, "only a contradiction may refuse a bound"
 
     @each_knob()
-    @pytest.mark.parametrize("value", [True, False, "1", None, [1], 1j, b"1"])
-    def test_only_numbers_are_numbers(self, knob: dataclasses.Field[Any], value: object) -> None:
+    def test_only_numbers_are_numbers(self, knob: dataclasses.Field[Any]) -> None:
         whole = "whole number" if isinstance(knob.default, int) else "number"
-        assert refusal(**{knob.name: value}) == f"{knob.name} must be a {whole}, not {value!r}"
+        for value in (True, False, "1", None, [1], 1j, b"1"):
+            assert refusal(**{knob.name: value}) == f"{knob.name} must be a {whole}, not {value!r}"
 
     @each_knob()
-    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-    def test_nan_and_infinity_are_refused(self, knob: dataclasses.Field[Any], value: float) -> None:
-        assert knob.name in refusal(**{knob.name: value})
+    def test_nan_and_infinity_are_refused(self, knob: dataclasses.Field[Any]) -> None:
+        for value in (math.nan, math.inf, -math.inf):
+            assert knob.name in refusal(**{knob.name: value})
 
     @pytest.mark.parametrize("knob", [knob for knob in KNOBS if isinstance(knob.default, int)], ids=lambda k: k.name)
     def test_count_is_whole(self, knob: dataclasses.Field[Any]) -> None:

@@ -81,6 +81,7 @@ def test_twenty_nets_leave_no_thread_descriptor_or_file_behind():
     assert not any(place.exists() for place in places)
 
 
+@pytest.mark.nightly
 def test_a_healthy_net_warns_of_nothing(caplog):
     for _ in range(5):
         with TestNet(brokers=5) as net:

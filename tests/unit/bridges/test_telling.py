@@ -82,6 +82,7 @@ async def test_brokers_are_told_of_peers_and_services_and_of_what_was_denied_and
         assert bridge_told == BridgeStatus("majordomo", 3, 1, 1, 0, 1, 1)
 
 
+@pytest.mark.nightly
 async def test_prometheus_is_told_the_same_and_what_the_node_measures(peers, metrics):
     async with TestNet() as net, bridged(net, "majordomo", metrics) as (bridge, _):
         url = metrics.serve("0")

@@ -144,6 +144,7 @@ def test_whoever_reads_no_answers_to_pings_is_not_read_and_later_is(rig):
     assert rig.gone == {}
 
 
+@pytest.mark.nightly
 def test_the_end_of_who_reads_no_answers_to_pings_is_noticed(rig):
     far, near = flood_with_pings(rig)
     far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -128,6 +128,7 @@ def test_a_machine_with_more_processors_than_jobs_may_be_is_no_misuse():
 # -- what it finds
 
 
+@pytest.mark.nightly
 def test_a_failing_seed_is_told_with_what_led_to_it(capfd, broken):
     code, out, err = simulate(capfd, "--seed", broken, *FAILING)
     lines = err.splitlines()

@@ -11,6 +11,7 @@ from braidmq.members import Role
 from braidmq.trust import manifest
 from braidmq.trust.authority import Authority
 from braidmq.trust.joinfile import load
+from tests.support.nights import cases
 
 ADD = """
 import sys
@@ -253,6 +254,7 @@ def test_missing_files_are_told(authority, tmp_path):
         Authority.open(authority.directory)
 
 
+@pytest.mark.nightly
 def test_adds_of_several_processes_all_land(authority):
     groups = [[f"{kind}{group}-{n}" for n in range(4) for kind in "bn"] for group in range(4)]
     children = [
@@ -309,7 +311,7 @@ Path.replace = dying
 """
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@cases("moment", ["before", "after"], one_in=3)
 @pytest.mark.parametrize("write", [1, 2, 3, 4, 5])
 def test_an_add_that_dies_at_any_write_is_repaired_by_the_next(authority, moment, write):
     for name in ("b1", "b2", "n1"):

@@ -16,6 +16,7 @@ from braidmq.trust.authority import Authority
 from braidmq.trust.change import OPERATOR
 from braidmq.trust.draft import CLOCK_S_MIN, OVERLAP_S_MAX
 from braidmq.trust.joinfile import load
+from tests.support.nights import cases
 
 FAR_S = 4_000_000_000
 
@@ -275,7 +276,7 @@ def killed_at(write, monkeypatch, change):
 
 
 @pytest.mark.parametrize("write", [1, 2, 3, 4])
-@pytest.mark.parametrize(
+@cases(
     "change",
     [
         lambda net: net.change("n1", serves=["y"]),
@@ -288,6 +289,7 @@ def killed_at(write, monkeypatch, change):
         lambda net: net.add_broker("b3", ["tcp://h:3"]),
     ],
     ids=["set-node", "set-broker", "rename-node", "rename-broker", "rotate-node", "rotate-broker", "revoke", "add"],
+    one_in=3,
 )
 def test_a_change_that_dies_at_any_write_is_made_or_not_and_no_key_is_lost(net, monkeypatch, change, write):
     before = net.manifest()

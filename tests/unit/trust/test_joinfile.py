@@ -89,6 +89,7 @@ def test_white_space_around_it_does_no_harm(path):
     assert load(path) == join
 
 
+@pytest.mark.nightly
 def test_each_flipped_byte_is_refused(path):
     data = path.read_bytes()
     for position in range(len(data)):

@@ -91,6 +91,7 @@ def mixed(command: int, good: int, code: int = 0) -> Answer:
     ],
 )
 class TestMixed:
+    @pytest.mark.nightly
     def test_losses_cost_honest_callers_little(self, connections: int, good: int) -> None:
         net = Net(connections, bad_answer=mixed(LOST, good))
         assert net.errors(1_000) <= 0.07

@@ -7,6 +7,7 @@ import pytest
 from braidmq.messages import Reply
 from braidmq.wire import control
 from braidmq.wire.envelope import Envelope, Progress, Reason
+from tests.support.nights import cases
 from tests.support.rigs.liars import LIAR, LiarRig, Lie
 from tests.support.rigs.node_rig import WORKER, Broker
 
@@ -59,7 +60,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("answer_s", [0.005, 0.2])
-@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+@cases("lie", LIES.values(), ids=LIES, one_in=3)
 def test_calls_go_on_whatever_one_broker_of_three_does(make: Any, lie: Lie, answer_s: float) -> None:
     net = LiarRig(make("b1", LIAR, "b3"), lie, answer_s=answer_s)
     net.run(6.0)

@@ -217,6 +217,7 @@ class TestQuiet:
         assert not any(broker.core.counters["probes_failed"] for broker in net.up)
         net.validate()
 
+    @pytest.mark.nightly
     def test_nobody_dies_in_an_hour_of_long_delays_with_the_defaults_either(self) -> None:
         net = GossipNet(5, delay=wan_delay)
         net.meet()

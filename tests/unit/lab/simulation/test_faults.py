@@ -11,6 +11,7 @@ from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import SCENARIOS, plan_of
 from braidmq.lab.simulation.registry import principal_of
 from braidmq.lab.simulation.world import World
+from tests.support.nights import cases
 
 WHOLE_S_MAX = 30.0
 SEED = 3
@@ -96,7 +97,7 @@ def test_the_table_has_every_kind():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.nightly)])
+@cases("times", [1, pytest.param(2, marks=pytest.mark.nightly)], one_in=4)
 def test_every_fault_begins_and_heals_and_leaves_a_net_that_becomes_whole(kind, times):
     net = begun()
     record = net.world.record
@@ -128,7 +129,7 @@ def test_every_fault_begins_and_heals_and_leaves_a_net_that_becomes_whole(kind, 
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - BY_THEMSELVES))
-@pytest.mark.parametrize("order", [1, pytest.param(-1, marks=pytest.mark.nightly)])
+@cases("order", [1, pytest.param(-1, marks=pytest.mark.nightly)], one_in=3)
 def test_two_faults_of_a_kind_at_once_heal_in_any_order(kind, order):
     net = begun()
     rng = random.Random(2)
@@ -155,7 +156,7 @@ def test_a_fault_of_a_net_in_which_nobody_runs_harms_nobody(kind):
     until_whole(net)
 
 
-@pytest.mark.parametrize("kind", ["kill-broker", "vanish-broker", "stop-broker", "kill-node", "stop-node"])
+@cases("kind", ["kill-broker", "vanish-broker", "stop-broker", "kill-node", "stop-node"], one_in=3)
 def test_who_ends_is_there_again_in_a_new_life(kind):
     net = begun()
     heal = begin(net, kind)
@@ -199,7 +200,7 @@ def test_others_notice_at_once_that_a_broker_was_killed_and_not_that_it_vanished
         assert (up == 0) is at_once
 
 
-@pytest.mark.parametrize(("kind", "ways"), [("cut", 2), ("cut-one-way", 1)])
+@cases(("kind", "ways"), [("cut", 2), ("cut-one-way", 1)], one_in=2)
 def test_a_cut_parts_some_from_the_others_and_nobody_else(kind, ways):
     for seed in range(10):
         net = begun()

@@ -12,6 +12,7 @@ from braidmq.lab.simulation.hostile_broker import MANNERS
 from braidmq.lab.simulation.net import Net
 from braidmq.lab.simulation.plan import plan_of
 from braidmq.lab.simulation.world import World
+from tests.support.nights import cases
 
 MOMENT_S = 0.45
 WHOLE_S_MAX = 8.0
@@ -97,7 +98,7 @@ def test_what_it_tells_of_itself_is_what_was_drawn():
     assert link.payload_bytes_max == 7
 
 
-@pytest.mark.parametrize("habit", HABITS)
+@cases("habit", HABITS, one_in=2)
 def test_each_habit_gets_to_somebody(habit):
     net = net_with("honest")
     call(net)
