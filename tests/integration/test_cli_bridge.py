@@ -66,6 +66,7 @@ def test_bridge_takes_all_descriptors_that_it_may_have(net):
     assert resource.prlimit(bridge.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
+@pytest.mark.nightly
 def test_bridges_of_a_file_need_no_more_than_the_file(net, config):
     path = config(f"""
 [majordomo]

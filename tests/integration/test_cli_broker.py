@@ -41,7 +41,7 @@ def test_it_says_where_it_listens_and_each_line_has_its_time_and_level(net):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@cases("number", [signal.SIGTERM, signal.SIGINT], one_in=2)
 def test_a_signal_ends_it_with_exit_code_0(net, number):
     broker = net.broker("b1")
     assert broker.end(number) == 0
@@ -50,6 +50,7 @@ def test_a_signal_ends_it_with_exit_code_0(net, number):
     assert "Traceback" not in broker.log
 
 
+@pytest.mark.nightly
 def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path):
     broker = net.broker("b1")
     with net.call_under_way(lifeline, tmp_path):
@@ -114,6 +115,7 @@ def test_a_malformed_endpoint_is_exit_code_2(net, endpoint):
     assert "is not an endpoint" in complaint(net.run("broker", "--join", net.join("b1"), "--bind", endpoint), 2)
 
 
+@pytest.mark.nightly
 def test_a_wrong_join_file_is_exit_code_2(net, tmp_path):
     assert "join file of a node" in complaint(net.run("broker", "--join", net.join("worker")), 2)
     assert "does not exist" in complaint(net.run("broker", "--join", tmp_path / "nothing"), 2)
@@ -161,6 +163,7 @@ def test_it_starts_in_networks_of_all_kinds(net, setup, hosts):
     assert broker.end() == 0
 
 
+@pytest.mark.nightly
 def test_it_listens_at_several_addresses(net):
     other = free_ports(1)[0]
     broker = net.broker("b1", "--bind", f"tcp://127.0.0.1:{other}", "--bind", net.endpoints["b1"])
@@ -177,6 +180,7 @@ def test_the_join_file_may_be_named_by_the_environment(net):
     broker.wait_for_line("b1 listens at")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "way",
     [
@@ -264,6 +268,7 @@ def test_it_balances_as_it_is_told_to(net, lifeline, tmp_path, balance, turns):
     assert Counter("busy" if name == busy else "idle" for name in answers) == turns
 
 
+@pytest.mark.nightly
 def test_two_processes_with_one_join_file_say_so_both(net):
     first = net.broker("b1")
     second = net.broker("b1", "--bind", f"tcp://127.0.0.1:{free_ports(1)[0]}")

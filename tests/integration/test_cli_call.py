@@ -214,6 +214,7 @@ def test_brokers_that_are_not_there_are_named_with_address_and_reason(down):
         assert f"{name} at {down.endpoints[name]}: nothing answers there" in line
 
 
+@pytest.mark.nightly
 def test_a_broker_to_go_by_that_is_not_there_is_named(down):
     down.broker("b1")
     line = complaint(down.call("echo", "--timeout", "0.5", "--via", "b2"), 5)
@@ -224,6 +225,7 @@ def test_a_broker_to_go_by_that_nobody_knows_is_named(net):
     assert "b9" in complaint(net.call("echo", "--timeout", "0.3", "--via", "b9"), 5)
 
 
+@pytest.mark.nightly
 def test_something_that_is_no_broker_is_not_said_to_be_down(live):
     endpoint = live.add_broker("b1")
     live.add_node("client", calls=["*"])
@@ -366,12 +368,14 @@ def test_a_payload_above_the_usual_limit_can_be_sent_where_all_allow_it(live, tm
     assert live.call("size", "-", *more, stdin=payload).stdout == b"2000000"
 
 
+@pytest.mark.nightly
 def test_a_preset_and_settings_are_checked(net):
     assert net.call("echo", "x", "--preset", "wan", "--set", "attempts=5").stdout == b"x"
     assert "attempts" in complaint(net.call("echo", "x", "--set", "attempts=99"), 2)
     assert "--help" in complaint(net.call("echo", "x", "--preset", "moon"), 2)
 
 
+@pytest.mark.nightly
 def test_one_process_too_many_for_a_join_file_is_told_so(live):
     live.add_members("b1")
     live.broker("b1", "--set", "connections_per_key_max=2")
@@ -497,6 +501,7 @@ def test_a_call_survives_that_one_broker_is_not_there(down):
     assert (result.returncode, result.stdout, result.stderr) == (0, b"hello", b"")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "command",
     [("call", "echo"), pytest.param(("serve", "--service", "echo", "--exec", "cat"), marks=pytest.mark.nightly)],

@@ -188,6 +188,7 @@ def test_a_key_that_was_made_elsewhere_is_registered_by_its_code(net):
     assert "--request CODE" in refused("rotate", "b2", "--net", net)
 
 
+@pytest.mark.nightly
 def test_a_directory_of_another_user_is_one_line(net):
     if os.geteuid() != 0:
         pytest.skip("only root can give a directory away")

@@ -187,6 +187,7 @@ def test_version():
     assert re.fullmatch(r"braidmq \d+\.\d+\.\d+, cores (compiled|interpreted)\n", done("--version"))
 
 
+@pytest.mark.nightly
 def test_a_join_file_that_could_not_be_refreshed_is_a_warning(net):
     done("add", "broker", "b1", "--net", net, "--endpoint", "tcp://h:1")
     (net / "b1.braid").chmod(0o644)
@@ -214,6 +215,7 @@ def test_a_full_disk_is_one_line_and_changes_nothing(net):
     assert {path.name: path.read_bytes() for path in net.iterdir()} == before
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_output_that_cannot_be_written_is_one_line(net):
     with Path("/dev/full").open("w") as full:

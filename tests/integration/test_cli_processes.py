@@ -119,6 +119,7 @@ def test_calls_go_on_while_a_process_is_killed_and_started_again(net):
     assert parent.log.count("has ended") == 2
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("to_all", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["to one", "to all"])
 def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path, to_all):
     parent = begin(net)
@@ -135,6 +136,7 @@ def test_a_signal_lets_what_is_under_way_be_answered(net, lifeline, tmp_path, to
         assert f"{name}: {name} has ended" in parent.log
 
 
+@pytest.mark.nightly
 def test_an_interrupt_of_the_whole_group_is_one_signal(net):
     apart = [sys.executable, "-c", "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"]
     parent = begin(net, before=apart)

@@ -165,7 +165,7 @@ def test_services_remember_brokers_and_a_node_has_a_state_file_of_its_own(net, a
     wait_until((app / "state").exists, "a state file")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@cases("number", [signal.SIGTERM, signal.SIGINT], one_in=2)
 def test_a_signal_ends_it_with_exit_code_0(net, app, number):
     worker = net.serve("app:node", cwd=app)
     net.wait_for_workers("echo")
@@ -230,11 +230,13 @@ def test_the_payload_is_stdin_and_stdout_is_the_reply(net):
     assert (result.returncode, result.stdout) == (0, b"HELLO\n\xff")
 
 
+@pytest.mark.nightly
 def test_no_shell_runs_the_command(net):
     serve_command(net, """printf '%s|' "$HOME" 'a b' '*' ';'""")
     assert net.call("run").stdout == b"$HOME|a b|*|;|"
 
 
+@pytest.mark.nightly
 def test_a_command_need_not_read_its_stdin(net):
     serve_command(net, "echo hello")
     assert net.call("run", "-", stdin=bytes(1024 * 1024)).stdout == b"hello\n"
@@ -247,6 +249,7 @@ def test_a_large_payload_passes_a_command_that_writes_while_it_reads(net):
     assert net.call("run", "-", stdin=payload).stdout == payload
 
 
+@pytest.mark.nightly
 def test_the_environment_tells_of_the_request(net):
     serve_command(net, "env")
     reply = loaded(net.call("run", "--json", "--timeout", "20"))
@@ -277,6 +280,7 @@ def test_a_command_is_killed_with_all_that_it_started_at_the_deadline(net, lifel
     wait_until(lambda: net.service("b1", "run").outstanding == 0, "its place is free again")
 
 
+@pytest.mark.nightly
 def test_a_command_is_killed_when_its_caller_gives_up(net, lifeline):
     serve_command(net, f"sh -c '{lifeline.command}; sleep 100; true'")
     with net.calling("run", "--timeout", "3600") as call:
@@ -302,6 +306,7 @@ def test_so_many_commands_run_at_once_as_it_is_told(net, tmp_path):
         assert [call.communicate(timeout=60)[0] for call in (first, second, third)] == [b"gone\n"] * 3
 
 
+@pytest.mark.nightly
 def test_a_signal_lets_a_command_end_and_its_reply_leave(net, lifeline, tmp_path):
     os.mkfifo(tmp_path / "go")
     worker = serve_command(net, f"sh -c '{lifeline.command}; read line < {tmp_path}/go; echo $line'")
@@ -347,6 +352,7 @@ def test_what_has_dropped_its_environment_ends_with_the_worker_too(net, lifeline
     lifeline.wait_for_end()
 
 
+@pytest.mark.nightly
 @linux
 def test_a_process_that_the_worker_found_as_its_child_is_spared(net, lifeline):
     serve = [*BRAIDMQ, "serve", "--service", "run", "--exec", "cat", "--join", str(net.join("worker"))]
@@ -422,6 +428,7 @@ def test_wrong_options_are_exit_code_2(live, options, said):
     assert said in complaint(live.run("serve", "--join", live.join("worker"), *options), 2)
 
 
+@pytest.mark.nightly
 def test_a_wrong_join_file_is_exit_code_2(live, tmp_path):
     live.add_members("b1")
     live.add_node("other", serves=["other"])

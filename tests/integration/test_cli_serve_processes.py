@@ -85,6 +85,7 @@ def are_gone(numbers):
     return not {process.id for process in processes()} & set(numbers)
 
 
+@pytest.mark.nightly
 def test_processes_of_one_member_share_the_work_and_one_that_is_killed_comes_back(net, app):
     with serving(net, app, "--processes", "2", "--state", "w.state") as worker:
         net.wait_for_workers("meet", workers=2)

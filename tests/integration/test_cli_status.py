@@ -178,6 +178,7 @@ def test_a_watch_shows_a_broker_die_and_come_back(three, watch):
     assert watching.end(signal.SIGINT) == (0, b"")
 
 
+@pytest.mark.nightly
 def test_a_watch_outlives_the_absence_of_every_broker_and_ends_with_sigterm(net, watch):
     watching = watch("--json")
     told = json.loads(watching.wait_for_line(bool))
@@ -202,6 +203,7 @@ def test_a_watch_whose_reader_has_gone_ends_silently(net):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.nightly
 def test_a_watch_ends_if_the_node_may_not_observe(net):
     net.broker("b1")
     net.broker("b2")
@@ -269,6 +271,7 @@ def test_a_node_that_may_not_observe_is_exit_code_6_and_is_told_how(net):
     assert b"braidmq add node NAME --net DIR --observe" in result.stderr
 
 
+@pytest.mark.nightly
 def test_a_member_that_is_not_registered_is_exit_code_6(net, tmp_path):
     net.broker("b1")
     net.broker("b2")
@@ -284,6 +287,7 @@ def test_a_net_without_brokers_is_exit_code_5(live):
     assert "names no broker" in complaint(status(live), 5)
 
 
+@pytest.mark.nightly
 def test_a_wrong_join_file_is_exit_code_2(net, tmp_path):
     assert "a node needs one made by" in complaint(status(net, name="b1"), 2)
     assert "does not exist" in complaint(net.run("status", "--join", tmp_path / "nothing"), 2)

@@ -73,7 +73,7 @@ def test_a_command_fails_only_if_its_output_is_lost(net, closed, arguments, code
         assert b"stdout is closed" in result.stderr
 
 
-@pytest.mark.parametrize("closed", CLOSED, ids=str)
+@cases("closed", CLOSED, ids=str, one_in=3)
 def test_a_payload_from_a_stdin_that_is_closed_is_wrong_usage(net, closed):
     result = run_without(closed, "call", "echo", "-", "--join", net.join("client"))
     assert b"Traceback" not in result.stderr
@@ -171,7 +171,7 @@ def test_a_worker_whose_log_nobody_reads_goes_on_and_ends(live, tmp_path):
                 worker.kill()
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
+@cases("as_json", [[], ["--json"]], ids=["text", "json"], one_in=2)
 def test_a_watch_that_nobody_reads_can_be_ended(net, as_json):
     with unread_pipe() as (writer, _reader):
         fill(writer)
@@ -196,6 +196,7 @@ def test_a_demo_that_nobody_reads_can_be_ended(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.nightly
 def test_a_log_whose_reader_has_gone_is_no_reason_to_end(live):
     live.add_members("b1")
     reader, writer = os.pipe()

@@ -179,6 +179,7 @@ def test_a_load_that_cannot_be_is_told_at_once(net):
     assert "may not call" in complaint(load(net, "echo", name="observer"), 6)
 
 
+@pytest.mark.nightly
 def test_load_refuses_what_makes_no_sense(live):
     live.add_members("b1")
     assert "choose one" in complaint(load(live, "echo", "--rate", "5", "--in-flight", "5"), 2)

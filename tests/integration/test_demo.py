@@ -107,6 +107,7 @@ def test_requests_wait_for_a_single_broker(start):
     assert summary["max_ms"] > 1_000
 
 
+@pytest.mark.nightly
 @linux
 @pytest.mark.parametrize("number", nightly_but({signal.SIGINT}, (signal.SIGINT, signal.SIGTERM)))
 def test_a_signal_half_way_leaves_nothing_behind(start, tmp_path, number):

@@ -14,6 +14,7 @@ from braidmq.carrier import broker_loop
 from braidmq.carrier.broker_loop import BrokerLoop
 from braidmq.trust.authority import Authority
 from braidmq.wire.envelope import VERSION_AT
+from tests.support.nights import cases
 from tests.support.processes import WAIT_S_MAX, LiveNet, wait_until
 
 
@@ -216,6 +217,7 @@ def test_reason_10_rights_that_the_certificate_lacks(one):
     assert "there and back in " in text
 
 
+@pytest.mark.nightly
 def test_rights_that_are_newer_than_the_join_file_are_no_fault(one):
     old = copied(one)
     one.authority.change("client", calls=["echo", "stock"])
@@ -230,6 +232,7 @@ def test_rights_that_are_newer_than_the_join_file_are_no_fault(one):
     assert result.returncode == 5
 
 
+@pytest.mark.nightly
 def test_a_broker_whose_key_is_newer_than_the_join_file_is_met_as_others_tell(live):
     live.add_members("b1", "b2")
     old = copied(live)
@@ -244,6 +247,7 @@ def test_a_broker_whose_key_is_newer_than_the_join_file_is_met_as_others_tell(li
     assert "  note  listed       " in text
 
 
+@pytest.mark.nightly
 def test_a_misspelt_endpoint_is_told_at_the_broker_itself(live):
     live.add_members("b1")
     live.add_broker("b2", host="no-such-host.invalid")
@@ -253,6 +257,7 @@ def test_a_misspelt_endpoint_is_told_at_the_broker_itself(live):
     assert "-> braidmq set b2 --net DIR --endpoint tcp://HOST:PORT" in text
 
 
+@pytest.mark.nightly
 def test_a_member_of_a_token_that_is_none_any_more_is_told_to_use_one_again(one, tmp_path):
     broker = one.broker("b1")
     token, _ = one.authority.invite(prefix="replica-", calls=["echo"])
@@ -299,6 +304,7 @@ def test_a_clock_that_is_off(one, monkeypatch):
     assert "timedatectl" in text
 
 
+@pytest.mark.nightly
 def test_a_service_without_workers(one):
     one.broker("b1")
     text = examined(one, "--service", "echo", code=5)
@@ -328,7 +334,7 @@ def test_a_brokers_own_file_is_walked_up_to_its_key(live):
     assert "session" not in text
 
 
-@pytest.mark.parametrize(
+@cases(
     ("harm", "step", "said"),
     [
         (lambda path: path.unlink(), "file", "does not exist"),
@@ -336,6 +342,7 @@ def test_a_brokers_own_file_is_walked_up_to_its_key(live):
         (lambda path: path.write_text("{}"), "content", "is not a join file"),
     ],
     ids=["missing", "open to all", "damaged"],
+    one_in=2,
 )
 def test_a_join_file_that_is_of_no_use(one, harm, step, said):
     harm(one.join("client"))

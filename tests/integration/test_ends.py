@@ -50,6 +50,7 @@ def cells(text, name):
     return {each[0]: row[each.start() : end].strip() for each, end in zip(heads, ends, strict=True)}
 
 
+@pytest.mark.nightly
 def test_what_ends_within_a_day_is_told_by_brokers_the_node_and_status(live):
     live.add_members("b1", "b2")
     ends_at = int(time.time()) + 5 * HOUR_S

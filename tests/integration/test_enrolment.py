@@ -208,6 +208,7 @@ def test_join_says_that_nobody_could_be_asked_about_a_member(net, moved):
     assert moved.read_bytes() == before
 
 
+@pytest.mark.nightly
 def test_who_was_removed_asks_again_with_the_key_that_it_has(net, moved):
     before, key = moved.read_bytes(), load(moved).public_key
     net.authority.remove(["n9"])

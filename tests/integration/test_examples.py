@@ -162,6 +162,7 @@ def test_two_runs_of_one_request_are_one_payment(net, tmp_path, monkeypatch):
     assert [handler(again), handler(again), handler(request)] == [b"2"] * 3
 
 
+@pytest.mark.nightly
 def test_a_pool_of_processes_computes(net):
     """By `braidmq serve`, as it is told to: the pool has to find the module, and to end."""
     worker = Child([*BRAIDMQ, "serve", "cpu_bound:services", "--join", net.join], cwd=EXAMPLES)

@@ -406,6 +406,7 @@ async def test_requests_of_a_killed_client_are_cancelled_at_their_workers():
 # -- deadlines hold whatever happens
 
 
+@pytest.mark.nightly
 async def test_a_request_never_outlives_its_deadline_when_nothing_answers():
     async with scene() as it:
         for broker in it.net.brokers.values():

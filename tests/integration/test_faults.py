@@ -107,6 +107,7 @@ async def test_a_stopped_worker_loses_nothing_and_runs_nothing_stale(tmp_path, s
     assert flagged(outcomes), "the load did not meet the stopped worker"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("stopped", nightly_but({"b1"}, ("b1", "w1")))
 async def test_what_a_dead_client_left_in_a_stopped_process_is_not_run(tmp_path, stopped):
     """No CANCEL follows such a request: only its age tells that it has expired."""

@@ -26,7 +26,7 @@ async def ask_many(node, service):
         await node.request(service)
 
 
-@pytest.mark.parametrize("kind", ["async def", "def", "awaited for a def"])
+@cases("kind", ["async def", "def", "awaited for a def"], one_in=2)
 async def test_a_handler_starts_in_the_context_in_which_its_node_was_started(kind):
     """The node also calls, in tasks of its program that have contexts of their own."""
     seen = []

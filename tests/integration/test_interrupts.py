@@ -77,6 +77,7 @@ def test_what_a_handler_raises_does_not_end_its_worker_and_an_interrupt_does(net
     assert worker.wait() == (0 if how == "node.run()" else -signal.SIGINT)
 
 
+@pytest.mark.nightly
 def test_interrupts_end_a_worker_whose_handler_never_returns_to_the_loop(net, tmp_path):
     """asyncio lets the second one be raised where the program is: in the handler, while nothing else can run."""
     worker = launch(net, tmp_path, "asyncio.run()")

@@ -179,6 +179,7 @@ main()
 """
 
 
+@pytest.mark.nightly
 def test_directories_that_others_may_enter_are_told_of_and_not_used(net, runtime):
     own = nearby.COMMON / f"braidmq-{os.geteuid()}"
     for directory in (runtime / "braidmq", own):
@@ -195,6 +196,7 @@ def test_directories_that_others_may_enter_are_told_of_and_not_used(net, runtime
     assert broker.log.count("WARNING") == 1
 
 
+@pytest.mark.nightly
 def test_a_second_process_of_the_same_name_does_not_take_the_socket(net):
     first = net.broker("b1", local=True)
     path = socket_of(first)

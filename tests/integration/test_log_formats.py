@@ -53,6 +53,7 @@ def test_a_log_in_json_has_nothing_but_objects_with_the_fields_of_events(net):
     assert (begun["level"], begun["logger"]) == ("info", "braidmq.broker")
 
 
+@pytest.mark.nightly
 def test_what_is_wrong_at_its_end_is_an_object_as_well(net):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -63,6 +64,7 @@ def test_what_is_wrong_at_its_end_is_an_object_as_well(net):
     assert "cannot listen at" in said[-1]["message"]
 
 
+@pytest.mark.nightly
 def test_several_brokers_say_who_speaks_in_json(two):
     parent = two.start("broker", "--processes", "2", "--join", two.join("b1-1"), "--no-local", "--log-format", "json")
     parent.wait_for_line("b1-2 listens at", 120.0)

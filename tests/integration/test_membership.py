@@ -115,6 +115,7 @@ async def test_net_is_whole_again_after_all_brokers_were_away_for_ten_seconds(tm
     assert errors(outcomes) == []
 
 
+@pytest.mark.nightly
 def test_broker_that_stops_is_said_to_leave_and_is_not_suspected(tmp_path):
     with LiveNet(tmp_path) as net:
         net.add_members("b1", "b2")

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from bench.memory import KIB, idle, under_way
 
 
@@ -11,6 +13,7 @@ def test_an_idle_node_costs_a_broker_little_and_is_connected_soon(tmp_path):
     assert max(found.started_s, found.back_s) <= 10
 
 
+@pytest.mark.nightly
 def test_a_request_costs_a_broker_little_beside_its_payload(tmp_path):
     found = asyncio.run(under_way(tmp_path / "net", waiting=1_000))
     assert found.at_work_bytes <= 2 * KIB

@@ -60,6 +60,7 @@ def net(tmp_path):
         yield net
 
 
+@pytest.mark.nightly
 def test_host_with_several_addresses_is_tried_address_by_address(net):
     """`localhost` is ::1 and 127.0.0.1 on most machines, and the broker listens at one of them only."""
     port = free_ports(1)[0]
@@ -108,6 +109,7 @@ def test_broker_that_only_dns_knows_must_be_told_where_to_listen(net):
     assert result.stderr.count(b"\n") == 1
 
 
+@pytest.mark.nightly
 def test_host_that_has_no_address_is_told_once_and_harms_nothing(net):
     net.add_members("b1")
     net.authority.add_broker("b2", ["tcp://no-such-host.invalid:5555"])

@@ -52,6 +52,7 @@ def test_where_logging_is_not_configured_it_says_with_time_and_name_that_it_serv
     assert lines[-1].endswith("after")
 
 
+@pytest.mark.nightly
 def test_where_only_another_logger_is_configured_the_programs_own_lines_are_left_to_it(worker):
     child = worker(
         "logging.getLogger('mine').addHandler(logging.StreamHandler())\nlogging.getLogger('mine').setLevel('INFO')"

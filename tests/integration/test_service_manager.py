@@ -98,6 +98,7 @@ def test_a_broker_tells_who_is_connected(net, manager):
     manager.hear("STATUS=b1: 1 of 1 other brokers, 1 nodes")
 
 
+@pytest.mark.nightly
 def test_what_a_worker_runs_has_no_service_manager(net, manager):
     net.broker("b2")
     begin(net, manager, "serve")
@@ -181,6 +182,7 @@ def test_a_service_manager_that_is_not_there_is_no_reason_to_end(net, tmp_path):
     assert broker.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.nightly
 def test_a_service_manager_that_reads_nothing_is_no_reason_to_stand_still(net, manager):
     manager.fill()
     broker = net.broker("b1", env=manager.environment(WATCHDOG_S))

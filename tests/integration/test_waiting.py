@@ -8,6 +8,7 @@ import pytest
 from braidmq import Node, NoWorker, Services, Settings
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.nights import cases
 from tests.support.processes import LiveNet, complaint
 
 SERVICES = """
@@ -63,7 +64,7 @@ class Callers:
 
 
 @pytest.mark.parametrize("how", ["close", "kill"])
-@pytest.mark.parametrize("options", [{}, {"wait": True}])
+@cases("options", [{}, {"wait": True}], one_in=2)
 async def test_no_call_fails_while_the_only_worker_is_restarted(how, options):
     services = echoing()
     async with TestNet(brokers=2) as net, net.node("client") as client:

@@ -202,6 +202,7 @@ def test_one_that_floods_neither_fills_the_memory_nor_holds_up_the_news_of_other
     assert near.lives()
 
 
+@pytest.mark.nightly
 def test_member_reads_what_a_foreign_node_says(net):
     net.start()
     node = net.node()

@@ -483,4 +483,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestBroker: Any = Machine.TestCase
-TestBroker.settings = hypothesis_settings(max_examples=24 * TIMES, stateful_step_count=50, deadline=None)
+TestBroker.settings = hypothesis_settings(max_examples=15 * TIMES, stateful_step_count=50, deadline=None)

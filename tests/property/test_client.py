@@ -336,4 +336,4 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 TestClient = ClientMachine.TestCase
-TestClient.settings = settings(max_examples=40 * TIMES, stateful_step_count=40)
+TestClient.settings = settings(max_examples=25 * TIMES, stateful_step_count=40)

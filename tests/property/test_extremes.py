@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from braidmq.core.broker.pace import Pace
 from braidmq.wire.control import Ready, Status, decode_control, encode_control
 from braidmq.wire.envelope import LOST, REJECT, RENEW, REPLY, UINT16, UINT32, WORKING, Envelope, encode, milliseconds
+from tests.support.examples import TIMES
 from tests.support.rigs.broker_rig import Rig
 
 uint32 = st.sampled_from([0, 1, 86_400_000, UINT32 - 1, UINT32]) | st.integers(0, UINT32)
@@ -37,7 +38,7 @@ def test_time_to_come_back_fits_its_field_however_long_work_takes(
     assert 0 <= milliseconds(pace.late_s(queued, remaining_s)) <= UINT32
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40 * TIMES, deadline=None)
 @given(
     st.lists(requests, min_size=1, max_size=8),
     st.lists(st.tuples(spans, answers, requests), max_size=8),

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from braidmq.bridges.zgossip import wire
 from braidmq.bridges.zgossip.requests import GET, PUT
+from tests.support.examples import TIMES
 from tests.support.gossip import World, is_wellformed, key_of, tuples
 
 COME = ("p", "q", "r")
@@ -159,6 +160,6 @@ def tuple_of(frame: bytes) -> dict[bytes, bytes]:
 
 
 Gossip.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30 * TIMES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestGossip = Gossip.TestCase

@@ -13,6 +13,7 @@ from braidmq.bridges.malamute.options import MalamuteOptions
 from braidmq.bridges.malamute.wire import Command, Message
 from braidmq.errors import BraidError, DeadlineExceeded, NoWorker, ServiceError
 from braidmq.members import Member, Role
+from tests.support.examples import TIMES
 from tests.support.foreign_net import ForeignNet
 from tests.support.malamute import STREAMS, heard, judge, mail_to, offer, opening
 
@@ -179,5 +180,5 @@ class Programs(RuleBasedStateMachine):
 
 TestPrograms = Programs.TestCase
 TestPrograms.settings = settings(
-    deadline=None, max_examples=60, stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=30 * TIMES, stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow]
 )

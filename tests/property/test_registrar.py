@@ -188,4 +188,4 @@ class RegistryMachine(Machine):
 
 
 TestRegistrar: Any = RegistryMachine.TestCase
-TestRegistrar.settings = hypothesis_settings(max_examples=20 * TIMES, stateful_step_count=50, deadline=None)
+TestRegistrar.settings = hypothesis_settings(max_examples=10 * TIMES, stateful_step_count=50, deadline=None)

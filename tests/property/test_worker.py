@@ -280,4 +280,4 @@ class WorkerMachine(RuleBasedStateMachine):
 
 
 TestWorker = WorkerMachine.TestCase
-TestWorker.settings = settings(max_examples=40 * TIMES, stateful_step_count=40)
+TestWorker.settings = settings(max_examples=25 * TIMES, stateful_step_count=40)

@@ -14,6 +14,7 @@ from braidmq.bridges.malamute.workers import Workers as MalamuteWorkers
 from braidmq.bridges.port import Job, Unfinished
 from braidmq.lab.simulation.run import run
 from braidmq.messages import Reply
+from tests.support.nights import cases
 
 SEEDS = 40
 
@@ -147,7 +148,7 @@ def with_lost_deliveries_not_run(patch):
 nightly = pytest.mark.nightly  # a checker that others see fail as well, or a long search
 
 
-@pytest.mark.parametrize(
+@cases(
     ("mutate", "rule", "first"),
     [
         (without_marks_of_copies, "foreign runs", 8),
@@ -162,6 +163,7 @@ nightly = pytest.mark.nightly  # a checker that others see fail as well, or a lo
         pytest.param(with_silence_for_errors, "foreign", 11, marks=nightly),
         pytest.param(with_lost_deliveries_not_run, "foreign runs", 5, marks=nightly),
     ],
+    one_in=2,
 )
 def test_checkers_find_what_a_bridge_could_do_to_foreign_programs(patch_cores, mutate, rule, first):
     mutate(patch_cores)

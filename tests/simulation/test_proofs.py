@@ -13,7 +13,7 @@ from tests.support.nights import nightly_but
 
 EACH = 1 * TIMES
 
-ON_A_COMMIT = ("swarm", "roll", "hostile-broker", "hostile-worker", "bridge")
+ON_A_COMMIT = ("swarm", "hostile-broker", "bridge")
 
 
 def careful(seed, scenario):

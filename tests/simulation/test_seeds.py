@@ -13,7 +13,7 @@ from tests.simulation.failed import FAILED
 from tests.support.examples import TIMES
 from tests.support.nights import cases
 
-LATELY = 10
+LATELY = 5
 """Seeds of failures that are likely to be the same runs still: the older one is, the more draws have changed since."""
 
 

@@ -11,6 +11,7 @@ from braidmq.lab.simulation.plan import Work, plan_of
 from braidmq.lab.simulation.world import World
 from braidmq.settings import Settings
 from braidmq.wire.envelope import REQUEST
+from tests.support.nights import cases
 
 WHOLE_S_MAX = 20.0
 
@@ -99,7 +100,7 @@ def latency_s(net):
     return median(call.ends[0][0] - call.started for call in net.world.record.calls)
 
 
-@pytest.mark.parametrize("duration_s", [0.001, 0.02], ids=["short jobs", "long jobs"])
+@cases("duration_s", [0.001, 0.02], ids=["short jobs", "long jobs"], one_in=2)
 @pytest.mark.parametrize("brokers", [4, pytest.param(8, marks=pytest.mark.nightly)])
 def test_each_broker_has_about_its_share(brokers, duration_s):
     net = loaded(brokers, rate=100 * brokers, duration_s=duration_s)

@@ -199,6 +199,7 @@ def got(url):
 # -- how-to
 
 
+@pytest.mark.nightly
 @page("how-to/fastapi.md")
 def test_an_application_of_starlette(recipe, page, monkeypatch):
     uvicorn = pytest.importorskip("uvicorn")
@@ -234,6 +235,7 @@ def test_cells_of_a_notebook(recipe, page):
     assert values[5:7] == [b"abab", b"ab+ab"]
 
 
+@pytest.mark.nightly
 @page("how-to/threads.md")
 def test_nodes_in_threads(recipe, page):
     with a_net(recipe.folder, "shop", "orders") as net:
@@ -253,6 +255,7 @@ def test_nodes_in_threads(recipe, page):
         assert "orders has ended" in process.said
 
 
+@pytest.mark.nightly
 @page("how-to/processes.md")
 def test_handlers_and_callers_in_processes(recipe, page):
     with a_net(recipe.folder, "shop") as net:

@@ -69,6 +69,7 @@ async def test_every_kind_of_bridge_tells_brokers_what_it_is(name):
         assert await told(observer, lambda bridge: True) == BridgeStatus(name)
 
 
+@pytest.mark.nightly
 async def test_brokers_are_told_of_peers_and_services_and_of_what_was_denied_and_dropped(peers):
     async with TestNet() as net, bridged(net, "majordomo") as (bridge, observer):
         (place,) = bridge.endpoints()

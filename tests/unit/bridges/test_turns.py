@@ -8,6 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from braidmq.bridges.turns import FLOOR, LEAST_S, SPARED, Turns
 from braidmq.errors import Overloaded
 from braidmq.settings import Settings
+from tests.support.examples import TIMES
 
 PLACES = 64 - 64 // SPARED
 ALONE = PLACES - PLACES // SPARED
@@ -203,4 +204,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestAnyOrder.settings = settings(max_examples=20 * TIMES, stateful_step_count=30, deadline=None)

@@ -44,6 +44,7 @@ def test_a_sound_seed_is_told_on_two_lines(capfd):
     assert second.startswith(f"{len(found.record.calls):,} calls and {found.events:,} events in ")
 
 
+@pytest.mark.nightly
 def test_several_seeds_are_told_together(capfd):
     code, out, err = simulate(capfd, "--seed", 1, "--seeds", 3, "--scenario", "calm", "--jobs", 1)
     assert (code, err) == (0, "")

@@ -311,7 +311,7 @@ Path.replace = dying
 """
 
 
-@cases("moment", ["before", "after"], one_in=3)
+@cases("moment", ["before", "after"], one_in=2)
 @pytest.mark.parametrize("write", [1, 2, 3, 4, 5])
 def test_an_add_that_dies_at_any_write_is_repaired_by_the_next(authority, moment, write):
     for name in ("b1", "b2", "n1"):

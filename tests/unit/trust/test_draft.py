@@ -20,6 +20,7 @@ from braidmq.trust.enrolment import Enrolment, Statement
 from braidmq.trust.invitation import Invitation, Terms
 from braidmq.trust.manifest import Manifest
 from braidmq.trust.token_keys import TokenKeys
+from tests.support.examples import TIMES
 
 NET = "0123456789abcdef"
 SEED = b"s" * 32
@@ -208,7 +209,7 @@ class Registries(RuleBasedStateMachine):
                 assert (each.serial == self.now.version) == (each not in before)
 
 
-Registries.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Registries.TestCase.settings = settings(max_examples=20 * TIMES, stateful_step_count=30, deadline=None)
 TestRegistries = Registries.TestCase
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braidmq.bridges.malamute.patterns import DEPTH_MAX, POSITIONS_MAX, Pattern
+from tests.support.examples import TIMES
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ PATTERNS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150 * TIMES, deadline=None)
 @given(pattern=PATTERNS, begin=st.booleans(), end=st.booleans(), subject=st.text("ab1.", max_size=8))
 def test_patterns_find_what_python_finds(pattern, begin, end, subject):
     whole = ("^" if begin else "") + f"({pattern})" + ("$" if end else "")
@@ -96,7 +97,7 @@ def test_patterns_find_what_python_finds(pattern, begin, end, subject):
     assert Pattern(whole.encode()).matches(subject.encode()) == wanted
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150 * TIMES, deadline=None)
 @given(pattern=st.text("ab()[]^$|*+?\\x-.d", max_size=12), subject=st.binary(max_size=8))
 def test_any_pattern_is_read_or_refused(pattern, subject):
     try:

@@ -98,6 +98,7 @@ class TestMixed:
         net.call(1_000)
         assert net.errors(2_000) <= 0.01
 
+    @pytest.mark.nightly
     @pytest.mark.parametrize("reason", [Reason.BUSY, Reason.DENIED, Reason.EXPIRED])
     def test_refusals_cost_honest_callers_nothing(self, connections: int, good: int, reason: Reason) -> None:
         net = Net(connections, bad_answer=mixed(REJECT, good, reason))

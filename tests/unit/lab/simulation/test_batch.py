@@ -13,6 +13,7 @@ def measured(outcome):
     return [getattr(outcome, name) for name in outcome.__slots__ if name != "seconds"]
 
 
+@pytest.mark.nightly
 def test_jobs_do_not_change_what_comes_out_nor_its_order():
     alone, shared = list(outcomes(SEEDS, "calm", 1)), list(outcomes(SEEDS, "calm", 2))
     assert [each.seed for each in alone] == list(SEEDS)

@@ -3,8 +3,6 @@
 import random
 from dataclasses import replace
 
-import pytest
-
 from braidmq.core.links.link import LinkState
 from braidmq.lab.simulation.checkers import right_answer
 from braidmq.lab.simulation.faults import KINDS
@@ -70,7 +68,7 @@ def test_everybody_is_connected_to_it_and_takes_it_for_a_broker():
         assert broker.core.peering.membership.members[net.hostile.name].state == "alive"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("manner", "end"),
     [
         ("honest", "Reply"),
@@ -81,6 +79,7 @@ def test_everybody_is_connected_to_it_and_takes_it_for_a_broker():
         ("dawdle", "DeadlineExceeded"),
         ("hush", "DeadlineExceeded"),
     ],
+    one_in=3,
 )
 def test_it_has_a_manner_of_its_own(manner, end):
     assert manner in MANNERS
