@@ -20,6 +20,7 @@ from braidmq.wire.control import Failure
 from braidmq.wire.envelope import Reason
 
 _LOST = "was lost with its worker or broker, and may have been run"
+_WORKERLESS = "is one running, may it serve this service, and was it not taken out?"
 
 
 def complete(error: BraidError, call: Call) -> None:
@@ -64,7 +65,7 @@ def exhausted(call: Call, why: str) -> RequestError:
     """Return the error of a call that may make no further attempt; `why` not."""
     service = call.service.decode()
     if call.rejection == Reason.NO_WORKER and not call.lost:
-        return NoWorker(f"no worker provides {service}: is one running, and may it serve this service?")
+        return NoWorker(f"no worker provides {service}: {_WORKERLESS}")
     if call.rejection in (Reason.BUSY, Reason.DRAINING):
         return Overloaded(f"{service} is at its limit ({why}): call less often, or add workers")
     if call.rejection == Reason.DENIED:
@@ -109,5 +110,5 @@ def out_of_time(call: Call, *, awaits_worker: bool, diagnosis: str, in_flight_ma
     if awaits_worker and call.lost:
         return AttemptsExhausted(f"{service} {_LOST}; no worker came in time")
     if awaits_worker:
-        return NoWorker(f"no worker for {service} came in time: is one running, and may it serve this service?")
+        return NoWorker(f"no worker for {service} came in time: {_WORKERLESS}")
     return DeadlineExceeded(f"{service} gave no answer in time")
