@@ -298,7 +298,7 @@ def test_an_address_that_cannot_be_had_is_named():
             listen(Address("127.0.0.1", port))
     with pytest.raises(ConfigError, match=r"cannot listen at no\.such\.invalid:1: "):
         listen(Address("no.such.invalid", 1))
-    with pytest.raises(ConfigError, match=r"cannot listen at no\.\.name:1: .*label empty or too long"):
+    with pytest.raises(ConfigError, match=r"cannot listen at no\.\.name:1: .*label empty"):
         listen(Address("no..name", 1))
 
 
