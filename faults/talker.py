@@ -4,6 +4,7 @@ For each line on its stdin it writes one to its stdout: a `Said` in JSON.
 """
 
 import asyncio
+import signal
 import sys
 from contextlib import suppress
 from time import monotonic
@@ -40,9 +41,10 @@ async def listen(_request: Request) -> bytes:
 
 
 async def serve(join: str, listener: str) -> None:
-    """Talk until stdin ends, to a node with another join file."""
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    """Talk until stdin ends or SIGTERM comes, to a node with another join file; then leave with a goodbye."""
+    lines, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    loop.add_signal_handler(signal.SIGTERM, lines.feed_eof)
     said = Said(0.0, [])
     node, other = Node(join, settings=Settings(reconnect_s_max=0.5)), Node(listener)
     other.service(SERVICE)(listen)

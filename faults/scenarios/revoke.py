@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 from time import monotonic, sleep
 
 import msgspec
@@ -11,7 +12,7 @@ from braidmq.lab.processes.waiting import wait_until
 from faults.loaded import MODULE
 from faults.net import LISTENER, TALKER
 from faults.scenario import FLAWLESS, Run, Scenario
-from faults.talker import Said
+from faults.talker import SERVICE, Said
 from faults.wire import Rule
 
 QUIET_S = 3.0
@@ -25,24 +26,37 @@ def ask(run: Run) -> Said:
     return msgspec.json.decode(child.hear(), type=Said)
 
 
-def begin(run: Run) -> None:
-    """Let the member talk to every broker."""
+def authority(run: Run) -> Path:
+    """Return a copy of the authority's directory, where no broker's file lies."""
     net = run.net
-    net.launch(TALKER, [*MODULE, "faults.talker", net.live.join(TALKER), net.live.join(LISTENER)], talks=True)
+    away = net.live.directory.with_name("authority")
+    if not away.exists():
+        shutil.copytree(net.live.directory, away, ignore=shutil.ignore_patterns("b*.braid"))
+    return away
+
+
+def operate(run: Run, *command: str) -> None:
+    """Change the registry there, as an operator does."""
+    done = subprocess.run(
+        [*BRAIDMQ, *command, "--net", str(authority(run))], capture_output=True, text=True, timeout=60.0, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def begin(run: Run) -> None:
+    """Let the member talk to every broker; after a run, in which its key was revoked, with another key."""
+    net, join = run.net, authority(run) / f"{TALKER}.braid"
+    if TALKER in net.children:
+        join.unlink(missing_ok=True)
+        operate(run, "add", "node", TALKER, "--call", SERVICE)
+    net.launch(TALKER, [*MODULE, "faults.talker", join, net.live.join(LISTENER)], talks=True)
     wait_until(lambda: len(ask(run).brokers) == len(net.brokers), "the member is connected to all", poll_s=0.1)
     wait_until(lambda: ask(run).accepted_at > 0.0, "the member is heard", poll_s=0.1)
 
 
 def revoke(run: Run) -> float:
-    """Revoke its key in a copy of the authority's directory, where no broker's file lies; return when that is done."""
-    net = run.net
-    away = net.live.directory.with_name("authority")
-    if not away.exists():
-        shutil.copytree(net.live.directory, away, ignore=shutil.ignore_patterns("*.braid"))
-        shutil.copy2(net.live.join("operator"), away)
-    command = [*BRAIDMQ, "revoke", TALKER, "--net", str(away)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60.0, check=False)
-    assert done.returncode == 0, done.stderr
+    """Revoke its key; return when that is done."""
+    operate(run, "revoke", TALKER)
     return monotonic()
 
 
