@@ -176,7 +176,9 @@ def test_a_certificate_tells_who_calls(net):
     directory = net.directory
     ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     of_authority = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    openssl(directory, "req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *of_authority)
+    openssl(
+        directory, "req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *of_authority
+    )
     for name, extension in (("server", "DNS:localhost"), ("portal", "URI:spiffe://example.org/portal")):
         openssl(directory, "req", *ec, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         (directory / "ext").write_text(f"subjectAltName={extension}\n")
