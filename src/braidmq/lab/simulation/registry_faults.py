@@ -112,7 +112,8 @@ def settle(net: Net, rng: random.Random) -> None:
     """The authority makes a last change, which reaches one broker at least that all others let in."""
     net.authority.change()
     known = _known(net)
-    if rng.random() < 0.5 or not known or len(net.brokers_up) < len(net.brokers):  # who knows what those will know
+    to_come = net.operator.up or len(net.brokers_up) < len(net.brokers)  # who knows what some of them will know
+    if rng.random() < 0.5 or not known or to_come:
         net.operator.publish()
     else:
         rng.choice(known).replace_file(net.authority.newest)
