@@ -31,7 +31,8 @@ def authority(run: Run) -> Path:
     net = run.net
     away = net.live.directory.with_name("authority")
     if not away.exists():
-        shutil.copytree(net.live.directory, away, ignore=shutil.ignore_patterns("b*.braid"))
+        files = (f"{name}.braid" for name in net.brokers)
+        shutil.copytree(net.live.directory, away, ignore=shutil.ignore_patterns(*files))
     return away
 
 

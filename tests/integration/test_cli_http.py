@@ -13,7 +13,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.support.nights import cases, nightly
+from tests.support.nights import cases
 from tests.support.processes import complaint, wait_until
 
 SERVICES = """
@@ -226,17 +226,15 @@ def _who(port, context):
         ('certificate = "bridges.toml"', "", "certificate and key, "),
         ('bind = ["0.0.0.0:0"]', "", "0.0.0.0:0 can be reached from other machines, and tokens and payloads"),
         ('bind = ["0.0.0.0:0"]\ninsecure_bind = true', "", "nobody needs a token there"),
-        *nightly(
-            ("calls_per_caller = 0", "", "bridges.toml, line 2, http.calls_per_caller: expected `int` >= 1"),
-            ('content_types = {"a" = "none"}', "", "bridges.toml, line 2, http.content_types.a: "),
-            ('callers = "missing.toml"', "", "missing.toml"),
-            ('callers = "callers.toml"', '\n[a]\ntokens_sha256 = ["secret"]', "callers.toml, line 3, a.tokens_sha256"),
-            ('key = "server.key"', "", "write certificate, too"),
-            ('certificate = "missing.pem"', "", "missing.pem: No such file or directory"),
-            ('bind = ["tcp://127.0.0.1:1"]', "", "write HOST:PORT"),
-        ),
+        ("calls_per_caller = 0", "", "bridges.toml, line 2, http.calls_per_caller: expected `int` >= 1"),
+        ('content_types = {"a" = "none"}', "", "bridges.toml, line 2, http.content_types.a: "),
+        ('callers = "missing.toml"', "", "missing.toml"),
+        ('callers = "callers.toml"', '\n[a]\ntokens_sha256 = ["secret"]', "callers.toml, line 3, a.tokens_sha256"),
+        ('key = "server.key"', "", "write certificate, too"),
+        ('certificate = "missing.pem"', "", "missing.pem: No such file or directory"),
+        ('bind = ["tcp://127.0.0.1:1"]', "", "write HOST:PORT"),
     ],
-    one_in=4,
+    one_in=6,
 )
 def test_what_is_wrong_with_its_files_is_told(live, table, callers, why):
     live.add_members("b1")

@@ -10,7 +10,7 @@ import pytest
 from braidmq.host.process_tree import processes
 from braidmq.trust.joinfile import load
 from tests.support.namespaces import alone, as_process_1, children
-from tests.support.nights import cases, nightly
+from tests.support.nights import cases
 from tests.support.processes import BRAIDMQ, complaint, loaded, wait_until
 
 APP = """
@@ -184,20 +184,18 @@ def test_a_signal_ends_it_with_exit_code_0(net, app, number):
         ("app:nothing", "'nothing' in app does not exist: app has node, empty"),
         ("app:blocking", "app:blocking is a braidmq.blocking.Node: make it a braidmq.Services or a braidmq.Node"),
         ("app:empty", "provides no service"),
-        *nightly(
-            ("app:", "write MODULE:NAME"),
-            (":node", "write MODULE:NAME"),
-            ("a-b:node", "write MODULE:NAME"),
-            ("nothing.py:node", "write the module without .py, as in nothing:node"),
-            ("nothing.below:node", "there is no module 'nothing'"),
-            (
-                "app:text",
-                "'text' in app is a builtins.str, no braidmq.Services and no braidmq.Node: app has node, empty",
-            ),
-            ("os:nothing", "'nothing' in os does not exist\n"),
+        ("app:", "write MODULE:NAME"),
+        (":node", "write MODULE:NAME"),
+        ("a-b:node", "write MODULE:NAME"),
+        ("nothing.py:node", "write the module without .py, as in nothing:node"),
+        ("nothing.below:node", "there is no module 'nothing'"),
+        (
+            "app:text",
+            "'text' in app is a builtins.str, no braidmq.Services and no braidmq.Node: app has node, empty",
         ),
+        ("os:nothing", "'nothing' in os does not exist\n"),
     ],
-    one_in=3,
+    one_in=5,
 )
 def test_what_does_not_name_a_node_is_exit_code_2(net, app, monkeypatch, target, said):
     monkeypatch.chdir(app)

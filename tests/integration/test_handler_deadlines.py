@@ -74,8 +74,8 @@ class Hanging:
     "kind",
     [
         "swallows",
-        pytest.param("shields", marks=pytest.mark.nightly),
-        pytest.param("fails_to_stop", marks=pytest.mark.nightly),
+        "shields",
+        "fails_to_stop",
         "in_thread",
         "awaited_for_a_def",
     ],

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from contextlib import suppress
 
 import pytest
 import zmq
@@ -59,8 +58,7 @@ async def test_other_mechanisms_than_curve_are_refused(mechanism):
             net.node("n")
             stranger = peer(net.brokers["b1"], mechanism=mechanism)
             assert await stranger.event() not in (zmq.EVENT_HANDSHAKE_SUCCEEDED, 0)
-            with suppress(zmq.Again):  # there may be no pipe to say it into
-                stranger.say(control.Hello("raw"))
+            stranger.say(control.Hello("raw"))
             async with net.node("n") as node:
                 await node.connected()
             assert net.counters["sessions"] == 1

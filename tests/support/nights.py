@@ -8,11 +8,6 @@ def nightly_but(kept, names):
     return [name if name in kept else pytest.param(name, marks=pytest.mark.nightly) for name in names]
 
 
-def nightly(*rows):
-    """Return rows of a table of cases, each with several values, as nightly ones."""
-    return [pytest.param(*row, marks=pytest.mark.nightly) for row in rows]
-
-
 def cases(names, rows, *, one_in, ids=None):
     """Like `pytest.mark.parametrize`, but only one row in so many is tried for every commit, and all are at night."""
     wide = not isinstance(names, str) or "," in names

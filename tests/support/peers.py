@@ -38,7 +38,7 @@ class Peer:
             self.socket.setsockopt(zmq.PLAIN_USERNAME, b"admin")
             self.socket.setsockopt(zmq.PLAIN_PASSWORD, b"admin")
         self.monitor = self.socket.get_monitor_socket(HANDSHAKE | ENDED)
-        self._events = deque()
+        self._events, self._ended = deque(), False
         self.socket.connect(broker.endpoint)
 
     def close(self):
@@ -55,7 +55,7 @@ class Peer:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
             self._look()
-            if not any(event & (FAILED | ENDED) for event in self._events):
+            if not self._ended:
                 raise
 
     def say(self, message):
@@ -80,7 +80,9 @@ class Peer:
         with suppress(zmq.Again):
             while True:
                 data, _address = self.monitor.recv_multipart(zmq.NOBLOCK)
-                self._events.append(int.from_bytes(data[:2], "little"))
+                event = int.from_bytes(data[:2], "little")
+                self._ended |= bool(event & (FAILED | ENDED))
+                self._events.append(event)
 
     async def heard(self, wanted, timeout=10.0):
         """Return the next message for which `wanted` holds: an Envelope, or a control message."""
