@@ -23,6 +23,8 @@ from tests.support.zmtp import COMMAND, HandClient, bodies, framed, greeting
 _LOG = own_logger("braidmq.broker")
 
 WAIT_S_MAX = 20.0
+START_S = 100.0
+"""When a rig's clock begins: no test depends on how long its machine has been up."""
 FRAME_BYTES_MAX = 64 * 1024 * KIB
 
 
@@ -39,7 +41,7 @@ class Rig:
     """The listener, what has come out of it, and its peers.
 
     Attributes:
-        now: the time that the listener is told; the real one until a test sets it.
+        now: the time that the listener is told: a test stops the clock by it, at START_S or later. Until then it goes.
     """
 
     def __init__(self, settings=None, authorise=everyone, bind="tcp://127.0.0.1:0"):
@@ -53,6 +55,7 @@ class Rig:
         self.endpoint = self.listener.bind(bind)
         self.port = 0 if bind.startswith("ipc:") else int(self.endpoint.rpartition(":")[2])
         self.now = None
+        self._began_at = monotonic()
         self.told = []
         self.frames, self.gone, self.breaches = [], {}, []
         self._open = ExitStack()
@@ -69,7 +72,7 @@ class Rig:
         self.told = [descriptor for descriptor, _ in ready]
         for descriptor, only_writable in ready:
             listener.mark(descriptor, only_writable=only_writable)
-        now = monotonic() if self.now is None else self.now
+        now = self._time()
         came = listener.frames(now)
         self.frames += came
         self.breaches += listener.breaches()
@@ -82,8 +85,10 @@ class Rig:
         return came
 
     def _tell(self, kind, who, where, what, _error):
-        now = monotonic() if self.now is None else self.now
-        self._refusals.note(kind, who, now, where=where, what=what)
+        self._refusals.note(kind, who, self._time(), where=where, what=what)
+
+    def _time(self):
+        return START_S + monotonic() - self._began_at if self.now is None else self.now
 
     def until(self, condition, *peers):
         """Give turns to all until a condition holds."""

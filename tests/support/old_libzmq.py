@@ -53,7 +53,7 @@ class Socket:
     """As much of a socket as these tests need, with the names of pyzmq."""
 
     def __init__(self, old, kind):
-        self._lib = old.lib
+        self._old, self._lib = old, old.lib
         self._handle = ctypes.c_void_p(self._checked(self._lib.zmq_socket(old.context, kind)))
         self.closed = False
         self._room = ctypes.create_string_buffer(MESSAGE_BYTES_MAX)
@@ -79,6 +79,17 @@ class Socket:
         room = ctypes.create_string_buffer(size.value)
         self._checked(self._lib.zmq_getsockopt(self._handle, zmq.LAST_ENDPOINT, room, ctypes.byref(size)) + 1)
         return room.value.decode()
+
+    def get_monitor_socket(self, events):
+        """Return a socket that tells of the connection's events, of those that this library knows."""
+        endpoint = f"inproc://monitor-{id(self)}"
+        self._checked(self._lib.zmq_socket_monitor(self._handle, endpoint.encode(), events) + 1)
+        monitor = self._old.socket(zmq.PAIR)
+        monitor.connect(endpoint)
+        return monitor
+
+    def disable_monitor(self):
+        self._checked(self._lib.zmq_socket_monitor(self._handle, None, 0) + 1)
 
     def send_multipart(self, frames, flags=0):
         for number, frame in enumerate(frames, 1):
@@ -131,7 +142,7 @@ class OldPeer(Peer):
         self.socket.setsockopt(zmq.CURVE_SECRETKEY, bytes(secret))
         self.socket.setsockopt(zmq.CURVE_PUBLICKEY, bytes(secret.public_key))
         self.socket.setsockopt(zmq.CURVE_SERVERKEY, load(broker.join).public_key)
-        self.socket.connect(broker.endpoint)
+        self._connect(broker)
 
 
 def unpacked(directory):

@@ -37,6 +37,9 @@ class Peer:
         elif mechanism == "PLAIN":
             self.socket.setsockopt(zmq.PLAIN_USERNAME, b"admin")
             self.socket.setsockopt(zmq.PLAIN_PASSWORD, b"admin")
+        self._connect(broker)
+
+    def _connect(self, broker):
         self.monitor = self.socket.get_monitor_socket(HANDSHAKE | ENDED)
         self._events, self._ended = deque(), False
         self.socket.connect(broker.endpoint)

@@ -172,19 +172,22 @@ def test_what_it_has_begun_is_given_back_when_it_is_complete_or_the_connection_e
 
 
 def test_what_does_not_go_on_ends_its_connection_though_the_member_says_other_things(rig):
+    rig.now = 100.0
     stalled, going = rig.member(), rig.member()
-    rig.now = 1000.0
+    for peer in (stalled, going):
+        peer.send([SMALL])
+    rig.until(lambda: len(rig.frames) == 2, stalled, going)
     begin(rig, stalled, 1)
     begin(rig, going, 1)
-    assert rig.listener.next_deadline() == 1060.0
-    rig.now = 1059.0
+    assert rig.listener.next_deadline() == 160.0
+    rig.now = 159.0
     begin(rig, going, 1)
     stalled.send([SMALL])
-    rig.until(lambda: rig.frames, stalled)
-    rig.now = 1060.0
+    rig.until(lambda: len(rig.frames) == 3, stalled)
+    rig.now = 160.0
     rig.until(lambda: stalled.ended, stalled, going)
     assert not going.ended
-    assert rig.listener.next_deadline() == 1119.0
+    assert rig.listener.next_deadline() == 219.0
 
 
 @pytest.mark.parametrize("frame", [PIECE + b"!" * 10, bytes((LAST,)) + b"alone", bytes((MORE,))])

@@ -32,31 +32,31 @@ def kept():
 
 @pytest.mark.parametrize(("form", "arguments"), [("%s says %s", ("n1", NASTY)), (f"n1 says {NASTY}", ())])
 def test_what_others_say_is_harmless_in_the_handlers_of_users(kept, form, arguments):
-    own_logger("braidmq.test").warning(form, *arguments)
+    own_logger("braidmq.escaped").warning(form, *arguments)
     (line,) = kept.lines
     assert line.isprintable()
     assert line.startswith("n1 says \\n2026")
 
 
 def test_a_record_that_is_harmless_is_left_as_it_is(kept, caplog):
-    own_logger("braidmq.test").warning("%s says 100 %% gr\u00fc\u00df", "n1")
+    own_logger("braidmq.escaped").warning("%s says 100 %% gr\u00fc\u00df", "n1")
     assert kept.lines == ["n1 says 100 % gr\u00fc\u00df"]
     assert caplog.records[0].args == ("n1",)
 
 
 def test_an_escaped_text_is_no_form_any_more(kept):
-    own_logger("braidmq.test").warning("%s", "\n%s%d%(x)s")
+    own_logger("braidmq.escaped").warning("%s", "\n%s%d%(x)s")
     assert kept.lines == ["\\n%s%d%(x)s"]
 
 
 def test_a_record_that_is_too_long_is_cut(kept):
-    own_logger("braidmq.test").warning("%s", "x" * 1_000_000)
+    own_logger("braidmq.escaped").warning("%s", "x" * 1_000_000)
     assert kept.lines == ["x" * RECORD_CHARS_MAX + "... and 992,000 characters more"]
 
 
 def test_a_record_that_has_no_text_goes_on_to_who_can_say_so(monkeypatch):
     record = logging.makeLogRecord({"msg": "%d", "args": ("x",)})
-    assert own_logger("braidmq.test").filter(record)
+    assert own_logger("braidmq.escaped").filter(record)
 
 
 def test_every_logger_of_braidmq_is_one_of_these():
