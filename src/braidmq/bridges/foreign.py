@@ -10,7 +10,7 @@ from braidmq.bridges.options import RouterOptions
 from braidmq.bridges.places import check_near
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.port import OWN, BridgeCore, Rights
-from braidmq.bridges.router import Router, load_zmq
+from braidmq.bridges.router import Router
 from braidmq.bridges.telling import Figures, Teller
 from braidmq.host.loggers import own_logger
 
@@ -30,12 +30,11 @@ class RouterBridge:
         make_core: makes its core.
 
     Raises:
-        ConfigError: pyzmq is missing, a join file is wrong, or it would listen where it must not.
+        ConfigError: a join file is wrong, or it would listen where it must not.
     """
 
     def __init__(self, name: str, plan: Plan, bind: tuple[str, ...], make_core: MakeCore) -> None:
         assert isinstance(plan.options, RouterOptions)
-        load_zmq()
         self._name = name
         self._options = plan.options
         self._settings = plan.settings
@@ -66,7 +65,7 @@ class RouterBridge:
             router = Router(driver, payload_bytes_max=bytes_max, door=door, members=self._members)
             ends.push_async_callback(router.close)
             ends.callback(driver.end)  # what it says last leaves before its endpoint is closed
-            router.bind(self._bind)
+            await router.bind(self._bind)
             driver.start(router)
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)

@@ -36,26 +36,21 @@ FRAMES_MAX: Final = 1_024
 SLACK_BYTES: Final = 64 * 1024
 """How much longer than the largest payload a foreign message may be: room for names, headers and the like."""
 
-MESSAGES_UNREAD_MAX: Final = 1_000
-"""High-water mark of a foreign connection: what a peer does not read in time is dropped, and counted."""
+UNREAD_MESSAGES_MAX: Final = 1_000
+"""Messages that wait for a foreign connection to read: what more it does not read in time is dropped, and counted."""
 
-MESSAGES_AHEAD_MAX: Final = 16
-"""Messages of one foreign connection that libzmq reads before the bridge takes them. Any of them may be as large as a
-payload: TCP holds back the rest, at the peer that has sent it."""
+UNREAD_BYTES_MAX: Final = 256 * _MIB
+"""What waits for all foreign connections together to be read: beyond, nothing more is kept for those that do not."""
 
-AHEAD_SLACK_BYTES: Final = 8 * _MIB
-"""How much more than MESSAGES_AHEAD_MAX messages a foreign connection may have sent of which nothing could be read: the
-system's own buffers hold six MiB at most by default."""
+HELD_BACK_BYTES_MAX: Final = 64 * 1024
+"""Messages for one connection that leave together, at most: more than that takes no less time."""
 
-AHEAD_BYTES_MAX: Final = 256 * _MIB
-"""What all foreign connections may have sent together of which nothing could be read. Beyond, the one with the most is
-ended: a message that never ends takes memory that libzmq does not bound."""
+READ_BYTES: Final = 256 * 1024
+"""What is read of a foreign connection at once. One that has sent so much that has not been handled is not read on:
+TCP holds back the rest, at the peer that has sent it."""
 
-LOOK_S: Final = 0.1
-"""How often the memory of the process is looked at. Over loopback a peer sends some hundred MiB in that time."""
-
-GROWN_BYTES: Final = 32 * _MIB
-"""By so much it must have grown before each connection is looked at: a thousand of them cost some milliseconds."""
+HELD_BYTES_MAX: Final = 256 * _MIB
+"""What is held of all foreign connections' messages that are not complete. Beyond, the one with the most is ended."""
 
 HEARTBEAT_S: Final = 5.0
 """How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""
@@ -71,6 +66,5 @@ READS_AT_ONCE: Final = 64
 replies have come."""
 
 READS_AT_ONCE_OF_ONE: Final = 8
-"""As many of them may be one peer's: half of what libzmq has read ahead of it. It is 1 for a peer
-that has asked for too much: what it sends in vain costs a message in each turn of the loop, however short of time that
-is."""
+"""As many of them may be one peer's. It is 1 for a peer that has asked for too much: what it sends in vain costs a
+message in each turn of the loop, however short of time that is."""

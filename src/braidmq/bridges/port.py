@@ -24,7 +24,7 @@ class Peer(msgspec.Struct, eq=False):
     """One foreign connection; another connection is another peer, even of the same program.
 
     Attributes:
-        route: the routing id of its messages.
+        route: names it among those of its endpoint; empty where the bridge has opened the connection itself.
         host: the address that it connects from; empty over a Unix socket.
         user: who it has proven to be; empty where nobody is asked.
         member: as whom it acts, see the module.

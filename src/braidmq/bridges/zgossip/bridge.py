@@ -12,7 +12,7 @@ from braidmq.bridges.foreign import tell_counters
 from braidmq.bridges.kinds import Bridge, Kind, Plan
 from braidmq.bridges.places import check_near, is_near
 from braidmq.bridges.port import OWN, Peer
-from braidmq.bridges.router import Router, load_zmq
+from braidmq.bridges.router import Router
 from braidmq.bridges.telling import Figures, Teller
 from braidmq.bridges.zgossip.core import GossipCore
 from braidmq.bridges.zgossip.keys import Keys
@@ -61,28 +61,15 @@ class GossipDriver(Driver):
         self.schedule()
 
 
-class _Endpoints:
-    """Sends to those who have come, and to those to whom the bridge has gone."""
-
-    def __init__(self, router: Router, remotes: Remotes) -> None:
-        self._router = router
-        self._remotes = remotes
-
-    def send(self, peer: Peer, frames: Sequence[bytes]) -> bool:
-        """See driver.Endpoint."""
-        return self._router.send(peer, frames) if peer.route else self._remotes.send(peer, frames)
-
-
 class GossipBridge:
     """See kinds.Bridge.
 
     Raises:
-        ConfigError: pyzmq is missing, the join file is wrong, or it would listen or connect where it must not.
+        ConfigError: the join file is wrong, or it would listen or connect where it must not.
     """
 
     def __init__(self, plan: Plan) -> None:
         assert isinstance(plan.options, ZgossipOptions)
-        load_zmq()
         options = self._options = plan.options
         self._plan = plan
         self._bind = tuple(options.bind) or BIND
@@ -111,11 +98,11 @@ class GossipBridge:
             driver = GossipDriver(core, {OWN: self._node}, self._plan.settings)
             router = Router(driver, payload_bytes_max=VALUE_BYTES_MAX)
             ends.push_async_callback(router.close)
-            remotes = Remotes(driver)
+            remotes = Remotes(driver, router)
             ends.push_async_callback(remotes.close)
             ends.callback(driver.end)  # what it says last leaves before its connections are closed
-            router.bind(self._bind)
-            driver.start(_Endpoints(router, remotes))
+            await router.bind(self._bind)
+            driver.start(router)
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)
             self._teller.start()

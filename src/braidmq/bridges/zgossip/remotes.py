@@ -1,58 +1,44 @@
-"""The zgossip nodes that a bridge connects to: one DEALER of libzmq for each, on asyncio."""
+"""The zgossip nodes that a bridge connects to: one DEALER for each, which is opened again whenever it ends."""
 
 import asyncio
-import contextlib
-import struct
+import random
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
-from braidmq.bridges.limits import (
-    CLOSE_S_MAX,
-    FRAMES_MAX,
-    HEARTBEAT_S,
-    MESSAGES_UNREAD_MAX,
-    READS_AT_ONCE,
-    SILENCE_S_MAX,
-    SLACK_BYTES,
-)
+from braidmq.bridges.limits import HANDSHAKE_S_MAX
+from braidmq.bridges.link import Link
 from braidmq.bridges.port import Peer
-from braidmq.bridges.router import load_zmq
-from braidmq.bridges.zgossip.limits import RECONNECT_S_MAX, VALUE_BYTES_MAX
+from braidmq.bridges.router import Router
+from braidmq.bridges.zgossip.limits import RECONNECT_S_MAX
 from braidmq.errors import ConfigError
+from braidmq.trust.endpoint import IPC_SCHEME, check_endpoint
 
-_EVENT: Final = struct.Struct("=Hi")
+_TCP_SCHEME: Final = "tcp://"
 
-_MS: Final = 1_000
+RECONNECT_S_MIN: Final = 0.1
+"""Pause before the first try to connect again; it doubles with each one that fails."""
 
 
 class Behind(Protocol):
-    """What stands behind connections."""
+    """What stands behind connections, besides what stands behind their router."""
 
     def on_connected(self, peer: Peer) -> None:
         """Note that a connection stands. It ends by `on_gone`; the next one is another peer."""
 
-    def on_message(self, peer: Peer, frames: list[bytes]) -> None:
-        """Take what a peer has sent."""
-
-    def on_gone(self, peer: Peer) -> None:
-        """Note that a connection has ended."""
-
-    def on_read(self) -> None:
-        """Note that all that was read together has been told."""
-
 
 class Remotes:
-    """Connections that are opened again whenever they end. Create it inside a running event loop; end it with `close`.
+    """Connections to other nodes. Create it inside a running event loop; end it with `close`.
 
     Args:
-        behind: gets the messages.
+        behind: is told of connections.
+        router: has them, and tells what comes by them.
     """
 
-    def __init__(self, behind: Behind) -> None:
-        self._zmq: Any = load_zmq()
-        self._context = self._zmq.Context()
+    def __init__(self, behind: Behind, router: Router) -> None:
         self._behind = behind
-        self._remotes: list[_Remote] = []
+        self._router = router
+        self._tasks: list[asyncio.Task[None]] = []
 
     def connect(self, endpoints: Sequence[str]) -> None:
         """Begin to connect to nodes, whether they are there or not.
@@ -60,125 +46,54 @@ class Remotes:
         Raises:
             ConfigError: an endpoint can never be connected to; the text says which one and why.
         """
-        for number, endpoint in enumerate(endpoints):
-            self._remotes.append(_Remote(self._zmq, self._context, self._behind, endpoint, number))
-
-    def send(self, peer: Peer, frames: Sequence[bytes]) -> bool:
-        """Send a message over the connection that a peer is; return whether it has left."""
-        return any(remote.send(frames) for remote in self._remotes if remote.peer is peer)
+        for endpoint in endpoints:
+            _check(endpoint)
+        loop = asyncio.get_running_loop()
+        self._tasks += [loop.create_task(self._stay(endpoint)) for endpoint in endpoints]
 
     async def close(self) -> None:
-        """End all; what was sent may leave within CLOSE_S_MAX."""
-        for remote in self._remotes:
-            remote.close()
-        self._remotes.clear()
-        await asyncio.to_thread(self._context.term)
+        """Connect no more. What stands is the router's to end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _stay(self, endpoint: str) -> None:
+        pause_s = RECONNECT_S_MIN
+        while True:
+            lost = asyncio.Event()
+            link = self._router.dialled(lambda: self._on_open(endpoint), lost.set)
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(HANDSHAKE_S_MAX):
+                    await _open(link, endpoint)
+                await lost.wait()
+                if link.peer is not None:
+                    pause_s = RECONNECT_S_MIN
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
+            pause_s = min(2 * pause_s, RECONNECT_S_MAX)
+
+    def _on_open(self, endpoint: str) -> Peer:
+        peer = Peer(b"", endpoint)
+        self._behind.on_connected(peer)
+        return peer
 
 
-class _Remote:
-    """One node.
+async def _open(link: Link, endpoint: str) -> None:
+    loop = asyncio.get_running_loop()
+    if endpoint.startswith(IPC_SCHEME):
+        path = endpoint.removeprefix(IPC_SCHEME)
+        await loop.create_unix_connection(lambda: link, f"\0{path[1:]}" if path.startswith("@") else path)
+    else:
+        host, _, port = endpoint.removeprefix(_TCP_SCHEME).rpartition(":")
+        await loop.create_connection(lambda: link, host.strip("[]"), int(port))
 
-    Attributes:
-        peer: the connection, while it stands.
-    """
 
-    def __init__(self, zmq: Any, context: Any, behind: Behind, endpoint: str, number: int) -> None:
-        self._zmq = zmq
-        self._behind = behind
-        self._endpoint = endpoint
-        self._loop = asyncio.get_running_loop()
-        self._reads_on = False
-        self._closed = False
-        self.peer: Peer | None = None
-        self._socket = context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.IMMEDIATE, 1),  # nothing is kept for a node that is not there
-            (zmq.LINGER, 0),
-            (zmq.MAXMSGSIZE, VALUE_BYTES_MAX + SLACK_BYTES),
-            (zmq.RCVHWM, MESSAGES_UNREAD_MAX),
-            (zmq.SNDHWM, MESSAGES_UNREAD_MAX),
-            (zmq.HEARTBEAT_IVL, int(HEARTBEAT_S * _MS)),
-            (zmq.HEARTBEAT_TIMEOUT, int(SILENCE_S_MAX * _MS)),
-            (zmq.RECONNECT_IVL_MAX, int(RECONNECT_S_MAX * _MS)),
-            (zmq.IPV6, 1),
-        ):
-            self._socket.setsockopt(option, value)
-        place = f"inproc://monitor-{number}"
-        self._socket.monitor(place, zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        self._monitor = context.socket(zmq.PAIR)
-        self._monitor.setsockopt(zmq.RCVHWM, 0)  # what is told must not be lost
-        self._monitor.connect(place)
-        try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self._end_sockets()
-            raise ConfigError(f"cannot connect to {endpoint}: {error.strerror}") from None
-        self._descriptors = [socket.getsockopt(zmq.FD) for socket in (self._socket, self._monitor)]
-        for descriptor in self._descriptors:
-            self._loop.add_reader(descriptor, self._read)
-        self._read_soon()
-
-    def send(self, frames: Sequence[bytes]) -> bool:
-        """Send a message; return whether it has left."""
-        self._read_soon()  # libzmq may take in, while it sends, that there is something to read
-        try:
-            self._socket.send_multipart(frames, self._zmq.NOBLOCK)
-        except self._zmq.Again:
-            return False
-        return True
-
-    def close(self) -> None:
-        """End the connection."""
-        self._closed = True
-        for descriptor in self._descriptors:
-            self._loop.remove_reader(descriptor)
-        self._end_sockets()
-
-    def _end_sockets(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(int(CLOSE_S_MAX * _MS))
-
-    def _read_soon(self) -> None:
-        """Look once more for messages, behind what is at hand."""
-        if not self._reads_on and not self._closed:
-            self._reads_on = True
-            self._loop.call_soon(self._read)
-
-    def _read(self) -> None:
-        self._reads_on = False
-        if self._closed:
-            return
-        come = self._receive()
-        self._read_monitor()
-        if self.peer is not None:
-            for frames in come:
-                self._behind.on_message(self.peer, frames)
-        if len(come) == READS_AT_ONCE:
-            self._read_soon()
-        self._behind.on_read()
-
-    def _receive(self) -> list[list[bytes]]:
-        come: list[list[bytes]] = []
-        with contextlib.suppress(self._zmq.Again):
-            for _ in range(READS_AT_ONCE):
-                frames = [self._socket.recv(self._zmq.NOBLOCK)]
-                while self._socket.getsockopt(self._zmq.RCVMORE):
-                    frame = self._socket.recv()
-                    if len(frames) < FRAMES_MAX:
-                        frames.append(frame)
-                come.append(frames)
-        return come
-
-    def _read_monitor(self) -> None:
-        with contextlib.suppress(self._zmq.Again):
-            while True:
-                event, _ = _EVENT.unpack(self._monitor.recv_multipart(self._zmq.NOBLOCK)[0])
-                if self.peer is not None:
-                    self.peer.gone = True
-                    self._behind.on_gone(self.peer)
-                    self.peer = None
-                if event == self._zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self._socket.getsockopt(self._zmq.EVENTS)  # now libzmq takes in that there is somebody to send to
-                    self.peer = Peer(b"", self._endpoint)
-                    self._behind.on_connected(self.peer)
+def _check(endpoint: str) -> None:
+    if endpoint.startswith(IPC_SCHEME) and endpoint != IPC_SCHEME:
+        return
+    try:
+        check_endpoint(endpoint)
+    except ConfigError as error:
+        raise ConfigError(f"cannot connect to {endpoint}: {error}") from None
+    if not endpoint.startswith(_TCP_SCHEME):
+        raise ConfigError(f"cannot connect to {endpoint}: write tcp://HOST:PORT or ipc://PATH")

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 import zmq
 
+from braidmq.bridges.router import Router
 from braidmq.bridges.zgossip.remotes import Remotes
 from braidmq.errors import ConfigError
 from tests.support.async_tests import pytest_pyfunc_call, until
@@ -34,12 +35,14 @@ class Heard:
 @contextlib.asynccontextmanager
 async def remotes(*endpoints):
     heard = Heard()
-    made = Remotes(heard)
+    router = Router(heard, payload_bytes_max=1_000_000)
+    made = Remotes(heard, router)
     try:
         made.connect(endpoints)
-        yield made, heard
+        yield router, heard
     finally:
         await made.close()
+        await router.close()
 
 
 @pytest.fixture
