@@ -12,6 +12,7 @@ from braidmq.trust.endpoint import IPC_SCHEME
 _TCP_SCHEME: Final = "tcp://"
 _ABSTRACT: Final = "@"
 _ANY: Final = "*"
+_PORT_MAX: Final = 65_535
 
 
 class Place:
@@ -34,7 +35,7 @@ class Place:
         self.endpoint = endpoint
         try:
             self.socket = self._tcp() if endpoint.startswith(_TCP_SCHEME) else self._ipc()
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"cannot listen at {endpoint}: {_why(error)}") from None
 
     def leave(self) -> None:
@@ -44,7 +45,7 @@ class Place:
 
     def _tcp(self) -> socket.socket:
         host, _, port = self.endpoint.removeprefix(_TCP_SCHEME).rpartition(":")
-        if not host or not (port == _ANY or (port.isascii() and port.isdigit())):
+        if not host or not (port == _ANY or (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX)):
             raise ValueError("write tcp://HOST:PORT, as in tcp://127.0.0.1:5555")
         number = 0 if port == _ANY else int(port)
         bare = host.removeprefix("[").removesuffix("]")

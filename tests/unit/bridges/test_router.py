@@ -115,11 +115,11 @@ async def test_last_words_of_a_peer_are_heard_before_its_end(dealer):
 
 
 @contextlib.contextmanager
-def by_hand(listener):
+def by_hand(listener, *, version=b"\3\0"):
     """Yield a socket to the endpoint, over which the handshake of a DEALER has been said without waiting."""
     with socket.create_connection(("127.0.0.1", port_of(listener))) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.sendall(shaking_hands())
+        raw.sendall(shaking_hands(version))
         yield raw
 
 
@@ -203,9 +203,9 @@ async def test_bytes_that_are_no_zmtp_harm_nobody(dealer):
         assert behind.gone == []
 
 
-def shaking_hands():
-    """Return what a DEALER of ZMTP 3.0 says first, without authentication."""
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+def shaking_hands(version=b"\3\0"):
+    """Return what a DEALER of ZMTP 3 says first, without authentication."""
+    greeting = b"\xff" + bytes(8) + b"\x7f" + version + b"NULL".ljust(20, b"\0") + bytes(32)
     ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
     return greeting + bytes((4, len(ready))) + ready
 
@@ -295,6 +295,34 @@ async def test_of_too_many_that_say_nothing_the_oldest_is_cut(dealer, monkeypatc
             writer.close()
 
 
+async def test_one_that_does_not_shake_hands_is_cut_in_time(monkeypatch):
+    monkeypatch.setattr(router, "HANDSHAKE_S_MAX", 0.1)
+    async with listening() as (listener, behind):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        with by_hand(listener):
+            writer.write(shaking_hands()[:-1])
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()  # to its end
+            assert len(listener._there) == 1, "whose handshake is complete may be silent"
+        writer.close()
+        assert behind.gone == []
+
+
+async def test_one_that_answers_no_ping_is_cut_if_it_knows_pings(dealer, monkeypatch):
+    monkeypatch.setattr(router, "HEARTBEAT_S", 0.05)
+    async with listening() as (listener, behind):
+        live = dealer(listener)
+        live.send(b"live")
+        with by_hand(listener) as old, by_hand(listener, version=b"\3\1") as mute:
+            say(old, b"old")
+            say(mute, b"mute")
+            await until(lambda: len(behind.gone) == 1)
+            peers = {frames[-1]: peer for peer, frames in behind.come}
+            assert behind.gone == [peers[b"mute"]]
+            live.send(b"more")
+            await until(lambda: len(behind.come) == 4)
+
+
 def port_of(listener):
     return int(listener.endpoints[0].rpartition(":")[2])
 
@@ -329,6 +357,24 @@ async def test_what_a_peer_does_not_read_is_dropped_and_blocks_nobody(dealer, mo
                 break
         assert listener.counters["unread"] == 1
         assert listener.send(behind.come[1][0], [b"answer"])
+
+
+async def test_what_all_peers_together_do_not_read_has_a_limit(monkeypatch):
+    monkeypatch.setattr(router, "UNREAD_BYTES_MAX", 4_000_000)
+    async with listening() as (listener, behind):
+        with by_hand(listener) as one, by_hand(listener) as two:
+            for raw in (one, two):
+                say(raw, b"hello")
+            await until(lambda: len(behind.come) == 2)
+            first, second = (peer for peer, _ in behind.come)
+            chunk = b"x" * 60_000
+            while listener.send(first, [chunk]):
+                pass
+            assert listener.counters["unread"] == 1
+            while listener.send(second, [chunk]):  # as much as the system takes
+                pass
+            kept = sum(each.unread_bytes for each in listener._there)
+            assert 4_000_000 < kept < 4_000_000 + 3 * len(chunk)
 
 
 async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, tmp_path):
@@ -506,3 +552,77 @@ def test_endpoint_ends_even_if_no_descriptor_is_left():
     command = [sys.executable, "-c", ENDS_WITHOUT_DESCRIPTORS]  # of its own, as this process has imported all it needs
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+async def test_the_end_waits_only_a_while_for_one_that_does_not_read(monkeypatch):
+    monkeypatch.setattr(router, "CLOSE_S_MAX", 0.1)
+    async with listening() as (listener, behind):
+        with by_hand(listener) as deaf:
+            say(deaf, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            while listener.send(behind.come[0][0], [b"x" * 60_000]):
+                pass
+            await listener.close()
+            await until(lambda: not listener._there)
+
+
+async def test_file_of_a_socket_is_its_owners_and_goes_with_it(dealer, tmp_path):
+    path = tmp_path / "bridge"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # what a process has left that was killed
+    async with listening() as (listener, behind):
+        await listener.bind([f"ipc://{path}", f"ipc://@{path}"])
+        assert path.stat().st_mode & 0o777 == 0o600
+        for place in (1, 2):
+            peer = dealer(listener, place=place)
+            peer.send(b"hello")
+            await until(lambda place=place: len(behind.come) == place)
+            assert listener.send(behind.come[-1][0], [b"answer"])
+            assert await heard(peer) == [b"answer"]
+        assert {peer.host for peer, _ in behind.come} == {""}
+        with pytest.raises(ConfigError, match=f"cannot listen at ipc://{path}: Address already in use"):
+            await listener.bind([f"ipc://{path}"])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "why"),
+    [
+        ("tcp://127.0.0.1", "write tcp://HOST:PORT"),
+        ("tcp://:5555", "write tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:port", "write tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:70000", "write tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:-1", "write tcp://HOST:PORT"),
+        ("tcp://no.such.host.invalid:5555", "its host cannot be looked up"),
+        ("tcp://192.0.2.1:5555", "Cannot assign requested address"),
+        ("ipc://", "write tcp://HOST:PORT or ipc://PATH"),
+        ("ipc:///no/such/folder/socket", "No such file or directory"),
+        ("ipc:///" + "x" * 200, "too long"),
+        ("inproc://here", "write tcp://HOST:PORT or ipc://PATH"),
+        ("", "write tcp://HOST:PORT or ipc://PATH"),
+    ],
+)
+async def test_endpoint_that_cannot_be_is_told_in_one_line(endpoint, why):
+    async with listening() as (listener, _):
+        with pytest.raises(ConfigError) as told:
+            await listener.bind([endpoint])
+        assert str(told.value).startswith(f"cannot listen at {endpoint}: ")
+        assert why in str(told.value)
+        assert "\n" not in str(told.value)
+
+
+async def test_every_address_of_this_machine_can_be_listened_at(dealer):
+    async with listening() as (listener, behind):
+        await listener.bind(["tcp://*:*", "tcp://[::1]:*", "tcp://localhost:*"])
+        assert [each.rpartition(":")[0] for each in listener.endpoints[1:]] == [
+            "tcp://0.0.0.0",
+            "tcp://[::1]",
+            "tcp://127.0.0.1",
+        ]
+        for number in range(4):
+            port = listener.endpoints[number].rpartition(":")[2]
+            with socket.create_connection(("::1" if number == 2 else "127.0.0.1", int(port))) as raw:
+                raw.sendall(shaking_hands())
+                say(raw, b"hello")
+                await until(lambda number=number: len(behind.come) == number + 1)
+        assert [peer.host for peer, _ in behind.come] == ["127.0.0.1", "127.0.0.1", "::1", "127.0.0.1"]
