@@ -45,9 +45,10 @@ UNREAD_BYTES_MAX: Final = 256 * _MIB
 HELD_BACK_BYTES_MAX: Final = 64 * 1024
 """Messages for one connection that leave together, at most: more than that takes no less time."""
 
-READ_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 64 * 1024
 """What is read of a foreign connection at once. One that has sent so much that has not been handled is not read on:
-TCP holds back the rest, at the peer that has sent it."""
+TCP holds back the rest, at the peer that has sent it. So 1,000 of them hold half of HELD_BYTES_MAX at most by whole
+messages."""
 
 HELD_BYTES_MAX: Final = 256 * _MIB
 """What is held of all foreign connections' messages that are not complete. Beyond, the one with the most is ended."""

@@ -30,7 +30,10 @@ from braidmq.zmtp.violation import Refusal, Violation
 
 _LOG = own_logger("braidmq.bridge")
 
-ACCEPTED_AT_ONCE: Final = 1_024
+ACCEPTED_AT_ONCE: Final = 16
+"""Connections that are taken in before anything else has its turn."""
+
+UNACCEPTED_MAX: Final = 1_024
 """Connections that the system holds until they are taken in."""
 
 SILENT_HEARTBEATS_MAX: Final = int(SILENCE_S_MAX / HEARTBEAT_S)
@@ -123,6 +126,7 @@ class Router:
             listen = self._loop.create_unix_server if file else self._loop.create_server
             try:
                 server = await listen(self._make_link, sock=place.socket, backlog=ACCEPTED_AT_ONCE)
+                place.socket.listen(UNACCEPTED_MAX)  # asyncio has one number for both
             except OSError as error:  # two sockets may be bound to one port, of which one can listen
                 place.socket.close()
                 raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}: bind elsewhere") from None
