@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 TARGETS: Final = (
-    *("envelope", "bundle", "control", "zmtp", "fragments", "http", "malamute", "patterns", "majordomo", "zgossip"),
+    *("envelope", "bundle", "control", "zmtp", "clear", "fragments"),
+    *("http", "malamute", "patterns", "majordomo", "zgossip"),
     *("certificate", "manifest", "invitation", "enrolment", "enrolments", "codes", "joinfile", "statefile"),
 )
 

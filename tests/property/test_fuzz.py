@@ -26,11 +26,13 @@ from braidmq.trust.enrolments import Enrolments
 from braidmq.trust.invitation import Invitation
 from braidmq.wire import nesting
 from braidmq.wire.bundle import split
+from braidmq.zmtp.clear import ClearEngine
 from braidmq.zmtp.engine import Engine
 from braidmq.zmtp.violation import Violation
 from fuzz import (
     bundle,
     certificate,
+    clear,
     codes,
     control,
     enrolment,
@@ -54,6 +56,34 @@ from fuzz import (
 @example(b"")
 def test_any_doings_of_a_peer_are_borne(doings):
     zmtp.one(doings)
+
+
+@given(st.binary(max_size=2), st.lists(st.sampled_from(clear.SEEDS) | st.binary(max_size=40), max_size=4).map(b"".join))
+def test_any_bytes_of_a_peer_without_keys_are_borne(how, data):
+    clear.one(how + data)
+
+
+@pytest.mark.parametrize("seed", clear.SEEDS)
+def test_what_peers_without_keys_begin_with_comes_as_far_as_messages(seed):
+    assert clear.one(seed) > 0
+
+
+def test_engine_without_keys_whose_messages_depend_on_the_cut_is_found(patch_cores):
+    drop = ClearEngine._drop
+    patch_cores.setattr(ClearEngine, "_drop", lambda engine, at: drop(engine, len(engine._came) if engine.open else at))
+    with pytest.raises(AssertionError, match="depends on how bytes are cut"):
+        clear.one(bytes((4, 3)) + clear.SEEDS[4][2:])
+
+
+def test_engine_without_keys_that_takes_a_message_of_any_length_is_found(patch_cores):
+    init = ClearEngine.__init__
+
+    def generous(engine, kind, *, bytes_max, frames_max, admits=None):
+        init(engine, kind, bytes_max=10 * bytes_max, frames_max=frames_max, admits=admits)
+
+    patch_cores.setattr(ClearEngine, "__init__", generous)
+    with pytest.raises(AssertionError):
+        clear.one(clear.SEEDS[5])
 
 
 @given(st.binary(max_size=2), st.lists(st.sampled_from(http.SEEDS) | st.binary(max_size=40), max_size=4).map(b"".join))
