@@ -40,7 +40,8 @@ UNREAD_MESSAGES_MAX: Final = 1_000
 """Messages that wait for a foreign connection to read: what more it does not read in time is dropped, and counted."""
 
 UNREAD_BYTES_MAX: Final = 256 * _MIB
-"""What waits for all foreign connections together to be read: beyond, nothing more is kept for those that do not."""
+"""What waits for all foreign connections together to be read. Beyond, nothing more is kept for the one with the most of
+it, which is ended as soon as another one needs room."""
 
 HELD_BACK_BYTES_MAX: Final = 64 * 1024
 """Messages for one connection that leave together, at most: more than that takes no less time."""

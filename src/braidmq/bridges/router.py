@@ -187,9 +187,17 @@ class Router:
             self._turn_soon()
 
     def _may_wait(self, link: Link) -> bool:
+        """Whether a message may wait to be read. Who has the most where that is too much gets no room, or ends."""
         self._blocked = {each for each in self._blocked if each.blocked and not each.ended}
         self._blocked.add(link)
-        return not link.is_full and sum(each.unread_bytes for each in self._blocked) <= UNREAD_BYTES_MAX
+        while not link.is_full and sum(each.unread_bytes for each in self._blocked) > UNREAD_BYTES_MAX:
+            most = max(self._blocked, key=lambda each: each.unread_bytes)
+            if most is link:
+                return False
+            self.counters["unread"] += 1
+            self._blocked.discard(most)
+            self._cut(most)
+        return not link.is_full
 
     # -- its connections
 
