@@ -6,6 +6,8 @@ Peers by hand know nothing of braidmq.zmtp: they are made of RFC 26 and of nacl.
 import random
 import struct
 from collections.abc import Callable, Iterable
+from functools import cache
+from io import BytesIO
 
 from nacl.bindings import crypto_box, crypto_box_open, crypto_scalarmult_base
 
@@ -36,6 +38,11 @@ SMALL_ORDER = (
 """Public keys with which everybody agrees on the same key: https://cr.yp.to/ecdh.html#validate."""
 
 
+DRAWN_BYTES = 1 << 16
+"""How much can be drawn from one source."""
+
+
+@cache
 def pair(name: str) -> KeyPair:
     secret = random.Random(name).randbytes(32)
     return KeyPair(crypto_scalarmult_base(secret), secret)
@@ -46,7 +53,12 @@ SERVER, CLIENT, STRANGER = pair("server"), pair("client"), pair("stranger")
 
 def draws(name: str = "draws") -> Callable[[int], bytes]:
     """Return a source of bytes that are the same each time."""
-    return random.Random(name).randbytes
+    return BytesIO(_drawn(name)).read
+
+
+@cache
+def _drawn(name: str) -> bytes:
+    return random.Random(name).randbytes(DRAWN_BYTES)
 
 
 def welcome_all(key: bytes) -> str:
@@ -54,26 +66,34 @@ def welcome_all(key: bytes) -> str:
 
 
 class Line:
-    """An engine, and what has come for it."""
+    """An engine, and what has come for it.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: the engine.
+        rooms: gives a room of a size, which may have been used before, as those of the carrier are.
+    """
+
+    def __init__(self, engine: Engine, rooms: Callable[[int], Room] = Room) -> None:
         self.engine = engine
         self.unread = b""
         self.frames: list[bytes] = []
+        self._rooms = rooms
 
     def give(self, data: bytes) -> list[bytes]:
         """Hand bytes to the engine; return the frames that they complete."""
-        come = self.unread + data
-        room = Room(len(FRONT) + len(come) + len(FRONT))
-        room.view[:] = FRONT + come + FRONT
+        come = FRONT + self.unread + data + FRONT
+        room = self._rooms(len(come))
+        room.data[:] = come
         found: list[int] = []
-        at = end = len(FRONT) + len(come)
+        at = end = len(come) - len(FRONT)
         before = len(self.frames)
         try:
             at = self.engine.receive(room, len(FRONT), end, found)
         finally:
-            assert room.view[: len(FRONT)] == room.view[end:] == FRONT
-            self.frames += [bytes(room.view[a:b]) for a, b in zip(found[::2], found[1::2], strict=True)]
+            assert room.data.startswith(FRONT)
+            assert room.data.endswith(FRONT)
+            if found:
+                self.frames += [bytes(room.view[a:b]) for a, b in zip(found[::2], found[1::2], strict=True)]
             self.unread = bytes(room.view[at:end])
         return self.frames[before:]
 
@@ -91,13 +111,25 @@ class Line:
 
 
 def server(
-    authorise: Callable[[bytes], str] = welcome_all, *, keys: KeyPair = SERVER, name: str = "server's", size: int = 0
+    authorise: Callable[[bytes], str] = welcome_all,
+    *,
+    keys: KeyPair = SERVER,
+    name: str = "server's",
+    size: int = 0,
+    rooms: Callable[[int], Room] = Room,
 ) -> Line:
-    return Line(Engine(ServerHandshake(keys, authorise, draws(name)), size or FRAME_BYTES_MAX))
+    return Line(Engine(ServerHandshake(keys, authorise, draws(name)), size or FRAME_BYTES_MAX), rooms)
 
 
-def client(*, keys: KeyPair = CLIENT, to: bytes = SERVER.public, name: str = "client's", size: int = 0) -> Line:
-    return Line(Engine(ClientHandshake(keys, to, draws(name)), size or FRAME_BYTES_MAX))
+def client(
+    *,
+    keys: KeyPair = CLIENT,
+    to: bytes = SERVER.public,
+    name: str = "client's",
+    size: int = 0,
+    rooms: Callable[[int], Room] = Room,
+) -> Line:
+    return Line(Engine(ClientHandshake(keys, to, draws(name)), size or FRAME_BYTES_MAX), rooms)
 
 
 def converse(one: Line, other: Line) -> None:
@@ -221,7 +253,7 @@ class HandServer:
     def __init__(self, keys: KeyPair = SERVER, name: str = "hand") -> None:
         self.keys = keys
         self.short = pair(name)
-        self.cookie = random.Random(name).randbytes(96)
+        self.cookie = draws(name)(96)
         self.client_short = b""
 
     def on_hello(self, hello: bytes) -> None:
