@@ -3,6 +3,8 @@
 Whatever it is, there is one line about it, which quotes nothing of it.
 """
 
+import base64
+
 from braidmq.errors import ConfigError
 from braidmq.trust import code_text
 from braidmq.trust.code_text import CONTENT_BYTES_MAX, Kind
@@ -10,6 +12,9 @@ from braidmq.trust.codes import BrokerPlace, Netcode, RequestCode, Token
 from tests.support.tokens import AUTHORITY, END, NET, member_key
 
 BYTES_MAX = 600
+
+PURE = ((base64, "b32encode"), (base64, "b32decode"))
+"""Each text is read as a code of each kind: what base32 makes of it is remembered, which takes the most time."""
 
 QUOTED_CHARS_MAX = 12
 """So many characters of a code may stand in a line by chance, as those that it begins with."""

@@ -1,10 +1,14 @@
 """What bytes make of a connection of the HTTP gateway: they come in pieces, calls end, time goes by."""
 
 from braidmq import NoWorker, ServiceError
+from braidmq.bridges.http.core import gateway
 from braidmq.bridges.http.core.limits import PIPELINED_MAX
 from tests.support.http_peer import Peer, post, reply
 
 BYTES_MAX = 2_000
+
+PURE = ((gateway, "description"),)
+"""Each gateway describes itself when it is made."""
 
 OUTCOMES = (reply(), NoWorker("none", service="pricing"), ServiceError("UNAVAILABLE", details={1: b"x"}), ValueError())
 
