@@ -363,14 +363,25 @@ def test_every_target_is_there_and_is_one():
 
 
 class Ran:
+    """Processes of atheris that have ended at once."""
+
     def __init__(self, status, said):
-        self.returncode = status
+        self.status = status
+        self.commands = []
         self._said = said
 
     def __call__(self, command, *, stdout, **_):
-        self.command = command
+        self.commands.append(command[-4:])
         stdout.write(self._said)
         return self
+
+    def poll(self):
+        return self.status
+
+    def terminate(self):
+        """It has ended already."""
+
+    wait = terminate
 
 
 STATS = b"stat::number_of_executed_units: 1234\nstat::average_exec_per_sec:     56\n"
@@ -382,12 +393,37 @@ STATS = b"stat::number_of_executed_units: 1234\nstat::average_exec_per_sec:     
 def test_what_came_of_a_target_is_told(monkeypatch, tmp_path, capsys, *, status, said, well):
     monkeypatch.chdir(tmp_path)
     ran = Ran(status, said)
-    monkeypatch.setattr(subprocess, "run", ran)
+    monkeypatch.setattr(subprocess, "Popen", ran)
     assert runner.run("codes", 60, -1) is well
-    assert ran.command[-4:] == ["codes", "60", "-1", "build/fuzz/codes"]
+    assert ran.commands == [["codes", "60", "-1", "build/fuzz/codes"]]
     told = capsys.readouterr().out
     assert ("1234 executions, 56 a second" in told) == well
     assert ("FOUND SOMETHING" in told) != well
+
+
+def test_jobs_share_the_runs_and_what_they_find(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran = Ran(0, STATS)
+    monkeypatch.setattr(subprocess, "Popen", ran)
+    assert runner.run("codes", 60, 100, 3)
+    assert ran.commands == [["codes", "60", share, "build/fuzz/codes"] for share in ("33", "33", "34")]
+    assert "3702 executions, 168 a second" in capsys.readouterr().out
+    assert {each.name for each in runner.FOLDER.iterdir()} == {"codes.log", "codes.2.log", "codes.3.log"}
+
+
+def test_a_job_that_finds_something_ends_the_others(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    popen = subprocess.Popen
+
+    def start(command, **files):
+        second = (runner.FOLDER / "codes.2.log").exists()
+        code = "print('it failed'); raise SystemExit(77)" if second else "import time; time.sleep(600)"
+        return popen([command[0], "-c", code], **files)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert not runner.run("codes", 0, 100, 2)
+    told = capsys.readouterr().out
+    assert "FOUND SOMETHING, or did not run: see build/fuzz/codes.2.log\nit failed" in told
 
 
 def test_targets_run_in_turn_and_the_exit_code_tells_of_any_that_found_something(monkeypatch):
