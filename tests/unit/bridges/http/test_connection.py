@@ -39,6 +39,17 @@ def test_a_chunked_body_is_a_body():
     assert peer.calls[0].call.timeout_s == 5.0
 
 
+@pytest.mark.parametrize("fields", [b"gzip, chunked", b"gzip\r\nTransfer-Encoding: chunked", b"deflate,chunked"])
+def test_a_body_that_would_have_to_be_unpacked_is_refused(fields):
+    peer = Peer()
+    peer.send(
+        b"POST /services/pricing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: %b\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        % fields
+    )
+    assert not peer.calls
+    assert [status for status, _, _ in peer.answers()] == [415]
+
+
 def test_requests_ahead_of_their_answers_have_their_turn_in_order():
     peer = Peer()
     peer.send(post(b"a") + post(b"b") + b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n" + post(b"c", close=True))

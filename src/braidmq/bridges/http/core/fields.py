@@ -13,7 +13,7 @@ _OWN: Final = b"braid-"
 _HEADER: Final = b"braid-header-"
 _KNOWN: Final = frozenset({b"braid-timeout", b"braid-attempts"})
 _PASSED_ON: Final = (b"traceparent", b"tracestate", b"baggage", b"content-type")
-_LISTS: Final = frozenset({b"tracestate", b"baggage", b"prefer"})
+_LISTS: Final = frozenset({b"tracestate", b"baggage", b"prefer", b"transfer-encoding"})
 """Fields whose values may come in several lines, which mean the same as one line with commas."""
 
 _RESERVED: Final = frozenset({"idempotency-key", "via", *(name.decode() for name in _PASSED_ON)})

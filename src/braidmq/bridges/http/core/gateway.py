@@ -187,8 +187,8 @@ class Gateway:
 
     def _read(self, exchange: Exchange, fields: Fields) -> None:
         """Read what a request asks for. Raises Refused."""
-        coding = fields.get(b"content-encoding")
-        if coding is not None and coding.lower() != b"identity":
+        coding, transfer = fields.get(b"content-encoding"), fields.get(b"transfer-encoding")
+        if (coding or b"identity").lower() != b"identity" or (transfer or b"chunked").lower() != b"chunked":
             raise Refused(problems.CODED_BODY, "send the body as it is", fields=((b"accept-encoding", b"identity"),))
         expected = fields.get(b"expect")
         if expected is not None and expected.lower() != b"100-continue":
