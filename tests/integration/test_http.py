@@ -469,6 +469,27 @@ async def test_callers_change_while_it_runs(caplog):
     assert "line 2, new.secret: there is no such key" in caplog.text
 
 
+async def test_callers_that_change_while_they_are_read_are_read_once_more(monkeypatch):
+    async with scene_with_callers() as it:
+        reading, go_on = asyncio.Event(), asyncio.Event()
+        extend = it.bridge._members.extend
+
+        async def slow(joins):
+            reading.set()
+            await go_on.wait()
+            await extend(joins)
+
+        monkeypatch.setattr(it.bridge._members, "extend", slow)
+        it.bridge.reload()
+        await reading.wait()
+        callers_file(it.net, f'[new]\ntokens_sha256 = ["{digest("new-token")}"]\n')
+        it.bridge.reload()
+        go_on.set()
+        await it.bridge._reading
+        assert (await it.curl("/services/secret", *bearer(TOKEN)))[0] == 401, "it was taken back"
+        assert (await it.curl("/services/pricing", *bearer("new-token")))[0] == 200
+
+
 async def test_a_caller_that_floods_gets_its_share_only():
     async with scene(calls_per_caller=4) as it:
         waiting = [await it.connect() for _ in range(4)]

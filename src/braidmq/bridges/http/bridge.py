@@ -105,6 +105,7 @@ class HttpBridge:
         self._teller = Teller(self._own, "http", self._figures, plan.metrics)
         self._server: server.Server | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._unread = False
         self._hears_hups = False
         self._serves = False
 
@@ -150,9 +151,18 @@ class HttpBridge:
             self._hears_hups = True
 
     def reload(self) -> None:
-        """Begin to read callers and certificate again. What is wrong with them is logged, and changes nothing."""
+        """Begin to read callers and certificate again. What is wrong with them is logged, and changes nothing.
+
+        While they are being read they may have been changed after that: then they are read once more.
+        """
+        self._unread = True
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.get_running_loop().create_task(self._reload())
+            self._reading = asyncio.get_running_loop().create_task(self._read_all())
+
+    async def _read_all(self) -> None:
+        while self._unread:
+            self._unread = False
+            await self._reload()
 
     async def _reload(self) -> None:
         try:
