@@ -252,24 +252,31 @@ async def cut(reader):
 async def test_connections_are_bounded():
     async with TestNet(brokers=1) as net, monitoring(net) as monitor:
         await until_well(monitor)
-        idle = [await monitor.open() for _ in range(CONNECTIONS_MAX)]
-        reader, writer = await monitor.open()
-        assert await cut(reader)
+        strangers = [await monitor.open() for _ in range(CONNECTIONS_MAX)]
+        for _, writer in strangers[1:]:
+            writer.write(f"GET /livez HTTP/1.1\r\n{HEAD}\r\n".encode())
+        for reader, _ in strangers[1:]:
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        assert (await monitor.ask("/livez"))[0] == 200, "who waits makes room"
+        assert await cut(strangers[0][0]), "it has waited longest"
+        for _, writer in strangers:
+            writer.close()
+
+
+async def test_a_connection_that_is_answered_makes_no_room_for_others(monkeypatch):
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 2)
+    async with TestNet(brokers=1) as net, monitoring(net) as monitor:
+        await until_well(monitor)
+        streams = [await monitor.open() for _ in range(2)]
+        for reader, writer in streams:
+            writer.write(f"GET /api/stream HTTP/1.1\r\n{HEAD}{BEARER}\r\n".encode())
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        stranger, writer = await monitor.open()
+        assert await cut(stranger)
         writer.close()
-        for _, each in idle:
-            each.close()
-        give_up_at = monotonic() + 10
-        while await asked_once(monitor) != 200:
-            assert monotonic() < give_up_at, "there is room again"
-            await asyncio.sleep(0.02)
-
-
-async def asked_once(monitor):
-    """Return the status of /livez; nothing if there was no room for the connection."""
-    try:
-        return (await monitor.ask("/livez"))[0]
-    except (ConnectionResetError, IndexError):
-        return None
+        for reader, writer in streams:
+            assert b"event: net" in await reader.readuntil(b"event: net")
+            writer.close()
 
 
 async def test_who_may_not_observe_is_told_so():
