@@ -43,7 +43,7 @@ class User(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     join: str = ""
 
 
-Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\*?)$")]
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\*?)\Z")]
 """A service, a prefix that ends in `*`, or `*`."""
 
 T = TypeVar("T")

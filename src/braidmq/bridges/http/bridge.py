@@ -31,7 +31,7 @@ from braidmq.members import check_service
 BIND: Final = "127.0.0.1:8080"
 """Where it listens if nothing is said."""
 
-MediaType = Annotated[str, msgspec.Meta(pattern="^[!-~]+/[ -~]*$", max_length=255)]
+MediaType = Annotated[str, msgspec.Meta(pattern=r"^[!-~]+/[ -~]*\Z", max_length=255)]
 """What Content-Type may say."""
 
 _LOG = own_logger("braidmq.bridge")

@@ -11,7 +11,7 @@ from braidmq.bridges.http.core.limits import CALLERS_MAX
 from braidmq.errors import ConfigError
 from braidmq.members import check_name
 
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -46,7 +46,7 @@ class ServiceOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     duplicates: Literal["deliver", "refuse"] = "deliver"
 
 
-Service = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}$")]
+Service = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,126}\Z")]
 
 _PLAIN: Final = ServiceOptions()
 

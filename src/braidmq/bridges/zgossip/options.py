@@ -7,7 +7,7 @@ import msgspec
 from braidmq.bridges.options import Options
 from braidmq.bridges.zgossip.limits import REMOTES_MAX
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]*$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]*\Z")]
 """Visible characters of ASCII."""
 
 
@@ -24,6 +24,6 @@ class ZgossipOptions(Options, kw_only=True, forbid_unknown_fields=True):
 
     connect: Annotated[list[Text], msgspec.Meta(max_length=REMOTES_MAX)] = []
     insecure_connect: bool = False
-    net: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,31})?$")] = ""
-    publish: dict[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{1,16}$")], list[Text]] = {}
-    put_prefix: Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[!-~]*$")] = ""
+    net: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,31})?\Z")] = ""
+    publish: dict[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{1,16}\Z")], list[Text]] = {}
+    put_prefix: Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[!-~]*\Z")] = ""
