@@ -39,17 +39,28 @@ def load(path: Path) -> tuple[dict[str, Any], "Lines"]:
     try:
         data = private_file.read(path, BYTES_MAX)
     except private_file.NotPrivateError as error:
-        exposed, data = error, path.read_bytes()
+        exposed, data = error, _head(path)
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # some editors begin each file with a byte order mark
         found = tomllib.loads(text)
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of some thousand digits
         raise ConfigError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} has tables or arrays within one another without end: write fewer") from None
     if exposed is not None and _has_secrets(found):
         raise exposed
     return found, Lines(text)
+
+
+def _head(path: Path) -> bytes:
+    """Return what is in a file that others can read. Raises ConfigError if it is too long."""
+    with path.open("rb") as file:
+        data = file.read(BYTES_MAX + 1)
+    if len(data) > BYTES_MAX:
+        raise ConfigError(f"{path} is longer than {BYTES_MAX} bytes: it is not a file of BraidMQ")
+    return data
 
 
 def _has_secrets(table: object) -> bool:

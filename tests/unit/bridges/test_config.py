@@ -2,7 +2,7 @@
 
 import pytest
 
-from braidmq.bridges import config, kinds
+from braidmq.bridges import config, kinds, tables
 from braidmq.bridges.options import RouterOptions
 from braidmq.errors import ConfigError
 
@@ -74,6 +74,9 @@ def test_wrong_value_is_told_by_line_and_key(read, text, line, key, said):
         ("[foreign]\njoin = 'a'\njoin = 'b'\n", "line 3"),
         ("[other]\n", "line 1: there is no bridge 'other': write one of foreign"),
         ("", "names no bridge"),
+        (f"[foreign]\ntimeout_s = {'9' * 5_000}\n", "bridges.toml: .*4300 digits"),
+        (f"[foreign]\nbind = {'[' * 50_000}\n", "within one another without end"),
+        (f"[foreign]\nbind = {'{a=' * 50_000}\n", "within one another without end"),
     ],
 )
 def test_file_that_cannot_be_used_is_refused(read, text, said):
@@ -89,3 +92,17 @@ def test_file_that_others_can_read_is_refused_if_it_holds_secrets(tmp_path):
         config.read(path)
     path.write_text("[foreign]\ntimeout_s = 7\n")
     assert config.read(path)["foreign"].timeout_s == 7
+
+
+def test_byte_order_mark_is_no_part_of_a_file(read):
+    assert read("\ufeff[foreign]\ntimeout_s = 7\n")["foreign"].timeout_s == 7.0
+
+
+def test_no_more_is_read_of_a_file_that_others_can_read(tmp_path, monkeypatch):
+    path = tmp_path / "bridges.toml"
+    path.write_text("[foreign]\ntimeout_s = 7\n" + "#" * 100)
+    path.chmod(0o644)
+    assert config.read(path)["foreign"].timeout_s == 7
+    monkeypatch.setattr(tables, "BYTES_MAX", 100)
+    with pytest.raises(ConfigError, match="longer than 100 bytes"):
+        config.read(path)
