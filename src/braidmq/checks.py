@@ -1,5 +1,6 @@
 """Whether an argument is what it must be. Each check raises a ConfigError that names the argument."""
 
+import re
 from typing import Final
 
 from braidmq.bounds import DAY_S
@@ -7,6 +8,23 @@ from braidmq.errors import ConfigError
 
 WAIT_S_MAX: Final = float(DAY_S)
 """Longest wait: longer ones end then."""
+
+PORT_MAX: Final = 65_535
+
+_PORT: Final = re.compile(r"[0-9]{1,5}\Z")
+
+
+def port_of(text: str) -> int | None:
+    """Return the port that a text is, 0 among them; None if it is none."""
+    return int(text) if _PORT.match(text) and int(text) <= PORT_MAX else None
+
+
+def host_and_port(text: str) -> tuple[str, int] | None:
+    """Return what ``HOST:PORT`` says, an IPv6 address without its brackets; None if it says no such thing."""
+    host, _, digits = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    port = port_of(digits)
+    return None if port is None or not bare or (":" in bare) != (bare != host) else (bare, port)
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:

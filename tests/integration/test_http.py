@@ -560,12 +560,29 @@ async def test_it_does_not_listen_for_other_machines_by_mistake(options, why, bi
 
 
 @pytest.mark.parametrize(
-    "bind", ["8080", "localhost", "::1:8080", "[127.0.0.1]:80", "127.0.0.1:http", "h:65536", ":80"]
+    "bind", ["8080", "localhost", "::1:8080", "[127.0.0.1]:80", "127.0.0.1:http", "h:65536", ":80", f"h:{'9' * 5_000}"]
 )
 async def test_an_address_that_is_none_is_told(bind):
     async with TestNet(1) as net:
         with pytest.raises(ConfigError, match="write HOST:PORT"):
             HttpBridge(plan(net, bind=[bind]))
+
+
+async def test_a_name_that_no_host_can_have_is_told():
+    async with TestNet(1) as net:
+        for host in ("no..name", "a" * 300):
+            bridge = HttpBridge(plan(net, bind=[f"{host}:80"]))
+            with pytest.raises(ConfigError, match=f"cannot listen at {host}:80: .*label"):
+                await bridge.start()
+
+
+@pytest.mark.parametrize(
+    "options", [{"certificate": "a\0b"}, {"certificate": __file__, "key": "a\0b"}, {"certificate": "."}]
+)
+async def test_a_path_that_is_none_is_told(options):
+    async with TestNet(1) as net:
+        with pytest.raises(ConfigError, match="certificate and key, "):
+            HttpBridge(plan(net, **options))
 
 
 async def test_an_address_that_is_taken_is_told():

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from braidmq.bounds import COMMAND_BROKERS_MAX
+from braidmq.checks import host_and_port
 from braidmq.cli import join_option
 from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.errors import ConfigError
@@ -80,12 +81,10 @@ def monitor(
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    right = colon and bare and port.isascii() and port.isdigit() and int(port) <= 65_535
-    if not right or (":" in bare) != (bare != host):
+    address = host_and_port(text)
+    if address is None:
         raise ConfigError(f"{text!r} is no address to listen at: write HOST:PORT, as in 127.0.0.1:8088")
-    return bare, int(port)
+    return address
 
 
 def _token(path: Path | None) -> str | None:

@@ -256,7 +256,7 @@ class HttpBridge:
             path = self._folder / options.client_authorities
             try:
                 context.load_verify_locations(path)
-            except (OSError, ssl.SSLError) as error:
+            except (OSError, ValueError) as error:  # ValueError: it is no path
                 raise ConfigError(f"client_authorities, {path}: {_why(error)}") from None
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
@@ -266,7 +266,7 @@ class HttpBridge:
         key = self._folder / self._options.key if self._options.key else None
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:  # ValueError: it is no path
             raise ConfigError(f"certificate and key, {_both(certificate, key)}: {_why(error)}") from None
 
 
@@ -279,8 +279,9 @@ def _no_password() -> str:
     return ""
 
 
-def _why(error: OSError) -> str:
-    return error.strerror or str(error) or "no such certificate, or not its key"
+def _why(error: OSError | ValueError) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or "no such certificate, or not its key"
 
 
 KIND: Final = Kind("http", HttpOptions, HttpBridge)

@@ -18,6 +18,7 @@ from braidmq.bridges.http.core.limits import CONNECTIONS_MAX, REQUEST_S_MAX, UNR
 from braidmq.bridges.http.core.problems import Refused
 from braidmq.bridges.http.handshake import Handshake
 from braidmq.bridges.http.members import Members
+from braidmq.checks import host_and_port
 from braidmq.errors import BraidError, ConfigError, NotRegistered
 from braidmq.host.loggers import own_logger
 from braidmq.messages import Reply
@@ -91,9 +92,9 @@ class Server:
                 backlog=BACKLOG,
                 start_serving=False,
             )
-        except OSError as error:
-            where = f"{host or '*'}:{port}"
-            raise ConfigError(f"the gateway cannot listen at {where}: {error.strerror or error}") from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
+            where, why = f"{host or '*'}:{port}", error.strerror if isinstance(error, OSError) else None
+            raise ConfigError(f"the gateway cannot listen at {where}: {why or error}") from None
         far = [each for each in listener.sockets if not ip_address(_plain(each)).is_loopback]
         if elsewhere and far:
             listener.close()
@@ -237,10 +238,9 @@ def addresses(binds: Sequence[str]) -> list[tuple[str, int]]:
     """
     found = []
     for bind in binds:
-        host, colon, port = bind.rpartition(":")
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        right = colon and bare and port.isascii() and port.isdigit() and int(port) <= 65_535
-        if not right or (":" in bare) != (bare != host):
+        address = host_and_port(bind)
+        if address is None:
             raise ConfigError(f"{bind!r} is no address to listen at: write HOST:PORT, as in 127.0.0.1:8080")
-        found.append(("" if bare == "*" else bare, int(port)))
+        host, port = address
+        found.append(("" if host == "*" else host, port))
     return found
