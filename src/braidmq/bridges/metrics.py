@@ -1,9 +1,16 @@
 """The metrics of a bridge's process for Prometheus: the extra `prometheus`."""
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from braidmq.checks import host_and_port, port_of
 from braidmq.errors import ConfigError
+from braidmq.host.clock import monotonic
 from braidmq.observability.prometheus import PrometheusObserver
 from braidmq.observer import NodeObserver
 
@@ -12,6 +19,12 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 """Where metrics are shown if only a port is named: they tell who calls what, and nobody is asked who he is."""
+
+READERS_MAX: Final = 32
+"""Connections at once, each with a thread: a net has some Prometheus. A new one takes the place of the oldest."""
+
+READ_S_MAX: Final = 10.0
+"""How long one may take to ask and to read: Prometheus itself gives up after so long."""
 
 _LABELS: Final = ("bridge", "kind")
 
@@ -68,14 +81,16 @@ class Metrics:
         Raises:
             ConfigError: that is no place, or it is taken.
         """
-        host, _, port = place.rpartition(":")
-        host = host.strip("[]") or HOST
-        if not (port.isascii() and port.isdigit()) or not int(port) <= 65_535:
+        port = port_of(place.removeprefix(":"))
+        address = host_and_port(place) if port is None else (HOST, port)
+        if address is None:
             raise ConfigError(f"{place!r} is no place for metrics: write a port, or HOST:PORT")
+        host, port = address
         try:
-            self._server, _ = self._client.start_http_server(int(port), host, self._registry)
-        except OSError as error:
-            raise ConfigError(f"cannot show metrics at {host}:{port}: {error.strerror or error}") from None
+            self._server = _serve(host, port, self._client.make_wsgi_app(self._registry))
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
+            why = error.strerror if isinstance(error, OSError) else None
+            raise ConfigError(f"cannot show metrics at {host}:{port}: {why or error}") from None
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
@@ -83,3 +98,61 @@ class Metrics:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Serves each connection in a thread, and no more and no longer than the limits say, whoever comes."""
+
+    daemon_threads = True
+    request_queue_size = 2 * READERS_MAX
+
+    def __init__(self, *arguments: Any) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[Any, float] = {}
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection; of too many, the oldest is cut."""
+        with self._lock:
+            if len(self._since) >= READERS_MAX:
+                self._cut(next(iter(self._since)))
+            self._since[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        with self._lock:
+            self._since.pop(request, None)
+            super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut those that take too long."""
+        with self._lock:
+            before = monotonic() - READ_S_MAX
+            for request in [each for each, since in self._since.items() if since < before]:
+                self._cut(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that breaks: strangers fill no log."""
+
+    def _cut(self, request: Any) -> None:
+        """Let the thread of a connection find its end; that closes it."""
+        del self._since[request]
+        with contextlib.suppress(OSError):  # its caller has hung up
+            request.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(WSGIRequestHandler):
+    """Answers in silence."""
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Log nothing."""
+
+
+def _serve(host: str, port: int, app: Any) -> _Server:
+    """Begin to serve; raises OSError or UnicodeError if the address cannot be had."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    kind = type("_Server", (_Server,), {"address_family": family})
+    server: _Server = make_server(host, port, app, kind, _Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import socket
+import threading
 import urllib.request
 
 import msgspec
 import pytest
 
+from braidmq.bridges import metrics as module
 from braidmq.bridges.http.bridge import HttpOptions
 from braidmq.bridges.kinds import HOMES, Plan, kind
-from braidmq.bridges.metrics import Metrics
+from braidmq.bridges.metrics import READERS_MAX, Metrics
 from braidmq.bridges.router import COUNTED
 from braidmq.bridges.telling import DENIED, DROPPED, ERRORS, REQUESTS, Figures
 from braidmq.errors import ConfigError
@@ -112,12 +115,48 @@ async def test_prometheus_is_told_the_same_and_what_the_node_measures(peers, met
         ("1:2:x", "no place"),
         ("65536", "no place"),
         ("²", "no place"),
+        ("9" * 5_000, "no place"),
+        (f"127.0.0.1:{'9' * 5_000}", "no place"),
+        ("no..name:0", "cannot show metrics at no..name:0: .*label empty"),
         ("256.0.0.1:0", "cannot show"),
     ],
 )
 def test_a_place_where_metrics_cannot_be_shown_is_told(metrics, place, said):
     with pytest.raises(ConfigError, match=said):
         metrics.serve(place)
+
+
+def readers():
+    """The threads that serve somebody."""
+    return sum("process_request_thread" in each.name for each in threading.enumerate())
+
+
+def asked(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.status
+
+
+async def test_strangers_at_the_metrics_take_no_more_threads_than_there_are_and_keep_nobody_out(metrics):
+    url = metrics.serve("0")
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    with contextlib.ExitStack() as ends:
+        strangers = [ends.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(READERS_MAX)]
+        await until(lambda: readers() == READERS_MAX)
+        assert await asyncio.to_thread(asked, url) == 200
+        strangers[0].settimeout(10)
+        assert not strangers[0].recv(1), "the oldest has made room"
+        await until(lambda: readers() <= READERS_MAX)
+    await until(lambda: not readers())
+
+
+async def test_who_takes_too_long_at_the_metrics_is_cut(metrics, monkeypatch):
+    monkeypatch.setattr(module, "READ_S_MAX", 0.1)
+    port = int(metrics.serve("0").rpartition(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as stranger:
+        stranger.settimeout(10)
+        stranger.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert not stranger.recv(1)
+    await until(lambda: not readers())
 
 
 def test_every_counter_that_is_summed_up_is_summed_up_once():
