@@ -10,7 +10,7 @@ from typing import Final
 from braidmq.bridges.driver import Driver
 from braidmq.bridges.foreign import tell_counters
 from braidmq.bridges.kinds import Bridge, Kind, Plan
-from braidmq.bridges.places import check_near, is_near
+from braidmq.bridges.places import check_endpoint, check_near, is_near
 from braidmq.bridges.port import OWN, Peer
 from braidmq.bridges.router import Router
 from braidmq.bridges.telling import Figures, Teller
@@ -75,6 +75,7 @@ class GossipBridge:
         self._bind = tuple(options.bind) or BIND
         check_near(self._bind, allowed=options.insecure_bind, why=_WHY)
         for endpoint in options.connect:
+            check_endpoint(endpoint, any_port=False)
             if not options.insecure_connect and not is_near(endpoint):
                 raise ConfigError(
                     f"{endpoint} is on another machine, and {_WHY}: connect through a tunnel, or write "

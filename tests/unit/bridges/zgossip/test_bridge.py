@@ -39,8 +39,11 @@ def plan(tmp_path):
         ("ttl = 5", "line 2, zgossip.ttl: there is no such key"),
         ('net = "my net"', r"line 2, zgossip\.net: "),
         ('publish.HTTP = ["x"]', r"line 2, zgossip\.publish\.?"),
-        ('bind = ["tcp://127.0.0.1:0"]\nconnect = ["tcp://localhost:x"]', "cannot connect to tcp://localhost:x: "),
-        ('bind = ["nonsense"]\ninsecure_bind = true', "cannot listen at nonsense: "),
+        ('bind = ["tcp://127.0.0.1:0"]\nconnect = ["tcp://localhost:x"]', "tcp://localhost:x' is no endpoint"),
+        ('connect = ["tcp://]:5"]\ninsecure_connect = true', "cannot connect to tcp://]:5: "),
+        ('connect = ["tcp://127.0.0.1:0"]', "'tcp://127.0.0.1:0' is no endpoint"),
+        ('bind = ["nonsense"]\ninsecure_bind = true', "'nonsense' is no endpoint: write tcp://HOST:PORT"),
+        ('bind = ["tcp://no.such.device:5"]\ninsecure_bind = true', "cannot listen at tcp://no.such.device:5: "),
     ],
 )
 async def test_wrong_configuration_is_told(plan, options, said):
