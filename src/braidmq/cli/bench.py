@@ -10,6 +10,7 @@ import msgspec
 
 from braidmq import __version__, stderr
 from braidmq.cli.exit_codes import ExitCode
+from braidmq.cli.numbers import Finite
 from braidmq.lab.bench.cells import CELLS, IN_FLIGHT, PAYLOADS_BYTES, QUICK, Cell, Shape
 from braidmq.lab.bench.machine import machine_class
 from braidmq.lab.bench.run import run
@@ -33,12 +34,18 @@ ALL: Final = "all"
 @click.option("--quick", is_flag=True, help="Only the loads that BraidMQ is made for.")
 @click.option("--bytes", "payloads", type=click.IntRange(0, 1024 * 1024), multiple=True, help="Payload sizes.")
 @click.option("--in-flight", "in_flight", type=click.IntRange(1, 1024), multiple=True, help="Calls under way at once.")
-@click.option("--rate", "rates", type=float, multiple=True, help="Calls per second, whatever becomes of the others.")
+@click.option(
+    "--rate",
+    "rates",
+    type=Finite(0.0, min_open=True),
+    multiple=True,
+    help="Calls per second, whatever becomes of the others.",
+)
 @click.option("--clients", type=click.IntRange(1, 64), default=1, show_default=True, help="With --bytes and the like.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="With --bytes and the like.")
 @click.option("--brokers", type=click.IntRange(1, 16), default=1, show_default=True, help="With --bytes and the like.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often all is measured.")
-@click.option("--seconds", type=click.FloatRange(0.1, 600.0), default=2.0, show_default=True, help="Of each load.")
+@click.option("--seconds", type=Finite(0.1, 600.0), default=2.0, show_default=True, help="Of each load.")
 @click.option("--plots", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Draw SVG files there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end; progress goes to stderr.")
 def bench(

@@ -13,6 +13,7 @@ import click
 from nacl.public import PrivateKey
 
 from braidmq import stderr
+from braidmq.cli.numbers import Finite
 from braidmq.enrolment import Unregistered, await_certificate, use_token
 from braidmq.errors import ConfigError, NoBroker, NotRegistered
 from braidmq.printable import printable
@@ -48,7 +49,7 @@ _CODES_BEGIN: Final = "braid_"
     type=click.Path(path_type=Path),
     help="Where the join file goes, if not NAME.braid.",
 )
-@click.option("--timeout", "timeout_s", metavar="S", type=click.FloatRange(0.1), help="How long to wait, in seconds.")
+@click.option("--timeout", "timeout_s", metavar="S", type=Finite(0.1), help="How long to wait, in seconds.")
 @click.option("--rotate", is_flag=True, help="Ask for a new key for the member whose join file is FILE.")
 def join(code: str, name: str, *, path: Path | None, timeout_s: float | None, rotate: bool) -> None:
     """Become a member of a net, by a code of its operator.

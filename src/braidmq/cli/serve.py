@@ -15,6 +15,7 @@ from braidmq.cli.exec_handler import ExecHandler
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.loading import check_named, load_named, wrong_kind
 from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
+from braidmq.cli.numbers import Finite
 from braidmq.cli.processes import run_all, run_reloaded, serve_programs
 from braidmq.cli.settings_options import settings_options
 from braidmq.errors import ConfigError
@@ -81,7 +82,7 @@ class _Serve(click.Command):
     "--time-limit",
     "time_limit_s",
     metavar="S",
-    type=click.FloatRange(0.0, TIME_LIMIT_S_MAX, min_open=True),
+    type=Finite(0.0, TIME_LIMIT_S_MAX, min_open=True),
     help="Seconds after which such a command is killed, though its caller would wait longer.",
 )
 @click.option(

@@ -13,6 +13,7 @@ from braidmq.cli.doctor import net, own, report, way
 from braidmq.cli.doctor.finding import Asked, Finding, State, exit_code
 from braidmq.cli.doctor.visit import Visit, visit
 from braidmq.cli.logs import log_nothing
+from braidmq.cli.numbers import Finite
 from braidmq.core.links.link import BrokerAddress
 from braidmq.errors import ProtocolError
 from braidmq.members import Role, check_name, check_service
@@ -41,7 +42,7 @@ AT_ONCE_MAX: Final = 16
     "--timeout",
     "timeout_s",
     metavar="S",
-    type=click.FloatRange(TIMEOUT_S_MIN, TIMEOUT_S_MAX),
+    type=Finite(TIMEOUT_S_MIN, TIMEOUT_S_MAX),
     default=TIMEOUT_S,
     show_default=True,
     help="Seconds that each broker may take.",

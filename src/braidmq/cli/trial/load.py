@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from braidmq import stderr
+from braidmq.bounds import PAYLOAD_BYTES_MAX
 from braidmq.cli import join_option, state_option
 from braidmq.cli.call import read_payload
 from braidmq.cli.exit_codes import ExitCode
 from braidmq.cli.logs import log_nothing
+from braidmq.cli.numbers import Finite
 from braidmq.cli.settings_options import settings_options
 from braidmq.cli.trial.calls import IN_FLIGHT_MAX, Call, Calls, until_signal
 from braidmq.cli.trial.steps import Step, is_enough, judge, next_step
@@ -45,18 +47,24 @@ PROGRESS_S: Final = 1.0
 @click.argument("service")
 @click.argument("payload", metavar="[PAYLOAD | @FILE | -]", required=False)
 @join_option()
-@click.option("--bytes", "payload_bytes", metavar="N", type=click.IntRange(min=0), help="Send N random bytes instead.")
+@click.option(
+    "--bytes",
+    "payload_bytes",
+    metavar="N",
+    type=click.IntRange(0, PAYLOAD_BYTES_MAX),
+    help="Send N random bytes instead.",
+)
 @click.option("--in-flight", metavar="N", type=click.IntRange(1, IN_FLIGHT_MAX), help="Calls under way.  [default: 64]")
 @click.option(
     "--rate",
     metavar="R",
-    type=click.FloatRange(0.0, RATE_MAX, min_open=True),
+    type=Finite(0.0, RATE_MAX, min_open=True),
     help="Calls per second instead, whether or not the ones before are answered.",
 )
 @click.option(
     "--duration",
     metavar="S",
-    type=click.FloatRange(0.1, DURATION_S_MAX),
+    type=Finite(0.1, DURATION_S_MAX),
     default=DURATION_S,
     show_default=True,
     help="Seconds of load; with --until-full, of each step.",

@@ -12,6 +12,7 @@ import msgspec
 from braidmq.cli import join_option, state_option
 from braidmq.cli.call import read_payload
 from braidmq.cli.logs import log_nothing
+from braidmq.cli.numbers import Finite
 from braidmq.cli.settings_options import settings_options
 from braidmq.cli.trial.calls import Call, Calls, End, Rotation, until_signal
 from braidmq.cli.trial.text import end_line, lost_lines, summary
@@ -33,7 +34,7 @@ RATE_MAX: Final = 100.0
 @click.option(
     "--rate",
     metavar="R",
-    type=click.FloatRange(0.0, RATE_MAX, min_open=True),
+    type=Finite(0.0, RATE_MAX, min_open=True),
     default=1.0,
     show_default=True,
     help="Calls per second, whether or not the ones before are answered.",
