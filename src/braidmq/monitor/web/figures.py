@@ -40,6 +40,10 @@ TIME_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 BRIDGES_MAX: Final = 100
 """Bridges that have metrics, the first ones by name: any node may say that it is one. A net has some."""
 
+BRIDGE_KINDS: Final = frozenset({"http", "majordomo", "malamute", "zgossip"})
+"""Kinds of bridges that this version knows. What another one calls itself is `other`: any node may say that it is a
+bridge, and each time of another kind, which would be new series without end."""
+
 LOOK_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Buckets of how long looks take: a broker answers within milliseconds, and one that hangs is waited for a second."""
 
@@ -342,7 +346,8 @@ def _of_bridges(nodes: Iterable[NodeSum]) -> Iterator[Metric]:
     for figure, value_of in BRIDGE_LEVELS.items():
         family = _counter(figure) if figure.kind == "counter" else _gauge(figure)
         for name, told in bridges:
-            family.add_metric((printable(name), printable(told.kind)), value_of(told))
+            kind = told.kind if told.kind in BRIDGE_KINDS else "other"
+            family.add_metric((printable(name), kind), value_of(told))
         yield family
 
 

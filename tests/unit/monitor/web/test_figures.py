@@ -2,6 +2,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from braidmq.bridges.kinds import HOMES
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.board import Board
 from braidmq.monitor.finding import Kind
@@ -114,6 +115,16 @@ def test_how_late_a_brokers_loop_is():
     _, values = read(told("b1", lag=LagStatus(late.encoded(), 3, 1, 200)))
     assert values["braidmq_broker_stalls_total", "b1"] == 3
     assert [values["braidmq_broker_lag_seconds_bucket", "b1", each] for each in ("0.1", "0.25")] == [0, 1]
+
+
+def test_a_bridge_of_a_kind_that_nobody_knows_makes_no_series_of_its_own():
+    assert set(HOMES) == figures.BRIDGE_KINDS
+    kinds = ["malamute", "made-up-1", "made-up-2"]
+    nodes = [NodeStatus(f"bridge-{kind}", "open", 0, 0, bridge=BridgeStatus(kind, 3)) for kind in kinds]
+    _, values = read(told("b1", names=("b1",), nodes=nodes))
+    assert {key[1:]: value for key, value in values.items() if key[0] == "braidmq_net_bridge_peers"} == {
+        ("bridge-malamute", "malamute"): 3, ("bridge-made-up-1", "other"): 3, ("bridge-made-up-2", "other"): 3,
+    }  # fmt: skip
 
 
 def test_bridges_have_what_they_tell_and_only_so_many_of_them(monkeypatch):
