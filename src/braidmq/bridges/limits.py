@@ -54,11 +54,11 @@ messages."""
 HELD_BYTES_MAX: Final = 256 * _MIB
 """What is held of all foreign connections' messages that are not complete. Beyond, the one with the most is ended."""
 
-HEARTBEAT_S: Final = 5.0
-"""How often ZMTP asks a foreign connection for a sign of life: a third of what it may take."""
+ABSENCE_S_MAX: Final = 15.0
+"""After so long a foreign connection is closed whose machine is gone, so that nothing of it answers."""
 
-SILENCE_S_MAX: Final = 15.0
-"""After so much silence of its ZMTP a foreign connection is closed."""
+PROBE_S: Final = 5.0
+"""How often the system asks an idle connection for a sign of its machine: a third of that."""
 
 CLOSE_S_MAX: Final = 0.5
 """Time that the last messages of a bridge have to leave when it ends."""

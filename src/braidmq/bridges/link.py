@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from braidmq.bridges.limits import HEARTBEAT_S, HELD_BACK_BYTES_MAX, SILENCE_S_MAX, UNREAD_MESSAGES_MAX
+from braidmq.bridges.limits import ABSENCE_S_MAX, HELD_BACK_BYTES_MAX, PROBE_S, UNREAD_MESSAGES_MAX
 from braidmq.bridges.port import Peer
 from braidmq.zmtp.clear import ClearEngine
 
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address begins that has come to a socket of IPv6."""
 
-_PROBES: Final = int(SILENCE_S_MAX / HEARTBEAT_S) - 1
+_PROBES: Final = int(ABSENCE_S_MAX / PROBE_S) - 1
 
 
 class Owner(Protocol):
@@ -48,7 +48,6 @@ class Link(asyncio.BufferedProtocol):
         peer: who speaks; None before the first message.
         ended: nothing more comes, and nothing reaches the peer.
         waits: its owner will read what its engine holds.
-        silent: heartbeats since something came.
         counted_bytes: as much of what its engine holds as its owner has counted.
         handshake_timer: ends it if its handshake takes too long; None once it is complete.
     """
@@ -66,7 +65,6 @@ class Link(asyncio.BufferedProtocol):
         self.peer: Peer | None = None
         self.ended = False
         self.waits = False
-        self.silent = 0
         self.counted_bytes = 0
         self.handshake_timer: asyncio.TimerHandle | None = None
         self._owner = owner
@@ -93,7 +91,6 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See there."""
-        self.silent = 0
         self.engine.feed(self._owner.room[:nbytes])
         self._owner.on_bytes(self)
 
@@ -180,11 +177,6 @@ class Link(asyncio.BufferedProtocol):
             else:
                 self._transport.pause_reading()
 
-    @property
-    def reads(self) -> bool:
-        """Whether it reads."""
-        return self._reads
-
     def close(self) -> None:
         """End it behind what was sent."""
         self.flush()
@@ -196,11 +188,15 @@ class Link(asyncio.BufferedProtocol):
 
 
 def _watch(connection: Any) -> None:
-    """Let the system notice that the other end's machine is gone: not all versions of ZMTP have heartbeats."""
+    """Let the system notice that the other end's machine is gone.
+
+    A PING of ZMTP would see no more, and can end a program of libzmq whose connection breaks while it is busy (libzmq
+    issue 4364).
+    """
     if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(HEARTBEAT_S))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(HEARTBEAT_S))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, int(PROBE_S))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(PROBE_S))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)

@@ -6,13 +6,13 @@ import socket
 from typing import Final
 
 from braidmq.carrier.socket_file import SocketFile
+from braidmq.checks import port_of
 from braidmq.errors import ConfigError
 from braidmq.trust.endpoint import IPC_SCHEME
 
 _TCP_SCHEME: Final = "tcp://"
 _ABSTRACT: Final = "@"
 _ANY: Final = "*"
-_PORT_MAX: Final = 65_535
 
 
 class Place:
@@ -45,9 +45,9 @@ class Place:
 
     def _tcp(self) -> socket.socket:
         host, _, port = self.endpoint.removeprefix(_TCP_SCHEME).rpartition(":")
-        if not host or not (port == _ANY or (port.isascii() and port.isdigit() and int(port) <= _PORT_MAX)):
+        number = 0 if port == _ANY else port_of(port)
+        if not host or number is None:
             raise ValueError("write tcp://HOST:PORT, as in tcp://127.0.0.1:5555")
-        number = 0 if port == _ANY else int(port)
         bare = host.removeprefix("[").removesuffix("]")
         family = socket.AF_INET if bare == host else socket.AF_INET6
         found = socket.getaddrinfo(

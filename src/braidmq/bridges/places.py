@@ -8,7 +8,7 @@ from braidmq.errors import ConfigError
 
 
 def check_endpoint(endpoint: str, *, any_port: bool) -> None:
-    """Make sure that an endpoint says what libzmq takes it for: that reads ``:99999`` as 34463, and ``:5555x`` as 5555.
+    """Make sure that an endpoint is one of those that bridges know.
 
     Args:
         endpoint: of ZeroMQ.

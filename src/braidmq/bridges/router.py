@@ -10,12 +10,10 @@ from braidmq.bridges.limits import (
     CLOSE_S_MAX,
     FRAMES_MAX,
     HANDSHAKE_S_MAX,
-    HEARTBEAT_S,
     HELD_BYTES_MAX,
     READ_BYTES,
     READS_AT_ONCE,
     READS_AT_ONCE_OF_ONE,
-    SILENCE_S_MAX,
     SLACK_BYTES,
     UNREAD_BYTES_MAX,
 )
@@ -35,8 +33,6 @@ ACCEPTED_AT_ONCE: Final = 16
 
 UNACCEPTED_MAX: Final = 1_024
 """Connections that the system holds until they are taken in."""
-
-SILENT_HEARTBEATS_MAX: Final = int(SILENCE_S_MAX / HEARTBEAT_S)
 
 COUNTED: Final = (
     "too_many_peers",
@@ -101,7 +97,6 @@ class Router:
         self._all_lost = asyncio.Event()
         self._places: list[Place] = []
         self._servers: list[asyncio.Server] = []
-        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
         self._numbers = 0
         self._closed = False
         self.room = memoryview(bytearray(READ_BYTES))
@@ -152,7 +147,6 @@ class Router:
         if self._closed:
             return
         self._closed = True
-        self._heartbeat.cancel()
         for place in self._places:
             place.leave()
         for server in self._servers:
@@ -358,7 +352,7 @@ class Router:
         if peer is not None:
             self._behind.on_gone(peer)
 
-    # -- what takes too much, or has gone without a word
+    # -- what takes too much
 
     def _count_held(self, link: Link) -> None:
         """Count what is held; if that is too much in all, end the connection that has the most of it."""
@@ -369,15 +363,3 @@ class Router:
             most = max(self._there, key=lambda each: each.counted_bytes)
             self.counters["too_far_ahead"] += 1
             self._cut(most)
-
-    def _beat(self) -> None:
-        """Ask all for a sign of life that know how to give one; end those that have given none for too long."""
-        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
-        for link in self._connections.links():
-            if not link.engine.pings or not link.engine.open or not link.reads:
-                continue
-            link.silent += 1
-            if link.silent > SILENT_HEARTBEATS_MAX:
-                self._cut(link)
-            elif not link.blocked:
-                self._write(link, link.engine.ping())

@@ -44,7 +44,6 @@ _NUMBERS_2: Final = {b"REQ": 3, b"REP": 4, DEALER: 5, ROUTER: 6}
 
 _BEGIN: Final = b"\xff" + bytes(8) + b"\x7f" + bytes((_VERSION,))
 _VERSION_AT: Final = 10
-_MINOR_AT: Final = 11
 _MECHANISM_AT: Final = 12
 _ROLE_AT: Final = 32
 
@@ -63,7 +62,7 @@ _ERROR: Final = b"\x05ERROR"
 _REFUSED: Final = "400"
 _PING: Final = b"\x04PING"
 _PONG: Final = b"\x04PONG"
-_TTL: Final = b"\0\0"
+_TTL_BYTES: Final = 2
 
 _AT_VERSION: Final = 0
 _AT_GREETING: Final = 1
@@ -81,7 +80,6 @@ class ClearEngine:
     Attributes:
         output: bytes to send: the handshake's, and answers to PING.
         open: whether the handshake is complete, so that messages may go.
-        pings: whether the peer answers a PING, once it is open: 2.0 and 3.0 know none.
         user: who the peer has proven to be by PLAIN; empty by NULL.
         held_bytes: what is kept of what has come.
         too_large: messages that were dropped, as they had too many bytes or frames.
@@ -95,13 +93,12 @@ class ClearEngine:
 
     __slots__ = (
         "_admits", "_at", "_awaited", "_bytes_max", "_came", "_frames", "_frames_max", "_kind", "_size", "_stage",
-        "held_bytes", "open", "output", "pings", "too_large", "user",
+        "held_bytes", "open", "output", "too_large", "user",
     )  # fmt: skip
 
     def __init__(self, kind: bytes, *, bytes_max: int, frames_max: int, admits: Admits | None = None) -> None:
         self.output = bytearray(_BEGIN)  # 2.0 reads no further before it has answered
         self.open = False
-        self.pings = False
         self.user = ""
         self.held_bytes = 0
         self.too_large = 0
@@ -158,10 +155,6 @@ class ClearEngine:
         self.held_bytes += min(self._size, self._bytes_max)
         return [] if more and at < end else None
 
-    def ping(self) -> bytes:
-        """Return what the peer has to answer, if it knows PING."""
-        return bytes((_COMMAND, len(_PING) + len(_TTL))) + _PING + _TTL
-
     def _take(self, at: int) -> list[bytes]:
         """Return the message that ends there; it is empty if it was too large."""
         frames, self._frames = self._frames, []
@@ -206,8 +199,8 @@ class ClearEngine:
         """Answer PING. PONG wants no answer, and others are for kinds of sockets that this one does not speak to."""
         if not command.startswith(_PING):
             return
-        context = command[len(_PING) + len(_TTL) :]
-        if len(command) < len(_PING) + len(_TTL) or len(context) > PING_CONTEXT_BYTES_MAX:
+        context = command[len(_PING) + _TTL_BYTES :]
+        if len(command) < len(_PING) + _TTL_BYTES or len(context) > PING_CONTEXT_BYTES_MAX:
             raise Violation("a PING that is too short or too long")
         self.output += bytes((_COMMAND, len(_PONG) + len(context))) + _PONG + context
 
@@ -250,7 +243,6 @@ class ClearEngine:
 
     def _on_greeting(self, greeting: bytes) -> None:
         mechanism = greeting[_MECHANISM_AT:_ROLE_AT].rstrip(b"\0")
-        self.pings = greeting[_MINOR_AT] >= 1
         self._stage = _AT_COMMANDS
         if self._admits is not None:
             if mechanism != _PLAIN:

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from braidmq.bridges import connections, link, router
-from braidmq.bridges.limits import FRAMES_MAX, READ_BYTES, READS_AT_ONCE_OF_ONE, SLACK_BYTES
+from braidmq.bridges.limits import ABSENCE_S_MAX, FRAMES_MAX, READ_BYTES, READS_AT_ONCE_OF_ONE, SLACK_BYTES
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router
 from braidmq.errors import ConfigError
@@ -115,11 +115,11 @@ async def test_last_words_of_a_peer_are_heard_before_its_end(dealer):
 
 
 @contextlib.contextmanager
-def by_hand(listener, *, version=b"\3\0"):
+def by_hand(listener):
     """Yield a socket to the endpoint, over which the handshake of a DEALER has been said without waiting."""
     with socket.create_connection(("127.0.0.1", port_of(listener))) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.sendall(shaking_hands(version))
+        raw.sendall(shaking_hands())
         yield raw
 
 
@@ -203,9 +203,9 @@ async def test_bytes_that_are_no_zmtp_harm_nobody(dealer):
         assert behind.gone == []
 
 
-def shaking_hands(version=b"\3\0"):
+def shaking_hands():
     """Return what a DEALER of ZMTP 3 says first, without authentication."""
-    greeting = b"\xff" + bytes(8) + b"\x7f" + version + b"NULL".ljust(20, b"\0") + bytes(32)
+    greeting = b"\xff" + bytes(8) + b"\x7f\3\0" + b"NULL".ljust(20, b"\0") + bytes(32)
     ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
     return greeting + bytes((4, len(ready))) + ready
 
@@ -308,19 +308,19 @@ async def test_one_that_does_not_shake_hands_is_cut_in_time(monkeypatch):
         assert behind.gone == []
 
 
-async def test_one_that_answers_no_ping_is_cut_if_it_knows_pings(dealer, monkeypatch):
-    monkeypatch.setattr(router, "HEARTBEAT_S", 0.05)
+async def test_the_system_asks_whether_the_machine_of_a_peer_is_there():
     async with listening() as (listener, behind):
-        live = dealer(listener)
-        live.send(b"live")
-        with by_hand(listener) as old, by_hand(listener, version=b"\3\1") as mute:
-            say(old, b"old")
-            say(mute, b"mute")
-            await until(lambda: len(behind.gone) == 1)
-            peers = {frames[-1]: peer for peer, frames in behind.come}
-            assert behind.gone == [peers[b"mute"]]
-            live.send(b"more")
-            await until(lambda: len(behind.come) == 4)
+        with by_hand(listener) as raw:
+            say(raw, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            (near,) = (each._transport.get_extra_info("socket") for each in listener._there)
+            assert near.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if sys.platform == "linux":
+                asked = [
+                    near.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_KEEP{name}"))
+                    for name in ("IDLE", "INTVL", "CNT")
+                ]
+                assert asked[0] + asked[1] * asked[2] == ABSENCE_S_MAX
 
 
 def port_of(listener):

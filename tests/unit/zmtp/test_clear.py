@@ -75,8 +75,6 @@ def test_two_engines_understand_each_other(step):
             assert heard(receiver, data, step) == []
     assert near.open
     assert far.open
-    assert near.pings
-    assert far.pings
     assert heard(near, b"".join(map(encode, sent)), step) == sent
     assert heard(far, b"".join(map(encode, sent)), step) == sent
     assert near.held_bytes == 0
@@ -152,19 +150,10 @@ def test_pings_are_answered_and_other_commands_are_not():
     assert bytes(made.output) == command(b"PONG", b"context")
 
 
-def test_a_ping_of_ours_is_answered_by_another_engine():
-    near, far = opened(), opened()
-    assert heard(far, near.ping()) == []
-    assert heard(near, bytes(far.output)) == []
-    assert bytes(far.output) == command(b"PONG")
-
-
 @pytest.mark.parametrize("version", [b"\3\0", b"\3\1", b"\3\5", b"\4\0"])
-def test_what_is_of_3_0_is_sent_no_pings(version):
+def test_what_is_of_3_0_and_whatever_is_higher_is_spoken_with(version):
     made = engine()
-    heard(made, greeting(version=version) + ready())
-    assert made.open
-    assert made.pings == (version[1] >= 1)
+    assert heard(made, greeting(version=version) + ready() + encode([b"message"])) == [[b"message"]]
 
 
 # -- what is kept
@@ -274,7 +263,6 @@ def test_zmtp_2_is_spoken_with(kind, step):
     made = engine()
     assert heard(made, greeting_2(kind, b"name") + encode([b"a", b"x" * 256]), step) == [[b"a", b"x" * 256]]
     assert bytes(made.output) == b"\xff" + bytes(8) + b"\x7f\3\6\0\0"
-    assert not made.pings
 
 
 @pytest.mark.parametrize(

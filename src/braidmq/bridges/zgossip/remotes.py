@@ -43,8 +43,11 @@ class Remotes:
     def connect(self, endpoints: Sequence[str]) -> None:
         """Begin to connect to nodes, whether they are there or not.
 
+        Args:
+            endpoints: as `places.check_endpoint` accepts them.
+
         Raises:
-            ConfigError: an endpoint can never be connected to; the text says which one and why.
+            ConfigError: one of them has a host that can be none.
         """
         for endpoint in endpoints:
             _check(endpoint)
@@ -89,11 +92,8 @@ async def _open(link: Link, endpoint: str) -> None:
 
 
 def _check(endpoint: str) -> None:
-    if endpoint.startswith(IPC_SCHEME) and endpoint != IPC_SCHEME:
-        return
-    try:
-        check_endpoint(endpoint)
-    except ConfigError as error:
-        raise ConfigError(f"cannot connect to {endpoint}: {error}") from None
-    if not endpoint.startswith(_TCP_SCHEME):
-        raise ConfigError(f"cannot connect to {endpoint}: write tcp://HOST:PORT or ipc://PATH")
+    if not endpoint.startswith(IPC_SCHEME):
+        try:
+            check_endpoint(endpoint)
+        except ConfigError as error:
+            raise ConfigError(f"cannot connect to {endpoint}: {error}") from None

@@ -48,10 +48,12 @@ class Call:
         failed_over: whether the free first failover was used.
         owes: whether the next attempt waits until the budget allows it.
         verdict_of: the path over which it was told that it is refused for good; a second one has to say so, too.
+        advised: whether it has gone to a second one for that without the budget.
         rejection: why the last attempt was rejected, if it was.
     """
 
     __slots__ = (
+        "advised",
         "attempts_max",
         "began_at",
         "careful_until",
@@ -143,6 +145,7 @@ class Call:
         self.risky = False
         self.untold: Attempt | None = None
         self.verdict_of: Link | None = None
+        self.advised = False
         self.tried: list[Link] = []
         self.earlier: list[Attempt] = []
         self.timer = 0

@@ -70,9 +70,12 @@ class Verdicts:
         """Whether a rejected call may move on; take what it costs.
 
         It is free where nothing grows by it: where it goes where there are workers (when a broker loses its workers at
-        once, the calls that it has come back at once, more than any budget covers), and for a second opinion.
+        once, the calls that it has come back at once, more than any budget covers), and for a second opinion, once.
         """
-        if reason == Reason.DRAINING or (reason in _FOR_GOOD and untried):
+        if reason == Reason.DRAINING:
+            return True
+        if reason in _FOR_GOOD and untried and not call.advised:
+            call.advised = True
             return True
         if reason == Reason.NO_WORKER and (
             self._wait.waits(call) or any(call.service in link.services for link in untried)

@@ -120,6 +120,19 @@ class TestRejected:
             rig.advance(0.6)
         error_of(rig, id_, Overloaded, attempts=6, maybe_executed=False)
 
+    def test_the_second_opinion_is_free_once(self, make: Any) -> None:
+        rig = make("a", "b", settings=Settings(**UNPAID))
+        id_ = rig.call(attempts=6, timeout_s=20.0)
+        first, request = rig.attempt()
+        first.reject(request, Reason.DENIED)
+        second, request = rig.attempt()
+        second.reject(request, Reason.BUSY)  # which the budget pays for, and no more
+        while id_ not in rig.results:
+            rig.advance(0.6)
+            broker, request = rig.attempt()
+            broker.reject(request, Reason.DENIED if broker is first else Reason.BUSY)
+        assert rig.results[id_].attempts == 3
+
     def test_no_worker_is_told_only_if_every_broker_says_so(self, make: Any) -> None:
         rig = make("a", "b")
         id_ = rig.call(attempts=2, wait=False)
