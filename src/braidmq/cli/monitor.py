@@ -13,7 +13,7 @@ from braidmq.checks import host_and_port
 from braidmq.cli import join_option
 from braidmq.cli.logs import Format, log_format_option, log_level_option, log_to_stderr
 from braidmq.errors import ConfigError
-from braidmq.monitor.access import TOKEN_CHARS_MAX, check_token
+from braidmq.monitor.access import TOKEN_CHARS_MAX, check_host, check_token
 from braidmq.monitor.trial import Paths
 from braidmq.node import Node
 from braidmq.settings import Settings
@@ -73,7 +73,7 @@ def monitor(
             raise
         raise ConfigError(f"the monitor needs {error.name}: pip install 'braidmq[monitor]'") from None
     host, port = _address(address)
-    where = Address(host, port, tuple(hosts), _token(token_file), guarded_by_proxy)
+    where = Address(host, port, tuple(map(check_host, hosts)), _token(token_file), guarded_by_proxy)
     log_to_stderr(log_level, log_format=log_format)
     paths = Paths()
     node = Node(join, settings=Settings(brokers_connected_max=COMMAND_BROKERS_MAX), observer=paths)

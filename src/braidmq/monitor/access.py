@@ -1,6 +1,7 @@
 """Who may read and do what over HTTP: hosts, origins, the token, and those who have logged in. Pure."""
 
 import hmac
+import re
 from collections.abc import Callable, Collection, Sequence
 from ipaddress import ip_address
 from typing import Final
@@ -20,6 +21,8 @@ LOGINS_MAX: Final = 64
 LOGIN_S: Final = 12 * 3_600.0
 """How long a login lasts: a working day."""
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})\Z")
+
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -36,6 +39,19 @@ def check_token(token: str, where: str) -> str:
             "make one by `openssl rand -hex 32`"
         )
     return token
+
+
+def check_host(name: str) -> str:
+    """Return a name under which a monitor is reached.
+
+    Raises:
+        ConfigError: no request can have it in its Host.
+    """
+    if not _NAME.match(name):
+        raise ConfigError(
+            f"{name!r} is no name of a host: write it alone, without scheme and port, as monitor.example.com"
+        )
+    return name
 
 
 class Access:

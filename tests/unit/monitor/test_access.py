@@ -3,7 +3,15 @@ from itertools import count
 import pytest
 
 from braidmq.errors import ConfigError
-from braidmq.monitor.access import LOGIN_S, LOGINS_MAX, TOKEN_CHARS_MAX, TOKEN_CHARS_MIN, Access, check_token
+from braidmq.monitor.access import (
+    LOGIN_S,
+    LOGINS_MAX,
+    TOKEN_CHARS_MAX,
+    TOKEN_CHARS_MIN,
+    Access,
+    check_host,
+    check_token,
+)
 
 TOKEN = "a token of some length"
 
@@ -122,3 +130,17 @@ def test_what_is_no_token_is_refused_and_not_repeated(token):
 
 def test_white_space_around_a_token_is_none_of_it():
     assert check_token(f" {TOKEN}\n", "F") == TOKEN
+
+
+@pytest.mark.parametrize(
+    "name", ["", "https://monitor", "monitor:8088", "mon itor", "monitor\n", ".", "-x", "a/b", "x" * 254]
+)
+def test_names_that_no_request_can_have_are_told(name):
+    with pytest.raises(ConfigError, match="is no name of a host: write it alone"):
+        check_host(name)
+
+
+@pytest.mark.parametrize("name", ["monitor", "Monitor.Example.com.", "a_b-c.1"])
+def test_names_of_hosts_are_taken_and_known(name):
+    access = Access(None, (check_host(name),), lambda: "secret")
+    assert access.knows_host([f"{name.lower()}:8088"])
