@@ -48,7 +48,8 @@ class NodeTurn:
         """Do what is due, send and tell what follows from it; return when the next turn is due."""
         core, dialer, host = self.core, self._dialer, self._host
         self._send(now)
-        if now >= self.due:
+        timely = now >= self.due
+        if timely:
             if now - self.due >= LATE_S:
                 dialer.look_closer()
                 self._read(now, until_empty=True)
@@ -58,6 +59,8 @@ class NodeTurn:
         self._settle(now)
         for event in core.take_events():
             host.tell(event)
+        if core.resting or timely:
+            core.rest(now)
         self.due = core.next_deadline()
         return self.due
 

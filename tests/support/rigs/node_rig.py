@@ -398,6 +398,8 @@ class NodeRig:
                 if action.name not in self.brokers:
                     self.brokers[action.name] = Broker(self, address(action.name), ("echo",))
                 self.brokers[action.name].open(action.endpoint)
+        if core.resting:
+            core.rest(self.now)
 
     def _look_up(self) -> list[Action]:
         """Return what is to be done with sockets, after all look-ups that lead there."""
@@ -427,6 +429,7 @@ class NodeRig:
                 instants.fire(self.now)
                 self.core.on_timer(self.now)
                 self.pump()
+                self.core.rest(self.now)
             if self.now >= end and self.core.next_deadline() > self.now:
                 return
 

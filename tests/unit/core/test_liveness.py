@@ -44,6 +44,33 @@ class TestLooks:
         looks.hasten(10.02)
         assert looks.due_at == 10.01
 
+    def test_that_would_find_nothing_are_left_out_and_the_others_are_due_as_if_none_were(self) -> None:
+        looks = Looks(0.04, 10.04, 10.0)
+        looks.rest(10.1)
+        assert looks.resting
+        assert looks.due_at == pytest.approx(10.12)
+        looks.rest(99.0)
+        assert looks.due_at == pytest.approx(10.28)
+        looks.rouse(10.17)
+        assert looks.due_at == pytest.approx(10.2)
+        looks.begin(10.2)
+        assert looks.stalled_s == 0.0
+        assert not looks.resting
+
+    def test_that_are_late_after_a_rest_tell_how_late_they_are(self) -> None:
+        looks = Looks(0.04, 10.04, 10.0)
+        looks.rest(99.0)
+        looks.begin(11.28)
+        assert looks.stalled_s == pytest.approx(1.0)
+
+    def test_that_were_hastened_are_not_put_off(self) -> None:
+        looks = Looks(0.04, 10.04, 10.0)
+        looks.rest(99.0)
+        looks.hasten(10.2)
+        looks.rest(99.0)
+        looks.rouse(10.21)
+        assert looks.due_at == 10.2
+
     def test_a_standstill_is_no_silence_of_a_peer(self) -> None:
         looks = Looks(0.04, 10.04, 10.0)
         looks.begin(12.04)

@@ -56,6 +56,25 @@ def test_node_sends_what_is_due_before_time_passes_and_tells_last() -> None:
     assert order == sorted(order)
 
 
+def test_node_rests_after_its_timer_and_looks_whether_it_may_rest_on_after_whatever_comes() -> None:
+    calls: list[str] = []
+    turn = node(calls)
+    turn.core.resting = False
+    turn.due = 5.0
+    turn.run(4.0)
+    assert "core.rest" not in calls
+    calls.clear()
+    turn.due = 5.0
+    turn.run(5.0)
+    order = rank(calls, "core.on_timer", "core.take_events", "core.rest")
+    assert order == sorted(order)
+    assert calls[-1] == "core.next_deadline"
+    calls.clear()
+    turn.core.resting = True
+    turn.run(6.0)
+    assert calls[-2:] == ["core.rest", "core.next_deadline"]
+
+
 def test_node_that_is_in_time_reads_nothing_in_its_turn_and_one_that_is_late_reads_first() -> None:
     calls: list[str] = []
     turn = node(calls)

@@ -106,6 +106,11 @@ class EventLog:
         self._period_ends_at = now + PERIOD_S
         self.sum_up()
 
+    @property
+    def period_ends_at(self) -> float:
+        """When `on_timer` has something to do."""
+        return self._period_ends_at
+
     def sum_up(self) -> None:
         """Tell of what was only counted: at the end of a period, and when nothing follows any more."""
         budgets, self._budgets = self._budgets, {}

@@ -184,6 +184,10 @@ Action = Resolve | Open | Close
 """What a shell does with sockets on behalf of a core."""
 
 
+MALFORMED_MAX: Final = 100
+"""Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
+
+
 class Link:
     """One broker and the connection to it.
 

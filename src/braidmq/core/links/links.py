@@ -18,6 +18,7 @@ from braidmq.core.links.link import (
     FINAL,
     HARMLESS,
     KEY_REFUSED,
+    MALFORMED_MAX,
     Action,
     BrokerAddress,
     Change,
@@ -28,6 +29,7 @@ from braidmq.core.links.link import (
 )
 from braidmq.core.links.papers import Papers
 from braidmq.core.links.payload_limits import PayloadLimits
+from braidmq.core.links.resting import idle_until
 from braidmq.core.liveness import Looks, silence_of
 from braidmq.core.send_queue import SendQueue
 from braidmq.errors import ProtocolError
@@ -36,9 +38,6 @@ from braidmq.wire import control
 from braidmq.wire.envelope import command_of, major_of
 from braidmq.wire.kinds import Control, by_number
 from braidmq.wire.registry import CertificateIs, RosterIs
-
-MALFORMED_MAX: Final = 100
-"""Malformed messages in one session before a broker is left. A broken one sends many of them, a healthy one none."""
 
 TICK_S: Final = 0.04
 """How often links are looked after; a fraction of the shortest heartbeat, and no more than a request may be late
@@ -104,6 +103,7 @@ class Links:
         self._changes: list[tuple[Link, Change]] = []
         self._send_queue: SendQueue[str] = SendQueue()
         self._looks = Looks(TICK_S, now, now)
+        self._stirred = True
         self._limits = PayloadLimits(settings.payload_bytes_max, self.links)
 
     # -- outputs
@@ -125,6 +125,27 @@ class Links:
     def next_deadline(self) -> float:
         """Return when `on_timer` is due."""
         return self._looks.due_at
+
+    def rest(self, until: float, now: float) -> bool:
+        """Let `on_timer` not be due again until it has something to do, or until `until`; return whether it may rest.
+
+        Whoever asks for it looks after each further input whether links `are_at_rest`, and rouses them if not.
+        """
+        until = min(until, self.events.period_ends_at)
+        for link in self.links.values():
+            until = min(until, idle_until(link, now))
+        self._looks.rest(max(until, now))
+        self._stirred = False
+        return self._looks.resting
+
+    @property
+    def are_at_rest(self) -> bool:
+        """Whether nothing has come since `rest` that `on_timer` has to look at sooner than it is due."""
+        return not self._stirred and (self._papers is None or self._papers.roster == self._roster)
+
+    def rouse(self, now: float) -> None:
+        """Let `on_timer` be due as often as ever."""
+        self._looks.rouse(now)
 
     @property
     def payload_bytes_max(self) -> int:
@@ -208,6 +229,7 @@ class Links:
         """Note that a broker can be reached again: try it at `at`, however long the pause had grown."""
         link = self.links.get(name)
         if link is not None:
+            self._stirred = True
             self._dialing.hasten(link, at)
 
     def leave(self, link: Link, now: float) -> None:
@@ -236,6 +258,7 @@ class Links:
         link = self.links.get(name)
         if link is None or link.open or not link.resolving:
             return
+        self._stirred = True
         if not self._dialing.on_resolved(link, addresses, now):
             self._give_up(link, Failure.UNRESOLVED, now)
 
@@ -280,6 +303,7 @@ class Links:
         """Handle a control message; return it if it is none of the links' business."""
         command = command_of(message)
         if command in _LISTS and not link.lists.admit(command, message, now):
+            self._stirred = True
             return None
         if command == control.Report.NUMBER:
             if not link.asked_report:
@@ -302,6 +326,7 @@ class Links:
     def on_malformed(self, link: Link, what: str) -> None:
         """Note that a broker sent something that is not BRAID/1; say so once per session."""
         link.malformed += 1
+        self._stirred = True
         if not link.warned:
             link.warned = True
             self.events.add(BrokerMalformed(link.name, what))
@@ -320,12 +345,12 @@ class Links:
 
     def send(self, link: Link, message: bytes) -> None:
         """Send a message over a link."""
-        link.spoke = True
+        link.spoke = self._stirred = True
         self._send_queue.put(link.name, message)
 
     def send_control(self, link: Link, message: Control, now: float) -> None:
         """Send a control message over a link."""
-        link.spoke = True
+        link.spoke = self._stirred = True
         self._send_queue.put_control(link.name, message, now)
 
     def on_timer(self, now: float) -> None:
@@ -379,12 +404,14 @@ class Links:
 
     def _welcome_newcomers(self, known: int, now: float) -> None:
         """See that brokers are connected to that have come to the `known` ones."""
+        self._stirred = True  # others may have another name by now
         if len(self.links) > known:
             self._looks.hasten(now)
             self.version += len(self.links) - known
 
     def _add_change(self, link: Link, change: Change) -> None:
         self.version += 1
+        self._stirred = True
         self._changes.append((link, change))
 
     def _watch(self, link: Link, now: float) -> None:
@@ -405,6 +432,7 @@ class Links:
         silence = silence_of(self._settings, heartbeat_s)
         if link.open:  # there are more members than before, or fewer
             link.heartbeat_s, link.silence = heartbeat_s, silence
+            self._stirred = True
         if link.state is not LinkState.CONNECTING:
             return
         link.begin_session(heartbeat_s, silence, welcome.payload_bytes_max, now)
@@ -441,7 +469,7 @@ class Links:
             return
         try:
             if papers.take_roster(message.roster):
-                self._looks.due_at = now
+                self._looks.hasten(now)
         except ProtocolError as error:
             self.on_malformed(link, str(error))
 

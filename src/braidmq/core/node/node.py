@@ -57,6 +57,7 @@ class NodeCore:
         reports: what observed brokers answered, by name.
         containment: the errors of our own that were met in this node.
         publishing: hands a registry to the brokers, if that was asked for.
+        resting: whether `rest` is to be called at the end of each turn, and not only of those in which time has passed.
         operating: what it asks brokers to do.
 
     Args:
@@ -137,6 +138,7 @@ class NodeCore:
         self.publishing: Publishing | None = None
         self._bridging: Bridging | None = None
         self._draining = False
+        self.resting = False
 
     # -- outputs
 
@@ -417,6 +419,7 @@ class NodeCore:
 
     def on_timer(self, now: float) -> None:
         """Do what is due. What has come before must have been taken in."""
+        self.resting = False
         if self._intake.since is not None:
             self._reading.read_on(now)
         self._try(self._select, now)
@@ -427,6 +430,17 @@ class NodeCore:
         self._try(self.client.on_timer, now)
         self._try(self.worker.on_timer, now)
         self._try(self._pass_changes, now)
+
+    def rest(self, now: float) -> None:
+        """Let `on_timer` be due only when it has something to do, as long as no call and no job is under way.
+
+        It is called again at the end of each turn while this node is `resting`, so that whatever comes ends that.
+        """
+        if len(self.client) or len(self.worker):
+            self.resting = False
+            self.links.rouse(now)
+        elif not (self.resting and self.links.are_at_rest):
+            self.resting = self.links.rest(self.selection.review_at, now)
 
     def validate_state(self) -> None:
         """Assert what must hold between two inputs. For tests and the simulator."""

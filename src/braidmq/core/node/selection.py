@@ -83,6 +83,11 @@ class Selection:
         """Whether there are brokers that this node does not connect to."""
         return len(self._links.links) > self._settings.brokers_connected_max
 
+    @property
+    def review_at(self) -> float:
+        """When the choice is looked at again, unless brokers come or go."""
+        return self._review_at
+
     def seek(self, service: bytes, now: float) -> bool:
         """Note that a service is called; return whether to wait until a broker that has workers is found."""
         sought = self._sought.get(service)

@@ -3,8 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from braidmq.core.links.link import Failure
-from braidmq.core.links.links import MALFORMED_MAX
+from braidmq.core.links.link import MALFORMED_MAX, Failure
 from braidmq.errors import (
     AttemptsExhausted,
     ConfigError,

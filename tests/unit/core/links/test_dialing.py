@@ -380,7 +380,8 @@ class TestHaste:
         rig.advance(HASTE_S_MAX + TICK_S)
         rig["b"].die()
         rig["a"].die()
-        rig["a"].link.wake_at = rig.now
+        rig.core.links.retry_soon("a", rig.now)
+        rig.pump()
         rig["b"].link.wake_at = rig.now + 100.0
         rig.advance(2 * TICK_S)
         rig["a"].say(self.listed())

@@ -6,8 +6,7 @@ import pytest
 
 from braidmq.bounds import HEARTBEAT_S_MIN
 from braidmq.core.links.dialing import LASTED_S
-from braidmq.core.links.link import Failure, LinkState
-from braidmq.core.links.links import MALFORMED_MAX
+from braidmq.core.links.link import MALFORMED_MAX, Failure, LinkState
 from braidmq.core.links.lists import LIST_BYTES_MAX, LIST_BYTES_PER_S
 from braidmq.settings import Settings
 from braidmq.wire import control

@@ -3,8 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from braidmq.core.links.link import Action, BrokerAddress, Close, Failure, Open, Resolve
-from braidmq.core.links.links import MALFORMED_MAX
+from braidmq.core.links.link import MALFORMED_MAX, Action, BrokerAddress, Close, Failure, Open, Resolve
 from braidmq.core.membership.peering import ABOUT_ROWS_MAX, PeeringCore
 from braidmq.errors import ProtocolError
 from braidmq.settings import Settings
