@@ -61,9 +61,8 @@ def wants_another(views: Iterable[View]) -> bool:
     )
 
 
-def unserved(views: Iterable[View]) -> Iterator[Finding]:
+def unserved(views: Sequence[View]) -> Iterator[Finding]:
     """Find services for which requests wait, and nobody is there."""
-    views = list(views)
     if not _waits(views):
         return
     for service in services(views):
@@ -72,9 +71,8 @@ def unserved(views: Iterable[View]) -> Iterator[Finding]:
             yield Finding(Kind.NO_WORKER, (service.name,), what, f"{_requests(service.queued)} for it")
 
 
-def overload(views: Iterable[View], before: Sequence[View], apart_s: float) -> Iterator[Finding]:
+def overload(views: Sequence[View], before: Sequence[View], apart_s: float) -> Iterator[Finding]:
     """Find services whose workers are all at their limit, in both looks, and what was refused between them."""
-    views = list(views)
     if not before or apart_s <= 0.0:
         return
     refused = _grown(views, before, "busy")

@@ -15,11 +15,9 @@ every `heartbeat_s`, 1 s by default."""
 def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
     """Find the nodes that are connected to brokers, and silent there."""
     here = nodes(views)
-    servers = _servers(here)
-    for node in here:
-        at = [(broker, part) for broker, part in node.parts if part.state == "suspect"]
-        if not at:
-            continue
+    silent = [(node, at) for node in here if (at := [part for part in node.parts if part[1].state == "suspect"])]
+    servers = _servers(here) if silent else {}
+    for node, at in silent:
         since_s = max(part.silent_ms for _, part in at) / 1000
         where = together([broker for broker, _ in at])
         elsewhere = [broker for broker in node.brokers if broker not in dict(at)]
@@ -40,16 +38,15 @@ def silent_nodes(views: Iterable[View]) -> Iterator[Finding]:
             yield Finding(Kind.NODE_SILENT, (node.name,), what, f"it says nothing to {where}{heard}", since_s)
 
 
-def lost_workers(views: Iterable[View]) -> Iterator[Finding]:
+def lost_workers(views: Sequence[View]) -> Iterator[Finding]:
     """Find the workers and bridges that have ended, or were given up, without a goodbye."""
-    views = list(views)
-    here = {node.name: node for node in nodes(views)}
-    servers = _servers(here.values())
     losses: dict[str, dict[str, LossStatus]] = {}
     for view in views:
         if view.report is not None and view.told:
             for loss in view.report.losses:
                 losses.setdefault(loss.name, {})[view.info.name] = loss
+    here = {node.name: node for node in nodes(views)} if losses else {}
+    servers = _servers(here.values())
     for name, at in sorted(losses.items()):
         node = here.get(name)
         if node is not None:

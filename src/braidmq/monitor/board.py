@@ -44,7 +44,7 @@ class Board:
             callable_: services that the monitor can call now.
         """
         before = () if self.sums is None else self.sums.look.views
-        self.sums = Sums(look, before)
+        self.sums = Sums(look, before, self.sums)
         self.looks += 1
         self._unix_s = unix_s
         self._callable = callable_

@@ -106,6 +106,16 @@ class _Ring:
             values = self._values = array("f", [nan]) * self._count
         values[slot % self._count] = nan if value is None else value
 
+    def fill(self, first: int, last: int, value: float | None) -> None:
+        """Put a value into the slots of a part of a minute, the last one included."""
+        values = self._values
+        if values is None:
+            if value is None:
+                return
+            values = self._values = array("f", [nan]) * self._count
+        start, many = first % self._count, last - first + 1
+        values[start : start + many] = array("f", [nan if value is None else value]) * many
+
     def read(self, first: int, last: int) -> list[float | None]:
         """Return the values of slots, the last one included."""
         if self._values is None:
@@ -140,6 +150,12 @@ class _Track:
         for ring, value in zip(self._rings, row, strict=True):
             ring.put(slot, value)
 
+    def repeat(self, slot: int, row: Values) -> None:
+        """Put the row of the newest slot into those behind it, up to one of the same minute."""
+        for ring, value in zip(self._rings, row, strict=True):
+            ring.fill(self.last + 1, slot, value)
+        self.last = slot
+
     def read(self, first: int, last: int) -> list[list[float | None]]:
         """Return the values of each series, in slots that this track still has."""
         first = max(first, self.first, self.last - self._count + 1)
@@ -151,29 +167,51 @@ class _Track:
 
 
 class _Subject:
-    """All that is kept of one broker, one service, or the net. A minute is made of its seconds when it is over."""
+    """All that is kept of one broker, one service, or the net. A minute is made of its seconds when it is over.
 
-    __slots__ = ("_days", "_hour", "noted_s")
+    Most of a net does the same from second to second: values that repeat are counted, and written when they end, when
+    somebody reads, or when their minute is over.
+    """
+
+    __slots__ = ("_days", "_hour", "_newest", "_repeated", "_since", "noted_s")
 
     def __init__(self) -> None:
         self._hour = _Track("hour")
         self._days = _Track("day")
+        self._newest: Values = ()
+        self._since = 0  # the slot from which on the newest values hold
+        self._repeated = -1  # up to which slot they hold, if that is behind what is written
         self.noted_s = 0.0
 
     def note(self, values: Values, now_s: float) -> None:
-        slot, last = int(now_s // SECOND_S), self._hour.last
+        slot, last = int(now_s // SECOND_S), max(self._hour.last, self._repeated)
+        self.noted_s = now_s
+        goes_on = values == self._newest and slot - last in (0, 1)
+        if goes_on and slot // PER_MINUTE == last // PER_MINUTE:
+            self._repeated = slot
+            return
+        self._write()
         if last >= 0 and last // PER_MINUTE < slot // PER_MINUTE:
             self._days.put(last // PER_MINUTE, self._minute(last))
         self._hour.put(slot, values)
-        self.noted_s = now_s
+        if not goes_on:
+            self._newest, self._since = values, slot
+
+    def _write(self) -> None:
+        """Write what has repeated."""
+        if self._repeated > self._hour.last:
+            self._hour.repeat(self._repeated, self._newest)
 
     def _minute(self, slot: int) -> Values:
         """Return what the minute of a second amounts to."""
         begun = slot - slot % PER_MINUTE
+        if self._since <= begun:
+            begun = slot  # all of its seconds have the same values
         return [_of_minute(name, seconds) for name, seconds in zip(SERIES, self._hour.read(begun, slot), strict=True)]
 
     def past(self, span: Span, now_s: float) -> Past:
         """Return the values up to the newest one."""
+        self._write()
         hour, days = self._hour, self._days
         if hour.last < 0:
             return Past(STEPS[span][0], now_s, {name: [] for name in SERIES})
@@ -190,6 +228,7 @@ class _Subject:
 
     @property
     def values_bytes(self) -> int:
+        self._write()
         return self._hour.values_bytes + self._days.values_bytes
 
 

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
+
+from msgspec import structs
 
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.finding import listed
@@ -166,6 +168,64 @@ class NodeSum(NamedTuple):
         return ", ".join(f"{state} at {listed(list(brokers))}" for state, brokers in states.items())
 
 
+_Rows = list[tuple[str, list[ServiceStatus]]]
+
+
+class Views(tuple[View, ...]):  # noqa: SLOT001 - a tuple can have no slots
+    """The brokers of a look, by name. What they told of services and nodes is added up once for all who need it.
+
+    Attributes:
+        services: the services of the whole net by name.
+        nodes: the nodes of the whole net by name.
+        rows: what each broker told of services.
+        serving: the services that it named for each node.
+
+    Args:
+        views: the brokers.
+        earlier: those of the look before. Rows in which the same stands as then are the same objects, and so is what
+            was added up of them; so it costs little that most of a net does not change from one look to the next.
+    """
+
+    services: Sequence[ServiceSum]
+    nodes: Sequence[NodeSum]
+    rows: _Rows
+    serving: list[tuple[str, list[str]]]
+
+    def __new__(cls, views: Iterable[View], earlier: Sequence[View] = ()) -> Self:
+        """Take over what has not changed, and add up."""
+        known = {view.info.name: view.report for view in earlier}
+        self = super().__new__(cls, [_with_known_rows(view, known.get(view.info.name)) for view in views])
+        self.rows = [(view.info.name, view.report.services) for view in self if view.report is not None]
+        self.serving = [(node.name, node.serves) for view in self if view.report for node in view.report.nodes]
+        before = earlier if isinstance(earlier, Views) else None
+        if before is not None and self.serving == before.serving and _are_same(self.rows, before.rows):
+            self.services = before.services
+        else:
+            self.services = _services(self, () if before is None else before.services)
+        self.nodes = _nodes(self)
+        return self
+
+
+def _are_same(rows: _Rows, before: _Rows) -> bool:
+    """Whether the same brokers have told the same rows."""
+    return len(rows) == len(before) and all(
+        broker == other and told is known for (broker, told), (other, known) in zip(rows, before, strict=True)
+    )
+
+
+def _with_known_rows(view: View, known: Report | None) -> View:
+    """Return a view in which the rows of services that are those of an earlier report are the same objects."""
+    report = view.report
+    if report is None or known is None or not report.services:
+        return view
+    if report.services == known.services:
+        rows = known.services
+    else:
+        before = {row.name: row for row in known.services}
+        rows = [each if (row := before.get(each.name)) is None or row != each else row for each in report.services]
+    return view._replace(report=structs.replace(report, services=rows))
+
+
 def complete(views: Sequence[View]) -> list[View]:
     """Return the views by name, with those brokers that only others know of."""
     known = {view.info.name: view for view in views}
@@ -175,14 +235,14 @@ def complete(views: Sequence[View]) -> list[View]:
     return [known[name] for name in sorted(known)]
 
 
-def timed(views: Sequence[View], earlier: Sequence[View], apart_s: float) -> list[View]:
+def timed(views: Sequence[View], earlier: Sequence[View], apart_s: float) -> Views:
     """Return the views with how long each broker has told nothing, by those of so many seconds ago."""
     untold_s = {view.info.name: view.untold_s for view in earlier if not view.told}
-    return [
+    return Views((
         view if view.told or view.info.name not in untold_s
         else view._replace(untold_s=untold_s[view.info.name] + apart_s)
         for view in views
-    ]  # fmt: skip
+    ), earlier)  # fmt: skip
 
 
 def seen_by(views: Iterable[View]) -> Seen:
@@ -239,36 +299,64 @@ def told_apart(found: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(f"{state} to {listed(brokers)}" for state, brokers in found.items())
 
 
-def services(views: Iterable[View]) -> list[ServiceSum]:
+def services(views: Iterable[View]) -> Sequence[ServiceSum]:
     """Return the services of the whole net by name."""
+    return views.services if isinstance(views, Views) else _services(views, ())
+
+
+def nodes(views: Iterable[View]) -> Sequence[NodeSum]:
+    """Return the nodes of the whole net by name."""
+    return views.nodes if isinstance(views, Views) else _nodes(views)
+
+
+def _services(views: Iterable[View], earlier: Sequence[ServiceSum]) -> Sequence[ServiceSum]:
+    """Add up the services; where nothing has changed of one it is the same object as in `earlier`."""
     parts: dict[str, dict[str, ServiceStatus]] = {}
     workers: dict[str, set[str]] = {}
     for view in views:
         if view.report is None:
             continue
+        broker = view.info.name
         for service in view.report.services:
-            parts.setdefault(service.name, {})[view.info.name] = service
+            name = service.name
+            if name in parts:
+                parts[name][broker] = service
+            else:
+                parts[name] = {broker: service}
         for node in view.report.nodes:
             for name in node.serves:
-                workers.setdefault(name, set()).add(node.name)
+                if name in workers:
+                    workers[name].add(node.name)
+                else:
+                    workers[name] = {node.name}
+    known = {service.name: service for service in earlier}
+    return [_service(name, parts[name], len(workers.get(name, ())), known.get(name)) for name in sorted(parts)]
+
+
+def _service(name: str, parts: dict[str, ServiceStatus], workers: int, known: ServiceSum | None) -> ServiceSum:
     # Processes that share a join file are one name, and long lists of nodes are cut: then one broker knows better.
-    return [
-        ServiceSum(
-            name,
-            max([len(workers.get(name, ())), *[part.workers for part in parts[name].values()]]),
-            parts[name],
-        )
-        for name in sorted(parts)
-    ]
+    for part in parts.values():
+        if part.workers > workers:
+            workers = part.workers
+    same = (
+        known is not None
+        and known.workers == workers
+        and len(known.parts) == len(parts)
+        and all(known.parts.get(broker) is part for broker, part in parts.items())
+    )
+    return known if same and known is not None else ServiceSum(name, workers, parts)
 
 
-def nodes(views: Iterable[View]) -> list[NodeSum]:
-    """Return the nodes of the whole net by name."""
+def _nodes(views: Iterable[View]) -> Sequence[NodeSum]:
     found: dict[str, NodeSum] = {}
     for view in views:
         if view.report is not None:
+            broker = view.info.name
             for node in view.report.nodes:
-                found.setdefault(node.name, NodeSum(node.name, [])).parts.append((view.info.name, node))
+                name = node.name
+                if name not in found:
+                    found[name] = NodeSum(name, [])
+                found[name].parts.append((broker, node))
     return [found[name] for name in sorted(found)]
 
 

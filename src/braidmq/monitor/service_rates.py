@@ -11,6 +11,8 @@ from braidmq.wire.control import Report
 Counts = dict[int, int]
 """How many have taken how long: a number for each bucket of a histogram that has any."""
 
+_NONE: Final[Counts] = {}
+
 
 class Latency(NamedTuple):
     """How long replies took, from the request's coming to a broker to the reply's leaving; None if there were none.
@@ -40,6 +42,9 @@ class ServiceRate(NamedTuple):
 
 NO_RATE: Final = ServiceRate()
 
+IDLE: Final = ServiceRate(0.0)
+"""Of a service that has given no replies."""
+
 NO_LATENCY: Final = Latency()
 
 
@@ -68,18 +73,25 @@ def done(views: Iterable[View], before: Iterable[View]) -> Done:
     for broker, report, earlier, apart_s in both(views, before):
         here: Counts = {}
         for name, grown, counts in _services(report, earlier):
-            replies[name] = replies.get(name, 0.0) + grown / apart_s
+            if grown or name not in replies:
+                replies[name] = replies.get(name, 0.0) + grown / apart_s
             if counts:
                 _add(took.setdefault(name, {}), counts)
                 _add(here, counts)
         brokers[broker] = _latency(here)
         _add(net, here)
-    services = {name: ServiceRate(rate, *_latency(took.get(name))) for name, rate in replies.items()}
+    services = {
+        name: ServiceRate(rate, *_latency(took.get(name))) if rate or name in took else IDLE
+        for name, rate in replies.items()
+    }
     return Done(services, brokers, _latency(net))
 
 
 def _services(report: Report, earlier: Report) -> Iterator[tuple[str, int, Counts]]:
     """Yield what a broker told of in both looks: a service, how many replies more it has, and how long they took."""
+    if report.services is earlier.services:
+        yield from ((service.name, 0, _NONE) for service in report.services)
+        return
     past = {service.name: service for service in earlier.services}
     for service in report.services:
         known = past.get(service.name)
@@ -90,7 +102,7 @@ def _services(report: Report, earlier: Report) -> Iterator[tuple[str, int, Count
 def _grown(took: list[int], before: list[int]) -> Counts:
     """Return what was counted after `before`; most services of a net did nothing meanwhile."""
     if took == before or not took:
-        return {}
+        return _NONE
     counts = dict(zip(took[::2], took[1::2], strict=False))
     for bucket, times in zip(before[::2], before[1::2], strict=False):
         left = counts.get(bucket, 0) - times

@@ -1,7 +1,7 @@
 """A look at the net as its pages and other programs get it: docs/monitor.md has the fields. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,16 +21,40 @@ SERVICES_MAX: Final = 2_000
 """Services that are named."""
 
 
-class Sums:
-    """A look, and what its brokers told of services and nodes, added up once for all that need it."""
+class _Row(NamedTuple):
+    """What history notes of a service, and what it was made of."""
 
-    def __init__(self, look: Look, before: Iterable[View] = ()) -> None:
-        before = list(before)
+    service: ServiceSum
+    rate: ServiceRate
+    subject: str
+    values: Values
+
+
+class Sums:
+    """A look, and what its brokers told of services and nodes, added up once for all that need it.
+
+    Attributes:
+        look: the net.
+        rates: what each broker has done.
+        done: what was done since the look before.
+        services: the services of the whole net.
+        nodes: the nodes of the whole net.
+        rows: what history notes of each service, and what that was made of.
+
+    Args:
+        look: the net.
+        before: the brokers at the look before.
+        earlier: the same of that look, of which what has not changed is taken over.
+    """
+
+    def __init__(self, look: Look, before: Sequence[View] = (), earlier: "Sums | None" = None) -> None:
         self.look = look
         self.rates = rates(look.views, before)
         self.done = done(look.views, before)
         self.services = services(look.views)
         self.nodes = nodes(look.views)
+        known: dict[str, _Row] = {} if earlier is None else earlier.rows
+        self.rows: dict[str, _Row] = {each.name: self._row(each, known.get(each.name)) for each in self.services}
 
     def values(self) -> dict[str, Values]:
         """Return what history notes: of the net, of each broker that told its state, and of each service."""
@@ -47,11 +71,16 @@ class Sums:
                 rows[f"broker:{printable(view.info.name)}"] = row
         told = len(rows) > 1
         rows[NET] = (*net, queued if told else None, outstanding if told else None, *self.done.net)
-        for service in self.services:
-            rate = self.rate(service)
-            row = (None, rate.replies, None, service.queued, service.outstanding, rate.p50_ms, rate.p99_ms)
-            rows[f"service:{printable(service.name)}"] = row
+        for row_of in self.rows.values():
+            rows[row_of.subject] = row_of.values
         return rows
+
+    def _row(self, service: ServiceSum, known: _Row | None) -> _Row:
+        rate = self.rate(service)
+        if known is not None and known.service is service and known.rate == rate:
+            return known
+        values = (None, rate.replies, None, service.queued, service.outstanding, rate.p50_ms, rate.p99_ms)
+        return _Row(service, rate, f"service:{printable(service.name)}", values)
 
     def rate(self, service: ServiceSum) -> ServiceRate:
         """Return what a service has done since the look before."""

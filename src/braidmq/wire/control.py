@@ -2,6 +2,8 @@
 
 Unknown fields are skipped, so that a newer minor version can add some. Fields: docs/protocol.md, "Control
 messages". What brokers tell one another about the net is in gossip.py.
+
+Rows of a Report hold nothing that could hold them, so Python's collector of cycles need not know of them (`gc=False`).
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -135,7 +137,7 @@ class Status(Control, frozen=True):
     claims: Annotated[list[Name], Meta(max_length=CLAIMS_ASKED_MAX)] = []
 
 
-class BridgeStatus(Struct, frozen=True, omit_defaults=True):
+class BridgeStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a bridge tells of itself.
 
     Attributes:
@@ -164,7 +166,7 @@ class Bridging(Control, frozen=True):
     bridge: BridgeStatus
 
 
-class ServiceStatus(Struct, frozen=True, omit_defaults=True):
+class ServiceStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """A service as a broker sees it.
 
     Attributes:
@@ -187,7 +189,7 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True):
     took: list[int] = []
 
 
-class NodeStatus(Struct, frozen=True, omit_defaults=True):
+class NodeStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """A connected node as a broker sees it.
 
     Attributes:
@@ -218,7 +220,7 @@ class NodeStatus(Struct, frozen=True, omit_defaults=True):
     rejected: dict[str, int] = {}
 
 
-class PeerStatus(Struct, frozen=True, omit_defaults=True):
+class PeerStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """A broker of the net, as a broker sees it.
 
     Attributes:
@@ -256,7 +258,7 @@ class PeerStatus(Struct, frozen=True, omit_defaults=True):
     silent_ms: int = 0
 
 
-class LossStatus(Struct, frozen=True, omit_defaults=True):
+class LossStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """A worker or a bridge whose session has ended without a goodbye, and who is not connected to the broker again.
 
     Attributes:
@@ -276,7 +278,7 @@ class LossStatus(Struct, frozen=True, omit_defaults=True):
     bridge: BridgeStatus | None = None
 
 
-class RefusalStatus(Struct, frozen=True, omit_defaults=True):
+class RefusalStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a broker has refused of one kind.
 
     Attributes:
@@ -296,7 +298,7 @@ class RefusalStatus(Struct, frozen=True, omit_defaults=True):
     ago_ms: int = 0
 
 
-class LagStatus(Struct, frozen=True, omit_defaults=True):
+class LagStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     """How late a broker's loop is, which looks at the time 25 times a second.
 
     Attributes:

@@ -528,7 +528,7 @@ def test_nodes_are_counted_by_their_names_unless_lists_are_cut():
 
 def test_how_long_a_broker_has_told_nothing_is_counted_from_look_to_look():
     looks, seen = [told("b1"), mute("b1"), mute("b1"), mute("b1"), told("b1"), mute("b1")], []
-    before = []
+    before = timed([], [], 0.0)
     for view in looks:
         before = timed([view, told("b2")], before, 1.5)
         seen.append(before[0].untold_s)

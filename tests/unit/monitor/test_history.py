@@ -26,6 +26,40 @@ def test_a_second_without_a_look_has_none():
     assert read(history) == (100.0, [100.0, None, None, 103.0])
 
 
+def test_values_that_repeat_are_there_for_each_of_their_seconds():
+    history, expected = History(), []
+    for second in range(200):
+        value = 1.0 if second < 70 else 2.0 if second < 150 else float(second)
+        history.note({NET: row(value)}, 1_000.0 + second)
+        expected.append(value)
+        if second in (5, 69, 70, 119):
+            assert read(history) == (1_000.0, expected)
+    assert read(history) == (1_000.0, expected)
+
+
+def test_a_minute_of_values_that_repeat_has_their_mean():
+    history = History()
+    for second in range(180):
+        history.note({NET: row(4.0 if 30 <= second < 140 else 1.0, p99=None if second < 90 else 7.0)}, 60.0 + second)
+    first_s, minutes = read(history, span="day")
+    assert (first_s, minutes) == (60.0, [2.5, 4.0, 2.0])
+    assert read(history, span="day", name="p99_ms")[1] == [None, 7.0, 7.0]
+
+
+def test_a_second_without_a_look_has_none_between_values_that_repeat():
+    history = History()
+    for second in (100.0, 101.0, 104.0, 105.0):
+        history.note({NET: row(1.0)}, second)
+    assert read(history) == (100.0, [1.0, 1.0, None, None, 1.0, 1.0])
+
+
+def test_the_later_of_two_looks_in_one_second_counts_for_values_that_have_repeated():
+    history = History()
+    for second, value in ((100.0, 1.0), (101.0, 1.0), (101.9, 2.0), (102.0, 2.0)):
+        history.note({NET: row(value)}, second)
+    assert read(history) == (100.0, [1.0, 2.0, 2.0])
+
+
 def test_the_later_of_two_looks_in_one_second_counts():
     history = History()
     history.note({NET: row(1.0)}, 100.1)

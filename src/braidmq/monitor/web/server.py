@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import socket
@@ -117,6 +118,8 @@ async def run_until_signal(node: Node, paths: Paths, address: Address) -> None:
     with listening, LoopNotifier(status) as manager, LoopSignals(leaving, on_first=tell):
         async with node:
             manager.ready()
+            gc.collect()
+            gc.freeze()  # what is there now stays: to look through it for cycles takes more than many looks at the net
             await serve(node, paths, address, listening, leaving)
     _LOG.info("the monitor has ended")
 
