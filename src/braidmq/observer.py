@@ -123,7 +123,8 @@ class NodeObserver:
         """The event loop has stood still until now for `stalled_s`, 0.1 or more.
 
         `services` are those whose handlers may have done it, as they run on it or have ended meanwhile. Without any, it
-        is told from half a second on: something else in the process, or the machine, has done it.
+        is told from half a second on, or from 0.8 s where nothing is under way: something else in the process, or the
+        machine, has done it.
         """
 
     def on_closed(self, now: float) -> None:

@@ -41,7 +41,8 @@ from braidmq.zmtp.handshake import KeyPair
 
 STALL_S: Final = 0.5
 """How long the event loop must have stood still for that to be told: a third of the silence after which a broker gives
-a node no new work, and more than a busy machine causes all the time."""
+a node no new work, and more than a busy machine causes all the time. Of a standstill that begins while the node rests
+(NodeCore.rest), as much as is left of that rest does not show."""
 
 TIMER_SLACK_S: Final = 0.002
 """How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,

@@ -8,7 +8,7 @@ from typing import Final
 
 from braidmq.core.broker.refusals import Refused
 from braidmq.monitor.finding import Finding, Kind, duration, together
-from braidmq.monitor.net import ServiceSum, View, nodes, services
+from braidmq.monitor.net import ServiceSum, View, nodes, services, waits
 from braidmq.wire.control import RefusalStatus
 
 RECENT_S: Final = 10.0
@@ -63,7 +63,7 @@ def wants_another(views: Iterable[View]) -> bool:
 
 def unserved(views: Sequence[View]) -> Iterator[Finding]:
     """Find services for which requests wait, and nobody is there."""
-    if not _waits(views):
+    if not waits(views):
         return
     for service in services(views):
         if service.queued and not service.workers:
@@ -76,7 +76,7 @@ def overload(views: Sequence[View], before: Sequence[View], apart_s: float) -> I
     if not before or apart_s <= 0.0:
         return
     refused = _grown(views, before, "busy")
-    if not refused and not _waits(views):
+    if not refused and not waits(views):
         return
     callers = _callers(views) if refused else ""
     now = services(views)
@@ -120,11 +120,6 @@ def refusals(views: Iterable[View]) -> Iterator[Finding]:
         why = f"{reason}{f' ({about})' if about else ''}; the last one {since}"
         what = f"{brokers} {'refuses' if len(rows) == 1 else 'refuse'} {who}"
         yield Finding(Kind.LIMIT if kind in _LIMITS else Kind.REFUSED, (who,), what, why)
-
-
-def _waits(views: Iterable[View]) -> bool:
-    """Whether any request waits for a worker."""
-    return any(each.queued for view in views if view.report is not None for each in view.report.services)
 
 
 def _is_full(service: ServiceSum) -> bool:

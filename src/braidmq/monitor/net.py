@@ -179,6 +179,7 @@ class Views(tuple[View, ...]):  # noqa: SLOT001 - a tuple can have no slots
         nodes: the nodes of the whole net by name.
         rows: what each broker told of services.
         serving: the services that it named for each node.
+        waits: whether any request waits for a worker.
 
     Args:
         views: the brokers.
@@ -190,6 +191,7 @@ class Views(tuple[View, ...]):  # noqa: SLOT001 - a tuple can have no slots
     nodes: Sequence[NodeSum]
     rows: _Rows
     serving: list[tuple[str, list[str]]]
+    waits: bool
 
     def __new__(cls, views: Iterable[View], earlier: Sequence[View] = ()) -> Self:
         """Take over what has not changed, and add up."""
@@ -199,9 +201,10 @@ class Views(tuple[View, ...]):  # noqa: SLOT001 - a tuple can have no slots
         self.serving = [(node.name, node.serves) for view in self if view.report for node in view.report.nodes]
         before = earlier if isinstance(earlier, Views) else None
         if before is not None and self.serving == before.serving and _are_same(self.rows, before.rows):
-            self.services = before.services
+            self.services, self.waits = before.services, before.waits
         else:
             self.services = _services(self, () if before is None else before.services)
+            self.waits = _waits(self)
         self.nodes = _nodes(self)
         return self
 
@@ -307,6 +310,15 @@ def services(views: Iterable[View]) -> Sequence[ServiceSum]:
 def nodes(views: Iterable[View]) -> Sequence[NodeSum]:
     """Return the nodes of the whole net by name."""
     return views.nodes if isinstance(views, Views) else _nodes(views)
+
+
+def waits(views: Iterable[View]) -> bool:
+    """Whether any request waits for a worker."""
+    return views.waits if isinstance(views, Views) else _waits(views)
+
+
+def _waits(views: Iterable[View]) -> bool:
+    return any(each.queued for view in views if view.report is not None for each in view.report.services)
 
 
 def _services(views: Iterable[View], earlier: Sequence[ServiceSum]) -> Sequence[ServiceSum]:

@@ -71,6 +71,11 @@ def done(views: Iterable[View], before: Iterable[View]) -> Done:
     brokers: dict[str, Latency] = {}
     net: Counts = {}
     for broker, report, earlier, apart_s in both(views, before):
+        if report.services is earlier.services:  # nothing was done there
+            for service in report.services:
+                replies.setdefault(service.name, 0.0)
+            brokers[broker] = NO_LATENCY
+            continue
         here: Counts = {}
         for name, grown, counts in _services(report, earlier):
             if grown or name not in replies:
@@ -89,9 +94,6 @@ def done(views: Iterable[View], before: Iterable[View]) -> Done:
 
 def _services(report: Report, earlier: Report) -> Iterator[tuple[str, int, Counts]]:
     """Yield what a broker told of in both looks: a service, how many replies more it has, and how long they took."""
-    if report.services is earlier.services:
-        yield from ((service.name, 0, _NONE) for service in report.services)
-        return
     past = {service.name: service for service in earlier.services}
     for service in report.services:
         known = past.get(service.name)
