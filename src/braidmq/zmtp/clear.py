@@ -30,8 +30,9 @@ COMMAND_BYTES_MAX: Final = 255
 PING_CONTEXT_BYTES_MAX: Final = 16
 """What a PING may carry for its PONG."""
 
-PARTS_AT_ONCE: Final = 1_024
-"""Frames and commands that are looked at in one go: a peer may send empty ones, which cost it two bytes each."""
+PARTS_AT_ONCE: Final = 64
+"""Frames and commands that are looked at in one go, which takes no longer than to handle a message: a peer may send
+empty ones, which cost it two bytes each."""
 
 _NULL: Final = b"NULL"
 _PLAIN: Final = b"PLAIN"
@@ -115,6 +116,8 @@ class ClearEngine:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take what has come."""
+        if self._at:
+            self._drop(self._at)  # or it is kept as long as no message is the last one
         self._came += data
         self.held_bytes += len(data)
 
@@ -145,14 +148,15 @@ class ClearEngine:
             if self._size <= self._bytes_max and len(self._frames) < self._frames_max:
                 self._frames.append(bytes(came[body:at]))
             else:
-                self._size = self._bytes_max + 1  # nothing more of it is kept
-                self._frames.clear()
+                self._size = self._bytes_max + 1
+                self._frames.clear()  # nothing of it is kept
             if not flags & _MORE:
                 return self._take(at)
         else:
             more = True
         self._drop(at)
-        self.held_bytes += min(self._size, self._bytes_max)
+        if self._frames:
+            self.held_bytes += self._size
         return [] if more and at < end else None
 
     def _take(self, at: int) -> list[bytes]:

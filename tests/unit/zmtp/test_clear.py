@@ -173,6 +173,18 @@ def test_a_message_that_never_ends_takes_no_more_than_one_that_may_be():
         heard(made, b"\3" + (BYTES_MAX // 2).to_bytes(8) + bytes(BYTES_MAX // 2))
         assert made.held_bytes <= BYTES_MAX
     assert not any(made._frames)
+    assert made.held_bytes == 0
+
+
+def test_what_was_handled_is_let_go_of_even_if_there_is_always_more():
+    made = opened()
+    message = encode([b"x" * 100])
+    made.feed(message)
+    for _ in range(100):
+        made.feed(message)
+        assert made.next() == [b"x" * 100]
+        assert made.held_bytes == len(message)
+        assert len(made._came) <= 2 * len(message)
 
 
 def test_it_is_known_how_much_is_held():
