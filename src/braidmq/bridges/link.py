@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -71,7 +72,8 @@ class Link(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._reads = True
         self._blocked = False
-        self._unread = 0
+        self._unread: deque[int] = deque()
+        self._unread_bytes = 0
         self._holds_back = False
         self._held_back: list[bytes] = []
         self._held_back_bytes = 0
@@ -97,6 +99,7 @@ class Link(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """See there."""
         self._owner.on_end(self)
+        self.abort()  # it may have closed one direction only, and read nothing of what waits, for ever
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,7 +110,8 @@ class Link(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See there."""
         self._blocked = True
-        self._unread = 0
+        self._unread.clear()
+        self._unread_bytes = 0
 
     def resume_writing(self) -> None:
         """See there."""
@@ -129,7 +133,17 @@ class Link(asyncio.BufferedProtocol):
     @property
     def is_full(self) -> bool:
         """Whether so many messages wait here that there is no room for another one."""
-        return self._blocked and self._unread >= UNREAD_MESSAGES_MAX
+        if not self._blocked or len(self._unread) < UNREAD_MESSAGES_MAX:
+            return False
+        waits = self.unread_bytes + self._held_back_bytes
+        while self._unread and self._unread_bytes - self._unread[0] >= waits:
+            self._unread_bytes -= self._unread.popleft()  # nothing of it waits any more
+        return len(self._unread) >= UNREAD_MESSAGES_MAX
+
+    @property
+    def reachable(self) -> bool:
+        """Whether what is sent may come to the peer."""
+        return not self.ended and not self._transport.is_closing()
 
     @property
     def blocked(self) -> bool:
@@ -138,7 +152,9 @@ class Link(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> bool:
         """Send a message: at once, if it is the first one since `flush`; return whether it was."""
-        self._unread += self._blocked
+        if self._blocked:
+            self._unread.append(len(data))
+            self._unread_bytes += len(data)
         if self._holds_back:
             self._held_back.append(data)
             self._held_back_bytes += len(data)
@@ -164,7 +180,7 @@ class Link(asyncio.BufferedProtocol):
         """Send what the engine has to say by itself. Who reads nothing gets no answers to its heartbeats."""
         output = self.engine.output
         if output:
-            if not self._blocked:
+            if not self._blocked and self.reachable:
                 self._transport.write(bytes(output))
             output.clear()
 

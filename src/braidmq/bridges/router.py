@@ -166,7 +166,7 @@ class Router:
     def send(self, peer: Peer, frames: Sequence[bytes]) -> bool:
         """Send a message now; return whether it has left, or waits here for its peer to read."""
         link = self._connections.link(peer)
-        if link is None or link.ended or self._closed:
+        if link is None or not link.reachable or self._closed:
             self.counters["unreachable"] += 1
             return False
         if link.blocked and not self._may_wait(link):
@@ -182,16 +182,18 @@ class Router:
 
     def _may_wait(self, link: Link) -> bool:
         """Whether a message may wait to be read. Who has the most where that is too much gets no room, or ends."""
+        if link.is_full:
+            return False
         self._blocked = {each for each in self._blocked if each.blocked and not each.ended}
         self._blocked.add(link)
-        while not link.is_full and sum(each.unread_bytes for each in self._blocked) > UNREAD_BYTES_MAX:
+        while sum(each.unread_bytes for each in self._blocked) > UNREAD_BYTES_MAX:
             most = max(self._blocked, key=lambda each: each.unread_bytes)
             if most is link:
                 return False
             self.counters["unread"] += 1
             self._blocked.discard(most)
             self._cut(most)
-        return not link.is_full
+        return True
 
     # -- its connections
 
@@ -291,13 +293,13 @@ class Router:
                 break
             if frames:
                 self._hear(link, frames)
+            else:
+                self.counters["too_large"] += engine.too_large
+                engine.too_large = 0
         else:
             if engine.held_bytes:
                 self._wait(link)
                 return
-        if engine.too_large:
-            self.counters["too_large"] += engine.too_large
-            engine.too_large = 0
         link.read(on=True)
         self._count_held(link)
         if link.ended:
@@ -326,9 +328,13 @@ class Router:
             _LOG.exception("the bridge met an error of its own")
 
     def _end(self, link: Link) -> None:
-        """End a connection behind what its engine has to say; nothing more is read of it."""
+        """End a connection behind what its engine has to say, if it reads that; nothing more is read of it."""
         link.write_output()
-        link.close()
+        if link.blocked:
+            link.abort()
+        else:
+            link.close()
+            self._loop.call_later(CLOSE_S_MAX, link.abort)
         link.ended = True
         self._forget(link)
 
@@ -348,6 +354,7 @@ class Router:
             link.handshake_timer = None
         self._held_bytes -= link.counted_bytes
         link.counted_bytes = 0
+        self._blocked.discard(link)
         peer = self._connections.forget(link)
         if peer is not None:
             self._behind.on_gone(peer)
@@ -360,6 +367,6 @@ class Router:
         self._held_bytes += held - link.counted_bytes
         link.counted_bytes = held
         while self._held_bytes > HELD_BYTES_MAX:
-            most = max(self._there, key=lambda each: each.counted_bytes)
+            most = max(self._there | self._waiting.keys(), key=lambda each: each.counted_bytes)
             self.counters["too_far_ahead"] += 1
             self._cut(most)

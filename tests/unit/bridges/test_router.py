@@ -185,6 +185,16 @@ async def test_peer_with_a_larger_frame_than_allowed_is_cut(dealer):
         assert behind.frames == [[b"hello"]]
 
 
+async def test_too_large_message_counts_even_if_its_peer_is_cut_right_behind_it():
+    async with listening() as (listener, behind):
+        with by_hand(listener) as raw:
+            say(raw, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            raw.sendall(b"\1\0" * (FRAMES_MAX + 1) + b"\0\0" + b"\xff" * 9)
+            await until(lambda: len(behind.gone) == 1)
+        assert (listener.counters["too_large"], listener.counters["malformed"]) == (1, 1)
+
+
 async def test_bytes_that_are_no_zmtp_harm_nobody(dealer):
     async with listening() as (listener, behind):
         peer = dealer(listener)
@@ -379,6 +389,83 @@ async def test_what_all_peers_together_do_not_read_has_a_limit(monkeypatch):
             assert listener.counters["unread"] == 2
 
 
+async def block(listener, peer):
+    """Send to a peer that does not read until something waits here."""
+    while not listener._connections.link(peer).blocked:
+        assert listener.send(peer, [b"x" * 60_000])
+        await asyncio.sleep(0)
+
+
+async def test_who_reads_slowly_loses_nothing_as_long_as_few_messages_wait(monkeypatch, tmp_path):
+    monkeypatch.setattr(link, "UNREAD_MESSAGES_MAX", 10)
+    async with listening() as (listener, behind):
+        await listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets take little at once, other than those of TCP
+        with socket.socket(socket.AF_UNIX) as slow:
+            slow.connect(f"{tmp_path}/bridge")
+            slow.sendall(shaking_hands())
+            say(slow, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            peer = behind.come[0][0]
+            await block(listener, peer)
+            there = listener._connections.link(peer)
+            for _ in range(100):
+                assert listener.send(peer, [b"x" * 60_000])
+                while there.unread_bytes > 8 * 60_000:
+                    slow.recv(10_000)
+                    await asyncio.sleep(0)
+                assert there.blocked, "so it counts for something"
+            assert listener.counters["unread"] == 0
+            while listener.send(peer, [b"x" * 60_000]):
+                pass
+            assert there.unread_bytes <= 12 * 60_010
+
+
+@pytest.mark.parametrize("end", ["half-closed", "malformed"])
+async def test_who_does_not_read_and_has_ended_is_not_waited_for(end, monkeypatch):
+    monkeypatch.setattr(router, "CLOSE_S_MAX", 600.0)
+    async with listening() as (listener, behind):
+        with by_hand(listener) as deaf:
+            say(deaf, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            await block(listener, behind.come[0][0])
+            if end == "half-closed":
+                deaf.shutdown(socket.SHUT_WR)
+            else:
+                deaf.sendall(b"\xff" * 9)
+            await until(lambda: not listener._there)
+        assert len(behind.gone) == 1
+        assert not listener._blocked
+
+
+async def test_who_is_sent_away_may_read_its_last_words_for_a_while_only(monkeypatch):
+    monkeypatch.setattr(router, "CLOSE_S_MAX", 0.1)
+    async with listening() as (listener, behind):
+        with by_hand(listener) as deaf:
+            say(deaf, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            peer = behind.come[0][0]
+            [there] = listener._there
+            while not there._transport.get_write_buffer_size():
+                assert listener.send(peer, [b"x" * 1_000])
+                await asyncio.sleep(0)
+            assert not there.blocked
+            deaf.sendall(b"\xff" * 9)
+            await until(lambda: not listener._there)
+
+
+async def test_nothing_is_written_to_one_that_has_ended(caplog):
+    async with listening() as (listener, behind):
+        with by_hand(listener) as raw:
+            say(raw, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            raw.sendall(
+                (b"\4\7\4PING\0\0" + b"\0\0") * 1_000
+            )  # the event loop stands still until its end is there, too
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+        await until(lambda: len(behind.gone) == 1)
+    assert not caplog.records
+
+
 async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, tmp_path):
     async with listening() as (listener, behind):
         await listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets hold little, other than those of TCP
@@ -417,6 +504,17 @@ async def test_of_a_peer_that_has_been_refused_one_message_is_read_before_all_el
         for _ in range(200):  # the event loop stands still meanwhile
             flooder.send(b"flood")
         await until(lambda: len(behind.come) == 201)
+        assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
+
+
+async def test_of_a_message_with_many_frames_only_some_are_looked_at_before_all_else_has_its_turn(dealer):
+    async with listening() as (listener, behind):
+        flooder = dealer(listener)
+        flooder.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        for _ in range(50):  # the event loop stands still meanwhile
+            flooder.send_multipart([b""] * FRAMES_MAX)
+        await until(lambda: len(behind.come) == 51)
         assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
 
 
