@@ -17,7 +17,25 @@ from braidmq.trust.endpoint import IPC_SCHEME, check_endpoint
 _TCP_SCHEME: Final = "tcp://"
 
 RECONNECT_S_MIN: Final = 0.1
-"""Pause before the first try to connect again; it doubles with each one that fails."""
+"""Pause before the first try to connect again; it doubles with each connection that does not last."""
+
+
+class Pauses:
+    """How long to wait until a node is connected to again."""
+
+    def __init__(self) -> None:
+        self._next_s = RECONNECT_S_MIN
+
+    def after(self, stood_s: float) -> float:
+        """Return the pause after a connection that stood so long; 0: there was none.
+
+        One that stood for less than the longest pause does not count: to each, all that is known is told anew.
+        """
+        if stood_s >= RECONNECT_S_MAX:
+            self._next_s = RECONNECT_S_MIN
+        pause_s = self._next_s
+        self._next_s = min(2 * pause_s, RECONNECT_S_MAX)
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret
 
 
 class Behind(Protocol):
@@ -62,18 +80,19 @@ class Remotes:
         self._tasks.clear()
 
     async def _stay(self, endpoint: str) -> None:
-        pause_s = RECONNECT_S_MIN
+        loop, pauses = asyncio.get_running_loop(), Pauses()
         while True:
+            stood_s = 0.0
             lost = asyncio.Event()
             link = self._router.dialled(lambda: self._on_open(endpoint), lost.set)
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(HANDSHAKE_S_MAX):
                     await _open(link, endpoint)
+                made_at = loop.time()
                 await lost.wait()
                 if link.peer is not None:
-                    pause_s = RECONNECT_S_MIN
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
-            pause_s = min(2 * pause_s, RECONNECT_S_MAX)
+                    stood_s = loop.time() - made_at
+            await asyncio.sleep(pauses.after(stood_s))
 
     def _on_open(self, endpoint: str) -> Peer:
         peer = Peer(b"", endpoint)

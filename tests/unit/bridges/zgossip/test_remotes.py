@@ -1,12 +1,14 @@
 """Connections to nodes: each is another peer, and what is sent over none is told so."""
 
 import contextlib
+import socket
 
 import pytest
 import zmq
 
 from braidmq.bridges.router import Router
-from braidmq.bridges.zgossip.remotes import Remotes
+from braidmq.bridges.zgossip.limits import RECONNECT_S_MAX
+from braidmq.bridges.zgossip.remotes import RECONNECT_S_MIN, Pauses, Remotes
 from braidmq.errors import ConfigError
 from tests.support.async_tests import pytest_pyfunc_call, until
 
@@ -100,3 +102,30 @@ async def test_endpoint_that_cannot_be_is_told(endpoint):
     with pytest.raises(ConfigError, match="cannot connect to "):
         async with remotes(endpoint):
             pass
+
+
+def test_pauses_grow_until_a_connection_lasts_and_differ():
+    made, most = Pauses(), RECONNECT_S_MIN
+    for _ in range(20):
+        assert most / 2 <= made.after(RECONNECT_S_MAX / 2) <= most <= RECONNECT_S_MAX
+        most = min(2 * most, RECONNECT_S_MAX)
+    assert most == RECONNECT_S_MAX
+    assert made.after(RECONNECT_S_MAX) <= RECONNECT_S_MIN
+    assert len({Pauses().after(0.0) for _ in range(10)}) > 1
+
+
+async def test_node_that_ends_every_connection_is_come_back_to(monkeypatch):
+    monkeypatch.setattr("braidmq.bridges.zgossip.remotes.RECONNECT_S_MIN", 0.001)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        ended = []
+
+        def ends(number):
+            with contextlib.suppress(BlockingIOError):
+                server.accept()[0].close()
+                ended.append(number)
+            return len(ended) == number
+
+        async with remotes(f"tcp://127.0.0.1:{server.getsockname()[1]}") as (_, heard):
+            await until(lambda: ends(4))
+    assert heard.up == []
