@@ -65,7 +65,7 @@ class RouterBridge:
             router = Router(driver, payload_bytes_max=bytes_max, door=door, members=self._members)
             ends.push_async_callback(router.close)
             ends.callback(driver.end)  # what it says last leaves before its endpoint is closed
-            await router.bind(self._bind)
+            router.bind(self._bind)
             driver.start(router)
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)

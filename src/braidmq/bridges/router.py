@@ -1,7 +1,6 @@
 """The endpoint of a bridge: what a ROUTER of ZeroMQ is to foreign programs, on asyncio."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -21,18 +20,11 @@ from braidmq.bridges.link import Link
 from braidmq.bridges.listening import Place
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.port import Peer
-from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.zmtp.clear import DEALER, ROUTER, ClearEngine, encode
 from braidmq.zmtp.violation import Refusal, Violation
 
 _LOG = own_logger("braidmq.bridge")
-
-ACCEPTED_AT_ONCE: Final = 16
-"""Connections that are taken in before anything else has its turn."""
-
-UNACCEPTED_MAX: Final = 1_024
-"""Connections that the system holds until they are taken in."""
 
 COUNTED: Final = (
     "too_many_peers",
@@ -96,7 +88,6 @@ class Router:
         self._there: set[Link] = set()
         self._all_lost = asyncio.Event()
         self._places: list[Place] = []
-        self._servers: list[asyncio.Server] = []
         self._numbers = 0
         self._closed = False
         self.room = memoryview(bytearray(READ_BYTES))
@@ -108,24 +99,15 @@ class Router:
         """How many connections have said something."""
         return len(self._connections)
 
-    async def bind(self, endpoints: Sequence[str]) -> None:
+    def bind(self, endpoints: Sequence[str]) -> None:
         """Listen there.
 
         Raises:
             ConfigError: an endpoint cannot be listened on; the text says which one and why.
         """
         for endpoint in endpoints:
-            place = Place(endpoint)
+            place = Place(endpoint, self._make_link)
             self._places.append(place)
-            file = place.socket.family == socket.AF_UNIX
-            listen = self._loop.create_unix_server if file else self._loop.create_server
-            try:
-                server = await listen(self._make_link, sock=place.socket, backlog=ACCEPTED_AT_ONCE)
-                place.socket.listen(UNACCEPTED_MAX)  # asyncio has one number for both
-            except OSError as error:  # two sockets may be bound to one port, of which one can listen
-                place.socket.close()
-                raise ConfigError(f"cannot listen at {endpoint}: {error.strerror}: bind elsewhere") from None
-            self._servers.append(server)
             self.endpoints.append(place.endpoint)
 
     def _make_link(self) -> Link:
@@ -148,9 +130,7 @@ class Router:
             return
         self._closed = True
         for place in self._places:
-            place.leave()
-        for server in self._servers:
-            server.close()
+            place.close()
         for link in list(self._there):
             link.close()
         if self._there:

@@ -11,12 +11,14 @@ import pytest
 import zmq
 
 from braidmq.bridges import connections, link, router
+from braidmq.bridges import listening as listening_module
 from braidmq.bridges.limits import ABSENCE_S_MAX, FRAMES_MAX, READ_BYTES, READS_AT_ONCE_OF_ONE, SLACK_BYTES
 from braidmq.bridges.plain import PlainDoor
 from braidmq.bridges.router import Router
 from braidmq.errors import ConfigError
+from braidmq.host.room import NoRoom
 from tests.support.async_tests import until
-from tests.support.scarcity import descriptors
+from tests.support.scarcity import descriptors, only
 
 PAYLOAD_BYTES_MAX = 10_000
 
@@ -49,7 +51,7 @@ async def listening(**options):
     behind = Behind()
     listener = Router(behind, payload_bytes_max=PAYLOAD_BYTES_MAX, **options)
     try:
-        await listener.bind(["tcp://127.0.0.1:*"])
+        listener.bind(["tcp://127.0.0.1:*"])
         yield listener, behind
     finally:
         await listener.close()
@@ -399,7 +401,7 @@ async def block(listener, peer):
 async def test_who_reads_slowly_loses_nothing_as_long_as_few_messages_wait(monkeypatch, tmp_path):
     monkeypatch.setattr(link, "UNREAD_MESSAGES_MAX", 10)
     async with listening() as (listener, behind):
-        await listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets take little at once, other than those of TCP
+        listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets take little at once, other than those of TCP
         with socket.socket(socket.AF_UNIX) as slow:
             slow.connect(f"{tmp_path}/bridge")
             slow.sendall(shaking_hands())
@@ -468,7 +470,7 @@ async def test_nothing_is_written_to_one_that_has_ended(caplog):
 
 async def test_what_the_bridge_does_not_read_in_time_waits_at_its_peer(dealer, tmp_path):
     async with listening() as (listener, behind):
-        await listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets hold little, other than those of TCP
+        listener.bind([f"ipc://{tmp_path}/bridge"])  # whose sockets hold little, other than those of TCP
         peer = dealer(listener, place=-1)
         peer.setsockopt(zmq.SNDHWM, 1)
         peer.send(b"hello")
@@ -546,7 +548,7 @@ def say(connection, text):
 async def test_nobody_is_a_user_or_elsewhere_by_its_own_word(tmp_path):
     told = (b"User-Id", b"shop"), (b"Peer-Address", b"10.9.9.9")
     async with listening(members={"shop": "shop"}) as (listener, behind):
-        await listener.bind([f"ipc://{tmp_path}/bridge"])
+        listener.bind([f"ipc://{tmp_path}/bridge"])
         port = int(listener.endpoints[0].rpartition(":")[2])
         near = socket.socket(socket.AF_UNIX)
         near.connect(f"{tmp_path}/bridge")
@@ -618,9 +620,9 @@ async def test_place_that_is_taken_is_told_in_one_line():
         other = Router(Behind(), payload_bytes_max=PAYLOAD_BYTES_MAX)
         told = f"cannot listen at {listener.endpoints[0]}: Address already in use: end what listens there, .*$"
         with pytest.raises(ConfigError, match=told):
-            await other.bind(listener.endpoints)
+            other.bind(listener.endpoints)
         with pytest.raises(ConfigError, match="cannot listen at nonsense: "):
-            await other.bind(["nonsense"])
+            other.bind(["nonsense"])
         await other.close()
 
 
@@ -654,6 +656,41 @@ def test_endpoint_ends_even_if_no_descriptor_is_left():
     assert ended.returncode == 0, ended.stderr
 
 
+@descriptors
+async def test_who_finds_no_descriptor_waits_and_the_log_tells_it_once(monkeypatch, caplog):
+    monkeypatch.setattr(listening_module, "PAUSE_S", 0.01)
+    pauses = []
+    pause = listening_module.Place._pause_because
+    monkeypatch.setattr(listening_module.Place, "_pause_because", lambda *told: (pauses.append(told), pause(*told)))
+    async with listening() as (listener, behind):
+        with by_hand(listener) as live, contextlib.ExitStack() as ends:
+            say(live, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            raws = [ends.enter_context(socket.socket()) for _ in range(3 * listening_module.ACCEPTED_AT_ONCE)]
+            with only(3):
+                for raw in raws:
+                    raw.connect(("127.0.0.1", port_of(listener)))
+                    raw.sendall(shaking_hands())
+                    say(raw, b"late")
+                await until(lambda: len(pauses) > 3)
+                say(live, b"again")
+                await until(lambda: [b"again"] in behind.frames)
+                assert len(listener._there) == 4
+            await until(lambda: len(behind.come) == 2 + len(raws))
+    [told] = [each.getMessage() for each in caplog.records]
+    assert told.startswith(
+        f"who connects to {listener.endpoints[0]} needs more file descriptors; this process may open "
+    )
+
+
+async def test_it_may_end_while_nobody_finds_a_descriptor():
+    async with listening() as (listener, _):
+        [place] = listener._places
+        place._pause_because(NoRoom(""))
+        await listener.close()
+        assert place._pause.cancelled()
+
+
 async def test_the_end_waits_only_a_while_for_one_that_does_not_read(monkeypatch):
     monkeypatch.setattr(router, "CLOSE_S_MAX", 0.1)
     async with listening() as (listener, behind):
@@ -671,7 +708,7 @@ async def test_file_of_a_socket_is_its_owners_and_goes_with_it(dealer, tmp_path)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))  # what a process has left that was killed
     async with listening() as (listener, behind):
-        await listener.bind([f"ipc://{path}", f"ipc://@{path}"])
+        listener.bind([f"ipc://{path}", f"ipc://@{path}"])
         assert path.stat().st_mode & 0o777 == 0o600
         for place in (1, 2):
             peer = dealer(listener, place=place)
@@ -681,7 +718,7 @@ async def test_file_of_a_socket_is_its_owners_and_goes_with_it(dealer, tmp_path)
             assert await heard(peer) == [b"answer"]
         assert {peer.host for peer, _ in behind.come} == {""}
         with pytest.raises(ConfigError, match=f"cannot listen at ipc://{path}: Address already in use"):
-            await listener.bind([f"ipc://{path}"])
+            listener.bind([f"ipc://{path}"])
     assert not path.exists()
 
 
@@ -705,7 +742,7 @@ async def test_file_of_a_socket_is_its_owners_and_goes_with_it(dealer, tmp_path)
 async def test_endpoint_that_cannot_be_is_told_in_one_line(endpoint, why):
     async with listening() as (listener, _):
         with pytest.raises(ConfigError) as told:
-            await listener.bind([endpoint])
+            listener.bind([endpoint])
         assert str(told.value).startswith(f"cannot listen at {endpoint}: ")
         assert why in str(told.value)
         assert "\n" not in str(told.value)
@@ -713,7 +750,7 @@ async def test_endpoint_that_cannot_be_is_told_in_one_line(endpoint, why):
 
 async def test_every_address_of_this_machine_can_be_listened_at(dealer):
     async with listening() as (listener, behind):
-        await listener.bind(["tcp://*:*", "tcp://[::1]:*", "tcp://localhost:*"])
+        listener.bind(["tcp://*:*", "tcp://[::1]:*", "tcp://localhost:*"])
         assert [each.rpartition(":")[0] for each in listener.endpoints[1:]] == [
             "tcp://0.0.0.0",
             "tcp://[::1]",

@@ -102,7 +102,7 @@ class GossipBridge:
             remotes = Remotes(driver, router)
             ends.push_async_callback(remotes.close)
             ends.callback(driver.end)  # what it says last leaves before its connections are closed
-            await router.bind(self._bind)
+            router.bind(self._bind)
             driver.start(router)
             self._core, self._driver, self._router = core, driver, router
             ends.callback(self._tell_counters)
