@@ -136,7 +136,9 @@ class Driver:
         task.add_done_callback(self._errands.discard)
 
     def _tell(self, call: Callable[[float], None]) -> None:
-        """Give an input to the core. An error of the core's own is logged, and costs that input only."""
+        """Give an input to the core, unless it has ended. An error of the core's own is logged, and costs that only."""
+        if self._ended:
+            return
         try:
             call(monotonic())
         except Exception:  # noqa: BLE001 - a bug of ours, which must not end the bridge for everybody

@@ -131,6 +131,9 @@ class Router:
         self._closed = True
         for place in self._places:
             place.close()
+        for link in self._waiting:
+            link.waits = False
+        self._waiting.clear()
         for link in list(self._there):
             link.close()
         if self._there:

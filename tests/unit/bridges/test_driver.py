@@ -19,7 +19,7 @@ class Core:
 
     def __init__(self):
         self.counters = {}
-        self.jobs, self.outputs = [], []
+        self.jobs, self.outputs, self.gone = [], [], []
         self.calls, self.ends = 0, {}
 
     def call(self, peer, timeout_s=60.0, *, times=1):
@@ -49,6 +49,9 @@ class Core:
 
     def on_services(self, member, services, now):
         pass
+
+    def on_gone(self, peer, now):
+        self.gone.append(peer)
 
     def on_timer(self, now):
         pass
@@ -145,6 +148,14 @@ async def test_request_that_comes_after_the_end_is_not_run():
             async with asyncio.timeout(10):
                 await handler(None)
         assert not core.jobs
+
+
+async def test_after_its_end_a_core_is_told_nothing():
+    async with driven() as (driver, core, _):
+        driver.on_gone(first := Peer(b"first"))
+        driver.end()
+        driver.on_gone(Peer(b"second"))
+        assert core.gone == [first]
 
 
 async def test_call_of_another_peer_is_on_its_way_beside_those_of_one_that_floods():

@@ -656,6 +656,18 @@ def test_endpoint_ends_even_if_no_descriptor_is_left():
     assert ended.returncode == 0, ended.stderr
 
 
+async def test_of_those_who_wait_to_be_heard_nothing_is_kept_behind_the_end(monkeypatch):
+    async with listening() as (listener, _):
+        monkeypatch.setattr(listener, "_turn_soon", lambda: None)
+        with by_hand(listener):
+            await until(lambda: listener._there)
+            [there] = listener._there
+            await until(lambda: there.waits)
+            await listener.close()
+            await until(lambda: not listener._there)
+            assert (listener._waiting, listener._held_bytes, there.handshake_timer) == ({}, 0, None)
+
+
 @descriptors
 async def test_who_finds_no_descriptor_waits_and_the_log_tells_it_once(monkeypatch, caplog):
     monkeypatch.setattr(listening_module, "PAUSE_S", 0.01)
