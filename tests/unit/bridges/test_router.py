@@ -262,6 +262,22 @@ async def test_of_those_whose_messages_are_not_complete_the_one_with_the_most_is
         assert listener.counters["too_far_ahead"] == 1
 
 
+async def test_who_has_gone_and_waits_to_be_heard_is_cut_before_one_that_has_sent_less(monkeypatch):
+    monkeypatch.setattr(router, "HELD_BYTES_MAX", 1_000)
+    async with listening() as (listener, _):
+        monkeypatch.setattr(listener, "_turn_soon", lambda: None)
+        with by_hand(listener) as gone:
+            for _ in range(8):
+                say(gone, bytes(100))
+            await until(lambda: listener._held_bytes > 800)
+        await until(lambda: not listener._there)
+        with by_hand(listener) as other:
+            say(other, bytes(200))
+            await until(lambda: listener.counters["too_far_ahead"] == 1)
+            assert len(listener._there) == 1
+            assert [*listener._there] == [*listener._waiting]
+
+
 async def test_peer_that_sends_much_in_whole_messages_is_not_cut(dealer):
     async with listening() as (listener, behind):
         peer = dealer(listener)
