@@ -185,7 +185,7 @@ def service_table(
 
 
 def _speed(rate: ServiceRate) -> tuple[str, ...]:
-    return (per_s(rate.replies), *(_NOTHING if each is None else f"{each:,.1f}" for each in rate[1:]))
+    return (per_s(rate.replies), *(_NOTHING if each is None else f"{each:,.1f}" for each in (rate.p50_ms, rate.p99_ms)))
 
 
 def node_table(found: Sequence[NodeSum], cut: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How many replies services give a second, and how long these take, by what brokers have told in two looks. Pure."""
+"""What is asked of services a second, and how long they take, by what brokers have told in two looks. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from braidmq.core.histogram import Histogram
 from braidmq.monitor.net import View
 from braidmq.monitor.rates import both
-from braidmq.wire.control import Report
+from braidmq.wire.control import Report, ServiceStatus
 
 Counts = dict[int, int]
 """How many have taken how long: a number for each bucket of a histogram that has any."""
@@ -33,17 +33,21 @@ class ServiceRate(NamedTuple):
         replies: a second.
         p50_ms: see Latency.
         p99_ms: see Latency.
+        requests: that came for it a second; None, too, where a broker is too old to count them.
+        rejects: those that brokers have refused themselves a second; None where requests are.
     """
 
     replies: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    requests: float | None = None
+    rejects: float | None = None
 
 
 NO_RATE: Final = ServiceRate()
 
-IDLE: Final = ServiceRate(0.0)
-"""Of a service that has given no replies."""
+IDLE: Final = ServiceRate(0.0, requests=0.0, rejects=0.0)
+"""Of a service of which nothing was asked."""
 
 NO_LATENCY: Final = Latency()
 
@@ -66,39 +70,86 @@ def service_rates(views: Iterable[View], before: Iterable[View]) -> Mapping[str,
 
 def done(views: Iterable[View], before: Iterable[View]) -> Done:
     """Return what was done between two looks, as far as brokers told of it in both."""
-    replies: dict[str, float] = {}
+    asked: dict[str, _Asked] = {}
     took: dict[str, Counts] = {}
     brokers: dict[str, Latency] = {}
     net: Counts = {}
     for broker, report, earlier, apart_s in both(views, before):
         if report.services is earlier.services:  # nothing was done there
             for service in report.services:
-                replies.setdefault(service.name, 0.0)
+                asked.setdefault(service.name, _NOTHING if service.requests is not None else _UNCOUNTED)
             brokers[broker] = NO_LATENCY
             continue
         here: Counts = {}
         for name, grown, counts in _services(report, earlier):
-            if grown or name not in replies:
-                replies[name] = replies.get(name, 0.0) + grown / apart_s
+            asked[name] = grown.over(apart_s) if name not in asked else asked[name].and_(grown.over(apart_s))
             if counts:
                 _add(took.setdefault(name, {}), counts)
                 _add(here, counts)
         brokers[broker] = _latency(here)
         _add(net, here)
-    services = {
-        name: ServiceRate(rate, *_latency(took.get(name))) if rate or name in took else IDLE
-        for name, rate in replies.items()
-    }
+    services = {name: _rate(each, took.get(name)) for name, each in asked.items()}
     return Done(services, brokers, _latency(net))
 
 
-def _services(report: Report, earlier: Report) -> Iterator[tuple[str, int, Counts]]:
-    """Yield what a broker told of in both looks: a service, how many replies more it has, and how long they took."""
+class _Asked(NamedTuple):
+    """Replies, requests and rejects of a service; the latter None where they are not counted."""
+
+    replies: float
+    requests: float | None
+    rejects: float | None
+
+    def over(self, seconds: float) -> "_Asked":
+        """Return what it comes to a second."""
+        if not self.replies and not self.requests and not self.rejects:
+            return self
+        requests, rejects = self.requests, self.rejects
+        return _Asked(
+            self.replies / seconds,
+            None if requests is None else requests / seconds,
+            None if rejects is None else rejects / seconds,
+        )
+
+    def and_(self, other: "_Asked") -> "_Asked":
+        """Return the sum, of what both have."""
+        if other is _NOTHING:
+            return self
+        counted = self.requests is not None and other.requests is not None
+        return _Asked(
+            self.replies + other.replies,
+            (self.requests or 0.0) + (other.requests or 0.0) if counted else None,
+            (self.rejects or 0.0) + (other.rejects or 0.0) if counted else None,
+        )
+
+
+_NOTHING: Final = _Asked(0.0, 0.0, 0.0)
+_UNCOUNTED: Final = _Asked(0.0, None, None)
+
+
+def _rate(asked: _Asked, took: Counts | None) -> ServiceRate:
+    if asked == _NOTHING and not took:
+        return IDLE
+    latency = _latency(took)
+    return ServiceRate(asked.replies, latency.p50_ms, latency.p99_ms, asked.requests, asked.rejects)
+
+
+def _services(report: Report, earlier: Report) -> Iterator[tuple[str, _Asked, Counts]]:
+    """Yield what a broker told of in both looks: a service, what more was asked of it, and how long replies took."""
     past = {service.name: service for service in earlier.services}
     for service in report.services:
         known = past.get(service.name)
-        if known is not None and service.replies >= known.replies:  # else the broker has forgotten it meanwhile
-            yield service.name, service.replies - known.replies, _grown(service.took, known.took)
+        if known is service:
+            yield service.name, _NOTHING if service.requests is not None else _UNCOUNTED, _NONE
+        elif known is not None and service.replies >= known.replies:  # else the broker has forgotten it meanwhile
+            yield service.name, _more(service, known), _grown(service.took, known.took)
+
+
+def _more(service: ServiceStatus, known: ServiceStatus) -> _Asked:
+    replies = float(service.replies - known.replies)
+    if service.requests is None or known.requests is None:
+        return _Asked(replies, None, None)
+    rejects = service.rejected - known.rejected
+    return _Asked(replies, float(max(0, service.requests - known.requests)), float(max(0, rejects)))
 
 
 def _grown(took: list[int], before: list[int]) -> Counts:

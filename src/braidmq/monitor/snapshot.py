@@ -79,7 +79,9 @@ class Sums:
         rate = self.rate(service)
         if known is not None and known.service is service and known.rate == rate:
             return known
-        values = (None, rate.replies, None, service.queued, service.outstanding, rate.p50_ms, rate.p99_ms)
+        values = (
+            rate.requests, rate.replies, rate.rejects, service.queued, service.outstanding, rate.p50_ms, rate.p99_ms
+        )  # fmt: skip
         return _Row(service, rate, f"service:{printable(service.name)}", values)
 
     def rate(self, service: ServiceSum) -> ServiceRate:
@@ -199,7 +201,7 @@ def _service(service: ServiceSum, rate: ServiceRate, callable_: Collection[str])
         "credit": service.credit,
         "outstanding": service.outstanding,
         "queued": service.queued,
-        **_rates(Rates(replies=rate.replies)),
+        **_rates(Rates(rate.requests, rate.replies, rate.rejects)),
         "p50_ms": None if rate.p50_ms is None else round(rate.p50_ms, 3),
         "p99_ms": None if rate.p99_ms is None else round(rate.p99_ms, 3),
         "callable": service.name in callable_,

@@ -178,6 +178,8 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True, gc=False):
         replies: how many were answered, with a result or an error, since the broker has known the service.
         took: how long these have taken, from the request's coming to the reply's leaving; see Histogram.encoded of
             core/histogram.py. Empty where a report tells of too many others.
+        requests: how many came for it, since the broker has known the service; None from brokers of older versions.
+        rejected: how many of them the broker itself has refused.
     """
 
     name: str
@@ -187,6 +189,8 @@ class ServiceStatus(Struct, frozen=True, omit_defaults=True, gc=False):
     queued: int
     replies: int = 0
     took: list[int] = []
+    requests: int | None = None
+    rejected: int = 0
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -349,7 +353,7 @@ REPORT_SERVES_MAX: Final = 16
 REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
-REPORT_BUCKETS_MAX: Final = 16_000
+REPORT_BUCKETS_MAX: Final = 14_000
 """Buckets of latencies that all services of a Report have together, those with the most replies first: 400 services
 with 40 buckets each, which are usual, and 176 KB at most."""
 

@@ -157,7 +157,17 @@ def test_json_holds_every_field_even_if_it_is_empty():
             ],
             "nodes_total": 7,
             "services": [
-                {"name": "a", "workers": 1, "credit": 64, "outstanding": 2, "queued": 5, "replies": 0, "took": []}
+                {
+                    "name": "a",
+                    "workers": 1,
+                    "credit": 64,
+                    "outstanding": 2,
+                    "queued": 5,
+                    "replies": 0,
+                    "took": [],
+                    "requests": None,
+                    "rejected": 0,
+                }
             ],
             "services_total": 1,
             "counters": {"requests": 10, "replies": 8},

@@ -1,7 +1,7 @@
 import pytest
 
 from braidmq.core.histogram import Histogram
-from braidmq.monitor.service_rates import NO_LATENCY, Latency, done
+from braidmq.monitor.service_rates import IDLE, NO_LATENCY, Latency, done
 from braidmq.wire.control import ServiceStatus
 from tests.support.looks import mute, told
 
@@ -30,8 +30,8 @@ def near(ms):
 
 def test_only_what_was_counted_since_the_last_look_counts():
     found = done([at(102.0, served("echo", 5.0, 5.0, *[0.01] * 98, 1.0, 1.0), served("idle", 5.0))], BEFORE)
-    assert found.services["echo"] == (50.0, near(10.0), near(1_000.0))
-    assert found.services["idle"] == (0.0, None, None)
+    assert found.services["echo"] == (50.0, near(10.0), near(1_000.0), None, None)
+    assert found.services["idle"] == (0.0, None, None, None, None)
     assert found.net == found.brokers["b1"] == Latency(near(10.0), near(1_000.0))
 
 
@@ -55,7 +55,28 @@ def test_without_a_past_nothing_is_known(before):
 
 def test_older_brokers_and_long_reports_tell_no_times():
     found = done([at(101.0, served("echo", replies=9))], [at(100.0, served("echo", replies=8))])
-    assert found.services["echo"] == (1.0, None, None)
+    assert found.services["echo"] == (1.0, None, None, None, None)
+
+
+def asked(requests, name="echo", replies=0, rejected=0):
+    return ServiceStatus(name, 1, 8, 0, 0, replies, [], requests, rejected)
+
+
+def test_requests_and_rejects_of_all_brokers_are_added_up():
+    before = [at(100.0, asked(10, rejected=1)), at(100.0, asked(5), name="b2")]
+    now = [at(102.0, asked(20, rejected=4)), at(102.0, asked(6), name="b2")]
+    assert done(now, before).services["echo"] == (0.0, None, None, 5.5, 1.5)
+
+
+def test_where_nothing_was_asked_that_is_known():
+    rows = [asked(5), asked(7, "other", 3)]
+    assert set(done([at(101.0, *rows)], [at(100.0, *rows)]).services.values()) == {IDLE}
+
+
+def test_where_one_broker_does_not_count_requests_nobody_knows_how_many_there_were():
+    before = [at(100.0, asked(10)), at(100.0, asked(None), name="b2")]
+    now = [at(101.0, asked(20)), at(101.0, asked(None, replies=4), name="b2")]
+    assert done(now, before).services["echo"] == (4.0, None, None, None, None)
 
 
 @pytest.mark.parametrize("odd", [[5], [-7, 3], [9_999, 2], [3, -5], [3, 2**80], [1, 2, 3]])

@@ -15,7 +15,7 @@ from braidmq.core.broker.offers import Offers
 from braidmq.core.broker.outgoing import Outgoing
 from braidmq.core.broker.queues import Queues
 from braidmq.core.broker.refusals import Refusals, Refused
-from braidmq.core.broker.transit import Session, SessionState, Transit
+from braidmq.core.broker.transit import Service, Session, SessionState, Transit
 from braidmq.core.events.log import EventLog
 from braidmq.core.patience import ask_again_s, interval_s, promise_s, sure_s
 from braidmq.core.reasons import name_of
@@ -151,7 +151,7 @@ class Dispatcher:
         client = transit.client
         self._finish(transit, now)
         if client is not None:  # it has sent the request again, and this attempt was certainly not run
-            self._outgoing.reject(client, Reason.EXPIRED, transit.id, transit.client_tag, now)
+            self._outgoing.reject(client, Reason.EXPIRED, transit.id, transit.client_tag, now, service=transit.service)
 
     def on_end(self, session: Session, now: float) -> None:
         """Note that a session is over: forget what it asked, and report LOST what it had to do."""
@@ -216,10 +216,9 @@ class Dispatcher:
         if reason is not None or service is None:
             if self._observer is not None:
                 self._observe_request(session, id_, name, retry_count, now)
-            if reason is Reason.DENIED:
-                self._refusals.note(Refused.CALL, session.member.name, now, what=name.decode("ascii", "replace"))
-            self._outgoing.reject(session, reason or Reason.NO_WORKER, id_, tag, now)
+            self._turn_away(session, name, reason or Reason.NO_WORKER, now, id_=id_, tag=tag, service=service)
             return
+        service.requests += 1
         again, joins = None, False
         if retry_count and service.offers:
             again = service.pick_again(message[receiver_at:rest_at], message[rest_at : rest_at + extension_bytes])
@@ -243,6 +242,23 @@ class Dispatcher:
             self._route(transit, message[rest_at:], now)
             if not service.offers:
                 self.catalogue.tidy(service)
+
+    def _turn_away(
+        self,
+        session: Session,
+        name: bytes,
+        reason: Reason,
+        now: float,
+        *,
+        id_: bytes,
+        tag: int,
+        service: Service | None,
+    ) -> None:
+        if service is not None:
+            service.requests += 1
+        if reason is Reason.DENIED:
+            self._refusals.note(Refused.CALL, session.member.name, now, what=name.decode("ascii", "replace"))
+        self._outgoing.reject(session, reason, id_, tag, now, service=service)
 
     def _observe_request(self, session: Session, id_: bytes, name: bytes, retry_count: int, now: float) -> None:
         assert self._observer is not None

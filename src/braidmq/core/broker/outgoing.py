@@ -3,7 +3,7 @@
 Whatever is said to a session counts as a sign of life in the place of a heartbeat.
 """
 
-from braidmq.core.broker.transit import Session, Transit
+from braidmq.core.broker.transit import Service, Session, Transit
 from braidmq.core.reasons import name_of
 from braidmq.core.send_queue import SendQueue
 from braidmq.observer import BrokerObserver
@@ -65,12 +65,22 @@ class Outgoing:
     # -- to clients
 
     def reject(
-        self, client: Session, reason: Reason, id_: bytes, tag: int, now: float, *, retry_after_s: float = 0.0
+        self,
+        client: Session,
+        reason: Reason,
+        id_: bytes,
+        tag: int,
+        now: float,
+        *,
+        service: Service | None,
+        retry_after_s: float = 0.0,
     ) -> None:
-        """Refuse a request that certainly was not run."""
+        """Refuse a request that certainly was not run, of a service if the broker knows it."""
         self._counters["rejected"] += 1
         rejected = client.usage.rejected
         rejected[reason] = rejected.get(reason, 0) + 1
+        if service is not None:
+            service.rejected += 1
         if reason is Reason.BUSY:
             self._counters["busy"] += 1
         if self._observer is not None:

@@ -153,7 +153,9 @@ class Queues:
         client = transit.client
         assert client is not None
         self.forget_client(transit)
-        self._outgoing.reject(client, reason, transit.id, transit.client_tag, now, retry_after_s=retry_after_s)
+        self._outgoing.reject(
+            client, reason, transit.id, transit.client_tag, now, service=transit.service, retry_after_s=retry_after_s
+        )
 
     def forget_client(self, transit: Transit) -> None:
         """Take the request off its client's usage; a worker that has it keeps its place in `assigned`."""

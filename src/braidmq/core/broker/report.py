@@ -60,6 +60,8 @@ def report(
                 queued=service.queued,
                 replies=service.replies,
                 took=took.get(service.name, []),
+                requests=service.requests,
+                rejected=service.rejected,
             )
             for service in services
         ],

@@ -197,6 +197,8 @@ class Service:
         queue: requests that wait for any worker; each key has its turn.
         demand_at: when the workers may be asked for more credit again.
         pace: how fast it works off what waits.
+        requests: how many came for it.
+        rejected: how many of them the broker has refused itself.
         timing: how long its requests take.
         unmeasured: how many more replies there are until one is measured.
     """
@@ -212,6 +214,8 @@ class Service:
         "offers",
         "pace",
         "queue",
+        "rejected",
+        "requests",
         "timing",
         "unmeasured",
     )  # fmt: skip
@@ -227,6 +231,8 @@ class Service:
         self.queue: FairQueue[KeyUsage, Transit] = FairQueue()
         self.demand_at = 0.0
         self.pace = Pace()
+        self.requests = 0
+        self.rejected = 0
         self.timing = Timing()
         self.unmeasured = 1
 

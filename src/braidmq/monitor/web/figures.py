@@ -161,6 +161,18 @@ SERVICE_REPLIES: Final = Figure(
     ("service", "broker"),
     "counter",
 )
+SERVICE_REQUESTS: Final = Figure(
+    "braidmq_service_requests",
+    "Requests that came, since the broker has known the service.",
+    ("service", "broker"),
+    "counter",
+)
+SERVICE_REJECTED: Final = Figure(
+    "braidmq_service_rejected",
+    "Requests that the broker has refused itself, since it has known the service.",
+    ("service", "broker"),
+    "counter",
+)
 SERVICE_TIME: Final = Figure(
     "braidmq_service_duration_seconds",
     "Time from a request's coming to the broker to its reply's leaving.",
@@ -218,7 +230,8 @@ LOOK_TIME: Final = Figure(
 
 FIGURES: Final = (
     *NET_LEVELS, FINDINGS, BROKER_UP, BROKER_INFO, *BROKER_LEVELS, *BROKER_COUNTERS.values(), REFUSED, LAG, STALLS,
-    *SERVICE_LEVELS, SERVICE_REPLIES, SERVICE_TIME, *BRIDGE_LEVELS, LOOKS, LOOK_TIME, STREAMS,
+    *SERVICE_LEVELS, SERVICE_REQUESTS, SERVICE_REJECTED, SERVICE_REPLIES, SERVICE_TIME, *BRIDGE_LEVELS,
+    LOOKS, LOOK_TIME, STREAMS,
 )  # fmt: skip
 """All metrics. docs/monitor.md shows them."""
 
@@ -325,11 +338,17 @@ def _of_services(services: Iterable[ServiceSum]) -> Iterator[Metric]:
             family.add_metric((printable(service.name),), value_of(service))
         yield family
     replies, times = _counter(SERVICE_REPLIES), _histogram(SERVICE_TIME)
+    requests, rejected = _counter(SERVICE_REQUESTS), _counter(SERVICE_REJECTED)
     parts = ((service.name, *part) for service in services for part in service.parts.items())
     for name, broker, status in islice(parts, PARTS_MAX):
         labels = printable(name), printable(broker)
         replies.add_metric(labels, status.replies)
         times.add_metric(labels, _buckets(status.took), None)
+        if status.requests is not None:
+            requests.add_metric(labels, status.requests)
+            rejected.add_metric(labels, status.rejected)
+    yield requests
+    yield rejected
     yield replies
     yield times
 

@@ -65,7 +65,7 @@ def test_report_says_how_the_broker_its_peers_nodes_and_services_stand() -> None
             NodeStatus("worker", "open", 250, 0, ["another", "echo"]),
         ],
         nodes_total=2,
-        services=[ServiceStatus("echo", 1, 2, 2, 1), ServiceStatus("another", 1, 1, 0, 0)],
+        services=[ServiceStatus("echo", 1, 2, 2, 1, requests=3), ServiceStatus("another", 1, 1, 0, 0, requests=0)],
         services_total=2,
         counters=rig.counters | dict.fromkeys(GOSSIP, 0),
         lag=LagStatus(),
@@ -136,7 +136,7 @@ def test_largest_report_fits_a_control_message() -> None:
         broker=text,
         brokers=[own, *[peer] * (REPORT_ROWS_MAX - 1)],
         nodes=[node] * REPORT_ROWS_MAX,
-        services=[ServiceStatus("s" * 127, count, count, count, count, count, took)] * REPORT_ROWS_MAX,
+        services=[ServiceStatus("s" * 127, count, count, count, count, count, took, count, count)] * REPORT_ROWS_MAX,
         counters=dict.fromkeys(Rig().counters, count),
         losses=[LossStatus(text, count, True, count, serves, bridge)] * LOSSES_MAX,
         lag=LagStatus([255, COUNT_MAX] * BUCKETS, count, count, count),
@@ -368,6 +368,23 @@ class TestWhatACallerDoes:
         assert row.requests == 6
         assert row.request_bytes == 6 * SIZE_BYTES + sum(map(len, payloads)) + 2 * len("other") - 2 * len("none")
         assert row.rejected == {"NO_WORKER": 1, "DENIED": 2}
+
+    def test_those_of_a_service_are_counted_as_well(self) -> None:
+        rig = Rig()
+        client, other = rig.client(calls=("echo", "none", "sum")), rig.client("other", calls=("sum",))
+        worker = rig.worker(credit=1)
+        rig.worker("adder", "sum")
+        for _ in range(3):
+            client.request()
+        for member, service in ((client, "none"), (client, "sum"), (other, "echo"), (other, "echo")):
+            member.request(service)
+        worker.reply(worker.requests()[0])
+        rows = {row.name: row for row in rig.core.report(rig.now).services}
+        assert {name: (row.requests, row.rejected) for name, row in rows.items()} == {
+            "echo": (5, 2),
+            "sum": (1, 0),
+        }
+        assert rows["echo"].replies == 1
 
     def test_connections_of_one_key_count_together_and_those_of_others_apart(self) -> None:
         rig = Rig()

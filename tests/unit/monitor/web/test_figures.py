@@ -109,6 +109,15 @@ def test_replies_and_their_times_are_told_for_each_broker():
     assert values["braidmq_service_duration_seconds_bucket", "b2", "echo", "+Inf"] == 0
 
 
+def test_requests_and_rejects_of_services_are_told_for_each_broker_that_counts_them():
+    row = ServiceStatus("echo", 1, 8, 0, 0, 4, [], 9, 2)
+    _, values = read(told("b1", services=[row]), told("b2", services=[service()]))
+    assert values["braidmq_service_requests_total", "b1", "echo"] == 9
+    assert values["braidmq_service_rejected_total", "b1", "echo"] == 2
+    assert ("braidmq_service_requests_total", "b2", "echo") not in values
+    assert ("braidmq_service_rejected_total", "b2", "echo") not in values
+
+
 def test_how_late_a_brokers_loop_is():
     late = Histogram()
     late.add(0.2)
