@@ -354,8 +354,8 @@ REPORT_ROWS_MAX: Final = 1_000
 """Rows of each list in a Report: more than a screen shows, and below CONTROL_BYTES_MAX in any case."""
 
 REPORT_BUCKETS_MAX: Final = 14_000
-"""Buckets of latencies that all services of a Report have together, those with the most replies first: 400 services
-with 40 buckets each, which are usual, and 176 KB at most."""
+"""Buckets of latencies that all services of a Report have together, those with the most replies first: 350 services
+with 40 buckets each, which are usual, and 154 KB at most."""
 
 REPORT_CLAIMED_MAX: Final = 64
 """Names of whose claims a Report tells, for all who have asked since the last one together."""
