@@ -4,11 +4,12 @@ A peer that only says random bytes gets no further than the greeting. So this on
 order, with anything in their boxes, changes what it says, says it twice, and goes on after it was cut.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Self, TypeVar
 
 from nacl.exceptions import CryptoError
 
+from braidmq.version import cores
 from braidmq.zmtp.engine import OVERHEAD_BYTES
 from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.sodium import Room
@@ -262,7 +263,6 @@ class Server(Peer):
         return self.hand.message(content, nonce, flags)
 
 
-@cache
 def _opened(side: type[Client | Server]) -> Client | Server:
     """Return a peer behind its handshake."""
     peer = side()
@@ -271,6 +271,19 @@ def _opened(side: type[Client | Server]) -> Client | Server:
         peer.do(doings)
     assert peer.line.engine.open
     return peer
+
+
+_models: dict[str, Client | Server] = {}
+
+
+def _behind(side: type[Client | Server]) -> Peer:
+    """Return a peer behind its handshake: a double of one, where the engine is no machine code, which has none."""
+    if cores() == "compiled":
+        return _opened(side)
+    model = _models.get(side.__name__)
+    if model is None:
+        model = _models[side.__name__] = _opened(side)
+    return model.again()
 
 
 def one(data: bytes) -> Peer:
@@ -283,7 +296,7 @@ def one(data: bytes) -> Peer:
     doings = Doings(data)
     how = doings.number()
     side = Client if how & 1 else Server
-    peer: Peer = _opened(side).again() if how & 2 else side()
+    peer: Peer = _behind(side) if how & 2 else side()
     try:
         while doings and peer.vain <= VAIN_SAYS_MAX:
             peer.do(doings)

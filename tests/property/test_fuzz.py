@@ -343,11 +343,11 @@ def test_envelopes_that_are_encoded_otherwise_are_found(monkeypatch):
         envelope.one(envelope.SEEDS[0])
 
 
-def test_control_messages_that_are_encoded_otherwise_are_found(monkeypatch):
+def test_control_messages_that_are_encoded_otherwise_are_found(patch_cores):
     def look(*_):
         raise LookupError
 
-    monkeypatch.setattr(nesting, "_look", look)
+    patch_cores.setattr(nesting, "_look", look)
     with pytest.raises(LookupError):
         control.one(b"\0" + b"\x91" * 100)
 

@@ -14,16 +14,11 @@ from tests.support.rigs.node_rig import address
 
 def looks_within(rig: Any, seconds: float) -> int:
     """Return how often time passes for a node within so many seconds."""
-    count, on_timer = 0, rig.core.on_timer
-
-    def counted(now: float) -> None:
-        nonlocal count
+    count, until = 0, rig.now + seconds
+    while (due := rig.core.next_deadline()) <= until:
+        rig.advance(max(0.0, due - rig.now))
         count += 1
-        on_timer(now)
-
-    rig.core.on_timer = counted
-    rig.advance(seconds)
-    rig.core.on_timer = on_timer
+    rig.advance(until - rig.now)
     return count
 
 
