@@ -1,6 +1,7 @@
 """What bytes make of a connection of ZMTP without keys: at once or in pieces, before or behind the handshake."""
 
-from braidmq.zmtp.clear import DEALER, PING_CONTEXT_BYTES_MAX, ROUTER, ClearEngine, encode
+from braidmq.zmtp.clear import DEALER, ROUTER, ClearEngine, encode
+from braidmq.zmtp.framing import PING_CONTEXT_BYTES_MAX
 from braidmq.zmtp.violation import Refusal, Violation
 
 BYTES_MAX = 600

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from braidmq.bridges.places import check_endpoint
 from braidmq.carrier.socket_file import SocketFile
-from braidmq.checks import port_of
 from braidmq.errors import ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.host.room import NoRoom, room
@@ -58,6 +58,7 @@ class Place:
         self._accepted: set[asyncio.Task[object]] = set()
         self.endpoint = endpoint
         try:
+            check_endpoint(endpoint, any_port=True)
             self._socket = self._tcp() if endpoint.startswith(_TCP_SCHEME) else self._ipc()
             try:
                 self._socket.setblocking(False)
@@ -66,7 +67,7 @@ class Place:
             except BaseException:
                 self.close()
                 raise
-        except (OSError, ValueError) as error:
+        except (ConfigError, OSError, ValueError) as error:
             raise ConfigError(f"cannot listen at {endpoint}: {_why(error)}") from None
 
     def close(self) -> None:
@@ -123,9 +124,7 @@ class Place:
 
     def _tcp(self) -> socket.socket:
         host, _, port = self.endpoint.removeprefix(_TCP_SCHEME).rpartition(":")
-        number = 0 if port == _ANY else port_of(port)
-        if not host or number is None:
-            raise ValueError("write tcp://HOST:PORT, as in tcp://127.0.0.1:5555")
+        number = 0 if port == _ANY else int(port)
         bare = host.removeprefix("[").removesuffix("]")
         family = socket.AF_INET if bare == host else socket.AF_INET6
         found = socket.getaddrinfo(
@@ -144,8 +143,8 @@ class Place:
 
     def _ipc(self) -> socket.socket:
         path = self.endpoint.removeprefix(IPC_SCHEME)
-        if path == self.endpoint or not path.strip(_ABSTRACT):
-            raise ValueError("write tcp://HOST:PORT or ipc://PATH")
+        if path == _ABSTRACT:
+            raise ValueError("it has no name behind the @")
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if path.startswith(_ABSTRACT):

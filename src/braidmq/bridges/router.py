@@ -265,7 +265,7 @@ class Router:
                 self._end(link)
                 return
             except Violation:
-                self.counters["malformed"] += 1
+                self.counters["too_large" if engine.too_large else "malformed"] += 1
                 self._end(link)
                 return
             if engine.output:

@@ -5,10 +5,25 @@ proven. Who needs more speaks CURVE, see `engine`.
 """
 
 from collections.abc import Callable, Sequence
-from struct import Struct
 from typing import Final
 
+from braidmq.zmtp.framing import (
+    COMMAND,
+    HANDSHAKE_BYTES_MAX,
+    LONG,
+    LONG_HEADER_BYTES,
+    MORE,
+    PING,
+    PING_CONTEXT_BYTES_MAX,
+    PONG,
+    SHORT_BYTES_MAX,
+    SHORT_HEADER_BYTES,
+    TTL_BYTES,
+    command_frame,
+    length,
+)
 from braidmq.zmtp.greeting import GREETING_BYTES
+from braidmq.zmtp.handshake import ERROR, READY, refusal
 from braidmq.zmtp.metadata import decode_metadata, encode_metadata
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
 
@@ -21,14 +36,8 @@ ROUTER: Final = b"ROUTER"
 _PARTNERS: Final = {ROUTER: (b"REQ", DEALER, ROUTER), DEALER: (b"REP", DEALER, ROUTER)}
 """Which kinds of sockets may speak to which: RFC 28/REQREP."""
 
-HANDSHAKE_BYTES_MAX: Final = 1024
-"""Length of a command of the handshake, at most: a name, a password and an identity have 255 bytes each."""
-
 COMMAND_BYTES_MAX: Final = 255
 """Length of a command behind the handshake, at most: a PING has 23, and others are not answered."""
-
-PING_CONTEXT_BYTES_MAX: Final = 16
-"""What a PING may carry for its PONG."""
 
 PARTS_AT_ONCE: Final = 64
 """Frames and commands that are looked at in one go, which takes no longer than to handle a message: a peer may send
@@ -48,29 +57,15 @@ _VERSION_AT: Final = 10
 _MECHANISM_AT: Final = 12
 _ROLE_AT: Final = 32
 
-_MORE: Final = 1
-_LONG: Final = 2
-_COMMAND: Final = 4
-_SHORT_BYTES_MAX: Final = 255
-_SHORT_HEADER_BYTES: Final = 2
-_LONG_HEADER_BYTES: Final = 9
-
 _HELLO: Final = b"\x05HELLO"
 _WELCOME: Final = b"\x07WELCOME"
 _INITIATE: Final = b"\x08INITIATE"
-_READY: Final = b"\x05READY"
-_ERROR: Final = b"\x05ERROR"
 _REFUSED: Final = "400"
-_PING: Final = b"\x04PING"
-_PONG: Final = b"\x04PONG"
-_TTL_BYTES: Final = 2
 
 _AT_VERSION: Final = 0
 _AT_GREETING: Final = 1
 _AT_GREETING_2: Final = 2
 _AT_COMMANDS: Final = 3
-
-_length: Final = Struct("!Q")
 
 
 class ClearEngine:
@@ -83,7 +78,7 @@ class ClearEngine:
         open: whether the handshake is complete, so that messages may go.
         user: who the peer has proven to be by PLAIN; empty by NULL.
         held_bytes: what is kept of what has come.
-        too_large: messages that were dropped, as they had too many bytes or frames.
+        too_large: messages that were dropped, or have ended the connection, as they had too many bytes or frames.
 
     Args:
         kind: of this side's socket, ROUTER or DEALER.
@@ -140,8 +135,8 @@ class ClearEngine:
                 at = begin
                 break
             flags = came[begin]
-            body = begin + (_LONG_HEADER_BYTES if flags & _LONG else _SHORT_HEADER_BYTES)
-            if flags & _COMMAND:
+            body = begin + (LONG_HEADER_BYTES if flags & LONG else SHORT_HEADER_BYTES)
+            if flags & COMMAND:
                 self._on_command(bytes(came[body:at]))
                 continue
             self._size += at - body
@@ -150,7 +145,7 @@ class ClearEngine:
             else:
                 self._size = self._bytes_max + 1
                 self._frames.clear()  # nothing of it is kept
-            if not flags & _MORE:
+            if not flags & MORE:
                 return self._take(at)
         else:
             more = True
@@ -179,16 +174,16 @@ class ClearEngine:
         """Return where the frame ends that begins there; -1 if it is not complete."""
         came = self._came
         left = len(came) - at
-        if left < _SHORT_HEADER_BYTES:
+        if left < SHORT_HEADER_BYTES:
             return -1
-        flags, size, head = came[at], came[at + 1], _SHORT_HEADER_BYTES
-        if flags & _LONG:
-            if left < _LONG_HEADER_BYTES:
+        flags, size, head = came[at], came[at + 1], SHORT_HEADER_BYTES
+        if flags & LONG:
+            if left < LONG_HEADER_BYTES:
                 return -1
-            size, head = _length.unpack_from(came, at + 1)[0], _LONG_HEADER_BYTES
-        if flags & ~(_MORE | _LONG | _COMMAND) or flags & (_COMMAND | _MORE) == _COMMAND | _MORE:
+            size, head = length.unpack_from(came, at + 1)[0], LONG_HEADER_BYTES
+        if flags & ~(MORE | LONG | COMMAND) or flags & (COMMAND | MORE) == COMMAND | MORE:
             raise Violation("flags that no frame has")
-        if flags & _COMMAND:
+        if flags & COMMAND:
             if self._stage == _AT_GREETING_2:
                 raise Violation("a command, which ZMTP 2.0 does not have")
             if size > (COMMAND_BYTES_MAX if self.open else HANDSHAKE_BYTES_MAX):
@@ -196,17 +191,18 @@ class ClearEngine:
         elif not self.open and self._stage == _AT_COMMANDS:
             raise Violation("no command where the handshake wants one")
         elif size > self._bytes_max:
+            self.too_large += 1
             raise Violation("a frame that is too long")
         return at + head + size if left - head >= size else -1
 
     def _on_command(self, command: bytes) -> None:
         """Answer PING. PONG wants no answer, and others are for kinds of sockets that this one does not speak to."""
-        if not command.startswith(_PING):
+        if not command.startswith(PING):
             return
-        context = command[len(_PING) + _TTL_BYTES :]
-        if len(command) < len(_PING) + _TTL_BYTES or len(context) > PING_CONTEXT_BYTES_MAX:
+        context = command[len(PING) + TTL_BYTES :]
+        if len(command) < len(PING) + TTL_BYTES or len(context) > PING_CONTEXT_BYTES_MAX:
             raise Violation("a PING that is too short or too long")
-        self.output += bytes((_COMMAND, len(_PONG) + len(context))) + _PONG + context
+        self.output += command_frame(PONG + context)
 
     # -- the handshake
 
@@ -229,7 +225,7 @@ class ClearEngine:
             end = self._end_of_frame(0)
             if end < 0:
                 return
-            command = bytes(came[_LONG_HEADER_BYTES if came[0] & _LONG else _SHORT_HEADER_BYTES : end])
+            command = bytes(came[LONG_HEADER_BYTES if came[0] & LONG else SHORT_HEADER_BYTES : end])
             self._drop(end)
             self._on_handshake(command)
 
@@ -255,12 +251,12 @@ class ClearEngine:
         else:
             if mechanism != _NULL:
                 raise Violation("speaks another mechanism than NULL")
-            self._awaited = _READY
-            self._say(_READY + self._metadata())
+            self._awaited = READY
+            self.output += command_frame(READY + self._metadata())
 
     def _on_handshake(self, command: bytes) -> None:
         awaited = self._awaited
-        if command.startswith(_ERROR):
+        if command.startswith(ERROR):
             raise Violation("says that this side is not welcome")
         if not command.startswith(awaited):
             raise Violation("another command than the handshake wants")
@@ -268,11 +264,11 @@ class ClearEngine:
         if awaited == _HELLO:
             self._on_hello(told)
             self._awaited = _INITIATE
-            self._say(_WELCOME)
+            self.output += command_frame(_WELCOME)
             return
         self._check_kind(decode_metadata(told).get(b"socket-type", b""))
         if awaited == _INITIATE:
-            self._say(_READY + self._metadata())
+            self.output += command_frame(READY + self._metadata())
         self.open = True
 
     def _on_hello(self, told: bytes) -> None:
@@ -283,8 +279,7 @@ class ClearEngine:
         user, password = told[1:name_end], told[name_end + 1 :]
         assert self._admits is not None
         if not self._admits(user, password):
-            reason = _REFUSED.encode()
-            self._say(_ERROR + bytes((len(reason),)) + reason)
+            self.output += command_frame(refusal(_REFUSED))
             raise Refusal(_REFUSED)
         self.user = user.decode()
 
@@ -292,11 +287,11 @@ class ClearEngine:
         """Read the kind of the peer's socket and its identity, of which nothing is made."""
         came = self._came
         identity_at = _VERSION_AT + 2
+        if len(came) > identity_at and came[identity_at]:
+            raise Violation("an identity that is none")
         end = self._end_of_frame(identity_at)
         if end < 0:
             return
-        if came[identity_at]:
-            raise Violation("an identity that is none")
         self._check_kind(next((kind for kind, number in _NUMBERS_2.items() if number == came[identity_at - 1]), b""))
         self._drop(end)
         self.open = True
@@ -308,18 +303,15 @@ class ClearEngine:
     def _metadata(self) -> bytes:
         return encode_metadata({b"Socket-Type": self._kind, b"Identity": b""})
 
-    def _say(self, command: bytes) -> None:
-        self.output += bytes((_COMMAND, len(command))) + command
-
 
 def encode(frames: Sequence[bytes]) -> bytes:
     """Return a message as it travels. It has one frame at least."""
     parts: list[bytes] = []
     last = len(frames) - 1
     for number, frame in enumerate(frames):
-        more = _MORE if number < last else 0
+        more = MORE if number < last else 0
         size = len(frame)
-        parts.append(bytes((more, size)) if size <= _SHORT_BYTES_MAX else bytes((more | _LONG,)) + _length.pack(size))
+        parts.append(bytes((more, size)) if size <= SHORT_BYTES_MAX else bytes((more | LONG,)) + length.pack(size))
         parts.append(frame)
     return b"".join(parts)
 

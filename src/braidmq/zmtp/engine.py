@@ -8,13 +8,25 @@ Both rooms serve any number of connections, one after the other: a connection ke
 from struct import Struct
 from typing import Final
 
+from braidmq.zmtp.framing import (
+    COMMAND,
+    HANDSHAKE_BYTES_MAX,
+    LONG,
+    LONG_HEADER_BYTES,
+    MORE,
+    PING,
+    PING_CONTEXT_BYTES_MAX,
+    PONG,
+    SHORT_BYTES_MAX,
+    SHORT_HEADER_BYTES,
+    TTL_BYTES,
+    command_frame,
+    length,
+)
 from braidmq.zmtp.greeting import GREETING_BYTES, check_greeting, greeting, understands_reasons
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake, refusal
 from braidmq.zmtp.sodium import MAC_BYTES, Room
 from braidmq.zmtp.violation import Misdeed, Refusal, Violation, WrongServer
-
-HANDSHAKE_BYTES_MAX: Final = 1024
-"""Length of a command of the handshake, at most: ours have 346; other clients may add some metadata."""
 
 NUMBER_MAX: Final = 2**62
 """The last nonce of a session, by far before they run out: it ends there, after some 10**11 years."""
@@ -25,27 +37,12 @@ HEAD_BYTES: Final = 42
 OVERHEAD_BYTES: Final = 33
 """How much longer a frame is in its box: 8 of its name, 8 of its nonce, the authenticator, and a byte of flags."""
 
-SHORT_BYTES_MAX: Final = 255
-"""Length of the body of a short frame, at most."""
-
-PING_CONTEXT_BYTES_MAX: Final = 16
-"""What a PING may carry for its PONG."""
-
-_SHORT_HEADER_BYTES: Final = 2
-_LONG_HEADER_BYTES: Final = 9
-_MORE: Final = 1
-_LONG: Final = 2
-_COMMAND: Final = 4
 _BOX_COMMAND: Final = 2
 _NAME: Final = b"\x07MESSAGE"
-_PING: Final = b"\x04PING"
-_PONG: Final = b"\x04PONG"
-_TTL_BYTES: Final = 2
 _CLIENT: Final = b"CurveZMQMESSAGEC"
 _SERVER: Final = b"CurveZMQMESSAGES"
 _NONE: Final[dict[bytes, bytes]] = {}
 
-_length: Final = Struct("!Q")
 _message: Final = Struct("!8sQ")
 _short_frame: Final = Struct("!BB8sQ")
 _long_frame: Final = Struct("!BQ8sQ")
@@ -114,16 +111,16 @@ class Engine:
                 self._handshake = handshake
                 return at
         data, frame_bytes_max, key, purpose = room.data, self._frame_bytes_max, self._key, self._opens
-        while end - at >= _SHORT_HEADER_BYTES:
+        while end - at >= SHORT_HEADER_BYTES:
             flags = data[at]
-            if flags & _LONG:
-                if end - at < _LONG_HEADER_BYTES:
+            if flags & LONG:
+                if end - at < LONG_HEADER_BYTES:
                     break
-                size: int = _length.unpack_from(data, at + 1)[0]
-                body = at + _LONG_HEADER_BYTES
+                size: int = length.unpack_from(data, at + 1)[0]
+                body = at + LONG_HEADER_BYTES
             else:
                 size = data[at + 1]
-                body = at + _SHORT_HEADER_BYTES
+                body = at + SHORT_HEADER_BYTES
             self._check_header(flags, size, frame_bytes_max)
             if end - body < size:
                 break
@@ -142,7 +139,7 @@ class Engine:
                 found.append(at)
             elif inner == _BOX_COMMAND:
                 self._on_command(bytes(room.view[body + OVERHEAD_BYTES : at]))
-            elif inner & _MORE:
+            elif inner & MORE:
                 raise Misdeed("sent a message of several frames")
             else:
                 raise Misdeed("sent unknown flags in a MESSAGE")
@@ -153,11 +150,11 @@ class Engine:
 
         For those who read a long frame into a room of its own.
         """
-        if not self.open or end - at < _LONG_HEADER_BYTES or not room.data[at] & _LONG:
+        if not self.open or end - at < LONG_HEADER_BYTES or not room.data[at] & LONG:
             return 0
-        size: int = _length.unpack_from(room.data, at + 1)[0]
+        size: int = length.unpack_from(room.data, at + 1)[0]
         self._check_header(room.data[at], size, self._frame_bytes_max)
-        return size + _LONG_HEADER_BYTES
+        return size + LONG_HEADER_BYTES
 
     def seal(self, room: Room, size: int) -> int:
         """Make a frame of the `size` bytes that begin at HEAD_BYTES; return where it begins. It ends where they do.
@@ -176,16 +173,16 @@ class Engine:
         body = size + OVERHEAD_BYTES
         begin = 0
         if body > SHORT_BYTES_MAX:
-            _long_frame.pack_into(room.data, 0, _LONG, body, _NAME, number)
+            _long_frame.pack_into(room.data, 0, LONG, body, _NAME, number)
         else:
-            begin = _LONG_HEADER_BYTES - _SHORT_HEADER_BYTES
+            begin = LONG_HEADER_BYTES - SHORT_HEADER_BYTES
             _short_frame.pack_into(room.data, begin, 0, body, _NAME, number)
         room.data[HEAD_BYTES - 1] = flags
         room.seal_box(HEAD_BYTES - 1 - MAC_BYTES, size + 1, self._seals, number, self._key)
         return begin
 
     def _check_header(self, flags: int, size: int, frame_bytes_max: int) -> None:
-        if flags & ~(_LONG | _COMMAND):
+        if flags & ~(LONG | COMMAND):
             raise Violation("flags of a frame that none of a box has")
         if size > frame_bytes_max + OVERHEAD_BYTES:
             raise Violation("a frame that is too long")
@@ -195,16 +192,16 @@ class Engine:
     def _on_command(self, command: bytes) -> None:
         """Handle a command in a box: PING, which is answered, and PONG, which nobody here has asked for."""
         self.commands += 1
-        name, context = command[: len(_PING)], command[len(_PING) :]
-        if name == _PING and len(context) >= _TTL_BYTES:
-            context = context[_TTL_BYTES:]
-        elif name != _PONG:
+        name, context = command[: len(PING)], command[len(PING) :]
+        if name == PING and len(context) >= TTL_BYTES:
+            context = context[TTL_BYTES:]
+        elif name != PONG:
             raise Misdeed("sent an unknown command")
         if len(context) > PING_CONTEXT_BYTES_MAX:
             raise Misdeed("sent a PING or PONG that is too long")
-        if name == _PONG:
+        if name == PONG:
             return
-        pong = _PONG + context
+        pong = PONG + context
         room = Room(HEAD_BYTES + len(pong))
         room.view[HEAD_BYTES:] = pong
         begin = self._seal(room, len(pong), _BOX_COMMAND)
@@ -222,14 +219,14 @@ class Engine:
             self._explains = understands_reasons(begin)
             self._command(handshake.begin())
         while handshake.agreed is None:
-            if end - at < _SHORT_HEADER_BYTES:
+            if end - at < SHORT_HEADER_BYTES:
                 return at
-            flags, size, body = data[at], data[at + 1], at + _SHORT_HEADER_BYTES
-            if flags == _COMMAND | _LONG:
-                if end - at < _LONG_HEADER_BYTES:
+            flags, size, body = data[at], data[at + 1], at + SHORT_HEADER_BYTES
+            if flags == COMMAND | LONG:
+                if end - at < LONG_HEADER_BYTES:
                     return at
-                size, body = _length.unpack_from(data, at + 1)[0], at + _LONG_HEADER_BYTES
-            elif flags != _COMMAND:
+                size, body = length.unpack_from(data, at + 1)[0], at + LONG_HEADER_BYTES
+            elif flags != COMMAND:
                 raise Violation("no command where the handshake wants one")
             if size > HANDSHAKE_BYTES_MAX:
                 raise Violation("a command that is too long")
@@ -254,7 +251,5 @@ class Engine:
 
     def _command(self, body: bytes) -> None:
         """Send a command of the handshake, if it is one."""
-        if len(body) > SHORT_BYTES_MAX:
-            self.output += bytes((_COMMAND | _LONG,)) + _length.pack(len(body)) + body
-        elif body:
-            self.output += bytes((_COMMAND, len(body))) + body
+        if body:
+            self.output += command_frame(body)

@@ -35,8 +35,8 @@ _VOUCH_BYTES: Final = 96
 _HELLO: Final = b"\x05HELLO"
 _WELCOME: Final = b"\x07WELCOME"
 _INITIATE: Final = b"\x08INITIATE"
-_READY: Final = b"\x05READY"
-_ERROR: Final = b"\x05ERROR"
+READY: Final = b"\x05READY"
+ERROR: Final = b"\x05ERROR"
 _HELLO_BYTES: Final = 200
 _WELCOME_BYTES: Final = 168
 _ZEROS: Final = bytes(64)
@@ -186,7 +186,7 @@ class ServerHandshake:
         principal = self._authorise(client)
         self.agreed = Agreed(key, 1, got, principal, common)
         metadata = encode_metadata({b"Socket-Type": b"ROUTER"} | self._properties)
-        return _READY + _NUMBER.pack(1) + seal(metadata, b"CurveZMQREADY---" + _NUMBER.pack(1), key)
+        return READY + _NUMBER.pack(1) + seal(metadata, b"CurveZMQREADY---" + _NUMBER.pack(1), key)
 
 
 class ClientHandshake:
@@ -244,19 +244,19 @@ class ClientHandshake:
         awaited, self._awaited = self._awaited, _NOTHING
         if awaited == _NOTHING:
             raise Violation("a command after the end of the handshake")
-        if command.startswith(_ERROR):
+        if command.startswith(ERROR):
             raise self._refused(command)
-        if awaited == _READY:
+        if awaited == READY:
             self._on_ready(command)
             return b""
         initiate = self._on_welcome(command)
-        self._awaited = _READY
+        self._awaited = READY
         return initiate
 
     def _refused(self, error: bytes) -> Refusal:
         """Return what an ERROR command says: its status, or "" if it has none that is known, and why."""
-        reason = error[len(_ERROR) + 1 :]
-        if len(error) <= len(_ERROR) or error[len(_ERROR)] != len(reason):
+        reason = error[len(ERROR) + 1 :]
+        if len(error) <= len(ERROR) or error[len(ERROR)] != len(reason):
             raise Violation("malformed ERROR")
         status, more = reason[:_STATUS_BYTES], reason[_STATUS_BYTES:]
         if status not in _STATUSES or (more and not more.startswith(b" ")):
@@ -281,7 +281,7 @@ class ClientHandshake:
         return _INITIATE + cookie + number + seal(plain, b"CurveZMQINITIATE" + number, self._key)
 
     def _on_ready(self, ready: bytes) -> None:
-        if len(ready) < len(_READY) + _NUMBER.size + MAC_BYTES or not ready.startswith(_READY):
+        if len(ready) < len(READY) + _NUMBER.size + MAC_BYTES or not ready.startswith(READY):
             raise Violation("not a READY")
         number = ready[6:14]
         metadata = unseal(ready[14:], b"CurveZMQREADY---" + number, self._key)
@@ -292,7 +292,7 @@ class ClientHandshake:
 def refusal(status: str, why: str = "") -> bytes:
     """Return the ERROR command that tells a client so, and why if that is to be told."""
     reason = (f"{status} {why}" if why else status).encode("ascii")
-    return _ERROR + bytes((len(reason),)) + reason
+    return ERROR + bytes((len(reason),)) + reason
 
 
 def _told_of(net: bytes, client_transient: bytes) -> str:

@@ -98,11 +98,11 @@ async def test_file_of_a_socket_is_its_owners_and_goes_with_it(dealer, tmp_path)
         ("tcp://127.0.0.1:-1", "write tcp://HOST:PORT"),
         ("tcp://no.such.host.invalid:5555", "its host cannot be looked up"),
         ("tcp://192.0.2.1:5555", "Cannot assign requested address"),
-        ("ipc://", "write tcp://HOST:PORT or ipc://PATH"),
+        ("ipc://", "write tcp://HOST:PORT, with a port up to 65535, or ipc://PATH"),
         ("ipc:///no/such/folder/socket", "No such file or directory"),
         ("ipc:///" + "x" * 200, "too long"),
-        ("inproc://here", "write tcp://HOST:PORT or ipc://PATH"),
-        ("", "write tcp://HOST:PORT or ipc://PATH"),
+        ("inproc://here", "write tcp://HOST:PORT, with a port up to 65535, or ipc://PATH"),
+        ("", "write tcp://HOST:PORT, with a port up to 65535, or ipc://PATH"),
     ],
 )
 async def test_endpoint_that_cannot_be_is_told_in_one_line(endpoint, why):

@@ -44,6 +44,7 @@ async def test_peer_with_a_larger_frame_than_allowed_is_cut(dealer):
         peer.send(b"x" * (PAYLOAD_BYTES_MAX + SLACK_BYTES + 1))
         await until(lambda: len(behind.gone) == 1)
         assert behind.frames == [[b"hello"]]
+        assert (listener.counters["too_large"], listener.counters["malformed"]) == (1, 0)
 
 
 async def test_too_large_message_counts_even_if_its_peer_is_cut_right_behind_it():

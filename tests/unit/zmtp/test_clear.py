@@ -2,15 +2,8 @@
 
 import pytest
 
-from braidmq.zmtp.clear import (
-    COMMAND_BYTES_MAX,
-    DEALER,
-    HANDSHAKE_BYTES_MAX,
-    PARTS_AT_ONCE,
-    ROUTER,
-    ClearEngine,
-    encode,
-)
+from braidmq.zmtp.clear import COMMAND_BYTES_MAX, DEALER, PARTS_AT_ONCE, ROUTER, ClearEngine, encode
+from braidmq.zmtp.framing import HANDSHAKE_BYTES_MAX
 from braidmq.zmtp.violation import ForeignProtocol, Refusal, Violation
 
 BYTES_MAX, FRAMES_MAX = 1_000, 8
@@ -283,6 +276,7 @@ def test_zmtp_2_is_spoken_with(kind, step):
         greeting_2(2),
         greeting_2(9),
         greeting_2()[:-2] + b"\1\0",
+        greeting_2()[:-2] + b"\2",
         greeting_2()[:-2] + command(b"READY"),
         greeting_2() + command(b"PING", b"\0\0"),
     ],

@@ -2,10 +2,8 @@
 
 import pytest
 
-from braidmq.zmtp.engine import (
-    NUMBER_MAX,
-    PING_CONTEXT_BYTES_MAX,
-)
+from braidmq.zmtp.engine import NUMBER_MAX
+from braidmq.zmtp.framing import PING_CONTEXT_BYTES_MAX
 from tests.support import zmtp
 from tests.support.zmtp import (
     BOX_COMMAND,

@@ -2,12 +2,8 @@
 
 import pytest
 
-from braidmq.zmtp.engine import (
-    HEAD_BYTES,
-    NUMBER_MAX,
-    OVERHEAD_BYTES,
-    SHORT_BYTES_MAX,
-)
+from braidmq.zmtp.engine import HEAD_BYTES, NUMBER_MAX, OVERHEAD_BYTES
+from braidmq.zmtp.framing import SHORT_BYTES_MAX
 from braidmq.zmtp.sodium import Room
 from braidmq.zmtp.violation import Violation
 from tests.support import zmtp

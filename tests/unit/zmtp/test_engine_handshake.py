@@ -2,15 +2,8 @@
 
 import pytest
 
-from braidmq.zmtp.engine import (
-    HANDSHAKE_BYTES_MAX,
-    HEAD_BYTES,
-    NUMBER_MAX,
-    OVERHEAD_BYTES,
-    PING_CONTEXT_BYTES_MAX,
-    SHORT_BYTES_MAX,
-    Engine,
-)
+from braidmq.zmtp.engine import HEAD_BYTES, NUMBER_MAX, OVERHEAD_BYTES, Engine
+from braidmq.zmtp.framing import HANDSHAKE_BYTES_MAX, PING_CONTEXT_BYTES_MAX, SHORT_BYTES_MAX
 from braidmq.zmtp.handshake import ClientHandshake, ServerHandshake
 from braidmq.zmtp.violation import OTHER_KEY, OTHER_NET, ForeignProtocol, Refusal, Violation, WrongKey, WrongServer
 from tests.support import zmtp
