@@ -1,6 +1,7 @@
 """The zgossip nodes that a bridge connects to: one DEALER for each, which is opened again whenever it ends."""
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from braidmq.bridges.port import Peer
 from braidmq.bridges.router import Router
 from braidmq.bridges.zgossip.limits import RECONNECT_S_MAX
 from braidmq.errors import ConfigError
-from braidmq.trust.endpoint import IPC_SCHEME, check_endpoint
+from braidmq.trust.endpoint import IPC_SCHEME, SOCKET_PATH_BYTES_MAX, check_endpoint
 
 _TCP_SCHEME: Final = "tcp://"
 
@@ -111,8 +112,11 @@ async def _open(link: Link, endpoint: str) -> None:
 
 
 def _check(endpoint: str) -> None:
-    if not endpoint.startswith(IPC_SCHEME):
-        try:
-            check_endpoint(endpoint)
-        except ConfigError as error:
-            raise ConfigError(f"cannot connect to {endpoint}: {error}") from None
+    if endpoint.startswith(IPC_SCHEME):
+        if len(os.fsencode(endpoint.removeprefix(IPC_SCHEME))) > SOCKET_PATH_BYTES_MAX:
+            raise ConfigError(f"cannot connect to {endpoint}: a path has at most {SOCKET_PATH_BYTES_MAX} bytes")
+        return
+    try:
+        check_endpoint(endpoint)
+    except ConfigError as error:
+        raise ConfigError(f"cannot connect to {endpoint}: {error}") from None

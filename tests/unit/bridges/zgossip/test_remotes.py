@@ -97,7 +97,7 @@ async def test_one_that_does_not_read_is_not_waited_for(context):
             assert not all(made.send(heard.up[0], (bytes(60_000),)) for _ in range(10_000))
 
 
-@pytest.mark.parametrize("endpoint", ["tcp://]:5", "tcp://a..b:5", "tcp://*:5", "tcp://1.2.3:5"])
+@pytest.mark.parametrize("endpoint", ["tcp://]:5", "tcp://a..b:5", "tcp://*:5", "tcp://1.2.3:5", "ipc:///" + "x" * 103])
 async def test_endpoint_that_cannot_be_is_told(endpoint):
     with pytest.raises(ConfigError, match="cannot connect to "):
         async with remotes(endpoint):
