@@ -1,7 +1,9 @@
 """The wall clocks of all processes jump an hour ahead, and back again.
 
 The clock of one process cannot be set without setting that of the machine, so libfaketime does it (Debian: faketime).
-It leaves CLOCK_MONOTONIC alone, as the kernel does when somebody sets the clock.
+It leaves CLOCK_MONOTONIC alone, as the kernel does when somebody sets the clock. What waits by that clock must be left
+alone as well: else the waits of CPython's lock end at once, and two threads of a process take it from one another many
+times as often as they should.
 """
 
 import subprocess
@@ -31,15 +33,19 @@ def offset_file(directory: Path) -> Path:
     return directory / "clock"
 
 
-def environment(directory: Path) -> dict[str, str]:
-    """Return what gives a process a clock of its own, right at first."""
-    offset_file(directory).write_text("+0\n")
+def own_clock() -> dict[str, str]:
+    """Return what gives a process a wall clock of its own, and no other monotonic one."""
     return {
         "LD_PRELOAD": str(library()),
-        "FAKETIME_TIMESTAMP_FILE": str(offset_file(directory)),
-        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
     }
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Return what gives a process a clock of its own that can be set, right at first."""
+    offset_file(directory).write_text("+0\n")
+    return {**own_clock(), "FAKETIME_TIMESTAMP_FILE": str(offset_file(directory)), "FAKETIME_NO_CACHE": "1"}
 
 
 def clock_is_off_by(env: dict[str, str]) -> float:
