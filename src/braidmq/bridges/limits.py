@@ -68,5 +68,8 @@ READS_AT_ONCE: Final = 64
 replies have come."""
 
 READS_AT_ONCE_OF_ONE: Final = 8
-"""As many of them may be one peer's. It is 1 for a peer that has asked for too much: what it sends in vain costs a
-message in each turn of the loop, however short of time that is."""
+"""As many of them may be one peer's."""
+
+REST_S: Final = 0.01
+"""How long nothing is read of a peer that has asked for too much, after each of its messages: so what it sends in vain
+costs a hundred messages a second, and TCP holds back the rest. As long as a few calls take."""

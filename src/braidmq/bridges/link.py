@@ -49,6 +49,7 @@ class Link(asyncio.BufferedProtocol):
         peer: who speaks; None before the first message.
         ended: nothing more comes, and nothing reaches the peer.
         waits: its owner will read what its engine holds.
+        rests: its owner will do so only after a while.
         counted_bytes: as much of what its engine holds as its owner has counted.
         handshake_timer: ends it if its handshake takes too long; None once it is complete.
     """
@@ -66,6 +67,7 @@ class Link(asyncio.BufferedProtocol):
         self.peer: Peer | None = None
         self.ended = False
         self.waits = False
+        self.rests = False
         self.counted_bytes = 0
         self.handshake_timer: asyncio.TimerHandle | None = None
         self._owner = owner

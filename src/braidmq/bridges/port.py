@@ -29,7 +29,8 @@ class Peer(msgspec.Struct, eq=False):
         user: who it has proven to be; empty where nobody is asked.
         member: as whom it acts, see the module.
         gone: its connection has ended: nothing can reach it any more.
-        refused: a request of its was one too many: its messages are read one by one until it has few calls under way.
+        refused: a request of its was one too many for it, and it still has more than a few calls under way.
+        unplaced: there was no place for its last call, among those of all peers.
     """
 
     route: bytes
@@ -38,6 +39,12 @@ class Peer(msgspec.Struct, eq=False):
     member: str = OWN
     gone: bool = False
     refused: bool = False
+    unplaced: bool = False
+
+    @property
+    def asks_too_much(self) -> bool:
+        """Whether its messages are to be read slowly."""
+        return self.refused or self.unplaced
 
 
 class Job(msgspec.Struct, eq=False):

@@ -13,6 +13,7 @@ from braidmq.bridges.limits import (
     READ_BYTES,
     READS_AT_ONCE,
     READS_AT_ONCE_OF_ONE,
+    REST_S,
     SLACK_BYTES,
     UNREAD_BYTES_MAX,
 )
@@ -131,7 +132,7 @@ class Router:
         self._closed = True
         for place in self._places:
             place.close()
-        for link in self._waiting:
+        for link in self._there:
             link.waits = False
         self._waiting.clear()
         for link in list(self._there):
@@ -195,6 +196,9 @@ class Router:
 
     def on_bytes(self, link: Link) -> None:
         """See link.Owner."""
+        if link.rests:
+            self._hold(link)
+            return
         if link.waits or link.peer is None or self._budget <= 0:
             self._wait(link)
             return
@@ -220,11 +224,25 @@ class Router:
 
     def _wait(self, link: Link) -> None:
         """Let what it has sent be read in one of the next turns of the event loop."""
-        link.waits = True
         self._waiting[link] = None
+        self._hold(link)
+        self._turn_soon()
+
+    def _rest(self, link: Link) -> None:
+        """Let what it has sent wait for a while: it has asked for too much."""
+        link.rests = True
+        self._hold(link)
+        self._loop.call_later(REST_S, self._on_rested, link)
+
+    def _on_rested(self, link: Link) -> None:
+        link.rests = False
+        if link.waits:
+            self._wait(link)
+
+    def _hold(self, link: Link) -> None:
+        link.waits = True
         link.read(on=link.engine.held_bytes < READ_BYTES)
         self._count_held(link)
-        self._turn_soon()
 
     def _turn_soon(self) -> None:
         if not self._turn_comes and not self._closed:
@@ -255,8 +273,7 @@ class Router:
         """Read some messages of a peer's."""
         self._turn_soon()  # it gives back the budget
         engine = link.engine
-        most = READS_AT_ONCE_OF_ONE if link.peer is None or not link.peer.refused else 1
-        for _ in range(most):
+        for _ in range(READS_AT_ONCE_OF_ONE):
             self._budget -= 1
             try:
                 frames = engine.next()
@@ -276,6 +293,9 @@ class Router:
                 break
             if frames:
                 self._hear(link, frames)
+                if link.peer is not None and link.peer.asks_too_much and not link.ended:
+                    self._rest(link)
+                    return
             else:
                 self.counters["too_large"] += engine.too_large
                 engine.too_large = 0

@@ -71,10 +71,13 @@ class Turns(Generic[T]):
 
     Of the places for a service a peer may have as many as it leaves free, and FLOOR while there is one; alone it leaves
     only some. Of the calls that may wait, and of their bytes, it may have as many as it leaves free. So whoever comes
-    later finds room.
+    later finds room; where others have filled it since, calls of whoever has more of them make room.
 
     Args:
         settings: of the node.
+
+    Attributes:
+        displaced: calls that have made room, and were forgotten; whoever tells their peers clears it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,6 +92,7 @@ class Turns(Generic[T]):
         self._bytes = 0
         self._waiting_of: dict[Hashable, int] = {}
         self._bytes_of: dict[Hashable, int] = {}
+        self.displaced: list[T] = []
 
     @property
     def waiting(self) -> int:
@@ -106,7 +110,7 @@ class Turns(Generic[T]):
             deadline: when its time is over.
 
         Raises:
-            Overloaded: too many wait already, or too many of its owner's.
+            Overloaded: too many wait already, and nobody has more of them, or too many of its owner's.
         """
         here = self._lines.get(line)
         if here is None:
@@ -117,6 +121,7 @@ class Turns(Generic[T]):
             self._begin(told, here)
             return True
         self._check_waiting(owner, size)
+        self._lines.setdefault(line, here)  # all that was there may have made room
         self._calls[call] = told
         here.waiting.add(owner, call)
         told.timer = self._timers.add(call, deadline)
@@ -194,11 +199,23 @@ class Turns(Generic[T]):
     def _check_waiting(self, owner: Hashable, size: int) -> None:
         """Raise Overloaded if one more call of an owner cannot even wait."""
         own, own_bytes = self._waiting_of.get(owner, 0), self._bytes_of.get(owner, 0)
-        if not fits(own, 1, self._waiting_max - self._waiting):
-            raise Overloaded(f"{self._waiting} calls wait already, {own} of them of this program")
+        while not fits(own, 1, self._waiting_max - self._waiting):
+            if not self._displace(own + 1):
+                raise Overloaded(f"{self._waiting} calls wait already, {own} of them of this program")
         bytes_left = self._bytes_max - self._bytes
         if size > bytes_left or (own and not fits(own_bytes, size, bytes_left)):
             raise Overloaded(f"calls with {self._bytes} bytes wait already, {own_bytes} of them of this program")
+
+    def _displace(self, count: int) -> bool:
+        """Forget the newest waiting call of who has most of them; return False if those are no more than `count`."""
+        owner = max(self._waiting_of, key=self._waiting_of.__getitem__, default=None)
+        if owner is None or self._waiting_of[owner] <= count:
+            return False
+        line = max(self._lines.values(), key=lambda each: each.waiting.held(owner))
+        call = line.waiting.last_of(owner)
+        self.leave(call)
+        self.displaced.append(call)
+        return True
 
     def _wait_no_longer(self, call: T, told: _Call) -> None:
         self._timers.cancel(call, told.timer)

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from braidmq.bridges import router
-from braidmq.bridges.limits import FRAMES_MAX, READS_AT_ONCE_OF_ONE
+from braidmq.bridges.limits import FRAMES_MAX, READS_AT_ONCE_OF_ONE, REST_S
 from braidmq.bridges.plain import PlainDoor
 from tests.support.async_tests import until
 from tests.support.bridge_endpoint import by_hand, heard, listening, say, spoken_with
@@ -134,16 +134,38 @@ async def test_of_one_peer_only_some_messages_are_read_before_all_else_has_its_t
         assert READS_AT_ONCE_OF_ONE <= max(reads) <= READS_AT_ONCE_OF_ONE + 1
 
 
-async def test_of_a_peer_that_has_been_refused_one_message_is_read_before_all_else_has_its_turn(dealer):
+async def test_of_a_peer_that_has_asked_for_too_much_a_message_is_read_now_and_then(dealer):
+    async with listening() as (listener, behind):
+        flooder, other = dealer(listener), dealer(listener)
+        flooder.send(b"hello")
+        await until(lambda: len(behind.come) == 1)
+        peer = behind.come[0][0]
+        peer.refused = True
+        for _ in range(1_000):
+            flooder.send(b"flood")
+        began, rests = asyncio.get_running_loop().time(), 20
+        await until(lambda: len(behind.come) > rests)
+        assert asyncio.get_running_loop().time() - began >= (rests - 1) * REST_S
+        assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
+        other.send(b"little")
+        await until(lambda: [b"little"] in behind.frames)
+        peer.refused = False
+        await until(lambda: len(behind.come) == 1_002)
+
+
+async def test_what_is_left_of_one_that_has_asked_for_too_much_is_heard_to_its_end(dealer):
     async with listening() as (listener, behind):
         flooder = dealer(listener)
+        flooder.setsockopt(zmq.LINGER, 10_000)
         flooder.send(b"hello")
         await until(lambda: len(behind.come) == 1)
         behind.come[0][0].refused = True
-        for _ in range(200):  # the event loop stands still meanwhile
+        for _ in range(2_000):
             flooder.send(b"flood")
-        await until(lambda: len(behind.come) == 201)
-        assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
+        flooder.close()
+        await until(lambda: len(behind.gone) == 1)
+        assert len(behind.come) == 2_001
+        assert behind.news[-2:] == [b"flood", behind.gone[0]]
 
 
 async def test_of_a_message_with_many_frames_only_some_are_looked_at_before_all_else_has_its_turn(dealer):

@@ -114,6 +114,33 @@ def test_who_floods_leaves_half_of_what_may_wait_to_others():
     assert peers.turns.waiting >= 51
 
 
+def test_calls_of_who_has_most_make_room_for_those_of_who_has_fewer():
+    peers = Peers(waiting_max=100)
+    with pytest.raises(Overloaded):
+        peers.call("flood", 1_000, service="hang")
+    kept, newest = list(peers.turns._lines["hang"].waiting)[:20], peers.numbers - 1
+    names = [f"p{number}" for number in range(8)]
+    for name in names:
+        peers.call(name, 9, service="hang")
+    waiting = peers.turns._waiting_of
+    assert sum(waiting[name] + peers.held(name) for name in names) == 72
+    assert 20 <= waiting["flood"] < 50
+    assert peers.turns.displaced == list(range(newest, newest - 50 + waiting["flood"], -1)), "the newest one first"
+    assert all(number in peers.turns._calls for number in kept)
+    with pytest.raises(Overloaded):
+        peers.call("flood", service="hang")
+
+
+def test_nobody_makes_room_for_one_that_has_as_many():
+    peers = Peers(waiting_max=100)
+    for number in range(PLACES):
+        peers.call(f"p{number}", 1)
+    for name in ("a", "b", "a", "b"):
+        with pytest.raises(Overloaded):
+            peers.call(name, 100)
+    assert abs(peers.turns._waiting_of["a"] - peers.turns._waiting_of["b"]) <= 1
+
+
 def test_nothing_waits_beyond_the_bytes_that_may():
     peers = Peers(in_flight_bytes_max=10_000)
     peers.call("a", ALONE)
@@ -177,8 +204,11 @@ class AnyOrder(RuleBasedStateMachine):
         try:
             self.turns.enter(self.numbers, peer, service, size, self.now + wait_s)
         except Overloaded:
-            return self.numbers
-        self.here.add(self.numbers)
+            pass
+        else:
+            self.here.add(self.numbers)
+        self.here.difference_update(self.turns.displaced)
+        self.turns.displaced.clear()
         return self.numbers
 
     @rule(number=consumes(waiting))
