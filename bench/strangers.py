@@ -282,13 +282,17 @@ def flooding(it: Scene) -> Iterator[None]:
 def flood_on(peer: Peer) -> None:
     """Call as fast as can be, for ever."""
     os.nice(10)
+    alone = Crowd([peer])
     print(FLOODS, file=sys.stderr, flush=True)
     while True:
-        with suppress(IndexError):  # no connection is free
+        wait_s = 0.0
+        try:
             for _ in range(FLOOD_AT_ONCE):
-                peer.ask("echo", 0)
+                alone.ask(peer, "echo", 0)
+        except IndexError:  # no connection is free
+            wait_s = 0.1
         with suppress(FailedError):
-            for _ in peer.take():
+            for _ in alone.answers(wait_s):
                 pass
         peer.keep_up()
 

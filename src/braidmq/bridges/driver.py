@@ -21,16 +21,13 @@ from braidmq.bridges.port import (
 )
 from braidmq.bridges.turns import Turns
 from braidmq.errors import BraidError, ConfigError, NodeClosed, NotRun, OutcomeUnknown, Overloaded, ServiceError
-from braidmq.host.clock import monotonic
+from braidmq.host.clock import TIMER_SLACK_S, monotonic
 from braidmq.host.loggers import own_logger
 from braidmq.messages import Reply, Request
 from braidmq.node import Node
 from braidmq.settings import Settings
 
 _LOG = own_logger("braidmq.bridge")
-
-TIMER_SLACK_S: Final = 0.002
-"""How much later than due a timer is set: uvloop counts in whole milliseconds, and may call more than one too early."""
 
 
 class Endpoint(Protocol):

@@ -26,7 +26,7 @@ from braidmq.core.node.node import NodeCore
 from braidmq.core.registry.ends import LOOK_S
 from braidmq.core.worker.job import Job
 from braidmq.errors import BraidError, NodeClosed, ServiceError
-from braidmq.host.clock import monotonic, unix_time
+from braidmq.host.clock import TIMER_SLACK_S, monotonic, unix_time
 from braidmq.host.contained_observer import contained
 from braidmq.host.loggers import own_logger
 from braidmq.host.threads import DaemonThreads
@@ -43,10 +43,6 @@ STALL_S: Final = 0.5
 """How long the event loop must have stood still for that to be told: a third of the silence after which a broker gives
 a node no new work, and more than a busy machine causes all the time. Of a standstill that begins while the node rests
 (NodeCore.rest), as much as is left of that rest does not show."""
-
-TIMER_SLACK_S: Final = 0.002
-"""How much later than due the timer is set: uvloop counts in whole milliseconds, and may call more than one too early,
-when nothing is due yet."""
 
 FIRST_LOOK_S: Final = 1.0
 """When it is told for the first time that the node's certificate ends soon: once brokers have said what time it is."""

@@ -11,3 +11,7 @@ place of `time.monotonic` in every module, and a frozen heartbeat would end ever
 
 unix_time: Final[Callable[[], float]] = partial(time.time)
 """Returns the seconds since 1970 (UTC) by the system's clock, which may be wrong, and may be set."""
+
+TIMER_SLACK_S: Final = 0.002
+"""How much later than due a timer of asyncio is set: uvloop counts in whole milliseconds, and may call more than one
+too early, when nothing is due yet."""

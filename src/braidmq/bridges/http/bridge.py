@@ -24,6 +24,7 @@ from braidmq.bridges.http.members import Members
 from braidmq.bridges.kinds import Kind, Plan
 from braidmq.bridges.options import Options, Seconds
 from braidmq.bridges.telling import Figures, Teller
+from braidmq.bridges.waiting_room import WaitingRoom
 from braidmq.errors import BraidError, ConfigError
 from braidmq.host.loggers import own_logger
 from braidmq.members import check_service
@@ -133,7 +134,11 @@ class HttpBridge:
             content_types=options.content_types,
         )
         server = self._make_server(
-            gateway, self._members, connections_max=options.connections, request_s_max=options.request_s
+            gateway,
+            self._members,
+            WaitingRoom(self._settings),
+            connections_max=options.connections,
+            request_s_max=options.request_s,
         )
         self._server = server
         try:

@@ -18,8 +18,9 @@ from braidmq.bridges.http.core.limits import CONNECTIONS_MAX, REQUEST_S_MAX, UNR
 from braidmq.bridges.http.core.problems import Refused
 from braidmq.bridges.http.handshake import Handshake
 from braidmq.bridges.http.members import Members
+from braidmq.bridges.waiting_room import WaitingRoom
 from braidmq.checks import host_and_port
-from braidmq.errors import BraidError, ConfigError, NotRegistered
+from braidmq.errors import BraidError, ConfigError, NotRegistered, Overloaded
 from braidmq.host.loggers import own_logger
 from braidmq.messages import Reply
 
@@ -35,6 +36,7 @@ class Server:
     Args:
         gateway: says what becomes of requests.
         members: make its calls.
+        room: where calls wait for their turn.
         connections_max: most connections at once, those in their handshakes among them.
         request_s_max: time for head and body of a request together.
     """
@@ -43,6 +45,7 @@ class Server:
         self,
         gateway: Gateway,
         members: Members,
+        room: WaitingRoom,
         *,
         connections_max: int = CONNECTIONS_MAX,
         request_s_max: float = REQUEST_S_MAX,
@@ -50,6 +53,7 @@ class Server:
         self.gateway = gateway
         self.request_s_max = request_s_max
         self._members = members
+        self._room = room
         self._connections_max = connections_max
         self._loop = asyncio.get_running_loop()
         self._listeners: list[asyncio.Server] = []
@@ -143,15 +147,28 @@ class Server:
         return self._date
 
     async def make(self, call: Call) -> Reply:
-        """See connection.Serving."""
-        return await self._members.node(call.caller.join).request(
-            call.service,
-            call.payload,
-            timeout=call.timeout_s,
-            attempts=call.attempts,
-            headers=call.headers or None,
-            possible_duplicate=call.possible_duplicate,
-        )
+        """See connection.Serving. The callers take turns."""
+        caller, left_s = call.caller, call.timeout_s
+        line = caller.join, call.service
+        try:
+            number, place = self._room.enter(caller.name, line, len(call.payload), left_s)
+            try:
+                if place is not None:
+                    left_s = await place
+                return await self._members.node(caller.join).request(
+                    call.service,
+                    call.payload,
+                    timeout=left_s,
+                    attempts=call.attempts,
+                    headers=call.headers or None,
+                    possible_duplicate=call.possible_duplicate,
+                )
+            finally:
+                self._room.leave(number)
+        except Overloaded as error:
+            error.service = call.service
+            error.maybe_executed = error.maybe_executed or call.possible_duplicate
+            raise
 
     def on_connected(self, connection: Connection) -> bool:
         """See connection.Serving."""

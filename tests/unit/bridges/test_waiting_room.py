@@ -1,0 +1,147 @@
+"""Tasks that call wait for their turn, and leave nothing behind."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from braidmq.bridges.turns import SPARED
+from braidmq.bridges.waiting_room import WaitingRoom
+from braidmq.errors import Overloaded
+from braidmq.settings import Settings
+from tests.support.async_tests import until
+
+PLACES = 64 - 64 // SPARED
+ALONE = PLACES - PLACES // SPARED
+
+
+class Callers:
+    """Tasks that each have a call on its way from when they have a place until they are let go."""
+
+    def __init__(self, **settings):
+        self.room = WaitingRoom(Settings(in_flight_max=64, **settings))
+        self.begun = []
+        self.gates = []
+
+    async def _call(self, owner, timeout_s):
+        number, place = self.room.enter(owner, "echo", 1, timeout_s)
+        try:
+            left_s = timeout_s if place is None else await place
+            gate = asyncio.Event()
+            self.begun.append((owner, left_s))
+            self.gates.append(gate)
+            await gate.wait()
+        finally:
+            self.room.leave(number)
+
+    async def call(self, owner, times=1, timeout_s=60.0):
+        """Begin calls; return their tasks once each has its place, waits, or is refused."""
+        tasks = [asyncio.create_task(self._call(owner, timeout_s)) for _ in range(times)]
+        await asyncio.sleep(0)
+        return tasks
+
+    @property
+    def owners(self):
+        return [owner for owner, _ in self.begun]
+
+    def end_one(self):
+        self.gates.pop(0).set()
+
+    def is_empty(self):
+        self.room._turns.validate_state()
+        return not self.room._waiting and not self.room._turns._calls
+
+
+@contextlib.asynccontextmanager
+async def callers(**settings):
+    those = Callers(**settings)
+    try:
+        yield those
+    finally:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert those.is_empty()
+
+
+async def test_one_with_few_calls_goes_on_at_once_beside_one_that_floods():
+    async with callers() as those:
+        await those.call("flood", 500)
+        assert those.owners == ["flood"] * ALONE
+        await those.call("other", 3)
+        assert those.owners[ALONE:] == ["other"] * 3
+
+
+async def test_each_call_that_ends_lets_one_go_on_with_the_time_that_it_has_left():
+    async with callers() as those:
+        await those.call("a", ALONE)
+        waits = await those.call("a", 3, timeout_s=5.0)
+        assert len(those.begun) == ALONE
+        for count in (1, 2, 3):
+            those.end_one()
+            await until(lambda count=count: len(those.begun) == ALONE + count)
+        assert all(0 < left_s <= 5.0 for _, left_s in those.begun[ALONE:])
+        assert not any(task.done() for task in waits)
+
+
+async def test_who_is_cancelled_while_it_waits_keeps_no_place():
+    async with callers() as those:
+        await those.call("a", ALONE)
+        first, second = await those.call("a", 2)
+        first.cancel()
+        those.end_one()
+        await until(lambda: len(those.begun) == ALONE + 1)
+        assert first.cancelled()
+        assert not second.done()
+
+
+async def test_who_is_cancelled_as_its_turn_comes_leaves_its_place_to_the_next_one():
+    async with callers() as those:
+        await those.call("a", ALONE)
+        first, second = await those.call("a", 2)
+        (place, _) = those.room._waiting.values()
+        those.end_one()
+        await asyncio.sleep(0)
+        assert place.done()
+        assert len(those.begun) == ALONE, "its task has not run yet"
+        first.cancel()
+        await until(lambda: len(those.begun) == ALONE + 1)
+        assert first.cancelled()
+        assert not second.done()
+
+
+async def test_place_of_one_that_was_cancelled_before_it_came_goes_to_the_next_one():
+    async with callers() as those:
+        await those.call("a", ALONE)
+        first, second = await those.call("a", 2)
+        those.end_one()
+        first.cancel()
+        await until(lambda: len(those.begun) == ALONE + 1)
+        assert first.cancelled()
+        assert not second.done()
+
+
+async def test_who_has_waited_for_all_of_its_time_is_told_so():
+    async with callers() as those:
+        await those.call("a", ALONE)
+        later, late = [(await those.call("a", timeout_s=timeout_s))[0] for timeout_s in (60.0, 0.05)]
+        with pytest.raises(Overloaded, match="no place was free"):
+            await late
+        assert not later.done()
+
+
+async def test_newest_calls_of_who_floods_make_room():
+    async with callers(waiting_max=40) as those:
+        flood = await those.call("flood", 200)
+        refused = sum(task.done() for task in flood)
+        assert refused == 200 - ALONE - 20
+        others = [task for number in range(8) for task in await those.call(f"p{number}", 4)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in others)
+        assert sum(task.done() for task in flood) > refused
+        with pytest.raises(Overloaded, match="it has made room"):
+            await next(task for task in reversed(flood[: -refused or None]) if task.done())
+        for task in flood:
+            if task.done():
+                assert isinstance(task.exception(), Overloaded)
