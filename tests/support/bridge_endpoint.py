@@ -34,8 +34,8 @@ class Behind:
 
 
 @contextlib.asynccontextmanager
-async def listening(**options):
-    behind = Behind()
+async def listening(behind=None, **options):
+    behind = behind or Behind()
     listener = Router(behind, payload_bytes_max=PAYLOAD_BYTES_MAX, **options)
     try:
         listener.bind(["tcp://127.0.0.1:*"])

@@ -212,26 +212,16 @@ class Driver:
                 number, peer, (peer.member, service), len(output.payload), monotonic() + timeout_s
             )
         except Overloaded as error:
+            peer.refused += 1
             self._refuse(output, error)
+            return
+        if begins:
+            self._begin(output, timeout_s)
         else:
-            peer.unplaced = False
-            if begins:
-                self._begin(output, timeout_s)
-            else:
-                self._waiting[number] = output
-        if self._turns.displaced:
-            self._refuse_displaced()
-
-    def _refuse_displaced(self) -> None:
-        """End the calls that have made room for those of programs that have fewer."""
-        displaced, self._turns.displaced = self._turns.displaced, []
-        for number in displaced:
-            call = self._waiting.pop(number)
-            self._refuse(call, Overloaded(f"{call.service}: it has made room for a program that has fewer calls"))
+            self._waiting[number] = output
 
     def _refuse(self, call: Call, error: Overloaded) -> None:
         """End a call that has not left."""
-        call.peer.unplaced = True
         error.service, error.maybe_executed = call.service, call.possible_duplicate
         self._tell(partial(self._core.on_call_end, call.number, error))
 

@@ -19,9 +19,6 @@ CALLS_PER_PEER_MAX: Final = 256
 """Calls under way for one foreign peer: as many as a node has on their way by default, so that one peer can keep a
 bridge busy, and no more than that."""
 
-CALLS_OF_FEW: Final = CALLS_PER_PEER_MAX // 4
-"""A peer that has asked for too much has come to its senses when it has no more calls under way than this."""
-
 CALLS_BYTES_PER_PEER_MAX: Final = 16 * _MIB
 """Payloads of the calls under way for one foreign peer; one call may be larger. A quarter of what a node lets wait for
 one broker by default, so that a peer with large calls leaves room for those of others."""
@@ -70,6 +67,7 @@ replies have come."""
 READS_AT_ONCE_OF_ONE: Final = 8
 """As many of them may be one peer's."""
 
-REST_S: Final = 0.01
-"""How long nothing is read of a peer that has asked for too much, after each of its messages: so what it sends in vain
-costs a hundred messages a second, and TCP holds back the rest. As long as a few calls take."""
+REST_S: Final = 0.001
+"""How long nothing is read of a peer for each message of its that was in vain: so these are a thousand a second, which
+cost some hundredths of a processor, and TCP holds back the rest. A program that has queued a thousand calls too many
+waits a second for what comes behind them, its heartbeats among it."""

@@ -1,6 +1,7 @@
 """One foreign connection on asyncio: what comes is given to its engine, and what is to go leaves at once or waits."""
 
 import asyncio
+import select
 import socket
 import sys
 from collections import deque
@@ -13,6 +14,9 @@ from braidmq.zmtp.clear import ClearEngine
 
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address begins that has come to a socket of IPv6."""
+
+_HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
+"""That the other end has closed its direction, on Linux. That both are closed is told by poll itself."""
 
 _PROBES: Final = int(ABSENCE_S_MAX / PROBE_S) - 1
 
@@ -146,6 +150,15 @@ class Link(asyncio.BufferedProtocol):
     def reachable(self) -> bool:
         """Whether what is sent may come to the peer."""
         return not self.ended and not self._transport.is_closing()
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the other end has closed, however much of what it has sent was not read."""
+        if self._transport.is_closing():
+            return True
+        signs = select.poll()
+        signs.register(self._transport.get_extra_info("socket").fileno(), _HANG_UP)
+        return bool(signs.poll(0))
 
     @property
     def blocked(self) -> bool:

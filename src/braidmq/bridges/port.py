@@ -29,8 +29,8 @@ class Peer(msgspec.Struct, eq=False):
         user: who it has proven to be; empty where nobody is asked.
         member: as whom it acts, see the module.
         gone: its connection has ended: nothing can reach it any more.
-        refused: a request of its was one too many for it, and it still has more than a few calls under way.
-        unplaced: there was no place for its last call, among those of all peers.
+        refused: messages of its that were in vain, since its endpoint has looked: more calls than it may have, or
+            nothing that its protocol knows. For each of them nothing is read of it for a while.
     """
 
     route: bytes
@@ -38,13 +38,7 @@ class Peer(msgspec.Struct, eq=False):
     user: str = ""
     member: str = OWN
     gone: bool = False
-    refused: bool = False
-    unplaced: bool = False
-
-    @property
-    def asks_too_much(self) -> bool:
-        """Whether its messages are to be read slowly."""
-        return self.refused or self.unplaced
+    refused: int = 0
 
 
 class Job(msgspec.Struct, eq=False):

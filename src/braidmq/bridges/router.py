@@ -228,11 +228,18 @@ class Router:
         self._hold(link)
         self._turn_soon()
 
-    def _rest(self, link: Link) -> None:
-        """Let what it has sent wait for a while: it has asked for too much."""
+    def _must_rest(self, link: Link) -> bool:
+        """Let what it has sent wait for a while if some of it was in vain, unless it has hung up and sends no more."""
+        peer = link.peer
+        if peer is None or not peer.refused:
+            return False
+        rest_s, peer.refused = peer.refused * REST_S, 0
+        if link.hung_up:
+            return False
         link.rests = True
         self._hold(link)
-        self._loop.call_later(REST_S, self._on_rested, link)
+        self._loop.call_later(rest_s, self._on_rested, link)
+        return True
 
     def _on_rested(self, link: Link) -> None:
         link.rests = False
@@ -272,6 +279,8 @@ class Router:
     def _serve(self, link: Link) -> None:
         """Read some messages of a peer's."""
         self._turn_soon()  # it gives back the budget
+        if self._must_rest(link):
+            return
         engine = link.engine
         for _ in range(READS_AT_ONCE_OF_ONE):
             self._budget -= 1
@@ -293,9 +302,6 @@ class Router:
                 break
             if frames:
                 self._hear(link, frames)
-                if link.peer is not None and link.peer.asks_too_much and not link.ended:
-                    self._rest(link)
-                    return
             else:
                 self.counters["too_large"] += engine.too_large
                 engine.too_large = 0

@@ -70,14 +70,11 @@ class Turns(Generic[T]):
     """The calls of all peers of a bridge, on their way or waiting. Peers whose calls wait take turns.
 
     Of the places for a service a peer may have as many as it leaves free, and FLOOR while there is one; alone it leaves
-    only some. Of the calls that may wait, and of their bytes, it may have as many as it leaves free. So whoever comes
-    later finds room; where others have filled it since, calls of whoever has more of them make room.
+    only some. Of the calls that may wait, and of their bytes, it may have as many as it leaves free. Once half as many
+    calls wait as may, it has no more of them than an equal share. So whoever comes later finds room.
 
     Args:
         settings: of the node.
-
-    Attributes:
-        displaced: calls that have made room, and were forgotten; whoever tells their peers clears it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,7 +89,6 @@ class Turns(Generic[T]):
         self._bytes = 0
         self._waiting_of: dict[Hashable, int] = {}
         self._bytes_of: dict[Hashable, int] = {}
-        self.displaced: list[T] = []
 
     @property
     def waiting(self) -> int:
@@ -110,7 +106,7 @@ class Turns(Generic[T]):
             deadline: when its time is over.
 
         Raises:
-            Overloaded: too many wait already, and nobody has more of them, or too many of its owner's.
+            Overloaded: too many wait already, or too many of its owner's.
         """
         here = self._lines.get(line)
         if here is None:
@@ -121,7 +117,6 @@ class Turns(Generic[T]):
             self._begin(told, here)
             return True
         self._check_waiting(owner, size)
-        self._lines.setdefault(line, here)  # all that was there may have made room
         self._calls[call] = told
         here.waiting.add(owner, call)
         told.timer = self._timers.add(call, deadline)
@@ -199,23 +194,18 @@ class Turns(Generic[T]):
     def _check_waiting(self, owner: Hashable, size: int) -> None:
         """Raise Overloaded if one more call of an owner cannot even wait."""
         own, own_bytes = self._waiting_of.get(owner, 0), self._bytes_of.get(owner, 0)
-        while not fits(own, 1, self._waiting_max - self._waiting):
-            if not self._displace(own + 1):
-                raise Overloaded(f"{self._waiting} calls wait already, {own} of them of this program")
+        left = self._waiting_max - self._waiting
+        crowded = left <= self._waiting_max // 2
+        if not fits(own, 1, left) or (crowded and own >= self._equal_share(owner)):
+            raise Overloaded(f"{self._waiting} calls wait already, {own} of them of this program")
         bytes_left = self._bytes_max - self._bytes
         if size > bytes_left or (own and not fits(own_bytes, size, bytes_left)):
             raise Overloaded(f"calls with {self._bytes} bytes wait already, {own_bytes} of them of this program")
 
-    def _displace(self, count: int) -> bool:
-        """Forget the newest waiting call of who has most of them; return False if those are no more than `count`."""
-        owner = max(self._waiting_of, key=self._waiting_of.__getitem__, default=None)
-        if owner is None or self._waiting_of[owner] <= count:
-            return False
-        line = max(self._lines.values(), key=lambda each: each.waiting.held(owner))
-        call = line.waiting.last_of(owner)
-        self.leave(call)
-        self.displaced.append(call)
-        return True
+    def _equal_share(self, owner: Hashable) -> int:
+        """Return how many calls may wait of each who has some that wait, and of this one."""
+        owners = len(self._waiting_of) + (owner not in self._waiting_of)
+        return self._waiting_max // owners
 
     def _wait_no_longer(self, call: T, told: _Call) -> None:
         self._timers.cancel(call, told.timer)

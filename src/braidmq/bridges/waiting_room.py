@@ -31,20 +31,14 @@ class WaitingRoom:
 
         Returns:
             what names it, and None if it is on its way now; else what to wait for: it ends with how many seconds the
-            call has left, or with Overloaded if it has waited for all of its time, or made room for who has fewer.
+            call has left, or with Overloaded if it has waited for all of its time.
 
         Raises:
             Overloaded: too many wait already.
         """
         self._numbers += 1
         number = self._numbers
-        try:
-            begins = self._turns.enter(number, owner, line, size, monotonic() + timeout_s)
-        finally:
-            if self._turns.displaced:
-                displaced, self._turns.displaced = self._turns.displaced, []
-                self._refuse(displaced, "it has made room for a caller that has fewer calls")
-        if begins:
+        if self._turns.enter(number, owner, line, size, monotonic() + timeout_s):
             return number, None
         place = self._waiting[number] = self._loop.create_future()
         self._set_timer()
@@ -59,12 +53,6 @@ class WaitingRoom:
             if not place.done():  # else its task has been cancelled, and leaves as soon as it learns of it
                 place.set_result(left_s)
 
-    def _refuse(self, numbers: list[int], why: str) -> None:
-        for number in numbers:
-            place = self._waiting.pop(number)
-            if not place.done():
-                place.set_exception(Overloaded(why))
-
     def _set_timer(self) -> None:
         due = self._turns.next_deadline()
         if due is None or (self._timer is not None and self._timer_due <= due):
@@ -76,5 +64,8 @@ class WaitingRoom:
 
     def _on_time(self) -> None:
         self._timer = None
-        self._refuse(self._turns.take_late(monotonic()), "no place was free among the calls of all callers")
+        for number in self._turns.take_late(monotonic()):
+            place = self._waiting.pop(number)
+            if not place.done():
+                place.set_exception(Overloaded("no place was free among the calls of all callers"))
         self._set_timer()

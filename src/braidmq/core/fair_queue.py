@@ -104,10 +104,6 @@ class FairQueue(Generic[K, T]):
         """Return the oldest item of an owner who has some."""
         return next(iter(self._lines[owner].items))
 
-    def last_of(self, owner: K) -> T:
-        """Return the newest item of an owner who has some."""
-        return next(reversed(self._lines[owner].items))
-
     def take(self, owner: K, item: T) -> None:
         """Remove an item because it has had its turn: the other owners come first now."""
         self.remove(owner, item)

@@ -195,27 +195,18 @@ async def test_call_that_waits_in_vain_ends_as_overloaded_and_has_not_left():
         assert late not in node.requests
 
 
-async def test_calls_of_one_that_floods_make_room_for_those_of_others_and_end_as_overloaded():
+async def test_each_call_that_cannot_even_wait_is_noted():
     async with driven(waiting_max=40) as (driver, core, node):
-        flooder, others = Peer(b"flood"), [Peer(b"%d" % number) for number in range(8)]
+        flooder, other = Peer(b"flood"), Peer(b"other")
         last = core.call(flooder, times=100)
         driver.schedule()
         await until(lambda: last in core.ends)
-        assert flooder.unplaced
-        refused = set(core.ends)
-        flooder.unplaced = False
-        theirs = [core.call(peer, times=1) for peer in others for _ in range(4)]
-        driver.schedule()
-        await until(lambda: len(core.ends) > len(refused))
         assert all(isinstance(end, Overloaded) for end in core.ends.values())
-        assert not core.ends.keys() & theirs
-        assert flooder.unplaced
-        assert not any(peer.unplaced for peer in others)
-        while node.requests or len(core.ends) < core.calls:
-            await until(lambda: node.requests)
-            node.answer(min(node.requests))
-            await asyncio.sleep(0)
-        assert all(isinstance(core.ends[number], Reply) for number in theirs)
+        assert flooder.refused == len(core.ends) == 100 - 49 - 20
+        theirs = core.call(other)
+        driver.schedule()
+        await until(lambda: theirs in node.requests)
+        assert other.refused == 0
 
 
 async def test_call_that_waits_and_is_cancelled_never_leaves():

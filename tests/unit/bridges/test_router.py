@@ -11,10 +11,10 @@ import pytest
 import zmq
 
 from braidmq.bridges import router
-from braidmq.bridges.limits import FRAMES_MAX, READS_AT_ONCE_OF_ONE, REST_S
+from braidmq.bridges.limits import FRAMES_MAX, READ_BYTES, READS_AT_ONCE_OF_ONE, REST_S
 from braidmq.bridges.plain import PlainDoor
 from tests.support.async_tests import until
-from tests.support.bridge_endpoint import by_hand, heard, listening, say, spoken_with
+from tests.support.bridge_endpoint import Behind, by_hand, heard, listening, say, spoken_with
 from tests.support.scarcity import descriptors
 
 
@@ -134,38 +134,84 @@ async def test_of_one_peer_only_some_messages_are_read_before_all_else_has_its_t
         assert READS_AT_ONCE_OF_ONE <= max(reads) <= READS_AT_ONCE_OF_ONE + 1
 
 
-async def test_of_a_peer_that_has_asked_for_too_much_a_message_is_read_now_and_then(dealer):
-    async with listening() as (listener, behind):
+class Refusing(Behind):
+    """Finds that some messages were in vain: at once, or when all that was read together has been told."""
+
+    def __init__(self, *, late):
+        super().__init__()
+        self.late = late
+        self.in_vain = []
+
+    def on_message(self, peer, frames):
+        super().on_message(peer, frames)
+        if frames == [b"flood"]:
+            self.in_vain.append(peer)
+            if not self.late:
+                self.on_read()
+
+    def on_read(self):
+        super().on_read()
+        while self.in_vain:
+            self.in_vain.pop().refused += 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_for_each_message_that_was_in_vain_nothing_is_read_of_a_peer_for_a_while(dealer, late):
+    async with listening(Refusing(late=late)) as (listener, behind):
         flooder, other = dealer(listener), dealer(listener)
         flooder.send(b"hello")
         await until(lambda: len(behind.come) == 1)
-        peer = behind.come[0][0]
-        peer.refused = True
-        for _ in range(1_000):
+        for _ in range(900):
             flooder.send(b"flood")
-        began, rests = asyncio.get_running_loop().time(), 20
-        await until(lambda: len(behind.come) > rests)
-        assert asyncio.get_running_loop().time() - began >= (rests - 1) * REST_S
-        assert {after - before for before, after in itertools.pairwise(behind.reads)} <= {0, 1}
+        flooder.send(b"good")
+        await until(lambda: len(behind.come) > 1)
+        began, before = asyncio.get_running_loop().time(), len(behind.come)
+        await until(lambda: len(behind.come) >= before + 200)
+        assert asyncio.get_running_loop().time() - began >= (200 - READS_AT_ONCE_OF_ONE) * REST_S
         other.send(b"little")
         await until(lambda: [b"little"] in behind.frames)
-        peer.refused = False
-        await until(lambda: len(behind.come) == 1_002)
-
-
-async def test_what_is_left_of_one_that_has_asked_for_too_much_is_heard_to_its_end(dealer):
-    async with listening() as (listener, behind):
-        flooder = dealer(listener)
-        flooder.setsockopt(zmq.LINGER, 10_000)
-        flooder.send(b"hello")
-        await until(lambda: len(behind.come) == 1)
-        behind.come[0][0].refused = True
+        assert [b"good"] not in behind.frames
+        await until(lambda: [b"good"] in behind.frames)
         for _ in range(2_000):
-            flooder.send(b"flood")
-        flooder.close()
+            flooder.send(b"good")
+        began = asyncio.get_running_loop().time()
+        await until(lambda: behind.frames.count([b"good"]) == 2_001)
+        assert asyncio.get_running_loop().time() - began < 2_000 * REST_S
+
+
+async def test_one_that_rests_holds_no_more_than_any_other():
+    async with listening(Refusing(late=False)) as (listener, behind):
+        with by_hand(listener) as raw:
+            say(raw, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            link = listener._connections.link(behind.come[0][0])
+            raw.setblocking(False)
+            flood, most = bytes([0, 5]) + b"flood", 0
+            for _ in range(200):
+                with contextlib.suppress(BlockingIOError):
+                    raw.send(flood * 1_000)
+                await asyncio.sleep(0)
+                most = max(most, link.engine.held_bytes)
+            assert READ_BYTES <= most < 2 * READ_BYTES
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_end_of_one_that_has_asked_for_too_much_is_noticed_soon_however_much_it_has_left(reset):
+    async with listening(Refusing(late=False)) as (listener, behind):
+        with by_hand(listener) as raw:
+            say(raw, b"hello")
+            await until(lambda: len(behind.come) == 1)
+            left = 0
+            raw.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while left < 40_000:
+                    left += raw.send((bytes([0, 5]) + b"flood") * 100) // 7
+            await until(lambda: len(behind.come) > 20)
+            if reset:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
         await until(lambda: len(behind.gone) == 1)
-        assert len(behind.come) == 2_001
-        assert behind.news[-2:] == [b"flood", behind.gone[0]]
+        assert left > 10_000, "at the pace of one that rests, that takes 10 s"
+        assert behind.news[-1] is behind.gone[0]
 
 
 async def test_of_a_message_with_many_frames_only_some_are_looked_at_before_all_else_has_its_turn(dealer):

@@ -114,31 +114,36 @@ def test_who_floods_leaves_half_of_what_may_wait_to_others():
     assert peers.turns.waiting >= 51
 
 
-def test_calls_of_who_has_most_make_room_for_those_of_who_has_fewer():
+def test_beyond_half_of_what_may_wait_nobody_has_more_than_an_equal_share():
     peers = Peers(waiting_max=100)
-    with pytest.raises(Overloaded):
-        peers.call("flood", 1_000, service="hang")
-    kept, newest = list(peers.turns._lines["hang"].waiting)[:20], peers.numbers - 1
-    names = [f"p{number}" for number in range(8)]
+    peers.call("busy", ALONE)
+    names = [f"p{number}" for number in range(9)]
     for name in names:
-        peers.call(name, 9, service="hang")
-    waiting = peers.turns._waiting_of
-    assert sum(waiting[name] + peers.held(name) for name in names) == 72
-    assert 20 <= waiting["flood"] < 50
-    assert peers.turns.displaced == list(range(newest, newest - 50 + waiting["flood"], -1)), "the newest one first"
-    assert all(number in peers.turns._calls for number in kept)
+        for _ in range(5):
+            peers.call(name, service="echo")
+    assert peers.turns.waiting < 50
     with pytest.raises(Overloaded):
-        peers.call("flood", service="hang")
+        peers.call("flood", 1_000)
+    assert peers.turns.waiting == 50, "of the room that is left it could have as many again"
+    for name in names:
+        peers.call(name, 8 - peers.turns._waiting_of.get(name, 0))
+    for name in names[:2]:
+        peers.call(name, 2)
+        with pytest.raises(Overloaded, match="10 of them of this program"):
+            peers.call(name)
+    with pytest.raises(Overloaded):
+        peers.call("flood")
 
 
-def test_nobody_makes_room_for_one_that_has_as_many():
-    peers = Peers(waiting_max=100)
-    for number in range(PLACES):
-        peers.call(f"p{number}", 1)
-    for name in ("a", "b", "a", "b"):
-        with pytest.raises(Overloaded):
-            peers.call(name, 100)
-    assert abs(peers.turns._waiting_of["a"] - peers.turns._waiting_of["b"]) <= 1
+def test_one_call_of_each_waits_however_many_there_are():
+    peers = Peers(waiting_max=20)
+    peers.call("busy", ALONE)
+    peers.call("other", PLACES - ALONE)
+    for number in range(20):
+        peers.call(f"p{number}")
+    assert peers.turns.waiting == 20
+    with pytest.raises(Overloaded):
+        peers.call("late")
 
 
 def test_nothing_waits_beyond_the_bytes_that_may():
@@ -204,11 +209,8 @@ class AnyOrder(RuleBasedStateMachine):
         try:
             self.turns.enter(self.numbers, peer, service, size, self.now + wait_s)
         except Overloaded:
-            pass
-        else:
-            self.here.add(self.numbers)
-        self.here.difference_update(self.turns.displaced)
-        self.turns.displaced.clear()
+            return self.numbers
+        self.here.add(self.numbers)
         return self.numbers
 
     @rule(number=consumes(waiting))

@@ -131,17 +131,13 @@ async def test_who_has_waited_for_all_of_its_time_is_told_so():
         assert not later.done()
 
 
-async def test_newest_calls_of_who_floods_make_room():
+async def test_calls_of_one_that_floods_are_refused_and_leave_room_for_others():
     async with callers(waiting_max=40) as those:
         flood = await those.call("flood", 200)
-        refused = sum(task.done() for task in flood)
-        assert refused == 200 - ALONE - 20
-        others = [task for number in range(8) for task in await those.call(f"p{number}", 4)]
-        await asyncio.sleep(0)
-        assert not any(task.done() for task in others)
-        assert sum(task.done() for task in flood) > refused
-        with pytest.raises(Overloaded, match="it has made room"):
-            await next(task for task in reversed(flood[: -refused or None]) if task.done())
+        assert sum(task.done() for task in flood) == 200 - ALONE - 20
+        with pytest.raises(Overloaded, match="20 of them of this program"):
+            await flood[-1]
         for task in flood:
-            if task.done():
-                assert isinstance(task.exception(), Overloaded)
+            assert not task.done() or isinstance(task.exception(), Overloaded)
+        others = [task for number in range(8) for task in await those.call(f"p{number}", 2)]
+        assert not any(task.done() for task in others)

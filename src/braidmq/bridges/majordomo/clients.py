@@ -7,7 +7,7 @@ import msgspec
 
 from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.codes import code_of
-from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_OF_FEW, CALLS_PER_PEER_MAX, PEERS_MAX
+from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_PER_PEER_MAX, PEERS_MAX
 from braidmq.bridges.majordomo import wire
 from braidmq.bridges.majordomo.options import MajordomoOptions, ServiceOptions
 from braidmq.bridges.majordomo.unanswered import Unanswered
@@ -92,7 +92,6 @@ class Clients:
         size = sum(map(len, asked.body))
         own_bytes = self._bytes_by_peer.get(peer, 0) + size
         too_much = len(own) >= CALLS_PER_PEER_MAX or (own and own_bytes > CALLS_BYTES_PER_PEER_MAX)
-        peer.refused = bool(too_much) or (peer.refused and len(own) > CALLS_OF_FEW)
         if (
             not asked.body
             or self.draining

@@ -33,6 +33,7 @@ class MajordomoCore(BridgeCore):
 
     def on_message(self, peer: Peer, frames: list[bytes], now: float) -> None:
         """See BridgeCore."""
+        dropped = self.counters["dropped"]
         said = wire.read(frames)
         if isinstance(said, wire.Request):
             self._clients.on_request(peer, said, now)
@@ -40,6 +41,7 @@ class MajordomoCore(BridgeCore):
             self._workers.on_command(peer, said, now)
         else:
             self.counters["dropped"] += 1
+        peer.refused += self.counters["dropped"] > dropped
 
     def on_gone(self, peer: Peer, now: float) -> None:
         """See BridgeCore."""

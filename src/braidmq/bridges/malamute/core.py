@@ -77,9 +77,11 @@ class MalamuteCore(BridgeCore):
         message = wire.read(frames)
         if message is None or (message.command is Command.OPEN and not wire.speaks_malamute(message)):
             self.counters["malformed"] += 1
+            peer.refused += 1
             return
         if self._sessions.get(peer) is None and len(self._sessions) >= PEERS_MAX:
             self.counters["dropped"] += 1
+            peer.refused += 1
             return
         session = self._sessions.enter(peer, now)
         command = message.command
@@ -95,6 +97,7 @@ class MalamuteCore(BridgeCore):
             self._sessions.send(session, wire.error(""), now)
         elif command not in (Command.CREDIT, Command.CONFIRM):
             self.counters["dropped"] += 1
+            peer.refused += 1
 
     def on_gone(self, peer: Peer, now: float) -> None:
         """See BridgeCore."""
@@ -209,6 +212,7 @@ class MalamuteCore(BridgeCore):
             self.counters["streams"] += 1
         elif command not in (Command.CREDIT, Command.CONFIRM):
             self.counters["dropped"] += 1
+            session.peer.refused += 1
 
     def _on_mail(self, session: Session, message: wire.Message, now: float) -> None:
         token = token_of(message.address)

@@ -9,7 +9,7 @@ import msgspec
 from braidmq.bounds import DAY_S
 from braidmq.bridges.bodies import to_body, to_payload
 from braidmq.bridges.codes import UNAVAILABLE, code_of
-from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_OF_FEW, CALLS_PER_PEER_MAX
+from braidmq.bridges.limits import CALLS_BYTES_PER_PEER_MAX, CALLS_PER_PEER_MAX
 from braidmq.bridges.malamute import wire
 from braidmq.bridges.malamute.limits import LEFT_CALLS_MAX
 from braidmq.bridges.malamute.mailboxes import Letter
@@ -98,10 +98,9 @@ class Requests:
         elif session.calls >= CALLS_PER_PEER_MAX or (
             session.calls and session.calls_bytes + len(payload) > CALLS_BYTES_PER_PEER_MAX
         ):
-            session.peer.refused = True
+            session.peer.refused += 1
             self._refuse(asked, _error(_OVERLOADED, f"{session.calls} calls of this client are under way"), now)
         else:
-            session.peer.refused = session.peer.refused and session.calls > CALLS_OF_FEW
             self._begin(asked, service, payload, message.timeout_ms, held=held)
 
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:

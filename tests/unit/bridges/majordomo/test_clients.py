@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from braidmq.bridges.limits import CALLS_OF_FEW, CALLS_PER_PEER_MAX, FRAMES_MAX
+from braidmq.bridges.limits import CALLS_PER_PEER_MAX, FRAMES_MAX
 from braidmq.bridges.majordomo import unanswered
 from braidmq.bridges.majordomo.unanswered import COPY_S_MAX
 from braidmq.errors import AccessDenied, BraidError, DeadlineExceeded, NoBroker, NoWorker, ServiceError
@@ -319,19 +319,22 @@ def test_reply_that_cannot_be_sent_harms_nobody(net):
     assert len(net.say("d", *OLD, b"pricing", b"14")) == 1
 
 
-def test_client_that_asks_for_too_much_is_marked_until_it_has_few_calls_under_way(net):
+def test_each_request_beyond_what_a_client_may_have_under_way_is_noted(net):
     net.services["pricing"] = None
     peer = net.peer("c")
     for _ in range(CALLS_PER_PEER_MAX):
         net.say("c", *OLD, b"pricing", b"14")
-    assert not peer.refused
+    assert peer.refused == 0
+    for count in (1, 2):
+        net.say("c", *OLD, b"pricing", b"14")
+        assert peer.refused == count
+    net.answer(next(iter(net.calls)), b"42")
     net.say("c", *OLD, b"pricing", b"14")
-    assert peer.refused
-    calls = list(net.calls)
-    net.answer(calls.pop(), b"42")
-    net.say("c", *OLD, b"pricing", b"14")
-    assert peer.refused
-    while len(calls) >= CALLS_OF_FEW:
-        net.answer(calls.pop(), b"42")
-    net.say("c", *OLD, b"pricing", b"14")
-    assert not peer.refused
+    assert peer.refused == 2
+
+
+def test_each_message_that_nothing_can_be_made_of_is_noted(net):
+    for frames in ([b"garbage"], [b"", b"MDPC01", b"pricing"], [b"", b"MDPW01", b"\x09"]):
+        before = net.peer("c").refused
+        net.say("c", *frames)
+        assert net.peer("c").refused == before + 1
