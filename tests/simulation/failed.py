@@ -100,6 +100,11 @@ FAILED = [
     ),
     ("bridge", 20072, "a program that had stood still gave up as it went on, with its answer unread"),
     ("bridge", 4300172, "a program gave up while its bridge stood still, which was then too late with its error"),
+    (
+        "bridge",
+        91000061,
+        "a program that had stood still took its server for gone, and dropped the answer that had come",
+    ),
     ("swarm", 60017631, "the last registry went to a broker that an older one, still under way, was about to remove"),
     ("swarm", 70000217, "a call went on without the budget each time that the same broker refused it for good"),
 ]

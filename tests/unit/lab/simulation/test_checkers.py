@@ -660,3 +660,17 @@ def test_a_foreign_program_may_leave_a_bridge_that_stands_still_unanswered() -> 
     assert CHECKERS["foreign"](record), "it had the time to answer"
     pause.start, pause.end = call.until + GRACE_S + 0.1, 9.0
     assert CHECKERS["foreign"](record), "it should have answered before"
+
+
+def test_a_bridge_that_stood_still_until_its_end_need_not_have_answered() -> None:
+    record = good()
+    record.foreign_outages = []
+    call = record.foreign_calls[3]
+    pause = Outage(record.bridge, "pause", call.until - 0.1, call.until + 2.0)
+    kill = Outage(record.bridge, "kill", call.until + 2.0, call.until + 2.1)
+    record.outages += [pause, kill]
+    assert not CHECKERS["foreign"](record)
+    pause.end = kill.start - 2 * GRACE_S
+    assert CHECKERS["foreign"](record), "it had the time to answer"
+    pause.start, pause.end = call.until + GRACE_S + 0.1, kill.start
+    assert CHECKERS["foreign"](record), "it should have answered before"

@@ -68,7 +68,14 @@ def _is_excused(record: Record, call: ForeignCall) -> bool:
         if in_time or _left_as_it_went_on(record, call) or _left_a_bridge_that_stood_still(record, call):
             return True
     ends = _ENDS | {"pause"} if record.drops_unread else _ENDS
-    return any(each.kind in ends for each in _near(record, call, GRACE_S, call.until + GRACE_S))
+    return any(each.kind in ends for each in _near(record, call, GRACE_S, _answerable_until(record, call)))
+
+
+def _answerable_until(record: Record, call: ForeignCall) -> float:
+    """Return until when a bridge may still answer: one that stands still as the time is over does so afterwards."""
+    until = call.until + GRACE_S
+    pauses = [each for each in record.outages if each.process == record.bridge and each.kind == "pause"]
+    return max([until, *(each.end + GRACE_S for each in pauses if call.started <= each.end and each.start <= until)])
 
 
 def _left_as_it_went_on(record: Record, call: ForeignCall) -> bool:

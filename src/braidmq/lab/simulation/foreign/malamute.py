@@ -125,6 +125,8 @@ class _MlmClient(Program):
         elif command in (_MAILBOX_DELIVER, _SERVICE_DELIVER):
             if self._connected:
                 self._on_delivery(command, _texts(first), frames[1:])
+            else:
+                self._on_ignored(_texts(first))
         else:
             raise DiedError(f"it knows no {first!r}")
 
@@ -149,6 +151,9 @@ class _MlmClient(Program):
 
     def _on_delivery(self, command: int, texts: list[bytes], content: list[bytes]) -> None:
         raise DiedError(f"a delivery that it has not asked for: {command} {texts} {content}")
+
+    def _on_ignored(self, texts: list[bytes]) -> None:
+        """Note a delivery that is dropped, as its server is gone as far as it knows."""
 
 
 class MalamuteClient(_MlmClient, Caller):
@@ -187,6 +192,11 @@ class MalamuteClient(_MlmClient, Caller):
             raise DiedError(f"{key} is answered by {content[0][:40]!r}")
         else:
             self.note_answer(call, "reply")
+
+    def _on_ignored(self, texts: list[bytes]) -> None:
+        call = self.asks.get(texts[-1].decode(errors="replace"))
+        if call is not None and self.went_on_at == self.world.now:  # it has stood still for so long
+            self.note_left(call)
 
 
 class MalamuteWorker(_MlmClient, Server):

@@ -21,6 +21,7 @@ class Program(ABC):
         up: whether it exists.
         paused: whether it was stopped, as by SIGSTOP.
         life: counts its starts.
+        went_on_at: when it was last stopped no longer.
     """
 
     def __init__(self, street: Street, name: str) -> None:
@@ -31,6 +32,7 @@ class Program(ABC):
         self.up = False
         self.paused = False
         self.life = 0
+        self.went_on_at = 0.0
         self.line: Line | None = None
         self._waiting: list[Callable[[], None]] = []
 
@@ -60,6 +62,7 @@ class Program(ABC):
     def resume(self) -> None:
         """Go on: first with what has waited."""
         self.paused = False
+        self.went_on_at = self.world.now
         waiting, self._waiting = self._waiting, []
         for errand in waiting:
             errand()
