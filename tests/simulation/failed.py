@@ -105,6 +105,7 @@ FAILED = [
         91000061,
         "a program that had stood still took its server for gone, and dropped the answer that had come",
     ),
+    ("bridge", 91002561, "what a client asked again that had been told that it may have been run said nothing of that"),
     ("swarm", 60017631, "the last registry went to a broker that an older one, still under way, was about to remove"),
     ("swarm", 70000217, "a call went on without the budget each time that the same broker refused it for good"),
 ]

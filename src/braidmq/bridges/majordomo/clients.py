@@ -132,13 +132,11 @@ class Clients:
             self._answer(number, [end.payload])
             return
         self._counters["errors"] += 1
-        if waiting.options.error_frames:
-            self._answer(number, [_ERROR, code_of(end).encode(), f"{end}".encode()])
-            return
         if isinstance(end, RequestError) and end.maybe_executed:
             asked = waiting.asked
             self._unanswered.note(waiting.peer.host, asked.service, asked.body, now)
-        self._answer(number, None)
+        told = [_ERROR, code_of(end).encode(), f"{end}".encode()] if waiting.options.error_frames else None
+        self._answer(number, told)
 
     def on_services(self, member: str, services: frozenset[str]) -> None:
         """Note which services have a worker in the net, as a member is told."""

@@ -246,6 +246,16 @@ def test_request_that_ended_in_silence_has_copies_if_it_may_have_run(net, maybe,
     assert net.calls[2].possible_duplicate is marked
 
 
+@pytest.mark.parametrize("maybe", [True, False])
+def test_request_that_ended_in_an_error_that_is_told_has_copies_if_it_may_have_run(make_net, maybe):
+    net = make_net(services={"pricing": {"error_frames": True}})
+    net.services["pricing"] = DeadlineExceeded("late", maybe_executed=maybe)
+    assert net.say("c", *OLD, b"pricing", b"14")[0][4] == b"DEADLINE"
+    net.services["pricing"] = None
+    net.say("c", *OLD, b"pricing", b"14")
+    assert net.calls.popitem()[1].possible_duplicate is maybe
+
+
 def test_request_that_was_answered_has_no_copies(net):
     net.services["pricing"] = b"42"
     net.say("c", *OLD, b"pricing", b"14")
