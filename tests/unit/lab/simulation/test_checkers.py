@@ -662,15 +662,16 @@ def test_a_foreign_program_may_leave_a_bridge_that_stands_still_unanswered() -> 
     assert CHECKERS["foreign"](record), "it should have answered before"
 
 
-def test_a_bridge_that_stood_still_until_its_end_need_not_have_answered() -> None:
+def test_a_bridge_that_stood_still_and_ended_before_its_time_was_over_again_need_not_have_answered() -> None:
     record = good()
     record.foreign_outages = []
     call = record.foreign_calls[3]
+    time_s = call.until - call.started + GRACE_S
     pause = Outage(record.bridge, "pause", call.until - 0.1, call.until + 2.0)
-    kill = Outage(record.bridge, "kill", call.until + 2.0, call.until + 2.1)
+    kill = Outage(record.bridge, "kill", pause.end + time_s, pause.end + time_s + 0.1)
     record.outages += [pause, kill]
     assert not CHECKERS["foreign"](record)
-    pause.end = kill.start - 2 * GRACE_S
+    kill.start += 0.05
     assert CHECKERS["foreign"](record), "it had the time to answer"
-    pause.start, pause.end = call.until + GRACE_S + 0.1, kill.start
+    pause.start, kill.start = call.until + GRACE_S + 0.1, pause.end
     assert CHECKERS["foreign"](record), "it should have answered before"

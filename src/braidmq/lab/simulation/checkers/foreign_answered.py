@@ -72,10 +72,11 @@ def _is_excused(record: Record, call: ForeignCall) -> bool:
 
 
 def _answerable_until(record: Record, call: ForeignCall) -> float:
-    """Return until when a bridge may still answer: one that stands still as the time is over does so afterwards."""
+    """Return until when a bridge may still answer: for one that has stood still the time begins as it goes on."""
     until = call.until + GRACE_S
+    time_s = until - call.started
     pauses = [each for each in record.outages if each.process == record.bridge and each.kind == "pause"]
-    return max([until, *(each.end + GRACE_S for each in pauses if call.started <= each.end and each.start <= until)])
+    return max([until, *(each.end + time_s for each in pauses if call.started <= each.end and each.start <= until)])
 
 
 def _left_as_it_went_on(record: Record, call: ForeignCall) -> bool:
