@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
@@ -129,6 +130,20 @@ async def test_who_has_waited_for_all_of_its_time_is_told_so():
         with pytest.raises(Overloaded, match="no place was free"):
             await late
         assert not later.done()
+
+
+async def test_who_is_cancelled_in_the_moment_in_which_its_time_is_over_is_cancelled():
+    loop = asyncio.get_running_loop()
+    failed = []
+    loop.set_exception_handler(lambda _loop, context: failed.append(context))
+    async with callers() as those:
+        await those.call("a", ALONE)
+        (late,) = await those.call("a", timeout_s=0.02)
+        loop.call_later(0.01, late.cancel)
+        time.sleep(0.1)  # noqa: ASYNC251 - the event loop stands still until both are due
+        await asyncio.wait([late])
+        assert late.cancelled()
+    assert not failed
 
 
 async def test_calls_of_one_that_floods_are_refused_and_leave_room_for_others():
