@@ -29,8 +29,8 @@ class Peer(msgspec.Struct, eq=False):
         user: who it has proven to be; empty where nobody is asked.
         member: as whom it acts, see the module.
         gone: its connection has ended: nothing can reach it any more.
-        refused: messages of its that were in vain, since its endpoint has looked: more calls than it may have, or
-            nothing that its protocol knows. For each of them nothing is read of it for a while.
+        refused: messages of its that were in vain, since its endpoint has looked: calls beyond what it may have or that
+            cannot be made, or nothing that its protocol knows. For each of them nothing is read of it for a while.
     """
 
     route: bytes

@@ -112,6 +112,7 @@ class Clients:
             return
         payload = to_payload(asked.body, waiting.options.frames)
         if isinstance(payload, ServiceError):
+            peer.refused += 1
             self.on_call_end(number, payload, now)
             return
         copy = self._unanswered.has(peer.host, asked.service, asked.body, now)

@@ -88,20 +88,28 @@ class Requests:
             service = f"{service}.{message.subject.decode(errors='replace')}"
         asked = _Asked(session, session.address, message.subject, message.tracker, 0, options)
         payload = to_payload(message.content, options.frames)
-        if isinstance(payload, ServiceError):
-            self._refuse(asked, payload, now)
-        elif self.draining:
-            self._refuse(asked, _error(UNAVAILABLE, "the bridge ends: ask again"), now)
-        elif not is_service(service):
-            text = f"{service[:50]!r} cannot name a service: give it another name by the bridge's names"
-            self._refuse(asked, _error(INVALID_SERVICE, text), now)
-        elif session.calls >= CALLS_PER_PEER_MAX or (
-            session.calls and session.calls_bytes + len(payload) > CALLS_BYTES_PER_PEER_MAX
-        ):
-            session.peer.refused += 1
-            self._refuse(asked, _error(_OVERLOADED, f"{session.calls} calls of this client are under way"), now)
+        if isinstance(payload, bytes):
+            refusal = self._refusal(session, service, len(payload))
+            if refusal is None:
+                self._begin(asked, service, payload, message.timeout_ms, held=held)
+                return
         else:
-            self._begin(asked, service, payload, message.timeout_ms, held=held)
+            refusal = payload
+        session.peer.refused += 1
+        self._refuse(asked, refusal, now)
+
+    def _refusal(self, session: Session, service: str, size: int) -> ServiceError | None:
+        """Return why a call with a payload of so many bytes cannot begin; None if it can."""
+        if self.draining:
+            return _error(UNAVAILABLE, "the bridge ends: ask again")
+        if not is_service(service):
+            text = f"{service[:50]!r} cannot name a service: give it another name by the bridge's names"
+            return _error(INVALID_SERVICE, text)
+        if session.calls >= CALLS_PER_PEER_MAX or (
+            session.calls and session.calls_bytes + size > CALLS_BYTES_PER_PEER_MAX
+        ):
+            return _error(_OVERLOADED, f"{session.calls} calls of this client are under way")
+        return None
 
     def on_call_end(self, number: int, end: Reply | BraidError, now: float) -> None:
         """Answer a request with what has come of its call."""

@@ -111,6 +111,7 @@ def test_several_frames_are_no_payload_unless_that_is_wanted(make_net):
     [[*_, code, text]] = net.say("c", *OLD, b"pricing", b"14", b"blue")
     assert code == b"INVALID"
     assert b"msgpack" in text
+    assert net.peer("c").refused == 1
     assert net.core.counters["copies"] == 0
 
 

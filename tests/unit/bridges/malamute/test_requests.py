@@ -110,6 +110,7 @@ def test_silence_can_be_had_instead_of_errors(make_net):
 def test_request_that_cannot_be_a_call_is_told_so(shop, message, code):
     assert error_of(shop.say("shop", *message)[0]) == (b"t-1", code, b"0")
     assert shop.calls == {}
+    assert shop.peer("shop").refused == 1
 
 
 def test_service_can_be_called_otherwise_in_the_net(make_net):
