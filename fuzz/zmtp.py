@@ -5,17 +5,17 @@ order, with anything in their boxes, changes what it says, says it twice, and go
 """
 
 from functools import lru_cache
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from nacl.exceptions import CryptoError
 
 from braidmq.version import cores
-from braidmq.zmtp.engine import OVERHEAD_BYTES
+from braidmq.zmtp.engine import OVERHEAD_BYTES, Engine
 from braidmq.zmtp.greeting import GREETING_BYTES
 from braidmq.zmtp.sodium import Room
 from braidmq.zmtp.violation import Refusal, Violation
 from tests.support import zmtp
-from tests.support.zmtp import BOX_COMMAND, COMMAND, HandClient, HandServer, Line, bodies, framed
+from tests.support.zmtp import BOX_COMMAND, COMMAND, Hand, HandClient, HandServer, Line, bodies, framed
 
 FRAME_BYTES_MAX = 700
 
@@ -37,6 +37,8 @@ OPENING = b"\x01\x04\x00\x05\x00"
 """The doings of a handshake in which nothing is wrong, of either side."""
 
 GREETING, SERVER_GREETING = zmtp.greeting(), zmtp.greeting(role=1)
+
+COMPILED = cores() == "compiled"
 
 _rooms = lru_cache(1 << 12)(Room)
 
@@ -63,25 +65,26 @@ class Doings:
         return self._data[begin : self._at]
 
 
-T = TypeVar("T")
-
-
-def _twin(one: T) -> T:
-    """Return an object with the same attributes: copy is as good, and takes several times as long."""
-    other = object.__new__(type(one))
-    for name in getattr(one, "__slots__", None) or vars(one):
+def _twin(one: Engine) -> Engine:
+    """Return an engine that has heard the same: copy is as good, and takes several times as long."""
+    other = object.__new__(Engine)
+    for name in Engine.__slots__:
         setattr(other, name, getattr(one, name))
+    other.output = bytearray(one.output)
     return other
 
 
-class Peer:
+AnyHand = TypeVar("AnyHand", bound=Hand)
+
+
+class Peer(Generic[AnyHand]):
     """A peer by hand, of the side that the engine is not.
 
     Raises:
         AssertionError: the engine has done what it must not.
     """
 
-    def __init__(self, line: Line, hand: HandClient | HandServer) -> None:
+    def __init__(self, line: Line, hand: AnyHand) -> None:
         self.line = line
         self.hand = hand
         self.heard = 0
@@ -89,18 +92,17 @@ class Peer:
         self.proven = False
         self.sealed: set[bytes] = set()
         self.vain = 0
-        self._nonce = b""
-        self._next = 3
-        self._spoiled = b""
-        self._last = b""
+        self.nonce = b""
+        self.next_nonce = 3
+        self.spoiled = b""
+        self.last = b""
 
     def again(self) -> Self:
         """Return a peer that has done the same, with an engine that has heard the same, and no frame yet."""
-        other = _twin(self)
-        other.hand, other.sealed = _twin(self.hand), set()
-        other.line = line = _twin(self.line)
-        line.frames, line.engine = [], _twin(line.engine)
-        line.engine.output = bytearray()
+        other = type(self)(Line(_twin(self.line.engine), _rooms), self.hand.again())
+        other.line.unread = self.line.unread
+        other.heard, other.said, other.proven, other.vain = self.heard, self.said, self.proven, self.vain
+        other.nonce, other.next_nonce, other.spoiled, other.last = self.nonce, self.next_nonce, self.spoiled, self.last
         return other
 
     def say(self, data: bytes, *, proof: bool = False) -> None:
@@ -108,13 +110,13 @@ class Peer:
         line = self.line
         if not data:
             return
-        if self._spoiled:
-            at = (self._spoiled[0] << 8 | self._spoiled[1]) % len(data)
-            data = data[:at] + bytes((data[at] ^ (self._spoiled[2] or 1),)) + data[at + 1 :]
-            self._spoiled = b""
+        if self.spoiled:
+            at = (self.spoiled[0] << 8 | self.spoiled[1]) % len(data)
+            data = data[:at] + bytes((data[at] ^ (self.spoiled[2] or 1),)) + data[at + 1 :]
+            self.spoiled = b""
         elif proof:
             self.proven = True
-        self._last = data
+        self.last = data
         self.said += len(data)
         found = len(line.frames)
         try:
@@ -129,8 +131,8 @@ class Peer:
         assert not line.engine.open or self.proven, "is open for whoever has proven nothing"
         for frame in line.frames[found:]:
             assert frame in self.sealed, "has found what was never sealed"
-            assert frame[:8] > self._nonce, "has found a frame twice, or in another order"
-            self._nonce = frame[:8]
+            assert frame[:8] > self.nonce, "has found a frame twice, or in another order"
+            self.nonce = frame[:8]
         if answer:
             self.on_answer(answer)
 
@@ -146,9 +148,9 @@ class Peer:
         elif what == 1:
             self.say(GREETING)
         elif what == 2:
-            self.say(self._last)
+            self.say(self.last)
         elif what == 3:
-            self._spoiled = bytes((doings.number(), doings.number(), doings.number()))
+            self.spoiled = bytes((doings.number(), doings.number(), doings.number()))
         elif what == 4:
             self.first(doings)
         elif what == 5:
@@ -173,24 +175,25 @@ class Peer:
         if kind & 1:
             flags = doings.number() if kind & 2 else BOX_COMMAND
         if kind & 4:
-            self._next = max(0, self._next + step - 128)
-        content = zmtp.number(self._next) + doings.some()
+            self.next_nonce = max(0, self.next_nonce + step - 128)
+        content = zmtp.number(self.next_nonce) + doings.some()
         if flags == BOX_COMMAND:
             content = (b"\x04PING\0\1" if kind & 8 else b"\x04PONG") + doings.some()
         elif flags == 0:
             self.sealed.add(content)
-        self.say(framed(self.seal(content, self._next, flags), COMMAND if kind & 16 else 0))
-        self._next += 1
+        self.say(framed(self.seal(content, self.next_nonce, flags), COMMAND if kind & 16 else 0))
+        self.next_nonce += 1
 
 
-class Client(Peer):
+class Client(Peer[HandClient]):
     """It talks to a server."""
 
-    hand: HandClient
-
-    def __init__(self) -> None:
-        super().__init__(zmtp.server(size=FRAME_BYTES_MAX, rooms=_rooms), HandClient())
-        self.hand.server_short, self.hand.cookie = zmtp.STRANGER.public, bytes(96)
+    @classmethod
+    def new(cls) -> Self:
+        """Return one that has said nothing."""
+        peer = cls(zmtp.server(size=FRAME_BYTES_MAX, rooms=_rooms), HandClient())
+        peer.hand.server_short, peer.hand.cookie = zmtp.STRANGER.public, bytes(96)
+        return peer
 
     def on_answer(self, answer: bytes) -> None:
         """Take what the engine says."""
@@ -226,14 +229,15 @@ class Client(Peer):
         return self.hand.message(content, nonce, flags)
 
 
-class Server(Peer):
+class Server(Peer[HandServer]):
     """It talks to a client."""
 
-    hand: HandServer
-
-    def __init__(self) -> None:
-        super().__init__(zmtp.client(size=FRAME_BYTES_MAX, rooms=_rooms), HandServer())
-        self.hand.client_short = zmtp.STRANGER.public
+    @classmethod
+    def new(cls) -> Self:
+        """Return one that has said nothing."""
+        peer = cls(zmtp.client(size=FRAME_BYTES_MAX, rooms=_rooms), HandServer())
+        peer.hand.client_short = zmtp.STRANGER.public
+        return peer
 
     def on_answer(self, answer: bytes) -> None:
         """Take what the engine says."""
@@ -263,9 +267,9 @@ class Server(Peer):
         return self.hand.message(content, nonce, flags)
 
 
-def _opened(side: type[Client | Server]) -> Client | Server:
+def _opened(is_client: bool) -> Client | Server:
     """Return a peer behind its handshake."""
-    peer = side()
+    peer = _new(is_client)
     doings = Doings(OPENING)
     while doings:
         peer.do(doings)
@@ -273,20 +277,24 @@ def _opened(side: type[Client | Server]) -> Client | Server:
     return peer
 
 
-_models: dict[str, Client | Server] = {}
+def _new(is_client: bool) -> Client | Server:
+    return Client.new() if is_client else Server.new()
 
 
-def _behind(side: type[Client | Server]) -> Peer:
+_models: dict[bool, Client | Server] = {}
+
+
+def _behind(is_client: bool) -> Client | Server:
     """Return a peer behind its handshake: a double of one, where the engine is no machine code, which has none."""
-    if cores() == "compiled":
-        return _opened(side)
-    model = _models.get(side.__name__)
+    if COMPILED:
+        return _opened(is_client)
+    model = _models.get(is_client)
     if model is None:
-        model = _models[side.__name__] = _opened(side)
+        model = _models[is_client] = _opened(is_client)
     return model.again()
 
 
-def one(data: bytes) -> Peer:
+def one(data: bytes) -> Client | Server:
     """Let a peer do what the bytes say, and return it.
 
     Raises:
@@ -295,8 +303,8 @@ def one(data: bytes) -> Peer:
     """
     doings = Doings(data)
     how = doings.number()
-    side = Client if how & 1 else Server
-    peer: Peer = _behind(side) if how & 2 else side()
+    is_client = bool(how & 1)
+    peer = _behind(is_client) if how & 2 else _new(is_client)
     try:
         while doings and peer.vain <= VAIN_SAYS_MAX:
             peer.do(doings)

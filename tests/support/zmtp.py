@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
+from typing import Self
 
 from nacl.bindings import crypto_box, crypto_box_open, crypto_scalarmult_base
 
@@ -19,6 +20,8 @@ FRAME_BYTES_MAX = 1_000_000
 
 FRONT = b"\xee" * 70
 """What lies before and behind the bytes that an engine is given, and is none of its business."""
+
+FRONT_BYTES = len(FRONT)
 
 COMMAND, LONG, MORE = 4, 2, 1
 """Flags of a frame."""
@@ -85,22 +88,24 @@ class Line:
         room = self._rooms(len(come))
         room.data[:] = come
         found: list[int] = []
-        at = end = len(come) - len(FRONT)
-        before = len(self.frames)
+        at = end = len(come) - FRONT_BYTES
         try:
-            at = self.engine.receive(room, len(FRONT), end, found)
+            at = self.engine.receive(room, FRONT_BYTES, end, found)
         finally:
             assert room.data.startswith(FRONT)
             assert room.data.endswith(FRONT)
-            if found:
-                self.frames += [bytes(room.view[a:b]) for a, b in zip(found[::2], found[1::2], strict=True)]
-            self.unread = bytes(room.view[at:end])
-        return self.frames[before:]
+            frames = [bytes(room.view[a:b]) for a, b in zip(found[::2], found[1::2], strict=True)] if found else []
+            self.frames += frames
+            self.unread = bytes(room.view[at:end]) if at < end else b""
+        return frames
 
     def take(self) -> bytes:
         """Return what the engine wants to send."""
-        data = bytes(self.engine.output)
-        self.engine.output.clear()
+        output = self.engine.output
+        if not output:
+            return b""
+        data = bytes(output)
+        output.clear()
         return data
 
     def seal(self, frame: bytes) -> bytes:
@@ -187,7 +192,15 @@ def number(value: int) -> bytes:
     return struct.pack("!Q", value)
 
 
-class HandClient:
+class Hand:
+    """A peer by hand."""
+
+    def again(self) -> Self:
+        """Return one that has said and heard the same."""
+        raise NotImplementedError
+
+
+class HandClient(Hand):
     """What a client says, each command with whatever is to be wrong with it."""
 
     def __init__(self, keys: KeyPair = CLIENT, to: bytes = SERVER.public, name: str = "hand") -> None:
@@ -196,6 +209,11 @@ class HandClient:
         self.short = pair(name)
         self.server_short = b""
         self.cookie = b""
+
+    def again(self) -> Self:
+        other = type(self)(self.keys, self.to)
+        other.short, other.server_short, other.cookie = self.short, self.server_short, self.cookie
+        return other
 
     def hello(
         self,
@@ -247,7 +265,7 @@ class HandClient:
         return plain[0], plain[1:]
 
 
-class HandServer:
+class HandServer(Hand):
     """What a server says, each command with whatever is to be wrong with it."""
 
     def __init__(self, keys: KeyPair = SERVER, name: str = "hand") -> None:
@@ -255,6 +273,11 @@ class HandServer:
         self.short = pair(name)
         self.cookie = draws(name)(96)
         self.client_short = b""
+
+    def again(self) -> Self:
+        other = type(self)(self.keys)
+        other.short, other.cookie, other.client_short = self.short, self.cookie, self.client_short
+        return other
 
     def on_hello(self, hello: bytes) -> None:
         assert hello.startswith(b"\x05HELLO\x01\x00" + bytes(72))
