@@ -1,7 +1,9 @@
 """Whether an argument is what it must be. Each check raises a ConfigError that names the argument."""
 
 import re
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from braidmq.bounds import DAY_S
 from braidmq.errors import ConfigError
@@ -25,6 +27,27 @@ def host_and_port(text: str) -> tuple[str, int] | None:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     port = port_of(digits)
     return None if port is None or not bare or (":" in bare) != (bare != host) else (bare, port)
+
+
+def split_host(field: str) -> tuple[str, int | None]:
+    """Return name and port of an HTTP request's Host, the name bare and in lower case; no name if it is none."""
+    try:
+        parts = urlsplit(f"//{field}")
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        return "", None
+    if name is None or parts.netloc != field or "@" in field:
+        return "", None
+    return name.rstrip("."), port
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is named by its IP address, so that no record of somebody else's can have led there."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:

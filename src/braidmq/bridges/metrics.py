@@ -3,18 +3,21 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from braidmq.checks import host_and_port, port_of
+from braidmq.checks import host_and_port, is_address, port_of, split_host
 from braidmq.errors import ConfigError
 from braidmq.host.clock import monotonic
 from braidmq.observability.prometheus import PrometheusObserver
 from braidmq.observer import NodeObserver
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from braidmq.bridges.telling import Figures
 
 HOST: Final = "127.0.0.1"
@@ -87,7 +90,7 @@ class Metrics:
             raise ConfigError(f"{place!r} is no place for metrics: write a port, or HOST:PORT")
         host, port = address
         try:
-            self._server = _serve(host, port, self._client.make_wsgi_app(self._registry))
+            self._server = _serve(host, port, _guarded(self._client.make_wsgi_app(self._registry), host))
         except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
             why = error.strerror if isinstance(error, OSError) else None
             raise ConfigError(f"cannot show metrics at {host}:{port}: {why or error}") from None
@@ -147,6 +150,25 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, *_arguments: Any) -> None:
         """Log nothing."""
+
+
+def _guarded(app: "WSGIApplication", host: str) -> "WSGIApplication":
+    """Return an application for those who know whom they ask.
+
+    A page of somebody else whose name was made to lead here (DNS rebinding) has that name in its Host. What is shown to
+    other machines has names that nobody has told, and whoever gets there may read.
+    """
+    if host != "localhost" and not (is_address(host) and ip_address(host).is_loopback):
+        return app
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        name, _ = split_host(environ.get("HTTP_HOST", ""))
+        if name == "localhost" or is_address(name):
+            return app(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+        return [b"These metrics are shown to this machine alone: ask for 127.0.0.1 or localhost.\n"]
+
+    return guarded
 
 
 def _serve(host: str, port: int, app: Any) -> _Server:

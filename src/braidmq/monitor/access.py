@@ -3,10 +3,10 @@
 import hmac
 import re
 from collections.abc import Callable, Collection, Sequence
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from braidmq.checks import is_address, split_host
 from braidmq.errors import ConfigError
 
 TOKEN_CHARS_MIN: Final = 16
@@ -81,8 +81,8 @@ class Access:
         """
         if len(hosts) != 1:
             return False
-        name, _ = _split(hosts[0])
-        return name in self._hosts or _is_address(name)
+        name, _ = split_host(hosts[0])
+        return name in self._hosts or is_address(name)
 
     def is_own(self, origin: str, host: str) -> bool:
         """Whether a page of `origin` is one of this monitor's, which was reached as `host`.
@@ -96,7 +96,7 @@ class Access:
             return False
         if parts.scheme not in _PORTS or parts.hostname is None or parts.path:
             return False
-        name, own_port = _split(host)
+        name, own_port = split_host(host)
         usual = _PORTS[parts.scheme]
         return parts.hostname == name and (usual if port is None else port) == (usual if own_port is None else own_port)
 
@@ -123,23 +123,3 @@ class Access:
             hmac.compare_digest(known.encode(), secret.encode()) and now_s < end_s
             for known, end_s in self._logins.items()
         )
-
-
-def _split(host: str) -> tuple[str, int | None]:
-    """Return name and port of a Host field, the name in lower case and without brackets; no name if it is none."""
-    try:
-        parts = urlsplit(f"//{host}")
-        name, port = parts.hostname, parts.port
-    except ValueError:
-        return "", None
-    if name is None or parts.netloc != host or "@" in host:
-        return "", None
-    return name.rstrip("."), port
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -149,6 +149,41 @@ async def test_strangers_at_the_metrics_take_no_more_threads_than_there_are_and_
     await until(lambda: not readers())
 
 
+def answered(place, hosts):
+    """Return the status of the answer to somebody who says to whom he talks, and whether he was shown anything."""
+    with socket.create_connection(place, timeout=10) as reader:
+        fields = "".join(f"Host: {host}\r\n" for host in hosts)
+        reader.sendall(f"GET /metrics HTTP/1.0\r\n{fields}\r\n".encode())
+        with reader.makefile("rb") as said:
+            return int(said.readline().split()[1]), b"braidmq_bridge_peers" in said.read()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "knows"),
+    [
+        (["127.0.0.1:{port}"], True),
+        (["127.0.0.1"], True),
+        (["LOCALHOST:{port}"], True),
+        (["localhost."], True),
+        (["[::1]:{port}"], True),
+        (["evil.example:{port}"], False),
+        (["127.0.0.1.evil.example"], False),
+        (["evil.example@127.0.0.1"], False),
+        (["127.0.0.1", "evil.example"], False),
+        (["127.0.0.1/evil.example"], False),
+        ([""], False),
+        ([], False),
+    ],
+)
+@pytest.mark.parametrize("place", ["0", "127.0.0.2:0", "localhost:0", "0.0.0.0:0"])
+def test_metrics_of_this_machine_are_shown_to_no_page_whose_name_was_made_to_lead_here(metrics, place, hosts, knows):
+    port = int(metrics.serve(place).rpartition(":")[2].partition("/")[0])
+    host = "127.0.0.2" if place.startswith("127.0.0.2") else "127.0.0.1"
+    is_shown = knows or place == "0.0.0.0:0"  # its names are told to nobody
+    said = answered((host, port), [each.format(port=port) for each in hosts])
+    assert said == ((200, True) if is_shown else (421, False))
+
+
 async def test_who_takes_too_long_at_the_metrics_is_cut(metrics, monkeypatch):
     monkeypatch.setattr(module, "READ_S_MAX", 0.1)
     port = int(metrics.serve("0").rpartition(":")[2].partition("/")[0])
