@@ -9,7 +9,7 @@ It shows each command as it runs it. A bridge of all four protocols lets these i
 - a zgossip node of libczmq, which hears what the net has.
 
 It needs majortomo and six (`pip install majortomo six`), curl and libczmq (`apt-get install curl libczmq4`), and the
-extras `bridges` and `http`. The ports are free ones; the usual ones are 5551 and 5552, 5555, 5670, 8080 and 9999.
+extra `http`. The ports are free ones; the usual ones are 5551 and 5552, 5555, 5670, 8080 and 9999.
 """
 
 import ctypes
@@ -100,7 +100,7 @@ def missing() -> list[str]:
     """Return how to get what is not there."""
     found = {
         "pip install majortomo six": all(map(importlib.util.find_spec, ("majortomo", "six"))),
-        "pip install 'braidmq[bridges,http]'": all(map(importlib.util.find_spec, ("zmq", "httptools"))),
+        "pip install 'braidmq[http]'": importlib.util.find_spec("httptools"),
         "apt-get install libczmq4": can_load(LIBRARY),
         "apt-get install curl": shutil.which("curl"),
     }

@@ -49,6 +49,36 @@ def test_each_extra_is_named_in_the_readme(extra):
     assert f"`{extra}`" in README
 
 
+ANNOUNCING = ("README.md", "CONTRIBUTING.md", "docs", "deploy", "examples", "src", ".github")
+NO_HISTORY = "docs/decisions"
+INSTALLED = re.compile(r"braidmq\[([a-z0-9,_-]+)\]")
+NAMED = re.compile(r"\bextras? ((?:`[a-z0-9-]+`(?:,? and |, )?)+)")
+
+
+def announced():
+    """Each extra that documents and messages tell somebody to install, and where."""
+    for place in ANNOUNCING:
+        top = ROOT / place
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            name = path.relative_to(ROOT).as_posix()
+            if path.suffix in (".md", ".py", ".toml", ".yaml", ".yml", ".service", "") and path.is_file():
+                if "__pycache__" in name or name.startswith(NO_HISTORY):
+                    continue
+                text = path.read_text()
+                for found in INSTALLED.findall(text):
+                    yield from ((name, extra) for extra in found.split(","))
+                for found in NAMED.findall(text):
+                    yield from ((name, extra) for extra in re.findall("`(.*?)`", found))
+    (row,) = re.findall(r"^\| Extras \|(.*?)\|", README, re.MULTILINE)
+    yield from (("README.md", extra) for extra in re.findall("`(.*?)`", row))
+
+
+def test_each_extra_that_is_announced_is_there():
+    found = set(announced())
+    assert {"http", "monitor", "tui", "prometheus"} <= {extra for _, extra in found}
+    assert [each for each in sorted(found) if each[1] not in PROJECT["project"]["optional-dependencies"]] == []
+
+
 def requirements():
     """What pyproject.toml asks for, by extra; "" is what everybody needs."""
     extras = PROJECT["project"]["optional-dependencies"]
