@@ -81,9 +81,12 @@ def taken_out(views: Iterable[View]) -> Iterator[Finding]:
         since_s = max(part.out_ms for part in out.values()) / 1000
         by = sorted({part.out_by for part in out.values()})
         elsewhere = [broker for broker in node.brokers if broker not in out]
-        still = f"; {together(elsewhere)} {'gives' if len(elsewhere) == 1 else 'give'} it some" if elsewhere else ""
+        what, still = f"{node.name} gets no new work{lasting(since_s)}", ""
+        if elsewhere:
+            what = f"{node.name} is out{lasting(since_s)}, but not everywhere"
+            still = f"; {together(elsewhere)} {'gives' if len(elsewhere) == 1 else 'give'} it work"
         why = f"{together(by)} {'has' if len(by) == 1 else 'have'} taken it out at {together(list(out))}{still}"
-        yield Finding(Kind.NODE_OUT, (node.name,), f"{node.name} gets no new work{lasting(since_s)}", why, since_s)
+        yield Finding(Kind.NODE_OUT, (node.name,), what, why, since_s)
 
 
 def _foreign(bridge: BridgeStatus) -> str:

@@ -209,8 +209,10 @@ DIAGNOSES: Final[dict[Kind, Diagnosis]] = {
     ),
     Kind.NODE_OUT: Diagnosis(
         False,
-        "an operator has taken a node out of work: brokers give it nothing new",
-        "`braidmq put-back {one} --join FILE` when it is to work again.",
+        "an operator has taken a node out of work: brokers give it nothing new, except those that were not reached "
+        "then, or were started since",
+        "`braidmq put-back {one} --join FILE` when it is to work again; `braidmq take-out {one} --join FILE` once more "
+        "where a broker gives it some.",
     ),
     Kind.SERVICE_FULL: Diagnosis(
         False,

@@ -364,7 +364,12 @@ CASES = [
             b1=told("b1", nodes=[NodeStatus("w1", "open", 1, 0, ["echo"], out_by="ops", out_ms=61_000)]),
             b2=told("b2", nodes=[NodeStatus("w1", "open", 1, 0, ["echo"])]),
         ),
-        "w1 gets no new work for 1 min 1 s: ops has taken it out at b1; b2 gives it some. `braidmq put-back w1 --join ",
+        "w1 is out for 1 min 1 s, but not everywhere: ops has taken it out at b1; b2 gives it work. `braidmq put-back ",
+    ),
+    (
+        Kind.NODE_OUT, ("w1",),
+        net(b1=told("b1", nodes=[NodeStatus("w1", "open", 1, 0, ["echo"], out_by="ops", out_ms=61_000)])),
+        "w1 gets no new work for 1 min 1 s: ops has taken it out at b1. `braidmq put-back w1 --join ",
     ),
     (Kind.FAULTS, ("b3",), net(b3=told("b3", counters={"faults": 2})), "b3 has met 2 errors of its own. "),
     (Kind.FORGED, ("b3",), net(b3=told("b3", counters={"forged": 2})), "b3 has got 2 frames with a forged key. "),
