@@ -30,8 +30,8 @@ UNREAD_BYTES_MAX = FRAME_BYTES_MAX + OVERHEAD_BYTES + 9 + 1033
 PONG_BYTES_MAX = 5 + 16
 """A PONG, with the longest context that RFC 37 lets a PING have."""
 
-VAIN_SAYS_MAX = 3
-"""How often a peer goes on that was cut before it was let in: the engine can do no more than be deaf to it."""
+VAIN_SAYS_MAX = 1
+"""How often a peer goes on that was cut. In the product it cannot: its connection ends with the first time."""
 
 OPENING = b"\x01\x04\x00\x05\x00"
 """The doings of a handshake in which nothing is wrong, of either side."""
@@ -123,7 +123,7 @@ class Peer(Generic[AnyHand]):
             line.give(data)
         except (Violation, Refusal):
             line.unread = b""
-            self.vain += not line.engine.open
+            self.vain += 1
         answer = line.take()
         self.heard += len(answer)
         assert self.heard <= self.said + HANDSHAKE_SAYS_MAX, "says more than it hears"
