@@ -225,8 +225,9 @@ class Connection(asyncio.Protocol):
             self._check_head(parser.get_http_version())
             head = Head(method.decode("latin-1"), self._target, self._fields, self._address, self._names)
             turn.exchange = self._gateway.on_head(head)
-            if self._expects and self._current is None:
-                self._transport.write(_CONTINUE)
+            if self._expects:
+                self._message_since = None  # it waits for its turn
+                self._invite()
         except Refused as refused:
             turn.answer = self._refusal(refused)
 
@@ -239,7 +240,7 @@ class Connection(asyncio.Protocol):
             if name == b"host":
                 hosts += 1
             elif name == b"expect":
-                self._expects = value.lower() == b"100-continue"
+                self._expects = value.lower() == b"100-continue" and version == "1.1"
         if len(self._fields) > FIELDS_MAX or size > HEAD_BYTES_MAX:
             raise _too_large()
         if version not in {"1.1", "1.0"}:
@@ -247,9 +248,24 @@ class Connection(asyncio.Protocol):
         if hosts != 1 and version == "1.1":
             raise Refused(problems.BAD_REQUEST, "a request names one Host")
 
+    def _invite(self) -> None:
+        """Let the body come of a request that waits to be told so, once no other one is to be answered before it."""
+        incoming = self._incoming
+        if not self._expects or incoming is None or incoming.answer is not None or self._current or self._turns:
+            return
+        self._go_on()
+        self._transport.write(_CONTINUE)
+
+    def _go_on(self) -> None:
+        """The body of a request comes that was to wait: its time begins."""
+        self._expects = False
+        self._message_since = self._loop.time()
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of its body."""
         self._loose_bytes = 0
+        if self._expects:  # it has not waited
+            self._go_on()
         turn = self._incoming
         if turn is None or turn.answer is not None or turn.exchange is None:
             return
@@ -322,6 +338,7 @@ class Connection(asyncio.Protocol):
         elif self._turns:
             self._loop.call_soon(self._next)
         else:
+            self._invite()
             self._idle_since = self._loop.time()
             self._watch()
 

@@ -186,6 +186,64 @@ def test_who_asks_whether_to_go_on_is_told_to():
     assert peer.calls[0].call.payload == b"14"
 
 
+def test_who_asks_whether_to_go_on_is_told_to_when_what_came_before_is_answered():
+    peer = Peer()
+    peer.send(post(b"a") + post(b"b") + post(b"", length=2, fields=["Expect: 100-continue"]))
+    for number in (0, 1):
+        assert b"100 Continue" not in peer.transport.written
+        peer.loop.advance(peer.request_s_max)
+        peer.calls[number].end(reply())
+        peer.loop.run()
+    assert peer.transport.written.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    peer.loop.advance(peer.request_s_max / 2)
+    peer.send(b"14")
+    assert peer.calls[2].call.payload == b"14"
+    assert peer.transport.written.count(b"100 Continue") == 1
+
+
+def test_who_asks_between_two_turns_is_told_to_go_on_after_the_second():
+    peer = Peer()
+    peer.send(post(b"a") + post(b"b"))
+    peer.calls[0].end(reply())
+    peer.connection.data_received(post(b"", length=2, fields=["Expect: 100-continue"]))
+    assert b"100 Continue" not in peer.transport.written
+    peer.loop.run()
+    peer.calls[1].end(reply())
+    peer.loop.run()
+    assert peer.transport.written.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def test_who_is_told_to_go_on_and_does_not_is_answered_in_time():
+    peer = Peer()
+    peer.send(post(b"a") + post(b"", length=2, fields=["Expect: 100-continue"]))
+    peer.loop.advance(2 * peer.request_s_max)
+    peer.calls[0].end(reply())
+    peer.loop.run()
+    peer.transport.written = peer.transport.written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+    assert len(peer.answers()) == 1
+    peer.loop.advance(peer.request_s_max)
+    assert [status for status, _, _ in peer.answers()] == [200, 408]
+
+
+def test_an_old_caller_is_never_told_to_go_on():
+    peer = Peer()
+    peer.send(b"POST /services/pricing HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert not peer.transport.written
+    peer.send(b"14")
+    assert peer.calls[0].call.payload == b"14"
+
+
+def test_who_does_not_wait_to_be_told_to_go_on_has_no_more_time():
+    peer = Peer()
+    peer.send(post(b"a") + post(b"", length=2, fields=["Expect: 100-continue"]))
+    peer.loop.advance(peer.request_s_max)
+    peer.send(b"1")
+    peer.loop.advance(peer.request_s_max)
+    peer.calls[0].end(reply())
+    peer.loop.run()
+    assert [status for status, _, _ in peer.answers()] == [200, 408]
+
+
 def test_an_old_caller_gets_its_answer_and_the_end():
     peer = Peer()
     peer.send(b"GET /healthz HTTP/1.0\r\n\r\n")
