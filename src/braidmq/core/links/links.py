@@ -299,6 +299,10 @@ class Links:
         """Whether control messages of a number are the links' business."""
         return command in self._handlers
 
+    def hand_certificates_to(self, handler: Callable[[Link, CertificateIs, float], None]) -> None:
+        """Let certificates of this member's own be handled that brokers send, also those that have to wait."""
+        self._handlers[CertificateIs.NUMBER] = handler
+
     def on_control(self, link: Link, message: bytes, now: float) -> Control | None:
         """Handle a control message; return it if it is none of the links' business."""
         command = command_of(message)

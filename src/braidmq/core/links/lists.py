@@ -1,6 +1,6 @@
-"""The lists that a broker sends, of brokers and of services: how fast they may come, and which of them wait.
+"""The lists and the signed papers that a broker sends: how fast they may come, and which of them wait.
 
-Each list is whole: it replaces the one before it. So of those that come too fast the newest waits, and no other.
+Each is whole: it replaces the one before it. So of those that come too fast the newest waits, and no other.
 """
 
 import math
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from braidmq.wire.limits import CONTROL_BYTES_MAX
+from braidmq.wire.registry import CertificateIs, RosterIs
 
 LIST_BYTES_MAX: Final = CONTROL_BYTES_MAX
 """Bytes of PEERS and SERVICES that a broker may send at once: the largest list, or all changes of a stormy hour."""
@@ -18,6 +19,12 @@ faster the newest waits, which replaces the others."""
 
 LIST_BYTES_EACH: Final = 1_000
 """What each list counts for beside its length."""
+
+PAPER_BYTES_EACH: Final = 64 * 1024
+"""The same of a paper that the authority is to have signed, a list of brokers or a certificate: to see whether it has
+takes longest of all. 64 may come at once, and 16 a second; new ones come when an operator has changed something."""
+
+_PAPERS: Final = frozenset((RosterIs.NUMBER, CertificateIs.NUMBER))
 
 
 class Lists:
@@ -40,7 +47,7 @@ class Lists:
     def admit(self, command: int, message: bytes, now: float) -> bool:
         """Return whether a list may be read now; otherwise it waits, until a newer one comes."""
         self.waiting.pop(command, None)
-        if self._affords(len(message), now):
+        if self._affords(command, message, now):
             return True
         self.waiting[command] = message
         return False
@@ -48,7 +55,7 @@ class Lists:
     def due(self, now: float) -> Iterator[bytes]:
         """Yield the lists that have waited long enough, and forget them."""
         for command, message in list(self.waiting.items()):
-            if self._affords(len(message), now):
+            if self._affords(command, message, now):
                 del self.waiting[command]
                 yield message
 
@@ -56,12 +63,13 @@ class Lists:
         """Forget what waits: its session has ended."""
         self.waiting.clear()
 
-    def _affords(self, size: int, now: float) -> bool:
+    def _affords(self, command: int, message: bytes, now: float) -> bool:
         """Whether one more list is due; if so it is paid for."""
         earned = (now - self.counted_at) * LIST_BYTES_PER_S
         self.counted_at = now
         self.bytes_left = min(float(LIST_BYTES_MAX), self.bytes_left + earned)
-        cost = min(LIST_BYTES_MAX, size + LIST_BYTES_EACH)
+        each = PAPER_BYTES_EACH if command in _PAPERS else LIST_BYTES_EACH
+        cost = min(LIST_BYTES_MAX, len(message) + each)
         if self.bytes_left < cost:
             return False
         self.bytes_left -= cost

@@ -34,7 +34,6 @@ from braidmq.wire.extension import INSTANCE_BYTES
 from braidmq.wire.gossip import Paths
 from braidmq.wire.kinds import by_number
 from braidmq.wire.operation import Operated, Withheld
-from braidmq.wire.registry import CertificateIs
 
 
 class NodeCore:
@@ -124,7 +123,7 @@ class NodeCore:
             own = self._own = OwnCertificate(
                 member, keyring, papers, links=self.links, client=self.client, worker=self.worker
             )
-            handlers[CertificateIs.NUMBER] = own.on_certificate
+            self.links.hand_certificates_to(own.on_certificate)
         self._reading = Reading(
             self.links,
             self.client,

@@ -1,5 +1,8 @@
-from braidmq.core.links.lists import LIST_BYTES_EACH, LIST_BYTES_MAX, LIST_BYTES_PER_S, Lists
+import pytest
+
+from braidmq.core.links.lists import LIST_BYTES_EACH, LIST_BYTES_MAX, LIST_BYTES_PER_S, PAPER_BYTES_EACH, Lists
 from braidmq.wire.control import Peers, Services
+from braidmq.wire.registry import CertificateIs, RosterIs
 
 NOW = 100.0
 LARGEST = bytes(LIST_BYTES_MAX)
@@ -45,6 +48,15 @@ def test_small_one_does_not_wait_behind_a_large_one() -> None:
     assert not lists.admit(Peers.NUMBER, LARGEST, NOW)
     assert not lists.admit(Services.NUMBER, b"small", NOW)
     assert list(lists.due(NOW + 1.0)) == [b"small"]
+
+
+@pytest.mark.parametrize("command", [RosterIs.NUMBER, CertificateIs.NUMBER])
+def test_papers_with_a_signature_are_read_at_a_pace_of_their_own(command: int) -> None:
+    lists = Lists()
+    read = [number for number in range(1_000) if lists.admit(command, b"%d" % number, NOW)]
+    assert len(read) == LIST_BYTES_MAX // (PAPER_BYTES_EACH + 3)
+    waited = [lists.admit(command, b"later", NOW + moment / 100) for moment in range(1, 1_001)]
+    assert sum(waited) == pytest.approx(10.0 * LIST_BYTES_PER_S / PAPER_BYTES_EACH, abs=1)
 
 
 def test_end_of_a_session_forgets_what_waits_but_pays_for_nothing() -> None:

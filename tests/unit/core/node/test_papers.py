@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from braidmq.core.links.link import BrokerAddress
+from braidmq.core.links.lists import LIST_BYTES_MAX, LIST_BYTES_PER_S, PAPER_BYTES_EACH
 from braidmq.errors import ProtocolError
 from braidmq.members import Member, Role
-from braidmq.wire.registry import CertificateIs
+from braidmq.wire.kinds import Control
+from braidmq.wire.registry import CertificateIs, RosterIs
 from tests.support.rigs.node_rig import address
 
 
@@ -22,6 +24,7 @@ class Papers:
         self.roster = 0
         self.not_after = 0
         self.addresses: list[BrokerAddress] = []
+        self.looked_at = 0
 
     def lacks(self, address: BrokerAddress) -> bool:
         if address.serial > self.roster:
@@ -29,9 +32,11 @@ class Papers:
         return all(each.name != address.name or each.serial > address.serial for each in self.addresses)
 
     def take_roster(self, roster: bytes) -> bool:
+        self.looked_at += 1
         return False
 
     def take_certificate(self, message: CertificateIs) -> bool:
+        self.looked_at += 1
         if not message.certificate.isdigit():
             raise ProtocolError("not signed")
         newer = int(message.certificate) > self.serial
@@ -57,6 +62,28 @@ def test_a_certificate_that_nobody_has_signed_changes_nothing(make: Any) -> None
     rig["a"].say(CertificateIs(b"forged"))
     assert rig["a"].credit() is None
     assert any("not signed" in line for line in rig.warnings)
+
+
+@pytest.mark.parametrize("paper", [RosterIs(b"1"), CertificateIs(b"1")])
+def test_signatures_are_checked_at_a_pace_that_costs_nobody_else_much(make: Any, paper: Control) -> None:
+    papers = Papers()
+    rig = make("a", papers=papers)
+    rig.advance(4.0)
+    for _ in range(40):
+        for _ in range(50):
+            rig["a"].say(paper)
+        rig.advance(0.05)
+    assert papers.looked_at >= LIST_BYTES_MAX / PAPER_BYTES_EACH - 1
+    assert papers.looked_at <= (LIST_BYTES_MAX + 2.5 * LIST_BYTES_PER_S) / PAPER_BYTES_EACH + 1
+
+
+def test_the_newest_paper_counts_in_the_end(make: Any) -> None:
+    papers = Papers()
+    rig = make("a", papers=papers)
+    for serial in range(1, 501):
+        rig["a"].say(CertificateIs(b"%d" % serial))
+    rig.advance(1.0)
+    assert papers.serial == 500
 
 
 def test_a_list_that_comes_with_the_join_file_has_newer_certificates_of_brokers_that_stay(make: Any) -> None:
