@@ -97,9 +97,14 @@ def errand(identity: JoinFile, manifest: Manifest) -> Iterator[NodeLoop]:
 class _NoJobs:
     """A node that serves nothing gets no jobs (see Jobs)."""
 
-    def run(self, job: Job) -> None:
+    taken = 0
+
+    def take(self, job: Job) -> None:
         """Never called."""
         raise AssertionError(job.service.name)
+
+    def start(self) -> None:
+        """There are none."""
 
     def stop(self, job: Job) -> None:
         """Never called."""

@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from types import CoroutineType
@@ -103,6 +104,7 @@ class Running:
         self._stir = telling.stir
         self._events = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
+        self._taken: list[Job] = []
         self._runs: dict[Job, Run] = {}
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self.threads = DaemonThreads(self._threads_needed, f"braidmq-{name}")
@@ -128,20 +130,35 @@ class Running:
         """The services of the handlers that run on the event loop, one for each of these."""
         return (job.service.name.decode() for job, run in self._runs.items() if run.stoppable)
 
-    def run(self, job: Job) -> None:
-        """Start a job."""
+    @property
+    def taken(self) -> int:
+        """How many jobs were taken and are still to be started."""
+        return len(self._taken)
+
+    def take(self, job: Job) -> None:
+        """Take a job, to be started by `start`."""
+        self._runs[job] = Run(self._node)
+        self._taken.append(job)
+
+    def start(self) -> None:
+        """Start the jobs that were taken: where Python can, their handlers begin now."""
+        taken, self._taken = self._taken, []
+        for job in taken:
+            if job in self._runs:  # else a handler that has begun meanwhile has ended the node
+                self._start(job)
+
+    def _start(self, job: Job) -> None:
         metadata = NO_METADATA
         if job.request.extension:
             try:
                 metadata = decode_metadata(job.request.extension)
             except BraidError as error:
+                del self._runs[job]
                 self._loop.finish(job, ServiceError("INVALID_HEADERS", str(error)), self._loop.clock())
                 return
-        run = self._runs[job] = Run(self._node)
-        running = self._run(job, run, metadata)
+        running = self._run(job, self._runs[job], metadata)
         try:
-            # A fresh copy of the context of the start; no `create_task(context=...)`: a task factory may not know that.
-            self._tasks[job] = self._context.copy().run(self._events.create_task, running)
+            task = self._make_task(running)
         except Exception as error:  # noqa: BLE001 - whatever a task factory raises, the request is not lost
             why = f"the event loop's task factory failed with {type(error).__name__}: {error}"
             self._complain("task", job.service.name.decode(), why)
@@ -149,8 +166,18 @@ class Running:
             del self._runs[job]
             self._loop.give_back(job)
         else:
+            if job in self._runs:  # it has not ended yet
+                self._tasks[job] = task
             if self._lacking:
                 self._lacking.discard("task")
+
+    def _make_task(self, running: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Return a task in a fresh copy of the context of the start. It may have begun already, or have ended."""
+        context = self._context.copy()
+        if sys.version_info >= (3, 12) and self._events.get_task_factory() is None:
+            return asyncio.Task(running, loop=self._events, context=context, eager_start=True)
+        # No `create_task(context=...)`: a task factory may not know that.
+        return context.run(self._events.create_task, running)
 
     def stop(self, job: Job) -> None:
         """Ask a job to stop. A handler in a thread cannot be stopped; what it returns to be awaited is not awaited."""
@@ -162,6 +189,10 @@ class Running:
 
     def cancel(self) -> None:
         """Ask all jobs to stop, and wait for none of them; handlers in threads run on."""
+        taken, self._taken = self._taken, []
+        for job in taken:
+            del self._runs[job]
+            self._loop.give_back(job)
         for job, run in self._runs.items():
             run.stopped = True
             if run.begun:
@@ -180,8 +211,9 @@ class Running:
         return sorted({job.service.name.decode() for job in self._runs})
 
     async def _run(self, job: Job, run: Run, metadata: Mapping[str, Any]) -> None:
-        if job not in self._tasks:  # an eager task factory begins it while it is made, in the middle of the loop's turn
-            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[job] = task  # it may have begun while it is made
         if run.stopped or not self._loop.begin(job):
             del self._runs[job], self._tasks[job]
             if run.stopped:

@@ -7,11 +7,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-import uvloop
 
 from braidmq import DeadlineExceeded, ServiceError
 from braidmq.testing import TestNet
 from tests.support.async_tests import until
+from tests.support.event_loops import KINDS
 from tests.support.nights import cases
 from tests.support.services import async_echo, one_service
 
@@ -100,28 +100,6 @@ async def test_what_the_log_is_told_later_is_told_in_the_context_of_the_start(ca
 
 
 # -- kinds of tasks and event loops
-
-
-def plain_factory(loop, work, **_unknown):
-    """It takes no notice of a context that is asked for."""
-    return asyncio.Task(work, loop=loop)
-
-
-def naming_factory(loop, work, **_unknown):
-    """It looks at what it is handed, as debuggers and tracers do."""
-    assert inspect.iscoroutine(work)
-    return asyncio.Task(work, loop=loop, name=work.__qualname__)
-
-
-KINDS = {
-    "asyncio": (asyncio.new_event_loop, None),
-    "uvloop": (uvloop.new_event_loop, None),
-    "asyncio, plain tasks": (asyncio.new_event_loop, plain_factory),
-    "uvloop, plain tasks": (uvloop.new_event_loop, plain_factory),
-    "asyncio, named tasks": (asyncio.new_event_loop, naming_factory),
-}
-if hasattr(asyncio, "eager_task_factory"):
-    KINDS["asyncio, eager tasks"] = (asyncio.new_event_loop, asyncio.eager_task_factory)
 
 
 @cases(("loop", "factory"), KINDS.values(), ids=KINDS, one_in=2)

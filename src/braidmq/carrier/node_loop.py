@@ -53,11 +53,18 @@ _LOG = own_logger("braidmq.node")
 class Jobs(Protocol):
     """What runs the handlers of a node."""
 
-    def run(self, job: Job) -> None:
-        """Start a job: asks `begin` before the handler, and tells its end once.
+    @property
+    def taken(self) -> int:
+        """How many jobs were taken and are still to be started."""
+
+    def take(self, job: Job) -> None:
+        """Take a job, which is run: `begin` is asked before the handler, and its end is told once.
 
         That is `finish`, `decline` or `disown`; or `refuse` or `give_back` if the handler has not begun.
         """
+
+    def start(self) -> None:
+        """Start the jobs that were taken. Handlers may begin before this returns, and may do whatever they may do."""
 
     def stop(self, job: Job) -> None:
         """Ask a running job to stop; its end is still told."""
@@ -103,6 +110,8 @@ class NodeLoop(LoopHost):
         self.connections = Connections()
         self._futures: dict[bytes, asyncio.Future[Reply]] = {}
         self._turn_scheduled = False
+        self._start_scheduled = False
+        self._turn_owed = False
         self._reads_on = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -360,11 +369,19 @@ class NodeLoop(LoopHost):
     # -- one turn
 
     def _turn_at_once(self) -> None:
-        self._home.copy().run(self._turn)  # a copy: eager tasks may call in the middle of a turn
+        self._home.copy().run(self._turn)  # a copy: handlers that begin at once may call in the context of a turn
+        if self._jobs is not None and self._jobs.taken and not self._start_scheduled:
+            self._start_scheduled = True
+            self._loop.call_soon(self._start_jobs, context=self._home)  # not within whatever calls here
+
+    def _start_jobs(self) -> None:
+        self._start_scheduled = False
+        if self._jobs is not None and not self.closed:
+            self._jobs.start()
 
     def _turn(self) -> None:
         """Do what the core asks for."""
-        self._turn_scheduled = False
+        self._turn_scheduled = self._turn_owed = False
         if self.closed:
             return
         now = self.clock()
@@ -391,7 +408,10 @@ class NodeLoop(LoopHost):
         if self._dialer.has_more and not self._reads_on:
             self._reads_on = True
             self._loop.call_soon(self._read_on, context=self._home)  # after what has come meanwhile
-        self.schedule()  # after whatever that has woken, so that what it sends shares a frame
+        self._turn_owed = True
+        self._start_jobs()
+        if self._turn_owed:
+            self.schedule()  # after whatever that has woken, so that what it sends shares a frame
 
     def _read_on(self) -> None:
         self._reads_on = False
@@ -418,11 +438,13 @@ class NodeLoop(LoopHost):
     def _on_scheduled(self) -> None:
         if self._turn_scheduled:  # else there was a turn meanwhile
             self._turn()
+            self._start_jobs()
 
     def _on_time(self) -> None:
         self._timer = None
         if not self._turn_scheduled:
             self._turn()
+            self._start_jobs()
 
     def _look_at_clock_after(self, delay_s: float) -> None:
         self._clock_timer = self._loop.call_later(delay_s, self._look_at_clock, context=self._home)
@@ -459,9 +481,9 @@ class NodeLoop(LoopHost):
             self._on_stall(stalled_s)
 
     def run_job(self, job: Job) -> None:
-        """Start a job."""
+        """Take a job, which is started when this turn of the core is over."""
         assert self._jobs is not None
-        self._jobs.run(job)
+        self._jobs.take(job)
 
     def stop_job(self, job: Job) -> None:
         """Ask a job to stop."""
