@@ -307,6 +307,7 @@ def test_logs_of_programs(recipe, page, capfd):
                 for name in ("json_log.py", "never_blocks.py"):
                     recipe.module(name)
                 with net.blocking_node("asker") as asker:
+                    asker.settled(TIME_S)  # so that it says what it is connected to
                     reply = asker.request("pricing", b"14", timeout=TIME_S)
             finally:
                 for logger, handlers, level in before:

@@ -151,7 +151,10 @@ class TestBroker:
 
     def wait_started(self) -> None:
         """Wait until it listens. Raises what kept it from that. It serves once `resume` is called."""
-        self._opened.result(ANSWER_S_MAX)
+        error = self._opened.exception(ANSWER_S_MAX)
+        if error is not None:
+            self._await_end(ANSWER_S_MAX)  # so that it is down for whoever looks now
+            raise error
 
     def wait_open(self) -> None:
         """Wait until it lets nodes in: it hears the other brokers first, as far as they can be reached."""
