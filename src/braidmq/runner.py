@@ -144,8 +144,7 @@ class Running:
         """Start the jobs that were taken: where Python can, their handlers begin now."""
         taken, self._taken = self._taken, []
         for job in taken:
-            if job in self._runs:  # else a handler that has begun meanwhile has ended the node
-                self._start(job)
+            self._start(job)
 
     def _start(self, job: Job) -> None:
         metadata = NO_METADATA
