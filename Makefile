@@ -33,8 +33,8 @@ PURE := tests/property tests/simulation tests/unit/core tests/unit/lab/simulatio
 PURE_COMPILED := $(PURE) tests/unit/carrier/test_outbox.py tests/unit/test_compiled.py tests/unit/test_inside.py
 NETS_COMPILED := tests/security tests/unit/carrier \
     $(addprefix tests/integration/test_,blocking.py closing.py draining.py failover.py forgotten_nodes.py \
-    handler_contexts.py handler_deadlines.py handler_starts.py handlers.py libzmq_peers.py node.py node_life.py old_libzmq_peers.py reach.py \
-    rogue_handlers.py)
+    handler_contexts.py handler_deadlines.py handler_starts.py handlers.py libzmq_peers.py node.py node_life.py \
+    old_libzmq_peers.py reach.py rogue_handlers.py)
 
 # `make nightly` selects all.
 SELECT ?= not nightly

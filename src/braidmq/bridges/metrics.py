@@ -90,7 +90,7 @@ class Metrics:
             raise ConfigError(f"{place!r} is no place for metrics: write a port, or HOST:PORT")
         host, port = address
         try:
-            self._server = _serve(host, port, _guarded(self._client.make_wsgi_app(self._registry), host))
+            self._server = _serve(host, port, self._client.make_wsgi_app(self._registry))
         except (OSError, UnicodeError) as error:  # UnicodeError: a label of the name is empty or too long
             why = error.strerror if isinstance(error, OSError) else None
             raise ConfigError(f"cannot show metrics at {host}:{port}: {why or error}") from None
@@ -153,17 +153,14 @@ class _Handler(WSGIRequestHandler):
 
 
 def _guarded(app: "WSGIApplication", host: str) -> "WSGIApplication":
-    """Return an application for those who know whom they ask.
+    """Return an application for those who know whom they ask: an address, `localhost`, or `host`.
 
-    A page of somebody else whose name was made to lead here (DNS rebinding) has that name in its Host. What is shown to
-    other machines has names that nobody has told, and whoever gets there may read.
+    A page of somebody else whose name was made to lead here (DNS rebinding) has that name in its Host.
     """
-    if host != "localhost" and not (is_address(host) and ip_address(host).is_loopback):
-        return app
 
     def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         name, _ = split_host(environ.get("HTTP_HOST", ""))
-        if name == "localhost" or is_address(name):
+        if name in ("localhost", host.lower().rstrip(".")) or is_address(name):
             return app(environ, start_response)
         start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
         return [b"These metrics are shown to this machine alone: ask for 127.0.0.1 or localhost.\n"]
@@ -176,5 +173,7 @@ def _serve(host: str, port: int, app: Any) -> _Server:
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     kind = type("_Server", (_Server,), {"address_family": family})
     server: _Server = make_server(host, port, app, kind, _Handler)
+    if ip_address(server.socket.getsockname()[0]).is_loopback:  # others may have names that nobody has told
+        server.set_app(_guarded(app, host))
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

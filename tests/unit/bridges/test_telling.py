@@ -175,7 +175,7 @@ def answered(place, hosts):
         ([], False),
     ],
 )
-@pytest.mark.parametrize("place", ["0", "127.0.0.2:0", "localhost:0", "0.0.0.0:0"])
+@pytest.mark.parametrize("place", ["0", "127.0.0.2:0", "LOCALHOST:0", "0.0.0.0:0"])
 def test_metrics_of_this_machine_are_shown_to_no_page_whose_name_was_made_to_lead_here(metrics, place, hosts, knows):
     port = int(metrics.serve(place).rpartition(":")[2].partition("/")[0])
     host = "127.0.0.2" if place.startswith("127.0.0.2") else "127.0.0.1"
