@@ -307,7 +307,7 @@ def test_a_start_without_asyncio_and_threads_leaves_nothing_and_may_be_tried_aga
             patch.setattr(threading.Thread, "start", fail)
             with pytest.raises(BraidError, match="another thread"):
                 node.start()
-        assert nothing_left(before)
+        wait_until(lambda: nothing_left(before))
         with node:
             node.connected()
 
@@ -337,7 +337,7 @@ async def test_a_start_that_fails_in_its_midst_gives_back_what_it_had(patch_core
             patch.setattr(NodeLoop, "start", fail)
             with pytest.raises(OSError, match="no such luck"):
                 await node.start()
-        assert nothing_left(before)
+        await until(lambda: nothing_left(before))
         with pytest.raises(NodeClosed, match="its start failed: no such luck"):
             await node.connected()
         async with node:

@@ -9,7 +9,10 @@ counted = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc
 
 
 def nothing_left(before: tuple[int, int]) -> bool:
-    """Whether this process has no more than `before`; what others had then may have ended meanwhile."""
+    """Whether this process has no more than `before`; what others had then may have ended meanwhile.
+
+    Wait for it: a thread of an earlier test that has ended for Python may be there for a moment yet.
+    """
     descriptors, threads = held()
     return descriptors <= before[0] and threads <= before[1]
 

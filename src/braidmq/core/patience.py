@@ -7,7 +7,7 @@ that the client asks for, which is a third of its exchange timeout:
 
 - The client sends no further attempt before a hold is over since it sent the last one (`hold_s`, which it tells in the
   request; an interval, if it has given up the connection itself), and not before `promise_s` are over since it answered
-  the last QUEUED with RENEW.
+  the last QUEUED with RENEW; whichever is later.
 - A broker sets the flag when half of the hold is over since the request was sent, without a RENEW; or when
   `promise_s` are over since the QUEUED that the last RENEW has answered, less half of the hold.
 - A worker sets the flag when it begins a request later than half of the hold after its broker has sent it: a broker's

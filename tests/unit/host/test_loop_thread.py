@@ -148,4 +148,4 @@ def test_without_descriptors_it_says_so():
         before = held()
         with pytest.raises(BraidError, match="descriptors"):
             LoopThread()
-        assert nothing_left(before)
+        wait_until(lambda: nothing_left(before))

@@ -169,7 +169,7 @@ class Attempts:
                 link.journey.observe(max(0.0, now - call.sent_at - self._interval_s), now)
             call.running = True
         elif answer.code == _QUEUED:
-            call.held_until = now + self._promise_s
+            call.held_until = max(call.held_until, now + self._promise_s)
             call.waited = True
             sent_ms = now_ms(now)
             self._links.send(link, pack(RENEW, call.id, 0, 0, sent_ms, answer.time_ms, answer.tag))

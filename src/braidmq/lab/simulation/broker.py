@@ -273,7 +273,8 @@ class BrokerProcess(Process):
         """Note what the core sends, and return what goes out."""
         for route, messages in sends.items():
             session = self.core.sessions.get(route)
-            peer = "" if session is None else session.member.name
+            principal = self.routes.principal_of(route)  # a broker's sessions are over before its last words leave
+            peer = self._net.name_of(principal) if session is None else session.member.name
             self.world.record.passages.extend(passages(messages, self.world.now, self.name, "out", peer))
         return sends
 

@@ -71,6 +71,11 @@ class Routes:
                     self._disconnect(route)
         return ()
 
+    def principal_of(self, route: bytes) -> str:
+        """Return the principal at the other end of a connection; empty for nobody."""
+        connection = self._connections.get(route)
+        return "" if connection is None else connection.principal
+
     def breaches(self) -> tuple[()]:
         """Return nothing: the network carries frames, each of which is a message."""
         return ()

@@ -177,6 +177,17 @@ class TestPromise:
         promised_s = promise_s(INTERVAL_S)
         assert promised_s - 0.02 <= waited_s(rig) <= promised_s + 0.03
 
+    def test_it_makes_no_hold_shorter_that_is_longer(self, make: Any) -> None:
+        """A hold is 2.5 intervals at most, and a promise two."""
+        rig = make("a", "b", settings=Settings(exchange_timeout_s=0.09, failover_spread_s=0.0))
+        rig.call(timeout_s=10.0)
+        broker, request = rig.attempt()
+        held_s = hold_s(0.03, request.code)
+        assert held_s > promise_s(0.03)
+        queued(rig, broker, request)
+        broker.crash()
+        assert waited_s(rig) >= held_s
+
     def test_what_was_superseded_is_not_renewed(self, make: Any) -> None:
         rig = make("a", "b")
         rig.call()

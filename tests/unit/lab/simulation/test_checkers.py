@@ -494,6 +494,17 @@ def test_what_a_lying_broker_has_answered_counts_for_the_budget_and_no_more_than
     assert "15 retries of 5 calls and has 13.5" in budget_overspent(record)[0]
 
 
+def test_each_lost_connection_lets_a_call_move_on_once_whenever_its_attempts_are_read() -> None:
+    record = good()
+    record.passages += [record.passages[0]] * 13
+    record.partings += [Parting(at, "c1", "b1", silent=True) for at in (0.7, 0.8, 0.9)]
+    assert "13 retries of 2 calls" in budget_overspent(record)[0]  # they were over before the call was made
+    record.calls[0].started = 0.75
+    assert "11 retries of 2 calls" in budget_overspent(record)[0]
+    record.calls[0].started = 0.65
+    assert budget_overspent(record) == []
+
+
 def budget_overspent(record: Record) -> list[str]:
     return [each.text for each in CHECKERS["I4"](record) if "paid for" in each.text]
 

@@ -1,6 +1,6 @@
 """I4: no request is attempted more often than its caller allows, and retries stay within the budget."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from typing import Final
 
@@ -21,22 +21,18 @@ def check(record: Record) -> list[Violation]:
     """Return the calls with too many attempts, and the clients with too many retries."""
     found, executions = [], record.executions_by_key()
     attempts: Counter[bytes] = Counter()
-    moved: Counter[bytes] = Counter()
-    partings = _partings(record)
     refused: Counter[bytes] = Counter()
     asked_twice: set[bytes] = set()
     replied: dict[bytes, float] = {}
     unknown: dict[bytes, int] = defaultdict(int)
     last: dict[bytes, float] = {}
     clients = {call.id: call.client for call in record.calls}
+    moved = _moved(record, clients)
     for passage in record.passages:
         if passage.peer != clients.get(passage.id):
             continue
         if passage.command == REQUEST and passage.way == "in":
             attempts[passage.id] += 1
-            before = last.get(passage.id)
-            if before is not None and (passage.receiver or _parted(partings[passage.peer], before, passage.at)):
-                moved[passage.id] += 1
             last[passage.id] = passage.at
             unknown[passage.id] = max(unknown[passage.id], passage.retry_count)
         elif passage.command == REJECT and passage.way == "out" and passage.code in FREE:
@@ -114,6 +110,30 @@ def _overspent(
     return found
 
 
+def _moved(record: Record, clients: dict[bytes, str]) -> Counter[bytes]:
+    """Return how many attempts of each call were addressed, or free as its client had lost a connection.
+
+    A broker that stood still reads attempts long after they were sent. So it is not asked between which two of them
+    that was: each connection that was over since the call was made lets it move on once.
+    """
+    moved: Counter[bytes] = Counter()
+    partings = _partings(record)
+    parted = {call.id: call.started for call in record.calls}
+    begun: set[bytes] = set()
+    for passage in record.passages:
+        id_ = passage.id
+        if passage.command != REQUEST or passage.way != "in" or passage.peer != clients.get(id_):
+            continue
+        if id_ not in begun:
+            begun.add(id_)
+        elif passage.receiver:
+            moved[id_] += 1
+        elif (parting := _next(partings[passage.peer], parted[id_], passage.at)) is not None:
+            parted[id_] = parting
+            moved[id_] += 1
+    return moved
+
+
 def _partings(record: Record) -> dict[str, list[float]]:
     """Return when connections of each member were over, in the order of time."""
     found: dict[str, list[float]] = defaultdict(list)
@@ -122,7 +142,7 @@ def _partings(record: Record) -> dict[str, list[float]]:
     return found
 
 
-def _parted(times: list[float], start: float, end: float) -> bool:
-    """Whether one of the sorted times lies between two others."""
-    at = bisect_left(times, start)
-    return at < len(times) and times[at] <= end
+def _next(times: list[float], start: float, end: float) -> float | None:
+    """Return the first of the sorted times behind the start and up to the end, if there is one."""
+    at = bisect_right(times, start)
+    return times[at] if at < len(times) and times[at] <= end else None
