@@ -108,6 +108,7 @@ FAILED = [
     ("bridge", 91002561, "what a client asked again that had been told that it may have been run said nothing of that"),
     ("swarm", 60017631, "the last registry went to a broker that an older one, still under way, was about to remove"),
     ("swarm", 94201192, "a broker's last refusals left as its sessions were over, and were taken for nobody's"),
+    ("swarm", 944011313, "a hostile worker answered at first what was lost, and then, otherwise, what was not"),
     ("stalls", 94200038, "a broker that stood still read what a client had sent before it lost its connection"),
     ("swarm", 70000217, "a call went on without the budget each time that the same broker refused it for good"),
 ]

@@ -464,6 +464,15 @@ def test_a_hostile_worker_may_do_with_what_it_has_accepted_as_it_likes(answer: i
     assert CHECKERS["fair share"](record) == []
 
 
+@pytest.mark.parametrize(("key", "sender", "fine"), [("", "w1", True), ("b", "w1", False), ("", "w3", False)])
+def test_rubbish_is_an_answer_of_a_hostile_worker_that_ran_the_call(key: str, sender: str, fine: bool) -> None:
+    record = good()
+    end(record, Reply(key, sender, b"1", True, 1))
+    assert CHECKERS["I2"](record)
+    record.hostile = ("w1", "w3")
+    assert bool(CHECKERS["I2"](record)) is not fine
+
+
 def test_a_refusal_that_a_hostile_worker_takes_back_is_one() -> None:
     record = good()
     given(record, REJECT)

@@ -29,7 +29,8 @@ def _at_callers(record: Record) -> list[Violation]:
         for when, reply in call.ends:
             if not isinstance(reply, Reply) or reply.broker in record.liars:
                 continue
-            if reply.key != call.key:
+            own = not reply.key and reply.sender in record.hostile  # what it answers that ran it is its own affair
+            if reply.key != call.key and not own:
                 found.append(Violation("I2", f"{call.key} was answered with {reply.key or 'rubbish'}", when, call.id))
             if not any((each.worker, each.id) == (reply.sender, reply.original_id) for each in executions[call.key]):
                 found.append(Violation("I2", f"{reply.sender} answered {call.key} and never ran it", when, call.id))
