@@ -6,7 +6,7 @@ from typing import Final
 
 from braidmq.core.client.retry import REROUTE_RATIO
 from braidmq.lab.simulation.checkers.violation import Violation
-from braidmq.lab.simulation.record import Call, Error, Record, Reply
+from braidmq.lab.simulation.record import Call, Error, Passage, Record, Reply
 from braidmq.wire.envelope import REJECT, REPLY, REQUEST, Reason
 
 FREE: Final = frozenset((Reason.NO_WORKER, Reason.DRAINING))
@@ -27,10 +27,9 @@ def check(record: Record) -> list[Violation]:
     unknown: dict[bytes, int] = defaultdict(int)
     last: dict[bytes, float] = {}
     clients = {call.id: call.client for call in record.calls}
-    moved = _moved(record, clients)
-    for passage in record.passages:
-        if passage.peer != clients.get(passage.id):
-            continue
+    passages = [each for each in record.passages if each.peer == clients.get(each.id)]
+    moved = _moved(record, passages)
+    for passage in passages:
         if passage.command == REQUEST and passage.way == "in":
             attempts[passage.id] += 1
             last[passage.id] = passage.at
@@ -110,8 +109,10 @@ def _overspent(
     return found
 
 
-def _moved(record: Record, clients: dict[bytes, str]) -> Counter[bytes]:
+def _moved(record: Record, passages: list[Passage]) -> Counter[bytes]:
     """Return how many attempts of each call were addressed, or free as its client had lost a connection.
+
+    `passages` are those between brokers and the clients of calls.
 
     A broker that stood still reads attempts long after they were sent. So it is not asked between which two of them
     that was: each connection that was over since the call was made lets it move on once.
@@ -120,9 +121,9 @@ def _moved(record: Record, clients: dict[bytes, str]) -> Counter[bytes]:
     partings = _partings(record)
     parted = {call.id: call.started for call in record.calls}
     begun: set[bytes] = set()
-    for passage in record.passages:
+    for passage in passages:
         id_ = passage.id
-        if passage.command != REQUEST or passage.way != "in" or passage.peer != clients.get(id_):
+        if passage.command != REQUEST or passage.way != "in":
             continue
         if id_ not in begun:
             begun.add(id_)
